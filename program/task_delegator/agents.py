@@ -1,0 +1,256 @@
+"""Agents and the registry that holds them: read, write, filter, change, lint."""
+
+import hashlib
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import combinations
+from pathlib import Path
+from threading import RLock
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from .errors import InputError
+
+
+class Agent(BaseModel):
+    """Describe one worker, AI or human, that tasks can be delegated to.
+
+    Only ``name`` is required. Fields that this class does not know are kept as
+    they are and written back.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str
+    description: str = ""
+    instructions: str = ""
+    tools: tuple[str, ...] = ()
+    user_request_samples: tuple[str, ...] = ()
+    required_permissions: frozenset[str] = frozenset()
+    kind: Literal["ai", "human"] = "ai"
+    domain: str = ""
+
+    @field_validator("name")
+    @classmethod
+    def _name_says_something(cls, name: str) -> str:
+        if not name.strip():
+            raise ValueError("is empty")
+        return name
+
+    @field_validator("user_request_samples")
+    @classmethod
+    def _samples_say_something(cls, samples: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(sample for sample in samples if sample.strip())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the agent as plain JSON values, sets in sorted order."""
+        values = self.model_dump(mode="json")
+        values["required_permissions"] = sorted(self.required_permissions)
+        return values
+
+
+class Finding(BaseModel):
+    """One thing that ``lint`` has to say about a registry."""
+
+    model_config = ConfigDict(frozen=True)
+
+    rule: Literal["near-duplicate", "no-description", "no-samples", "leak", "shared-sample"]
+    agents: tuple[str, ...] = Field(description="the agents it is about")
+    detail: str
+
+
+class Registry:
+    """Hold agents by unique name; whoever indexes it watches ``version``.
+
+    The order in which agents arrive is kept for writing and means nothing to
+    ranking.
+
+    Raises:
+        InputError: two agents share a name.
+    """
+
+    def __init__(self, agents: Iterable[Agent] = ()) -> None:
+        self._agents: dict[str, Agent] = {}
+        self._lock = RLock()
+        self.version = 0
+        for agent in agents:
+            self._insert(agent)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Registry":
+        """Read a JSON list of agents.
+
+        Raises:
+            InputError: the file is missing, is no such list, or names repeat.
+        """
+        rows = read_json(Path(path))
+        if not isinstance(rows, list):
+            raise InputError(f"{path}: expected a JSON list of agents, got {type(rows).__name__}")
+        agents = []
+        for number, row in enumerate(rows):
+            try:
+                agents.append(Agent.model_validate(row))
+            except ValidationError as error:
+                first = error.errors()[0]
+                field = ".".join(str(part) for part in first["loc"]) or "agent"
+                raise InputError(f"{path}: agent {number}: {field}: {first['msg']}") from error
+        try:
+            return cls(agents)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+
+    def save(self, path: str | Path) -> None:
+        """Write the agents as JSON, replacing the file in one step."""
+        write_text(Path(path), json.dumps([a.to_json() for a in self], indent=1) + "\n")
+
+    def __iter__(self) -> Iterator[Agent]:
+        """Iterate over a snapshot of the agents, in the order they were added."""
+        return iter(tuple(self._agents.values()))
+
+    def __len__(self) -> int:
+        """Return the number of agents."""
+        return len(self._agents)
+
+    def __contains__(self, name: object) -> bool:
+        """Tell whether an agent of this name is registered."""
+        return name in self._agents
+
+    def __getitem__(self, name: str) -> Agent:
+        """Return the agent of this name; ``KeyError`` if there is none."""
+        return self._agents[name]
+
+    def add(self, agent: Agent) -> None:
+        """Register an agent under a new name."""
+        with self._lock:
+            self._insert(agent)
+            self.version += 1
+
+    def remove(self, name: str) -> None:
+        """Take an agent out."""
+        with self._lock:
+            self._require(name)
+            self._agents = {key: agent for key, agent in self._agents.items() if key != name}
+            self.version += 1
+
+    def replace(self, agent: Agent) -> None:
+        """Put an agent in the place of the one with the same name."""
+        with self._lock:
+            self._require(agent.name)
+            self._agents = {**self._agents, agent.name: agent}
+            self.version += 1
+
+    def permitted(self, permissions: Collection[str] | None) -> frozenset[str]:
+        """Return the names a caller with these permissions may use; all for ``None``."""
+        if permissions is None:
+            return frozenset(self._agents)
+        held = frozenset(permissions)
+        return frozenset(agent.name for agent in self if agent.required_permissions <= held)
+
+    def sha256(self) -> str:
+        """Return a digest of what the agents say, whatever their order."""
+        rows = sorted((agent.to_json() for agent in self), key=lambda row: row["name"])
+        return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()
+
+    def lint(self, requests: Iterable[tuple[str, str]] = ()) -> list[Finding]:
+        """Report what will hurt delegation.
+
+        Args:
+            requests: labelled requests as (agent name, text), checked against samples.
+        """
+        agents = sorted(self, key=lambda agent: agent.name)
+        return [*_gaps(agents), *_look_alikes(agents), *_leaks(agents, requests)]
+
+    def _insert(self, agent: Agent) -> None:
+        if agent.name in self._agents:
+            raise InputError(f"two agents are named {agent.name!r}; names must be unique")
+        self._agents = {**self._agents, agent.name: agent}
+
+    def _require(self, name: str) -> None:
+        if name not in self._agents:
+            raise InputError(f"no agent is named {name!r}")
+
+
+def words(text: str) -> frozenset[str]:
+    """Return the lower-case words of three letters or more, for overlap checks."""
+    return frozenset(word for word in re.findall(r"[^\W_]+", text.lower()) if len(word) > 2)
+
+
+def overlap(left: frozenset[str], right: frozenset[str]) -> float:
+    """Return the Jaccard overlap of two word sets, 0 where one is empty."""
+    return len(left & right) / len(left | right) if left and right else 0.0
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        InputError: it is missing, unreadable or no JSON; the line says where.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{path}: broken JSON at line {error.lineno}, column {error.colno}: {error.msg}"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old text or the new, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+_NEAR_DUPLICATE = 0.8  # word overlap of description and samples
+_LEAK = 0.7  # word overlap of a sample and a labelled request
+
+
+def _gaps(agents: Sequence[Agent]) -> Iterator[Finding]:
+    silent = [a.name for a in agents if not a.description.strip() and not a.user_request_samples]
+    if silent:
+        yield Finding(
+            rule="no-description",
+            agents=tuple(silent),
+            detail="neither description nor samples: only the name can match",
+        )
+    without = [agent.name for agent in agents if not agent.user_request_samples]
+    if without and len(without) < len(agents):
+        yield Finding(
+            rule="no-samples",
+            agents=tuple(without),
+            detail=f"{len(without)} of {len(agents)} agents have no samples: "
+            "they are ranked by their descriptions alone",
+        )
+
+
+def _look_alikes(agents: Sequence[Agent]) -> Iterator[Finding]:
+    texts = {a.name: words(" ".join((a.description, *a.user_request_samples))) for a in agents}
+    for left, right in combinations(agents, 2):
+        share = overlap(texts[left.name], texts[right.name])
+        if share >= _NEAR_DUPLICATE:
+            detail = f"{share:.0%} of their words are the same: say what tells them apart"
+            yield Finding(rule="near-duplicate", agents=(left.name, right.name), detail=detail)
+    owners: dict[str, list[str]] = {}
+    for agent in agents:
+        for sample in agent.user_request_samples:
+            owners.setdefault(" ".join(sample.lower().split()), []).append(agent.name)
+    for sample, names in sorted(owners.items()):
+        if len(set(names)) > 1:
+            yield Finding(rule="shared-sample", agents=tuple(sorted(set(names))), detail=sample)
+
+
+def _leaks(agents: Sequence[Agent], requests: Iterable[tuple[str, str]]) -> Iterator[Finding]:
+    samples = [(agent.name, s, words(s)) for agent in agents for s in agent.user_request_samples]
+    for label, request in requests:
+        asked = words(request)
+        for name, sample, said in samples:
+            if overlap(asked, said) >= _LEAK:
+                detail = f"labelled request {request!r} repeats the sample {sample!r}"
+                yield Finding(rule="leak", agents=tuple(sorted({name, label})), detail=detail)

@@ -1,0 +1,155 @@
+"""Save and load compiled programs: a folder with ``program.json`` and ``manifest.json``.
+
+``program.json`` is DSPy state (prompts, demos, knobs, learned samples) without LM and
+without pickle; ``manifest.json`` says what it was compiled from and how well it did.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, cast
+
+import dspy
+
+from .agents import Registry, read_json
+from .delegator import Delegator
+from .embed import embedder
+from .errors import InputError, ProgramError
+from .lm import language_model
+from .signatures import SelectAgent
+
+FORMAT = 1
+PROGRAM, MANIFEST = "program.json", "manifest.json"
+_SIGNATURES = (SelectAgent,)
+
+
+def load(
+    program: str | Path,
+    registry: Registry,
+    lm: str | dspy.BaseLM | None = None,
+    embedder_spec: str | None = None,
+    allow_uncalibrated: bool = False,
+) -> Delegator:
+    """Return a compiled program that delegates to the agents of a registry.
+
+    Args:
+        program: the name of a program that ships (``default``) or a program's folder.
+        registry: the agents; another registry than the compiled one is what users have.
+        lm: an LM spec or a ``dspy.LM``; without it ``dspy.settings.lm`` or none serves.
+        embedder_spec: an embedder spec; the one the program was compiled with where None.
+        allow_uncalibrated: let the program assign on a registry that its confidence was
+            not calibrated for.
+
+    Raises:
+        ProgramError: the program is missing, of another format, for other signatures or
+            for another embedder.
+        InputError: the registry is empty.
+        LMError: the LM spec cannot be used.
+    """
+    folder = find(program)
+    manifest = read_manifest(folder)
+    embed = embedder(embedder_spec or manifest["embedder"]["spec"])
+    if embed.id != manifest["embedder"]["id"]:
+        raise ProgramError(
+            f"{folder}: compiled with embedder {manifest['embedder']['id']}, not {embed.id}; "
+            f"use --embedder {manifest['embedder']['spec']} or compile again"
+        )
+    calibrated = registry.sha256() in manifest["registry"]["calibrated"]
+    model = language_model(lm) if isinstance(lm, str) else lm
+    delegator = Delegator(registry, embed, model, calibrated=calibrated or allow_uncalibrated)
+    try:
+        delegator.load(str(folder / PROGRAM))
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise ProgramError(f"{folder / PROGRAM}: cannot be loaded: {error}") from error
+    return delegator
+
+
+def save(delegator: Delegator, folder: Path, manifest: dict[str, Any]) -> None:
+    """Write a program's folder in one step; a reader sees the old one or the new one.
+
+    Args:
+        delegator: the program; its LM, if bound, is not written.
+        folder: where it goes; replaced where it exists.
+        manifest: what to record; format, signatures and dependencies are added.
+    """
+    folder = folder.absolute()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        delegator.set_lm(None)
+        # DSPy leaves children that an optimiser marked as compiled out of the state.
+        for _, module in delegator.named_sub_modules(dspy.Module):
+            cast("dspy.Module", module)._compiled = False
+        delegator.save(str(fresh / PROGRAM))
+        record = {"format": FORMAT, "signatures": signatures_sha256(), **manifest}
+        (fresh / MANIFEST).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        fresh.chmod(0o755)
+        if folder.exists():
+            retired = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+            folder.replace(retired / "old")
+            fresh.replace(folder)
+            shutil.rmtree(retired)
+        else:
+            fresh.replace(folder)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+
+
+def find(program: str | Path) -> Path:
+    """Return the folder of a program that ships or lies at a path.
+
+    Raises:
+        ProgramError: there is none.
+    """
+    shipped = Path(str(files("task_delegator"))) / "compiled" / str(program)
+    for folder in (Path(program), shipped):
+        if (folder / MANIFEST).is_file():
+            return folder
+    names = sorted(p.name for p in shipped.parent.glob("*") if (p / MANIFEST).is_file())
+    raise ProgramError(
+        f"{program}: no compiled program; name a folder with {MANIFEST} or one of: "
+        f"{', '.join(names) or 'none ships'}"
+    )
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return a program's manifest.
+
+    Raises:
+        ProgramError: it is broken or does not fit this code.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = read_json(path)
+    except InputError as error:
+        raise ProgramError(str(error)) from error
+    found = manifest.get("format") if isinstance(manifest, dict) else None
+    if found != FORMAT:
+        raise ProgramError(
+            f"{path}: format {found!r}, this code reads {FORMAT}; compile the program again"
+        )
+    if manifest.get("signatures") != signatures_sha256():
+        raise ProgramError(
+            f"{path}: compiled for other signatures than this code has; compile the program again"
+        )
+    missing = {"embedder", "registry"} - set(manifest)
+    if missing:
+        raise ProgramError(f"{path}: says nothing of {', '.join(sorted(missing))}")
+    return manifest
+
+
+def signatures_sha256() -> str:
+    """Return a digest of every signature's fields: names, order and types.
+
+    DSPy restores field descriptions by position; instructions are part of the state
+    and may differ.
+    """
+    fields = [
+        (signature.__name__, [(name, str(f.annotation)) for name, f in signature.fields.items()])
+        for signature in _SIGNATURES
+    ]
+    return hashlib.sha256(json.dumps(fields).encode()).hexdigest()

@@ -1,0 +1,64 @@
+"""The values that flow through the program."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import dspy
+
+Decision = Literal["assign", "review", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An agent that retrieval proposes, with its share of the posterior (0..1)."""
+
+    name: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a delegation cost: LM calls, LM tokens (prompt and answer), seconds."""
+
+    lm_calls: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+class Delegation(dspy.Prediction):
+    """Say which agent should do a task, how sure that is, and what to do with it.
+
+    A ``dspy.Prediction``, so that optimisers, usage tracking and traces take it as it is.
+
+    Attributes:
+        task: the task as it was given.
+        decision: ``assign`` to ``agent``, let a person ``review`` it, or ``none``
+            of the agents fits.
+        agent: the best agent's name; None where none fits or none is permitted.
+        top3: the three best agents, best first, with probabilities that sum to 1
+            over all permitted agents.
+        confidence: calibrated probability (0..1) that the first of ``top3`` is right.
+        reason: one sentence for the person who reviews.
+        rubric: the LM's own confidence from 1 (very low) to 5 (very high), where asked.
+        evidence: what every stage saw, for audit.
+        usage: what it cost.
+    """
+
+    task: str
+    decision: Decision
+    agent: str | None
+    top3: tuple[Candidate, ...]
+    confidence: float
+    reason: str
+    rubric: int | None
+    evidence: dict[str, Any]
+    usage: Usage
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the delegation as plain JSON values."""
+        values = dict(self.items())
+        return {
+            **values,
+            "top3": [asdict(candidate) for candidate in self.top3],
+            "usage": asdict(self.usage),
+        }

