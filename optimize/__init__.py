@@ -1,0 +1,1 @@
+"""Compile, search, calibrate and measure delegators. A package of the checkout only."""

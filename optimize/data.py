@@ -1,0 +1,239 @@
+"""Dataset directories: read, check. ``python -m optimize.data check [DIR]`` runs the check.
+
+A directory holds ``agents.json`` and ``train.json``, ``validation.json`` and
+``ground_truth.json`` (the test split); ``out_of_scope.json`` and ``multi.json`` are
+optional. Ours, the public sets and a customer's look the same.
+"""
+
+import hashlib
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from task_delegator.agents import Registry, overlap, read_json, words
+from task_delegator.errors import DelegatorError, InputError
+
+SPLITS = {"train": "train.json", "validation": "validation.json", "test": "ground_truth.json"}
+OURS = Path("datasets")
+
+_NEAR_COPY = 0.6  # Jaccard overlap of words at which a request repeats a sample
+_NAMED_ALLOWED = 3  # requests that may name their own agent, as people naturally would
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A labelled request: what was asked and which agents may do it.
+
+    Attributes:
+        acceptable: the expected agent first, then others that are right as well.
+    """
+
+    text: str
+    acceptable: tuple[str, ...]
+
+    @property
+    def expected(self) -> str:
+        """The agent on the label."""
+        return self.acceptable[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A registry with labelled requests.
+
+    Attributes:
+        splits: requests by split name; a missing file is an empty split.
+        out_of_scope: requests that no agent can serve, by split name.
+        multi: tasks for several agents, in order, by split name.
+    """
+
+    path: Path
+    registry: Registry
+    splits: dict[str, tuple[Request, ...]]
+    out_of_scope: dict[str, tuple[str, ...]]
+    multi: dict[str, tuple[Request, ...]]
+
+    def sha256(self, name: str) -> str:
+        """Return the digest of one of the directory's files, or '' where it is missing."""
+        path = self.path / name
+        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
+    def digests(self) -> dict[str, str]:
+        """Return the digest of every file that is there."""
+        names = ("agents.json", *SPLITS.values(), "out_of_scope.json", "multi.json")
+        return {name: self.sha256(name) for name in names if self.sha256(name)}
+
+
+def load_dataset(path: str | Path) -> Dataset:
+    """Read a dataset directory.
+
+    Raises:
+        InputError: it is missing, a file is broken, or a label names an unknown agent.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such directory; it should hold agents.json and its splits")
+    registry = Registry.load(folder / "agents.json")
+    splits = {split: tuple(_requests(folder / name, registry)) for split, name in SPLITS.items()}
+    if not any(splits.values()):
+        raise InputError(f"{folder}: no labelled requests; add one of {', '.join(SPLITS.values())}")
+    return Dataset(
+        path=folder,
+        registry=registry,
+        splits=splits,
+        out_of_scope=_out_of_scope(folder / "out_of_scope.json"),
+        multi=_multi(folder / "multi.json", registry),
+    )
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    rows = read_json(path)
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise InputError(f"{path}: expected a JSON list of objects")
+    return rows
+
+
+def _field(row: dict[str, Any], name: str, kind: type, where: str) -> Any:
+    if not isinstance(row.get(name), kind):
+        raise InputError(f"{where}: expected {name!r} to be a {kind.__name__}")
+    return row[name]
+
+
+def _known(names: Iterable[Any], registry: Registry, where: str) -> tuple[str, ...]:
+    known = tuple(names)
+    for name in known:
+        if name not in registry:
+            raise InputError(f"{where}: no agent is named {name!r}; correct the label or add it")
+    return known
+
+
+def _requests(path: Path, registry: Registry) -> Iterator[Request]:
+    for number, row in enumerate(_rows(path)):
+        where = f"{path}: row {number}"
+        label = _field(row, "expected_agent_name", str, where)
+        also = row.get("acceptable_agent_names", {})
+        for text in _field(row, "user_requests", list, where):
+            if not isinstance(text, str) or not text.strip():
+                raise InputError(f"{where}: a request is empty or no text")
+            others = also.get(text, ()) if isinstance(also, dict) else also
+            names = dict.fromkeys((label, *others))
+            yield Request(text, _known(names, registry, where))
+
+
+def _split(row: dict[str, Any], where: str) -> str:
+    """Return a row's split; ``test_in_domain`` and the like are parts of ``test``."""
+    given = str(row.get("split", "test"))
+    split = given.partition("_")[0]
+    if split not in SPLITS:
+        raise InputError(f"{where}: unknown split {given!r}; use one of {', '.join(SPLITS)}")
+    return split
+
+
+def _out_of_scope(path: Path) -> dict[str, tuple[str, ...]]:
+    texts: dict[str, list[str]] = {split: [] for split in SPLITS}
+    for number, row in enumerate(_rows(path)):
+        where = f"{path}: row {number}"
+        split = _split(row, where)
+        texts[split].append(_field(row, "user_request", str, where))
+    return {split: tuple(found) for split, found in texts.items()}
+
+
+def _multi(path: Path, registry: Registry) -> dict[str, tuple[Request, ...]]:
+    tasks: dict[str, list[Request]] = {split: [] for split in SPLITS}
+    for number, row in enumerate(_rows(path)):
+        where = f"{path}: row {number}"
+        names = _known(_field(row, "expected_agent_names", list, where), registry, where)
+        split = _split(row, where)
+        tasks[split].append(Request(_field(row, "task", str, where), names))
+    return {split: tuple(found) for split, found in tasks.items()}
+
+
+def leaks(dataset: Dataset) -> list[str]:
+    """Return a line for each request that repeats a sample or a request of another split."""
+    found = []
+    samples = [(f"sample of {a.name}", s) for a in dataset.registry for s in a.user_request_samples]
+    seen = {" ".join(text.lower().split()): where for where, text in samples}
+    said = [(where, words(text)) for where, text in samples]
+    for split, requests in dataset.splits.items():
+        fresh = {}
+        for request in requests:
+            key = " ".join(request.text.lower().split())
+            if key in seen:
+                found.append(f"{split}: {request.text!r} is also a {seen[key]}")
+            asked = words(request.text)
+            found.extend(
+                f"{split}: {request.text!r} nearly copies a {where}"
+                for where, other in said
+                if key not in seen and overlap(asked, other) >= _NEAR_COPY
+            )
+            fresh[key] = f"request of {split}"
+        seen.update(fresh)
+    return found
+
+
+def check(dataset: Dataset, strict: bool = False) -> list[str]:
+    """Return what is wrong with a dataset, nothing where it is sound.
+
+    Args:
+        strict: also hold it to the counts of this project's own ground truth.
+    """
+    problems = leaks(dataset)
+    named = [
+        f"{split}: {request.text!r} names its own agent"
+        for split, requests in dataset.splits.items()
+        for request in requests
+        if request.expected.lower() in request.text.lower()
+    ]
+    if strict:
+        problems += named if len(named) > _NAMED_ALLOWED else []
+        problems += _wrong_counts(dataset)
+    return problems
+
+
+def _wrong_counts(dataset: Dataset) -> Iterator[str]:
+    agents = list(dataset.registry)
+    counts = {
+        "agents": (len(agents), 70),
+        **{f"agents of {d}": (n, 14) for d, n in Counter(a.domain for a in agents).items()},
+        **{f"samples of {a.name}": (len(a.user_request_samples), 5) for a in agents},
+        "domains": (len({a.domain for a in agents}), 5),
+    }
+    for split, each in {"train": 3, "validation": 3, "test": 4}.items():
+        asked = Counter(request.expected for request in dataset.splits[split])
+        counts |= {f"{split} requests of {a.name}": (asked[a.name], each) for a in agents}
+    for split, each in {"train": 50, "validation": 50, "test": 100}.items():
+        counts[f"{split} requests out of scope"] = (len(dataset.out_of_scope[split]), each)
+        counts[f"{split} tasks for several agents"] = (len(dataset.multi[split]), 20)
+    yield from (f"{what}: {n}, expected {want}" for what, (n, want) in counts.items() if n != want)
+    if sum(bool(agent.required_permissions) for agent in agents) < 6:
+        yield "fewer than 6 agents need a permission"
+    if sum(agent.kind == "human" for agent in agents) < 3:
+        yield "fewer than 3 agents are people"
+
+
+def main(arguments: list[str]) -> int:
+    """Check a dataset directory and print what was found."""
+    if not arguments or arguments[0] != "check" or len(arguments) > 2:
+        print("usage: python -m optimize.data check [DIR]", file=sys.stderr)
+        return 2
+    folder = Path(arguments[1]) if len(arguments) == 2 else OURS
+    try:
+        dataset = load_dataset(folder)
+        problems = check(dataset, strict=folder.resolve() == OURS.resolve())
+    except DelegatorError as error:
+        print(f"optimize.data: {error}", file=sys.stderr)
+        return 2
+    for problem in problems:
+        print(problem)
+    print(json.dumps({"problems": len(problems), "sha256": dataset.digests()}, indent=1))
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,82 @@
+"""The keys of an evaluation report: the one typed place they live in."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a program did on one split; rates are fractions of 1, None where it does not apply.
+
+    Attributes:
+        n: requests in scope.
+        top1, top3: share whose right agent comes first, among the first three.
+        top1_ci95: Wilson's interval of top1.
+        recall_at_k, k: share whose right agent is on the shortlist, and its length.
+        mrr: mean reciprocal rank within the shortlist.
+        ece, brier, auroc_error: calibration of the confidence, and how well it tells
+            right from wrong.
+        ece_calibrated_range: 95 % range of the ECE that a perfectly calibrated model
+            with these confidences would show.
+        accuracy_at_coverage_80: accuracy on the surest 80 %.
+        n_out_of_scope, oos_auroc: requests nobody can serve, and how well P(some agent
+            fits) tells them apart.
+        decisions, decisions_out_of_scope: counts of assign, review and none.
+        precision_assigned, precision_assigned_ci95: of the assigned requests in scope.
+        lm_calls, lm_calls_per_task, tokens_per_task: what the LM cost.
+        latency_ms: p50 and p95 of a delegation.
+        order_flip_rate: share of answers that change when the registry is shuffled.
+        slot_flip_rate: share of LM picks that change when the shortlist is reversed.
+        baseline_bm25_top1, versus_bm25: BM25 alone on the same requests, and the paired
+            comparison of top1 with it.
+    """
+
+    program: str
+    data: str
+    split: str
+    seed: int
+    lm: str | None
+    embedder: str
+    commit: str
+    n: int
+    top1: float
+    top1_ci95: tuple[float, float]
+    top3: float
+    top3_ci95: tuple[float, float]
+    recall_at_k: float
+    k: int
+    mrr: float
+    ece: float
+    ece_calibrated_range: tuple[float, float]
+    brier: float
+    auroc_error: float | None
+    accuracy_at_coverage_80: float
+    n_out_of_scope: int
+    oos_auroc: float | None
+    decisions: dict[str, int]
+    decisions_out_of_scope: dict[str, int]
+    precision_assigned: float | None
+    precision_assigned_ci95: tuple[float, float] | None
+    lm_calls: int
+    lm_calls_per_task: float
+    tokens_per_task: float
+    latency_ms: dict[str, float]
+    order_flip_rate: float
+    slot_flip_rate: float | None
+    baseline_bm25_top1: float
+    versus_bm25: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as plain JSON values."""
+        return asdict(self)
+
+    def metrics(self) -> dict[str, float]:
+        """Return the numbers that a tracking server plots."""
+        flat = {f"latency_ms_{name}": value for name, value in self.latency_ms.items()}
+        flat |= {f"decisions_{name}": float(count) for name, count in self.decisions.items()}
+        values = self.to_json() | flat
+        return {
+            name: float(value)
+            for name, value in values.items()
+            if isinstance(value, int | float) and name != "seed"
+        }
