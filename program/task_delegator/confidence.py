@@ -41,7 +41,10 @@ class AssessConfidence(dspy.Module):
         knobs: KnobValues,
         lm_asked: bool,
     ) -> dspy.Prediction:
-        """Return ``confidence`` and ``fits``, both 0..1; at least one candidate is needed."""
+        """Return ``confidence`` and ``fits``, both 0..1, and the ``sureness`` behind them.
+
+        At least one candidate is needed.
+        """
         features = sureness(candidates)
         bias, logit, margin = (
             (knobs.sure_lm_bias, knobs.sure_lm_logit, knobs.sure_lm_margin)
@@ -49,6 +52,7 @@ class AssessConfidence(dspy.Module):
             else (knobs.sure_bias, knobs.sure_logit, knobs.sure_margin)
         )
         return dspy.Prediction(
+            sureness=features,
             confidence=sigmoid(bias + logit * features.logit + margin * features.margin),
             fits=sigmoid(
                 knobs.fits_bias

@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Collection, Sequence
+from dataclasses import asdict
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dspy
 
@@ -42,13 +43,23 @@ class Delegator(dspy.Module):
         super().__init__()
         if len(registry) == 0:
             raise InputError("the registry is empty: add at least one agent")
-        self.registry = registry
         self.calibrated = calibrated
         self.knobs = Knobs()
         self.retrieve = Retrieve(Library(registry, embed or embedder()))
         self.classify = ClassifyAgent()
         self.assess = AssessConfidence()
         self._lm = lm
+
+    if TYPE_CHECKING:  # DSPy types a module's call as a plain Prediction
+
+        def __call__(self, task: str, permissions: Collection[str] | None = None) -> Delegation:
+            """Delegate one task; see ``forward``."""
+            ...
+
+    @property
+    def registry(self) -> Registry:
+        """The agents; changes to it take effect at the next task."""
+        return self.retrieve.library.registry
 
     def forward(self, task: str, permissions: Collection[str] | None = None) -> Delegation:
         """Delegate one task.
@@ -92,12 +103,15 @@ class Delegator(dspy.Module):
             reason=reason,
             rubric=None,
             evidence={
+                "ranking": [candidate.name for candidate in candidates],
                 "retrieval": {
                     "posterior": {c.name: c.probability for c in found.candidates},
                     "standing": found.standing,
                 },
                 "gate": gate,
                 "lm": asked,
+                "signals": asdict(found.signals),
+                "sureness": asdict(verdict.sureness),
                 "fits": verdict.fits,
                 "calibrated": self.calibrated,
             },
@@ -195,7 +209,7 @@ def _nobody(task: str, seconds: float) -> Delegation:
         confidence=0.0,
         reason="No agent is available to this caller.",
         rubric=None,
-        evidence={},
+        evidence={"ranking": [], "lm": None, "fits": 0.0},
         usage=Usage(seconds=seconds),
     )
 

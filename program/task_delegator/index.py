@@ -49,7 +49,7 @@ class Index:
     ) -> None:
         self.agents = tuple(sorted(agents, key=lambda agent: agent.name))
         self.names = tuple(agent.name for agent in self.agents)
-        self._embed = embed
+        self.embed = embed
         vectors = {} if known is None else known
         described = [description_text(agent) for agent in self.agents]
         samples = [s for agent in self.agents for s in agent.user_request_samples]
@@ -71,36 +71,47 @@ class Index:
 
     def channels(self, task: str, bm25_k1: float, bm25_b: float, head_c: float) -> Channels:
         """Return every channel's raw scores for a task."""
-        return self.score(task, self._embed([task])[0], bm25_k1, bm25_b, head_c)
+        vector = self.embed([task])[0]
+        best, mean = self.samples(vector)
+        return Channels(
+            bm25=self.bm25(task, bm25_k1, bm25_b),
+            chars=self.chars(task),
+            description=self.description(vector),
+            sample_best=best,
+            sample_mean=mean,
+            head=self.head(vector, head_c),
+        )
 
-    def score(
-        self,
-        task: str,
-        vector: np.ndarray,
-        bm25_k1: float,
-        bm25_b: float,
-        head_c: float,
-    ) -> Channels:
-        """Return the raw scores of a task whose vector is known."""
+    def description(self, vector: np.ndarray) -> np.ndarray:
+        """Return cosines with the agents' descriptions, shape (agents,)."""
+        return (self._descriptions @ vector).astype(np.float64)
+
+    def samples(self, vector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the best and the mean cosine with each agent's samples, NaN without any."""
         best = np.full(len(self.agents), np.nan)
-        mean, head = best.copy(), best.copy()
+        mean = best.copy()
         if len(self._samples):
             similarity = self._samples @ vector
             best[self.has_samples] = np.maximum.reduceat(similarity, self._starts)
             mean[self.has_samples] = np.add.reduceat(similarity, self._starts) / self._counts
-        model = self._head(head_c)
-        if model is not None:
-            head[self.has_samples] = model(vector)
-        return Channels(
-            bm25=self._bm25_scores(task, bm25_k1, bm25_b),
-            chars=self._chars(task),
-            description=(self._descriptions @ vector).astype(np.float64),
-            sample_best=best,
-            sample_mean=mean,
-            head=head,
-        )
+        return best, mean
 
-    def _bm25_scores(self, task: str, k1: float, b: float) -> np.ndarray:
+    def head(self, vector: np.ndarray, c: float) -> np.ndarray:
+        """Return the head's logits, NaN for agents without samples, shape (agents,)."""
+        logits = np.full(len(self.agents), np.nan)
+        if c not in self._heads:
+            self._heads[c] = self._fit(c)
+        model = self._heads[c]
+        if model is not None:
+            logits[self.has_samples] = model(vector)
+        return logits
+
+    def chars(self, task: str) -> np.ndarray:
+        """Return cosines of character n-grams, shape (agents,)."""
+        return self._chars(task)
+
+    def bm25(self, task: str, k1: float, b: float) -> np.ndarray:
+        """Return BM25 scores over names, descriptions and samples, shape (agents,)."""
         if (k1, b) not in self._bm25:
             ranker = bm25s.BM25(k1=k1, b=b)
             tokens = self._tokens(self._documents)
@@ -123,11 +134,6 @@ class Index:
             show_progress=False,
         )
         return tokens
-
-    def _head(self, c: float) -> Head | None:
-        if c not in self._heads:
-            self._heads[c] = self._fit(c)
-        return self._heads[c]
 
     def _fit(self, c: float) -> Head | None:
         classes = int(self.has_samples.sum())

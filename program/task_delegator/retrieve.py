@@ -71,7 +71,7 @@ class Retrieve(dspy.Module):
 
     def __init__(self, library: Library) -> None:
         super().__init__()
-        self._library = library
+        self.library = library
         self.learned = LearnedSamples()
 
     def forward(
@@ -89,7 +89,7 @@ class Retrieve(dspy.Module):
             three), ``signals`` (``Signals``) and ``standing`` (per candidate and
             channel, in standard deviations above the permitted agents' mean).
         """
-        index = self._library.index(self.learned.values)
+        index = self.library.index(self.learned.values)
         rows = np.arange(len(index.names))
         if permitted is not None:
             rows = np.array([i for i in rows if index.names[i] in permitted], dtype=int)

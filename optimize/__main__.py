@@ -1,0 +1,208 @@
+"""The command line of the checkout: ``python -m optimize COMMAND``.
+
+compile    search, teach, calibrate, evaluate and save a program for a dataset
+search     search the retrieval knobs alone; resumable
+calibrate  fit a program's confidence to another registry's labelled requests
+evaluate   report how a program does on one split
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+# DSPy would fetch a price list from the network at its first LM call.
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return 0, or 2 on bad input."""
+    options = _parser().parse_args(arguments)
+    from task_delegator.errors import DelegatorError
+
+    try:
+        return options.run(options)
+    except DelegatorError as error:
+        print(f"optimize {options.command}: {error}", file=sys.stderr)
+        return 2
+
+
+def _compile(options: argparse.Namespace) -> int:
+    from optimize.compile import Options, compile_program, summary
+    from optimize.data import load_dataset
+    from task_delegator.lm import language_model
+
+    dataset = load_dataset(options.data)
+    lm = None if options.no_lm else language_model(options.lm)
+    compiled = compile_program(
+        dataset,
+        Options(
+            out=Path(options.out),
+            preset=options.preset,
+            optimizer=options.optimizer,
+            trials=options.trials,
+            max_lm_calls=options.max_lm_calls,
+            samples_from_train=options.samples_from_train,
+            embedder=options.embedder,
+            lm=None if options.no_lm else options.lm,
+            seed=options.seed,
+        ),
+        lm,
+    )
+    print(summary(compiled.reports))
+    print(f"program: {compiled.folder}", file=sys.stderr)
+    print(f"MLflow run: {compiled.run_id} (make ui)", file=sys.stderr)
+    return 0
+
+
+def _search(options: argparse.Namespace) -> int:
+    from optimize.data import load_dataset
+    from optimize.fusion import ScoredRequests
+    from optimize.search import choose, search
+    from task_delegator.embed import embedder
+    from task_delegator.errors import InputError
+    from task_delegator.knobs import KnobValues
+    from task_delegator.retrieve import Library
+
+    dataset = load_dataset(options.data)
+    if not dataset.splits["validation"]:
+        raise InputError(f"{dataset.path}: the validation split is empty; searching needs it")
+    index = Library(dataset.registry, embedder(options.embedder)).index({})
+    scored = ScoredRequests(index, dataset.splits["validation"])
+    _, trials = search(
+        scored,
+        [KnobValues()],
+        trials=options.trials,
+        seed=options.seed,
+        study_name=options.study,
+        storage=options.storage,
+    )
+    chosen = choose(trials, len(scored.labels))
+    print(json.dumps({"trials": len(trials), "chosen": asdict(chosen)}, indent=1))
+    return 0
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    from optimize.calibrate import calibrate
+    from optimize.data import load_dataset
+    from task_delegator.artifact import find, load, read_manifest, save
+
+    dataset = load_dataset(options.data)
+    program = load(options.program, dataset.registry)
+    promise = calibrate(program, dataset, options.target_precision)
+    manifest = read_manifest(find(options.program))
+    registry = manifest["registry"]
+    manifest["registry"] = {
+        **registry,
+        "calibrated": sorted({*registry["calibrated"], dataset.registry.sha256()}),
+    }
+    if dataset.registry.sha256() != registry["sha256"]:
+        # The confidence now speaks of the new registry alone.
+        manifest["registry"]["calibrated"] = [dataset.registry.sha256()]
+    manifest["promise"] = asdict(promise)
+    manifest["knobs"] = asdict(program.knobs.values)
+    save(program, Path(options.out), manifest)
+    print(json.dumps(asdict(promise), indent=1))
+    print(f"program: {options.out}", file=sys.stderr)
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from optimize.data import load_dataset
+    from optimize.evaluate import evaluate
+    from optimize.teach import opened
+    from task_delegator.agents import write_text
+    from task_delegator.artifact import load
+    from task_delegator.lm import language_model
+
+    dataset = load_dataset(options.data)
+    program = load(options.program, dataset.registry, embedder_spec=options.embedder)
+    report = evaluate(
+        opened(program) if options.gate_open else program,
+        dataset,
+        options.split,
+        name=options.program,
+        lm=None if options.no_lm else language_model(options.lm),
+        limit=options.limit,
+        seed=options.seed,
+    )
+    text = json.dumps(report.to_json(), indent=1)
+    if options.json == "-":
+        print(text)
+        return 0
+    if options.json:
+        write_text(Path(options.json), text + "\n")
+    low, high = report.top1_ci95
+    print(
+        f"top-1 {report.top1:.1%} ({low:.1%} to {high:.1%}), top-3 {report.top3:.1%}, n {report.n}"
+    )
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="optimize", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    data = argparse.ArgumentParser(add_help=False)
+    data.add_argument("--data", default="datasets", help="a dataset directory")
+    data.add_argument("--seed", type=int, default=0, help="of samplers, subsets and shuffles")
+
+    lm = argparse.ArgumentParser(add_help=False)
+    lm.add_argument(
+        "--lm",
+        default=os.environ.get("TASK_DELEGATOR_LM", "embedded"),
+        help="embedded, embedded:FILE.gguf or provider/model",
+    )
+    lm.add_argument("--no-lm", action="store_true", help="retrieval alone")
+
+    embed = os.environ.get("TASK_DELEGATOR_EMBEDDER")
+
+    compile_ = commands.add_parser("compile", parents=[data, lm], help="compile a program")
+    compile_.add_argument("--preset", choices=("quick", "full"), default="quick")
+    compile_.add_argument("--optimizer", choices=("bootstrap",), default="bootstrap")
+    compile_.add_argument("--trials", type=int, help="of the search; the preset's if not given")
+    compile_.add_argument("--max-lm-calls", type=int, help="hard limit of the LM stage")
+    compile_.add_argument(
+        "--samples-from-train",
+        type=int,
+        default=0,
+        metavar="N",
+        help="add N train requests to each agent's samples, in the program",
+    )
+    compile_.add_argument("--embedder", default=embed or "minilm", help="an embedder spec")
+    compile_.add_argument("--out", default="runs/program", help="folder of the compiled program")
+    compile_.set_defaults(run=_compile)
+
+    search = commands.add_parser("search", parents=[data], help="search the retrieval knobs")
+    search.add_argument("--trials", type=int, default=60, help="that the study shall have")
+    search.add_argument("--study", default="retrieval", help="its name in the storage")
+    search.add_argument("--storage", help="an Optuna storage URL; in memory if not given")
+    search.add_argument("--embedder", default=embed or "minilm", help="an embedder spec")
+    search.set_defaults(run=_search)
+
+    calibrate = commands.add_parser(
+        "calibrate", parents=[data], help="calibrate a program for a registry"
+    )
+    calibrate.add_argument("program", help="a program's name or folder")
+    calibrate.add_argument("--target-precision", type=float, default=0.95)
+    calibrate.add_argument("--out", default="runs/calibrated", help="folder of the result")
+    calibrate.set_defaults(run=_calibrate)
+
+    evaluate = commands.add_parser("evaluate", parents=[data, lm], help="evaluate a program")
+    evaluate.add_argument("program", help="a program's name or folder")
+    evaluate.add_argument("--split", choices=("train", "validation", "test"), default="test")
+    evaluate.add_argument("--limit", type=int, help="a fixed random subset of this size")
+    evaluate.add_argument("--gate-open", action="store_true", help="ask the LM about every task")
+    evaluate.add_argument("--embedder", default=embed, help="if not the one the program names")
+    evaluate.add_argument("--json", help="write the report to a file, or - for standard output")
+    evaluate.set_defaults(run=_evaluate)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

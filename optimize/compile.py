@@ -1,0 +1,225 @@
+"""Compile a delegator for a registry: search, teach, calibrate, evaluate, save."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import dspy
+
+from optimize import track
+from optimize.calibrate import Promise, calibrate
+from optimize.data import Dataset, Request, leaks
+from optimize.evaluate import commit, delegate_all, evaluate, select
+from optimize.fusion import ScoredRequests, fit_weights
+from optimize.report import Report
+from optimize.search import search
+from optimize.teach import Lesson, opened, teach
+from task_delegator.artifact import save
+from task_delegator.delegator import Delegator
+from task_delegator.embed import embedder
+from task_delegator.errors import InputError
+from task_delegator.knobs import KnobValues
+
+_MOST_SCORED = 1500  # requests of a split that the search looks at: enough to choose weights
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """How much a compilation may take.
+
+    Attributes:
+        trials: of the search.
+        max_lm_calls: hard limit of the LM stage.
+        lm_test_limit: test requests evaluated with the LM; None for all.
+    """
+
+    trials: int
+    max_lm_calls: int
+    lm_test_limit: int | None
+
+
+PRESETS = {
+    "quick": Preset(trials=60, max_lm_calls=120, lm_test_limit=40),
+    "full": Preset(trials=300, max_lm_calls=600, lm_test_limit=None),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a compilation was asked to do."""
+
+    out: Path
+    preset: str = "quick"
+    optimizer: str = "bootstrap"
+    trials: int | None = None
+    max_lm_calls: int | None = None
+    samples_from_train: int = 0
+    embedder: str = "minilm"
+    lm: str | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A compiled program with its scores.
+
+    Attributes:
+        reports: on validation and test without LM, on test with it, and with the gate open.
+    """
+
+    folder: Path
+    program: Delegator
+    reports: dict[str, Report]
+    lesson: Lesson | None
+    promise: Promise
+    run_id: str
+
+
+def compile_program(dataset: Dataset, options: Options, lm: dspy.BaseLM | None) -> Compiled:
+    """Compile, track and save a program for a dataset's registry.
+
+    The test split is evaluated at the end, once per reported figure; nothing is chosen
+    by it.
+
+    Raises:
+        InputError: a split that is needed is empty.
+        LMError: the LM cannot be reached.
+    """
+    for split in ("validation", "test"):
+        if not dataset.splits[split]:
+            raise InputError(f"{dataset.path}: the {split} split is empty; compiling needs it")
+    preset = PRESETS[options.preset]
+    program = Delegator(dataset.registry, embedder(options.embedder))
+    learned = learn_samples(dataset, options.samples_from_train)
+    program.retrieve.learned.values = learned
+    tags = {
+        "kind": "compile",
+        "optimizer": options.optimizer,
+        "lm": str(lm.model) if lm else "none",
+        "embedder": options.embedder,
+        "data": str(dataset.path),
+        "commit": commit(),
+    }
+    with track.run(f"compile {dataset.path.name} ({options.preset})", tags) as run:
+        run.params({**asdict(options), "leaks": len(leaks(dataset))})
+        run.dataset(dataset)
+        _search(program, dataset, options, preset, run)
+        promise = calibrate(program, dataset)
+        lesson = None
+        if lm is not None:
+            calls = preset.max_lm_calls if options.max_lm_calls is None else options.max_lm_calls
+            lesson = teach(program, dataset, lm, max_lm_calls=calls, seed=options.seed)
+            run.metrics({"lm_calls": lesson.calls, "weight": lesson.weight}, "teach_")
+        reports = _evaluate(program, dataset, options, preset, lm, run)
+        save(
+            program,
+            options.out,
+            _manifest(dataset, options, program, reports, lesson, promise)
+            | {"mlflow_run_id": run.id},
+        )
+        run.artifact(options.out)
+        run.note(summary(reports))
+        return Compiled(options.out, program, reports, lesson, promise, run.id)
+
+
+def learn_samples(dataset: Dataset, per_agent: int) -> dict[str, tuple[str, ...]]:
+    """Return the first train requests of each agent, to be used as further samples."""
+    learned: dict[str, list[str]] = {}
+    for request in dataset.splits["train"]:
+        given = learned.setdefault(request.expected, [])
+        if len(given) < per_agent:
+            given.append(request.text)
+    return {name: tuple(texts) for name, texts in sorted(learned.items()) if texts}
+
+
+def summary(reports: Mapping[str, Report]) -> str:
+    """Return a markdown table of the reports."""
+    lines = ["| | n | top-1 | 95 % | top-3 | LM calls per task |", "|---|---|---|---|---|---|"]
+    for name, r in reports.items():
+        low, high = r.top1_ci95
+        lines.append(
+            f"| {name} | {r.n} | {r.top1:.1%} | {low:.1%} to {high:.1%} | {r.top3:.1%} "
+            f"| {r.lm_calls_per_task:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def _search(
+    program: Delegator, dataset: Dataset, options: Options, preset: Preset, run: track.Run
+) -> None:
+    def score(requests: tuple[Request, ...], learned: dict[str, tuple[str, ...]]) -> ScoredRequests:
+        kept = select(requests, _MOST_SCORED, options.seed)
+        return ScoredRequests(program.retrieve.library.index(learned), kept)
+
+    validation = score(dataset.splits["validation"], program.retrieve.learned.values)
+    starts = [KnobValues()]
+    if dataset.splits["train"]:
+        # Train requests that became samples would answer themselves: fit without them.
+        starts.append(fit_weights(score(dataset.splits["train"], {}), KnobValues()))
+    trials = preset.trials if options.trials is None else options.trials
+    knobs, done = search(validation, starts, trials=trials, seed=options.seed)
+    program.knobs.values = knobs
+    run.trials(done)
+
+
+def _evaluate(
+    program: Delegator,
+    dataset: Dataset,
+    options: Options,
+    preset: Preset,
+    lm: dspy.BaseLM | None,
+    run: track.Run,
+) -> dict[str, Report]:
+    def report(name: str, split: str, variant: Delegator, **settings: Any) -> Report:
+        made = evaluate(variant, dataset, split, name=name, seed=options.seed, **settings)
+        run.metrics(made.metrics(), f"{name}_")
+        return made
+
+    reports = {
+        "validation": report("validation", "validation", program),
+        "test": report("test", "test", program),
+    }
+    if lm is not None:
+        limit = preset.lm_test_limit
+        reports["test_lm"] = report("test_lm", "test", program, lm=lm, limit=limit)
+        reports["test_lm_gate_open"] = report(
+            "test_lm_gate_open", "test", opened(program), lm=lm, limit=limit
+        )
+    with dspy.context(lm=None):
+        run.outcomes(delegate_all(program, dataset.splits["test"], "plots"), "test")
+    return reports
+
+
+def _manifest(
+    dataset: Dataset,
+    options: Options,
+    program: Delegator,
+    reports: Mapping[str, Report],
+    lesson: Lesson | None,
+    promise: Promise,
+) -> dict[str, Any]:
+    registry = dataset.registry.sha256()
+    packages = ("dspy", "optuna", "mlflow", "scikit-learn", "bm25s", "onnxruntime", "numpy")
+    return {
+        "commit": commit(),
+        "dataset": {"path": str(dataset.path), "sha256": dataset.digests()},
+        "registry": {
+            "sha256": registry,
+            "agents": len(dataset.registry),
+            "calibrated": [registry],
+        },
+        "embedder": {"spec": options.embedder, "id": program.retrieve.library.embed.id},
+        "lm": options.lm,
+        "optimizer": options.optimizer,
+        "preset": options.preset,
+        "samples_from_train": options.samples_from_train,
+        "seed": options.seed,
+        "versions": {"task-delegator": version("task-delegator")}
+        | {name: version(name) for name in packages},
+        "knobs": asdict(program.knobs.values),
+        "lesson": None if lesson is None else asdict(lesson),
+        "promise": asdict(promise),
+        "scores": {name: report.to_json() for name, report in reports.items()},
+    }

@@ -1,0 +1,241 @@
+"""Evaluate a program on one split of a dataset."""
+
+import random
+import subprocess
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import dspy
+import numpy as np
+from tqdm import tqdm
+
+from optimize import metrics
+from optimize.data import Dataset, Request
+from optimize.report import Report
+from task_delegator.agents import Registry
+from task_delegator.delegation import Delegation
+from task_delegator.delegator import Delegator
+from task_delegator.errors import InputError
+from task_delegator.retrieve import Library
+
+_SHUFFLED = 100  # requests delegated again with the registry in another order
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One labelled request and what the program said to it."""
+
+    request: Request
+    delegation: Delegation
+
+    @property
+    def ranking(self) -> list[str]:
+        """Agents, best first, as far as the program ranked them."""
+        return list(self.delegation.evidence["ranking"])
+
+    @property
+    def rank(self) -> int | None:
+        """Place of the first acceptable agent, from 1; None where it was not ranked."""
+        places = (i for i, name in enumerate(self.ranking, 1) if name in self.request.acceptable)
+        return next(places, None)
+
+    @property
+    def right(self) -> bool:
+        """Whether the first place is acceptable."""
+        return self.rank == 1
+
+
+def select(requests: Sequence[Request], limit: int | None, seed: int) -> list[Request]:
+    """Return a fixed random subset, in the split's order; all where no limit is given."""
+    if limit is None or limit >= len(requests):
+        return list(requests)
+    if limit < 1:
+        raise InputError(f"--limit {limit}: must be at least 1")
+    kept = sorted(random.Random(seed).sample(range(len(requests)), limit))
+    return [requests[i] for i in kept]
+
+
+def delegate_all(program: Delegator, requests: Iterable[Request], what: str) -> list[Outcome]:
+    """Delegate every request in turn, with a progress bar."""
+    bar = tqdm(list(requests), desc=what, unit="task", delay=3, leave=False)
+    return [Outcome(request, program(request.text)) for request in bar]
+
+
+def evaluate(
+    program: Delegator,
+    dataset: Dataset,
+    split: str,
+    *,
+    name: str,
+    lm: dspy.BaseLM | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+) -> Report:
+    """Return the report of a program on a split.
+
+    Args:
+        program: the program; its registry must be the dataset's.
+        name: what to call the program in the report.
+        lm: the LM to ask, or None for retrieval alone.
+        limit: evaluate a fixed random subset of this size.
+        seed: of the subset, the shuffles and the bootstrap.
+
+    Raises:
+        InputError: the split is empty.
+    """
+    requests = select(dataset.splits[split], limit, seed)
+    if not requests:
+        raise InputError(f"{dataset.path}: the {split} split is empty")
+    with dspy.context(lm=lm):
+        outcomes = delegate_all(program, requests, split)
+    with dspy.context(lm=None):
+        strangers = [
+            program(text)
+            for text in tqdm(dataset.out_of_scope[split], desc="out of scope", delay=3, leave=False)
+        ]
+    return Report(
+        program=name,
+        data=str(dataset.path),
+        split=split,
+        seed=seed,
+        lm=None if lm is None else str(lm.model),
+        embedder=program.retrieve.library.embed.id,
+        commit=commit(),
+        k=program.knobs.values.k,
+        order_flip_rate=_order_flip_rate(program, requests, seed),
+        **_scores(outcomes, program.knobs.values.k),
+        **_confidence(outcomes, seed),
+        **_strangers(outcomes, strangers),
+        **_cost(outcomes),
+        **_baseline(program, outcomes, seed),
+    )
+
+
+def outcomes_right(outcomes: Sequence[Outcome]) -> np.ndarray:
+    """Return whether each outcome is right, shape (n,), bool."""
+    return np.array([outcome.right for outcome in outcomes], dtype=bool)
+
+
+def commit() -> str:
+    """Return the checkout's commit, with ``+`` where the tree is not clean, or 'unknown'."""
+    try:
+        head = _git("rev-parse", "--short=12", "HEAD")
+        return head + ("+" if _git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(
+        ["git", *arguments], check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def _scores(outcomes: Sequence[Outcome], k: int) -> dict[str, Any]:
+    ranks = [outcome.rank for outcome in outcomes]
+    n = len(ranks)
+
+    def within(place: int) -> int:
+        return sum(rank is not None and rank <= place for rank in ranks)
+
+    return {
+        "n": n,
+        "top1": within(1) / n,
+        "top1_ci95": metrics.wilson(within(1), n),
+        "top3": within(3) / n,
+        "top3_ci95": metrics.wilson(within(3), n),
+        "recall_at_k": within(k) / n,
+        "mrr": metrics.mean_reciprocal_rank(ranks),
+    }
+
+
+def _confidence(outcomes: Sequence[Outcome], seed: int) -> dict[str, Any]:
+    confidences = np.array([outcome.delegation.confidence for outcome in outcomes])
+    right = outcomes_right(outcomes)
+    assigned = np.array([outcome.delegation.decision == "assign" for outcome in outcomes])
+    n, good = int(assigned.sum()), int((assigned & right).sum())
+    return {
+        "ece": metrics.expected_calibration_error(confidences, right),
+        "ece_calibrated_range": metrics.calibrated_ece_range(confidences, seed=seed),
+        "brier": metrics.brier(confidences, right),
+        "auroc_error": metrics.auroc(confidences, right),
+        "accuracy_at_coverage_80": metrics.accuracy_at_coverage(confidences, right, 0.8),
+        "precision_assigned": good / n if n else None,
+        "precision_assigned_ci95": metrics.wilson(good, n) if n else None,
+    }
+
+
+def _strangers(outcomes: Sequence[Outcome], strangers: Sequence[Delegation]) -> dict[str, Any]:
+    inside = [outcome.delegation for outcome in outcomes]
+    fits = np.array([d.evidence["fits"] for d in (*inside, *strangers)])
+    in_scope = np.array([True] * len(inside) + [False] * len(strangers))
+    return {
+        "n_out_of_scope": len(strangers),
+        "oos_auroc": metrics.auroc(fits, in_scope),
+        "decisions": _decisions(inside),
+        "decisions_out_of_scope": _decisions(strangers),
+    }
+
+
+def _decisions(delegations: Iterable[Delegation]) -> dict[str, int]:
+    counts = Counter(delegation.decision for delegation in delegations)
+    return {decision: counts[decision] for decision in ("assign", "review", "none")}
+
+
+def _cost(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    usages = [outcome.delegation.usage for outcome in outcomes]
+    milliseconds = np.array([usage.seconds for usage in usages]) * 1000
+    return {
+        "lm_calls": sum(usage.lm_calls for usage in usages),
+        "lm_calls_per_task": sum(usage.lm_calls for usage in usages) / len(usages),
+        "tokens_per_task": sum(usage.tokens for usage in usages) / len(usages),
+        "latency_ms": {
+            "p50": float(np.quantile(milliseconds, 0.5)),
+            "p95": float(np.quantile(milliseconds, 0.95)),
+        },
+        "slot_flip_rate": slot_flip_rate(outcomes),
+    }
+
+
+def slot_flip_rate(outcomes: Sequence[Outcome]) -> float | None:
+    """Return how often the LM's pick changes when the shortlist is reversed, None if unasked."""
+    asked = [outcome.delegation.evidence["lm"] for outcome in outcomes]
+    picks = [lm["picked"] for lm in asked if lm and len(lm["picked"]) == 2]
+    return sum(first != second for first, second in picks) / len(picks) if picks else None
+
+
+def _order_flip_rate(program: Delegator, requests: Sequence[Request], seed: int) -> float:
+    """Return how often the ranking changes when agents are registered in another order.
+
+    The ranking before the LM is asked decides what the LM sees, and in which order.
+    """
+    agents = list(program.registry)
+    random.Random(seed).shuffle(agents)
+    library = program.retrieve.library
+    shuffled = program.deepcopy()
+    shuffled.retrieve.library = Library(Registry(agents), library.embed)
+    picked = select(requests, _SHUFFLED, seed)
+    with dspy.context(lm=None):
+        flips = [
+            program(request.text).evidence["ranking"] != shuffled(request.text).evidence["ranking"]
+            for request in picked
+        ]
+    return sum(flips) / len(flips)
+
+
+def _baseline(program: Delegator, outcomes: Sequence[Outcome], seed: int) -> dict[str, Any]:
+    right = bm25_right(program, [outcome.request for outcome in outcomes])
+    comparison = metrics.compare(outcomes_right(outcomes), right, seed=seed)
+    return {"baseline_bm25_top1": float(right.mean()), "versus_bm25": asdict(comparison)}
+
+
+def bm25_right(program: Delegator, requests: Sequence[Request]) -> np.ndarray:
+    """Return where BM25 alone (name, description, samples) puts an acceptable agent first."""
+    index = program.retrieve.library.index({})
+    winners = [
+        index.names[int(np.argmax(index.bm25(request.text, k1=1.5, b=0.75)))]
+        for request in requests
+    ]
+    return np.array([w in r.acceptable for w, r in zip(winners, requests, strict=True)])

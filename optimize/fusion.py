@@ -1,0 +1,122 @@
+"""Fit what retrieval can be given in closed form: channel weights and temperature."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+import numpy as np
+from scipy.optimize import minimize, minimize_scalar
+
+from optimize.data import Request
+from task_delegator.index import Channels, Index
+from task_delegator.knobs import KnobValues
+from task_delegator.retrieve import CHANNELS, fuse, standardise
+
+_RIDGE = 0.02  # pulls weights that the requests do not need towards 0
+BM25_K1 = (0.6, 0.9, 1.2, 1.5, 2.0)
+BM25_B = (0.3, 0.5, 0.75, 0.9)
+HEAD_C = (3.0, 10.0, 30.0, 100.0)
+
+
+class ScoredRequests:
+    """The channels of labelled requests, each computed once per index setting.
+
+    Args:
+        index: the index that scores.
+        requests: labelled requests.
+    """
+
+    def __init__(self, index: Index, requests: Sequence[Request]) -> None:
+        places = {name: i for i, name in enumerate(index.names)}
+        self._index = index
+        self._texts = [request.text for request in requests]
+        self._vectors = index.embed(self._texts)
+        self.labels = [np.array([places[n] for n in r.acceptable]) for r in requests]
+        self._descriptions = [index.description(vector) for vector in self._vectors]
+        self._samples = [index.samples(vector) for vector in self._vectors]
+        self._chars = [index.chars(text) for text in self._texts]
+        self._bm25: dict[tuple[float, float], list[np.ndarray]] = {}
+        self._heads: dict[float, list[np.ndarray]] = {}
+
+    def standing(self, knobs: KnobValues) -> list[dict[str, np.ndarray]]:
+        """Return each request's standardised channels under the index settings of the knobs."""
+        lexical = (knobs.bm25_k1, knobs.bm25_b)
+        if lexical not in self._bm25:
+            self._bm25[lexical] = [self._index.bm25(text, *lexical) for text in self._texts]
+        if knobs.head_c not in self._heads:
+            self._heads[knobs.head_c] = [self._index.head(v, knobs.head_c) for v in self._vectors]
+        rows = np.arange(len(self._index.names))
+        parts = zip(
+            self._bm25[lexical],
+            self._chars,
+            self._descriptions,
+            self._samples,
+            self._heads[knobs.head_c],
+            strict=True,
+        )
+        return [
+            standardise(Channels(bm25, chars, description, *samples, head), rows)
+            for bm25, chars, description, samples, head in parts
+        ]
+
+    def fused(self, knobs: KnobValues) -> np.ndarray:
+        """Return fused scores, shape (requests, agents)."""
+        return np.stack([fuse(standing, knobs) for standing in self.standing(knobs)])
+
+    def ranks(self, fused: np.ndarray) -> np.ndarray:
+        """Return the place of the best acceptable agent, from 1, ties broken by name."""
+        order = np.argsort(-fused, axis=1, kind="stable")
+        places = np.argsort(order, axis=1)
+        return np.array(
+            [places[i, label].min() + 1 for i, label in enumerate(self.labels)], dtype=int
+        )
+
+    def log_likelihood(self, fused: np.ndarray, temperature: float) -> float:
+        """Return the mean log-probability of an acceptable agent."""
+        scaled = fused / temperature
+        top = scaled.max(axis=1, keepdims=True)
+        normaliser = np.log(np.exp(scaled - top).sum(axis=1)) + top[:, 0]
+        right = [np.logaddexp.reduce(scaled[i, label]) for i, label in enumerate(self.labels)]
+        return float(np.mean(np.array(right) - normaliser))
+
+
+def fit_temperature(scored: ScoredRequests, fused: np.ndarray) -> float:
+    """Return the temperature of greatest likelihood (Guo et al., 2017)."""
+    best = minimize_scalar(
+        lambda log_t: -scored.log_likelihood(fused, float(np.exp(log_t))),
+        bounds=(np.log(0.05), np.log(20.0)),
+        method="bounded",
+    )
+    return float(np.exp(best.x))
+
+
+def fit_weights(scored: ScoredRequests, start: KnobValues) -> KnobValues:
+    """Return the knobs with channel weights of greatest likelihood (conditional logit).
+
+    McFadden's conditional logit over the standardised channels, weights at least 0,
+    ridge penalty, for the head of greatest likelihood.
+    """
+    fitted = [_conditional_logit(scored, replace(start, head_c=c)) for c in HEAD_C]
+    return max(fitted, key=lambda pair: pair[0])[1]
+
+
+def _conditional_logit(scored: ScoredRequests, knobs: KnobValues) -> tuple[float, KnobValues]:
+    features = np.stack(
+        [np.stack([standing[c] for c in CHANNELS], axis=1) for standing in scored.standing(knobs)]
+    )
+    labels = np.array([label[0] for label in scored.labels])
+    rows = np.arange(len(labels))
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        scores = features @ weights
+        scores -= scores.max(axis=1, keepdims=True)
+        probabilities = np.exp(scores)
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+        gap = features[rows, labels] - np.einsum("na,nac->nc", probabilities, features)
+        value = -np.log(probabilities[rows, labels]).mean() + _RIDGE * weights @ weights
+        return float(value), -gap.mean(axis=0) + 2 * _RIDGE * weights
+
+    start = np.full(len(CHANNELS), 0.3)
+    best = minimize(loss, start, jac=True, bounds=[(0.0, None)] * len(CHANNELS))
+    weights = {c: float(w) for c, w in zip(CHANNELS, best.x, strict=True)}
+    return -float(best.fun), replace(knobs, **cast("dict[str, Any]", weights), temperature=1.0)

@@ -1,0 +1,141 @@
+"""Track compilations in MLflow: the only file that imports it.
+
+A run holds params, dataset inputs with digests, metrics, the compiled program, plots and
+tables. Nothing of an LM's key, headers or full task texts goes into it.
+"""
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+# Set before mlflow is imported: no telemetry, no pickles, and traces that are complete.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+os.environ.setdefault("MLFLOW_ENABLE_ASYNC_TRACE_LOGGING", "false")
+
+import matplotlib as mpl
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.tracking import MlflowClient
+
+from optimize.data import Dataset
+from optimize.evaluate import Outcome, outcomes_right
+from optimize.search import Trial
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+EXPERIMENT = "task-delegator"
+STORE = Path("mlflow.db")
+_BINS = 10
+_MOST_CONFUSED = 25
+
+
+class Run:
+    """One tracked compilation; children are its search trials."""
+
+    def __init__(self, run_id: str) -> None:
+        self.id = run_id
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        """Log what the compilation was asked to do."""
+        mlflow.log_params({key: str(value)[:6000] for key, value in values.items()})
+
+    def metrics(self, values: Mapping[str, float], prefix: str = "") -> None:
+        """Log numbers."""
+        mlflow.log_metrics({prefix + key: value for key, value in values.items()})
+
+    def dataset(self, dataset: Dataset) -> None:
+        """Log each split as an input, by digest and source; texts stay where they are."""
+        for split, requests in dataset.splits.items():
+            if not requests:
+                continue
+            labels = pd.DataFrame({"expected_agent": [r.expected for r in requests]})
+            source = str(dataset.path.resolve())
+            entry = mlflow.data.from_pandas(labels, source=source, name=f"{source}:{split}")  # type: ignore[attr-defined]
+            mlflow.log_input(entry, context=split)
+        mlflow.log_dict(dataset.digests(), "dataset_sha256.json")
+
+    def trials(self, trials: Sequence[Trial]) -> None:
+        """Log one child run per search trial, and the course of the search."""
+        client = MlflowClient()
+        experiment = mlflow.get_run(self.id).info.experiment_id
+        best = 0.0
+        for trial in trials:
+            tags = {"mlflow.parentRunId": self.id, "mlflow.runName": f"trial {trial.number}"}
+            child = client.create_run(experiment, tags={**tags, "kind": "trial"})
+            client.log_batch(
+                child.info.run_id,
+                metrics=[Metric(name, v, 0, 0) for name, v in trial.metrics().items()],
+                params=[Param(name, str(v)) for name, v in asdict(trial.knobs).items()],
+                tags=[RunTag("stage", "search")],
+            )
+            client.set_terminated(child.info.run_id)
+            best = max(best, trial.top1)
+            mlflow.log_metrics(
+                {"search_top1": trial.top1, "search_best_top1": best}, step=trial.number
+            )
+
+    def outcomes(self, outcomes: Sequence[Outcome], name: str) -> None:
+        """Log a reliability plot and the most confused pairs of an evaluation."""
+        mlflow.log_figure(reliability_plot(outcomes, name), f"plots/reliability_{name}.png")
+        mlflow.log_table(confused_pairs(outcomes), f"tables/confused_pairs_{name}.json")
+
+    def artifact(self, folder: Path) -> None:
+        """Log the compiled program."""
+        mlflow.log_artifacts(str(folder), "program")
+
+    def note(self, text: str) -> None:
+        """Put a markdown note on the run's page."""
+        mlflow.set_tag("mlflow.note.content", text)
+
+
+@contextmanager
+def run(name: str, tags: Mapping[str, str]) -> Iterator[Run]:
+    """Track a block as one run in the experiment; the store is ``mlflow.db`` or the env's."""
+    for noisy in ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        mlflow.set_tracking_uri(f"sqlite:///{STORE.resolve()}")
+    mlflow.set_experiment(EXPERIMENT)
+    with mlflow.start_run(run_name=name, tags=dict(tags)) as active:
+        yield Run(active.info.run_id)
+
+
+def reliability_plot(outcomes: Sequence[Outcome], name: str) -> Any:
+    """Return a figure: stated confidence against the share that was right."""
+    confidences = np.array([outcome.delegation.confidence for outcome in outcomes])
+    right = outcomes_right(outcomes)
+    parts = np.array_split(np.argsort(confidences), min(_BINS, len(right)))
+    stated = [confidences[part].mean() for part in parts]
+    observed = [right[part].mean() for part in parts]
+    figure, axes = plt.subplots(figsize=(5, 5))
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
+    axes.plot(stated, observed, marker="o")
+    axes.set(
+        xlabel=f"stated confidence (bins of equal mass, n = {len(right)})",
+        ylabel="share that was right",
+        title=f"Reliability, {name}",
+        xlim=(0, 1),
+        ylim=(0, 1),
+    )
+    plt.close(figure)
+    return figure
+
+
+def confused_pairs(outcomes: Sequence[Outcome]) -> pd.DataFrame:
+    """Return the pairs (expected, given) that were confused most, with counts."""
+    wrong = Counter(
+        (outcome.request.expected, outcome.ranking[0])
+        for outcome in outcomes
+        if not outcome.right and outcome.ranking
+    )
+    rows = [(*pair, count) for pair, count in wrong.most_common(_MOST_CONFUSED)]
+    return pd.DataFrame(rows, columns=pd.Index(["expected", "given", "times"]))
