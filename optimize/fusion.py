@@ -10,7 +10,7 @@ from scipy.optimize import minimize, minimize_scalar
 from optimize.data import Request
 from task_delegator.index import Channels, Index
 from task_delegator.knobs import KnobValues
-from task_delegator.retrieve import CHANNELS, fuse, standardise
+from task_delegator.retrieve import CHANNELS, fuse, late_standing, standardise
 
 _RIDGE = 0.02  # pulls weights that the requests do not need towards 0
 BM25_K1 = (0.6, 0.9, 1.2, 1.5, 2.0)
@@ -30,13 +30,14 @@ class ScoredRequests:
         places = {name: i for i, name in enumerate(index.names)}
         self._index = index
         self._texts = [request.text for request in requests]
-        self._vectors = index.embed(self._texts)
+        self._encoded = index.embed.encode(self._texts)
         self.labels = [np.array([places[n] for n in r.acceptable]) for r in requests]
-        self._descriptions = [index.description(vector) for vector in self._vectors]
-        self._samples = [index.samples(vector) for vector in self._vectors]
+        self._descriptions = [index.description(e.vector) for e in self._encoded]
+        self._samples = [index.samples(e.vector) for e in self._encoded]
         self._chars = [index.chars(text) for text in self._texts]
         self._bm25: dict[tuple[float, float], list[np.ndarray]] = {}
         self._heads: dict[float, list[np.ndarray]] = {}
+        self._late: list[np.ndarray] | None = None
 
     def standing(self, knobs: KnobValues) -> list[dict[str, np.ndarray]]:
         """Return each request's standardised channels under the index settings of the knobs."""
@@ -44,7 +45,9 @@ class ScoredRequests:
         if lexical not in self._bm25:
             self._bm25[lexical] = [self._index.bm25(text, *lexical) for text in self._texts]
         if knobs.head_c not in self._heads:
-            self._heads[knobs.head_c] = [self._index.head(v, knobs.head_c) for v in self._vectors]
+            self._heads[knobs.head_c] = [
+                self._index.head(e.vector, knobs.head_c) for e in self._encoded
+            ]
         rows = np.arange(len(self._index.names))
         parts = zip(
             self._bm25[lexical],
@@ -54,10 +57,19 @@ class ScoredRequests:
             self._heads[knobs.head_c],
             strict=True,
         )
-        return [
+        standings = [
             standardise(Channels(bm25, chars, description, *samples, head), rows)
             for bm25, chars, description, samples, head in parts
         ]
+        if self._late is None:
+            # It depends on no knob.
+            self._late = [
+                late_standing(self._index, encoded, rows, standing)
+                for encoded, standing in zip(self._encoded, standings, strict=True)
+            ]
+        for standing, late in zip(standings, self._late, strict=True):
+            standing["late"] = late
+        return standings
 
     def fused(self, knobs: KnobValues) -> np.ndarray:
         """Return fused scores, shape (requests, agents)."""

@@ -50,7 +50,8 @@ def search(
     Objective: top-1 on the scored requests, with recall@k of at least ``MIN_RECALL`` as a
     constraint. Top-1 on a few hundred requests is a coarse measure: among the feasible
     trials within one standard error of the best, the likeliest is chosen (the
-    one-standard-error rule of Breiman et al., 1984).
+    one-standard-error rule of Breiman et al., 1984), with the shortest shortlist that
+    keeps the recall.
 
     Args:
         scored: validation requests with their channels.
@@ -92,7 +93,7 @@ def search(
         Trial(trial.number, KnobValues(**trial.user_attrs["knobs"]), **trial.user_attrs["metrics"])
         for trial in study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))
     ]
-    return choose(done, len(scored.labels)).knobs, done
+    return shortest(scored, choose(done, len(scored.labels)).knobs), done
 
 
 def measure(scored: ScoredRequests, knobs: KnobValues, number: int = 0) -> Trial:
@@ -107,6 +108,13 @@ def measure(scored: ScoredRequests, knobs: KnobValues, number: int = 0) -> Trial
         recall_at_k=float(np.mean(ranks <= knobs.k)),
         log_likelihood=scored.log_likelihood(fused, knobs.temperature),
     )
+
+
+def shortest(scored: ScoredRequests, knobs: KnobValues) -> KnobValues:
+    """Return the knobs with the shortest shortlist that keeps the recall, 3 to 19 places."""
+    ranks = scored.ranks(scored.fused(knobs))
+    places = (k for k in range(3, 19) if float(np.mean(ranks <= k)) >= MIN_RECALL)
+    return replace(knobs, k=next(places, 19))
 
 
 def choose(trials: list[Trial], n: int) -> Trial:

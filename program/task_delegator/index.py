@@ -14,7 +14,7 @@ import Stemmer
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from .agents import Agent
-from .embed import Embedder
+from .embed import Embedder, Encoded
 from .head import Head, fit_head
 
 
@@ -41,21 +41,27 @@ class Index:
     Args:
         agents: the agents, in any order; their samples are what the index learns from.
         embed: the embedder.
-        known: vectors of texts that were embedded before, by text; reused and extended.
+        known: texts that were encoded before; reused and extended.
     """
 
     def __init__(
-        self, agents: Iterable[Agent], embed: Embedder, known: dict[str, np.ndarray] | None = None
+        self, agents: Iterable[Agent], embed: Embedder, known: dict[str, Encoded] | None = None
     ) -> None:
         self.agents = tuple(sorted(agents, key=lambda agent: agent.name))
         self.names = tuple(agent.name for agent in self.agents)
         self.embed = embed
-        vectors = {} if known is None else known
+        texts = {} if known is None else known
         described = [description_text(agent) for agent in self.agents]
         samples = [s for agent in self.agents for s in agent.user_request_samples]
-        _embed_new(embed, [*described, *samples], vectors)
-        self._descriptions = _rows(described, vectors)
-        self._samples = _rows(samples, vectors)
+        _encode_new(embed, [*described, *samples], texts)
+        self._descriptions = _rows(described, texts)
+        self._samples = _rows(samples, texts)
+        self._tokens_of = LateInteraction(
+            [
+                [texts[text] for text in (description, *agent.user_request_samples)]
+                for description, agent in zip(described, self.agents, strict=True)
+            ]
+        )
         counts = np.array([len(agent.user_request_samples) for agent in self.agents], dtype=int)
         self.has_samples = counts > 0
         self._counts = counts[self.has_samples]
@@ -69,9 +75,14 @@ class Index:
         self._chars = CharacterGrams(self._documents)
         self._heads: dict[float, Head | None] = {}
 
-    def channels(self, task: str, bm25_k1: float, bm25_b: float, head_c: float) -> Channels:
-        """Return every channel's raw scores for a task."""
-        vector = self.embed([task])[0]
+    def encode(self, task: str) -> Encoded:
+        """Return a task as the embedder sees it."""
+        return self.embed.encode([task])[0]
+
+    def channels(
+        self, task: str, vector: np.ndarray, bm25_k1: float, bm25_b: float, head_c: float
+    ) -> Channels:
+        """Return the raw scores of every channel that looks at all agents."""
         best, mean = self.samples(vector)
         return Channels(
             bm25=self.bm25(task, bm25_k1, bm25_b),
@@ -105,6 +116,10 @@ class Index:
         if model is not None:
             logits[self.has_samples] = model(vector)
         return logits
+
+    def late(self, task: Encoded, rows: np.ndarray) -> np.ndarray:
+        """Return late-interaction scores of some agents, NaN without token vectors."""
+        return self._tokens_of(task, rows)
 
     def chars(self, task: str) -> np.ndarray:
         """Return cosines of character n-grams, shape (agents,)."""
@@ -164,6 +179,40 @@ class CharacterGrams:
         return np.asarray((row @ self._postings).todense(), dtype=np.float64)[0]
 
 
+class LateInteraction:
+    """Sum over a task's tokens of the closest token among an agent's texts.
+
+    The MaxSim of ColBERT (Khattab and Zaharia, 2020) over the sentence encoder's own token
+    vectors, each task token weighted by its inverse document frequency over agents.
+
+    Args:
+        texts: per agent, its encoded texts.
+    """
+
+    def __init__(self, texts: Sequence[Sequence[Encoded]]) -> None:
+        self._agents = [np.concatenate([t.token_vectors for t in own]) for own in texts]
+        self._agents_with: dict[int, int] = {}
+        for own in texts:
+            for token in np.unique(np.concatenate([t.token_ids for t in own])):
+                self._agents_with[int(token)] = self._agents_with.get(int(token), 0) + 1
+
+    def __call__(self, task: Encoded, rows: np.ndarray) -> np.ndarray:
+        """Return one score per row, mean cosine weighted by rarity, shape (rows,)."""
+        scores = np.full(len(rows), np.nan)
+        filled = [i for i, row in enumerate(rows) if len(self._agents[row])]
+        if not filled or len(task.token_ids) == 0:
+            return scores
+        counts = np.array([self._agents_with.get(int(t), 0) for t in task.token_ids])
+        rarity = np.log(1 + len(self._agents) / (counts + 0.5))
+        tokens = [self._agents[rows[i]] for i in filled]
+        starts = np.concatenate([[0], np.cumsum([len(t) for t in tokens])[:-1]]).astype(int)
+        asked = task.token_vectors.astype(np.float32)
+        cosines = asked @ np.concatenate(tokens).astype(np.float32).T / 127**2
+        closest = np.maximum.reduceat(cosines, starts, axis=1)
+        scores[filled] = rarity @ closest / rarity.sum()
+        return scores
+
+
 def readable(name: str) -> str:
     """Return an identifier-like name as words."""
     return name.replace("_", " ")
@@ -175,12 +224,12 @@ def description_text(agent: Agent) -> str:
     return ". ".join(part for part in parts if part)
 
 
-def _embed_new(embed: Embedder, texts: Sequence[str], vectors: dict[str, np.ndarray]) -> None:
-    new = list(dict.fromkeys(text for text in texts if text not in vectors))
-    vectors.update(zip(new, embed(new), strict=True))
+def _encode_new(embed: Embedder, texts: Sequence[str], known: dict[str, Encoded]) -> None:
+    new = list(dict.fromkeys(text for text in texts if text not in known))
+    known.update(zip(new, embed.encode(new), strict=True))
 
 
-def _rows(texts: Sequence[str], vectors: dict[str, np.ndarray]) -> np.ndarray:
+def _rows(texts: Sequence[str], known: dict[str, Encoded]) -> np.ndarray:
     if not texts:
         return np.zeros((0, 1), dtype=np.float32)
-    return np.stack([vectors[text] for text in texts])
+    return np.stack([known[text].vector for text in texts])

@@ -14,7 +14,7 @@ class KnobValues:
 
     Retrieval (found by ``optimize search``):
         k: agents on the shortlist, 2 to 19 (the LM's slots).
-        bm25, chars, description, sample_best, sample_mean, head: channel weights.
+        bm25, chars, description, sample_best, sample_mean, head, late: channel weights.
         bm25_k1, bm25_b: BM25's saturation and length normalisation.
         head_c: inverse regularisation of the softmax regression.
         temperature: of the posterior over agents; smaller is surer.
@@ -35,15 +35,16 @@ class KnobValues:
 
     k: int = 8
     bm25: float = 0.15
-    chars: float = 0.0
-    description: float = 0.3
-    sample_best: float = 0.4
-    sample_mean: float = 0.3
-    head: float = 1.0
+    chars: float = 0.45
+    description: float = 0.1
+    sample_best: float = 0.1
+    sample_mean: float = 0.05
+    head: float = 0.85
+    late: float = 0.85
     bm25_k1: float = 1.5
     bm25_b: float = 0.75
     head_c: float = 10.0
-    temperature: float = 0.5
+    temperature: float = 1.0
     sure_bias: float = 0.0
     sure_logit: float = 1.0
     sure_margin: float = 0.0

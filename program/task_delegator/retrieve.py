@@ -10,11 +10,12 @@ import numpy as np
 
 from .agents import Agent, Registry
 from .delegation import Candidate
-from .embed import Embedder
+from .embed import Embedder, Encoded
 from .index import Channels, Index
 from .knobs import KnobValues, LearnedSamples
 
-CHANNELS = ("bm25", "chars", "description", "sample_best", "sample_mean", "head")
+CHANNELS = ("bm25", "chars", "description", "sample_best", "sample_mean", "head", "late")
+LATE_AGENTS = 32  # agents whose tokens are compared with the task's, some 2 ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Library:
         self._lock = Lock()
         self._index: Index | None = None
         self._built_from: tuple[int, frozenset[tuple[str, tuple[str, ...]]]] | None = None
-        self._known: dict[str, np.ndarray] = {}
+        self._known: dict[str, Encoded] = {}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Library":
         """Return itself: an optimiser's copies of the program read the same index."""
@@ -95,8 +96,10 @@ class Retrieve(dspy.Module):
             rows = np.array([i for i in rows if index.names[i] in permitted], dtype=int)
         if len(rows) == 0:
             return dspy.Prediction(candidates=(), signals=Signals(0.0, 0.0, 0.0), standing={})
-        channels = index.channels(task, knobs.bm25_k1, knobs.bm25_b, knobs.head_c)
+        asked = index.encode(task)
+        channels = index.channels(task, asked.vector, knobs.bm25_k1, knobs.bm25_b, knobs.head_c)
         standing = standardise(channels, rows)
+        standing["late"] = late_standing(index, asked, rows, standing)
         posterior = softmax(fuse(standing, knobs) / knobs.temperature)
         best = np.argsort(-posterior, kind="stable")[: max(knobs.k, 3)]
         names = [index.names[rows[i]] for i in best]
@@ -122,7 +125,7 @@ def with_samples(agent: Agent, learned: Mapping[str, tuple[str, ...]]) -> Agent:
 
 
 def standardise(channels: Channels, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Return each channel in standard deviations over the given agents, shape (rows,) each."""
+    """Return the channels in standard deviations over the given agents, shape (rows,) each."""
     description = _z(channels.description[rows])
     scores = {
         "bm25": _z(channels.bm25[rows]),
@@ -136,6 +139,27 @@ def standardise(channels: Channels, rows: np.ndarray) -> dict[str, np.ndarray]:
         if known.sum() > 1:
             scores[name][known] = _z(raw[known])
     return scores
+
+
+def late_standing(
+    index: Index, asked: Encoded, rows: np.ndarray, standing: dict[str, np.ndarray]
+) -> np.ndarray:
+    """Return the standing of the late interaction, shape (rows,).
+
+    Only the agents that stand best by characters, description and samples are compared
+    token by token; the others share the least standing of those. Where the embedder
+    shows no tokens, the description stands in.
+    """
+    rough = standing["chars"] + standing["description"] + standing["sample_best"]
+    near = np.argsort(-rough, kind="stable")[:LATE_AGENTS]
+    scores = index.late(asked, rows[near])
+    if np.isnan(scores).any():
+        return standing["description"]
+    late = np.empty(len(rows))
+    late[near] = _z(scores)
+    others = np.setdiff1d(np.arange(len(rows)), near)
+    late[others] = late[near].min()
+    return late
 
 
 def fuse(standing: dict[str, np.ndarray], knobs: KnobValues) -> np.ndarray:
