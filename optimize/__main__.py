@@ -61,7 +61,7 @@ def _compile(options: argparse.Namespace) -> int:
 def _search(options: argparse.Namespace) -> int:
     from optimize.data import load_dataset
     from optimize.fusion import ScoredRequests
-    from optimize.search import choose, search
+    from optimize.search import measure, search
     from task_delegator.embed import embedder
     from task_delegator.errors import InputError
     from task_delegator.knobs import KnobValues
@@ -72,7 +72,7 @@ def _search(options: argparse.Namespace) -> int:
         raise InputError(f"{dataset.path}: the validation split is empty; searching needs it")
     index = Library(dataset.registry, embedder(options.embedder)).index({})
     scored = ScoredRequests(index, dataset.splits["validation"])
-    _, trials = search(
+    knobs, trials = search(
         scored,
         [KnobValues()],
         trials=options.trials,
@@ -80,8 +80,9 @@ def _search(options: argparse.Namespace) -> int:
         study_name=options.study,
         storage=options.storage,
     )
-    chosen = choose(trials, len(scored.labels))
-    print(json.dumps({"trials": len(trials), "chosen": asdict(chosen)}, indent=1))
+    chosen = measure(scored, knobs)
+    result = {"trials": len(trials), "chosen": chosen.metrics(), "knobs": asdict(chosen.knobs)}
+    print(json.dumps(result, indent=1))
     return 0
 
 

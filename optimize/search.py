@@ -93,7 +93,7 @@ def search(
         Trial(trial.number, KnobValues(**trial.user_attrs["knobs"]), **trial.user_attrs["metrics"])
         for trial in study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))
     ]
-    return shortest(scored, choose(done, len(scored.labels)).knobs), done
+    return shortest(scored, choose(scored, done).knobs), done
 
 
 def measure(scored: ScoredRequests, knobs: KnobValues, number: int = 0) -> Trial:
@@ -117,19 +117,31 @@ def shortest(scored: ScoredRequests, knobs: KnobValues) -> KnobValues:
     return replace(knobs, k=next(places, 19))
 
 
-def choose(trials: list[Trial], n: int) -> Trial:
-    """Return the likeliest trial within one standard error of the best feasible top-1."""
+def choose(scored: ScoredRequests, trials: list[Trial]) -> Trial:
+    """Return the likeliest trial within one standard error of the best feasible top-1.
+
+    The error is that of the paired difference: trials mostly agree on the same requests.
+    """
     feasible = [trial for trial in trials if trial.recall_at_k >= MIN_RECALL]
-    # A registry too hard for the constraint still needs knobs: the longest reach wins.
     if not feasible:
+        # A registry too hard for the constraint still needs knobs: the longest reach wins.
         reach = max(trial.recall_at_k for trial in trials)
         feasible = [trial for trial in trials if trial.recall_at_k == reach]
-    best = max(trial.top1 for trial in feasible)
-    error = float(np.sqrt(best * (1 - best) / n))
+    best = max(feasible, key=lambda trial: (trial.top1, trial.log_likelihood, -trial.number))
+    first = _right(scored, best)
+
+    def close(trial: Trial) -> bool:
+        differing = int((_right(scored, trial) != first).sum())
+        return (best.top1 - trial.top1) * len(first) <= np.sqrt(differing)
+
     return max(
-        (trial for trial in feasible if trial.top1 >= best - error),
+        (trial for trial in feasible if close(trial)),
         key=lambda trial: (trial.log_likelihood, -trial.number),
     )
+
+
+def _right(scored: ScoredRequests, trial: Trial) -> np.ndarray:
+    return scored.ranks(scored.fused(trial.knobs)) == 1
 
 
 def _suggest(trial: optuna.Trial) -> KnobValues:
