@@ -6,7 +6,9 @@ only ones that the LM will see.
 
 import logging
 import random
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,7 +139,8 @@ def _bootstrap(
     optimizer = BootstrapFewShot(
         metric=metric, max_bootstrapped_demos=_DEMOS, max_labeled_demos=0, max_errors=1
     )
-    with dspy.context(lm=lm):
+    # The optimiser prints its progress; standard output is for results.
+    with dspy.context(lm=lm), redirect_stdout(sys.stderr):
         taught = optimizer.compile(student, trainset=examples)
     return taught, len(asked)
 

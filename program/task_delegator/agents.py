@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+import math
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import combinations
 from pathlib import Path
 from threading import RLock
 from typing import Any, Literal
@@ -231,12 +232,11 @@ def _gaps(agents: Sequence[Agent]) -> Iterator[Finding]:
 
 
 def _look_alikes(agents: Sequence[Agent]) -> Iterator[Finding]:
-    texts = {a.name: words(" ".join((a.description, *a.user_request_samples))) for a in agents}
-    for left, right in combinations(agents, 2):
-        share = overlap(texts[left.name], texts[right.name])
-        if share >= _NEAR_DUPLICATE:
-            detail = f"{share:.0%} of their words are the same: say what tells them apart"
-            yield Finding(rule="near-duplicate", agents=(left.name, right.name), detail=detail)
+    texts = [words(" ".join((a.description, *a.user_request_samples))) for a in agents]
+    for left, right, share in overlapping(texts, _NEAR_DUPLICATE):
+        detail = f"{share:.0%} of their words are the same: say what tells them apart"
+        names = (agents[left].name, agents[right].name)
+        yield Finding(rule="near-duplicate", agents=names, detail=detail)
     owners: dict[str, list[str]] = {}
     for agent in agents:
         for sample in agent.user_request_samples:
@@ -244,6 +244,24 @@ def _look_alikes(agents: Sequence[Agent]) -> Iterator[Finding]:
     for sample, names in sorted(owners.items()):
         if len(set(names)) > 1:
             yield Finding(rule="shared-sample", agents=tuple(sorted(set(names))), detail=sample)
+
+
+def overlapping(texts: Sequence[frozenset[str]], least: float) -> Iterator[tuple[int, int, float]]:
+    """Return the pairs of texts with at least this overlap, by comparing only where words meet."""
+    holders: dict[str, list[int]] = {}
+    for number, text in enumerate(texts):
+        shared: Counter[int] = Counter()
+        # Two texts of that overlap share one of the rarest words of either: it is enough
+        # to look at the holders of all but the most common words of this one.
+        by_rarity = sorted(text, key=lambda word: (len(holders.get(word, ())), word))
+        for word in by_rarity[: len(text) - math.ceil(least * len(text)) + 1]:
+            shared.update(holders.get(word, ()))
+        for other in sorted(shared):
+            share = overlap(text, texts[other])
+            if share >= least:
+                yield other, number, share
+        for word in text:
+            holders.setdefault(word, []).append(number)
 
 
 def _leaks(agents: Sequence[Agent], requests: Iterable[tuple[str, str]]) -> Iterator[Finding]:

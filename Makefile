@@ -1,0 +1,63 @@
+# Two commands on a fresh machine: make quickstart, make test. Each works alone.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+UI_PORT ?= 5000
+
+# A key that a provider's library would look up over the network, and telemetry: both off.
+export LITELLM_LOCAL_MODEL_COST_MAP := True
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.PHONY: help setup quickstart test test-fast lint types format check-data ui results clean
+
+help:
+	@echo "make quickstart  set up, compile a program with the embedded LM, delegate three tasks"
+	@echo "make test        set up, lint, type-check and run every test"
+	@echo "make test-fast   the tests that take under two minutes together"
+	@echo "make ui          the MLflow UI on http://127.0.0.1:$(UI_PORT)"
+	@echo "make results     measure the shipped program again and rewrite the README's table"
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt -e '.[embedded]' --group dev
+	touch $(READY)
+
+quickstart: $(READY)
+	$(BIN)/python -m optimize compile --preset quick --out runs/quickstart
+	$(BIN)/task-delegator delegate --program runs/quickstart "A customer was billed twice for May and wants to know which charge is right."
+	$(BIN)/task-delegator delegate --program runs/quickstart "Write the invitation for our October webinar on route planning."
+	$(BIN)/task-delegator delegate --program runs/quickstart "What should I cook for six people on Sunday?"
+	@echo
+	@echo "Compiled program: runs/quickstart. Runs, trials and plots: make ui, then http://127.0.0.1:$(UI_PORT)"
+
+test: $(READY) lint types
+	$(BIN)/python -m optimize.data check
+	$(BIN)/python -m pytest -q
+
+test-fast: $(READY)
+	$(BIN)/python -m pytest -q -m "not slow"
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/pyright
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+ui: $(READY)
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --host 127.0.0.1 --port $(UI_PORT) --workers 1
+
+results: $(READY)
+	$(BIN)/python -m experiments results
+	$(BIN)/python -m experiments.tables
+
+clean:
+	rm -rf .venv runs mlflow.db mlartifacts mlruns .pytest_cache .ruff_cache .hypothesis

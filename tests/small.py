@@ -1,0 +1,59 @@
+"""Small real objects that several tests build on."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from task_delegator.agents import Agent, Registry
+from task_delegator.embed import Encoded, encoded
+
+ROOT = Path(__file__).parents[1]
+PUBLIC = ROOT.parent / "shared" / "data"
+
+
+class HashedWords:
+    """Embed a text as the sum of its words' fixed random vectors: fast, and real enough to rank."""
+
+    id = "hashed-words"
+
+    def encode(self, texts: list[str]) -> list[Encoded]:
+        return [self._one(text) for text in texts]
+
+    def _one(self, text: str) -> Encoded:
+        words = [word.strip(".,?!").lower() for word in text.split()] or [""]
+        ids = np.array([sum(ord(c) * 31**i for i, c in enumerate(w)) % 30011 for w in words])
+        rows = np.stack([np.random.default_rng(int(i)).normal(size=64) for i in ids])
+        return encoded(rows.sum(axis=0), ids, rows)
+
+
+def office_registry() -> Registry:
+    """Six agents: look-alikes, one without samples, one that needs a permission, one person."""
+    return Registry(
+        [
+            make_agent("Refunds", "pays money back", "refund my order", "money back please"),
+            make_agent("Invoices", "copies of invoices", "send the invoice again", "wrong VAT id"),
+            make_agent("Payroll", "salaries of staff", "my salary is late", needs=("hr.pay",)),
+            make_agent("Travel", "books trains and hotels", "book a train", "hotel in Porto"),
+            make_agent("Events", "invites people to fairs and webinars"),
+            make_agent("Ada", "angry customers", "customer shouts at us", kind="human"),
+        ]
+    )
+
+
+def make_agent(name, description="", *samples, needs=(), kind="ai") -> Agent:
+    return Agent(
+        name=name,
+        description=description,
+        user_request_samples=samples,
+        required_permissions=frozenset(needs),
+        kind=kind,
+    )
+
+
+def public(name: str) -> Path:
+    """Return a public data set's folder, or skip the test where it is missing."""
+    folder = PUBLIC / name
+    if not folder.is_dir():
+        pytest.skip(f"public data not there: {folder}")
+    return folder

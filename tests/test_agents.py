@@ -1,0 +1,120 @@
+import json
+from itertools import combinations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from task_delegator.agents import Agent, Registry, overlap, overlapping
+from task_delegator.errors import InputError
+
+texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=30)
+agents = st.builds(
+    Agent,
+    name=texts.filter(str.strip),
+    description=texts,
+    instructions=texts,
+    tools=st.lists(texts, max_size=2).map(tuple),
+    user_request_samples=st.lists(texts.filter(str.strip), max_size=3).map(tuple),
+    required_permissions=st.frozensets(texts, max_size=2),
+    kind=st.sampled_from(["ai", "human"]),
+    domain=texts,
+)
+registries = st.lists(agents, max_size=5, unique_by=lambda agent: agent.name).map(Registry)
+
+
+@given(registries)
+def test_a_registry_survives_writing_and_reading(tmp_path_factory, registry):
+    path = tmp_path_factory.mktemp("registry") / "agents.json"
+    registry.save(path)
+    assert list(Registry.load(path)) == list(registry)
+
+
+@given(registries, st.randoms(use_true_random=False))
+def test_the_digest_ignores_order_and_sees_every_change(registry, random):
+    shuffled = list(registry)
+    random.shuffle(shuffled)
+    assert Registry(shuffled).sha256() == registry.sha256()
+    changed = [a.model_copy(update={"description": a.description + "!"}) for a in registry]
+    assert (Registry(changed).sha256() != registry.sha256()) == (len(registry) > 0)
+
+
+def test_unknown_fields_are_kept(tmp_path):
+    path = tmp_path / "agents.json"
+    path.write_text(json.dumps([{"name": "A", "owner": "Jo", "id": 7}]))
+    registry = Registry.load(path)
+    registry.save(path)
+    assert json.loads(path.read_text())[0]["owner"] == "Jo"
+    assert json.loads(path.read_text())[0]["id"] == 7
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"name": "A"}', "expected a JSON list"),
+        ('[{"name": "A"}', "broken JSON at line 1"),
+        ('[{"name": "A"}, {"name": "A"}]', "two agents are named 'A'"),
+        ('[{"name": " "}]', "agent 0: name"),
+        ('[{"description": "x"}]', "agent 0: name: Field required"),
+        ('[{"name": "A", "kind": "robot"}]', "agent 0: kind"),
+    ],
+)
+def test_a_broken_registry_is_refused_with_its_place(tmp_path, content, message):
+    path = tmp_path / "agents.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match=message) as caught:
+        Registry.load(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_only_agents_whose_needs_are_met_are_permitted(office):
+    assert "Payroll" not in office.permitted(set())
+    assert "Payroll" in office.permitted({"hr.pay"})
+    assert office.permitted(None) == {agent.name for agent in office}
+
+
+def test_changes_are_counted_and_checked(office):
+    before = office.version
+    office.remove("Travel")
+    office.replace(Agent(name="Events", description="changed"))
+    office.add(Agent(name="Travel"))
+    assert office.version == before + 3
+    assert office["Events"].description == "changed"
+    with pytest.raises(InputError, match="no agent is named"):
+        office.remove("Nobody")
+    with pytest.raises(InputError, match="two agents are named"):
+        office.add(Agent(name="Travel"))
+
+
+def test_lint_finds_look_alikes_gaps_and_leaks():
+    text = "books flights and hotels for all staff who travel"
+    registry = Registry(
+        [
+            Agent(name="A", description=text, user_request_samples=("book a flight to Porto now",)),
+            Agent(name="B", description=text, user_request_samples=("book a flight to Porto now",)),
+            Agent(name="C"),
+        ]
+    )
+    found = registry.lint([("A", "Book a flight to Porto, now!")])
+    rules = {finding.rule: finding.agents for finding in found}
+    assert rules["near-duplicate"] == ("A", "B")
+    assert rules["shared-sample"] == ("A", "B")
+    assert rules["no-description"] == ("C",)
+    assert rules["no-samples"] == ("C",)
+    assert "leak" in rules
+
+
+def test_lint_is_silent_on_a_sound_registry():
+    registry = Registry([Agent(name="A", description="one"), Agent(name="B", description="two")])
+    assert registry.lint() == []
+
+
+@given(
+    st.lists(st.frozensets(st.sampled_from("abcdefgh"), max_size=8), max_size=12),
+    st.sampled_from([0.5, 0.8, 1.0]),
+)
+def test_look_alikes_are_all_found_without_comparing_every_pair(texts, least):
+    found = {(i, j) for i, j, _ in overlapping(texts, least)}
+    every = {(i, j) for i, j in combinations(range(len(texts)), 2)}
+    assert found == {(i, j) for i, j in every if overlap(texts[i], texts[j]) >= least}

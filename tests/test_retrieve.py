@@ -1,0 +1,149 @@
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from small import HashedWords, make_agent
+
+from task_delegator.agents import Agent, Registry
+from task_delegator.head import ShrinkageLDA, SoftmaxRegression
+from task_delegator.index import Index
+from task_delegator.knobs import KnobValues
+from task_delegator.retrieve import CHANNELS, Library, Retrieve, fuse, softmax, standardise
+
+NAMES = ("Refunds", "Invoices", "Payroll", "Travel", "Events", "Ada")
+share = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+
+
+def ranked(registry, task, knobs=None, permitted=None):
+    found = Retrieve(Library(registry, HashedWords()))(
+        task=task, knobs=knobs or KnobValues(k=6), permitted=permitted
+    )
+    return [(c.name, c.probability) for c in found.candidates]
+
+
+@share
+@given(
+    st.permutations(NAMES), st.sampled_from(["refund my invoice", "hotel", "salary?", "ß ü 你好"])
+)
+def test_the_order_of_registration_never_matters(office, order, task):
+    shuffled = Registry([office[name] for name in order])
+    assert ranked(shuffled, task) == ranked(office, task)
+
+
+def test_probabilities_are_a_distribution(office):
+    assert sum(p for _, p in ranked(office, "refund")) == pytest.approx(1.0)
+
+
+def test_hidden_agents_take_no_part(office):
+    permitted = office.permitted(set())
+    names = [name for name, _ in ranked(office, "my salary is late", permitted=permitted)]
+    assert "Payroll" not in names
+    assert len(names) == 5
+
+
+def test_with_nobody_permitted_there_are_no_candidates(office):
+    assert ranked(office, "refund", permitted=frozenset()) == []
+
+
+def test_an_index_that_followed_changes_equals_a_new_one(office):
+    library = Library(office, HashedWords())
+    retrieve = Retrieve(library)
+    knobs = KnobValues(k=6)
+    retrieve(task="warm up", knobs=knobs)
+    office.remove("Ada")
+    office.add(make_agent("Garden", "plants trees", "water the plants"))
+    office.replace(make_agent("Travel", "books only ferries", "a ferry to Malta"))
+    followed = retrieve(task="water the ferry", knobs=knobs)
+    fresh = Retrieve(Library(office, HashedWords()))(task="water the ferry", knobs=knobs)
+    assert followed.candidates == fresh.candidates
+
+
+def test_an_agent_without_samples_is_not_beaten_for_lacking_them(office):
+    assert ranked(office, "invites to fairs and webinars")[0][0] == "Events"
+
+
+def test_a_few_agents_with_samples_do_not_drown_those_without():
+    """Samples on 20 of 200 agents, none of them right: the right one still wins."""
+    random = Random(1)
+    words = [f"word{i}" for i in range(400)]
+    agents = []
+    for i in range(200):
+        description = " ".join(random.sample(words, 12))
+        samples = tuple(" ".join(random.sample(words, 5)) for _ in range(3)) if i < 20 else ()
+        agents.append(Agent(name=f"a{i}", description=description, user_request_samples=samples))
+    registry = Registry(agents)
+    picked = random.sample(range(20, 200), 20)
+    hits = 0
+    for i in picked:
+        task = " ".join(agents[i].description.split()[:6])
+        hits += ranked(registry, task)[0][0] == f"a{i}"
+    assert hits >= 19
+
+
+def test_ties_break_by_name():
+    twins = Registry([Agent(name=name, description="the same") for name in ("b", "a", "c")])
+    words_only = KnobValues(k=3, **{c: float(c == "bm25") for c in CHANNELS})
+    assert [name for name, _ in ranked(twins, "the same", words_only)] == ["a", "b", "c"]
+
+
+@given(st.lists(st.floats(-50, 50), min_size=1, max_size=20))
+def test_softmax_is_a_distribution_that_keeps_the_order(scores):
+    probabilities = softmax(np.array(scores))
+    assert probabilities.sum() == pytest.approx(1.0)
+    best, worst = int(np.argmax(scores)), int(np.argmin(scores))
+    assert probabilities[best] >= probabilities[worst]
+
+
+@given(st.floats(0.1, 10.0), st.integers(0, 5))
+def test_fusion_ignores_a_common_scale_of_the_weights(scale, seed):
+    rng = np.random.default_rng(seed)
+    standing = {channel: rng.normal(size=8) for channel in CHANNELS}
+    knobs = KnobValues()
+    scaled = KnobValues(**{c: getattr(knobs, c) * scale for c in CHANNELS})
+    left, right = fuse(standing, knobs), fuse(standing, scaled)
+    assert left * scale == pytest.approx(right)
+
+
+def test_each_channel_alone_finds_an_obvious_agent(office):
+    for channel in CHANNELS:
+        knobs = KnobValues(k=6, **{c: float(c == channel) for c in CHANNELS})
+        task = "books trains and hotels, book a train, hotel in Porto"
+        assert ranked(office, task, knobs)[0][0] == "Travel", channel
+
+
+def test_missing_channels_fall_back_to_the_description():
+    registry = Registry(
+        [Agent(name="x", description="one thing"), Agent(name="y", description="two")]
+    )
+    index = Index(registry, HashedWords())
+    asked = index.encode("one")
+    channels = index.channels("one", asked.vector, 1.5, 0.75, 10.0)
+    standing = standardise(channels, np.arange(2))
+    assert np.isnan(channels.head).all()
+    for channel in ("sample_best", "sample_mean", "head"):
+        assert standing[channel] == pytest.approx(standing["description"])
+
+
+def test_a_registry_of_stop_words_is_still_searched():
+    registry = Registry(
+        [Agent(name="the", description="of and"), Agent(name="a", description="to")]
+    )
+    assert len(ranked(registry, "the of")) == 2
+
+
+@pytest.mark.parametrize("head", [lambda x, y: SoftmaxRegression(x, y, 10.0), ShrinkageLDA])
+def test_heads_learn_separable_classes(head):
+    rng = np.random.default_rng(0)
+    centres = np.linalg.qr(rng.normal(size=(16, 16)))[0][:5]
+    owners = np.repeat(np.arange(5), 6)
+    vectors = centres[owners] + 0.1 * rng.normal(size=(30, 16))
+    model = head(vectors, owners)
+    assert [int(np.argmax(model(centre))) for centre in centres] == list(range(5))
+
+
+def test_two_classes_make_a_head():
+    model = SoftmaxRegression(np.eye(2), np.array([0, 1]), 10.0)
+    assert int(np.argmax(model(np.array([0.0, 1.0])))) == 1
+    assert int(np.argmax(model(np.array([1.0, 0.0])))) == 0

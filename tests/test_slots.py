@@ -1,0 +1,87 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from task_delegator.signatures import NONE_SLOT, SLOTS, SelectAgent, Slot
+from task_delegator.slots import slot_distribution
+
+OFFERED = ("A", "B", "C", "Z")
+
+
+def tokens(*pieces, top=()):
+    """Spell an answer token by token; the last piece but one carries the alternatives."""
+    content = [{"token": piece, "logprob": -0.1, "top_logprobs": []} for piece in pieces]
+    content[-2]["top_logprobs"] = [{"token": t, "logprob": lp} for t, lp in top]
+    return {"content": content}
+
+
+def test_the_slots_are_what_the_signature_enumerates():
+    assert (*SLOTS, NONE_SLOT) == Slot.__args__
+    assert SelectAgent.output_fields["slot"].annotation == Slot
+    assert "N" not in SLOTS
+    assert len(SLOTS) == 19
+
+
+def test_log_probabilities_are_renormalised_over_the_offered_slots():
+    logprobs = tokens(
+        "{", '"slot"', ": ", '"', "B", '"}',
+        top=[(t, math.log(p)) for t, p in {"B": 0.3, "A": 0.1, "ref": 0.5, "T": 0.05}.items()],
+    )  # fmt: skip
+    found = slot_distribution("B", logprobs, "slot", OFFERED)
+    assert found.source == "logprobs"
+    assert found.mass == pytest.approx(0.4)
+    # C and Z were not reported: each is at most as likely as the least that was (0.05).
+    assert found.probabilities == pytest.approx(
+        {"A": 0.1 / 0.5, "B": 0.3 / 0.5, "C": 0.05 / 0.5, "Z": 0.05 / 0.5}
+    )
+
+
+def test_a_slot_token_may_carry_its_quote():
+    logprobs = tokens('{"slot":', ' "A', '"}', top=[(' "A', -0.2), (' "B', -2.0)])
+    found = slot_distribution("A", logprobs, "slot", OFFERED)
+    assert found.source == "logprobs"
+    assert max(found.probabilities, key=found.probabilities.__getitem__) == "A"
+
+
+def test_objects_of_the_compatibility_backend_are_read_like_dicts():
+    class Token:
+        def __init__(self, token, logprob, top=()):
+            self.token, self.logprob, self.top_logprobs = token, logprob, list(top)
+
+    class Logprobs:
+        def __init__(self, *content):
+            self.content = content
+
+    given = Logprobs(
+        Token('{"slot": "', -0.1), Token("A", -0.5, [Token("A", -0.5)]), Token('"}', 0.0)
+    )
+    assert slot_distribution("A", given, "slot", OFFERED).source == "logprobs"
+
+
+def test_a_bare_answer_is_believed_in_part():
+    found = slot_distribution("C", None, "slot", OFFERED)
+    assert found.source == "answer"
+    assert found.mass is None
+    assert found.probabilities["C"] == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize("answer", [None, "K", "", "none"])
+def test_an_answer_outside_the_offer_says_nothing(answer):
+    found = slot_distribution(answer, None, "slot", OFFERED)
+    assert found.source == "unreadable"
+    assert set(found.probabilities.values()) == {0.25}
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["A", "B", "C", "Z", " A", "x", ""]), st.floats(-40, 0))),
+    st.sampled_from(["A", "Z", None]),
+)
+def test_whatever_comes_back_is_a_distribution_without_zeros(top, answer):
+    logprobs = tokens("{", '"slot"', ": ", '"', "A", '"}', top=top)
+    found = slot_distribution(answer, logprobs, "slot", OFFERED)
+    assert set(found.probabilities) == set(OFFERED)
+    assert sum(found.probabilities.values()) == pytest.approx(1.0)
+    assert all(p > 0 for p in found.probabilities.values())
+    assert found.mass is None or 0 <= found.mass <= 1
