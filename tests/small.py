@@ -1,12 +1,16 @@
 """Small real objects that several tests build on."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from task_delegator.agents import Agent, Registry
 from task_delegator.embed import Encoded, encoded
+from task_delegator.knobs import KnobValues
+from task_delegator.retrieve import CHANNELS
 
 ROOT = Path(__file__).parents[1]
 PUBLIC = ROOT.parent / "shared" / "data"
@@ -17,7 +21,7 @@ class HashedWords:
 
     id = "hashed-words"
 
-    def encode(self, texts: list[str]) -> list[Encoded]:
+    def encode(self, texts: Sequence[str]) -> list[Encoded]:
         return [self._one(text) for text in texts]
 
     def _one(self, text: str) -> Encoded:
@@ -41,7 +45,7 @@ def office_registry() -> Registry:
     )
 
 
-def make_agent(name, description="", *samples, needs=(), kind="ai") -> Agent:
+def make_agent(name, description="", *samples, needs=(), kind: Any = "ai") -> Agent:
     return Agent(
         name=name,
         description=description,
@@ -57,3 +61,9 @@ def public(name: str) -> Path:
     if not folder.is_dir():
         pytest.skip(f"public data not there: {folder}")
     return folder
+
+
+def only(*channels: str, **knobs: Any) -> KnobValues:
+    """Return knobs that weigh the named channels 1 and all others 0."""
+    weights: dict[str, Any] = {channel: float(channel in channels) for channel in CHANNELS}
+    return KnobValues(**weights, **knobs)

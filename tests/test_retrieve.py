@@ -1,10 +1,11 @@
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from small import HashedWords, make_agent
+from small import HashedWords, make_agent, only
 
 from task_delegator.agents import Agent, Registry
 from task_delegator.head import ShrinkageLDA, SoftmaxRegression
@@ -84,7 +85,7 @@ def test_a_few_agents_with_samples_do_not_drown_those_without():
 
 def test_ties_break_by_name():
     twins = Registry([Agent(name=name, description="the same") for name in ("b", "a", "c")])
-    words_only = KnobValues(k=3, **{c: float(c == "bm25") for c in CHANNELS})
+    words_only = only("bm25", k=3)
     assert [name for name, _ in ranked(twins, "the same", words_only)] == ["a", "b", "c"]
 
 
@@ -101,14 +102,15 @@ def test_fusion_ignores_a_common_scale_of_the_weights(scale, seed):
     rng = np.random.default_rng(seed)
     standing = {channel: rng.normal(size=8) for channel in CHANNELS}
     knobs = KnobValues()
-    scaled = KnobValues(**{c: getattr(knobs, c) * scale for c in CHANNELS})
+    weights: dict[str, Any] = {c: getattr(knobs, c) * scale for c in CHANNELS}
+    scaled = KnobValues(**weights)
     left, right = fuse(standing, knobs), fuse(standing, scaled)
     assert left * scale == pytest.approx(right)
 
 
 def test_each_channel_alone_finds_an_obvious_agent(office):
     for channel in CHANNELS:
-        knobs = KnobValues(k=6, **{c: float(c == channel) for c in CHANNELS})
+        knobs = only(channel, k=6)
         task = "books trains and hotels, book a train, hotel in Porto"
         assert ranked(office, task, knobs)[0][0] == "Travel", channel
 

