@@ -10,11 +10,16 @@ import sys
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
-from experiments import default, hardness, public
+from experiments import channels, default, hardness, public
 from experiments.results import clean_commit, save
 from task_delegator.errors import DelegatorError
 
-EXPERIMENTS = {"default": default.run, "hardness": hardness.run, "public": public.run}
+EXPERIMENTS = {
+    "channels": channels.run,
+    "default": default.run,
+    "hardness": hardness.run,
+    "public": public.run,
+}
 
 
 def main() -> int:

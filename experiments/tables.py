@@ -71,8 +71,8 @@ def confidence() -> str:
     """Return what the confidence is worth on test."""
     lines = [
         "| data | ECE (range of a calibrated model) | AUROC of error | accuracy on the surest 80 % "
-        "| assigned | right of those | out of scope: AUROC |",
-        "|---|---|---|---|---|---|---|",
+        "| assigned | right of those | out of scope: AUROC | out of scope, assigned |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for report in (*_rows("default"), *_rows("public")):
         low, high = report["ece_calibrated_range"]
@@ -83,7 +83,7 @@ def confidence() -> str:
             f"| {report['data'].replace('datasets', 'ours')} | {report['ece']:.3f} ({low:.3f} to {high:.3f}) "
             f"| {report['auroc_error']:.2f} | {_percent(report['accuracy_at_coverage_80'])} "
             f"| {_percent(assigned / report['n'])} | {_percent(right) if right is not None else '-'} "
-            f"| {f'{strangers:.3f}' if strangers is not None else '-'} |"
+            f"| {f'{strangers:.3f}' if strangers is not None else '-'} | {_strangers_assigned(report)} |"
         )
     return "\n".join(lines)
 
@@ -96,6 +96,23 @@ def hardness() -> str:
         lines.append(
             f"| {row['split']} | {row['system']} | {row['n']} | {_percent(row['top1'])} "
             f"| {_percent(low)} to {_percent(high)} | {_percent(row['top3'])} |"
+        )
+    return "\n".join(lines)
+
+
+def channels() -> str:
+    """Return what each channel adds, on validation."""
+    lines = [
+        "| data | channels | n | top-1 | top-3 | top-1 against all, points | p |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in _rows("channels"):
+        versus = row["versus_all"]
+        low, high = versus["ci95"]
+        lines.append(
+            f"| {row['data'].replace('datasets', 'ours')} | {row['channels']} | {row['n']} | {_percent(row['top1'])} "
+            f"| {_percent(row['top3'])} | {_points(versus['difference'])} ({_points(low)} to {_points(high)}) "
+            f"| {versus['p']:.2g} |"
         )
     return "\n".join(lines)
 
@@ -127,6 +144,11 @@ def _line(program: str, data: str, agents: int, report: dict[str, Any]) -> str:
     )
 
 
+def _strangers_assigned(report: dict[str, Any]) -> str:
+    n = report["n_out_of_scope"]
+    return f"{report['decisions_out_of_scope']['assign']} of {n}" if n else "-"
+
+
 def _rows(name: str) -> list[dict[str, Any]]:
     result = latest(name)
     return result["rows"] if result else []
@@ -145,6 +167,7 @@ BLOCKS = {
     "results": results,
     "confidence": confidence,
     "hardness": hardness,
+    "channels": channels,
     "compiled": compiled,
 }
 

@@ -10,7 +10,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -33,8 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _compile(options: argparse.Namespace) -> int:
     from optimize.compile import Options, compile_program, summary
     from optimize.data import load_dataset
+    from task_delegator.artifact import check_target
     from task_delegator.lm import language_model
 
+    check_target(Path(options.out))
     dataset = load_dataset(options.data)
     lm = None if options.no_lm else language_model(options.lm)
     compiled = compile_program(
@@ -79,6 +81,7 @@ def _search(options: argparse.Namespace) -> int:
         seed=options.seed,
         study_name=options.study,
         storage=options.storage,
+        identity=f"{dataset.sha256('agents.json')[:12]} {index.embed.id}",
     )
     chosen = measure(scored, knobs)
     result = {"trials": len(trials), "chosen": chosen.metrics(), "knobs": asdict(chosen.knobs)}
@@ -89,23 +92,30 @@ def _search(options: argparse.Namespace) -> int:
 def _calibrate(options: argparse.Namespace) -> int:
     from optimize.calibrate import calibrate
     from optimize.data import load_dataset
-    from task_delegator.artifact import find, load, read_manifest, save
+    from optimize.evaluate import commit
+    from task_delegator.artifact import check_target, find, load, read_manifest, save
 
+    out = Path(options.out)
+    check_target(out)
     dataset = load_dataset(options.data)
     program = load(options.program, dataset.registry)
     promise = calibrate(program, dataset, options.target_precision)
     manifest = read_manifest(find(options.program))
-    registry = manifest["registry"]
-    manifest["registry"] = {
-        **registry,
-        "calibrated": sorted({*registry["calibrated"], dataset.registry.sha256()}),
+    registry = dataset.registry.sha256()
+    record = {
+        "commit": commit(),
+        "dataset": {"path": str(dataset.path), "sha256": dataset.digests()},
+        "registry": {
+            "sha256": registry,
+            "agents": len(dataset.registry),
+            "calibrated": [registry],
+        },
+        "embedder": manifest["embedder"],
+        "knobs": asdict(program.knobs.values),
+        "promise": asdict(promise),
+        "calibrated_from": manifest,  # its scores and lessons are those of another registry
     }
-    if dataset.registry.sha256() != registry["sha256"]:
-        # The confidence now speaks of the new registry alone.
-        manifest["registry"]["calibrated"] = [dataset.registry.sha256()]
-    manifest["promise"] = asdict(promise)
-    manifest["knobs"] = asdict(program.knobs.values)
-    save(program, Path(options.out), manifest)
+    save(program, out, record)
     print(json.dumps(asdict(promise), indent=1))
     print(f"program: {options.out}", file=sys.stderr)
     return 0
@@ -117,8 +127,11 @@ def _evaluate(options: argparse.Namespace) -> int:
     from optimize.teach import opened
     from task_delegator.agents import write_text
     from task_delegator.artifact import load
+    from task_delegator.errors import InputError
     from task_delegator.lm import language_model
 
+    if options.gate_open and options.no_lm:
+        raise InputError("--gate-open asks the LM about every task: leave out --no-lm")
     dataset = load_dataset(options.data)
     program = load(options.program, dataset.registry, embedder_spec=options.embedder)
     report = evaluate(
@@ -143,6 +156,25 @@ def _evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
+def _at_least(least: int) -> Callable[[str], int]:
+    def integer(text: str) -> int:
+        if not text.lstrip("-").isdigit() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least {least}")
+        return int(text)
+
+    return integer
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = -1.0
+    if not 0 < rate <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0 and at most 1")
+    return rate
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="optimize", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -151,7 +183,11 @@ def _parser() -> argparse.ArgumentParser:
 
     data = argparse.ArgumentParser(add_help=False)
     data.add_argument("--data", default="datasets", help="a dataset directory")
-    data.add_argument("--seed", type=int, default=0, help="of samplers, subsets and shuffles")
+
+    seed = argparse.ArgumentParser(add_help=False)
+    seed.add_argument(
+        "--seed", type=_at_least(0), default=0, help="of samplers, subsets and shuffles"
+    )
 
     lm = argparse.ArgumentParser(add_help=False)
     lm.add_argument(
@@ -163,14 +199,16 @@ def _parser() -> argparse.ArgumentParser:
 
     embed = os.environ.get("TASK_DELEGATOR_EMBEDDER")
 
-    compile_ = commands.add_parser("compile", parents=[data, lm], help="compile a program")
+    compile_ = commands.add_parser("compile", parents=[data, seed, lm], help="compile a program")
     compile_.add_argument("--preset", choices=("quick", "full"), default="quick")
     compile_.add_argument("--optimizer", choices=("bootstrap",), default="bootstrap")
-    compile_.add_argument("--trials", type=int, help="of the search; the preset's if not given")
-    compile_.add_argument("--max-lm-calls", type=int, help="hard limit of the LM stage")
+    compile_.add_argument(
+        "--trials", type=_at_least(1), help="of the search; the preset's if not given"
+    )
+    compile_.add_argument("--max-lm-calls", type=_at_least(0), help="hard limit of the LM stage")
     compile_.add_argument(
         "--samples-from-train",
-        type=int,
+        type=_at_least(0),
         default=0,
         metavar="N",
         help="add N train requests to each agent's samples, in the program",
@@ -179,8 +217,8 @@ def _parser() -> argparse.ArgumentParser:
     compile_.add_argument("--out", default="runs/program", help="folder of the compiled program")
     compile_.set_defaults(run=_compile)
 
-    search = commands.add_parser("search", parents=[data], help="search the retrieval knobs")
-    search.add_argument("--trials", type=int, default=60, help="that the study shall have")
+    search = commands.add_parser("search", parents=[data, seed], help="search the retrieval knobs")
+    search.add_argument("--trials", type=_at_least(1), default=60, help="that the study shall have")
     search.add_argument("--study", default="retrieval", help="its name in the storage")
     search.add_argument("--storage", help="an Optuna storage URL; in memory if not given")
     search.add_argument("--embedder", default=embed or "minilm", help="an embedder spec")
@@ -190,14 +228,16 @@ def _parser() -> argparse.ArgumentParser:
         "calibrate", parents=[data], help="calibrate a program for a registry"
     )
     calibrate.add_argument("program", help="a program's name or folder")
-    calibrate.add_argument("--target-precision", type=float, default=0.95)
+    calibrate.add_argument(
+        "--target-precision", type=_rate, default=0.95, help="of what is assigned, 0 to 1"
+    )
     calibrate.add_argument("--out", default="runs/calibrated", help="folder of the result")
     calibrate.set_defaults(run=_calibrate)
 
-    evaluate = commands.add_parser("evaluate", parents=[data, lm], help="evaluate a program")
+    evaluate = commands.add_parser("evaluate", parents=[data, seed, lm], help="evaluate a program")
     evaluate.add_argument("program", help="a program's name or folder")
     evaluate.add_argument("--split", choices=("train", "validation", "test"), default="test")
-    evaluate.add_argument("--limit", type=int, help="a fixed random subset of this size")
+    evaluate.add_argument("--limit", type=_at_least(1), help="a fixed random subset of this size")
     evaluate.add_argument("--gate-open", action="store_true", help="ask the LM about every task")
     evaluate.add_argument("--embedder", default=embed, help="if not the one the program names")
     evaluate.add_argument("--json", help="write the report to a file, or - for standard output")

@@ -45,7 +45,8 @@ def calibrate(
 ) -> Promise:
     """Fit the confidence of retrieval on the validation split; the LM is not asked.
 
-    Sets ``sure_*``, ``fits_*`` and the thresholds ``assign`` and ``fits``.
+    Sets ``sure_*``, ``fits_*`` and the thresholds ``assign`` and ``fits``, and closes the
+    gate: what an LM's word was worth elsewhere says nothing of this registry.
 
     Raises:
         InputError: the validation split is too small.
@@ -56,6 +57,7 @@ def calibrate(
             f"{dataset.path}: {len(requests)} validation requests; "
             f"calibration needs at least {_LEAST_REQUESTS}"
         )
+    program.knobs.set(lm=0.0, gate=0.0)
     with dspy.context(lm=None):
         outcomes = delegate_all(program, requests, "calibrate")
         features = [Sureness(**o.delegation.evidence["sureness"]) for o in outcomes]

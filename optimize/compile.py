@@ -96,7 +96,7 @@ def compile_program(dataset: Dataset, options: Options, lm: dspy.BaseLM | None) 
     program.retrieve.learned.values = learned
     tags = {
         "kind": "compile",
-        "optimizer": options.optimizer,
+        "optimizer": options.optimizer if lm else "none",
         "lm": str(lm.model) if lm else "none",
         "embedder": options.embedder,
         "data": str(dataset.path),
@@ -109,14 +109,14 @@ def compile_program(dataset: Dataset, options: Options, lm: dspy.BaseLM | None) 
         promise = calibrate(program, dataset)
         lesson = None
         if lm is not None:
-            calls = preset.max_lm_calls if options.max_lm_calls is None else options.max_lm_calls
+            calls = _budget(options, preset)
             lesson = teach(program, dataset, lm, max_lm_calls=calls, seed=options.seed)
             run.metrics({"lm_calls": lesson.calls, "weight": lesson.weight}, "teach_")
         reports = _evaluate(program, dataset, options, preset, lm, run)
         save(
             program,
             options.out,
-            _manifest(dataset, options, program, reports, lesson, promise)
+            _manifest(dataset, options, preset, lm, program, reports, lesson, promise)
             | {"mlflow_run_id": run.id},
         )
         run.artifact(options.out)
@@ -192,9 +192,15 @@ def _evaluate(
     return reports
 
 
+def _budget(options: Options, preset: Preset) -> int:
+    return preset.max_lm_calls if options.max_lm_calls is None else options.max_lm_calls
+
+
 def _manifest(
     dataset: Dataset,
     options: Options,
+    preset: Preset,
+    lm: dspy.BaseLM | None,
     program: Delegator,
     reports: Mapping[str, Report],
     lesson: Lesson | None,
@@ -211,9 +217,11 @@ def _manifest(
             "calibrated": [registry],
         },
         "embedder": {"spec": options.embedder, "id": program.retrieve.library.embed.id},
-        "lm": options.lm,
-        "optimizer": options.optimizer,
+        "lm": None if lm is None else {"spec": options.lm, "model": str(lm.model)},
+        "optimizer": options.optimizer if lm is not None else None,
         "preset": options.preset,
+        "trials": preset.trials if options.trials is None else options.trials,
+        "max_lm_calls": _budget(options, preset) if lm is not None else 0,
         "samples_from_train": options.samples_from_train,
         "seed": options.seed,
         "versions": {"task-delegator": version("task-delegator")}

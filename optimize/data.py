@@ -108,7 +108,7 @@ def _field(row: dict[str, Any], name: str, kind: type, where: str) -> Any:
 def _known(names: Iterable[Any], registry: Registry, where: str) -> tuple[str, ...]:
     known = tuple(names)
     for name in known:
-        if name not in registry:
+        if not isinstance(name, str) or name not in registry:
             raise InputError(f"{where}: no agent is named {name!r}; correct the label or add it")
     return known
 
@@ -121,9 +121,10 @@ def _requests(path: Path, registry: Registry) -> Iterator[Request]:
         for text in _field(row, "user_requests", list, where):
             if not isinstance(text, str) or not text.strip():
                 raise InputError(f"{where}: a request is empty or no text")
-            others = also.get(text, ()) if isinstance(also, dict) else also
-            names = dict.fromkeys((label, *others))
-            yield Request(text, _known(names, registry, where))
+            others = also.get(text, []) if isinstance(also, dict) else also
+            if not isinstance(others, list):
+                raise InputError(f"{where}: expected 'acceptable_agent_names' to be a list")
+            yield Request(text, tuple(dict.fromkeys(_known((label, *others), registry, where))))
 
 
 def _split(row: dict[str, Any], where: str) -> str:
@@ -172,6 +173,8 @@ def leaks(dataset: Dataset) -> list[str]:
                 for where, other in said
                 if key not in seen and overlap(asked, other) >= _NEAR_COPY
             )
+            if key in fresh:
+                found.append(f"{split}: {request.text!r} stands there twice")
             fresh[key] = f"request of {split}"
         seen.update(fresh)
     return found

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from optimize import metrics
 from optimize.data import Dataset, Request
+from optimize.fusion import BM25_B, BM25_K1
 from optimize.report import Report
 from task_delegator.agents import Registry
 from task_delegator.delegation import Delegation
@@ -20,6 +21,7 @@ from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
 from task_delegator.retrieve import Library
 
+_CHOSEN_ON = 500  # validation requests on which BM25's setting is chosen
 _SHUFFLED = 100  # requests delegated again with the registry in another order
 
 
@@ -109,7 +111,8 @@ def evaluate(
         **_confidence(outcomes, seed),
         **_strangers(outcomes, strangers),
         **_cost(outcomes),
-        **_baseline(program, outcomes, seed),
+        **_baseline(program, dataset, outcomes, seed),
+        versus_no_lm=_versus_no_lm(program, outcomes, seed) if lm is not None else None,
     )
 
 
@@ -225,17 +228,33 @@ def _order_flip_rate(program: Delegator, requests: Sequence[Request], seed: int)
     return sum(flips) / len(flips)
 
 
-def _baseline(program: Delegator, outcomes: Sequence[Outcome], seed: int) -> dict[str, Any]:
-    right = bm25_right(program, [outcome.request for outcome in outcomes])
-    comparison = metrics.compare(outcomes_right(outcomes), right, seed=seed)
-    return {"baseline_bm25_top1": float(right.mean()), "versus_bm25": asdict(comparison)}
+def _versus_no_lm(program: Delegator, outcomes: Sequence[Outcome], seed: int) -> dict[str, Any]:
+    with dspy.context(lm=None):
+        without = delegate_all(program, [outcome.request for outcome in outcomes], "without LM")
+    comparison = metrics.compare(outcomes_right(outcomes), outcomes_right(without), seed=seed)
+    return asdict(comparison)
 
 
-def bm25_right(program: Delegator, requests: Sequence[Request]) -> np.ndarray:
-    """Return where BM25 alone (name, description, samples) puts an acceptable agent first."""
-    index = program.retrieve.library.index({})
-    winners = [
-        index.names[int(np.argmax(index.bm25(request.text, k1=1.5, b=0.75)))]
-        for request in requests
-    ]
-    return np.array([w in r.acceptable for w, r in zip(winners, requests, strict=True)])
+def _baseline(
+    program: Delegator, dataset: Dataset, outcomes: Sequence[Outcome], seed: int
+) -> dict[str, Any]:
+    """Compare with BM25 alone over the same texts, at its best setting on validation."""
+    index = program.retrieve.library.index(program.retrieve.learned.values)
+
+    def right(requests: Sequence[Request], k1: float, b: float) -> np.ndarray:
+        winners = [index.names[int(np.argmax(index.bm25(r.text, k1, b)))] for r in requests]
+        return np.array([w in r.acceptable for w, r in zip(winners, requests, strict=True)])
+
+    validation = select(dataset.splits["validation"], _CHOSEN_ON, seed)
+    settings = [(k1, b) for k1 in BM25_K1 for b in BM25_B]
+    if validation:
+        k1, b = max(settings, key=lambda setting: right(validation, *setting).mean())
+    else:
+        k1, b = 1.5, 0.75
+    theirs = right([outcome.request for outcome in outcomes], k1, b)
+    comparison = metrics.compare(outcomes_right(outcomes), theirs, seed=seed)
+    return {
+        "baseline_bm25_top1": float(theirs.mean()),
+        "baseline_bm25": {"k1": k1, "b": b},
+        "versus_bm25": asdict(comparison),
+    }

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
@@ -102,19 +102,28 @@ def fit_temperature(scored: ScoredRequests, fused: np.ndarray) -> float:
     return float(np.exp(best.x))
 
 
-def fit_weights(scored: ScoredRequests, start: KnobValues) -> KnobValues:
+def fit_weights(
+    scored: ScoredRequests, start: KnobValues, channels: Sequence[str] = CHANNELS
+) -> KnobValues:
     """Return the knobs with channel weights of greatest likelihood (conditional logit).
 
     McFadden's conditional logit over the standardised channels, weights at least 0,
     ridge penalty, for the head of greatest likelihood.
+
+    Args:
+        scored: labelled requests.
+        start: every other knob.
+        channels: those that may have a weight; the others get 0.
     """
-    fitted = [_conditional_logit(scored, replace(start, head_c=c)) for c in HEAD_C]
+    fitted = [_conditional_logit(scored, replace(start, head_c=c), channels) for c in HEAD_C]
     return max(fitted, key=lambda pair: pair[0])[1]
 
 
-def _conditional_logit(scored: ScoredRequests, knobs: KnobValues) -> tuple[float, KnobValues]:
+def _conditional_logit(
+    scored: ScoredRequests, knobs: KnobValues, channels: Sequence[str]
+) -> tuple[float, KnobValues]:
     features = np.stack(
-        [np.stack([standing[c] for c in CHANNELS], axis=1) for standing in scored.standing(knobs)]
+        [np.stack([standing[c] for c in channels], axis=1) for standing in scored.standing(knobs)]
     )
     labels = np.array([label[0] for label in scored.labels])
     rows = np.arange(len(labels))
@@ -128,7 +137,8 @@ def _conditional_logit(scored: ScoredRequests, knobs: KnobValues) -> tuple[float
         value = -np.log(probabilities[rows, labels]).mean() + _RIDGE * weights @ weights
         return float(value), -gap.mean(axis=0) + 2 * _RIDGE * weights
 
-    start = np.full(len(CHANNELS), 0.3)
-    best = minimize(loss, start, jac=True, bounds=[(0.0, None)] * len(CHANNELS))
-    weights = {c: float(w) for c, w in zip(CHANNELS, best.x, strict=True)}
-    return -float(best.fun), replace(knobs, **cast("dict[str, Any]", weights), temperature=1.0)
+    start = np.full(len(channels), 0.3)
+    best = minimize(loss, start, jac=True, bounds=[(0.0, None)] * len(channels))
+    weights: dict[str, Any] = dict.fromkeys(CHANNELS, 0.0)
+    weights |= {c: float(w) for c, w in zip(channels, best.x, strict=True)}
+    return -float(best.fun), replace(knobs, **weights, temperature=1.0)

@@ -27,8 +27,9 @@ class Report:
         latency_ms: p50 and p95 of a delegation.
         order_flip_rate: share of answers that change when the registry is shuffled.
         slot_flip_rate: share of LM picks that change when the shortlist is reversed.
-        baseline_bm25_top1, versus_bm25: BM25 alone on the same requests, and the paired
-            comparison of top1 with it.
+        baseline_bm25_top1, baseline_bm25, versus_bm25: BM25 alone on the same requests and
+            texts, its setting (chosen on validation), and the paired comparison of top1.
+        versus_no_lm: the paired comparison of top1 with the same program without LM.
     """
 
     program: str
@@ -64,7 +65,9 @@ class Report:
     order_flip_rate: float
     slot_flip_rate: float | None
     baseline_bm25_top1: float
+    baseline_bm25: dict[str, float]
     versus_bm25: dict[str, Any]
+    versus_no_lm: dict[str, Any] | None
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain JSON values."""

@@ -1,6 +1,5 @@
 """Search the retrieval knobs with Optuna: the only file that imports it."""
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -43,7 +42,7 @@ def search(
     seed: int,
     study_name: str = "retrieval",
     storage: str | None = None,
-    on_trial: Callable[[Trial], None] = lambda trial: None,
+    identity: str = "",
 ) -> tuple[KnobValues, list[Trial]]:
     """Return the chosen knobs and every trial.
 
@@ -59,10 +58,10 @@ def search(
         trials: how many trials the study shall have in the end.
         seed: of the sampler.
         study_name, storage: to resume a study, an Optuna storage URL.
-        on_trial: called after each trial.
+        identity: of registry and embedder; a study of another one is not continued.
 
     Raises:
-        InputError: the storage cannot be opened.
+        InputError: the storage cannot be opened, or holds the study of something else.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
@@ -74,15 +73,21 @@ def search(
             load_if_exists=True,
         )
     except Exception as error:  # SQLAlchemy's and Optuna's own types
-        cause = str(error).splitlines()[0]
-        raise InputError(f"--storage {storage}: cannot be opened: {cause}") from error
+        kind = str(storage).partition("://")[0]  # the rest may hold a password
+        raise InputError(
+            f"--storage {kind}://...: cannot be opened ({type(error).__name__}); check the URL"
+        ) from error
+    if study.user_attrs.get("identity", identity) != identity:
+        raise InputError(
+            f"study {study_name!r} belongs to another registry or embedder; name another --study"
+        )
+    study.set_user_attr("identity", identity)
 
     def objective(trial: optuna.Trial) -> float:
         measured = measure(scored, _suggest(trial), trial.number)
         trial.set_constraint("recall", MIN_RECALL - measured.recall_at_k)
         trial.set_user_attr("knobs", asdict(measured.knobs))
         trial.set_user_attr("metrics", measured.metrics())
-        on_trial(measured)
         return measured.top1 - _PLACE_COST * measured.knobs.k
 
     if not study.trials:

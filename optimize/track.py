@@ -1,7 +1,8 @@
 """Track compilations in MLflow: the only file that imports it.
 
 A run holds params, dataset inputs with digests, metrics, the compiled program, plots and
-tables. Nothing of an LM's key, headers or full task texts goes into it.
+tables. No LM key or header goes into it, and no task beyond those that the compiled
+program itself carries (demos, learned samples).
 """
 
 import logging
@@ -27,7 +28,7 @@ from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.tracking import MlflowClient
 
-from optimize.data import Dataset
+from optimize.data import SPLITS, Dataset
 from optimize.evaluate import Outcome, outcomes_right
 from optimize.search import Trial
 
@@ -63,7 +64,9 @@ class Run:
                 continue
             labels = pd.DataFrame({"expected_agent": [r.expected for r in requests]})
             source = local_source(str(dataset.path.resolve()))
-            entry = from_pandas(labels, source=source, name=f"{dataset.path.name}:{split}")
+            digest = dataset.sha256(SPLITS[split])[:12]
+            name = f"{dataset.path.name}:{split}"
+            entry = from_pandas(labels, source=source, name=name, digest=digest)
             mlflow.log_input(entry, context=split)
         mlflow.log_dict(dataset.digests(), "dataset_sha256.json")
 

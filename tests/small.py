@@ -1,5 +1,6 @@
 """Small real objects that several tests build on."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -67,3 +68,19 @@ def only(*channels: str, **knobs: Any) -> KnobValues:
     """Return knobs that weigh the named channels 1 and all others 0."""
     weights: dict[str, Any] = {channel: float(channel in channels) for channel in CHANNELS}
     return KnobValues(**weights, **knobs)
+
+
+def small_dataset(folder: Path, agents: int = 12) -> Path:
+    """Write a dataset directory of the first agents of each domain, with all their requests."""
+    registry = json.loads((ROOT / "datasets" / "agents.json").read_text())
+    kept = [agent for i, agent in enumerate(registry) if i % 14 < agents // 5 + 1][:agents]
+    names = {agent["name"] for agent in kept}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "agents.json").write_text(json.dumps(kept))
+    for name in ("train.json", "validation.json", "ground_truth.json"):
+        rows = json.loads((ROOT / "datasets" / name).read_text())
+        mine = [row for row in rows if row["expected_agent_name"] in names]
+        (folder / name).write_text(json.dumps(mine))
+    strangers = json.loads((ROOT / "datasets" / "out_of_scope.json").read_text())
+    (folder / "out_of_scope.json").write_text(json.dumps(strangers[::4]))
+    return folder

@@ -102,6 +102,7 @@ def test_lint_finds_look_alikes_gaps_and_leaks():
     assert rules["shared-sample"] == ("A", "B")
     assert rules["no-description"] == ("C",)
     assert rules["no-samples"] == ("C",)
+    assert rules["no-samples"] == ("C",)
     assert "leak" in rules
 
 

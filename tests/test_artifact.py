@@ -13,7 +13,7 @@ from task_delegator.agents import Registry
 from task_delegator.artifact import load, save
 from task_delegator.delegator import Delegator
 from task_delegator.embed import embedder
-from task_delegator.errors import ProgramError
+from task_delegator.errors import InputError, ProgramError
 
 TASKS = [
     "I was billed twice for May",
@@ -118,6 +118,8 @@ def test_a_failed_save_leaves_the_old_program(folder, registry):
         ({"format": 99}, "format 99, this code reads 1; compile the program again"),
         ({"signatures": "0"}, "other signatures"),
         ({"embedder": {"spec": "minilm", "id": "other"}}, "compiled with embedder other, not"),
+        ({"embedder": "minilm"}, "embedder does not say spec and id"),
+        ({"registry": {"sha256": "x"}}, "registry does not say sha256 and calibrated"),
     ],
 )
 def test_a_program_that_does_not_fit_is_refused(folder, registry, change, message):
@@ -131,6 +133,30 @@ def test_another_embedder_is_refused(folder, registry, monkeypatch):
     monkeypatch.setattr(artifact, "embedder", lambda spec: HashedWords())
     with pytest.raises(ProgramError, match="use --embedder minilm or compile again"):
         load(folder, registry, embedder_spec="hashed")
+
+
+def test_nothing_but_a_program_is_saved_over(folder, registry, tmp_path):
+    other = tmp_path / "precious"
+    other.mkdir()
+    (other / "thesis.txt").write_text("years of work")
+    for target in (other, other / "thesis.txt"):
+        with pytest.raises(InputError, match="exists and is no compiled program"):
+            save(load(folder, registry), target, manifest_of(registry))
+    assert (other / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_changed_registry_is_no_longer_calibrated(folder):
+    registry = Registry.load(ROOT / "datasets" / "agents.json")
+    program = load(folder, registry)
+    assert program.calibrated
+    registry.remove("Refund Desk")
+    assert not program.calibrated
+
+
+def test_a_missing_state_is_refused(folder, registry):
+    (folder / "program.json").unlink()
+    with pytest.raises(ProgramError, match="cannot be loaded"):
+        load(folder, registry)
 
 
 def test_a_damaged_state_is_refused(folder, registry):
@@ -161,3 +187,4 @@ def test_the_shipped_program_belongs_to_the_shipped_data():
     dataset = load_dataset(ROOT / "datasets")
     assert manifest["dataset"]["sha256"] == dataset.digests()
     assert dataset.registry.sha256() in manifest["registry"]["calibrated"]
+    assert not manifest["commit"].endswith("+")

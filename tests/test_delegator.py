@@ -107,7 +107,8 @@ def test_an_unreadable_answer_leaves_retrieval_alone(office):
     program = delegator(office, gate=1.01, lm=2.0)
     with dspy.context(lm=lm):
         delegation = program("refund my order")
-    assert delegation.evidence["lm"]["source"] == "unreadable"
+    assert delegation.evidence["lm"]["source"] == ["unreadable"] * 2
+    assert delegation.evidence["lm"]["picked"] == [None, None]
     assert delegation.top3[0].probability == pytest.approx(
         program("refund my order").top3[0].probability
     )
@@ -122,6 +123,35 @@ def test_an_lm_that_fails_is_an_error_in_one_line(office):
     with dspy.context(lm=lm), pytest.raises(LMError, match="on fire") as caught:
         program("refund my order")
     assert "\n" not in str(caught.value)
+
+
+def test_nothing_of_an_answer_stays_in_memory(office):
+    lm, _ = recorded_lm(slot_of("Refunds"))
+    with dspy.context(lm=lm):
+        program = delegator(office, gate=1.01)
+        for _ in range(3):
+            program("refund my order")
+    assert lm.history == []
+    assert program.classify.select.history == []
+
+
+def test_an_agent_that_leaves_while_the_lm_is_asked_does_no_harm(office):
+    def answer(prompt):
+        if "Travel" in office:
+            office.remove("Travel")
+        return '{"slot": "A"}'
+
+    lm, _ = recorded_lm(answer)
+    with dspy.context(lm=lm):
+        assert delegator(office, gate=1.01)("book a train").agent == "Travel"
+    assert delegator(office)("book a train").agent != "Travel"
+
+
+def test_a_registry_that_became_empty_fits_nothing(office):
+    program = delegator(office)
+    for name in ("Refunds", "Invoices", "Payroll", "Travel", "Events", "Ada"):
+        office.remove(name)
+    assert program("refund").decision == "none"
 
 
 def test_usage_is_tracked_for_dspy(office):

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -5,7 +6,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal
+from urllib.request import Request, urlopen
 
 import dspy
 import pytest
@@ -87,7 +88,7 @@ def test_a_provider_is_asked_for_log_probabilities_on_the_wire(office, monkeypat
     schema = sent["response_format"]["json_schema"]["schema"]
     assert schema["properties"]["slot"]["enum"] == [*SLOTS, NONE_SLOT]
     assert provider.keys[0] == "Bearer sk-of-the-environment"
-    assert delegation.evidence["lm"]["source"] == "logprobs"
+    assert delegation.evidence["lm"]["source"] == ["logprobs"] * 2
     assert delegation.evidence["lm"]["mass"] == pytest.approx([1.0, 1.0])
     assert delegation.usage.tokens == 206
     assert "sk-of" not in str(delegation.to_json())
@@ -114,19 +115,17 @@ def test_a_provider_that_is_out_of_order_is_an_error_in_one_line(office, monkeyp
 
 
 def test_each_slot_is_one_token_of_the_embedded_lm(embedded):
+    server = next(iter(lm_module._servers.values()))
     for slot in (*SLOTS, NONE_SLOT):
-        logprobs = ask(embedded, slot)
-        tokens = [token["token"].strip(' \n"') for token in logprobs["content"]]
-        assert tokens.count(slot) == 1, (slot, tokens)
-
-
-def ask(lm: dspy.LM, slot: str):
-    """Let the grammar force one slot, and return the tokens it was spelled with."""
-    field = dspy.OutputField()
-    fields = {"task": (str, dspy.InputField()), "slot": (Literal[slot], field)}
-    signature: Any = dspy.Signature(fields)  # pyright: ignore[reportCallIssue]
-    with dspy.context(lm=lm, adapter=dspy.JSONAdapter()):
-        return dspy.Predict(signature)(task="answer").logprobs
+        body = {"content": f'{{"slot": "{slot}"}}', "with_pieces": True}
+        request = Request(
+            f"{server.url}/tokenize",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json", "Authorization": f"Bearer {server.api_key}"},
+        )
+        with urlopen(request, timeout=10) as answer:
+            pieces = [token["piece"] for token in json.load(answer)["tokens"]]
+        assert pieces.count(slot) == 1, (slot, pieces)
 
 
 def test_the_embedded_lm_gives_a_distribution_over_the_offered_slots(embedded, office):
@@ -187,7 +186,19 @@ def test_a_server_that_died_is_started_again(embedded):
     server.process.wait()
     again = language_model("embedded", prompt_cache=False)
     assert again.kwargs["api_key"] != embedded.kwargs["api_key"]
-    server.stop()
+    next(iter(lm_module._servers.values())).stop()
+
+
+def test_a_program_outlives_its_server(office):
+    program = Delegator(office, HashedWords(), lm="embedded")
+    program.knobs.set(k=2, gate=1.01, orders=1)
+    assert program("refund").usage.lm_calls == 1
+    for server in lm_module._servers.values():
+        server.process.kill()
+        server.process.wait()
+    assert program("refund").usage.lm_calls == 1
+    for server in lm_module._servers.values():
+        server.stop()
 
 
 @pytest.mark.slow
@@ -200,4 +211,4 @@ def test_the_shipped_program_runs_with_the_embedded_lm():
     delegation = program("Our card was charged twice in May, who checks that?")
     assert delegation.usage.lm_calls == 2
     assert delegation.usage.tokens > 500
-    assert delegation.evidence["lm"]["source"] == "logprobs"
+    assert delegation.evidence["lm"]["source"] == ["logprobs"] * 2

@@ -55,7 +55,9 @@ def test_objects_of_the_compatibility_backend_are_read_like_dicts():
             self.content = content
 
     given = Logprobs(
-        Token('{"slot": "', -0.1), Token("A", -0.5, [Token("A", -0.5)]), Token('"}', 0.0)
+        Token('{"slot": "', -0.1),
+        Token("A", -0.5, [Token("A", -0.5), Token("B", -1.0)]),
+        Token('"}', 0.0),
     )
     assert slot_distribution("A", given, "slot", OFFERED).source == "logprobs"
 
@@ -65,6 +67,22 @@ def test_a_bare_answer_is_believed_in_part():
     assert found.source == "answer"
     assert found.mass is None
     assert found.probabilities["C"] == pytest.approx(0.7)
+
+
+def test_an_answer_that_was_not_offered_still_shows_what_the_lm_believed():
+    logprobs = tokens(
+        "{", '"slot"', ": ", '"', "M", '"}', top=[("M", -0.1), ("B", -3.0), ("x", -9)]
+    )
+    found = slot_distribution("M", logprobs, "slot", OFFERED)
+    assert found.source == "logprobs"
+    assert found.probabilities["B"] > 0.9
+
+
+def test_the_answer_alone_is_no_distribution():
+    logprobs = tokens("{", '"slot"', ": ", '"', "B", '"}', top=[("B", -0.1)])
+    found = slot_distribution("B", logprobs, "slot", OFFERED)
+    assert found.source == "answer"
+    assert found.probabilities["B"] == pytest.approx(0.7)
 
 
 @pytest.mark.parametrize("answer", [None, "K", "", "none"])

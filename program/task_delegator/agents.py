@@ -202,11 +202,19 @@ def read_json(path: Path) -> Any:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old text or the new, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a file so that a reader sees the old text or the new, never a part.
+
+    Raises:
+        InputError: it cannot be written.
+    """
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 _NEAR_DUPLICATE = 0.8  # word overlap of description and samples
@@ -214,13 +222,11 @@ _LEAK = 0.7  # word overlap of a sample and a labelled request
 
 
 def _gaps(agents: Sequence[Agent]) -> Iterator[Finding]:
-    silent = [a.name for a in agents if not a.description.strip() and not a.user_request_samples]
+    silent = [agent.name for agent in agents if not agent.description.strip()]
     if silent:
-        yield Finding(
-            rule="no-description",
-            agents=tuple(silent),
-            detail="neither description nor samples: only the name can match",
-        )
+        bare = sum(not agent.user_request_samples for agent in agents if agent.name in silent)
+        detail = f"no description; {bare} of them have no samples either: only the name can match"
+        yield Finding(rule="no-description", agents=tuple(silent), detail=detail)
     without = [agent.name for agent in agents if not agent.user_request_samples]
     if without and len(without) < len(agents):
         yield Finding(

@@ -6,6 +6,7 @@ without pickle; ``manifest.json`` says what it was compiled from and how well it
 
 import hashlib
 import json
+import logging
 import shutil
 import tempfile
 from importlib.resources import files
@@ -18,8 +19,10 @@ from .agents import Registry, read_json
 from .delegator import Delegator
 from .embed import embedder
 from .errors import InputError, ProgramError
-from .lm import language_model
+from .lm import check_spec
 from .signatures import SelectAgent
+
+_log = logging.getLogger(__name__)
 
 FORMAT = 1
 PROGRAM, MANIFEST = "program.json", "manifest.json"
@@ -57,24 +60,31 @@ def load(
             f"{folder}: compiled with embedder {manifest['embedder']['id']}, not {embed.id}; "
             f"use --embedder {manifest['embedder']['spec']} or compile again"
         )
-    calibrated = registry.sha256() in manifest["registry"]["calibrated"]
-    model = language_model(lm) if isinstance(lm, str) else lm
-    delegator = Delegator(registry, embed, model, calibrated=calibrated or allow_uncalibrated)
+    if isinstance(lm, str):
+        check_spec(lm)
+    calibrated_for = None if allow_uncalibrated else frozenset(manifest["registry"]["calibrated"])
+    delegator = Delegator(registry, embed, lm, calibrated_for)
+    if not delegator.calibrated:
+        _log.warning("%s: its confidence is not calibrated for this registry", folder)
     try:
         delegator.load(str(folder / PROGRAM))
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise ProgramError(f"{folder / PROGRAM}: cannot be loaded: {error}") from error
     return delegator
 
 
 def save(delegator: Delegator, folder: Path, manifest: dict[str, Any]) -> None:
-    """Write a program's folder in one step; a reader sees the old one or the new one.
+    """Write a program's folder whole: never a part of it, and never over anything else.
 
     Args:
         delegator: the program; its LM, if bound, is not written.
         folder: where it goes; replaced where it exists.
-        manifest: what to record; format, signatures and dependencies are added.
+        manifest: what to record; format and signatures are added.
+
+    Raises:
+        InputError: something else stands at the path.
     """
+    check_target(folder)
     folder = folder.absolute()
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
@@ -90,13 +100,32 @@ def save(delegator: Delegator, folder: Path, manifest: dict[str, Any]) -> None:
         if folder.exists():
             retired = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
             folder.replace(retired / "old")
-            fresh.replace(folder)
-            shutil.rmtree(retired)
+            try:
+                fresh.replace(folder)
+            except OSError:
+                (retired / "old").replace(folder)
+                raise
+            finally:
+                shutil.rmtree(retired, ignore_errors=True)
         else:
             fresh.replace(folder)
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
+
+
+def check_target(folder: Path) -> None:
+    """Refuse to save over anything but a compiled program.
+
+    Raises:
+        InputError: the path is a file, or a folder that holds something else.
+    """
+    if folder.is_file() or (
+        folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file()
+    ):
+        raise InputError(
+            f"{folder}: exists and is no compiled program; name a new folder or an older program"
+        )
 
 
 def find(program: str | Path) -> Path:
@@ -136,9 +165,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise ProgramError(
             f"{path}: compiled for other signatures than this code has; compile the program again"
         )
-    missing = {"embedder", "registry"} - set(manifest)
-    if missing:
-        raise ProgramError(f"{path}: says nothing of {', '.join(sorted(missing))}")
+    for part, keys in {"embedder": ("spec", "id"), "registry": ("sha256", "calibrated")}.items():
+        held = manifest.get(part)
+        if not isinstance(held, dict) or any(key not in held for key in keys):
+            raise ProgramError(f"{path}: {part} does not say {' and '.join(keys)}")
     return manifest
 
 

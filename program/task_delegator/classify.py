@@ -49,6 +49,9 @@ class ClassifyAgent(dspy.Module):
             with dspy.context(adapter=self._adapter):
                 prediction = self.select(task=one_line(task), candidates=render(agents))
             answer, logprobs = prediction.slot, prediction.get("logprobs")
+            if logprobs is not None:
+                # Hundreds of alternatives per token, which traces and demos would keep.
+                del prediction["logprobs"]
         except AdapterParseError:
             pass  # no slot in the answer: the distribution says "unreadable"
         except DspyLMError as error:
@@ -57,12 +60,13 @@ class ClassifyAgent(dspy.Module):
         belief = slot_distribution(answer, logprobs, "slot", slots)
         names = {slot: agent.name for slot, agent in zip(slots, agents, strict=False)}
         likeliest = max(slots, key=lambda slot: belief.probabilities[slot])
+        readable_answer = belief.source != "unreadable"
         return dspy.Prediction(
             probabilities={name: belief.probabilities[slot] for slot, name in names.items()},
             none=belief.probabilities[NONE_SLOT],
             mass=belief.mass,
             source=belief.source,
-            picked=names.get(likeliest),
+            picked=names.get(likeliest) if readable_answer else None,
         )
 
 

@@ -36,20 +36,27 @@ def _delegate(options: argparse.Namespace) -> int:
 
 
 def _batch(options: argparse.Namespace) -> int:
-    from .agents import write_text
-    from .errors import InputError
+    from tqdm import tqdm
+
+    from .errors import DelegatorError, InputError
 
     tasks = _read_tasks(Path(options.tasks))
     delegator = _load(options)
-    lines = []
-    for number, task in tasks:
-        try:
-            delegation = delegator(task, permissions=_permissions(options))
-        except InputError as error:
-            raise InputError(f"{options.tasks}: line {number}: {error}") from error
-        lines.append(json.dumps(delegation.to_json()))
-    write_text(Path(options.out), "".join(f"{line}\n" for line in lines))
-    print(f"{len(lines)} delegations in {options.out}", file=sys.stderr)
+    out = Path(options.out)
+    partial = out.with_name(out.name + ".partial")
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            for number, task in tqdm(tasks, unit="task", delay=3):
+                try:
+                    delegation = delegator(task, permissions=_permissions(options))
+                except DelegatorError as error:
+                    where = f"{options.tasks}: line {number}"
+                    raise type(error)(f"{where}: {error} (the lines before: {partial})") from error
+                file.write(json.dumps(delegation.to_json()) + "\n")
+        partial.replace(out)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written: {error.strerror}") from error
+    print(f"{len(tasks)} delegations in {out}", file=sys.stderr)
     return 0
 
 
@@ -70,7 +77,7 @@ def _load(options: argparse.Namespace):  # noqa: ANN202 - Delegator, imported wh
     return load(
         options.program,
         Registry.load(options.agents),
-        lm=options.lm,
+        lm=None if options.no_lm else options.lm,
         embedder_spec=options.embedder,
         allow_uncalibrated=options.allow_uncalibrated,
     )
@@ -83,6 +90,7 @@ def _permissions(options: argparse.Namespace) -> frozenset[str] | None:
 
 
 def _read_tasks(path: Path) -> list[tuple[int, str]]:
+    from .delegator import check_task
     from .errors import InputError
 
     try:
@@ -100,6 +108,10 @@ def _read_tasks(path: Path) -> list[tuple[int, str]]:
         task = row.get("task") if isinstance(row, dict) else row
         if not isinstance(task, str):
             raise InputError(f'{path}: line {number}: expected {{"task": "..."}} or a string')
+        try:
+            check_task(task)
+        except InputError as error:
+            raise InputError(f"{path}: line {number}: {error}") from error
         tasks.append((number, task))
     return tasks
 
@@ -118,9 +130,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     program.add_argument(
         "--lm",
-        default=os.environ.get("TASK_DELEGATOR_LM"),
-        help="embedded, embedded:FILE.gguf or provider/model; without it no LM is asked",
+        default=os.environ.get("TASK_DELEGATOR_LM", "embedded"),
+        help="embedded (default), embedded:FILE.gguf or provider/model; asked where it helps",
     )
+    program.add_argument("--no-lm", action="store_true", help="retrieval alone")
     program.add_argument(
         "--embedder",
         default=os.environ.get("TASK_DELEGATOR_EMBEDDER"),

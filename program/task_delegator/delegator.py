@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import dspy
 
-from .agents import Registry
+from .agents import Agent, Registry
 from .classify import ClassifyAgent
 from .confidence import AssessConfidence
 from .delegation import Candidate, Decision, Delegation, Usage
 from .embed import Embedder, embedder
 from .errors import InputError
 from .knobs import Knobs, KnobValues
+from .lm import language_model
 from .retrieve import Library, Retrieve
 
 MAX_TASK_CHARACTERS = 20_000  # some 5,000 tokens: a task, not a document
@@ -27,28 +28,30 @@ class Delegator(dspy.Module):
     Args:
         registry: the agents; later changes are followed.
         embed: the embedder; the packaged MiniLM where None.
-        lm: the LM for hard tasks. Where None, ``dspy.settings.lm`` serves, and where
-            that is None too, the program works without one.
-        calibrated: whether the confidence was calibrated on this registry. Where it was
-            not, no task is assigned: a person reviews it.
+        lm: the LM for hard tasks, or its spec, which is resolved when the first hard task
+            comes. Where None, ``dspy.settings.lm`` serves, and where that is None too,
+            the program works without one.
+        calibrated_for: digests of the registries that the confidence was calibrated on;
+            None for any. On another registry no task is assigned: a person reviews it.
     """
 
     def __init__(
         self,
         registry: Registry,
         embed: Embedder | None = None,
-        lm: dspy.BaseLM | None = None,
-        calibrated: bool = True,
+        lm: dspy.BaseLM | str | None = None,
+        calibrated_for: frozenset[str] | None = None,
     ) -> None:
         super().__init__()
         if len(registry) == 0:
             raise InputError("the registry is empty: add at least one agent")
-        self.calibrated = calibrated
         self.knobs = Knobs()
         self.retrieve = Retrieve(Library(registry, embed or embedder()))
         self.classify = ClassifyAgent()
         self.assess = AssessConfidence()
         self._lm = lm
+        self._calibrated_for = calibrated_for
+        self._calibrated: tuple[int, bool] | None = None
 
     if TYPE_CHECKING:  # DSPy types a module's call as a plain Prediction
 
@@ -60,6 +63,16 @@ class Delegator(dspy.Module):
     def registry(self) -> Registry:
         """The agents; changes to it take effect at the next task."""
         return self.retrieve.library.registry
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the confidence was calibrated on the registry as it is now."""
+        if self._calibrated_for is None:
+            return True
+        version = self.registry.version
+        if self._calibrated is None or self._calibrated[0] != version:
+            self._calibrated = (version, self.registry.sha256() in self._calibrated_for)
+        return self._calibrated[1]
 
     def forward(self, task: str, permissions: Collection[str] | None = None) -> Delegation:
         """Delegate one task.
@@ -85,12 +98,13 @@ class Delegator(dspy.Module):
             verdict = self.assess(candidates, found.signals, knobs, lm_asked=False)
             gate = {"confidence": verdict.confidence, "threshold": knobs.gate}
             asked: dict[str, Any] | None = None
-            lm = self._lm or dspy.settings.lm
-            if lm is not None and verdict.confidence < knobs.gate:
-                with dspy.context(lm=lm):
-                    asked = self._ask(task, candidates[: knobs.k], knobs)
+            if verdict.confidence < knobs.gate and (lm := self._language_model()):
+                # DSPy would keep every prompt and answer of a service in memory.
+                with dspy.context(lm=lm, disable_history=True):
+                    asked = self._ask(task, found.agents[: knobs.k], knobs.orders)
                 candidates = weigh(candidates, asked["probabilities"], knobs.lm)
-                verdict = self.assess(candidates, found.signals, knobs, lm_asked=True)
+                # Where its word has no weight, the posterior is still retrieval's.
+                verdict = self.assess(candidates, found.signals, knobs, lm_asked=knobs.lm > 0)
         decision, reason = decide(
             candidates, verdict.confidence, verdict.fits, knobs, self.calibrated
         )
@@ -122,11 +136,15 @@ class Delegator(dspy.Module):
             ),
         )
 
-    def _ask(self, task: str, shortlist: Sequence[Candidate], knobs: KnobValues) -> dict[str, Any]:
+    def _language_model(self) -> dspy.BaseLM | None:
+        if isinstance(self._lm, str):
+            return language_model(self._lm)  # one server per process, started again if it died
+        return self._lm or dspy.settings.lm
+
+    def _ask(self, task: str, agents: Sequence[Agent], orders: int) -> dict[str, Any]:
         """Ask the LM in one or two orders and average its log-probabilities over them."""
-        agents = [self.registry[candidate.name] for candidate in shortlist]
-        orders = [agents, agents[::-1]][: knobs.orders]
-        answers = [self.classify(task=task, agents=order) for order in orders]
+        shown = (agents, agents[::-1])[:orders]
+        answers = [self.classify(task=task, agents=order) for order in shown]
         weights = {
             agent.name: math.exp(
                 sum(math.log(max(a.probabilities[agent.name], _LEAST)) for a in answers)
@@ -140,7 +158,7 @@ class Delegator(dspy.Module):
             "none": [answer.none for answer in answers],
             "picked": [answer.picked for answer in answers],
             "mass": [answer.mass for answer in answers],
-            "source": answers[0].source,
+            "source": [answer.source for answer in answers],
             "calls": len(answers),
         }
 

@@ -96,7 +96,9 @@ class MiniLM:
             return list(pool.map(self._one, texts))
 
     def _one(self, text: str) -> Encoded:
-        ids = np.array(self._tokenizer.encode(text).ids, dtype=np.int64)
+        # A lone surrogate is no text that a tokenizer takes.
+        readable = text.encode("utf-8", "replace").decode("utf-8")
+        ids = np.array(self._tokenizer.encode(readable).ids, dtype=np.int64)
         feed = {"input_ids": ids[None], "attention_mask": np.ones((1, len(ids)), dtype=np.int64)}
         if "token_type_ids" in self._inputs:
             feed["token_type_ids"] = np.zeros((1, len(ids)), dtype=np.int64)

@@ -4,7 +4,7 @@ The index is built in name order, so that the order in which agents were
 registered cannot matter, and it holds no state of the compiled program.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,19 +41,21 @@ class Index:
     Args:
         agents: the agents, in any order; their samples are what the index learns from.
         embed: the embedder.
-        known: texts that were encoded before; reused and extended.
+        known: texts that were encoded before, by text; reused.
+
+    Attributes:
+        encodings: every text of these agents as the embedder sees it.
     """
 
     def __init__(
-        self, agents: Iterable[Agent], embed: Embedder, known: dict[str, Encoded] | None = None
+        self, agents: Iterable[Agent], embed: Embedder, known: Mapping[str, Encoded] | None = None
     ) -> None:
         self.agents = tuple(sorted(agents, key=lambda agent: agent.name))
         self.names = tuple(agent.name for agent in self.agents)
         self.embed = embed
-        texts = {} if known is None else known
         described = [description_text(agent) for agent in self.agents]
         samples = [s for agent in self.agents for s in agent.user_request_samples]
-        _encode_new(embed, [*described, *samples], texts)
+        self.encodings = texts = _encode([*described, *samples], embed, known or {})
         self._descriptions = _rows(described, texts)
         self._samples = _rows(samples, texts)
         self._tokens_of = LateInteraction(
@@ -224,9 +226,12 @@ def description_text(agent: Agent) -> str:
     return ". ".join(part for part in parts if part)
 
 
-def _encode_new(embed: Embedder, texts: Sequence[str], known: dict[str, Encoded]) -> None:
+def _encode(
+    texts: Sequence[str], embed: Embedder, known: Mapping[str, Encoded]
+) -> dict[str, Encoded]:
     new = list(dict.fromkeys(text for text in texts if text not in known))
-    known.update(zip(new, embed.encode(new), strict=True))
+    fresh = dict(zip(new, embed.encode(new), strict=True))
+    return {text: fresh[text] if text in fresh else known[text] for text in texts}
 
 
 def _rows(texts: Sequence[str], known: dict[str, Encoded]) -> np.ndarray:

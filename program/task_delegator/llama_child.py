@@ -26,6 +26,7 @@ def main() -> None:
     parameters.n_ctx = settings["context"]
     parameters.n_parallel = 1
     parameters.cache_prompt = settings["prompt_cache"]
+    parameters.cache_ram_mib = 0  # the prefix in the slot is enough; the default keeps gigabytes
     parameters.cpuparams.n_threads = settings["threads"]
     parameters.cpuparams_batch.n_threads = settings["threads"]
     try:

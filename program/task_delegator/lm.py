@@ -72,21 +72,30 @@ class EmbeddedServer:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            start_new_session=True,  # Ctrl-C is for the parent, whose end ends the child
         )
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(settings) + "\n")
-        self.process.stdin.flush()
-        self.url = self._wait_until_ready()
+        self.url = self._start(settings)
 
-    def _wait_until_ready(self) -> str:
+    def _start(self, settings: dict[str, object]) -> str:
+        assert self.process.stdin is not None
         assert self.process.stdout is not None
-        ready, _, _ = select.select([self.process.stdout], [], [], _START_SECONDS)
-        line = self.process.stdout.readline() if ready else ""
-        answer = json.loads(line) if line.strip() else {}
+        try:
+            self.process.stdin.write(json.dumps(settings) + "\n")
+            self.process.stdin.flush()
+            ready, _, _ = select.select([self.process.stdout], [], [], _START_SECONDS)
+            line = self.process.stdout.readline() if ready else ""
+            answer = json.loads(line) if line.strip() else {}
+        except (OSError, ValueError) as error:
+            answer = {"error": str(error)}
         if "url" not in answer:
+            ended = self.process.poll()
             self.stop()
-            cause = answer.get("error", f"no answer within {_START_SECONDS:.0f} s")
-            raise LMError(f"lm embedded: {self.path} cannot be served: {cause}")
+            silent = f"no answer within {_START_SECONDS:.0f} s"
+            if ended is not None:
+                silent = f"the server ended at once with code {ended}"
+            raise LMError(
+                f"lm embedded: {self.path} cannot be served: {answer.get('error', silent)}"
+            )
         return str(answer["url"])
 
     def alive(self) -> bool:
@@ -120,50 +129,63 @@ def language_model(spec: str, threads: int = 2, prompt_cache: bool = True) -> ds
     Raises:
         LMError: the spec is unknown, a key or a package is missing, a file is damaged.
     """
-    kind, _, rest = spec.partition(":")
-    if kind == "embedded":
-        return _embedded(Path(rest) if rest else _packaged(), threads, prompt_cache)
-    if "/" not in spec or spec.endswith("/"):
-        raise LMError(
-            f"unknown LM {spec!r}; use embedded, embedded:<file.gguf> or provider/model, "
-            "e.g. openai/gpt-5-mini"
-        )
-    _require_route(spec)
+    path = check_spec(spec)
+    if path is not None:
+        return _embedded(path, threads, prompt_cache)
     lm = dspy.LM(spec, cache=False, timeout=_CALL_SECONDS)
     if lm.supports_reasoning:  # such models refuse a request for log-probabilities
         return lm
     return lm.copy(logprobs=True, top_logprobs=_HOSTED_TOP_LOGPROBS)
 
 
+def check_spec(spec: str) -> Path | None:
+    """Check a spec without starting anything; return the file of an embedded LM.
+
+    Raises:
+        LMError: the spec is unknown, a key or a package is missing, a file is damaged.
+    """
+    kind, _, rest = spec.partition(":")
+    if kind == "embedded":
+        path = Path(rest) if rest else _packaged()
+        if not path.is_file():
+            raise LMError(f"lm embedded: {path}: no such file; name a .gguf file")
+        with path.open("rb") as file:
+            if file.read(4) != b"GGUF":
+                raise LMError(f"lm embedded: {path}: not a GGUF file")
+        return path
+    if "/" not in spec or spec.endswith("/"):
+        raise LMError(
+            f"unknown LM {spec!r}; use embedded, embedded:<file.gguf> or provider/model, "
+            "e.g. openai/gpt-5-mini"
+        )
+    _require_route(spec)
+    return None
+
+
 def _embedded(path: Path, threads: int, prompt_cache: bool) -> dspy.LM:
-    if not path.is_file():
-        raise LMError(f"lm embedded: {path}: no such file; name a .gguf file")
-    with path.open("rb") as file:
-        if file.read(4) != b"GGUF":
-            raise LMError(f"lm embedded: {path}: not a GGUF file")
     key = (os.getpid(), path.resolve(), threads, prompt_cache)
     with _servers_lock:
         server = _servers.get(key)
         if server is None or not server.alive():
             server = _servers[key] = EmbeddedServer(path.resolve(), threads, prompt_cache)
-    # A dspy.LM binds the registration it finds when it is made: replacing is safe.
-    access = AccessPolicy(provider=_PROVIDER, base_url=f"{server.url}/v1")
-    register_provider(
-        ProviderDefinition.chat(access, compat=OpenAIChatCompat()),
-        supports=ModelSupport(response_schema=True, function_calling=False),
-        replace=True,
-    )
-    # DSPy's cache key leaves out the address: the name has to tell files apart.
-    return dspy.LM(
-        f"{_PROVIDER}/{path.stem}-{_digest(path)[:8]}",
-        api_key=server.api_key,
-        cache=False,
-        timeout=_CALL_SECONDS,
-        temperature=0.0,
-        max_tokens=200,
-        logprobs=True,
-        top_logprobs=_EMBEDDED_TOP_LOGPROBS,
-    )
+        # A dspy.LM binds the registration that it finds when it is made.
+        access = AccessPolicy(provider=_PROVIDER, base_url=f"{server.url}/v1")
+        register_provider(
+            ProviderDefinition.chat(access, compat=OpenAIChatCompat()),
+            supports=ModelSupport(response_schema=True, function_calling=False),
+            replace=True,
+        )
+        # DSPy's cache key leaves out the address: the name has to tell files apart.
+        return dspy.LM(
+            f"{_PROVIDER}/{path.stem}-{_digest(path)[:8]}",
+            api_key=server.api_key,
+            cache=False,
+            timeout=_CALL_SECONDS,
+            temperature=0.0,
+            max_tokens=200,
+            logprobs=True,
+            top_logprobs=_EMBEDDED_TOP_LOGPROBS,
+        )
 
 
 def _packaged() -> Path:

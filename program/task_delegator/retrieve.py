@@ -41,7 +41,7 @@ class Library:
         self._lock = Lock()
         self._index: Index | None = None
         self._built_from: tuple[int, frozenset[tuple[str, tuple[str, ...]]]] | None = None
-        self._known: dict[str, Encoded] = {}
+        self._encodings: dict[str, Encoded] = {}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Library":
         """Return itself: an optimiser's copies of the program read the same index."""
@@ -57,7 +57,8 @@ class Library:
         with self._lock:
             if self._index is None or self._built_from != source:
                 agents = [with_samples(agent, learned) for agent in self.registry]
-                self._index = Index(agents, self.embed, self._known)
+                self._index = Index(agents, self.embed, self._encodings)
+                self._encodings = self._index.encodings
                 self._built_from = source
             return self._index
 
@@ -87,15 +88,18 @@ class Retrieve(dspy.Module):
 
         Returns:
             A prediction with ``candidates`` (best first, at least three where there are
-            three), ``signals`` (``Signals``) and ``standing`` (per candidate and
-            channel, in standard deviations above the permitted agents' mean).
+            three), their ``agents`` as they were ranked, ``signals`` (``Signals``) and
+            ``standing`` (per candidate and channel, in standard deviations above the
+            permitted agents' mean).
         """
+        if len(self.library.registry) == 0:
+            return _nothing()
         index = self.library.index(self.learned.values)
         rows = np.arange(len(index.names))
         if permitted is not None:
             rows = np.array([i for i in rows if index.names[i] in permitted], dtype=int)
         if len(rows) == 0:
-            return dspy.Prediction(candidates=(), signals=Signals(0.0, 0.0, 0.0), standing={})
+            return _nothing()
         asked = index.encode(task)
         channels = index.channels(task, asked.vector, knobs.bm25_k1, knobs.bm25_b, knobs.head_c)
         standing = standardise(channels, rows)
@@ -107,6 +111,7 @@ class Retrieve(dspy.Module):
             candidates=tuple(
                 Candidate(name, float(posterior[i])) for name, i in zip(names, best, strict=True)
             ),
+            agents=tuple(index.agents[rows[i]] for i in best),
             signals=signals(channels, rows),
             standing={
                 name: {c: round(float(standing[c][i]), 3) for c in CHANNELS}
@@ -183,6 +188,10 @@ def softmax(scores: np.ndarray) -> np.ndarray:
     """Return probabilities, shape as given."""
     shifted = np.exp(scores - scores.max())
     return shifted / shifted.sum()
+
+
+def _nothing() -> dspy.Prediction:
+    return dspy.Prediction(candidates=(), agents=(), signals=Signals(0.0, 0.0, 0.0), standing={})
 
 
 def _z(scores: np.ndarray) -> np.ndarray:

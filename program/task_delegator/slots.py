@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from .signatures import NONE_SLOT, SLOTS
+
 ANSWER_SHARE = 0.6  # belief in a bare answer without log-probabilities; the rest is spread
 
 
@@ -40,13 +42,13 @@ def slot_distribution(
         field: name of the JSON field that holds the slot.
         slots: the offered slots.
     """
-    alternatives = _alternatives(logprobs, field, slots)
+    alternatives = _alternatives(logprobs, field)
     seen: dict[str, float] = {}
     for token, logprob in alternatives:
         slot = token.strip(' \n\t"')
         if slot in slots:
             seen[slot] = seen.get(slot, 0.0) + math.exp(logprob)
-    if seen:
+    if seen and len(alternatives) > 1:  # one alternative is the answer itself: no distribution
         floor = math.exp(min(logprob for _, logprob in alternatives))
         weights = {slot: seen.get(slot, floor) for slot in slots}
         total = math.fsum(weights.values())
@@ -60,8 +62,11 @@ def slot_distribution(
     return SlotDistribution(dict.fromkeys(slots, 1.0 / len(slots)), None, "unreadable")
 
 
-def _alternatives(logprobs: Any, field: str, slots: Sequence[str]) -> list[tuple[str, float]]:
-    """Return (token, log-probability) at the place where the field's slot stands."""
+def _alternatives(logprobs: Any, field: str) -> list[tuple[str, float]]:
+    """Return (token, log-probability) at the place where the field's slot stands.
+
+    The slot answered may be one that was not offered.
+    """
     tokens = (_get(logprobs, "content") if logprobs is not None else None) or []
     text = "".join(_get(token, "token") for token in tokens)
     opening = text.find(f'"{field}"')
@@ -72,7 +77,7 @@ def _alternatives(logprobs: Any, field: str, slots: Sequence[str]) -> list[tuple
         start, position = position, position + len(_get(token, "token"))
         if start < opening + len(field) + 2:
             continue
-        if _get(token, "token").strip(' \n\t":') in slots:
+        if _get(token, "token").strip(' \n\t":') in (*SLOTS, NONE_SLOT):
             top = _get(token, "top_logprobs") or [token]
             return [(_get(t, "token"), float(_get(t, "logprob"))) for t in top]
     return []

@@ -1,0 +1,121 @@
+import json
+
+import pytest
+from small import ROOT
+
+from task_delegator import cli
+
+AGENTS = str(ROOT / "datasets" / "agents.json")
+
+
+def run(capsys, *arguments):
+    code = cli.main(arguments)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def delegate(capsys, task, *options):
+    return run(capsys, "delegate", task, "--agents", AGENTS, *options)
+
+
+def test_a_task_is_delegated_in_words(capsys):
+    code, out, _ = delegate(capsys, "Our card was charged twice in May, who checks that?")
+    assert code == 0
+    assert "Billing Dispute Resolver" in out
+    assert "confidence" in out
+
+
+def test_a_task_is_delegated_as_json(capsys):
+    code, out, _ = delegate(capsys, "Invite people to the October webinar", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found["top3"][0]["name"] == "Webinar & Event Inviter"
+    assert found["usage"]["lm_calls"] == 0
+
+
+def test_permissions_hide_agents(capsys):
+    _, out, _ = delegate(capsys, "send the refund to the customer", "--permissions", "", "--json")
+    assert "Refund Desk" not in out
+    _, out, _ = delegate(
+        capsys, "send the refund to the customer", "--permissions", "payments.refund", "--json"
+    )
+    assert "Refund Desk" in out
+
+
+def test_a_batch_is_one_line_per_task(capsys, tmp_path):
+    tasks, out = tmp_path / "tasks.jsonl", tmp_path / "out.jsonl"
+    tasks.write_text('{"task": "reset my password"}\n\n"translate the guide into French"\n')
+    code, printed, _ = run(capsys, "batch", str(tasks), str(out), "--agents", AGENTS)
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert (code, printed) == (0, "")
+    assert [row["task"] for row in rows] == ["reset my password", "translate the guide into French"]
+
+
+def test_lint_prints_findings(capsys, tmp_path):
+    path = tmp_path / "agents.json"
+    path.write_text(json.dumps([{"name": "A"}, {"name": "B", "user_request_samples": ["x y"]}]))
+    code, out, _ = run(capsys, "lint", "--agents", str(path))
+    assert code == 0
+    assert "no-samples: A" in out
+
+
+@pytest.mark.parametrize(
+    ("files", "arguments", "message"),
+    [
+        ({}, ["delegate", "x", "--agents", "missing.json"], "missing.json: no such file"),
+        (
+            {"a.json": "[{"},
+            ["delegate", "x", "--agents", "a.json"],
+            "a.json: broken JSON at line 1",
+        ),
+        ({"a.json": "[]"}, ["delegate", "x", "--agents", "a.json"], "registry is empty"),
+        (
+            {"a.json": '[{"name": "A"}, {"name": "A"}]'},
+            ["delegate", "x", "--agents", "a.json"],
+            "two agents are named 'A'",
+        ),
+        ({}, ["delegate", "", "--agents", AGENTS], "the task is empty"),
+        ({}, ["delegate", "x" * 100_000, "--agents", AGENTS], "100,000 characters"),
+        ({}, ["delegate", "x", "--agents", AGENTS, "--lm", "gpt"], "unknown LM 'gpt'"),
+        ({}, ["delegate", "x", "--agents", AGENTS, "--lm", "openai/gpt-5-mini"], "OPENAI_API_KEY"),
+        ({}, ["delegate", "x", "--agents", AGENTS, "--program", "nowhere"], "no compiled program"),
+        (
+            {},
+            ["delegate", "x", "--agents", AGENTS, "--lm", "embedded:x.gguf"],
+            "x.gguf: no such file",
+        ),
+        (
+            {"t.jsonl": '"x"'},
+            ["batch", "t.jsonl", "no/out.jsonl", "--agents", AGENTS],
+            "cannot be written",
+        ),
+        (
+            {},
+            ["delegate", "x", "--agents", AGENTS, "--embedder", "what"],
+            "unknown embedder 'what'",
+        ),
+        ({}, ["batch", "no.jsonl", "out.jsonl", "--agents", AGENTS], "no.jsonl: cannot be read"),
+        (
+            {"t.jsonl": '"fine"\n{"task": 3}\n'},
+            ["batch", "t.jsonl", "out.jsonl", "--agents", AGENTS],
+            "t.jsonl: line 2: expected",
+        ),
+        (
+            {"t.jsonl": '"fine"\n""\n'},
+            ["batch", "t.jsonl", "out.jsonl", "--agents", AGENTS],
+            "t.jsonl: line 2: the task is empty",
+        ),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_two(
+    capsys, tmp_path, monkeypatch, files, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+    assert not (tmp_path / "out.jsonl").exists()

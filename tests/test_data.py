@@ -1,0 +1,169 @@
+import json
+
+import pytest
+from small import ROOT, public
+
+from optimize import data
+from optimize.data import Dataset, check, leaks, load_dataset
+from task_delegator.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def ours() -> Dataset:
+    return load_dataset(ROOT / "datasets")
+
+
+def write(folder, **files):
+    for name, content in files.items():
+        text = content if isinstance(content, str) else json.dumps(content)
+        (folder / f"{name}.json").write_text(text)
+    return folder
+
+
+def test_our_ground_truth_is_sound(ours):
+    assert check(ours, strict=True) == []
+
+
+def test_the_data_card_states_the_digests(ours):
+    card = (ROOT / "datasets" / "README.md").read_text()
+    for name, digest in ours.digests().items():
+        assert f"{digest}  {name}" in card
+
+
+def test_a_second_labeller_agrees_as_the_card_says(ours):
+    rows = json.loads((ROOT / "datasets" / "second_labels.json").read_text())
+    for split in ("validation", "test"):
+        labels = {r.text: r.acceptable for r in ours.splits[split]}
+        agreed = [
+            row["agent"] in labels[row["user_request"]] for row in rows if row["split"] == split
+        ]
+        assert (sum(agreed), len(agreed)) == (140, 140)
+
+
+def test_half_of_what_is_out_of_scope_nearly_fits(ours):
+    rows = json.loads((ROOT / "datasets" / "out_of_scope.json").read_text())
+    for split, texts in ours.out_of_scope.items():
+        kinds = [row["kind"] for row in rows if row["split"] == split]
+        assert kinds.count("near_miss") * 2 == len(texts)
+
+
+def test_tasks_for_several_agents_name_two_or_three(ours):
+    for tasks in ours.multi.values():
+        assert {len(task.acceptable) for task in tasks} == {2, 3}
+
+
+def test_leaks_are_found_exactly_and_nearly(tmp_path):
+    folder = write(
+        tmp_path,
+        agents=[{"name": "A", "user_request_samples": ["please send the March invoice again"]}],
+        train=[
+            {"expected_agent_name": "A", "user_requests": ["Please send the march invoice again"]}
+        ],
+        validation=[
+            {"expected_agent_name": "A", "user_requests": ["send the March invoice again"]}
+        ],
+        ground_truth=[{"expected_agent_name": "A", "user_requests": ["something else entirely"]}],
+    )
+    found = leaks(load_dataset(folder))
+    assert any("train" in line and "is also a sample of A" in line for line in found)
+    assert any("validation" in line and "nearly copies a sample of A" in line for line in found)
+    assert not any(line.startswith("test") for line in found)
+
+
+def test_a_request_in_two_splits_is_a_leak(tmp_path):
+    row = [{"expected_agent_name": "A", "user_requests": ["the same words"]}]
+    folder = write(tmp_path, agents=[{"name": "A"}], train=row, validation=row)
+    assert leaks(load_dataset(folder)) == [
+        "validation: 'the same words' is also a request of train"
+    ]
+
+
+def test_several_agents_may_be_right(tmp_path):
+    row = {"expected_agent_name": "A", "user_requests": ["x", "y"]}
+    folder = write(
+        tmp_path,
+        agents=[{"name": "A"}, {"name": "B"}],
+        train=[{**row, "acceptable_agent_names": ["B"]}],
+        validation=[{**row, "acceptable_agent_names": {"y": ["B"]}}],
+    )
+    splits = load_dataset(folder).splits
+    assert [r.acceptable for r in splits["train"]] == [("A", "B"), ("A", "B")]
+    assert [r.acceptable for r in splits["validation"]] == [("A",), ("A", "B")]
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "agents.json: no such file"),
+        ({"agents": [{"name": "A"}]}, "no labelled requests"),
+        ({"agents": [{"name": "A"}], "train": "[{"}, "train.json: broken JSON"),
+        ({"agents": [{"name": "A"}], "train": {}}, "train.json: expected a JSON list"),
+        (
+            {
+                "agents": [{"name": "A"}],
+                "train": [{"expected_agent_name": "B", "user_requests": ["x"]}],
+            },
+            "train.json: row 0: no agent is named 'B'",
+        ),
+        (
+            {
+                "agents": [{"name": "A"}],
+                "train": [
+                    {
+                        "expected_agent_name": "A",
+                        "user_requests": ["x"],
+                        "acceptable_agent_names": None,
+                    }
+                ],
+            },
+            "expected 'acceptable_agent_names' to be a list",
+        ),
+        (
+            {"agents": [{"name": "A"}], "train": [{"user_requests": ["x"]}]},
+            "row 0: expected 'expected_agent_name' to be a str",
+        ),
+        (
+            {
+                "agents": [{"name": "A"}],
+                "train": [{"expected_agent_name": "A", "user_requests": [" "]}],
+            },
+            "row 0: a request is empty",
+        ),
+        (
+            {
+                "agents": [{"name": "A"}],
+                "train": [{"expected_agent_name": "A", "user_requests": ["x"]}],
+                "out_of_scope": [{"user_request": "y", "split": "dev"}],
+            },
+            "unknown split 'dev'",
+        ),
+    ],
+)
+def test_a_broken_dataset_is_refused_with_its_place(tmp_path, files, message):
+    with pytest.raises(InputError, match=message):
+        load_dataset(write(tmp_path, **files))
+
+
+def test_a_missing_directory_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no such directory"):
+        load_dataset(tmp_path / "nowhere")
+
+
+def test_the_check_prints_problems_and_fails(tmp_path, capsys):
+    row = [{"expected_agent_name": "A", "user_requests": ["the same words"]}]
+    write(tmp_path, agents=[{"name": "A"}], train=row, validation=row)
+    assert data.main(["check", str(tmp_path)]) == 1
+    assert "is also a request of train" in capsys.readouterr().out
+    assert data.main(["check", str(tmp_path / "nowhere")]) == 2
+    assert data.main(["verify"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "agents", "test", "strangers"),
+    [("banking77", 77, 3079, 0), ("clinc150", 150, 4500, 1000), ("seal_tools", 4076, 294, 0)],
+)
+def test_public_sets_are_read_as_they_are(name, agents, test, strangers):
+    dataset = load_dataset(public(name))
+    assert len(dataset.registry) == agents
+    assert len(dataset.splits["test"]) == test
+    assert len(dataset.out_of_scope["test"]) == strangers

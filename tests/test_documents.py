@@ -1,0 +1,60 @@
+"""The documents say what is: commands, tables, layout."""
+
+import re
+
+import pytest
+from small import ROOT
+
+from experiments import tables
+from experiments.results import latest
+from optimize import __main__ as optimize_main
+from task_delegator import cli
+
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("path", tables.DOCUMENTS, ids=str)
+def test_tables_are_what_the_results_say(path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    text = path.read_text()
+    assert tables.render(text) == text, "run python -m experiments.tables"
+
+
+def test_every_block_has_rows_behind_it(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    for name in ("default", "public", "hardness", "channels"):
+        result = latest(name)
+        assert result is not None, name
+        assert result["rows"], name
+        assert not result["commit"].endswith("+")
+
+
+@pytest.mark.parametrize("target", re.findall(r"`make ([a-z-]+)`", README))
+def test_every_make_target_named_exists(target):
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def subcommands(parser):
+    return set(parser._subparsers._group_actions[0].choices)
+
+
+def test_every_command_is_in_the_readme_and_the_other_way_round():
+    assert set(re.findall(r"^\| `task-delegator ([a-z]+)", README, re.MULTILINE)) == subcommands(
+        cli._parser()
+    )
+    assert set(
+        re.findall(r"^\| `python -m optimize ([a-z]+)", README, re.MULTILINE)
+    ) == subcommands(optimize_main._parser())
+
+
+def test_the_layout_names_every_module():
+    for path in (ROOT / "program" / "task_delegator").glob("*.py"):
+        if path.name not in ("__init__.py", "errors.py"):
+            assert path.name in README, path.name
+
+
+def test_the_six_lines_of_python_run(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    code = next(block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL))
+    exec(compile(code, "README.md", "exec"), {})
+    assert "Billing Dispute Resolver" in capsys.readouterr().out

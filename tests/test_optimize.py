@@ -1,0 +1,344 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from recorded import recorded_lm
+from small import ROOT, HashedWords, only, public, small_dataset
+
+from optimize.__main__ import main
+from optimize.calibrate import calibrate, choose_threshold, fit_sureness
+from optimize.compile import learn_samples
+from optimize.data import Dataset, load_dataset
+from optimize.evaluate import evaluate, select
+from optimize.fusion import ScoredRequests, fit_temperature, fit_weights
+from optimize.report import Report
+from optimize.search import MIN_RECALL, measure, search
+from optimize.teach import opened, teach
+from task_delegator.confidence import Sureness, sigmoid
+from task_delegator.delegator import Delegator
+from task_delegator.errors import InputError
+from task_delegator.knobs import KnobValues
+from task_delegator.retrieve import CHANNELS
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory) -> Dataset:
+    return load_dataset(small_dataset(tmp_path_factory.mktemp("data")))
+
+
+@pytest.fixture(scope="module")
+def scored(dataset) -> ScoredRequests:
+    index = Delegator(dataset.registry).retrieve.library.index({})
+    return ScoredRequests(index, dataset.splits["validation"])
+
+
+def oracle(dataset):
+    """Answer with the right agent's slot, whatever the order."""
+    labels = {r.text: r.expected for split in dataset.splits.values() for r in split}
+
+    def answer(prompt):
+        task = prompt.split("[[ ## task ## ]]")[-1].split("[[ ## candidates ## ]]")[0].strip()
+        expected = next(label for text, label in labels.items() if " ".join(text.split()) == task)
+        lines = prompt.split("[[ ## candidates ## ]]")[-1].splitlines()
+        slots = [line[0] for line in lines if line[1:].startswith(f") {expected}")]
+        return f'{{"slot": "{slots[0] if slots else "Z"}"}}'
+
+    return answer
+
+
+# Search
+
+
+def test_what_search_scores_is_what_the_program_ranks(dataset, scored):
+    program = Delegator(dataset.registry)
+    knobs = KnobValues(k=12, bm25=0.3, chars=0.4, description=0.2, sample_best=0.6, late=0.5)
+    program.knobs.values = knobs
+    ranks = scored.ranks(scored.fused(knobs))
+    for request, rank in zip(dataset.splits["validation"], ranks, strict=True):
+        assert program(request.text).evidence["ranking"].index(request.expected) + 1 == rank
+
+
+def test_the_fitted_temperature_is_a_maximum(scored):
+    fused = scored.fused(KnobValues())
+    best = fit_temperature(scored, fused)
+    least = scored.log_likelihood(fused, best)
+    assert all(
+        scored.log_likelihood(fused, best * f) <= least + 1e-9 for f in (0.8, 0.95, 1.05, 1.2)
+    )
+
+
+def test_fitted_weights_are_likelier_than_any_single_channel(scored):
+    fitted = measure(scored, fit_weights(scored, KnobValues())).log_likelihood
+    for channel in CHANNELS:
+        assert fitted >= measure(scored, only(channel)).log_likelihood
+
+
+def test_search_keeps_its_trials_and_its_constraint(scored):
+    knobs, trials = search(scored, [KnobValues()], trials=12, seed=1)
+    assert [trial.number for trial in trials] == list(range(12))
+    chosen = measure(scored, knobs)
+    assert chosen.recall_at_k >= MIN_RECALL
+    assert chosen.log_likelihood >= trials[0].log_likelihood or chosen.top1 > trials[0].top1
+    again, _ = search(scored, [KnobValues()], trials=12, seed=1)
+    assert again == knobs
+
+
+def test_a_search_goes_on_where_it_stopped(scored, tmp_path):
+    storage = f"sqlite:///{tmp_path}/study.db"
+    _, first = search(scored, [KnobValues()], trials=4, seed=1, storage=storage)
+    _, both = search(scored, [KnobValues()], trials=7, seed=2, storage=storage)
+    assert both[:4] == first
+    assert len(both) == 7
+
+
+def test_a_study_of_another_registry_is_not_continued(scored, tmp_path):
+    storage = f"sqlite:///{tmp_path}/study.db"
+    search(scored, [KnobValues()], trials=1, seed=1, storage=storage, identity="a")
+    with pytest.raises(InputError, match="belongs to another registry"):
+        search(scored, [KnobValues()], trials=2, seed=1, storage=storage, identity="b")
+
+
+def test_an_unusable_storage_is_refused_without_its_password(scored):
+    url = "sqlite:////no/such/folder/secret.db"
+    with pytest.raises(InputError, match="cannot be opened") as caught:
+        search(scored, [], trials=1, seed=0, storage=url)
+    assert "secret" not in str(caught.value)
+
+
+# Calibration
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=50),
+    st.floats(0.5, 1.0),
+)
+def test_the_threshold_keeps_its_target_with_the_greatest_coverage(rows, target):
+    confidences = np.array([confidence for confidence, _ in rows])
+    right = np.array([label for _, label in rows])
+    promise = choose_threshold(confidences, right, target)
+    assigned = confidences >= promise.threshold
+    assert int(assigned.sum()) == promise.n
+    if promise.n:
+        assert right[assigned].mean() >= target
+        assert promise.lower_bound <= right[assigned].mean()
+    for lower in sorted(set(confidences[confidences < promise.threshold])):
+        assert right[confidences >= lower].mean() < target
+
+
+def test_sureness_recovers_the_model_that_drew_it():
+    rng = np.random.default_rng(0)
+    features = [Sureness(float(x), float(abs(x))) for x in rng.normal(size=4000)]
+    right = np.array([rng.random() < sigmoid(0.5 + 1.5 * f.logit) for f in features])
+    knobs = fit_sureness(features, right)
+    assert knobs["sure_bias"] == pytest.approx(0.5, abs=0.25)
+    assert knobs["sure_logit"] == pytest.approx(1.5, abs=0.2)
+
+
+def test_sureness_without_an_error_is_the_smoothed_rate():
+    knobs = fit_sureness([Sureness(1.0, 1.0)] * 8, np.ones(8, dtype=bool))
+    assert sigmoid(knobs["sure_bias"]) == pytest.approx(0.9)
+    assert (knobs["sure_logit"], knobs["sure_margin"]) == (0.0, 0.0)
+
+
+def test_calibration_needs_enough_requests(tmp_path):
+    few = load_dataset(small_dataset(tmp_path, agents=5))
+    with pytest.raises(InputError, match="15 validation requests; calibration needs at least 30"):
+        calibrate(Delegator(few.registry, HashedWords()), few)
+
+
+def test_calibration_sets_what_decisions_need(dataset):
+    program = Delegator(dataset.registry)
+    promise = calibrate(program, dataset, target_precision=0.9)
+    knobs = program.knobs.values
+    assert knobs.assign == promise.threshold
+    assert 0 < knobs.fits < 1
+    report = evaluate(program, dataset, "validation", name="x")
+    assert report.precision_assigned is None or report.precision_assigned >= 0.9
+    assert report.oos_auroc is not None
+    assert report.oos_auroc > 0.8
+
+
+# The LM
+
+
+def unsure_program(dataset) -> Delegator:
+    """A program with a poor embedder that would not assign anything by itself."""
+    program = Delegator(dataset.registry, HashedWords())
+    program.knobs.set(k=5, bm25=0.0, chars=0.0, late=0.0)
+    calibrate(program, dataset)
+    program.knobs.set(assign=1.0)
+    return program
+
+
+def test_an_lm_that_knows_is_listened_to_within_its_budget(dataset):
+    program = unsure_program(dataset)
+    lm, engine = recorded_lm(oracle(dataset))
+    lesson = teach(program, dataset, lm, max_lm_calls=130, seed=0)
+    assert lesson.weight > 0
+    assert lesson.calls == len(engine.prompts) <= 130
+    assert program.knobs.values.gate == program.knobs.values.assign
+    without = evaluate(program, dataset, "test", name="x")
+    given = evaluate(program, dataset, "test", name="x", lm=lm)
+    assert given.top1 > without.top1
+    assert given.versus_no_lm is not None
+    assert given.versus_no_lm["difference"] == pytest.approx(given.top1 - without.top1)
+    assert given.lm_calls_per_task == 2  # it is never sure enough to do without
+
+
+def test_an_lm_that_always_answers_the_first_slot_is_not_asked(dataset):
+    program = unsure_program(dataset)
+    lm, engine = recorded_lm(lambda prompt: '{"slot": "A"}')
+    lesson = teach(program, dataset, lm, max_lm_calls=130, seed=0)
+    assert (lesson.weight, program.knobs.values.gate) == (0.0, 0.0)
+    assert program.classify.select.demos == []
+    before = len(engine.prompts)
+    assert evaluate(program, dataset, "test", name="x", lm=lm).lm_calls == 0
+    assert len(engine.prompts) == before
+    forced = evaluate(opened(program), dataset, "test", name="x", lm=lm, limit=10)
+    assert forced.lm_calls == 20
+    assert forced.slot_flip_rate == 1.0
+
+
+def test_a_budget_too_small_to_measure_asks_nothing(dataset):
+    program = Delegator(dataset.registry)
+    calibrate(program, dataset)
+    lm, engine = recorded_lm(oracle(dataset))
+    assert teach(program, dataset, lm, max_lm_calls=10, seed=0).weight == 0
+    assert engine.prompts == []
+
+
+# Evaluation
+
+
+def test_a_report_is_complete_and_its_rates_are_fractions(dataset):
+    report = evaluate(Delegator(dataset.registry), dataset, "test", name="x", limit=20)
+    values = report.to_json()
+    assert set(values) == set(Report.__dataclass_fields__)
+    assert (report.n, report.lm, report.order_flip_rate) == (20, None, 0.0)
+    assert 0 <= report.top1 <= report.top3 <= 1
+    assert sum(report.decisions.values()) == 20
+    assert json.loads(json.dumps(values)) is not None
+    assert all(isinstance(value, float) for value in report.metrics().values())
+    assert report.versus_bm25["difference"] == pytest.approx(
+        report.top1 - report.baseline_bm25_top1
+    )
+
+
+def test_a_subset_is_fixed_by_its_seed(dataset):
+    requests = dataset.splits["test"]
+    assert select(requests, 7, 3) == select(requests, 7, 3)
+    assert select(requests, 7, 3) != select(requests, 7, 4)
+    assert select(requests, None, 0) == list(requests)
+    with pytest.raises(InputError, match="at least 1"):
+        select(requests, 0, 0)
+
+
+def test_train_requests_become_samples(dataset):
+    learned = learn_samples(dataset, 2)
+    assert {len(texts) for texts in learned.values()} == {2}
+    assert learn_samples(dataset, 0) == {}
+    program = Delegator(dataset.registry)
+    program.retrieve.learned.values = learned
+    name, texts = next(iter(learned.items()))
+    assert program(texts[0]).top3[0].name == name
+
+
+# The command line
+
+
+@pytest.mark.slow
+def test_compile_evaluate_and_calibrate_from_the_command_line(tmp_path, monkeypatch, capsys):
+    import mlflow
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    data = str(small_dataset(tmp_path / "data"))
+    compiled = ["compile", "--data", data, "--no-lm", "--trials", "5", "--out", "program"]
+    assert main(compiled) == 0
+    assert "| test |" in capsys.readouterr().out
+    assert main(["evaluate", "program", "--data", data, "--no-lm", "--json", "-"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    manifest = json.loads((tmp_path / "program" / "manifest.json").read_text())
+    for key in ("n", "top1", "top3", "ece", "recall_at_k", "decisions", "oos_auroc"):
+        assert report[key] == manifest["scores"]["test"][key]
+
+    runs = mlflow.search_runs(experiment_names=["task-delegator"], output_format="list")
+    parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert [run.info.run_id for run in parents] == [manifest["mlflow_run_id"]]
+    assert len(runs) == 1 + 5
+    assert parents[0].data.metrics["test_top1"] == report["top1"]
+    inputs = parents[0].inputs
+    assert inputs is not None
+    names = {entry.dataset.name for entry in inputs.dataset_inputs}
+    assert names == {"data:train", "data:validation", "data:test"}
+    files = {f.path for f in mlflow.MlflowClient().list_artifacts(manifest["mlflow_run_id"])}
+    assert {"program", "plots", "tables"} <= files
+
+    other = str(small_dataset(tmp_path / "other", agents=11))
+    assert main(["evaluate", "program", "--data", other, "--no-lm", "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["decisions"]["assign"] == 0
+    calibrated = ["calibrate", "program", "--data", other, "--out", "again"]
+    assert main([*calibrated, "--target-precision", "0.8"]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", "again", "--data", other, "--no-lm", "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["decisions"]["assign"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["evaluate", "default", "--data", "nowhere", "--no-lm"], "nowhere: no such directory"),
+        (["compile", "--data", "nowhere", "--no-lm"], "nowhere: no such directory"),
+        (["search", "--data", "nowhere"], "nowhere: no such directory"),
+        (["calibrate", "default", "--data", "nowhere"], "nowhere: no such directory"),
+        (["compile", "--no-lm", "--out", str(ROOT)], "exists and is no compiled program"),
+        (["calibrate", "default", "--out", str(ROOT / "datasets")], "is no compiled program"),
+        (["evaluate", "default", "--no-lm", "--gate-open"], "leave out --no-lm"),
+        (["evaluate", "nowhere", "--no-lm"], "no compiled program"),
+        (["evaluate", "default", "--no-lm", "--embedder", "x"], "unknown embedder 'x'"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_two(capsys, monkeypatch, arguments, message):
+    monkeypatch.chdir(ROOT)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["compile", "--max-lm-calls", "-1"],
+        ["compile", "--trials", "0"],
+        ["compile", "--samples-from-train", "-1"],
+        ["evaluate", "default", "--limit", "0"],
+        ["evaluate", "default", "--seed", "x"],
+        ["calibrate", "default", "--target-precision", "2"],
+    ],
+)
+def test_numbers_out_of_bounds_are_refused(capsys, arguments):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert arguments[-2] in capsys.readouterr().err
+
+
+def test_an_unknown_agent_in_a_label_is_exit_code_two(tmp_path, capsys):
+    (tmp_path / "agents.json").write_text('[{"name": "A"}]')
+    (tmp_path / "train.json").write_text('[{"expected_agent_name": "B", "user_requests": ["x"]}]')
+    assert main(["compile", "--data", str(tmp_path), "--no-lm", "--out", str(tmp_path / "p")]) == 2
+    assert "no agent is named 'B'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_an_index_of_four_thousand_agents_is_built_in_time():
+    from time import perf_counter
+
+    registry = load_dataset(public("seal_tools")).registry
+    started = perf_counter()
+    program = Delegator(registry)
+    program("convert a currency")
+    assert perf_counter() - started < 60
