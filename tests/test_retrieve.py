@@ -14,7 +14,7 @@ from task_delegator.knobs import KnobValues
 from task_delegator.retrieve import CHANNELS, Library, Retrieve, fuse, softmax, standardise
 
 NAMES = ("Refunds", "Invoices", "Payroll", "Travel", "Events", "Ada")
-share = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+share = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def ranked(registry, task, knobs=None, permitted=None):
