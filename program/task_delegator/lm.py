@@ -4,6 +4,7 @@ Keys are read from the environment by DSPy and never written anywhere. The embed
 server gets a random key per start, so that no other process on the machine can use it.
 """
 
+import atexit
 import hashlib
 import json
 import os
@@ -118,6 +119,13 @@ _servers: dict[tuple[int, Path, int, bool], EmbeddedServer] = {}
 _servers_lock = Lock()
 
 
+@atexit.register
+def _stop_servers() -> None:
+    for (pid, *_), server in _servers.items():
+        if pid == os.getpid():  # a forked child leaves its parent's servers alone
+            server.stop()
+
+
 def language_model(spec: str, threads: int = 2, prompt_cache: bool = True) -> dspy.LM:
     """Return the LM that a spec names, asked for log-probabilities, without DSPy's cache.
 
@@ -166,7 +174,10 @@ def _embedded(path: Path, threads: int, prompt_cache: bool) -> dspy.LM:
     key = (os.getpid(), path.resolve(), threads, prompt_cache)
     with _servers_lock:
         server = _servers.get(key)
-        if server is None or not server.alive():
+        if server is not None and not server.alive():
+            server.stop()  # closes its pipes
+            server = None
+        if server is None:
             server = _servers[key] = EmbeddedServer(path.resolve(), threads, prompt_cache)
         # A dspy.LM binds the registration that it finds when it is made.
         access = AccessPolicy(provider=_PROVIDER, base_url=f"{server.url}/v1")
