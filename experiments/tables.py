@@ -137,10 +137,12 @@ def compiled() -> str:
 
 def _line(program: str, data: str, agents: int, report: dict[str, Any]) -> str:
     low, high = report["top1_ci95"]
+    # With an LM the requests, and so the baseline, are those of the row above.
+    baseline = "as above" if report["lm"] else _percent(report["baseline_bm25_top1"])
     return (
         f"| {program} | {data} | {agents} | {report['n']} | {_percent(report['top1'])} "
         f"| {_percent(low)} to {_percent(high)} | {_percent(report['top3'])} "
-        f"| {_percent(report['baseline_bm25_top1'])} | {report['lm_calls_per_task']:.2f} |"
+        f"| {baseline} | {report['lm_calls_per_task']:.2f} |"
     )
 
 
