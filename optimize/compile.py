@@ -41,7 +41,7 @@ class Preset:
 
 
 PRESETS = {
-    "quick": Preset(trials=60, max_lm_calls=120, lm_test_limit=40),
+    "quick": Preset(trials=60, max_lm_calls=120, lm_test_limit=20),
     "full": Preset(trials=300, max_lm_calls=600, lm_test_limit=None),
 }
 
