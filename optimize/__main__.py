@@ -91,8 +91,8 @@ def _search(options: argparse.Namespace) -> int:
 
 def _calibrate(options: argparse.Namespace) -> int:
     from optimize.calibrate import calibrate
+    from optimize.compile import provenance
     from optimize.data import load_dataset
-    from optimize.evaluate import commit
     from task_delegator.artifact import check_target, find, load, read_manifest, save
 
     out = Path(options.out)
@@ -101,15 +101,8 @@ def _calibrate(options: argparse.Namespace) -> int:
     program = load(options.program, dataset.registry)
     promise = calibrate(program, dataset, options.target_precision)
     manifest = read_manifest(find(options.program))
-    registry = dataset.registry.sha256()
     record = {
-        "commit": commit(),
-        "dataset": {"path": str(dataset.path), "sha256": dataset.digests()},
-        "registry": {
-            "sha256": registry,
-            "agents": len(dataset.registry),
-            "calibrated": [registry],
-        },
+        **provenance(dataset),
         "embedder": manifest["embedder"],
         "knobs": asdict(program.knobs.values),
         "promise": asdict(promise),

@@ -192,6 +192,20 @@ def _evaluate(
     return reports
 
 
+def provenance(dataset: Dataset) -> dict[str, Any]:
+    """Return what a manifest says of code and data; the confidence speaks of this registry."""
+    registry = dataset.registry.sha256()
+    return {
+        "commit": commit(),
+        "dataset": {"path": str(dataset.path), "sha256": dataset.digests()},
+        "registry": {
+            "sha256": registry,
+            "agents": len(dataset.registry),
+            "calibrated": [registry],
+        },
+    }
+
+
 def _budget(options: Options, preset: Preset) -> int:
     return preset.max_lm_calls if options.max_lm_calls is None else options.max_lm_calls
 
@@ -206,16 +220,9 @@ def _manifest(
     lesson: Lesson | None,
     promise: Promise,
 ) -> dict[str, Any]:
-    registry = dataset.registry.sha256()
     packages = ("dspy", "optuna", "mlflow", "scikit-learn", "bm25s", "onnxruntime", "numpy")
     return {
-        "commit": commit(),
-        "dataset": {"path": str(dataset.path), "sha256": dataset.digests()},
-        "registry": {
-            "sha256": registry,
-            "agents": len(dataset.registry),
-            "calibrated": [registry],
-        },
+        **provenance(dataset),
         "embedder": {"spec": options.embedder, "id": program.retrieve.library.embed.id},
         "lm": None if lm is None else {"spec": options.lm, "model": str(lm.model)},
         "optimizer": options.optimizer if lm is not None else None,
