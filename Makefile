@@ -56,7 +56,7 @@ ui: $(READY)
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --host 127.0.0.1 --port $(UI_PORT) --workers 1
 
 results: $(READY)
-	for name in hardness channels default public; do $(BIN)/python -m experiments $$name || exit; done
+	for name in hardness channels default parts enrichment plans languages public attacks asking; do $(BIN)/python -m experiments $$name || exit; done
 	$(BIN)/python -m experiments.tables
 
 clean:

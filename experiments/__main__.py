@@ -10,14 +10,31 @@ import sys
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
-from experiments import channels, default, hardness, public
+from experiments import (
+    asking,
+    attacks,
+    channels,
+    default,
+    enrichment,
+    hardness,
+    languages,
+    parts,
+    plans,
+    public,
+)
 from experiments.results import clean_commit, save
 from task_delegator.errors import DelegatorError
 
 EXPERIMENTS = {
+    "asking": asking.run,
+    "attacks": attacks.run,
     "channels": channels.run,
     "default": default.run,
+    "enrichment": enrichment.run,
     "hardness": hardness.run,
+    "languages": languages.run,
+    "parts": parts.run,
+    "plans": plans.run,
     "public": public.run,
 }
 

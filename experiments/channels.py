@@ -17,7 +17,8 @@ from optimize.evaluate import select
 from optimize.fusion import ScoredRequests, fit_weights
 from task_delegator.embed import embedder
 from task_delegator.knobs import KnobValues
-from task_delegator.retrieve import CHANNELS, Library
+from task_delegator.library import Library
+from task_delegator.retrieve import CHANNELS
 
 _MOST = 1000  # requests of a split: the public sets have thousands
 
@@ -29,7 +30,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
 
 
 def _rows(folder: Path) -> list[dict[str, Any]]:
-    dataset = load_dataset(folder)
+    dataset = load_dataset(folder, enriched=False)
     index = Library(dataset.registry, embedder()).index({})
     train, validation = (
         ScoredRequests(index, select(dataset.splits[split], _MOST, seed=0))

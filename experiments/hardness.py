@@ -14,7 +14,8 @@ from optimize.data import OURS, load_dataset
 from optimize.fusion import ScoredRequests
 from task_delegator.embed import embedder
 from task_delegator.knobs import KnobValues
-from task_delegator.retrieve import CHANNELS, Library
+from task_delegator.library import Library
+from task_delegator.retrieve import CHANNELS
 
 _SYSTEMS = {
     "BM25": ("bm25",),
@@ -24,7 +25,7 @@ _SYSTEMS = {
 
 def run(quick: bool) -> list[dict[str, Any]]:
     """Return one row per split and system."""
-    dataset = load_dataset(OURS)
+    dataset = load_dataset(OURS, enriched=False)
     index = Library(dataset.registry, embedder()).index({})
     rows = []
     for split in ("train", "validation") if quick else ("train", "validation", "test"):

@@ -4,6 +4,9 @@ compile    search, teach, calibrate, evaluate and save a program for a dataset
 search     search the retrieval knobs alone; resumable
 calibrate  fit a program's confidence to another registry's labelled requests
 evaluate   report how a program does on one split
+enrich     let an LM complete the agents of a dataset, into a file to be reviewed
+merge      add recorded outcomes to a dataset
+drift      say whether recorded outcomes still fit the stated confidence
 """
 
 import argparse
@@ -37,7 +40,7 @@ def _compile(options: argparse.Namespace) -> int:
     from task_delegator.lm import language_model
 
     check_target(Path(options.out))
-    dataset = load_dataset(options.data)
+    dataset = load_dataset(options.data, enriched=options.enriched)
     lm = None if options.no_lm else language_model(options.lm)
     compiled = compile_program(
         dataset,
@@ -48,6 +51,7 @@ def _compile(options: argparse.Namespace) -> int:
             trials=options.trials,
             max_lm_calls=options.max_lm_calls,
             samples_from_train=options.samples_from_train,
+            target_precision=options.target_precision,
             embedder=options.embedder,
             lm=None if options.no_lm else options.lm,
             seed=options.seed,
@@ -67,9 +71,9 @@ def _search(options: argparse.Namespace) -> int:
     from task_delegator.embed import embedder
     from task_delegator.errors import InputError
     from task_delegator.knobs import KnobValues
-    from task_delegator.retrieve import Library
+    from task_delegator.library import Library
 
-    dataset = load_dataset(options.data)
+    dataset = load_dataset(options.data, enriched=options.enriched)
     if not dataset.splits["validation"]:
         raise InputError(f"{dataset.path}: the validation split is empty; searching needs it")
     index = Library(dataset.registry, embedder(options.embedder)).index({})
@@ -97,19 +101,19 @@ def _calibrate(options: argparse.Namespace) -> int:
 
     out = Path(options.out)
     check_target(out)
-    dataset = load_dataset(options.data)
+    dataset = load_dataset(options.data, enriched=options.enriched)
     program = load(options.program, dataset.registry)
-    promise = calibrate(program, dataset, options.target_precision)
+    calibration = calibrate(program, dataset, options.target_precision)
     manifest = read_manifest(find(options.program))
     record = {
         **provenance(dataset),
         "embedder": manifest["embedder"],
         "knobs": asdict(program.knobs.values),
-        "promise": asdict(promise),
+        "calibration": calibration.to_json(),
         "calibrated_from": manifest,  # its scores and lessons are those of another registry
     }
     save(program, out, record)
-    print(json.dumps(asdict(promise), indent=1))
+    print(json.dumps(asdict(calibration.promise), indent=1))
     print(f"program: {options.out}", file=sys.stderr)
     return 0
 
@@ -125,7 +129,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
     if options.gate_open and options.no_lm:
         raise InputError("--gate-open asks the LM about every task: leave out --no-lm")
-    dataset = load_dataset(options.data)
+    dataset = load_dataset(options.data, enriched=options.enriched)
     program = load(options.program, dataset.registry, embedder_spec=options.embedder)
     report = evaluate(
         opened(program) if options.gate_open else program,
@@ -147,6 +151,49 @@ def _evaluate(options: argparse.Namespace) -> int:
         f"top-1 {report.top1:.1%} ({low:.1%} to {high:.1%}), top-3 {report.top3:.1%}, n {report.n}"
     )
     return 0
+
+
+def _enrich(options: argparse.Namespace) -> int:
+    from optimize.data import load_dataset
+    from optimize.enrich import enrich_dataset
+    from task_delegator.delegator import Delegator
+    from task_delegator.embed import embedder
+    from task_delegator.errors import InputError
+    from task_delegator.lm import language_model
+
+    if options.no_lm:
+        raise InputError("enrich needs an LM: leave out --no-lm")
+    dataset = load_dataset(options.data, enriched=False)
+    written, dropped = enrich_dataset(
+        Delegator(dataset.registry, embedder(options.embedder)),
+        dataset,
+        language_model(options.lm),
+        Path(options.out),
+        number=options.number,
+        limit=options.max_lm_calls,
+    )
+    kept = sum(len(addition.user_request_samples) for addition in written.agents.values())
+    result = {"agents": len(written.agents), "requests": kept, "dropped": asdict(dropped)}
+    print(json.dumps(result, indent=1))
+    print(f"review {options.out} before a registry takes it up", file=sys.stderr)
+    return 0
+
+
+def _merge(options: argparse.Namespace) -> int:
+    from optimize.outcomes import merge
+
+    print(json.dumps(asdict(merge(options.log, options.data, options.split)), indent=1))
+    return 0
+
+
+def _drift(options: argparse.Namespace) -> int:
+    from optimize.outcomes import drift
+
+    found = drift(options.log)
+    print(json.dumps(asdict(found), indent=1))
+    verdict = {True: "fit", False: "no longer fit", None: "are too few to say: they may not fit"}
+    print(f"{found.n} outcomes {verdict[found.fits]} the stated confidence", file=sys.stderr)
+    return 1 if found.fits is False else 0
 
 
 def _at_least(least: int) -> Callable[[str], int]:
@@ -176,6 +223,12 @@ def _parser() -> argparse.ArgumentParser:
 
     data = argparse.ArgumentParser(add_help=False)
     data.add_argument("--data", default="datasets", help="a dataset directory")
+    data.add_argument(
+        "--no-enrichment",
+        dest="enriched",
+        action="store_false",
+        help="leave the dataset's enrichment.json aside",
+    )
 
     seed = argparse.ArgumentParser(add_help=False)
     seed.add_argument(
@@ -206,6 +259,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="add N train requests to each agent's samples, in the program",
     )
+    compile_.add_argument(
+        "--target-precision", type=_rate, default=0.95, help="of what is assigned, 0 to 1"
+    )
     compile_.add_argument("--embedder", default=embed or "minilm", help="an embedder spec")
     compile_.add_argument("--out", default="runs/program", help="folder of the compiled program")
     compile_.set_defaults(run=_compile)
@@ -235,6 +291,28 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--embedder", default=embed, help="if not the one the program names")
     evaluate.add_argument("--json", help="write the report to a file, or - for standard output")
     evaluate.set_defaults(run=_evaluate)
+
+    enrich = commands.add_parser(
+        "enrich", parents=[data, lm], help="let an LM complete the agents of a dataset"
+    )
+    enrich.add_argument("--number", type=_at_least(1), default=8, help="of requests per agent")
+    enrich.add_argument(
+        "--max-lm-calls",
+        type=_at_least(1),
+        help="agents to write for in this run; all if not given",
+    )
+    enrich.add_argument("--embedder", default=embed or "minilm", help="an embedder spec")
+    enrich.add_argument("--out", default="runs/enrichment.json", help="the file to review")
+    enrich.set_defaults(run=_enrich)
+
+    merge = commands.add_parser("merge", parents=[data], help="add recorded outcomes to a dataset")
+    merge.add_argument("log", help="a feedback file, JSONL")
+    merge.add_argument("--split", default="train", help="train or validation")
+    merge.set_defaults(run=_merge)
+
+    drift = commands.add_parser("drift", help="do recorded outcomes fit the stated confidence?")
+    drift.add_argument("log", help="a feedback file, JSONL")
+    drift.set_defaults(run=_drift)
     return parser
 
 

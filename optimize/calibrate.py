@@ -1,48 +1,71 @@
 """Calibrate a program on labelled requests: confidence, P(some agent fits), thresholds."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import dspy
 import numpy as np
-from scipy import stats
+from scipy.optimize import minimize_scalar
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.model_selection import RepeatedStratifiedKFold
 
 from optimize.data import Dataset
-from optimize.evaluate import delegate_all, outcomes_right
-from task_delegator.confidence import Sureness
+from optimize.evaluate import Outcome, delegate_all, outcomes_right
+from task_delegator.confidence import FITS, SURE, SURE_LM, Features, log_odds, sigmoid
 from task_delegator.delegation import Delegation
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
+from task_delegator.thresholds import Promise, choose_threshold
 
 TARGET_PRECISION = 0.95
 _TURNED_AWAY = 0.03  # of the requests in scope may fall below the "none" threshold
 _LEAST_REQUESTS = 30  # fewer cannot carry a logistic model of three numbers
-_C = 10.0  # weak ridge: Platt's model on a few hundred points
-_NEVER = 1.01  # a threshold that no probability reaches
+_C = 1.0  # ridge on standardised features
+_FOLDS, _REPEATS = 5, 4
+# Sets of features to choose from, the smallest first.
+FEATURE_SETS: tuple[tuple[str, ...], ...] = (
+    ("margin",),
+    ("logit",),
+    ("logit", "margin"),
+    ("logit", "margin", "agree"),
+    ("logit", "margin", "agree", "near"),
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
-    """What the assign threshold does on the requests it was chosen on.
+class Calibration:
+    """What calibrating found.
 
     Attributes:
-        threshold: least confidence to assign.
-        n, right: requests that would be assigned, and how many rightly.
-        coverage: share of all requests that would be assigned.
-        lower_bound: one-sided 95 % Clopper-Pearson bound of the precision.
+        features: that the confidence reads, of those that it could.
+        losses: cross-validated log-loss of each set of features, mean and standard error.
+        promise: what the assign threshold does on validation.
+        confidences, right: of the validation requests, from which thresholds for another
+            precision are chosen.
+        strangers: confidence of the validation requests that are out of scope and not
+            turned away.
     """
 
-    threshold: float
-    n: int
-    right: int
-    coverage: float
-    lower_bound: float
+    features: tuple[str, ...]
+    losses: dict[str, tuple[float, float]]
+    promise: Promise
+    confidences: tuple[float, ...]
+    right: tuple[bool, ...]
+    strangers: tuple[float, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the calibration as plain JSON values, numbers short."""
+        return asdict(self) | {
+            "confidences": [round(c, 6) for c in self.confidences],
+            "strangers": [round(c, 6) for c in self.strangers],
+        }
 
 
 def calibrate(
     program: Delegator, dataset: Dataset, target_precision: float = TARGET_PRECISION
-) -> Promise:
+) -> Calibration:
     """Fit the confidence of retrieval on the validation split; the LM is not asked.
 
     Sets ``sure_*``, ``fits_*`` and the thresholds ``assign`` and ``fits``, and closes the
@@ -57,60 +80,136 @@ def calibrate(
             f"{dataset.path}: {len(requests)} validation requests; "
             f"calibration needs at least {_LEAST_REQUESTS}"
         )
-    program.knobs.set(lm=0.0, gate=0.0)
+    program.knobs.set(lm=0.0, gate=0.0, rubric_low=0.0, rubric_high=0.0, sure_foreign=0.0)
     with dspy.context(lm=None):
         outcomes = delegate_all(program, requests, "calibrate")
-        features = [Sureness(**o.delegation.evidence["sureness"]) for o in outcomes]
-        program.knobs.set(**fit_sureness(features, outcomes_right(outcomes)))
         strangers = [program(text) for text in dataset.out_of_scope["validation"]]
+        foreign = delegate_all(program, dataset.foreign["validation"], "foreign languages")
+    right = outcomes_right(outcomes)
+    seen = [features_of(outcome.delegation) for outcome in outcomes]
+    chosen, losses = choose_features(seen, right)
+    program.knobs.set(**fit_sureness(seen, right, names=chosen))
+    _fit_foreign(program, foreign)
     inside = [outcome.delegation for outcome in outcomes]
     _fit_fits(program, inside, strangers)
-    with dspy.context(lm=None):
-        outcomes = delegate_all(program, requests, "calibrate")
-    promise = choose_threshold(
-        np.array([o.delegation.confidence for o in outcomes]),
-        outcomes_right(outcomes),
-        target_precision,
-    )
+    confidences = [_confidence(program, d) for d in inside]
+    promise = choose_threshold(confidences, right.tolist(), target_precision)
     program.knobs.set(assign=promise.threshold)
-    return promise
+    return Calibration(
+        features=chosen,
+        losses=losses,
+        promise=promise,
+        confidences=tuple(confidences),
+        right=tuple(bool(r) for r in right),
+        strangers=tuple(
+            _confidence(program, d)
+            for d in strangers
+            if _fits(program, d) >= program.knobs.values.fits
+        ),
+    )
+
+
+def features_of(delegation: Delegation) -> Features:
+    """Return the features behind a delegation's confidence."""
+    return Features(**delegation.evidence["features"])
+
+
+def choose_features(
+    seen: Sequence[Features], right: np.ndarray
+) -> tuple[tuple[str, ...], dict[str, tuple[float, float]]]:
+    """Return the smallest set of features within a standard error of the best log-loss.
+
+    Cross-validated, stratified (the one-standard-error rule of Breiman et al., 1984), and
+    the losses by set.
+    """
+    if min(right.sum(), (~right).sum()) < _FOLDS:
+        return FEATURE_SETS[0], {}
+    folds = RepeatedStratifiedKFold(n_splits=_FOLDS, n_repeats=_REPEATS, random_state=0)
+    per_request: dict[tuple[str, ...], np.ndarray] = {}
+    for names in FEATURE_SETS:
+        table = _table(seen, names)
+        losses = np.zeros(len(right))
+        for train, held in folds.split(table, right):
+            spread = _spread(table[train])
+            model = LogisticRegression(C=_C).fit(table[train] / spread, right[train])
+            p = np.clip(model.predict_proba(table[held] / spread)[:, 1], 1e-9, 1 - 1e-9)
+            losses[held] -= np.log(np.where(right[held], p, 1 - p)) / _REPEATS
+        per_request[names] = losses
+    best = min(per_request, key=lambda names: per_request[names].mean())
+
+    def close(names: tuple[str, ...]) -> bool:
+        worse = per_request[names] - per_request[best]
+        return bool(worse.mean() <= worse.std() / np.sqrt(len(worse)))
+
+    return next(filter(close, FEATURE_SETS)), {
+        " + ".join(names): (float(losses.mean()), float(losses.std() / np.sqrt(len(losses))))
+        for names, losses in per_request.items()
+    }
 
 
 def fit_sureness(
-    features: Sequence[Sureness], right: np.ndarray, prefix: str = "sure"
+    seen: Sequence[Features],
+    right: np.ndarray,
+    prefix: str = "sure",
+    names: Sequence[str] = SURE,
 ) -> dict[str, float]:
-    """Return the knobs ``<prefix>_*`` of P(first place is right)."""
+    """Return the knobs ``<prefix>_*`` of P(first place is right) over the named features."""
+    every = SURE if prefix == "sure" else SURE_LM
+    knobs = {f"{prefix}_{name}": 0.0 for name in ("bias", *every)}
     if right.all() or not right.any():
         # Nothing to separate: the smoothed rate is all that can be said (Laplace).
         rate = (right.sum() + 1) / (len(right) + 2)
-        bias, logit, margin = float(np.log(rate / (1 - rate))), 0.0, 0.0
-    else:
-        table = np.array([(f.logit, f.margin) for f in features])
-        model = LogisticRegression(C=_C).fit(table, right)
-        bias = float(model.intercept_[0])
-        logit, margin = (float(weight) for weight in model.coef_[0])
-    numbers = {"bias": bias, "logit": logit, "margin": margin}
-    return {f"{prefix}_{name}": value for name, value in numbers.items()}
+        return knobs | {f"{prefix}_bias": float(np.log(rate / (1 - rate)))}
+    table = _table(seen, names)
+    spread = _spread(table)
+    model = LogisticRegression(C=_C).fit(table / spread, right)
+    weights = (float(w) for w in model.coef_[0] / spread)
+    knobs |= {f"{prefix}_{name}": w for name, w in zip(names, weights, strict=True)}
+    return knobs | {f"{prefix}_bias": float(model.intercept_[0])}
 
 
-def choose_threshold(confidences: np.ndarray, right: np.ndarray, target: float) -> Promise:
-    """Return the least threshold whose precision reaches the target, as a point estimate."""
-    order = np.argsort(-confidences, kind="stable")
-    precision = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
-    # A threshold lies between two different confidences.
-    steps = np.append(np.diff(confidences[order]) < 0, True)
-    reached = np.flatnonzero((precision >= target) & steps)
-    if len(reached) == 0:
-        return Promise(threshold=_NEVER, n=0, right=0, coverage=0.0, lower_bound=0.0)
-    n = int(reached[-1]) + 1
-    good = int(right[order][:n].sum())
-    return Promise(
-        threshold=float(confidences[order][n - 1]),
-        n=n,
-        right=good,
-        coverage=n / len(order),
-        lower_bound=float(stats.beta.ppf(0.05, good, n - good + 1)) if good else 0.0,
+def _table(seen: Sequence[Features], names: Sequence[str]) -> np.ndarray:
+    return np.array([[getattr(f, name) or 0.0 for name in names] for f in seen], dtype=float)
+
+
+def _spread(table: np.ndarray) -> np.ndarray:
+    spread = table.std(axis=0)
+    return np.where(spread > 0, spread, 1.0)
+
+
+def _confidence(program: Delegator, delegation: Delegation) -> float:
+    features, knobs = asdict(features_of(delegation)), program.knobs.values
+    shift = knobs.sure_foreign * features["foreign"]
+    return sigmoid(log_odds("sure", SURE, features, knobs) + shift)
+
+
+def _fits_features(delegation: Delegation) -> dict[str, float]:
+    return delegation.evidence["signals"] | {"logit": delegation.evidence["features"]["logit"]}
+
+
+def _fits(program: Delegator, delegation: Delegation) -> float:
+    return sigmoid(log_odds("fits", FITS, _fits_features(delegation), program.knobs.values))
+
+
+def _fit_foreign(program: Delegator, outcomes: Sequence[Outcome]) -> None:
+    """Shift the log-odds of foreign requests to the share of them that is right."""
+    told = [o for o in outcomes if o.delegation.evidence["features"]["foreign"]]
+    if not told:
+        return
+    right = [o.right for o in told]
+    odds = np.array(
+        [
+            log_odds("sure", SURE, asdict(features_of(o.delegation)), program.knobs.values)
+            for o in told
+        ]
     )
+
+    def loss(shift: float) -> float:
+        p = 1 / (1 + np.exp(-(odds + shift)))
+        return float(log_loss(right, p, labels=[False, True]))
+
+    best = minimize_scalar(loss, bounds=(-6.0, 0.0), method="bounded")
+    program.knobs.set(sure_foreign=float(best.x))
 
 
 def _fit_fits(
@@ -118,21 +217,17 @@ def _fit_fits(
 ) -> None:
     if not strangers:
         # Without examples of what is out of scope, nothing is turned away.
-        program.knobs.set(
-            fits=0.0, fits_bias=0.0, fits_description=0.0, fits_sample=0.0, fits_head=0.0
-        )
+        program.knobs.set(fits=0.0, **{f"fits_{name}": 0.0 for name in ("bias", *FITS)})
         return
-    delegations = (*inside, *strangers)
-    features = np.array([list(d.evidence["signals"].values()) for d in delegations])
-    spread = np.where(features.std(axis=0) > 0, features.std(axis=0), 1.0)
+    rows = [_fits_features(d) for d in (*inside, *strangers)]
+    table = np.array([[row[name] for name in FITS] for row in rows])
+    spread = _spread(table)
     in_scope = np.array([True] * len(inside) + [False] * len(strangers))
-    model = LogisticRegression(C=_C, class_weight="balanced").fit(features / spread, in_scope)
-    description, sample, head = (float(w) for w in model.coef_[0] / spread)
-    probabilities = model.predict_proba(features / spread)[: len(inside), 1]
+    model = LogisticRegression(C=_C, class_weight="balanced").fit(table / spread, in_scope)
+    probabilities = model.predict_proba(table / spread)[: len(inside), 1]
+    weights = dict(zip(FITS, (float(w) for w in model.coef_[0] / spread), strict=True))
     program.knobs.set(
         fits_bias=float(model.intercept_[0]),
-        fits_description=description,
-        fits_sample=sample,
-        fits_head=head,
         fits=float(np.quantile(probabilities, _TURNED_AWAY)),
+        **{f"fits_{name}": weight for name, weight in weights.items()},
     )

@@ -9,10 +9,11 @@ from typing import Any
 import dspy
 
 from optimize import track
-from optimize.calibrate import Promise, calibrate
+from optimize.calibrate import TARGET_PRECISION, Calibration, calibrate
 from optimize.data import Dataset, Request, leaks
 from optimize.evaluate import commit, delegate_all, evaluate, select
-from optimize.fusion import ScoredRequests, fit_weights
+from optimize.fusion import LEAN, ScoredRequests, fit_weights
+from optimize.plans import fit_split
 from optimize.report import Report
 from optimize.search import search
 from optimize.teach import Lesson, opened, teach
@@ -21,6 +22,7 @@ from task_delegator.delegator import Delegator
 from task_delegator.embed import embedder
 from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues
+from task_delegator.retrieve import CHANNELS
 
 _MOST_SCORED = 1500  # requests of a split that the search looks at: enough to choose weights
 
@@ -42,7 +44,7 @@ class Preset:
 
 PRESETS = {
     "quick": Preset(trials=60, max_lm_calls=120, lm_test_limit=20),
-    "full": Preset(trials=300, max_lm_calls=600, lm_test_limit=None),
+    "full": Preset(trials=300, max_lm_calls=600, lm_test_limit=100),
 }
 
 
@@ -56,6 +58,7 @@ class Options:
     trials: int | None = None
     max_lm_calls: int | None = None
     samples_from_train: int = 0
+    target_precision: float = TARGET_PRECISION
     embedder: str = "minilm"
     lm: str | None = None
     seed: int = 0
@@ -73,7 +76,7 @@ class Compiled:
     program: Delegator
     reports: dict[str, Report]
     lesson: Lesson | None
-    promise: Promise
+    calibration: Calibration
     run_id: str
 
 
@@ -106,7 +109,8 @@ def compile_program(dataset: Dataset, options: Options, lm: dspy.BaseLM | None) 
         run.params({**asdict(options), "leaks": len(leaks(dataset))})
         run.dataset(dataset)
         _search(program, dataset, options, preset, run)
-        promise = calibrate(program, dataset)
+        calibration = calibrate(program, dataset, options.target_precision)
+        fit_split(program, dataset)
         lesson = None
         if lm is not None:
             calls = _budget(options, preset)
@@ -116,12 +120,12 @@ def compile_program(dataset: Dataset, options: Options, lm: dspy.BaseLM | None) 
         save(
             program,
             options.out,
-            _manifest(dataset, options, preset, lm, program, reports, lesson, promise)
+            _manifest(dataset, options, preset, lm, program, reports, lesson, calibration)
             | {"mlflow_run_id": run.id},
         )
         run.artifact(options.out)
         run.note(summary(reports))
-        return Compiled(options.out, program, reports, lesson, promise, run.id)
+        return Compiled(options.out, program, reports, lesson, calibration, run.id)
 
 
 def learn_samples(dataset: Dataset, per_agent: int) -> dict[str, tuple[str, ...]]:
@@ -157,7 +161,8 @@ def _search(
     starts = [KnobValues()]
     if dataset.splits["train"]:
         # Train requests that became samples would answer themselves: fit without them.
-        starts.append(fit_weights(score(dataset.splits["train"], {}), KnobValues()))
+        fitted = score(dataset.splits["train"], {})
+        starts += [fit_weights(fitted, KnobValues(), channels) for channels in (CHANNELS, LEAN)]
     trials = preset.trials if options.trials is None else options.trials
     knobs, done = search(validation, starts, trials=trials, seed=options.seed)
     program.knobs.values = knobs
@@ -201,6 +206,7 @@ def provenance(dataset: Dataset) -> dict[str, Any]:
         "registry": {
             "sha256": registry,
             "agents": len(dataset.registry),
+            "enriched": dataset.enriched,
             "calibrated": [registry],
         },
     }
@@ -218,7 +224,7 @@ def _manifest(
     program: Delegator,
     reports: Mapping[str, Report],
     lesson: Lesson | None,
-    promise: Promise,
+    calibration: Calibration,
 ) -> dict[str, Any]:
     packages = ("dspy", "optuna", "mlflow", "scikit-learn", "bm25s", "onnxruntime", "numpy")
     return {
@@ -230,11 +236,12 @@ def _manifest(
         "trials": preset.trials if options.trials is None else options.trials,
         "max_lm_calls": _budget(options, preset) if lm is not None else 0,
         "samples_from_train": options.samples_from_train,
+        "target_precision": options.target_precision,
         "seed": options.seed,
         "versions": {"task-delegator": version("task-delegator")}
         | {name: version(name) for name in packages},
         "knobs": asdict(program.knobs.values),
         "lesson": None if lesson is None else asdict(lesson),
-        "promise": asdict(promise),
+        "calibration": calibration.to_json(),
         "scores": {name: report.to_json() for name, report in reports.items()},
     }

@@ -1,12 +1,14 @@
 """Dataset directories: read, check. ``python -m optimize.data check [DIR]`` runs the check.
 
 A directory holds ``agents.json`` and ``train.json``, ``validation.json`` and
-``ground_truth.json`` (the test split); ``out_of_scope.json`` and ``multi.json`` are
-optional. Ours, the public sets and a customer's look the same.
+``ground_truth.json`` (the test split); ``out_of_scope.json``, ``multi.json``,
+``languages.json`` and ``enrichment.json`` are optional. Ours, the public sets and a
+customer's look the same.
 """
 
 import hashlib
 import json
+import logging
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -15,9 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from task_delegator.agents import Registry, overlap, read_json, words
+from task_delegator.enrichment import FILE, enrich, read_enrichment
 from task_delegator.errors import DelegatorError, InputError
 
+_log = logging.getLogger(__name__)
+
 SPLITS = {"train": "train.json", "validation": "validation.json", "test": "ground_truth.json"}
+LANGUAGES = "languages.json"
 OURS = Path("datasets")
 
 _NEAR_COPY = 0.6  # Jaccard overlap of words at which a request repeats a sample
@@ -49,6 +55,8 @@ class Dataset:
         splits: requests by split name; a missing file is an empty split.
         out_of_scope: requests that no agent can serve, by split name.
         multi: tasks for several agents, in order, by split name.
+        foreign: labelled requests in other languages than the agents', by split name.
+        enriched: agents that ``enrichment.json`` completed.
     """
 
     path: Path
@@ -56,6 +64,8 @@ class Dataset:
     splits: dict[str, tuple[Request, ...]]
     out_of_scope: dict[str, tuple[str, ...]]
     multi: dict[str, tuple[Request, ...]]
+    foreign: dict[str, tuple[Request, ...]]
+    enriched: int = 0
 
     def sha256(self, name: str) -> str:
         """Return the digest of one of the directory's files, or '' where it is missing."""
@@ -64,12 +74,18 @@ class Dataset:
 
     def digests(self) -> dict[str, str]:
         """Return the digest of every file that is there."""
-        names = ("agents.json", *SPLITS.values(), "out_of_scope.json", "multi.json")
-        return {name: self.sha256(name) for name in names if self.sha256(name)}
+        names = ("agents.json", *SPLITS.values(), "out_of_scope.json", "multi.json", LANGUAGES)
+        used = (*names, FILE) if self.enriched else names
+        return {name: self.sha256(name) for name in used if self.sha256(name)}
 
 
-def load_dataset(path: str | Path) -> Dataset:
+def load_dataset(path: str | Path, enriched: bool = True) -> Dataset:
     """Read a dataset directory.
+
+    Args:
+        path: the directory.
+        enriched: complete the agents from ``enrichment.json`` where it is there, and say so
+            in the log.
 
     Raises:
         InputError: it is missing, a file is broken, or a label names an unknown agent.
@@ -78,6 +94,12 @@ def load_dataset(path: str | Path) -> Dataset:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such directory; it should hold agents.json and its splits")
     registry = Registry.load(folder / "agents.json")
+    completion = folder / FILE
+    additions = 0
+    if enriched and completion.is_file():
+        registry = enrich(registry, completion)
+        additions = len(read_enrichment(completion).agents)
+        _log.warning("%s: completes %d of %d agents", completion, additions, len(registry))
     splits = {split: tuple(_requests(folder / name, registry)) for split, name in SPLITS.items()}
     if not any(splits.values()):
         raise InputError(f"{folder}: no labelled requests; add one of {', '.join(SPLITS.values())}")
@@ -87,6 +109,8 @@ def load_dataset(path: str | Path) -> Dataset:
         splits=splits,
         out_of_scope=_out_of_scope(folder / "out_of_scope.json"),
         multi=_multi(folder / "multi.json", registry),
+        foreign=_foreign(folder / LANGUAGES, registry),
+        enriched=additions,
     )
 
 
@@ -153,6 +177,16 @@ def _multi(path: Path, registry: Registry) -> dict[str, tuple[Request, ...]]:
         split = _split(row, where)
         tasks[split].append(Request(_field(row, "task", str, where), names))
     return {split: tuple(found) for split, found in tasks.items()}
+
+
+def _foreign(path: Path, registry: Registry) -> dict[str, tuple[Request, ...]]:
+    requests: dict[str, list[Request]] = {split: [] for split in SPLITS}
+    for number, row in enumerate(_rows(path)):
+        where = f"{path}: row {number}"
+        label = _known([row.get("expected_agent_name")], registry, where)
+        text = _field(row, "user_request", str, where)
+        requests[_split(row, where)].append(Request(text, label))
+    return {split: tuple(found) for split, found in requests.items()}
 
 
 def leaks(dataset: Dataset) -> list[str]:
@@ -228,7 +262,9 @@ def main(arguments: list[str]) -> int:
     folder = Path(arguments[1]) if len(arguments) == 2 else OURS
     try:
         dataset = load_dataset(folder)
-        problems = check(dataset, strict=folder.resolve() == OURS.resolve())
+        problems = check(dataset)
+        if folder.resolve() == OURS.resolve():
+            problems += check(load_dataset(folder, enriched=False), strict=True)
     except DelegatorError as error:
         print(f"optimize.data: {error}", file=sys.stderr)
         return 2

@@ -19,7 +19,7 @@ from task_delegator.agents import Registry
 from task_delegator.delegation import Delegation
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
-from task_delegator.retrieve import Library
+from task_delegator.library import Library
 
 _CHOSEN_ON = 500  # validation requests on which BM25's setting is chosen
 _SHUFFLED = 100  # requests delegated again with the registry in another order
@@ -164,6 +164,7 @@ def _confidence(outcomes: Sequence[Outcome], seed: int) -> dict[str, Any]:
         "ece_calibrated_range": metrics.calibrated_ece_range(confidences, seed=seed),
         "brier": metrics.brier(confidences, right),
         "auroc_error": metrics.auroc(confidences, right),
+        "aurc": metrics.aurc(confidences, right),
         "accuracy_at_coverage_80": metrics.accuracy_at_coverage(confidences, right, 0.8),
         "precision_assigned": good / n if n else None,
         "precision_assigned_ci95": metrics.wilson(good, n) if n else None,
@@ -177,6 +178,9 @@ def _strangers(outcomes: Sequence[Outcome], strangers: Sequence[Delegation]) -> 
     return {
         "n_out_of_scope": len(strangers),
         "oos_auroc": metrics.auroc(fits, in_scope),
+        "oos_90": metrics.accuracy_where_turned_away(
+            fits[in_scope], outcomes_right(outcomes), fits[~in_scope], 0.9
+        ),
         "decisions": _decisions(inside),
         "decisions_out_of_scope": _decisions(strangers),
     }

@@ -10,12 +10,16 @@ from scipy.optimize import minimize, minimize_scalar
 from optimize.data import Request
 from task_delegator.index import Channels, Index
 from task_delegator.knobs import KnobValues
-from task_delegator.retrieve import CHANNELS, fuse, late_standing, standardise
+from task_delegator.retrieve import CHANNELS, fuse, late_scores, standardise
+from task_delegator.untrusted import without_names
 
 _RIDGE = 0.02  # pulls weights that the requests do not need towards 0
 BM25_K1 = (0.6, 0.9, 1.2, 1.5, 2.0)
 BM25_B = (0.3, 0.5, 0.75, 0.9)
 HEAD_C = (3.0, 10.0, 30.0, 100.0)
+# Channels that say different things: with few requests to fit on, the cosines of whole texts
+# add more noise to the fusion than they add knowledge.
+LEAN = ("bm25", "chars", "head", "late", "back")
 
 
 class ScoredRequests:
@@ -29,47 +33,35 @@ class ScoredRequests:
     def __init__(self, index: Index, requests: Sequence[Request]) -> None:
         places = {name: i for i, name in enumerate(index.names)}
         self._index = index
-        self._texts = [request.text for request in requests]
-        self._encoded = index.embed.encode(self._texts)
+        self._queries = [
+            index.read(without_names(request.text, index.names)[0]) for request in requests
+        ]
         self.labels = [np.array([places[n] for n in r.acceptable]) for r in requests]
-        self._descriptions = [index.description(e.vector) for e in self._encoded]
-        self._samples = [index.samples(e.vector) for e in self._encoded]
-        self._chars = [index.chars(text) for text in self._texts]
+        self._vectors = [query.encoded.vector for query in self._queries]
+        self._fixed = [
+            (index.chars(q.text), index.description(v), *index.samples(v))
+            for q, v in zip(self._queries, self._vectors, strict=True)
+        ]
         self._bm25: dict[tuple[float, float], list[np.ndarray]] = {}
         self._heads: dict[float, list[np.ndarray]] = {}
-        self._late: list[np.ndarray] | None = None
+        self._late: list[dict[str, np.ndarray]] | None = None
 
     def standing(self, knobs: KnobValues) -> list[dict[str, np.ndarray]]:
         """Return each request's standardised channels under the index settings of the knobs."""
         lexical = (knobs.bm25_k1, knobs.bm25_b)
         if lexical not in self._bm25:
-            self._bm25[lexical] = [self._index.bm25(text, *lexical) for text in self._texts]
+            self._bm25[lexical] = [self._index.bm25(q.text, *lexical) for q in self._queries]
         if knobs.head_c not in self._heads:
-            self._heads[knobs.head_c] = [
-                self._index.head(e.vector, knobs.head_c) for e in self._encoded
-            ]
-        rows = np.arange(len(self._index.names))
-        parts = zip(
-            self._bm25[lexical],
-            self._chars,
-            self._descriptions,
-            self._samples,
-            self._heads[knobs.head_c],
-            strict=True,
-        )
-        standings = [
-            standardise(Channels(bm25, chars, description, *samples, head), rows)
-            for bm25, chars, description, samples, head in parts
-        ]
+            self._heads[knobs.head_c] = [self._index.head(v, knobs.head_c) for v in self._vectors]
+        parts = zip(self._bm25[lexical], self._fixed, self._heads[knobs.head_c], strict=True)
+        standings = [standardise(Channels(bm25, *fixed, head)) for bm25, fixed, head in parts]
         if self._late is None:
             # It depends on no knob.
             self._late = [
-                late_standing(self._index, encoded, rows, standing)
-                for encoded, standing in zip(self._encoded, standings, strict=True)
+                late_scores(self._index, query, standing).standing
+                for query, standing in zip(self._queries, standings, strict=True)
             ]
-        for standing, late in zip(standings, self._late, strict=True):
-            standing["late"] = late
-        return standings
+        return [s | late for s, late in zip(standings, self._late, strict=True)]
 
     def fused(self, knobs: KnobValues) -> np.ndarray:
         """Return fused scores, shape (requests, agents)."""
@@ -94,7 +86,7 @@ class ScoredRequests:
 
 def fit_temperature(scored: ScoredRequests, fused: np.ndarray) -> float:
     """Return the temperature of greatest likelihood (Guo et al., 2017)."""
-    best = minimize_scalar(
+    best: Any = minimize_scalar(
         lambda log_t: -scored.log_likelihood(fused, float(np.exp(log_t))),
         bounds=(np.log(0.05), np.log(20.0)),
         method="bounded",

@@ -20,6 +20,15 @@ def wilson(right: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
+def bootstrap(values: np.ndarray, draws: int = 2000, seed: int = 0) -> tuple[float, float]:
+    """Return the 95 % percentile interval of a mean; (0, 0) without values."""
+    if len(values) == 0:
+        return 0.0, 0.0
+    picks = np.random.default_rng(seed).integers(0, len(values), (draws, len(values)))
+    low, high = np.quantile(values[picks].mean(axis=1), [0.025, 0.975])
+    return float(low), float(high)
+
+
 def mean_reciprocal_rank(ranks: Sequence[int | None]) -> float:
     """Return the mean of 1/rank, ranks from 1, None for not found."""
     return float(np.mean([1 / rank if rank else 0.0 for rank in ranks])) if ranks else 0.0
@@ -67,10 +76,52 @@ def auroc(scores: np.ndarray, positive: np.ndarray) -> float | None:
     return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * m))
 
 
+def bootstrap_auroc(
+    scores: np.ndarray, positive: np.ndarray, draws: int = 1000, seed: int = 0
+) -> tuple[float, float]:
+    """Return the 95 % percentile interval of the AUROC, both classes drawn with replacement."""
+    rng = np.random.default_rng(seed)
+    groups = np.flatnonzero(positive), np.flatnonzero(~positive.astype(bool))
+    found = []
+    for _ in range(draws):
+        pick = np.concatenate([rng.choice(group, len(group)) for group in groups])
+        found.append(auroc(scores[pick], positive[pick]) or 0.0)
+    low, high = np.quantile(found, [0.025, 0.975])
+    return float(low), float(high)
+
+
 def accuracy_at_coverage(confidences: np.ndarray, right: np.ndarray, coverage: float) -> float:
     """Return the accuracy on the surest share of the requests."""
     kept = np.argsort(-confidences, kind="stable")[: max(1, round(coverage * len(right)))]
     return float(right[kept].mean())
+
+
+def aurc(confidences: np.ndarray, right: np.ndarray) -> float:
+    """Return the area under the risk-coverage curve (Geifman and El-Yaniv, 2017), 0 is best."""
+    wrong = ~right.astype(bool)[np.argsort(-confidences, kind="stable")]
+    return float(np.mean(np.cumsum(wrong) / np.arange(1, len(wrong) + 1)))
+
+
+def accuracy_where_turned_away(
+    fits: np.ndarray, right: np.ndarray, strangers: np.ndarray, share: float
+) -> tuple[float, float] | None:
+    """Return what is left in scope where a share of the strangers is turned away.
+
+    Args:
+        fits: P(some agent fits) of the requests in scope.
+        right: whether their first place is right.
+        strangers: P(some agent fits) of requests that nobody can serve.
+        share: of the strangers that must fall below the threshold.
+
+    Returns:
+        The share of all requests in scope that is kept and right, and the share that is kept;
+        None without strangers.
+    """
+    if len(strangers) == 0:
+        return None
+    threshold = np.sort(strangers)[min(math.ceil(share * len(strangers)), len(strangers)) - 1]
+    kept = fits > threshold
+    return float((kept & right.astype(bool)).mean()), float(kept.mean())
 
 
 def mcnemar(ours: np.ndarray, theirs: np.ndarray) -> float:

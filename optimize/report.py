@@ -18,9 +18,12 @@ class Report:
             right from wrong.
         ece_calibrated_range: 95 % range of the ECE that a perfectly calibrated model
             with these confidences would show.
+        aurc: area under the risk-coverage curve, 0 is best.
         accuracy_at_coverage_80: accuracy on the surest 80 %.
         n_out_of_scope, oos_auroc: requests nobody can serve, and how well P(some agent
             fits) tells them apart.
+        oos_90: where 90 % of those are turned away, the share of the requests in scope that
+            is kept and right, and the share that is kept.
         decisions, decisions_out_of_scope: counts of assign, review and none.
         precision_assigned, precision_assigned_ci95: of the assigned requests in scope.
         lm_calls, lm_calls_per_task, tokens_per_task: what the LM cost.
@@ -51,9 +54,11 @@ class Report:
     ece_calibrated_range: tuple[float, float]
     brier: float
     auroc_error: float | None
+    aurc: float
     accuracy_at_coverage_80: float
     n_out_of_scope: int
     oos_auroc: float | None
+    oos_90: tuple[float, float] | None
     decisions: dict[str, int]
     decisions_out_of_scope: dict[str, int]
     precision_assigned: float | None

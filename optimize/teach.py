@@ -15,21 +15,31 @@ from typing import Any
 import dspy
 import numpy as np
 from dspy.teleprompt import BootstrapFewShot
-from scipy.optimize import minimize_scalar
 
 from optimize.calibrate import fit_sureness
 from optimize.data import Dataset, Request
 from optimize.evaluate import Outcome, delegate_all
-from task_delegator.confidence import sureness
+from optimize.gains import (
+    ALWAYS_CLOSE,
+    belief_of,
+    closest_order,
+    cross_validated_gain,
+    fit_weight,
+    gain_curve,
+)
+from optimize.metrics import auroc
+from task_delegator.confidence import SURE_LM, Features, assemble
 from task_delegator.delegation import Candidate
 from task_delegator.delegator import Delegator, weigh
+from task_delegator.retrieve import Signals
 
 ALWAYS = 1.01  # a gate that every confidence is below
-_MAX_WEIGHT = 3.0  # of the LM's log-probabilities beside retrieval's
 _DEMOS = 2
 _FEWEST_ASKED = 15  # with fewer answers neither weight nor confidence can be fitted
-_BOOTSTRAP_SHARE = 0.2  # of the budget of LM calls; the rest measures with and without demos
-_FOLDS = 5
+_BOOTSTRAP_SHARE = 0.2  # of the budget of LM calls; the rest measures the variants
+_RUBRIC_SHARE = 0.1
+_RUBRIC_BAND = (0.3, 0.8)  # confidences between which a second look may change the decision
+_PRIOR_CALLS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +49,26 @@ class Lesson:
     Attributes:
         calls: LM calls spent.
         asked: unsure validation requests that the LM was asked about.
-        gains: per variant of the prompt, what the LM's word adds to the log-likelihood of
+        gains: per variant of asking, what the LM's word adds to the log-likelihood of
             the right agent, mean and standard error over the asked requests,
-            cross-validated.
+            cross-validated. ``plain``; ``prior``: the content-free prior divided out;
+            ``one order``; ``demos``: with bootstrapped demos.
+        flips: share of the plain picks that change when the shortlist is reversed.
         demos: demos in the prompt in the end.
         weight: of the LM's word in the end; 0 where it does not help.
+        close: second orders are asked below this distance of the two best.
+        rubric: AUROC of error with the rubric beside the confidence, without it, and
+            the standard error of the difference; None where it was not asked.
     """
 
     calls: int
     asked: int
     gains: dict[str, tuple[float, float]]
-    demos: int
-    weight: float
+    flips: float | None = None
+    demos: int = 0
+    weight: float = 0.0
+    close: float = 99.0
+    rubric: tuple[float, float, float] | None = None
 
 
 def teach(
@@ -65,33 +83,53 @@ def teach(
     Raises:
         LMError: the LM cannot be reached.
     """
-    program.knobs.set(lm=0.0, gate=0.0)
+    program.knobs.set(lm=0.0, gate=0.0, orders=2, close=ALWAYS_CLOSE, prior=0.0, repeats=1)
     bootstrap_calls = int(max_lm_calls * _BOOTSTRAP_SHARE)
-    room = (max_lm_calls - bootstrap_calls) // (2 * program.knobs.values.orders)
-    asked = _unsure(program, dataset.splits["validation"], seed)[:room]
+    rubric_calls = int(max_lm_calls * _RUBRIC_SHARE)
+    room = (max_lm_calls - bootstrap_calls - rubric_calls - _PRIOR_CALLS) // (3 * 2)
+    asked = _unsure(program, dataset.splits["validation"], seed)[: max(room, 0)]
     if len(asked) < _FEWEST_ASKED:
-        return Lesson(calls=0, asked=len(asked), gains={}, demos=0, weight=0.0)
+        return Lesson(calls=0, asked=len(asked), gains={})
 
     taught, calls = _bootstrap(program, dataset.splits["train"], lm, bootstrap_calls, seed)
-    variants = {"plain": program} | ({"demos": taught} if taught.classify.select.demos else {})
-    answers = {name: _ask(variant, asked, lm, name) for name, variant in variants.items()}
+    variants: dict[str, tuple[Delegator, dict[str, Any]]] = {
+        "plain": (program, {}),
+        "prior": (program, {"prior": 1.0}),
+    }
+    if taught.classify.select.demos:
+        variants["demos"] = (taught, {})
+    answers = {
+        name: _ask(variant, asked, lm, name, **knobs) for name, (variant, knobs) in variants.items()
+    }
     calls += sum(o.delegation.usage.lm_calls for given in answers.values() for o in given)
-    gains = {name: _cross_validated_gain(given, seed) for name, given in answers.items()}
-
-    best = max(gains, key=lambda name: gains[name][0])
+    gains = {
+        name: cross_validated_gain([gain_curve(o) for o in given], seed)
+        for name, given in answers.items()
+    }
+    gains["one order"] = cross_validated_gain([gain_curve(o, 1) for o in answers["plain"]], seed)
+    best = max(answers, key=lambda name: gains[name][0])
     mean, error = gains[best]
-    weight = _fit_weight([_gain_curve(o) for o in answers[best]]) if mean > error else 0.0
+    weight = fit_weight([gain_curve(o) for o in answers[best]]) if mean > error else 0.0
+    close, rubric = ALWAYS_CLOSE, None
     if weight > 0:
-        demos = variants[best].classify.select.demos
-        program.classify.select.demos = [_without_logprobs(demo) for demo in demos]
-        program.knobs.set(lm=weight, gate=program.knobs.values.assign)
-        program.knobs.set(**_fit_sureness_with_lm(answers[best], weight))
+        variant, knobs = variants[best]
+        program.classify.select.demos = variant.classify.select.demos
+        close = closest_order(answers[best], weight)
+        program.knobs.set(lm=weight, gate=program.knobs.values.assign, close=close, **knobs)
+        rubric, ratings, spent = _rubric(program, answers[best][:rubric_calls], lm, weight)
+        calls += spent
+        program.knobs.set(**_fit_sureness_with_lm(answers[best], weight, ratings))
+        if ratings:
+            program.knobs.set(rubric_low=_RUBRIC_BAND[0], rubric_high=_RUBRIC_BAND[1])
     return Lesson(
         calls=calls,
         asked=len(asked),
         gains=gains,
+        flips=_flips(answers["plain"]),
         demos=len(program.classify.select.demos),
         weight=weight,
+        close=close,
+        rubric=rubric,
     )
 
 
@@ -146,65 +184,77 @@ def _bootstrap(
 
 
 def _ask(
-    program: Delegator, requests: Sequence[Request], lm: dspy.BaseLM, what: str
+    program: Delegator, requests: Sequence[Request], lm: dspy.BaseLM, what: str, **knobs: Any
 ) -> list[Outcome]:
-    student = opened(program, orders=program.knobs.values.orders, lm=0.0)
+    student = opened(program, orders=2, lm=0.0, **knobs)
     with dspy.context(lm=lm):
         return delegate_all(student, requests, f"ask the LM ({what})")
 
 
-def _gain_curve(outcome: Outcome) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the shortlist's posterior, the LM's log-belief, and which agents are right."""
-    belief = outcome.delegation.evidence["lm"]["probabilities"]
+def _flips(outcomes: Sequence[Outcome]) -> float:
+    picks = [outcome.delegation.evidence["lm"]["picked"] for outcome in outcomes]
+    return float(np.mean([len(set(pick)) > 1 for pick in picks]))
+
+
+def _rubric(
+    program: Delegator, outcomes: Sequence[Outcome], lm: dspy.BaseLM, weight: float
+) -> tuple[tuple[float, float, float] | None, dict[str, int], int]:
+    """Ask for the rubric; return its AUROCs, the ratings if they add to it, and the calls."""
+    ratings: dict[str, int] = {}
+    features, right, rated = [], [], []
+    for outcome in outcomes:
+        pooled = _pooled(outcome, weight)
+        by_name = {agent.name: agent for agent in program.registry}
+        with dspy.context(lm=lm, disable_history=True):
+            agents = [by_name[candidate.name] for candidate in pooled[:4]]
+            rubric = program.rate(task=outcome.request.text, agents=agents).rubric
+        features.append(_features(outcome, pooled, rubric))
+        right.append(pooled[0].name in outcome.request.acceptable)
+        rated.append(rubric or 3)
+        if rubric is not None:
+            ratings[outcome.request.text] = rubric
+    good = np.array(right)
+    if min(good.sum(), (~good).sum()) < 2:
+        return None, {}, len(outcomes)
+    margin = np.array([feature.margin for feature in features])
+    # A step of the rubric weighs as much as its share of the spread of the margin.
+    together = margin / (margin.std() or 1.0) + np.array(rated) / (np.std(rated) or 1.0)
+    scores = [auroc(together, good) or 0.5, auroc(margin, good) or 0.5]
+    rng = np.random.default_rng(0)
+    drawn = []
+    for _ in range(500):
+        pick = rng.integers(0, len(good), len(good))
+        pair = auroc(together[pick], good[pick]), auroc(margin[pick], good[pick])
+        if pair[0] is not None and pair[1] is not None:
+            drawn.append(pair[0] - pair[1])
+    error = float(np.std(drawn))
+    helps = scores[0] - scores[1] > error
+    return (scores[0], scores[1], error), ratings if helps else {}, len(outcomes)
+
+
+def _pooled(outcome: Outcome, weight: float) -> tuple[Candidate, ...]:
     posterior = outcome.delegation.evidence["retrieval"]["posterior"]
-    names = list(belief)
-    return (
-        np.array([max(posterior[name], 1e-9) for name in names]),
-        np.log(np.maximum([belief[name] for name in names], 1e-9)),
-        np.array([name in outcome.request.acceptable for name in names]),
+    return weigh([Candidate(n, p) for n, p in posterior.items()], belief_of(outcome), weight)
+
+
+def _features(outcome: Outcome, pooled: Sequence[Candidate], rubric: int | None = None) -> Features:
+    evidence = outcome.delegation.evidence
+    return assemble(
+        pooled,
+        Signals(**evidence["signals"]),
+        belief=belief_of(outcome),
+        orders=evidence["lm"]["picked"],
+        rubric=rubric,
     )
 
 
-def _gain(curve: tuple[np.ndarray, np.ndarray, np.ndarray], weight: float) -> float:
-    """Return what a weight adds to the log-probability of a right agent; 0 if none is shown."""
-    posterior, belief, right = curve
-    if not right.any():
-        return 0.0
-    pooled = posterior * np.exp(weight * (belief - belief.max()))
-    with_lm, without = pooled[right].sum() / pooled.sum(), posterior[right].sum() / posterior.sum()
-    return float(np.log(max(with_lm, 1e-12)) - np.log(without))
-
-
-def _fit_weight(curves: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> float:
-    best = minimize_scalar(
-        lambda weight: -np.mean([_gain(curve, weight) for curve in curves]),
-        bounds=(0.0, _MAX_WEIGHT),
-        method="bounded",
-    )
-    return float(best.x)
-
-
-def _cross_validated_gain(outcomes: Sequence[Outcome], seed: int) -> tuple[float, float]:
-    curves = [_gain_curve(outcome) for outcome in outcomes]
-    folds = np.random.default_rng(seed).permutation(len(curves)) % _FOLDS
-    gains = []
-    for fold in range(_FOLDS):
-        weight = _fit_weight([c for c, f in zip(curves, folds, strict=True) if f != fold])
-        gains += [_gain(c, weight) for c, f in zip(curves, folds, strict=True) if f == fold]
-    return float(np.mean(gains)), float(np.std(gains) / np.sqrt(len(gains)))
-
-
-def _fit_sureness_with_lm(outcomes: Sequence[Outcome], weight: float) -> dict[str, float]:
+def _fit_sureness_with_lm(
+    outcomes: Sequence[Outcome], weight: float, ratings: dict[str, int]
+) -> dict[str, float]:
     features, right = [], []
     for outcome in outcomes:
-        evidence = outcome.delegation.evidence
-        posterior = [Candidate(n, p) for n, p in evidence["retrieval"]["posterior"].items()]
-        pooled = weigh(posterior, evidence["lm"]["probabilities"], weight)
-        features.append(sureness(pooled))
+        pooled = _pooled(outcome, weight)
+        features.append(_features(outcome, pooled, ratings.get(outcome.request.text)))
         right.append(pooled[0].name in outcome.request.acceptable)
-    return fit_sureness(features, np.array(right), prefix="sure_lm")
-
-
-def _without_logprobs(demo: Any) -> dict[str, Any]:
-    """Return a demo as plain JSON; the log-probabilities of 500 tokens are no prompt."""
-    return {key: value for key, value in dict(demo).items() if key != "logprobs"}
+    names = tuple(name for name in SURE_LM if name != "rubric" or ratings)
+    return fit_sureness(features, np.array(right), prefix="sure_lm", names=names)

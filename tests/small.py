@@ -21,6 +21,7 @@ class HashedWords:
     """Embed a text as the sum of its words' fixed random vectors: fast, and real enough to rank."""
 
     id = "hashed-words"
+    languages: frozenset[str] | None = None
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
         return [self._one(text) for text in texts]

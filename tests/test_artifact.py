@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from typing import Any
 
 import dspy
 import pytest
@@ -34,7 +35,12 @@ def folder(tmp_path, registry):
     program = Delegator(registry)
     program.knobs.set(k=5, chars=0.3, gate=1.01, lm=0.7, sure_bias=-0.4, assign=0.6)
     program.retrieve.learned.values = {"Refund Desk": ("please wire it back",)}
+    program.knobs.set(split=0.5, split_bias=0.2, split_cue=1.0, phrasings=1, prior=0.5, repeats=1)
+    program.knobs.set(rubric_low=0.1, rubric_high=0.9, sure_lm_rubric=0.3, close=1.0)
     program.classify.select.demos = [{"task": "t", "candidates": "A) x", "slot": "A"}]
+    signature: Any = program.expand.rephrase.signature
+    program.expand.rephrase.signature = signature.with_instructions("Anew.")
+    program.decompose.split.demos = [{"task": "t", "parts": [{"task": "u", "after": []}]}]
     save(program, tmp_path / "program", manifest_of(registry))
     return tmp_path / "program"
 
@@ -62,6 +68,49 @@ def test_a_reloaded_program_gives_the_same_answers(folder, registry):
         assert said(first(task)) == said(again(task))
         with dspy.context(lm=lm):
             assert said(first(task)) == said(again(task))
+
+
+def test_every_predictor_and_every_plan_comes_back(folder, registry):
+    first, again = Delegator(registry), load(folder, registry)
+    assert [n for n, _ in again.named_predictors()] == [n for n, _ in first.named_predictors()]
+    state = json.loads((folder / "program.json").read_text())
+    for name, predictor in again.named_predictors():
+        assert json.loads(json.dumps(predictor.dump_state())) == state[name]
+    signature: Any = again.expand.rephrase.signature
+    assert signature.instructions == "Anew."
+    assert again.decompose.split.demos[0]["task"] == "t"
+    again.knobs.set(gate=0.0)
+    second = load(folder, registry)
+    second.knobs.set(gate=0.0)
+    task = "Check whether we billed ACME twice in May, and then announce the new prices to staff."
+    plans = [without_seconds(program.plan(task).to_json()) for program in (again, second)]
+    assert plans[0] == plans[1]
+
+
+def without_seconds(value):
+    if isinstance(value, dict):
+        return {key: without_seconds(v) for key, v in value.items() if key != "seconds"}
+    return [without_seconds(v) for v in value] if isinstance(value, list) else value
+
+
+def test_another_precision_is_aimed_at_without_compiling(folder, registry, caplog):
+    scores = {
+        "confidences": [0.9, 0.8, 0.7, 0.6, 0.5],
+        "right": [True, True, False, True, False],
+    }
+    save(load(folder, registry), folder, manifest_of(registry, calibration=scores))
+    thresholds = {
+        target: load(folder, registry, target_precision=target).knobs.values.assign
+        for target in (1.0, 0.75, 0.6)
+    }
+    assert thresholds == {1.0: 0.8, 0.75: 0.6, 0.6: 0.5}
+    assert "2 of 2 right" in caplog.text
+    assert load(folder, registry).knobs.values.assign == 0.6  # its own
+
+
+def test_a_program_without_validation_scores_says_so(folder, registry):
+    with pytest.raises(ProgramError, match="holds no validation scores"):
+        load(folder, registry, target_precision=0.9)
 
 
 @pytest.mark.slow
@@ -115,7 +164,7 @@ def test_a_failed_save_leaves_the_old_program(folder, registry):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 99}, "format 99, this code reads 1; compile the program again"),
+        ({"format": 99}, "format 99, this code reads 2; compile the program again"),
         ({"signatures": "0"}, "other signatures"),
         ({"embedder": {"spec": "minilm", "id": "other"}}, "compiled with embedder other, not"),
         ({"embedder": "minilm"}, "embedder does not say spec and id"),

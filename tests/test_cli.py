@@ -51,6 +51,51 @@ def test_a_batch_is_one_line_per_task(capsys, tmp_path):
     assert [row["task"] for row in rows] == ["reset my password", "translate the guide into French"]
 
 
+def test_a_task_for_several_agents_is_planned(capsys):
+    task = (
+        "A customer was billed twice for May, please check who is right. "
+        "Then write the invitation for our October webinar on route planning."
+    )
+    code, out, err = delegate(capsys, task, "--plan", "--json")
+    plan = json.loads(out)
+    assert code == 0
+    assert [step["delegation"]["top3"][0]["name"] for step in plan["steps"]] == [
+        "Billing Dispute Resolver",
+        "Webinar & Event Inviter",
+    ]
+    assert plan["steps"][1]["after"] == [1]
+    assert "agents completed from" in err
+    _, out, _ = delegate(capsys, task, "--plan")
+    assert "2. after 1" in out
+
+
+def test_an_enrichment_can_be_left_aside_or_named(capsys, tmp_path):
+    _, _, err = delegate(capsys, "reset my password", "--enrichment", "none")
+    assert "completed from" not in err
+    path = tmp_path / "e.json"
+    path.write_text('{"agents": {"Nobody": {}}}')
+    code, _, err = delegate(capsys, "reset my password", "--enrichment", str(path))
+    assert code == 2
+    assert "no agent is named 'Nobody'" in err
+
+
+def test_feedback_is_recorded(capsys, tmp_path):
+    log = tmp_path / "f.jsonl"
+    options = ("--agents", AGENTS, "--log", str(log), "--no-lm")
+    task = "Our card was charged twice in May, who checks that?"
+    name = "Billing Dispute Resolver"
+    assert run(capsys, "feedback", task, "--correct", name, "--delegate", *options)[0] == 0
+    assert run(capsys, "feedback", "bake a cake", "--nobody", *options)[0] == 0
+    first, second = (json.loads(line) for line in log.read_text().splitlines())
+    assert first["agent"] == first["correct_agent"] == name
+    assert first["confidence"] > 0.5
+    assert (second["agent"], second["correct_agent"]) == (None, None)
+    for wrong, message in ((["--correct", "Nobody"], "no agent is named"), ([], "say who was")):
+        code, _, err = run(capsys, "feedback", task, *wrong, *options)
+        assert code == 2
+        assert message in err
+
+
 def test_lint_prints_findings(capsys, tmp_path):
     path = tmp_path / "agents.json"
     path.write_text(json.dumps([{"name": "A"}, {"name": "B", "user_request_samples": ["x y"]}]))

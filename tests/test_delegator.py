@@ -1,21 +1,24 @@
 import dspy
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from recorded import recorded_lm
 from small import HashedWords, make_agent
 
 from task_delegator.agents import Agent, Registry
-from task_delegator.classify import ClassifyAgent, one_line, render
+from task_delegator.classify import ClassifyAgent, render
 from task_delegator.delegation import Candidate, Delegation
 from task_delegator.delegator import Delegator, decide, weigh
 from task_delegator.errors import InputError, LMError
 from task_delegator.knobs import Knobs, KnobValues
+from task_delegator.untrusted import one_line
+
+NAMES = ("Refunds", "Invoices", "Payroll", "Travel", "Events", "Ada")
 
 
 def delegator(registry, **knobs):
     program = Delegator(registry, HashedWords())
-    program.knobs.set(k=6, **knobs)
+    program.knobs.set(**({"k": 6, "repeats": 1} | knobs))
     return program
 
 
@@ -56,13 +59,43 @@ def test_an_empty_registry_is_refused():
         Delegator(Registry(), HashedWords())
 
 
-def test_hidden_agents_show_nowhere(office):
-    lm, engine = recorded_lm(slot_of("Refunds"))
-    program = delegator(office, gate=1.01, lm=1.0)
-    with dspy.context(lm=lm):
-        delegation = program("my salary is late", permissions=set())
-    assert "Payroll" not in str(delegation.to_json())
-    assert "Payroll" not in "".join(engine.prompts)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@given(
+    st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True),
+    st.sampled_from(["my salary is late", "refund, then book a train", "Payroll please", "x " * 9]),
+    st.booleans(),
+)
+def test_hidden_agents_show_nowhere(office, caplog, secret, task, with_lm):
+    """Not in results, prompts, plans, logs or errors, and their absence cannot be told."""
+    hidden = [
+        agent.model_copy(update={"required_permissions": frozenset({"board"})})
+        if agent.name in secret
+        else agent.model_copy(update={"required_permissions": frozenset()})
+        for agent in office
+    ]
+    knobs = {"gate": 1.01 * with_lm, "lm": 1.0, "prior": 1.0, "phrasings": 1, "split": 0.0}
+    lm, engine = recorded_lm(slot_of("Travel"))
+    seen = []
+    for registry in (Registry(hidden), Registry(a for a in hidden if a.name not in secret)):
+        program = delegator(registry, **knobs)
+        with dspy.context(lm=lm if with_lm else None):
+            given = program(task, permissions=["other"]).to_json()
+            plan = program.plan(task, permissions=["other"]).to_json()
+        seen.append(_without_seconds({"delegation": given, "plan": plan}))
+    assert seen[0] == seen[1]
+    texts = [str(seen[0]).replace(task, ""), *engine.prompts, caplog.text]
+    for agent in office:
+        if agent.name in secret:
+            for said in (agent.description, *agent.user_request_samples):
+                assert not any(said in text.replace(task, "") for text in texts if said != task)
+    names = [name for name in secret if name not in task]
+    assert not any(name in text for name in names for text in texts)
+
+
+def _without_seconds(value):
+    if isinstance(value, dict):
+        return {key: _without_seconds(v) for key, v in value.items() if key != "seconds"}
+    return [_without_seconds(v) for v in value] if isinstance(value, list) else value
 
 
 def test_nobody_permitted_means_none():
@@ -193,7 +226,19 @@ def test_weighing_keeps_the_mass_and_sorts(shares, weight, beliefs):
 def test_decisions_follow_the_thresholds(confidence, fits, calibrated, decision):
     candidates = (Candidate("A", 0.9), Candidate("B", 0.1))
     knobs = KnobValues(assign=0.9, fits=0.5)
-    assert decide(candidates, confidence, fits, knobs, calibrated)[0] == decision
+    assert decide(candidates, confidence, fits, knobs, calibrated=calibrated)[0] == decision
+
+
+def test_what_was_not_understood_is_reviewed_and_says_why():
+    candidates = (Candidate("A", 0.9), Candidate("B", 0.1))
+    knobs = KnobValues(assign=0.9, fits=0.5)
+    decision, reason = decide(candidates, 0.99, 0.1, knobs, calibrated=True, language="de")
+    assert decision == "review"
+    assert "'de'" in reason
+    decision, reason = decide(candidates, 0.99, 0.9, knobs, calibrated=True, named=("B",))
+    assert decision == "review"
+    assert "names B but reads like one for A" in reason
+    assert decide(candidates, 0.99, 0.9, knobs, calibrated=True, named=("A",))[0] == "assign"
 
 
 def test_text_of_agents_and_tasks_cannot_forge_lines_or_fields():
@@ -206,7 +251,7 @@ def test_text_of_agents_and_tasks_cannot_forge_lines_or_fields():
 def test_a_shortlist_has_one_to_nineteen_agents():
     for agents in ([], [Agent(name=str(i)) for i in range(20)]):
         with pytest.raises(ValueError, match="shortlist has 1 to 19"):
-            ClassifyAgent()(task="x", agents=agents)
+            ClassifyAgent()(task="x", agents=agents, knobs=KnobValues())
 
 
 @given(st.fixed_dictionaries({"bm25": st.floats(0, 2), "k": st.integers(2, 19)}))
@@ -218,7 +263,15 @@ def test_knobs_survive_a_round_trip(values):
 
 
 @pytest.mark.parametrize(
-    "values", [{"k": 1}, {"k": 20}, {"orders": 3}, {"temperature": 0.0}, {"bm25": float("nan")}]
+    "values",
+    [
+        {"k": 1},
+        {"k": 20},
+        {"orders": 3},
+        {"temperature": 0.0},
+        {"bm25": float("nan")},
+        {"prior": 2.0},
+    ],
 )
 def test_impossible_knobs_are_refused(values):
     with pytest.raises(ValueError, match="knob"):
@@ -231,4 +284,11 @@ def test_knobs_of_another_version_are_refused():
 
 
 def test_every_predictor_is_within_reach_of_an_optimiser(office):
-    assert [name for name, _ in delegator(office).named_predictors()] == ["classify.select"]
+    assert [name for name, _ in delegator(office).named_predictors()] == [
+        "decompose.split",
+        "expand.rephrase",
+        "expand.describe",
+        "classify.select",
+        "classify.weigh",
+        "rate.rate.predict",
+    ]

@@ -6,6 +6,7 @@ import pytest
 from small import ROOT
 
 from experiments import tables
+from experiments.__main__ import EXPERIMENTS
 from experiments.results import latest
 from optimize import __main__ as optimize_main
 from task_delegator import cli
@@ -22,7 +23,7 @@ def test_tables_are_what_the_results_say(path, monkeypatch):
 
 def test_every_block_has_rows_behind_it(monkeypatch):
     monkeypatch.chdir(ROOT)
-    for name in ("default", "public", "hardness", "channels"):
+    for name in EXPERIMENTS:
         result = latest(name)
         assert result is not None, name
         assert result["rows"], name

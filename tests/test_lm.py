@@ -18,6 +18,7 @@ from task_delegator.agents import Registry
 from task_delegator.classify import ClassifyAgent
 from task_delegator.delegator import Delegator
 from task_delegator.errors import LMError
+from task_delegator.knobs import KnobValues
 from task_delegator.lm import EmbeddedServer, language_model
 from task_delegator.signatures import NONE_SLOT, SLOTS
 
@@ -35,6 +36,7 @@ def embedded() -> dspy.LM:
         ("", "unknown LM ''"),
         ("nobody/some-model", "no such provider 'nobody'"),
         ("embedded:/no/such.gguf", "no such file"),
+        ("systemone:host", "needs an address"),
         ("openai/gpt-5-mini", "OPENAI_API_KEY"),
         ("anthropic/claude", "ANTHROPIC_API_KEY"),
         ("together_ai/x", "TOGETHERAI_API_KEY"),
@@ -99,9 +101,103 @@ def test_a_provider_without_log_probabilities_is_believed_in_part(office, monkey
     with Provider(logprobs=False) as provider:
         lm = language_model("openai/gpt-4o-mini").copy(api_base=provider.url)
         with dspy.context(lm=lm):
-            answer = ClassifyAgent()(task="refund", agents=list(office)[:3])
-    assert (answer.source, answer.mass) == ("answer", None)
-    assert answer.picked == "Invoices"
+            answer = classified(office, repeats=1)
+    assert (answer.source, answer.mass) == (["answer"], [None])
+    assert answer.picked == ["Invoices"]
+
+
+def test_answers_are_repeated_where_there_are_no_log_probabilities(office, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment")
+    with Provider(logprobs=False, answers=["B", "B", "A", "B"]) as provider:
+        lm = language_model("openai/gpt-4o-mini").copy(api_base=provider.url)
+        with dspy.context(lm=lm):
+            answer = classified(office, repeats=4)
+    assert (answer.source, answer.calls, len(provider.requests)) == (["repeated"], 4, 4)
+    assert [r.get("temperature") for r in provider.requests[1:]] == [1.0] * 3
+    # Three of four answers, with one more spread over the four slots.
+    assert answer.probabilities["Invoices"] / answer.probabilities["Refunds"] == pytest.approx(
+        (3 + 0.25) / (1 + 0.25)
+    )
+
+
+def test_a_distribution_is_written_down_where_that_is_asked(office, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment")
+    with Provider(logprobs=False) as provider:
+        lm = language_model("openai/gpt-4o-mini").copy(api_base=provider.url)
+        with dspy.context(lm=lm):
+            answer = classified(office, repeats=0)
+    assert (answer.source, answer.calls) == (["verbalised"], 2)
+    assert answer.probabilities["Invoices"] == pytest.approx(0.7 / 0.95)
+
+
+def test_a_system_one_backend_decides_through_the_same_module(office, monkeypatch):
+    monkeypatch.setenv("TYPESAFE_API_KEY", "key-of-the-environment")
+    with Provider() as provider:
+        program = Delegator(office, HashedWords(), lm=f"systemone:{provider.address}")
+        program.knobs.set(k=3, gate=1.01, lm=1.0)
+        delegation = program("refund my order")
+    assert set(provider.paths) == {"/v1/systemone"}
+    assert set(provider.requests[0]["questions"]["slot"]["criteria"]) == {*SLOTS, NONE_SLOT}
+    assert provider.keys[0] == "Bearer key-of-the-environment"
+    assert delegation.evidence["lm"]["source"] == ["decision"] * 2
+    assert delegation.usage.tokens == 2 * 103
+    assert "key-of" not in str(delegation.to_json())
+
+
+def test_a_server_without_a_decision_model_says_so(embedded, office, monkeypatch):
+    """The embedded server speaks System One; the packaged model is none that decides."""
+    server = next(iter(lm_module._servers.values()))
+    monkeypatch.setenv("TYPESAFE_API_KEY", server.api_key)
+    program = Delegator(office, HashedWords(), lm=f"systemone:{server.url}")
+    program.knobs.set(k=3, gate=1.01)
+    with pytest.raises(LMError, match="not a decision model") as caught:
+        program("refund my order")
+    assert server.api_key not in str(caught.value)
+
+
+def classified(office, **knobs):
+    values = {"orders": 1, **knobs}
+    return ClassifyAgent()(
+        task="refund my money", agents=list(office)[:3], knobs=KnobValues(**values)
+    )
+
+
+def test_the_second_order_is_asked_where_the_best_are_close(office, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment")
+    agents = list(office)[:3]
+    posterior = {"Refunds": 0.5, "Invoices": 0.4, "Payroll": 0.1}
+    with Provider() as provider:
+        lm = language_model("openai/gpt-4o-mini").copy(api_base=provider.url)
+        for close, calls in ((0.1, 1), (99.0, 2)):
+            with dspy.context(lm=lm):
+                answer = ClassifyAgent()(
+                    task="refund",
+                    agents=agents,
+                    knobs=KnobValues(close=close, lm=1.0),
+                    posterior=posterior,
+                )
+            assert (answer.calls, len(answer.picked)) == (calls, calls)
+
+
+def test_a_preference_for_a_slot_is_divided_out(office, monkeypatch):
+    """A provider that always says the same has no opinion, only a habit."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment")
+    agents = sorted(office, key=lambda agent: agent.name)
+    classify = ClassifyAgent()
+    with Provider() as provider:
+        lm = language_model("openai/gpt-4o-mini").copy(api_base=provider.url)
+        with dspy.context(lm=lm):
+            answers = [
+                classify(
+                    task=task,
+                    agents=agents[:3],
+                    knobs=KnobValues(orders=1, prior=1.0),
+                    reference=(7, agents),
+                )
+                for task in ("refund", "travel")
+            ]
+    assert [answer.calls for answer in answers] == [3, 1]  # two shortlists, asked once
+    assert list(answers[0].probabilities.values()) == pytest.approx([1 / 3] * 3)
 
 
 def test_a_provider_that_is_out_of_order_is_an_error_in_one_line(office, monkeypatch):
@@ -109,7 +205,7 @@ def test_a_provider_that_is_out_of_order_is_an_error_in_one_line(office, monkeyp
     with Provider(status=500) as provider:
         lm = language_model("openai/gpt-4o-mini").copy(api_base=provider.url, num_retries=0)
         with dspy.context(lm=lm), pytest.raises(LMError, match="did not answer") as caught:
-            ClassifyAgent()(task="refund", agents=list(office)[:3])
+            classified(office)
     assert "\n" not in str(caught.value)
     assert "sk-of" not in str(caught.value)
 
@@ -129,13 +225,13 @@ def test_each_slot_is_one_token_of_the_embedded_lm(embedded):
 
 
 def test_the_embedded_lm_gives_a_distribution_over_the_offered_slots(embedded, office):
-    agents = list(office)[:3]
+    agents, knobs = list(office)[:3], KnobValues(orders=1)
     with dspy.context(lm=embedded):
-        answer = ClassifyAgent()(task="refund my order", agents=agents)
-        again = ClassifyAgent()(task="refund my order", agents=agents)
-    assert answer.source == "logprobs"
-    assert 0 < answer.mass <= 1
-    assert sum(answer.probabilities.values()) + answer.none == pytest.approx(1.0)
+        answer = ClassifyAgent()(task="refund my order", agents=agents, knobs=knobs)
+        again = ClassifyAgent()(task="refund my order", agents=agents, knobs=knobs)
+    assert answer.source == ["logprobs"]
+    assert 0 < answer.mass[0] <= 1
+    assert sum(answer.orders[0].values()) + answer.none[0] == pytest.approx(1.0)
     assert set(answer.probabilities) == {agent.name for agent in agents}
     assert answer.probabilities == again.probabilities
 
@@ -145,10 +241,11 @@ def test_threads_share_one_server(embedded, office):
 
     def classify(task):
         with dspy.context(lm=embedded):
-            return ClassifyAgent()(task=task, agents=agents).source
+            knobs = KnobValues(orders=1)
+            return ClassifyAgent()(task=task, agents=agents, knobs=knobs).source
 
     with ThreadPoolExecutor(3) as pool:
-        assert list(pool.map(classify, ["a", "b", "c"])) == ["logprobs"] * 3
+        assert list(pool.map(classify, ["a", "b", "c"])) == [["logprobs"]] * 3
     assert len(lm_module._servers) == 1
     assert (
         language_model("embedded", prompt_cache=False).kwargs["api_key"]

@@ -14,9 +14,10 @@ class Provider:
     Args:
         logprobs: whether log-probabilities come back.
         status: HTTP status of every answer.
+        answers: slots to answer in turn; always B where there are none.
     """
 
-    def __init__(self, logprobs: bool = True, status: int = 200) -> None:
+    def __init__(self, logprobs: bool = True, status: int = 200, answers=()) -> None:
         provider = self
         self.requests: list[dict] = []
         self.paths: list[str] = []
@@ -28,7 +29,15 @@ class Provider:
                 provider.requests.append(body)
                 provider.paths.append(self.path)
                 provider.keys.append(self.headers.get("Authorization"))
-                answer = completion(body["model"], logprobs and bool(body.get("logprobs")))
+                slot = answers[(len(provider.requests) - 1) % len(answers)] if answers else "B"
+                if self.path == "/v1/systemone":
+                    answer = decision(body["questions"]["slot"]["criteria"])
+                elif "probabilities" in json.dumps(body.get("response_format", {})):
+                    answer = weighed(body["model"])
+                else:
+                    answer = completion(
+                        body["model"], logprobs and bool(body.get("logprobs")), slot
+                    )
                 if status != 200:
                     answer = {"error": {"message": "out of order", "type": "server_error"}}
                 content = json.dumps(answer).encode()
@@ -42,7 +51,8 @@ class Provider:
                 """Keep the test's output clean."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        self.address = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.url = f"{self.address}/v1"
         self._thread = Thread(target=self._server.serve_forever, daemon=True)
 
     def __enter__(self) -> "Provider":
@@ -55,8 +65,25 @@ class Provider:
         self._thread.join()
 
 
-def completion(model: str, logprobs: bool) -> dict:
-    """Return a chat completion whose slot is B."""
+def decision(criteria) -> dict:
+    """Return what a System One backend says of a choice."""
+    probabilities = {slot: ANSWER.get(slot, 0.0) for slot in criteria}
+    answer = {"type": "choice", "choice": "B", "confidence": 0.7, "probabilities": probabilities}
+    usage = {"input_tokens": 100, "output_tokens": 3}
+    return {"model": "decider", "usage": usage, "answers": {"slot": answer}}
+
+
+def weighed(model: str) -> dict:
+    """Return a chat completion that writes a probability for every slot."""
+    slots = "ABCDEFGHIJKLMOPQRSTZ"
+    said = {"probabilities": {s: ANSWER.get(s, 0.0) for s in slots}, "confidence": 0.7}
+    answer = completion(model, logprobs=False)
+    answer["choices"][0]["message"]["content"] = json.dumps({"slot": said})
+    return answer
+
+
+def completion(model: str, logprobs: bool, slot: str = "B") -> dict:
+    """Return a chat completion of one slot."""
     top = [{"token": t, "logprob": math.log(p), "bytes": None} for t, p in ANSWER.items()]
     content = [
         {"token": '{"slot": "', "logprob": -0.01, "bytes": None, "top_logprobs": []},
@@ -66,7 +93,7 @@ def completion(model: str, logprobs: bool) -> dict:
     choice = {
         "index": 0,
         "finish_reason": "stop",
-        "message": {"role": "assistant", "content": '{"slot": "B"}'},
+        "message": {"role": "assistant", "content": f'{{"slot": "{slot}"}}'},
         "logprobs": {"content": content} if logprobs else None,
     }
     usage = {"prompt_tokens": 100, "completion_tokens": 3, "total_tokens": 103}

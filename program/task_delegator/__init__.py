@@ -2,8 +2,9 @@
 
 from .agents import Agent, Registry
 from .artifact import load
-from .delegation import Candidate, Delegation, Usage
+from .delegation import Candidate, Delegation, Plan, Step, Usage
 from .delegator import Delegator
+from .enrichment import enrich
 from .errors import DelegatorError, InputError, LMError, ProgramError
 from .lm import language_model
 
@@ -15,9 +16,12 @@ __all__ = [
     "DelegatorError",
     "InputError",
     "LMError",
+    "Plan",
     "ProgramError",
     "Registry",
+    "Step",
     "Usage",
+    "enrich",
     "language_model",
     "load",
 ]

@@ -29,6 +29,8 @@ class Agent(BaseModel):
     instructions: str = ""
     tools: tuple[str, ...] = ()
     user_request_samples: tuple[str, ...] = ()
+    use_when: str = ""
+    do_not_use_when: str = ""
     required_permissions: frozenset[str] = frozenset()
     kind: Literal["ai", "human"] = "ai"
     domain: str = ""
@@ -44,6 +46,10 @@ class Agent(BaseModel):
     @classmethod
     def _samples_say_something(cls, samples: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(sample for sample in samples if sample.strip())
+
+    def permits(self, permissions: Collection[str] | None) -> bool:
+        """Tell whether a caller with these permissions may use it; None is without limits."""
+        return permissions is None or self.required_permissions <= frozenset(permissions)
 
     def to_json(self) -> dict[str, Any]:
         """Return the agent as plain JSON values, sets in sorted order."""
@@ -144,10 +150,7 @@ class Registry:
 
     def permitted(self, permissions: Collection[str] | None) -> frozenset[str]:
         """Return the names a caller with these permissions may use; all for ``None``."""
-        if permissions is None:
-            return frozenset(self._agents)
-        held = frozenset(permissions)
-        return frozenset(agent.name for agent in self if agent.required_permissions <= held)
+        return frozenset(agent.name for agent in self if agent.permits(permissions))
 
     def sha256(self) -> str:
         """Return a digest of what the agents say, whatever their order."""

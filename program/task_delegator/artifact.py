@@ -20,13 +20,28 @@ from .delegator import Delegator
 from .embed import embedder
 from .errors import InputError, ProgramError
 from .lm import check_spec
-from .signatures import SelectAgent
+from .signatures import (
+    DescribeIdealAgent,
+    RateAssignment,
+    RephraseTask,
+    SelectAgent,
+    SplitTask,
+    WeighAgents,
+)
+from .thresholds import choose_threshold
 
 _log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 PROGRAM, MANIFEST = "program.json", "manifest.json"
-_SIGNATURES = (SelectAgent,)
+_SIGNATURES = (
+    SelectAgent,
+    WeighAgents,
+    RephraseTask,
+    DescribeIdealAgent,
+    SplitTask,
+    RateAssignment,
+)
 
 
 def load(
@@ -35,6 +50,7 @@ def load(
     lm: str | dspy.BaseLM | None = None,
     embedder_spec: str | None = None,
     allow_uncalibrated: bool = False,
+    target_precision: float | None = None,
 ) -> Delegator:
     """Return a compiled program that delegates to the agents of a registry.
 
@@ -45,10 +61,12 @@ def load(
         embedder_spec: an embedder spec; the one the program was compiled with where None.
         allow_uncalibrated: let the program assign on a registry that its confidence was
             not calibrated for.
+        target_precision: assign at another precision (above 0, at most 1) than the program
+            was compiled for; the threshold is chosen from the stored validation scores.
 
     Raises:
         ProgramError: the program is missing, of another format, for other signatures or
-            for another embedder.
+            for another embedder, or holds no validation scores.
         InputError: the registry is empty.
         LMError: the LM spec cannot be used.
     """
@@ -70,7 +88,24 @@ def load(
         delegator.load(str(folder / PROGRAM))
     except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise ProgramError(f"{folder / PROGRAM}: cannot be loaded: {error}") from error
+    if target_precision is not None:
+        _aim(delegator, folder, manifest, target_precision)
     return delegator
+
+
+def _aim(delegator: Delegator, folder: Path, manifest: dict[str, Any], target: float) -> None:
+    scores = manifest.get("calibration", {})
+    if not scores.get("confidences"):
+        raise ProgramError(
+            f"{folder / MANIFEST}: holds no validation scores to choose a threshold from; "
+            "run optimize calibrate"
+        )
+    promise = choose_threshold(scores["confidences"], scores["right"], target)
+    delegator.knobs.set(assign=promise.threshold)
+    _log.warning(
+        "%s: assigns from confidence %.3f; on validation %d of %d right (95 %% sure of %.1f %%)",
+        folder, promise.threshold, promise.right, promise.n, 100 * promise.lower_bound,
+    )  # fmt: skip
 
 
 def save(delegator: Delegator, folder: Path, manifest: dict[str, Any]) -> None:

@@ -1,6 +1,9 @@
 """ClassifyAgent: a shortlist to a distribution over its agents and "none of them"."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import dspy
 from dspy.utils.exceptions import AdapterParseError
@@ -9,85 +12,220 @@ from dspy.utils.exceptions import LMError as DspyLMError
 from .agents import Agent
 from .errors import LMError
 from .index import readable
-from .signatures import NONE_SLOT, SLOTS, SelectAgent
-from .slots import slot_distribution
+from .knobs import KnobValues
+from .signatures import CONTENT_FREE, NONE_SLOT, SLOTS, SelectAgent, WeighAgents
+from .slots import SlotDistribution, given, repeated, slot_distribution
+from .untrusted import one_line
 
 # A line costs some 70 tokens: the small LM reads 400 a second.
 _DESCRIPTION_CHARACTERS = 150
 _SAMPLE_CHARACTERS = 70
 _SAMPLES = 2
+_PRIOR_LISTS = 3  # shortlists over which the content-free prior is averaged
+_REPEAT_TEMPERATURE = 1.0  # answers are to vary as the LM's belief does
+_LEAST = 1e-9  # of a probability before its logarithm is taken
 
 
 class ClassifyAgent(dspy.Module):
-    """Ask the LM once for a slot and read its belief from the slot's token.
+    """Ask the LM for a slot and read its belief, in one order of the shortlist or in two.
 
     The signature is static: the shortlist is an input, so that the system prompt never
     changes and every DSPy optimiser finds the predictor. JSON with an enumerated slot
     is what the servers enforce; small models do not keep to the chat format.
+
+    The belief comes from the slot token's log-probabilities. Where the LM gives none, it is
+    asked several times, or writes a distribution down; a System One backend gives one of its
+    own.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.select = dspy.Predict(SelectAgent)
+        self.weigh = dspy.Predict(WeighAgents)
         self._adapter = dspy.JSONAdapter()
+        self._priors: dict[tuple[str, object, int], dict[str, float]] = {}
 
-    def forward(self, task: str, agents: Sequence[Agent]) -> dspy.Prediction:
-        """Return ``probabilities`` by name, ``none``, ``mass``, ``source`` and ``picked``.
+    def forward(
+        self,
+        task: str,
+        agents: Sequence[Agent],
+        knobs: KnobValues,
+        posterior: Mapping[str, float] | None = None,
+        reference: tuple[object, Sequence[Agent]] = (0, ()),
+    ) -> dspy.Prediction:
+        """Return the LM's belief, averaged over the orders it was shown.
 
         Args:
             task: the task in plain words.
-            agents: 1 to 19 agents, in the order in which the LM shall see them.
+            agents: 1 to 19 agents, in the order in which the LM shall see them first.
+            knobs: ``orders``, ``close``, ``prior``, ``repeats`` and ``lm``.
+            posterior: what retrieval believes, by name; where its pool with the first answer
+                leaves the two best apart, the second order is not asked.
+            reference: a key of the registry's version, and agents that every caller may see,
+                for the content-free prior.
+
+        Returns:
+            A prediction with ``probabilities`` by name, and per order the same as ``orders``,
+            ``none``, ``mass``, ``source`` and ``picked``, and the number of ``calls``.
 
         Raises:
             LMError: the LM cannot be reached or refuses.
         """
         if not 1 <= len(agents) <= len(SLOTS):
             raise ValueError(f"a shortlist has 1 to {len(SLOTS)} agents, got {len(agents)}")
-        slots = (*SLOTS[: len(agents)], NONE_SLOT)
-        answer, logprobs = None, None
-        try:
-            with dspy.context(adapter=self._adapter):
-                prediction = self.select(task=one_line(task), candidates=render(agents))
-            answer, logprobs = prediction.slot, prediction.get("logprobs")
-            if logprobs is not None:
-                # Hundreds of alternatives per token, which traces and demos would keep.
-                del prediction["logprobs"]
-        except AdapterParseError:
-            pass  # no slot in the answer: the distribution says "unreadable"
-        except DspyLMError as error:
-            cause = str(error).strip().splitlines()[0]
-            raise LMError(f"the LM did not answer: {cause}") from error
-        belief = slot_distribution(answer, logprobs, "slot", slots)
-        names = {slot: agent.name for slot, agent in zip(slots, agents, strict=False)}
-        likeliest = max(slots, key=lambda slot: belief.probabilities[slot])
-        readable_answer = belief.source != "unreadable"
+        prior, calls = self._prior(len(agents), reference) if knobs.prior else ({}, 0)
+        answers = []
+        for order in (agents, agents[::-1])[: knobs.orders]:
+            if answers and apart(mean_belief(answers), posterior, knobs):
+                break
+            belief, asked = self._ask(task, order, knobs)
+            answers.append(_by_name(belief.without(prior, knobs.prior), order))
+            calls += asked
         return dspy.Prediction(
-            probabilities={name: belief.probabilities[slot] for slot, name in names.items()},
-            none=belief.probabilities[NONE_SLOT],
-            mass=belief.mass,
-            source=belief.source,
-            picked=names.get(likeliest) if readable_answer else None,
+            probabilities=mean_belief(answers),
+            orders=[answer["probabilities"] for answer in answers],
+            **{key: [a[key] for a in answers] for key in ("none", "mass", "source", "picked")},
+            calls=calls,
         )
+
+    def _ask(
+        self, task: str, agents: Sequence[Agent], knobs: KnobValues
+    ) -> tuple[SlotDistribution, int]:
+        """Return the belief over slots in one order, and the calls it took."""
+        inputs = {"task": one_line(task), "candidates": render(agents)}
+        slots = (*SLOTS[: len(agents)], NONE_SLOT)
+        lm: Any = dspy.settings.lm
+        if getattr(lm, "supports_decision_requests", False):
+            return self._weighed(inputs, slots, "decision"), 1
+        answer, logprobs = self._selected(inputs)
+        belief = slot_distribution(answer, logprobs, "slot", slots)
+        if belief.source != "answer" or knobs.repeats == 1:
+            return belief, 1
+        if knobs.repeats == 0:
+            return self._weighed(inputs, slots, "verbalised"), 2
+        answers = [answer]
+        for number in range(1, knobs.repeats):
+            varied = {"temperature": _REPEAT_TEMPERATURE, "rollout_id": number}
+            answers.append(self._selected(inputs, config=varied)[0])
+        return repeated(answers, slots), knobs.repeats
+
+    def _selected(self, inputs: dict[str, str], **settings: Any) -> tuple[str | None, Any]:
+        try:
+            with asking(self._adapter):
+                prediction = self.select(**inputs, **settings)
+        except AdapterParseError:
+            return None, None  # no slot in the answer: the distribution says "unreadable"
+        logprobs = prediction.get("logprobs")
+        if logprobs is not None:
+            # Hundreds of alternatives per token, which traces and demos would keep.
+            del prediction["logprobs"]
+        return prediction.slot, logprobs
+
+    def _weighed(self, inputs: dict[str, str], slots: Sequence[str], source: Any) -> Any:
+        try:
+            with asking(self._adapter):
+                decision: Any = self.weigh(**inputs).slot
+        except AdapterParseError:
+            return given({}, slots, source)
+        return given(decision.probabilities, slots, source)
+
+    def _prior(
+        self, places: int, reference: tuple[object, Sequence[Agent]]
+    ) -> tuple[dict[str, float], int]:
+        """Return the LM's belief over slots for a task without content, and the calls it took.
+
+        Contextual calibration (Zhao et al., 2021): averaged over shortlists of the registry,
+        once per LM and registry version.
+        """
+        version, agents = reference
+        key = (str(getattr(dspy.settings.lm, "model", "")), version, places)
+        if key in self._priors:
+            return self._priors[key], 0
+        lists = [agents[i * places : (i + 1) * places] for i in range(_PRIOR_LISTS)]
+        lists = [shown for shown in lists if len(shown) == places]
+        beliefs = [
+            slot_distribution(*self._selected(
+                {"task": CONTENT_FREE, "candidates": render(shown)}
+            ), "slot", (*SLOTS[:places], NONE_SLOT)).probabilities
+            for shown in lists
+        ]  # fmt: skip
+        self._priors[key] = {
+            slot: math.fsum(belief[slot] for belief in beliefs) / len(beliefs)
+            for slot in (beliefs[0] if beliefs else ())
+        }
+        return self._priors[key], len(lists)
+
+
+@contextmanager
+def asking(adapter: Any) -> Iterator[None]:
+    """Ask through an adapter; what the LM refuses becomes one clear error.
+
+    Raises:
+        LMError: the LM cannot be reached or refuses.
+    """
+    try:
+        with dspy.context(adapter=adapter):
+            yield
+    except AdapterParseError:
+        raise
+    except DspyLMError as error:
+        raise LMError(f"the LM did not answer: {str(error).strip().splitlines()[0]}") from error
+
+
+def mean_belief(answers: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the mean log-probability per agent over orders, as probabilities."""
+    weights = {
+        name: math.exp(
+            math.fsum(math.log(max(a["probabilities"][name], _LEAST)) for a in answers)
+            / len(answers)
+        )
+        for name in answers[0]["probabilities"]
+    }
+    total = math.fsum(weights.values())
+    return {name: weight / total for name, weight in weights.items()}
+
+
+def apart(
+    belief: Mapping[str, float], posterior: Mapping[str, float] | None, knobs: KnobValues
+) -> bool:
+    """Tell whether the two best agents are further apart than the knob ``close``."""
+    if posterior is None or len(belief) < 2:
+        return False
+    pooled = sorted(
+        math.log(max(posterior[name], _LEAST)) + knobs.lm * math.log(max(p, _LEAST))
+        for name, p in belief.items()
+    )
+    return pooled[-1] - pooled[-2] >= knobs.close
 
 
 def render(agents: Sequence[Agent]) -> str:
     """Return the shortlist as the LM sees it, one line per agent."""
-    return "\n".join(f"{slot}) {_line(a)}" for slot, a in zip(SLOTS, agents, strict=False))
+    return "\n".join(f"{slot}) {agent_line(a)}" for slot, a in zip(SLOTS, agents, strict=False))
 
 
-def one_line(text: str) -> str:
-    """Return the text on one line, without the marks that set the prompt's fields apart."""
-    return " ".join(text.replace("[[", "[").replace("]]", "]").split())
-
-
-def _line(agent: Agent) -> str:
+def agent_line(agent: Agent) -> str:
+    """Return an agent on one line: name, description, when not to use it, two samples."""
     samples = [_cut(s, _SAMPLE_CHARACTERS) for s in agent.user_request_samples[:_SAMPLES]]
     parts = [
         one_line(readable(agent.name)),
         _cut(agent.description, _DESCRIPTION_CHARACTERS),
+        _cut(agent.do_not_use_when, _SAMPLE_CHARACTERS),
         "; ".join(samples),
     ]
     return " - ".join(part for part in parts if part)
+
+
+def _by_name(belief: SlotDistribution, agents: Sequence[Agent]) -> dict[str, Any]:
+    slots = {agent.name: slot for agent, slot in zip(agents, SLOTS, strict=False)}
+    likeliest = max(belief.probabilities, key=lambda slot: belief.probabilities[slot])
+    picked = next((name for name, slot in slots.items() if slot == likeliest), None)
+    return {
+        "probabilities": {name: belief.probabilities[slot] for name, slot in slots.items()},
+        "none": belief.probabilities[NONE_SLOT],
+        "mass": belief.mass,
+        "source": belief.source,
+        "picked": picked if belief.source != "unreadable" else None,
+    }
 
 
 def _cut(text: str, limit: int) -> str:

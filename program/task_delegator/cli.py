@@ -1,4 +1,4 @@
-"""The command ``task-delegator``: delegate, batch, lint."""
+"""The command ``task-delegator``: delegate, batch, feedback, lint."""
 
 import argparse
 import json
@@ -6,6 +6,11 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # imported when needed: --help is not to wait for them
+    from .delegation import Plan
+    from .delegator import Delegator
 
 # DSPy would fetch a price list from the network at its first LM call.
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
@@ -17,14 +22,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from .errors import DelegatorError
 
     try:
-        return parsed.run(parsed)
+        code = parsed.run(parsed)
     except DelegatorError as error:
         print(f"task-delegator: {error}", file=sys.stderr)
         return 2
+    if hasattr(parsed, "note"):
+        print(f"task-delegator: {parsed.note}", file=sys.stderr)
+    return code
 
 
 def _delegate(options: argparse.Namespace) -> int:
-    delegation = _load(options)(options.task, permissions=_permissions(options))
+    delegator = _load(options)
+    if options.plan:
+        plan = delegator.plan(options.task, permissions=_permissions(options))
+        print(json.dumps(plan.to_json(), indent=1) if options.json else _lines(plan))
+        return 0
+    delegation = delegator(options.task, permissions=_permissions(options))
     if options.json:
         print(json.dumps(delegation.to_json(), indent=1))
         return 0
@@ -32,6 +45,39 @@ def _delegate(options: argparse.Namespace) -> int:
     print(f"confidence {delegation.confidence:.2f}. {delegation.reason}")
     for candidate in delegation.top3:
         print(f"  {candidate.probability:6.1%}  {candidate.name}")
+    return 0
+
+
+def _lines(plan: "Plan") -> str:
+    lines = [f"{len(plan.steps)} step(s), several needed with a probability of {plan.several:.0%}"]
+    for step in plan.steps:
+        waits = f" after {', '.join(map(str, step.after))}" if step.after else ""
+        given = step.delegation
+        lines += [
+            f"{step.number}.{waits} {given.decision}: {given.agent or 'no agent'} "
+            f"({given.confidence:.2f})",
+            f"   {step.task}",
+        ]
+    return "\n".join(lines)
+
+
+def _feedback(options: argparse.Namespace) -> int:
+    from .agents import Registry
+    from .errors import InputError
+    from .feedback import Feedback, append, record
+
+    registry = Registry.load(options.agents)
+    if options.correct is not None and options.correct not in registry:
+        raise InputError(f"{options.agents}: no agent is named {options.correct!r}")
+    if options.correct is None and not options.nobody:
+        raise InputError("say who was right: --correct NAME, or --nobody")
+    if options.delegate:
+        delegation = _load(options)(options.task, permissions=_permissions(options))
+        row = record(options.log, delegation, options.correct, options.source)
+    else:
+        row = Feedback(task=options.task, correct_agent=options.correct, source=options.source)
+        append(options.log, row)
+    print(row.model_dump_json())
     return 0
 
 
@@ -70,16 +116,25 @@ def _lint(options: argparse.Namespace) -> int:
     return 0
 
 
-def _load(options: argparse.Namespace):  # noqa: ANN202 - Delegator, imported when needed
+def _load(options: argparse.Namespace) -> "Delegator":
     from .agents import Registry
     from .artifact import load
+    from .enrichment import FILE, enrich
 
+    registry = Registry.load(options.agents)
+    beside = Path(options.agents).with_name(FILE)
+    if options.enrichment is None and beside.is_file():
+        options.enrichment = str(beside)
+        options.note = f"agents completed from {beside} (see --enrichment)"
+    if options.enrichment not in (None, "none"):
+        registry = enrich(registry, options.enrichment)
     return load(
         options.program,
-        Registry.load(options.agents),
+        registry,
         lm=None if options.no_lm else options.lm,
         embedder_spec=options.embedder,
         allow_uncalibrated=options.allow_uncalibrated,
+        target_precision=options.target_precision,
     )
 
 
@@ -116,6 +171,16 @@ def _read_tasks(path: Path) -> list[tuple[int, str]]:
     return tasks
 
 
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = -1.0
+    if not 0 < rate <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0 and at most 1")
+    return rate
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="task-delegator", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -123,6 +188,10 @@ def _parser() -> argparse.ArgumentParser:
     program = argparse.ArgumentParser(add_help=False)
     program.add_argument(
         "--agents", default="datasets/agents.json", help="the registry, a JSON list of agents"
+    )
+    program.add_argument(
+        "--enrichment",
+        help="a file that completes the agents, or none; enrichment.json beside them if not given",
     )
     program.add_argument("--program", default="default", help="a program's name or folder")
     program.add_argument(
@@ -144,16 +213,37 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="assign although the confidence was not calibrated for this registry",
     )
+    program.add_argument(
+        "--target-precision",
+        type=_rate,
+        help="of what is assigned, above 0 to 1; the program's own if not given",
+    )
 
     delegate = commands.add_parser("delegate", parents=[program], help="delegate one task")
     delegate.add_argument("task", help="the task in plain words")
-    delegate.add_argument("--json", action="store_true", help="print the whole delegation as JSON")
+    delegate.add_argument("--plan", action="store_true", help="split it where it needs several")
+    delegate.add_argument("--json", action="store_true", help="print everything as JSON")
     delegate.set_defaults(run=_delegate)
 
     batch = commands.add_parser("batch", parents=[program], help="delegate a file of tasks")
     batch.add_argument("tasks", help='JSONL, {"task": "..."} or a string per line')
     batch.add_argument("out", help="JSONL, one delegation per line")
     batch.set_defaults(run=_batch)
+
+    feedback = commands.add_parser(
+        "feedback", parents=[program], help="record which agent was right for a task"
+    )
+    feedback.add_argument("task", help="the task as it was given")
+    feedback.add_argument("--correct", metavar="NAME", help="the agent that was right")
+    feedback.add_argument("--nobody", action="store_true", help="no agent should have had it")
+    feedback.add_argument(
+        "--delegate",
+        action="store_true",
+        help="delegate the task now and record what was said and how sure that was",
+    )
+    feedback.add_argument("--log", default="feedback.jsonl", help="the file to append to")
+    feedback.add_argument("--source", default="", help="who says so")
+    feedback.set_defaults(run=_feedback)
 
     lint = commands.add_parser("lint", help="report what will hurt delegation in a registry")
     lint.add_argument("--agents", required=True, help="the registry, a JSON list of agents")

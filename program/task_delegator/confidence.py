@@ -1,13 +1,13 @@
 """AssessConfidence: evidence of the stages to calibrated probabilities.
 
 Logistic models over a handful of features (Platt, Probabilistic Outputs for Support
-Vector Machines, 1999); their numbers are knobs, fitted on labelled requests by
-``optimize calibrate``.
+Vector Machines, 1999); their weights are knobs, fitted on labelled requests by
+``optimize calibrate``. A feature that is missing is None and counts as neutral.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 
 import dspy
 
@@ -17,62 +17,108 @@ from .retrieve import Signals
 
 _LEAST = 1e-6  # probabilities are kept this far from 0 and 1 before taking logarithms
 
+SURE = ("logit", "margin", "agree", "near")
+SURE_LM = ("logit", "margin", "agree", "near", "slot_margin", "orders", "rubric")
+FITS = ("description", "sample", "head", "late", "logit")
+
 
 @dataclass(frozen=True, slots=True)
-class Sureness:
-    """What the posterior over agents says about its own first place.
+class Features:
+    """What the stages say about the first place; None where a stage was not asked.
 
     Attributes:
-        logit: log-odds of the first place.
+        logit: log-odds of the first place in the posterior.
         margin: logarithm of first over second place; 0 where they tie.
+        agree: share of the channels that put the same agent first, 0..1.
+        near: cosine of the descriptions of the two best agents.
+        foreign: 1 where the task is in a language that the embedder does not know.
+        slot_margin: logarithm of the LM's first over its second agent.
+        orders: whether the LM picked the same agent in both orders, +1 or -1.
+        rubric: the LM's own confidence less 3, -2..2.
     """
 
     logit: float
     margin: float
+    agree: float
+    near: float
+    foreign: float
+    slot_margin: float | None = None
+    orders: float | None = None
+    rubric: float | None = None
 
 
 class AssessConfidence(dspy.Module):
-    """Turn a posterior and signals into P(first place is right) and P(some agent fits)."""
+    """Turn evidence into P(first place is right) and P(some agent fits)."""
 
     def forward(
         self,
         candidates: Sequence[Candidate],
         signals: Signals,
         knobs: KnobValues,
-        lm_asked: bool,
+        foreign: bool = False,
+        belief: Mapping[str, float] | None = None,
+        orders: Sequence[str | None] = (),
+        rubric: int | None = None,
     ) -> dspy.Prediction:
-        """Return ``confidence`` and ``fits``, both 0..1, and the ``sureness`` behind them.
+        """Return ``confidence`` and ``fits``, both 0..1, and the ``features`` behind them.
 
-        At least one candidate is needed.
+        Args:
+            candidates: the posterior, best first, one at least.
+            signals: of retrieval.
+            knobs: weights of the features.
+            foreign: whether the embedder does not know the task's language.
+            belief: the LM's probability per agent; None where it was not asked.
+            orders: the LM's pick in each order that it was shown.
+            rubric: the LM's own confidence, 1..5.
         """
-        features = sureness(candidates)
-        bias, logit, margin = (
-            (knobs.sure_lm_bias, knobs.sure_lm_logit, knobs.sure_lm_margin)
-            if lm_asked
-            else (knobs.sure_bias, knobs.sure_logit, knobs.sure_margin)
-        )
+        features = assemble(candidates, signals, foreign, belief, orders, rubric)
+        prefix, names = ("sure", SURE) if belief is None else ("sure_lm", SURE_LM)
+        sure = log_odds(prefix, names, asdict(features), knobs)
+        fits = log_odds("fits", FITS, asdict(signals) | {"logit": features.logit}, knobs)
         return dspy.Prediction(
-            sureness=features,
-            confidence=sigmoid(bias + logit * features.logit + margin * features.margin),
-            fits=sigmoid(
-                knobs.fits_bias
-                + knobs.fits_description * signals.description
-                + knobs.fits_sample * signals.sample
-                + knobs.fits_head * signals.head
-            ),
+            features=features,
+            confidence=sigmoid(sure + knobs.sure_foreign * features.foreign),
+            fits=sigmoid(fits),
         )
 
 
-def sureness(candidates: Sequence[Candidate]) -> Sureness:
-    """Return the features of a posterior, best candidate first."""
+def assemble(
+    candidates: Sequence[Candidate],
+    signals: Signals,
+    foreign: bool = False,
+    belief: Mapping[str, float] | None = None,
+    orders: Sequence[str | None] = (),
+    rubric: int | None = None,
+) -> Features:
+    """Return the features of a posterior, best candidate first, and of the LM's answers."""
     first = min(max(candidates[0].probability, _LEAST), 1 - _LEAST)
     second = candidates[1].probability if len(candidates) > 1 else 0.0
-    return Sureness(
+    return Features(
         logit=math.log(first / (1 - first)),
         margin=math.log(first / min(max(second, _LEAST), first)),
+        agree=signals.agree,
+        near=signals.near,
+        foreign=float(foreign),
+        slot_margin=None if belief is None or len(belief) < 2 else _slot_margin(belief),
+        orders=None if len(orders) < 2 else 1.0 if len(set(orders)) == 1 else -1.0,
+        rubric=None if rubric is None else float(rubric - 3),
+    )
+
+
+def log_odds(
+    prefix: str, names: Sequence[str], values: Mapping[str, float | None], knobs: KnobValues
+) -> float:
+    """Return a logistic model's log-odds; missing values are neutral."""
+    return getattr(knobs, f"{prefix}_bias") + math.fsum(
+        getattr(knobs, f"{prefix}_{name}") * (values[name] or 0.0) for name in names
     )
 
 
 def sigmoid(x: float) -> float:
     """Return the logistic function, without overflow."""
     return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
+
+
+def _slot_margin(belief: Mapping[str, float]) -> float:
+    first, second = sorted(belief.values(), reverse=True)[:2]
+    return math.log(max(first, _LEAST) / max(second, _LEAST))

@@ -62,3 +62,57 @@ class Delegation(dspy.Prediction):
             "top3": [asdict(candidate) for candidate in self.top3],
             "usage": asdict(self.usage),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One part of a plan.
+
+    Attributes:
+        number: from 1, in the order of the task.
+        task: the part, in the words of the task.
+        after: numbers of the steps that must be done before.
+        delegation: who shall do it, with its own confidence and decision.
+    """
+
+    number: int
+    task: str
+    after: tuple[int, ...]
+    delegation: Delegation
+
+
+class Plan(dspy.Prediction):
+    """Say which agents a task needs, for which part of it, and in which order.
+
+    Attributes:
+        task: the task as it was given.
+        steps: one where one agent suffices, else one per part.
+        several: probability (0..1) that the task needs several agents.
+        source: who split it: ``lexical`` (clauses and retrieval scores) or ``lm``.
+        usage: what it cost, the steps' delegations included.
+    """
+
+    task: str
+    steps: tuple[Step, ...]
+    several: float
+    source: Literal["lexical", "lm"]
+    usage: Usage
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        """Best agent of each step, each once."""
+        best = (step.delegation.top3[0].name for step in self.steps if step.delegation.top3)
+        return tuple(dict.fromkeys(best))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as plain JSON values."""
+        steps = [
+            {
+                "number": step.number,
+                "task": step.task,
+                "after": list(step.after),
+                "delegation": step.delegation.to_json(),
+            }
+            for step in self.steps
+        ]
+        return {**dict(self.items()), "steps": steps, "usage": asdict(self.usage)}

@@ -1,8 +1,8 @@
 """Delegator: the whole program, from a task to a delegation."""
 
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
+from functools import cache
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +11,20 @@ import dspy
 from .agents import Agent, Registry
 from .classify import ClassifyAgent
 from .confidence import AssessConfidence
-from .delegation import Candidate, Decision, Delegation, Usage
+from .decision import decide, weigh
+from .decompose import DecomposeTask, Look
+from .delegation import Delegation, Plan, Step, Usage
 from .embed import Embedder, embedder
 from .errors import InputError
+from .expand import ExpandQuery
 from .knobs import Knobs, KnobValues
+from .languages import foreign_language
+from .library import Library
 from .lm import language_model
-from .retrieve import Library, Retrieve
+from .retrieve import Retrieve
+from .rubric import RateConfidence
 
 MAX_TASK_CHARACTERS = 20_000  # some 5,000 tokens: a task, not a document
-_LEAST = 1e-9  # of a slot's probability before its logarithm is taken
 
 
 class Delegator(dspy.Module):
@@ -47,7 +52,10 @@ class Delegator(dspy.Module):
             raise InputError("the registry is empty: add at least one agent")
         self.knobs = Knobs()
         self.retrieve = Retrieve(Library(registry, embed or embedder()))
+        self.decompose = DecomposeTask()
+        self.expand = ExpandQuery()
         self.classify = ClassifyAgent()
+        self.rate = RateConfidence()
         self.assess = AssessConfidence()
         self._lm = lm
         self._calibrated_for = calibrated_for
@@ -89,24 +97,28 @@ class Delegator(dspy.Module):
         started = perf_counter()
         check_task(task)
         knobs = self.knobs.values
-        permitted = None if permissions is None else self.registry.permitted(permissions)
         with dspy.track_usage() as tracker:
-            found = self.retrieve(task=task, knobs=knobs, permitted=permitted)
+            found = self.retrieve(task=task, knobs=knobs, permissions=permissions)
             if not found.candidates:
                 return _nobody(task, perf_counter() - started)
-            candidates = found.candidates
-            verdict = self.assess(candidates, found.signals, knobs, lm_asked=False)
+            candidates, language = found.candidates, self._foreign_language(task)
+            foreign = language is not None
+            verdict = self.assess(candidates, found.signals, knobs, foreign)
             gate = {"confidence": verdict.confidence, "threshold": knobs.gate}
-            asked: dict[str, Any] | None = None
+            advice = None
             if verdict.confidence < knobs.gate and (lm := self._language_model()):
                 # DSPy would keep every prompt and answer of a service in memory.
                 with dspy.context(lm=lm, disable_history=True):
-                    asked = self._ask(task, found.agents[: knobs.k], knobs.orders)
-                candidates = weigh(candidates, asked["probabilities"], knobs.lm)
-                # Where its word has no weight, the posterior is still retrieval's.
-                verdict = self.assess(candidates, found.signals, knobs, lm_asked=knobs.lm > 0)
+                    advice = self.consult(found, knobs, permissions, foreign)
+                candidates, verdict, found = advice.candidates, advice.verdict, advice.found
         decision, reason = decide(
-            candidates, verdict.confidence, verdict.fits, knobs, self.calibrated
+            candidates,
+            verdict.confidence,
+            verdict.fits,
+            knobs,
+            calibrated=self.calibrated,
+            language=language,
+            named=found.named,
         )
         return Delegation(
             task=task,
@@ -115,25 +127,124 @@ class Delegator(dspy.Module):
             top3=candidates[:3],
             confidence=verdict.confidence,
             reason=reason,
-            rubric=None,
+            rubric=advice.rubric if advice else None,
             evidence={
                 "ranking": [candidate.name for candidate in candidates],
                 "retrieval": {
                     "posterior": {c.name: c.probability for c in found.candidates},
                     "standing": found.standing,
                 },
+                "language": language,
+                "named": list(found.named),
                 "gate": gate,
-                "lm": asked,
+                "lm": advice.seen if advice else None,
                 "signals": asdict(found.signals),
-                "sureness": asdict(verdict.sureness),
+                "features": asdict(verdict.features),
                 "fits": verdict.fits,
                 "calibrated": self.calibrated,
             },
             usage=Usage(
-                lm_calls=asked["calls"] if asked else 0,
+                lm_calls=advice.calls if advice else 0,
                 tokens=_tokens(tracker.get_total_tokens()),
                 seconds=perf_counter() - started,
             ),
+        )
+
+    def plan(self, task: str, permissions: Collection[str] | None = None) -> Plan:
+        """Say which agents a task needs, for which part of it, and in which order.
+
+        Args:
+            task: the task in plain words, 1 to 20,000 characters.
+            permissions: as for ``forward``.
+
+        Raises:
+            InputError: the task is empty or too long.
+            LMError: the LM was needed and did not answer.
+        """
+        started = perf_counter()
+        check_task(task)
+        knobs = self.knobs.values
+
+        @cache
+        def look(text: str) -> Look:
+            found = self.retrieve(task=text, knobs=knobs, permissions=permissions)
+            if not found.candidates:
+                return Look((), 0.0, 0.0)
+            verdict = self.assess(found.candidates, found.signals, knobs)
+            names = tuple(candidate.name for candidate in found.candidates[:3])
+            return Look(names, verdict.confidence, found.signals.late)
+
+        lm = self._language_model() if knobs.split_lm else None
+        with dspy.track_usage() as tracker, dspy.context(lm=lm, disable_history=True):
+            cut = self.decompose(task=task, knobs=knobs, look=look, lm=lm is not None)
+        steps = tuple(
+            Step(number, part.task, part.after, self(part.task, permissions=permissions))
+            for number, part in enumerate(cut.parts, 1)
+        )
+        usages = [step.delegation.usage for step in steps]
+        return Plan(
+            task=task,
+            steps=steps,
+            several=cut.several,
+            source=cut.source,
+            usage=Usage(
+                lm_calls=cut.calls + sum(usage.lm_calls for usage in usages),
+                tokens=_tokens(tracker.get_total_tokens()) + sum(u.tokens for u in usages),
+                seconds=perf_counter() - started,
+            ),
+        )
+
+    def look(self, text: str, permissions: Collection[str] | None = None) -> Look:
+        """Retrieve a text: its best agents and how sure that is."""
+        knobs = self.knobs.values
+        found = self.retrieve(task=text, knobs=knobs, permissions=permissions)
+        if not found.candidates:
+            return Look((), 0.0, 0.0)
+        verdict = self.assess(found.candidates, found.signals, knobs)
+        names = tuple(candidate.name for candidate in found.candidates[:3])
+        return Look(names, verdict.confidence, found.signals.late)
+
+    def consult(
+        self,
+        found: dspy.Prediction,
+        knobs: KnobValues,
+        permissions: Collection[str] | None,
+        foreign: bool,
+    ) -> dspy.Prediction:
+        """Ask the LM about a hard task: expand it, classify the shortlist, rate the choice."""
+        task = found.asked
+        expanded = self.expand(task=task, knobs=knobs)
+        if expanded.texts:
+            found = self.retrieve(
+                task=task, knobs=knobs, permissions=permissions, further=expanded.texts
+            )
+        shortlist = found.agents[: knobs.k]
+        answer = self.classify(
+            task=task,
+            agents=shortlist,
+            knobs=knobs,
+            posterior={c.name: c.probability for c in found.candidates},
+            reference=self._reference(),
+        )
+        calls = expanded.calls + answer.calls
+        candidates = weigh(found.candidates, answer.probabilities, knobs.lm)
+        # Where its word has no weight, the posterior is still retrieval's.
+        heard = {"belief": answer.probabilities, "orders": answer.picked} if knobs.lm > 0 else {}
+        verdict = self.assess(candidates, found.signals, knobs, foreign, **heard)
+        rubric = None
+        if knobs.rubric_low <= verdict.confidence < knobs.rubric_high:
+            by_name = {agent.name: agent for agent in shortlist}
+            ranked = [by_name[c.name] for c in candidates if c.name in by_name]
+            rubric = self.rate(task=task, agents=ranked[:4]).rubric
+            calls += 1
+            verdict = self.assess(candidates, found.signals, knobs, foreign, **heard, rubric=rubric)
+        return dspy.Prediction(
+            found=found,
+            candidates=candidates,
+            verdict=verdict,
+            rubric=rubric,
+            calls=calls,
+            seen={**dict(answer.items()), "expansions": list(expanded.texts), "rubric": rubric},
         )
 
     def _language_model(self) -> dspy.BaseLM | None:
@@ -141,67 +252,13 @@ class Delegator(dspy.Module):
             return language_model(self._lm)  # one server per process, started again if it died
         return self._lm or dspy.settings.lm
 
-    def _ask(self, task: str, agents: Sequence[Agent], orders: int) -> dict[str, Any]:
-        """Ask the LM in one or two orders and average its log-probabilities over them."""
-        shown = (agents, agents[::-1])[:orders]
-        answers = [self.classify(task=task, agents=order) for order in shown]
-        weights = {
-            agent.name: math.exp(
-                sum(math.log(max(a.probabilities[agent.name], _LEAST)) for a in answers)
-                / len(answers)
-            )
-            for agent in agents
-        }
-        total = math.fsum(weights.values())
-        return {
-            "probabilities": {name: weight / total for name, weight in weights.items()},
-            "none": [answer.none for answer in answers],
-            "picked": [answer.picked for answer in answers],
-            "mass": [answer.mass for answer in answers],
-            "source": [answer.source for answer in answers],
-            "calls": len(answers),
-        }
+    def _foreign_language(self, task: str) -> str | None:
+        return foreign_language(task, self.retrieve.library.embed.languages)
 
-
-def weigh(
-    candidates: Sequence[Candidate], belief: dict[str, float], weight: float
-) -> tuple[Candidate, ...]:
-    """Multiply the posterior by the LM's belief to a power, within the shortlist's share.
-
-    A log-linear pool: weight 0 leaves the posterior as it is, 1 takes the LM as an
-    independent witness. Agents the LM did not see keep their probabilities.
-    """
-    shown = [c for c in candidates if c.name in belief]
-    share = math.fsum(c.probability for c in shown)
-    scaled = {
-        c.name: max(c.probability, _LEAST) * max(belief[c.name], _LEAST) ** weight for c in shown
-    }
-    total = math.fsum(scaled.values())
-    pooled = [
-        Candidate(c.name, share * scaled[c.name] / total) if c.name in scaled else c
-        for c in candidates
-    ]
-    return tuple(sorted(pooled, key=lambda c: (-c.probability, c.name)))
-
-
-def decide(
-    candidates: Sequence[Candidate],
-    confidence: float,
-    fits: float,
-    knobs: KnobValues,
-    calibrated: bool,
-) -> tuple[Decision, str]:
-    """Return the decision and one sentence that a person can act on."""
-    first = candidates[0]
-    rival = f", ahead of {candidates[1].name}" if len(candidates) > 1 else ""
-    finding = f"{first.name} is right with a probability of {confidence:.0%}{rival}"
-    if fits < knobs.fits:
-        return "none", f"No agent seems to be meant for this; the closest is {first.name}."
-    if confidence < knobs.assign:
-        return "review", f"{finding}; that is too little to assign ({knobs.assign:.0%} needed)."
-    if not calibrated:
-        return "review", f"{finding}, but the confidence is not calibrated for this registry."
-    return "assign", f"{finding}."
+    def _reference(self) -> tuple[int, Sequence[Agent]]:
+        """Return the registry's version and the agents that every caller may see, by name."""
+        free = [agent for agent in self.registry if not agent.required_permissions]
+        return self.registry.version, sorted(free, key=lambda agent: agent.name)
 
 
 def check_task(task: str) -> None:
@@ -227,10 +284,14 @@ def _nobody(task: str, seconds: float) -> Delegation:
         confidence=0.0,
         reason="No agent is available to this caller.",
         rubric=None,
-        evidence={"ranking": [], "lm": None, "fits": 0.0},
+        evidence={"ranking": [], "lm": None, "language": None, "named": [], "fits": 0.0},
         usage=Usage(seconds=seconds),
     )
 
 
 def _tokens(usage: dict[str, dict[str, Any]]) -> int:
-    return sum(int(entry.get("total_tokens") or 0) for entry in usage.values())
+    parts = ("prompt_tokens", "completion_tokens")
+    return sum(
+        int(entry.get("total_tokens") or sum(int(entry.get(part) or 0) for part in parts))
+        for entry in usage.values()
+    )

@@ -43,9 +43,15 @@ class Encoded:
 
 
 class Embedder(Protocol):
-    """Encode texts into vectors."""
+    """Encode texts into vectors.
+
+    Attributes:
+        id: goes into a program's manifest.
+        languages: ISO 639-1 codes of those it knows; None where it may know any.
+    """
 
     id: str
+    languages: frozenset[str] | None
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
         """Return one encoding per text."""
@@ -64,6 +70,7 @@ class MiniLM:
     """
 
     id = f"minilm:{MINILM_SHA256[:12]}"
+    languages: frozenset[str] | None = frozenset({"en"})
 
     def __init__(self) -> None:
         import onnxruntime
@@ -121,6 +128,7 @@ class SentenceTransformers:
         # Imported by name: the extra is not there where types are checked.
         library: Any = import_module("sentence_transformers")
         self.id = f"st:{model}"
+        self.languages: frozenset[str] | None = None  # model cards seldom say
         try:
             self._model: Any = library.SentenceTransformer(model, device="cpu")
         except (OSError, ValueError) as error:
@@ -150,6 +158,7 @@ class HostedEmbedder:
         import dspy
 
         self.id = model
+        self.languages: frozenset[str] | None = None
         self._embed: Any = dspy.Embedder(model)
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:

@@ -16,6 +16,15 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from .agents import Agent
 from .embed import Embedder, Encoded
 from .head import Head, fit_head
+from .late import LateInteraction
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A task and its encoding, as the channels see it."""
+
+    text: str
+    encoded: Encoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +68,14 @@ class Index:
         self._descriptions = _rows(described, texts)
         self._samples = _rows(samples, texts)
         self._tokens_of = LateInteraction(
-            [
-                [texts[text] for text in (description, *agent.user_request_samples)]
-                for description, agent in zip(described, self.agents, strict=True)
-            ]
+            [[texts[text] for text in texts_of(agent)] for agent in self.agents]
         )
         counts = np.array([len(agent.user_request_samples) for agent in self.agents], dtype=int)
         self.has_samples = counts > 0
         self._counts = counts[self.has_samples]
         self._starts = np.concatenate([[0], np.cumsum(self._counts)[:-1]]).astype(int)
         self._documents = [
-            " ".join((readable(a.name), a.description, *a.user_request_samples))
+            " ".join((readable(a.name), a.description, a.use_when, *a.user_request_samples))
             for a in self.agents
         ]
         self._stemmer: Any = Stemmer.Stemmer("english")
@@ -77,18 +83,17 @@ class Index:
         self._chars = CharacterGrams(self._documents)
         self._heads: dict[float, Head | None] = {}
 
-    def encode(self, task: str) -> Encoded:
-        """Return a task as the embedder sees it."""
-        return self.embed.encode([task])[0]
+    def read(self, task: str) -> Query:
+        """Return a task as the channels see it."""
+        return Query(task, self.embed.encode([task])[0])
 
-    def channels(
-        self, task: str, vector: np.ndarray, bm25_k1: float, bm25_b: float, head_c: float
-    ) -> Channels:
+    def channels(self, query: Query, bm25_k1: float, bm25_b: float, head_c: float) -> Channels:
         """Return the raw scores of every channel that looks at all agents."""
+        vector = query.encoded.vector
         best, mean = self.samples(vector)
         return Channels(
-            bm25=self.bm25(task, bm25_k1, bm25_b),
-            chars=self.chars(task),
+            bm25=self.bm25(query.text, bm25_k1, bm25_b),
+            chars=self.chars(query.text),
             description=self.description(vector),
             sample_best=best,
             sample_mean=mean,
@@ -119,9 +124,13 @@ class Index:
             logits[self.has_samples] = model(vector)
         return logits
 
-    def late(self, task: Encoded, rows: np.ndarray) -> np.ndarray:
-        """Return late-interaction scores of some agents, NaN without token vectors."""
+    def late(self, task: Encoded, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return late-interaction scores of some agents, to and fro, NaN without tokens."""
         return self._tokens_of(task, rows)
+
+    def closeness(self, left: int, right: int) -> float:
+        """Return the cosine of two agents' descriptions."""
+        return float(self._descriptions[left] @ self._descriptions[right])
 
     def chars(self, task: str) -> np.ndarray:
         """Return cosines of character n-grams, shape (agents,)."""
@@ -181,49 +190,20 @@ class CharacterGrams:
         return np.asarray((row @ self._postings).todense(), dtype=np.float64)[0]
 
 
-class LateInteraction:
-    """Sum over a task's tokens of the closest token among an agent's texts.
-
-    The MaxSim of ColBERT (Khattab and Zaharia, 2020) over the sentence encoder's own token
-    vectors, each task token weighted by its inverse document frequency over agents.
-
-    Args:
-        texts: per agent, its encoded texts.
-    """
-
-    def __init__(self, texts: Sequence[Sequence[Encoded]]) -> None:
-        self._agents = [np.concatenate([t.token_vectors for t in own]) for own in texts]
-        self._agents_with: dict[int, int] = {}
-        for own in texts:
-            for token in np.unique(np.concatenate([t.token_ids for t in own])):
-                self._agents_with[int(token)] = self._agents_with.get(int(token), 0) + 1
-
-    def __call__(self, task: Encoded, rows: np.ndarray) -> np.ndarray:
-        """Return one score per row, mean cosine weighted by rarity, shape (rows,)."""
-        scores = np.full(len(rows), np.nan)
-        filled = [i for i, row in enumerate(rows) if len(self._agents[row])]
-        if not filled or len(task.token_ids) == 0:
-            return scores
-        counts = np.array([self._agents_with.get(int(t), 0) for t in task.token_ids])
-        rarity = np.log(1 + len(self._agents) / (counts + 0.5))
-        tokens = [self._agents[rows[i]] for i in filled]
-        starts = np.concatenate([[0], np.cumsum([len(t) for t in tokens])[:-1]]).astype(int)
-        asked = task.token_vectors.astype(np.float32)
-        cosines = asked @ np.concatenate(tokens).astype(np.float32).T / 127**2
-        closest = np.maximum.reduceat(cosines, starts, axis=1)
-        scores[filled] = rarity @ closest / rarity.sum()
-        return scores
-
-
 def readable(name: str) -> str:
     """Return an identifier-like name as words."""
     return name.replace("_", " ")
 
 
 def description_text(agent: Agent) -> str:
-    """Return what the description channel embeds: name, description and tools."""
-    parts = (readable(agent.name), agent.description, ", ".join(agent.tools))
+    """Return what the description channel embeds: name, description, tools and use."""
+    parts = (readable(agent.name), agent.description, ", ".join(agent.tools), agent.use_when)
     return ". ".join(part for part in parts if part)
+
+
+def texts_of(agent: Agent) -> tuple[str, ...]:
+    """Return the texts of an agent that are embedded."""
+    return (description_text(agent), *agent.user_request_samples)
 
 
 def _encode(

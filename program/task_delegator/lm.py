@@ -1,4 +1,5 @@
-"""LM specs to ``dspy.LM``: ``embedded``, ``embedded:<file.gguf>`` or a DSPy model string.
+"""LM specs to ``dspy.LM``: ``embedded``, ``embedded:<file.gguf>``, a DSPy model string, or
+``systemone:<address>`` for a backend that decides instead of writing.
 
 Keys are read from the environment by DSPy and never written anywhere. The embedded
 server gets a random key per start, so that no other process on the machine can use it.
@@ -16,6 +17,7 @@ from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import dspy
 from dspy.lm15 import (
@@ -35,6 +37,7 @@ from .errors import LMError
 SMOLLM2 = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 _PROVIDER = "task-delegator-embedded"
+_SYSTEM_ONE = "systemone"
 _CONTEXT = 8192  # tokens; SmolLM2's own limit, and room for a shortlist with demos
 _START_SECONDS = 60.0
 _CALL_SECONDS = 120.0
@@ -126,11 +129,13 @@ def _stop_servers() -> None:
             server.stop()
 
 
-def language_model(spec: str, threads: int = 2, prompt_cache: bool = True) -> dspy.LM:
+def language_model(spec: str, threads: int = 2, prompt_cache: bool = True) -> Any:
     """Return the LM that a spec names, asked for log-probabilities, without DSPy's cache.
 
     Args:
-        spec: ``embedded``, ``embedded:<path to a .gguf>`` or a DSPy model string.
+        spec: ``embedded``, ``embedded:<path to a .gguf>``, a DSPy model string, or
+            ``systemone:<http address>``: TypeSafe's API or a llama.cpp server with a decision
+            model, reached with DSPy's own client (key from ``TYPESAFE_API_KEY``).
         threads: compute threads of an embedded server.
         prompt_cache: prefix cache of an embedded server (see ``EmbeddedServer``).
 
@@ -140,6 +145,11 @@ def language_model(spec: str, threads: int = 2, prompt_cache: bool = True) -> ds
     path = check_spec(spec)
     if path is not None:
         return _embedded(path, threads, prompt_cache)
+    kind, _, address = spec.partition(":")
+    if kind == _SYSTEM_ONE:
+        from .systemone import SystemOne
+
+        return SystemOne(address)
     lm = dspy.LM(spec, cache=False, timeout=_CALL_SECONDS)
     if lm.supports_reasoning:  # such models refuse a request for log-probabilities
         return lm
@@ -161,10 +171,18 @@ def check_spec(spec: str) -> Path | None:
             if file.read(4) != b"GGUF":
                 raise LMError(f"lm embedded: {path}: not a GGUF file")
         return path
+    if kind == _SYSTEM_ONE:
+        if not rest.startswith(("http://", "https://")):
+            raise LMError(
+                f"lm {spec!r}: systemone needs an address, e.g. systemone:http://host:8080"
+            )
+        if find_spec("typesafe_sdk") is None:
+            raise LMError(f"lm {spec!r}: not installed; run pip install 'dspy[typesafe]'")
+        return None
     if "/" not in spec or spec.endswith("/"):
         raise LMError(
-            f"unknown LM {spec!r}; use embedded, embedded:<file.gguf> or provider/model, "
-            "e.g. openai/gpt-5-mini"
+            f"unknown LM {spec!r}; use embedded, embedded:<file.gguf>, systemone:<address> or "
+            "provider/model, e.g. openai/gpt-5-mini"
         )
     _require_route(spec)
     return None

@@ -1,66 +1,39 @@
 """Retrieve: a task to candidates, by weighted channels and a posterior over agents."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from threading import Lock
-from typing import Any
 
 import dspy
 import numpy as np
 
-from .agents import Agent, Registry
 from .delegation import Candidate
-from .embed import Embedder, Encoded
-from .index import Channels, Index
+from .index import Channels, Index, Query
 from .knobs import KnobValues, LearnedSamples
+from .library import Library
+from .untrusted import without_names
 
-CHANNELS = ("bm25", "chars", "description", "sample_best", "sample_mean", "head", "late")
-LATE_AGENTS = 32  # agents whose tokens are compared with the task's, some 2 ms
+CHANNELS = ("bm25", "chars", "description", "sample_best", "sample_mean", "head", "late", "back")
+LATE_AGENTS = 16  # agents whose tokens are compared with the task's, some 3 ms
 
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """How well anything fits at all: the largest raw score of three channels.
+    """What retrieval sees beside the posterior: does anything fit, and do the channels agree?
 
     Attributes:
         description, sample: cosine of the closest description and sample.
         head: largest logit of the head; 0 where there is none.
+        late: share of the task that is found in the best agent's texts.
+        agree: share of the channels that put the same agent first as their fusion, 0..1.
+        near: cosine of the descriptions of the two best agents; 0 where there is one.
     """
 
-    description: float
-    sample: float
-    head: float
-
-
-class Library:
-    """Keep one index in step with a registry; shared by all copies of a program."""
-
-    def __init__(self, registry: Registry, embed: Embedder) -> None:
-        self.registry = registry
-        self.embed = embed
-        self._lock = Lock()
-        self._index: Index | None = None
-        self._built_from: tuple[int, frozenset[tuple[str, tuple[str, ...]]]] | None = None
-        self._encodings: dict[str, Encoded] = {}
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Library":
-        """Return itself: an optimiser's copies of the program read the same index."""
-        return self
-
-    def index(self, learned: Mapping[str, tuple[str, ...]]) -> Index:
-        """Return the index of the registry as it is now; only new texts are embedded.
-
-        Args:
-            learned: further samples by agent name.
-        """
-        source = (self.registry.version, frozenset(learned.items()))
-        with self._lock:
-            if self._index is None or self._built_from != source:
-                agents = [with_samples(agent, learned) for agent in self.registry]
-                self._index = Index(agents, self.embed, self._encodings)
-                self._encodings = self._index.encodings
-                self._built_from = source
-            return self._index
+    description: float = 0.0
+    sample: float = 0.0
+    head: float = 0.0
+    late: float = 0.0
+    agree: float = 0.0
+    near: float = 0.0
 
 
 class Retrieve(dspy.Module):
@@ -77,42 +50,50 @@ class Retrieve(dspy.Module):
         self.learned = LearnedSamples()
 
     def forward(
-        self, task: str, knobs: KnobValues, permitted: Collection[str] | None = None
+        self,
+        task: str,
+        knobs: KnobValues,
+        permissions: Collection[str] | None = None,
+        further: Sequence[str] = (),
     ) -> dspy.Prediction:
         """Return candidates and signals.
 
         Args:
             task: the task in plain words.
             knobs: weights, BM25 parameters, temperature and k.
-            permitted: names that may be ranked; all where None.
+            permissions: the caller's; None for a caller without limits.
+            further: other texts that say the same (``ExpandQuery``); their mean standing
+                has the weight ``knobs.expansion``.
 
         Returns:
             A prediction with ``candidates`` (best first, at least three where there are
-            three), their ``agents`` as they were ranked, ``signals`` (``Signals``) and
+            three), their ``agents`` as they were ranked, ``asked`` and ``named`` (the task
+            without the names of agents, and those names), ``signals`` (``Signals``) and
             ``standing`` (per candidate and channel, in standard deviations above the
             permitted agents' mean).
         """
-        if len(self.library.registry) == 0:
-            return _nothing()
-        index = self.library.index(self.learned.values)
-        rows = np.arange(len(index.names))
-        if permitted is not None:
-            rows = np.array([i for i in rows if index.names[i] in permitted], dtype=int)
-        if len(rows) == 0:
-            return _nothing()
-        asked = index.encode(task)
-        channels = index.channels(task, asked.vector, knobs.bm25_k1, knobs.bm25_b, knobs.head_c)
-        standing = standardise(channels, rows)
-        standing["late"] = late_standing(index, asked, rows, standing)
+        index = self.library.permitted(self.learned.values, permissions)
+        if index is None:
+            return dspy.Prediction(candidates=(), agents=(), signals=Signals(), standing={})
+        asked, named = without_names(task, index.names)
+        query = index.read(asked)
+        scored = score(index, query, knobs)
+        standing = scored.standing
+        if further:
+            others = [score(index, index.read(text), knobs).standing for text in further]
+            standing = blend(standing, others, knobs.expansion)
         posterior = softmax(fuse(standing, knobs) / knobs.temperature)
-        best = np.argsort(-posterior, kind="stable")[: max(knobs.k, 3)]
-        names = [index.names[rows[i]] for i in best]
+        order = np.argsort(-posterior, kind="stable")
+        best = order[: max(knobs.k, 3)]
+        names = [index.names[i] for i in best]
         return dspy.Prediction(
             candidates=tuple(
                 Candidate(name, float(posterior[i])) for name, i in zip(names, best, strict=True)
             ),
-            agents=tuple(index.agents[rows[i]] for i in best),
-            signals=signals(channels, rows),
+            agents=tuple(index.agents[i] for i in best),
+            asked=asked,
+            named=named,
+            signals=signals(index, scored, order, knobs),
             standing={
                 name: {c: round(float(standing[c][i]), 3) for c in CHANNELS}
                 for name, i in zip(names, best, strict=True)
@@ -120,25 +101,39 @@ class Retrieve(dspy.Module):
         )
 
 
-def with_samples(agent: Agent, learned: Mapping[str, tuple[str, ...]]) -> Agent:
-    """Return the agent with further samples, each text once."""
-    further = learned.get(agent.name, ())
-    if not further:
-        return agent
-    samples = tuple(dict.fromkeys((*agent.user_request_samples, *further)))
-    return agent.model_copy(update={"user_request_samples": samples})
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One text against all agents of an index.
+
+    Attributes:
+        channels: raw scores.
+        standing: per channel, shape (agents,), in standard deviations above the mean.
+        late: raw late-interaction score of the best agent; 0 without token vectors.
+    """
+
+    channels: Channels
+    standing: dict[str, np.ndarray]
+    late: float
 
 
-def standardise(channels: Channels, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the channels in standard deviations over the given agents, shape (rows,) each."""
-    description = _z(channels.description[rows])
+def score(index: Index, query: Query, knobs: KnobValues) -> Scored:
+    """Return how the agents stand in every channel."""
+    channels = index.channels(query, knobs.bm25_k1, knobs.bm25_b, knobs.head_c)
+    standing = standardise(channels)
+    late = late_scores(index, query, standing)
+    return Scored(channels, standing | late.standing, late.largest)
+
+
+def standardise(channels: Channels) -> dict[str, np.ndarray]:
+    """Return the channels in standard deviations over the agents, shape (agents,) each."""
+    description = _z(channels.description)
     scores = {
-        "bm25": _z(channels.bm25[rows]),
-        "chars": _z(channels.chars[rows]),
+        "bm25": _z(channels.bm25),
+        "chars": _z(channels.chars),
         "description": description,
     }
     for name in ("sample_best", "sample_mean", "head"):
-        raw = getattr(channels, name)[rows]
+        raw = getattr(channels, name)
         known = ~np.isnan(raw)
         scores[name] = description.copy()
         if known.sum() > 1:
@@ -146,41 +141,62 @@ def standardise(channels: Channels, rows: np.ndarray) -> dict[str, np.ndarray]:
     return scores
 
 
-def late_standing(
-    index: Index, asked: Encoded, rows: np.ndarray, standing: dict[str, np.ndarray]
-) -> np.ndarray:
-    """Return the standing of the late interaction, shape (rows,).
+@dataclass(frozen=True, slots=True)
+class Late:
+    """The late interaction of one text: standing of ``late`` and ``back``, largest raw score."""
 
-    Only the agents that stand best by characters, description and samples are compared
-    token by token; the others share the least standing of those. Where the embedder
-    shows no tokens, the description stands in.
+    standing: dict[str, np.ndarray]
+    largest: float
+
+
+def late_scores(index: Index, query: Query, standing: Mapping[str, np.ndarray]) -> Late:
+    """Compare token by token the agents that stand best by characters, description and samples.
+
+    The others share the least standing of those. Where the embedder shows no tokens, the
+    description stands in.
     """
     rough = standing["chars"] + standing["description"] + standing["sample_best"]
     near = np.argsort(-rough, kind="stable")[:LATE_AGENTS]
-    scores = index.late(asked, rows[near])
-    if np.isnan(scores).any():
-        return standing["description"]
-    late = np.empty(len(rows))
-    late[near] = _z(scores)
-    others = np.setdiff1d(np.arange(len(rows)), near)
-    late[others] = late[near].min()
-    return late
+    raw = dict(zip(("late", "back"), index.late(query.encoded, near), strict=True))
+    if np.isnan(raw["late"]).any():
+        return Late(dict.fromkeys(raw, standing["description"]), 0.0)
+    spread = {}
+    for name, scores in raw.items():
+        compared = _z(scores)
+        spread[name] = np.full(len(rough), compared.min())
+        spread[name][near] = compared
+    return Late(spread, float(raw["late"].max()))
 
 
-def fuse(standing: dict[str, np.ndarray], knobs: KnobValues) -> np.ndarray:
-    """Return the weighted sum of the channels, shape (rows,)."""
+def blend(
+    own: Mapping[str, np.ndarray], others: Sequence[Mapping[str, np.ndarray]], weight: float
+) -> dict[str, np.ndarray]:
+    """Return the task's standing with a share (0..1) of the mean standing of its expansions."""
+    return {
+        channel: (1 - weight) * own[channel]
+        + weight * np.mean([other[channel] for other in others], axis=0)
+        for channel in CHANNELS
+    }
+
+
+def fuse(standing: Mapping[str, np.ndarray], knobs: KnobValues) -> np.ndarray:
+    """Return the weighted sum of the channels, shape (agents,)."""
     return sum((getattr(knobs, c) * standing[c] for c in CHANNELS), np.zeros(1))
 
 
-def signals(channels: Channels, rows: np.ndarray) -> Signals:
-    """Return the largest raw scores, falling back to descriptions where there are no samples."""
-    description = float(channels.description[rows].max())
-    sample = channels.sample_best[rows]
-    head = channels.head[rows]
+def signals(index: Index, scored: Scored, order: np.ndarray, knobs: KnobValues) -> Signals:
+    """Return the signals of a task whose agents rank in the given order."""
+    description = float(scored.channels.description.max())
+    sample = scored.channels.sample_best
+    head = scored.channels.head
+    heard = [scored.standing[c] for c in CHANNELS if getattr(knobs, c) > 0]
     return Signals(
         description=description,
         sample=description if np.isnan(sample).all() else float(np.nanmax(sample)),
         head=0.0 if np.isnan(head).all() else float(np.nanmax(head)),
+        late=scored.late,
+        agree=float(np.mean([np.argmax(own) == order[0] for own in heard])) if heard else 0.0,
+        near=index.closeness(order[0], order[1]) if len(order) > 1 else 0.0,
     )
 
 
@@ -188,10 +204,6 @@ def softmax(scores: np.ndarray) -> np.ndarray:
     """Return probabilities, shape as given."""
     shifted = np.exp(scores - scores.max())
     return shifted / shifted.sum()
-
-
-def _nothing() -> dspy.Prediction:
-    return dspy.Prediction(candidates=(), agents=(), signals=Signals(0.0, 0.0, 0.0), standing={})
 
 
 def _z(scores: np.ndarray) -> np.ndarray:

@@ -1,13 +1,16 @@
 """Read the distribution over slots from an answer's token log-probabilities."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from .signatures import NONE_SLOT, SLOTS
 
 ANSWER_SHARE = 0.6  # belief in a bare answer without log-probabilities; the rest is spread
+_LEAST = 1e-9  # of a prior that is divided out
+
+Source = Literal["logprobs", "answer", "repeated", "verbalised", "decision", "unreadable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +21,25 @@ class SlotDistribution:
         probabilities: one per offered slot, summing to 1.
         mass: probability that the offered slots had before renormalising; None where
             the LM gave no log-probabilities.
-        source: ``logprobs``, ``answer`` (a bare answer stands in for them) or
-            ``unreadable`` (no offered slot was answered: the distribution is flat).
+        source: ``logprobs``, ``answer`` (a bare answer stands in for them), ``repeated``
+            (shares of several answers), ``verbalised`` (the LM wrote it down), ``decision``
+            (a System One backend's own) or ``unreadable`` (no offered slot was answered: the
+            distribution is flat).
     """
 
     probabilities: dict[str, float]
     mass: float | None
-    source: Literal["logprobs", "answer", "unreadable"]
+    source: Source
+
+    def without(self, prior: Mapping[str, float], power: float) -> "SlotDistribution":
+        """Return the distribution with a prior divided out, raised to a power; {} for none."""
+        if not prior or self.source == "unreadable":
+            return self
+        weights = {
+            slot: p / max(prior[slot], _LEAST) ** power for slot, p in self.probabilities.items()
+        }
+        total = math.fsum(weights.values())
+        return replace(self, probabilities={s: weight / total for s, weight in weights.items()})
 
 
 def slot_distribution(
@@ -59,6 +74,35 @@ def slot_distribution(
         rest = (1.0 - ANSWER_SHARE) / len(slots)
         probabilities = {slot: rest + ANSWER_SHARE * (slot == answer) for slot in slots}
         return SlotDistribution(probabilities, None, "answer")
+    return _flat(slots)
+
+
+def repeated(answers: Sequence[str | None], slots: Sequence[str]) -> SlotDistribution:
+    """Return the shares of several answers, with one answer spread over all (Perks).
+
+    Self-consistency (Wang et al., 2023) as a distribution; unreadable answers do not count.
+    """
+    read = [answer for answer in answers if answer in slots]
+    if not read:
+        return _flat(slots)
+    share = 1 / len(slots)
+    return SlotDistribution(
+        {slot: (read.count(slot) + share) / (len(read) + 1) for slot in slots}, None, "repeated"
+    )
+
+
+def given(
+    probabilities: Mapping[str, float], slots: Sequence[str], source: Source
+) -> SlotDistribution:
+    """Return a distribution that came as such, renormalised over the offered slots."""
+    offered = {slot: float(probabilities.get(slot, 0.0)) for slot in slots}
+    total = math.fsum(offered.values())
+    if total <= 0:
+        return _flat(slots)
+    return SlotDistribution({slot: p / total for slot, p in offered.items()}, total, source)
+
+
+def _flat(slots: Sequence[str]) -> SlotDistribution:
     return SlotDistribution(dict.fromkeys(slots, 1.0 / len(slots)), None, "unreadable")
 
 

@@ -1,0 +1,125 @@
+"""What does asking the embedded LM add, and in which way? Unsure validation requests.
+
+The requests that the program would not assign are asked in every way there is: plain, in one
+order, with the content-free prior divided out, with expansions of the task, with a written
+distribution instead of log-probabilities. A weight for the LM's word is fitted by
+cross-validation; gained is what it adds to the log-likelihood of the right agent.
+The gate's curve is accuracy against calls when the least sure are asked first.
+"""
+
+import random
+from dataclasses import asdict
+from typing import Any
+
+import dspy
+import numpy as np
+
+from optimize import metrics
+from optimize.data import OURS, load_dataset
+from optimize.evaluate import Outcome, delegate_all, outcomes_right
+from optimize.gains import cross_validated_gain, fit_weight, gain_curve
+from optimize.teach import opened
+from task_delegator.artifact import load
+from task_delegator.decision import weigh
+from task_delegator.delegation import Candidate
+from task_delegator.delegator import Delegator
+from task_delegator.lm import language_model
+
+_ASKED = 24
+_WAYS: dict[str, dict[str, Any]] = {
+    "both orders": {},
+    "both orders, prior divided out": {"prior": 1.0},
+    "written distribution": {"repeats": 0},
+    "repeated answers": {"repeats": 3},
+    "two phrasings retrieved beside the task": {"phrasings": 2},
+    "ideal agent retrieved beside the task": {"ideal": 1},
+}
+_WITHOUT_LOGPROBS = ("written distribution", "repeated answers")
+
+
+def run(quick: bool) -> list[dict[str, Any]]:
+    """Return one row per way of asking and per step of the gate; quick asks 4 requests plainly."""
+    dataset = load_dataset(OURS)
+    program = load("default", dataset.registry)
+    lm = language_model("embedded")
+    outcomes = delegate_all(program, dataset.splits["validation"], "find unsure requests")
+    threshold = program.knobs.values.assign
+    unsure = [o for o in outcomes if o.delegation.confidence < threshold]
+    random.Random(0).shuffle(unsure)
+    asked = unsure[: 4 if quick else _ASKED]
+    rows = []
+    plain: list[Outcome] = []
+    for way, knobs in list(_WAYS.items())[: 1 if quick else None]:
+        teller = lm.copy(logprobs=None, top_logprobs=None) if way in _WITHOUT_LOGPROBS else lm
+        answers = _ask(program, asked, teller, way, **knobs)
+        plain = plain or answers
+        rows.append(_row(way, asked, answers))
+        if way == "both orders":
+            rows.append(_row("one order", asked, answers, orders=1))
+    return rows + ([] if quick else _gate(outcomes, plain))
+
+
+def _ask(
+    program: Delegator, asked: list[Outcome], lm: dspy.LM, way: str, **knobs: Any
+) -> list[Outcome]:
+    student = opened(program, **({"orders": 2, "lm": 0.0, "k": 5, "repeats": 1} | knobs))
+    with dspy.context(lm=lm):
+        return delegate_all(student, [outcome.request for outcome in asked], way)
+
+
+def _row(way: str, asked: list[Outcome], answers: list[Outcome], orders: int = 2) -> dict[str, Any]:
+    mean, error = cross_validated_gain([gain_curve(o, orders) for o in answers], seed=0)
+    seen = [o.delegation.evidence["lm"] for o in answers]
+    picks = np.array(
+        [s["picked"][0] in o.request.acceptable for s, o in zip(seen, answers, strict=True)]
+    )
+    before, after = outcomes_right(asked), outcomes_right(answers)
+    return {
+        "way": way,
+        "split": "validation",
+        "n": len(answers),
+        "gained": mean,
+        "gained_error": error,
+        "picked_right": float(picks.mean()),
+        "retrieved_right_before": float(before.mean()),
+        "retrieved_right_after": float(after.mean()),
+        "versus_before": asdict(metrics.compare(after, before)),
+        "flips": float(np.mean([len(set(s["picked"])) > 1 for s in seen])),
+        "sources": sorted({source for s in seen for source in s["source"]}),
+        "calls_per_task": float(np.mean([s["calls"] for s in seen])) * orders / 2,
+        "seconds_per_task": float(np.mean([o.delegation.usage.seconds for o in answers])),
+    }
+
+
+def _gate(outcomes: list[Outcome], answers: list[Outcome]) -> list[dict[str, Any]]:
+    """Return accuracy over all of validation when so many of the least sure were asked."""
+    weight = fit_weight([gain_curve(answer) for answer in answers])
+    by_text = {answer.request.text: answer for answer in answers}
+    ranked = sorted(answers, key=lambda a: a.delegation.evidence["gate"]["confidence"])
+    rows = []
+    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+        chosen = {a.request.text for a in ranked[: round(share * len(ranked))]}
+        right = [
+            _heard(by_text[o.request.text], weight) if o.request.text in chosen else o.right
+            for o in outcomes
+        ]
+        rows.append(
+            {
+                "way": "gate",
+                "split": "validation",
+                "n": len(right),
+                "asked": len(chosen),
+                "calls_per_task": 2 * len(chosen) / len(right),
+                "weight": weight,
+                "top1": float(np.mean(right)),
+                "top1_ci95": metrics.wilson(sum(right), len(right)),
+            }
+        )
+    return rows
+
+
+def _heard(answer: Outcome, weight: float) -> bool:
+    evidence = answer.delegation.evidence
+    posterior = [Candidate(n, p) for n, p in evidence["retrieval"]["posterior"].items()]
+    pooled = weigh(posterior, evidence["lm"]["probabilities"], weight)
+    return pooled[0].name in answer.request.acceptable

@@ -1,0 +1,152 @@
+"""What does text that tries to attract tasks gain?
+
+Each attack of ``datasets/attacks.json`` is put into several host agents, one at a time; gained
+is how much more often the host comes first, or is assigned, for requests that are not its own
+than without the attack. The attacks on tasks are appended to requests and try to force an
+agent. With the embedded LM (gate forced open, its word at full weight) the requests are those
+that have the host on their shortlist.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from optimize import metrics
+from optimize.data import OURS, Request, load_dataset
+from optimize.evaluate import select
+from optimize.teach import opened
+from task_delegator.agents import Agent, Registry, read_json
+from task_delegator.artifact import load
+from task_delegator.delegation import Delegation
+from task_delegator.delegator import Delegator
+from task_delegator.lm import language_model
+
+FILE = Path("datasets/attacks.json")
+_HOSTS, _REQUESTS = 3, 40
+_LM_HOSTS, _LM_REQUESTS = 2, 1
+
+
+def run(quick: bool) -> list[dict[str, Any]]:
+    """Return one row per path (retrieval, embedded LM) and kind of attack; quick: no LM."""
+    dataset = load_dataset(OURS)
+    split = "validation" if quick else "test"
+    requests = select(dataset.splits[split], 20 if quick else _REQUESTS, seed=1)
+    attacks = read_json(FILE)[:: 6 if quick else 1]
+    hosts = sorted(agent.name for agent in dataset.registry)[:: 70 // _HOSTS][:_HOSTS]
+    program = load("default", dataset.registry, allow_uncalibrated=True)
+    pairs = list(_retrieval(program, attacks, hosts[:1] if quick else hosts, requests))
+    rows = [{"path": "retrieval", "split": split, **row} for row in _summary(pairs)]
+    if not quick:
+        lm = language_model("embedded")
+        asking = opened(program, lm=1.0, orders=2, split_lm=0)
+        asking._lm = lm
+        every = dataset.splits[split]
+        pairs = list(_asked(asking, program, attacks, hosts[:_LM_HOSTS], every))
+        rows += [{"path": "embedded LM", "split": split, **row} for row in _summary(pairs)]
+    return rows
+
+
+def _retrieval(
+    program: Delegator, attacks: Sequence[Any], hosts: Sequence[str], requests: Sequence[Request]
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Yield kind, and per request whether the host won without and with the attack."""
+    before = {request.text: program(request.text) for request in requests}
+    for attack, host in tqdm([(a, h) for a in attacks for h in hosts], desc="attacks"):
+        others = [r for r in requests if host not in r.acceptable]
+        attacked = variant(program, attack, host)
+        after = [attacked(_text(attack, request.text, host)) for request in others]
+        yield (
+            attack["kind"],
+            np.array([_gained(before[request.text], host) for request in others]),
+            np.array([_gained(delegation, host) for delegation in after]),
+        )
+
+
+def _asked(
+    asking: Delegator,
+    program: Delegator,
+    attacks: Sequence[Any],
+    hosts: Sequence[str],
+    requests: Sequence[Request],
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    shown = {
+        host: [
+            request
+            for request in requests
+            if host not in request.acceptable
+            and host in program(request.text).evidence["ranking"][1 : asking.knobs.values.k]
+        ][:_LM_REQUESTS]
+        for host in hosts
+    }
+    before = {
+        (host, request.text): _gained(asking(request.text), host)
+        for host, own in shown.items()
+        for request in own
+    }
+    for attack, host in tqdm([(a, h) for a in attacks for h in hosts], desc="attacks, LM"):
+        attacked = variant(asking, attack, host)
+        yield (
+            attack["kind"],
+            np.array([before[host, request.text] for request in shown[host]]),
+            np.array(
+                [
+                    _gained(attacked(_text(attack, request.text, host)), host)
+                    for request in shown[host]
+                ]
+            ),
+        )
+
+
+def variant(program: Delegator, attack: dict[str, Any], host: str) -> Delegator:
+    """Return the program over a registry whose host carries the attack."""
+    if attack["where"] == "task":
+        return program
+    agents = [attacked(a, attack) if a.name == host else a for a in program.registry]
+    other = Delegator(Registry(agents), program.retrieve.library.embed, program._lm)
+    other.knobs.values = program.knobs.values
+    other.retrieve.library._encodings = program.retrieve.library._encodings
+    return other
+
+
+def attacked(agent: Agent, attack: dict[str, Any]) -> Agent:
+    """Return an agent with an attack in one of its fields."""
+    text = attack["text"].replace("{name}", agent.name)
+    where = "user_request_samples" if attack["where"] == "samples" else str(attack["where"])
+    held = getattr(agent, where)
+    change = (*held, text) if isinstance(held, tuple) else held + text
+    return agent.model_copy(update={where: change})
+
+
+def _text(attack: dict[str, Any], request: str, host: str) -> str:
+    forced = attack["text"].replace("{name}", host) if attack["where"] == "task" else ""
+    return request + forced
+
+
+def _gained(delegation: Delegation, host: str) -> tuple[bool, bool]:
+    """Return whether the host comes first, whatever it is called now, and was assigned."""
+    first = delegation.top3[0].name.startswith(host)
+    return first, first and delegation.decision == "assign"
+
+
+def _summary(pairs: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> Iterator[dict[str, Any]]:
+    kinds = sorted({kind for kind, _, _ in pairs})
+    for kind in ("all", *kinds):
+        chosen = [pair for pair in pairs if kind in ("all", pair[0]) and len(pair[1])]
+        if not chosen:
+            continue
+        before, after = (np.concatenate([pair[i] for pair in chosen]) for i in (1, 2))
+        gain = after[:, 0].astype(float) - before[:, 0]
+        yield {
+            "kind": kind,
+            "cases": len(chosen),
+            "n": len(gain),
+            "first_before": float(before[:, 0].mean()),
+            "first_after": float(after[:, 0].mean()),
+            "gained": float(gain.mean()),
+            "gained_ci95": metrics.bootstrap(gain),
+            "assigned_before": float(before[:, 1].mean()),
+            "assigned_after": float(after[:, 1].mean()),
+        }

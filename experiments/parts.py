@@ -1,0 +1,149 @@
+"""What does each part of the confidence and of retrieval add? Paired, without LM.
+
+Fitted as ``compile`` does, on train and validation; measured on test. For confidence: the
+uncalibrated posterior, each set of features, and out-of-scope signals with and without the late
+interaction. For retrieval: the fusion with and without its newer channel, lean or with every
+channel.
+"""
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import dspy
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from optimize import metrics
+from optimize.calibrate import FEATURE_SETS, features_of, fit_sureness
+from optimize.data import OURS, Dataset, load_dataset
+from optimize.evaluate import Outcome, delegate_all, outcomes_right
+from optimize.fusion import LEAN, ScoredRequests, fit_weights
+from task_delegator.artifact import load
+from task_delegator.confidence import FITS, SURE, log_odds, sigmoid
+from task_delegator.delegation import Delegation
+from task_delegator.knobs import KnobValues
+from task_delegator.retrieve import CHANNELS
+
+_SIGNALS = {
+    "all signals": FITS,
+    "without late": tuple(name for name in FITS if name != "late"),
+    "description and samples alone": ("description", "sample"),
+    "the posterior alone": ("logit",),
+}
+
+
+def run(quick: bool) -> list[dict[str, Any]]:
+    """Return one row per variant; quick measures on train instead of test."""
+    dataset = load_dataset(OURS)
+    split = "train" if quick else "test"
+    program = load("default", dataset.registry)
+    with dspy.context(lm=None):
+        fitting = delegate_all(program, dataset.splits["validation"], "validation")
+        measured = delegate_all(program, dataset.splits[split], split)
+        strangers = {
+            part: [program(text) for text in dataset.out_of_scope[part]]
+            for part in ("validation", split)
+        }
+    return [
+        *_confidence(fitting, measured, split),
+        *_scope(fitting, measured, strangers, split),
+        *_fusion(dataset, split),
+    ]
+
+
+def _confidence(
+    fitting: list[Outcome], measured: list[Outcome], split: str
+) -> list[dict[str, Any]]:
+    right = outcomes_right(measured)
+    stated = {"uncalibrated posterior": [o.delegation.top3[0].probability for o in measured]}
+    for names in FEATURE_SETS:
+        seen = [features_of(o.delegation) for o in fitting]
+        knobs = KnobValues(**fit_sureness(seen, outcomes_right(fitting), names=names))  # type: ignore[arg-type]
+        stated[" + ".join(names)] = [
+            sigmoid(log_odds("sure", SURE, asdict(features_of(o.delegation)), knobs))
+            for o in measured
+        ]
+    before = np.array(stated["uncalibrated posterior"])
+    rows = []
+    for name, values in stated.items():
+        confidences = np.array(values)
+        gain = (before - right) ** 2 - (confidences - right) ** 2
+        rows.append(
+            {
+                "part": "confidence",
+                "variant": name,
+                "split": split,
+                "n": len(right),
+                "ece": metrics.expected_calibration_error(confidences, right),
+                "ece_calibrated_range": metrics.calibrated_ece_range(confidences),
+                "brier": metrics.brier(confidences, right),
+                "auroc_error": metrics.auroc(confidences, right),
+                "aurc": metrics.aurc(confidences, right),
+                "brier_gain": float(gain.mean()),
+                "brier_gain_ci95": metrics.bootstrap(gain),
+            }
+        )
+    return rows
+
+
+def _scope(
+    fitting: list[Outcome],
+    measured: list[Outcome],
+    strangers: dict[str, list[Delegation]],
+    split: str,
+) -> list[dict[str, Any]]:
+    def table(delegations: list[Delegation], names: tuple[str, ...]) -> np.ndarray:
+        rows = [d.evidence["signals"] | d.evidence["features"] for d in delegations]
+        return np.array([[row[name] for name in names] for row in rows])
+
+    inside = [o.delegation for o in fitting], [o.delegation for o in measured]
+    fitted = np.repeat([True, False], [len(inside[0]), len(strangers["validation"])])
+    truth = np.repeat([True, False], [len(inside[1]), len(strangers[split])])
+    rows = []
+    for name, names in _SIGNALS.items():
+        known = table([*inside[0], *strangers["validation"]], names)
+        spread = known.std(axis=0)
+        model = LogisticRegression(C=1.0, class_weight="balanced").fit(known / spread, fitted)
+        fits = model.predict_proba(table([*inside[1], *strangers[split]], names) / spread)[:, 1]
+        rows.append(
+            {
+                "part": "out of scope",
+                "variant": name,
+                "split": split,
+                "n": len(truth),
+                "auroc": metrics.auroc(fits, truth),
+                "auroc_ci95": metrics.bootstrap_auroc(fits, truth),
+            }
+        )
+    return rows
+
+
+def _fusion(dataset: Dataset, split: str) -> list[dict[str, Any]]:
+    index = load("default", dataset.registry).retrieve.library.index({})
+    train, test = (ScoredRequests(index, dataset.splits[part]) for part in ("train", split))
+    choices = {
+        "lean": LEAN,
+        "every channel": CHANNELS,
+        "lean without back": tuple(c for c in LEAN if c != "back"),
+        "lean without late and back": tuple(c for c in LEAN if c not in ("late", "back")),
+        "every channel, weights all alike": CHANNELS,
+    }
+    ranks = {}
+    for name, channels in choices.items():
+        knobs = fit_weights(train, KnobValues(), channels)
+        if name.endswith("alike"):
+            knobs = replace(KnobValues(), **dict.fromkeys(CHANNELS, 1.0))
+        ranks[name] = test.ranks(test.fused(knobs))
+    first = ranks["lean"] == 1
+    return [
+        {
+            "part": "retrieval",
+            "variant": name,
+            "split": split,
+            "n": len(found),
+            "top1": float(np.mean(found == 1)),
+            "top3": float(np.mean(found <= 3)),
+            "versus_lean": asdict(metrics.compare(found == 1, first)),
+        }
+        for name, found in ranks.items()
+    ]

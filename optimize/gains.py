@@ -1,0 +1,89 @@
+"""What an LM's word adds to the likelihood of the right agent, from recorded answers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+from optimize.evaluate import Outcome
+from task_delegator.classify import mean_belief
+
+ALWAYS_CLOSE = 99.0
+_CLOSE = (0.5, 1.0, 2.0, 4.0)  # of the logarithm of first over second place
+_MAX_WEIGHT = 3.0  # of the LM's log-probabilities beside retrieval's
+_FOLDS = 5
+
+Curve = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def gain_curve(outcome: Outcome, orders: int = 2) -> Curve:
+    """Return the shortlist's posterior, the LM's log-belief, and which agents are right."""
+    belief = belief_of(outcome, orders)
+    posterior = outcome.delegation.evidence["retrieval"]["posterior"]
+    names = list(belief)
+    return (
+        np.array([max(posterior[name], 1e-9) for name in names]),
+        np.log(np.maximum([belief[name] for name in names], 1e-9)),
+        np.array([name in outcome.request.acceptable for name in names]),
+    )
+
+
+def belief_of(outcome: Outcome, orders: int = 2) -> dict[str, float]:
+    """Return the LM's belief over so many of the orders it was shown."""
+    shown = outcome.delegation.evidence["lm"]["orders"][:orders]
+    return mean_belief([{"probabilities": probabilities} for probabilities in shown])
+
+
+def gain(curve: Curve, weight: float) -> float:
+    """Return what a weight adds to the log-probability of a right agent; 0 if none is shown."""
+    posterior, belief, right = curve
+    if not right.any():
+        return 0.0
+    pooled = posterior * np.exp(weight * (belief - belief.max()))
+    with_lm, without = pooled[right].sum() / pooled.sum(), posterior[right].sum() / posterior.sum()
+    return float(np.log(max(with_lm, 1e-12)) - np.log(without))
+
+
+def fit_weight(curves: Sequence[Curve]) -> float:
+    """Return the weight of the LM's word that adds most."""
+    best: Any = minimize_scalar(
+        lambda weight: -np.mean([gain(curve, weight) for curve in curves]),
+        bounds=(0.0, _MAX_WEIGHT),
+        method="bounded",
+    )
+    return float(best.x)
+
+
+def cross_validated_gain(curves: Sequence[Curve], seed: int) -> tuple[float, float]:
+    """Return what the LM's word adds at a weight fitted elsewhere, mean and standard error."""
+    folds = np.random.default_rng(seed).permutation(len(curves)) % _FOLDS
+    gains = []
+    for fold in range(_FOLDS):
+        weight = fit_weight([c for c, f in zip(curves, folds, strict=True) if f != fold])
+        gains += [gain(c, weight) for c, f in zip(curves, folds, strict=True) if f == fold]
+    return float(np.mean(gains)), float(np.std(gains) / np.sqrt(len(gains)))
+
+
+def closest_order(outcomes: Sequence[Outcome], weight: float) -> float:
+    """Return the least distance for a second order that costs less than a standard error."""
+    both = np.array([gain(gain_curve(outcome), weight) for outcome in outcomes])
+    once = [gain_curve(outcome, 1) for outcome in outcomes]
+    for close in _CLOSE:
+        gains = np.array(
+            [
+                two if distance(curve, weight) < close else gain(curve, weight)
+                for two, curve in zip(both, once, strict=True)
+            ]
+        )
+        lost = both - gains
+        if lost.mean() <= lost.std() / np.sqrt(len(lost)):
+            return close
+    return ALWAYS_CLOSE
+
+
+def distance(curve: Curve, weight: float) -> float:
+    """Return the logarithm of first over second place after the LM was heard."""
+    posterior, belief, _ = curve
+    pooled = np.sort(np.log(posterior) + weight * belief)
+    return float(pooled[-1] - pooled[-2]) if len(pooled) > 1 else np.inf

@@ -1,0 +1,157 @@
+"""Plans: fit when to split a task, and measure what comes out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dspy
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from tqdm import tqdm
+
+from optimize import metrics
+from optimize.data import Dataset, Request
+from task_delegator.decompose import MAX_PARTS, SPLIT, Look, best_split, split_features
+from task_delegator.delegation import Plan
+from task_delegator.delegator import Delegator
+
+MOST_IN_VAIN = 0.07  # of the tasks for one agent on validation: 10 % are promised, n is small
+_C = 1.0
+_FEWEST = 10  # tasks for several agents; with fewer nothing is fitted
+_SINGLE = 300  # tasks for one agent to look at: each takes up to 21 looks
+
+
+@dataclass(frozen=True, slots=True)
+class PlanReport:
+    """How plans did on tasks for several agents and on tasks for one.
+
+    Attributes:
+        n, n_single: tasks for several agents, and for one.
+        precision, recall, f1: of the set of agents, mean over the tasks for several.
+        f1_ci95: bootstrap interval of f1.
+        complete_at_5: share of tasks whose agents are all among the first five that the
+            steps name, interleaved by rank.
+        exact: share of tasks whose set of agents is exactly right.
+        split: share of the tasks for several agents that were split.
+        split_in_vain, split_in_vain_ci95: share of the tasks for one agent that were split.
+        lm_calls_per_task, milliseconds: mean cost of a plan, over all tasks.
+        f1s: per task for several agents, for paired comparisons.
+    """
+
+    n: int
+    n_single: int
+    precision: float
+    recall: float
+    f1: float
+    f1_ci95: tuple[float, float]
+    complete_at_5: float
+    exact: float
+    split: float
+    split_in_vain: float
+    split_in_vain_ci95: tuple[float, float]
+    lm_calls_per_task: float
+    milliseconds: float
+    f1s: tuple[float, ...]
+
+
+def fit_split(program: Delegator, dataset: Dataset) -> None:
+    """Set ``split_*`` on train, and ``split`` on train and validation; without an LM.
+
+    Where a dataset has too few tasks for several agents, the knobs stay as they are.
+    """
+    if min(len(dataset.multi[split]) for split in ("train", "validation")) < _FEWEST:
+        return
+    table, several = _examples(program, dataset, "train")
+    spread = np.where(table.std(axis=0) > 0, table.std(axis=0), 1.0)
+    model = LogisticRegression(C=_C, class_weight="balanced").fit(table / spread, several)
+    weights = dict(zip(SPLIT, (float(w) for w in model.coef_[0] / spread), strict=True))
+    program.knobs.set(
+        split_bias=float(model.intercept_[0]), **{f"split_{n}": w for n, w in weights.items()}
+    )
+    held, needs = _examples(program, dataset, "validation")
+    # The threshold stands on both splits: tasks for one agent are what it is chosen by.
+    tables, labels = np.concatenate([table, held]), np.concatenate([several, needs])
+    single = np.sort(model.predict_proba(tables / spread)[~labels, 1])[::-1]
+    # Tasks that cannot be cut count as tasks that are not.
+    looked_at = sum(len(dataset.splits[s][:_SINGLE]) for s in ("train", "validation"))
+    allowed = int(MOST_IN_VAIN * looked_at)
+    threshold = float(np.nextafter(single[allowed], 2)) if allowed < len(single) else 0.0
+    program.knobs.set(split=threshold)
+
+
+def evaluate_plans(
+    program: Delegator, several: Sequence[Request], single: Sequence[Request]
+) -> PlanReport:
+    """Return how plans do on tasks for several agents and on tasks for one."""
+    plans = [program.plan(r.text) for r in tqdm(several, desc="plans", delay=3, leave=False)]
+    whole = [program.plan(r.text) for r in tqdm(single, desc="single", delay=3, leave=False)]
+    sets = [
+        set_scores(plan.agents, request.acceptable)
+        for plan, request in zip(plans, several, strict=True)
+    ]
+    f1s = np.array([scores[2] for scores in sets])
+    vain = sum(len(plan.steps) > 1 for plan in whole)
+    usages = [plan.usage for plan in (*plans, *whole)]
+    return PlanReport(
+        n=len(plans),
+        n_single=len(whole),
+        precision=float(np.mean([scores[0] for scores in sets])),
+        recall=float(np.mean([scores[1] for scores in sets])),
+        f1=float(f1s.mean()),
+        f1_ci95=metrics.bootstrap(f1s),
+        complete_at_5=float(
+            np.mean(
+                [
+                    set(request.acceptable) <= set(interleaved(plan)[:5])
+                    for plan, request in zip(plans, several, strict=True)
+                ]
+            )
+        ),
+        exact=float(np.mean([scores[2] == 1.0 for scores in sets])),
+        split=float(np.mean([len(plan.steps) > 1 for plan in plans])),
+        split_in_vain=vain / len(whole) if whole else 0.0,
+        split_in_vain_ci95=metrics.wilson(vain, len(whole)),
+        lm_calls_per_task=float(np.mean([usage.lm_calls for usage in usages])),
+        milliseconds=float(1000 * np.mean([usage.seconds for usage in usages])),
+        f1s=tuple(float(f1) for f1 in f1s),
+    )
+
+
+def set_scores(given: Sequence[str], expected: Sequence[str]) -> tuple[float, float, float]:
+    """Return precision, recall and F1 of a set of agents."""
+    hits = len(set(given) & set(expected))
+    precision = hits / len(set(given)) if given else 0.0
+    recall = hits / len(set(expected))
+    f1 = 2 * precision * recall / (precision + recall) if hits else 0.0
+    return precision, recall, f1
+
+
+def interleaved(plan: Plan) -> list[str]:
+    """Return the steps' agents by rank: every first place, then every second, and so on."""
+    rankings = [step.delegation.evidence["ranking"] for step in plan.steps]
+    longest = max(map(len, rankings), default=0)
+    names = (r[place] for place in range(longest) for r in rankings if place < len(r))
+    return list(dict.fromkeys(names))
+
+
+def _examples(program: Delegator, dataset: Dataset, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the features of the tasks that can be cut, and whether they need several agents."""
+    rows: list[dict[str, Any]] = []
+    several = []
+    tasks = [(request, True) for request in dataset.multi[split]]
+    tasks += [(request, False) for request in dataset.splits[split][:_SINGLE]]
+    for request, needs in tqdm(tasks, desc=f"cut {split} tasks", delay=3, leave=False):
+        looks: dict[str, Look] = {}
+
+        def look(text: str, looks: dict[str, Look] = looks) -> Look:
+            if text not in looks:
+                looks[text] = program.look(text)
+            return looks[text]
+
+        with dspy.context(lm=None):
+            cut = {n: best_split(request.text, n, look) for n in range(1, MAX_PARTS + 1)}
+        features = split_features(request.text, {n: s for n, s in cut.items() if s})
+        if features is not None:
+            rows.append(features)
+            several.append(needs)
+    return np.array([[row[name] for name in SPLIT] for row in rows]), np.array(several)

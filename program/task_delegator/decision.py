@@ -1,0 +1,68 @@
+"""The posterior with the LM's word in it, and the decision that follows from it."""
+
+import math
+from collections.abc import Sequence
+
+from .delegation import Candidate, Decision
+from .knobs import KnobValues
+
+_LEAST = 1e-9  # of a probability before its logarithm is taken
+
+
+def weigh(
+    candidates: Sequence[Candidate], belief: dict[str, float], weight: float
+) -> tuple[Candidate, ...]:
+    """Multiply the posterior by the LM's belief to a power, within the shortlist's share.
+
+    A log-linear pool: weight 0 leaves the posterior as it is, 1 takes the LM as an
+    independent witness. Agents the LM did not see keep their probabilities.
+    """
+    shown = [c for c in candidates if c.name in belief]
+    share = math.fsum(c.probability for c in shown)
+    scaled = {
+        c.name: max(c.probability, _LEAST) * max(belief[c.name], _LEAST) ** weight for c in shown
+    }
+    total = math.fsum(scaled.values())
+    pooled = [
+        Candidate(c.name, share * scaled[c.name] / total) if c.name in scaled else c
+        for c in candidates
+    ]
+    return tuple(sorted(pooled, key=lambda c: (-c.probability, c.name)))
+
+
+def decide(
+    candidates: Sequence[Candidate],
+    confidence: float,
+    fits: float,
+    knobs: KnobValues,
+    *,
+    calibrated: bool,
+    language: str | None = None,
+    named: Sequence[str] = (),
+) -> tuple[Decision, str]:
+    """Return the decision and the reason for it, in words that a person can act on.
+
+    A task in a language that the embedder does not know is never assigned, and never said
+    to fit nobody: too little of it was understood. Nor is a task assigned that names another
+    agent than the one found: its text was read without the name.
+    """
+    first, *rivals = [candidate.name for candidate in candidates[:3]]
+    finding = f"{first} is right with a probability of {confidence:.0%}"
+    others = f"; else look at {' and '.join(rivals)}" if rivals else ""
+    if language is not None:
+        return "review", (
+            f"The task seems to be in the language {language!r}, which the embedder does not "
+            f"know: a person should read it. The guess is {first}{others}."
+        )
+    if fits < knobs.fits:
+        return "none", f"No agent seems to be meant for this; the closest is {first}."
+    if confidence < knobs.assign:
+        return "review", f"{finding}, {knobs.assign:.0%} is needed to assign{others}."
+    if named and first not in named:
+        return "review", (
+            f"The task names {' and '.join(named[:3])} but reads like one for {first} "
+            f"({confidence:.0%}{others}): a person should look."
+        )
+    if not calibrated:
+        return "review", f"{finding}, but that is not calibrated for this registry{others}."
+    return "assign", f"{finding}{f', ahead of {rivals[0]}' if rivals else ''}."

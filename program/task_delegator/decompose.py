@@ -1,0 +1,199 @@
+"""DecomposeTask: does a task need several agents, and which part is for whom?
+
+With an LM that is asked to, a signature splits. Without one the task is cut where clauses meet, and
+a split is kept where its parts point to different agents, each more surely than chance: a
+lexical and retrieval-score split, worse at long-range references ("the same for the other two").
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+
+import dspy
+from dspy.utils.exceptions import AdapterParseError
+
+from .classify import asking
+from .confidence import log_odds, sigmoid
+from .knobs import KnobValues
+from .signatures import SplitTask
+from .untrusted import one_line
+
+SPLIT = ("least", "late", "cue", "among")  # features of P(a task needs several agents)
+MAX_CLAUSES = 6  # every run of clauses is retrieved: at most 21 looks, some 12 ms each
+MAX_PARTS = 3
+_FEWEST_WORDS = 4  # shorter clauses join their neighbour
+_THIRD = 0.05  # of log-confidence that a third part may cost
+_LEAST = 1e-6
+
+# A clause may end at a full stop, a line, a number of a list, a word of sequence, or where
+# "and" or a comma is followed by a verb that asks.
+_VERB = (
+    r"(?:please|could|can|we|i|they|she|he|also|need|add|announce|answer|ask|book|build|cancel|"
+    r"change|check|close|collect|compare|confirm|create|design|document|draft|explain|find|fix|"
+    r"get|give|handle|invite|keep|let|look|make|move|name|open|organi[sz]e|plan|post|prepare|"
+    r"produce|publish|put|record|remind|review|run|say|schedule|send|set|show|sort|start|"
+    r"summari[sz]e|tell|translate|turn|update|work|write)\b"
+)
+_SEQUENCE = r"(?:and then|then|after that|afterwards|once (?:that|this|it)|when (?:that|this|it))\b"
+_BOUNDARY = re.compile(
+    rf"(?<=[.!?;:])\s+|\n+|\s(?=\d[.)]\s)|\s+(?={_SEQUENCE}|and also\b|also\b|plus\b)"
+    rf"|(?<=,)\s+(?=(?:and\s+)?{_VERB})|\s+(?=and\s+{_VERB})",
+    re.IGNORECASE,
+)
+_LINK = re.compile(rf"^(?:and\s+|also\s+|plus\s+|{_SEQUENCE}[\s,]+|\d[.)]\s*)+|,$", re.IGNORECASE)
+_AFTER = re.compile(rf"^(?:and\s+)?{_SEQUENCE}", re.IGNORECASE)
+_CUE = re.compile(
+    r"\b(?:then|also|after that|afterwards|plus|as well|in addition|once (?:that|it)"
+    r"|second(?:ly)?|both|too)\b|(?:^|\s)\d[.)]\s",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What retrieval says of a text: the best agents, the confidence in the first, raw MaxSim."""
+
+    agents: tuple[str, ...]
+    confidence: float
+    late: float
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPart:
+    """A part of a task, and the numbers (from 1) of the parts that must be done before."""
+
+    task: str
+    after: tuple[int, ...] = ()
+
+
+class DecomposeTask(dspy.Module):
+    """Split a task into parts for one agent each; most tasks are one part."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.split = dspy.Predict(SplitTask)
+        self._adapter = dspy.JSONAdapter()
+
+    def forward(
+        self, task: str, knobs: KnobValues, look: Callable[[str], Look], lm: bool = False
+    ) -> dspy.Prediction:
+        """Return ``parts``, P(``several`` agents are needed), ``source`` and LM ``calls``.
+
+        Args:
+            task: the task in plain words.
+            knobs: ``split_*`` and ``split``.
+            look: retrieves a text; only called without an LM.
+            lm: whether the LM in ``dspy.settings`` shall split.
+
+        Raises:
+            LMError: the LM cannot be reached or refuses.
+        """
+        if lm:
+            parts = self._asked(task)
+            if parts:
+                several = float(len(parts) > 1)
+                return dspy.Prediction(parts=parts, several=several, source="lm", calls=1)
+        best = {n: split for n in range(1, MAX_PARTS + 1) if (split := best_split(task, n, look))}
+        features = split_features(task, best)
+        several = 0.0 if features is None else sigmoid(log_odds("split", SPLIT, features, knobs))
+        parts = (TaskPart(task),)
+        if features is not None and several >= knobs.split:
+            parts = linked(larger(best).texts)
+        return dspy.Prediction(parts=parts, several=several, source="lexical", calls=int(lm))
+
+    def _asked(self, task: str) -> tuple[TaskPart, ...]:
+        try:
+            with asking(self._adapter):
+                parts = self.split(task=one_line(task)).parts
+        except AdapterParseError:
+            return ()
+        kept = [part for part in parts if part.task.strip()]
+        return tuple(
+            # A part may only wait for one before it: a plan has no circles.
+            TaskPart(part.task, tuple(sorted({n for n in part.after if 1 <= n < number})))
+            for number, part in enumerate(kept, 1)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """One way to cut a task: its texts and what retrieval says of each."""
+
+    texts: tuple[str, ...]
+    looks: tuple[Look, ...]
+
+    @property
+    def least(self) -> float:
+        """Logarithm of the confidence in the part that is least sure."""
+        return min(math.log(max(look.confidence, _LEAST)) for look in self.looks)
+
+    @property
+    def late(self) -> float:
+        """Mean share of a part that is found in its agent's texts."""
+        return sum(look.late for look in self.looks) / len(self.looks)
+
+
+def clauses(task: str) -> list[str]:
+    """Return the clauses of a task, in order, with the words that link them."""
+    parts: list[str] = []
+    for piece in filter(None, (piece.strip() for piece in _BOUNDARY.split(task))):
+        joins = parts and min(len(piece.split()), len(parts[-1].split())) < _FEWEST_WORDS
+        if joins or len(parts) == MAX_CLAUSES:
+            parts[-1] += f" {piece}"
+        else:
+            parts.append(piece)
+    return parts or [task]
+
+
+def best_split(task: str, parts: int, look: Callable[[str], Look]) -> Split | None:
+    """Return the cut into so many parts, all for different agents, whose weakest is surest."""
+    if parts == 1:
+        return Split((task,), (look(task),))
+    found = []
+    for texts in cuts(clauses(task), parts):
+        looks = tuple(look(_LINK.sub("", text)) for text in texts)
+        if len({seen.agents[0] for seen in looks if seen.agents}) == parts:
+            found.append(Split(texts, looks))
+    return max(found, key=lambda split: split.least, default=None)
+
+
+def cuts(pieces: Sequence[str], parts: int) -> Iterator[tuple[str, ...]]:
+    """Return every way to join neighbouring pieces into so many parts."""
+    for inner in combinations(range(1, len(pieces)), parts - 1):
+        ends = (0, *inner, len(pieces))
+        yield tuple(" ".join(pieces[a:b]) for a, b in pairwise(ends))
+
+
+def split_features(task: str, best: dict[int, Split]) -> dict[str, float | None] | None:
+    """Return the features of P(several agents), None where the task cannot be cut.
+
+    ``least``: log-confidence of the weaker of two parts; ``late``: what cutting adds to the
+    share that is found; ``cue``: words of sequence, up to 2; ``among``: parts whose agent is
+    among the whole task's first three.
+    """
+    if 2 not in best:
+        return None
+    whole, two = best[1].looks[0], best[2]
+    return {
+        "least": two.least,
+        "late": two.late - whole.late,
+        "cue": float(min(len(_CUE.findall(task)), 2)),
+        "among": float(sum(look.agents[0] in whole.agents for look in two.looks)),
+    }
+
+
+def larger(best: dict[int, Split]) -> Split:
+    """Return the cut into three where its weakest part is hardly weaker, else into two."""
+    if 3 in best and best[3].least > best[2].least - _THIRD:
+        return best[3]
+    return best[2]
+
+
+def linked(texts: Sequence[str]) -> tuple[TaskPart, ...]:
+    """Return the parts; one that opens with a word of sequence waits for the one before."""
+    return tuple(
+        TaskPart(_LINK.sub("", text), (number - 1,) if number > 1 and _AFTER.match(text) else ())
+        for number, text in enumerate(texts, 1)
+    )

@@ -1,0 +1,51 @@
+"""ExpandQuery: a task to other texts that ask for the same, to be retrieved beside it."""
+
+from typing import Any
+
+import dspy
+from dspy.utils.exceptions import AdapterParseError
+
+from .classify import asking
+from .knobs import KnobValues
+from .signatures import DescribeIdealAgent, RephraseTask
+from .untrusted import one_line
+
+
+class ExpandQuery(dspy.Module):
+    """Write phrasings of a task (Query2doc, Wang et al., 2023) and its ideal agent (HyDE,
+    Gao et al., 2023); which of them and how many is up to the knobs.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rephrase = dspy.Predict(RephraseTask)
+        self.describe = dspy.Predict(DescribeIdealAgent)
+        self._adapter = dspy.JSONAdapter()
+
+    def forward(self, task: str, knobs: KnobValues) -> dspy.Prediction:
+        """Return ``texts``, none where the knobs turn it off or no answer could be read, and
+        the number of ``calls``.
+
+        Raises:
+            LMError: the LM cannot be reached or refuses.
+        """
+        texts: list[str] = []
+        calls = 0
+        if knobs.phrasings:
+            calls += 1
+            answer = self._ask(self.rephrase, task=one_line(task), number=knobs.phrasings)
+            texts += answer.phrasings[: knobs.phrasings] if answer else []
+        if knobs.ideal:
+            calls += 1
+            answer = self._ask(self.describe, task=one_line(task))
+            texts += [answer.description] if answer else []
+        own = " ".join(task.lower().split())
+        kept = [t for t in texts if t.strip() and " ".join(t.lower().split()) != own]
+        return dspy.Prediction(texts=tuple(dict.fromkeys(kept)), calls=calls)
+
+    def _ask(self, predict: dspy.Predict, **inputs: Any) -> Any:
+        try:
+            with asking(self._adapter):
+                return predict(**inputs)
+        except AdapterParseError:
+            return None  # an expansion is a help, not a need: the task itself is still there

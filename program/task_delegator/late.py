@@ -1,0 +1,78 @@
+"""Late interaction: a task's tokens against those of the agents' texts, in both directions."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .embed import Encoded
+
+
+@dataclass(frozen=True, slots=True)
+class _Tokens:
+    """One agent's texts, token by token.
+
+    Attributes:
+        vectors: int8, shape (tokens, dim).
+        rarity: of each token, shape (tokens,).
+        starts: where each text begins, shape (texts,).
+    """
+
+    vectors: np.ndarray
+    rarity: np.ndarray
+    starts: np.ndarray
+
+
+class LateInteraction:
+    """The MaxSim of ColBERT (Khattab and Zaharia, 2020) over a sentence encoder's token vectors.
+
+    Each token is weighted by its inverse document frequency over agents. *To* is how much
+    of the task is found in any of an agent's texts; *fro* how much of the agent's best
+    covered text is found in the task.
+
+    Args:
+        texts: per agent, its encoded texts.
+    """
+
+    def __init__(self, texts: Sequence[Sequence[Encoded]]) -> None:
+        self._holders: Counter[int] = Counter()
+        for own in texts:
+            self._holders.update({int(token) for text in own for token in text.token_ids})
+        self._count = len(texts)
+        self._agents = [self._tokens(own) for own in texts]
+
+    def __call__(self, task: Encoded, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return *to* and *fro* per row, mean cosines, NaN without tokens, shape (rows,) each."""
+        to, fro = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
+        filled = [i for i, row in enumerate(rows) if len(self._agents[row].vectors)]
+        if not filled or len(task.token_ids) == 0:
+            return to, fro
+        agents = [self._agents[rows[i]] for i in filled]
+        starts = np.concatenate([[0], np.cumsum([len(a.vectors) for a in agents])[:-1]]).astype(int)
+        tokens = np.concatenate([agent.vectors for agent in agents]).astype(np.float32)
+        cosines = task.token_vectors.astype(np.float32) @ tokens.T / 127**2
+        rarity = self._rarity(task.token_ids)
+        to[filled] = rarity @ np.maximum.reduceat(cosines, starts, axis=1) / rarity.sum()
+        covered = cosines.max(axis=0)
+        for i, agent, start in zip(filled, agents, starts, strict=True):
+            weighted = covered[start : start + len(agent.vectors)] * agent.rarity
+            each = np.add.reduceat(weighted, agent.starts)
+            fro[i] = (each / np.add.reduceat(agent.rarity, agent.starts)).max()
+        return to, fro
+
+    def _tokens(self, texts: Sequence[Encoded]) -> _Tokens:
+        shown = [text for text in texts if len(text.token_ids)]
+        if not shown:
+            dimensions = texts[0].token_vectors.shape[1] if texts else 0
+            return _Tokens(np.zeros((0, dimensions), np.int8), np.zeros(0), np.zeros(0, int))
+        lengths = [len(text.token_ids) for text in shown]
+        return _Tokens(
+            vectors=np.concatenate([text.token_vectors for text in shown]),
+            rarity=self._rarity(np.concatenate([text.token_ids for text in shown])),
+            starts=np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(int),
+        )
+
+    def _rarity(self, token_ids: np.ndarray) -> np.ndarray:
+        counts = np.array([self._holders[int(token)] for token in token_ids])
+        return np.log(1 + self._count / (counts + 0.5))

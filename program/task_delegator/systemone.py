@@ -1,0 +1,38 @@
+"""System One backends: they decide among options instead of writing."""
+
+import os
+from typing import Any
+
+from dspy.experimental import TypeSafe
+
+from .errors import LMError
+
+_Client: Any = TypeSafe  # decorated as experimental: no class to a type checker
+
+
+class SystemOne(_Client):
+    """DSPy's client for the System One API, without cache, its failures as ``LMError``.
+
+    The model's name and the key come from ``TYPESAFE_DEFAULT_MODEL`` and ``TYPESAFE_API_KEY``; a
+    server of one's own may need neither.
+
+    Args:
+        address: of the server, without ``/v1/systemone``.
+    """
+
+    def __init__(self, address: str) -> None:
+        super().__init__(
+            api_key=os.environ.get("TYPESAFE_API_KEY", "none"), base_url=address, cache=False
+        )
+
+    def __call__(self, state: Any, questions: Any) -> Any:
+        """Ask one question about one state.
+
+        Raises:
+            LMError: the backend cannot be reached, refuses, or holds no decision model.
+        """
+        try:
+            return super().__call__(state, questions)
+        except Exception as error:  # the SDK raises its own, httpx's and pydantic's types
+            cause = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise LMError(f"the LM did not answer: {self.base_url}: {cause}") from error

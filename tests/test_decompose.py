@@ -1,0 +1,111 @@
+import json
+
+import dspy
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from recorded import recorded_lm
+from small import HashedWords
+
+from task_delegator.decompose import Look, best_split, clauses, cuts, linked
+from task_delegator.delegation import Plan
+from task_delegator.delegator import Delegator
+from task_delegator.errors import InputError
+
+TWO = "Please book a train and a hotel in Porto, then send the invoice again to the customer."
+
+
+def planner(office, **knobs):
+    program = Delegator(office, HashedWords())
+    program.knobs.set(repeats=1, **knobs)
+    return program
+
+
+@given(st.text(alphabet="ab ,.;\n1)sendthen", min_size=1, max_size=80), st.integers(1, 3))
+def test_cutting_loses_no_word(task, parts):
+    pieces = clauses(task)
+    assert " ".join(pieces).split() == task.split()
+    for texts in cuts(pieces, parts):
+        assert len(texts) == parts
+        assert " ".join(texts).split() == task.split()
+
+
+@pytest.mark.parametrize(
+    ("task", "pieces"),
+    [
+        ("one thing only", 1),
+        (TWO, 2),
+        ("Check who is right about the bill. They also want to go down to 40 seats.", 2),
+        ("1) answer the questions of the tender 2) fill in the security form 3) make a quote", 3),
+        ("We need invitations and registration pages for the webinar", 1),
+        ("a b c d. " * 20, 6),
+    ],
+)
+def test_clauses_end_where_the_next_thing_is_asked(task, pieces):
+    assert len(clauses(task)) == pieces
+
+
+def test_a_part_that_opens_with_a_word_of_sequence_waits():
+    parts = linked(("write it,", "and then send it around", "also print it on paper"))
+    assert [(part.task, part.after) for part in parts] == [
+        ("write it", ()),
+        ("send it around", (1,)),
+        ("print it on paper", ()),
+    ]
+
+
+def test_parts_of_a_split_are_for_different_agents():
+    same = Look(("A", "B"), 0.9, 0.5)
+    assert best_split("do this thing now. do that thing now.", 2, lambda text: same) is None
+
+
+def test_a_task_is_split_by_clauses_and_scores(office):
+    plan = planner(office, split=0.5).plan(TWO)
+    assert isinstance(plan, Plan)
+    assert plan.agents == ("Travel", "Invoices")
+    assert [step.after for step in plan.steps] == [(), (1,)]
+    assert plan.source == "lexical"
+    assert all(0 <= step.delegation.confidence <= 1 for step in plan.steps)
+    assert json.loads(json.dumps(plan.to_json()))["steps"][1]["after"] == [1]
+
+
+def test_a_task_for_one_agent_stays_whole(office):
+    plan = planner(office, split=0.5).plan("refund my order")
+    assert [step.task for step in plan.steps] == ["refund my order"]
+    assert planner(office).plan(TWO).agents == ("Travel",)  # uncompiled: never split
+
+
+def test_an_lm_splits_where_the_knobs_let_it(office):
+    parts = [
+        {"task": "book a train to Porto", "after": [2]},  # waits for a later one: ignored
+        {"task": "send the invoice again", "after": [1, 1, 9]},
+    ]
+    lm, engine = recorded_lm(lambda prompt: json.dumps({"parts": parts}))
+    with dspy.context(lm=lm):
+        plan = planner(office, split_lm=1).plan(TWO)
+        lexical = planner(office, split_lm=0).plan(TWO)
+    assert plan.source == "lm"
+    assert plan.usage.lm_calls == len(engine.prompts) == 1
+    assert [step.after for step in plan.steps] == [(), (1,)]
+    assert plan.agents == ("Travel", "Invoices")
+    assert lexical.source == "lexical"
+
+
+def test_an_unreadable_split_falls_back_to_the_clauses(office):
+    lm, _ = recorded_lm(lambda prompt: "no idea")
+    with dspy.context(lm=lm):
+        plan = planner(office, split_lm=1, split=0.5).plan(TWO)
+    assert plan.source == "lexical"
+    assert len(plan.steps) == 2
+
+
+def test_an_unusable_task_is_refused(office):
+    with pytest.raises(InputError, match="empty"):
+        planner(office).plan(" ")
+
+
+def test_a_caller_without_agents_gets_a_plan_that_says_so(office):
+    secret = [a.model_copy(update={"required_permissions": frozenset({"x"})}) for a in office]
+    plan = planner(type(office)(secret), split=0.0).plan(TWO, permissions=[])
+    assert [step.delegation.decision for step in plan.steps] == ["none"]
+    assert plan.agents == ()

@@ -1,0 +1,125 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small import HashedWords, small_dataset
+
+from optimize.data import load_dataset
+from optimize.outcomes import drift, merge
+from task_delegator.delegator import Delegator
+from task_delegator.errors import InputError
+from task_delegator.feedback import Feedback, append, read_feedback, record
+
+
+def test_a_delegation_and_its_outcome_are_appended(tmp_path, office):
+    log = tmp_path / "feedback.jsonl"
+    delegation = Delegator(office, HashedWords())("refund my order")
+    record(log, delegation, "Refunds", source="desk")
+    record(log, delegation, None)
+    first, second = read_feedback(log)
+    assert (first.agent, first.correct_agent, first.right) == ("Refunds", "Refunds", True)
+    assert (first.decision, first.confidence) == (delegation.decision, delegation.confidence)
+    assert (second.correct_agent, second.right) == (None, False)
+
+
+@given(st.text(min_size=1).filter(lambda t: t.strip()), st.floats(0, 1))
+def test_feedback_survives_a_round_trip(tmp_path_factory, task, confidence):
+    log = tmp_path_factory.mktemp("log") / "f.jsonl"
+    row = Feedback(task=task, correct_agent="x", confidence=confidence)
+    try:
+        task.encode()
+    except UnicodeEncodeError:
+        return  # lone surrogates are no text that JSON carries
+    append(log, row)
+    assert list(read_feedback(log)) == [row]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "line 2: broken JSON"),
+        ('{"task": "x"}', "line 2: correct_agent: Field required"),
+        ('{"task": " ", "correct_agent": "x"}', "line 2: task: Value error, is empty"),
+        ('{"task": "x", "correct_agent": "x", "confidence": 2}', "line 2: confidence"),
+    ],
+)
+def test_a_broken_line_is_named(tmp_path, line, message):
+    log = tmp_path / "f.jsonl"
+    log.write_text('{"task": "a", "correct_agent": null}\n' + line + "\n")
+    with pytest.raises(InputError, match=message):
+        list(read_feedback(log))
+
+
+def test_a_log_that_cannot_be_written_is_an_error(tmp_path):
+    with pytest.raises(InputError, match="cannot be written"):
+        append(tmp_path, Feedback(task="x", correct_agent=None))
+    with pytest.raises(InputError, match="cannot be read"):
+        list(read_feedback(tmp_path / "missing"))
+
+
+def test_outcomes_become_ground_truth_once(tmp_path):
+    folder = small_dataset(tmp_path / "data", agents=5)
+    dataset = load_dataset(folder)
+    known = dataset.splits["test"][0]
+    other = next(a.name for a in dataset.registry if a.name != known.expected)
+    log = tmp_path / "f.jsonl"
+    for task, agent in [
+        ("a new thing that nobody asked before", known.expected),
+        ("A new thing  that nobody asked before", known.expected),
+        ("a request for nobody at all", None),
+        (known.text, known.expected),
+        ("disputed by two people", known.expected),
+        ("disputed by two people", other),
+        ("for an agent that left", "Gone"),
+    ]:
+        append(log, Feedback(task=task, correct_agent=agent, source="desk", time="2026-01-01"))
+    found = merge(log, folder)
+    assert (found.added, found.strangers, found.known) == (1, 1, 1)
+    assert found.conflicts == ("disputed by two people",)
+    assert found.unknown == ("Gone",)
+    after = load_dataset(folder)
+    assert len(after.splits["train"]) == len(dataset.splits["train"]) + 1
+    assert "a request for nobody at all" in after.out_of_scope["train"]
+    row = json.loads((folder / "train.json").read_text())[-1]
+    assert row["provenance"] == {"feedback": "desk", "time": "2026-01-01"}
+    assert merge(log, folder).added == 0  # a second time adds nothing
+
+
+def test_feedback_never_goes_into_the_test_split(tmp_path):
+    folder = small_dataset(tmp_path / "data", agents=5)
+    with pytest.raises(InputError, match="feedback goes to train or validation"):
+        merge(tmp_path / "f.jsonl", folder, split="test")
+
+
+@pytest.mark.parametrize(("honest", "fits"), [(True, True), (False, False)])
+def test_drift_is_told_from_chance(tmp_path, honest, fits):
+    rng = np.random.default_rng(0)
+    log = tmp_path / "f.jsonl"
+    for stated in rng.uniform(0.5, 1.0, 300):
+        right = rng.random() < (stated if honest else stated - 0.3)
+        row = Feedback(
+            task="t",
+            agent="a",
+            correct_agent="a" if right else "b",
+            decision="assign" if stated > 0.9 else "review",
+            confidence=float(stated),
+        )
+        append(log, row)
+    found = drift(log)
+    assert found.fits is fits
+    assert found.n == 300
+    assert 0 < found.assigned < 300
+
+
+def test_few_outcomes_say_nothing(tmp_path):
+    log = tmp_path / "f.jsonl"
+    append(
+        log,
+        Feedback(task="t", agent="a", correct_agent="b", decision="assign", confidence=0.99),
+    )
+    assert drift(log).fits is None
+    append(tmp_path / "bare.jsonl", Feedback(task="t", correct_agent="b"))
+    with pytest.raises(InputError, match="no delegation with a confidence"):
+        drift(tmp_path / "bare.jsonl")

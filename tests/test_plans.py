@@ -1,0 +1,78 @@
+import dspy
+import pytest
+from small import HashedWords
+
+from optimize.data import Dataset, Request
+from optimize.plans import evaluate_plans, fit_split, interleaved, set_scores
+from task_delegator.delegator import Delegator
+
+THINGS = {
+    "refund my order": "Refunds",
+    "send the invoice again": "Invoices",
+    "book a train": "Travel",
+    "my salary is late": "Payroll",
+}
+SINGLE = tuple(
+    Request(f"{opening} {text}", (name,))
+    for text, name in THINGS.items()
+    for opening in ("please", "Hi all, could you", "as said on Monday:", "soon")
+)
+SEVERAL = tuple(
+    Request(f"Please {a}, then {b} for the customer.", (THINGS[a], THINGS[b]))
+    for a in THINGS
+    for b in THINGS
+    if a != b
+)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected", "scores"),
+    [
+        (["A", "B"], ["A", "B"], (1.0, 1.0, 1.0)),
+        (["A"], ["A", "B"], (1.0, 0.5, 2 / 3)),
+        (["A", "C"], ["A", "B"], (0.5, 0.5, 0.5)),
+        (["C"], ["A", "B"], (0.0, 0.0, 0.0)),
+        ([], ["A"], (0.0, 0.0, 0.0)),
+    ],
+)
+def test_sets_are_scored_by_hand(given, expected, scores):
+    assert set_scores(given, expected) == pytest.approx(scores)
+
+
+def dataset(office, tmp_path) -> Dataset:
+    splits = {"train": SINGLE, "validation": SINGLE, "test": SINGLE}
+    several = {"train": SEVERAL, "validation": SEVERAL, "test": SEVERAL}
+    empty = dict.fromkeys(splits, ())
+    return Dataset(tmp_path, office, splits, empty, several, empty)
+
+
+def test_when_to_split_is_fitted_and_measured(office, tmp_path):
+    program = Delegator(office, HashedWords())
+    fit_split(program, dataset(office, tmp_path))
+    assert 0 < program.knobs.values.split <= 1
+    report = evaluate_plans(program, SEVERAL, SINGLE)
+    assert report.split_in_vain <= 2 / len(SINGLE)
+    assert report.f1 > 0.8
+    assert report.f1_ci95[0] <= report.f1 <= report.f1_ci95[1]
+    never = program.deepcopy()
+    never.knobs.set(split=1.01)
+    assert evaluate_plans(never, SEVERAL, SINGLE).f1 < report.f1
+
+
+def test_without_examples_nothing_is_fitted(office, tmp_path):
+    program = Delegator(office, HashedWords())
+    before = program.knobs.values
+    bare = dataset(office, tmp_path)
+    few = dict.fromkeys(bare.multi, SEVERAL[:3])
+    fit_split(program, Dataset(tmp_path, office, bare.splits, bare.out_of_scope, few, bare.foreign))
+    assert program.knobs.values == before
+
+
+def test_candidates_of_a_plan_are_interleaved_by_rank(office):
+    program = Delegator(office, HashedWords())
+    program.knobs.set(split=0.0, k=3)
+    with dspy.context(lm=None):
+        plan = program.plan("Please refund my order, then book a train for the customer.")
+    firsts = [step.delegation.top3[0].name for step in plan.steps]
+    assert interleaved(plan)[: len(firsts)] == firsts
+    assert len(set(interleaved(plan))) == len(interleaved(plan))
