@@ -206,7 +206,9 @@ def test_an_lm_that_knows_is_listened_to_within_its_budget(dataset):
     assert given.top1 > without.top1
     assert given.versus_no_lm is not None
     assert given.versus_no_lm["difference"] == pytest.approx(given.top1 - without.top1)
-    assert given.lm_calls_per_task == 2  # it is never sure enough to do without
+    # One that is right in either order need not be asked in both.
+    assert 1 <= given.lm_calls_per_task < 2
+    assert lesson.close < 99
 
 
 def test_an_lm_that_always_answers_the_first_slot_is_not_asked(dataset):
