@@ -4,7 +4,8 @@ The requests that the program would not assign are asked in every way there is: 
 order, with the content-free prior divided out, with expansions of the task, with a written
 distribution instead of log-probabilities. A weight for the LM's word is fitted by
 cross-validation; gained is what it adds to the log-likelihood of the right agent.
-The gate's curve is accuracy against calls when the least sure are asked first.
+The gate's curve is accuracy against calls when the least sure of those are asked first, at the
+weight that fits them best: an upper bound.
 """
 
 import random

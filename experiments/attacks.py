@@ -22,6 +22,7 @@ from task_delegator.agents import Agent, Registry, read_json
 from task_delegator.artifact import load
 from task_delegator.delegation import Delegation
 from task_delegator.delegator import Delegator
+from task_delegator.library import Library
 from task_delegator.lm import language_model
 
 FILE = Path("datasets/attacks.json")
@@ -105,8 +106,8 @@ def variant(program: Delegator, attack: dict[str, Any], host: str) -> Delegator:
     if attack["where"] == "task":
         return program
     agents = [attacked(a, attack) if a.name == host else a for a in program.registry]
-    other = Delegator(Registry(agents), program.retrieve.library.embed, program._lm)
-    other.knobs.values = program.knobs.values
+    other = program.deepcopy()
+    other.retrieve.library = Library(Registry(agents), program.retrieve.library.embed)
     other.retrieve.library._encodings = program.retrieve.library._encodings
     return other
 
@@ -139,6 +140,8 @@ def _summary(pairs: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> Iterator[di
             continue
         before, after = (np.concatenate([pair[i] for pair in chosen]) for i in (1, 2))
         gain = after[:, 0].astype(float) - before[:, 0]
+        # Attacks on the same host and requests are no independent cases: they are drawn whole.
+        means = np.array([a[:, 0].mean() - b[:, 0].mean() for _, b, a in chosen])
         yield {
             "kind": kind,
             "cases": len(chosen),
@@ -146,7 +149,7 @@ def _summary(pairs: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> Iterator[di
             "first_before": float(before[:, 0].mean()),
             "first_after": float(after[:, 0].mean()),
             "gained": float(gain.mean()),
-            "gained_ci95": metrics.bootstrap(gain),
+            "gained_ci95": metrics.bootstrap(means),
             "assigned_before": float(before[:, 1].mean()),
             "assigned_after": float(after[:, 1].mean()),
         }

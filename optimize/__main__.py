@@ -3,6 +3,7 @@
 compile    search, teach, calibrate, evaluate and save a program for a dataset
 search     search the retrieval knobs alone; resumable
 calibrate  fit a program's confidence to another registry's labelled requests
+plans      fit when a program splits a task, alone
 evaluate   report how a program does on one split
 enrich     let an LM complete the agents of a dataset, into a file to be reviewed
 merge      add recorded outcomes to a dataset
@@ -13,12 +14,15 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 # DSPy would fetch a price list from the network at its first LM call.
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+
+from optimize import upkeep
+from optimize.arguments import at_least, rate
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -97,6 +101,7 @@ def _calibrate(options: argparse.Namespace) -> int:
     from optimize.calibrate import calibrate
     from optimize.compile import provenance
     from optimize.data import load_dataset
+    from optimize.plans import fit_split
     from task_delegator.artifact import check_target, find, load, read_manifest, save
 
     out = Path(options.out)
@@ -104,6 +109,7 @@ def _calibrate(options: argparse.Namespace) -> int:
     dataset = load_dataset(options.data, enriched=options.enriched)
     program = load(options.program, dataset.registry)
     calibration = calibrate(program, dataset, options.target_precision)
+    fit_split(program, dataset)
     manifest = read_manifest(find(options.program))
     record = {
         **provenance(dataset),
@@ -114,6 +120,27 @@ def _calibrate(options: argparse.Namespace) -> int:
     }
     save(program, out, record)
     print(json.dumps(asdict(calibration.promise), indent=1))
+    print(f"program: {options.out}", file=sys.stderr)
+    return 0
+
+
+def _plans(options: argparse.Namespace) -> int:
+    from optimize.compile import provenance
+    from optimize.data import load_dataset
+    from optimize.plans import evaluate_plans, fit_split
+    from task_delegator.artifact import check_target, find, load, read_manifest, save
+
+    out = Path(options.out)
+    check_target(out)
+    dataset = load_dataset(options.data, enriched=options.enriched)
+    program = load(options.program, dataset.registry)
+    fit_split(program, dataset)
+    chosen_on = evaluate_plans(program, dataset.multi["validation"], dataset.splits["validation"])
+    manifest = read_manifest(find(options.program))
+    plans = {"fitted": provenance(dataset), "validation": asdict(chosen_on)}
+    record = manifest | {"knobs": asdict(program.knobs.values), "plans": plans}
+    save(program, out, record)
+    print(json.dumps(asdict(chosen_on), indent=1))
     print(f"program: {options.out}", file=sys.stderr)
     return 0
 
@@ -153,68 +180,6 @@ def _evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _enrich(options: argparse.Namespace) -> int:
-    from optimize.data import load_dataset
-    from optimize.enrich import enrich_dataset
-    from task_delegator.delegator import Delegator
-    from task_delegator.embed import embedder
-    from task_delegator.errors import InputError
-    from task_delegator.lm import language_model
-
-    if options.no_lm:
-        raise InputError("enrich needs an LM: leave out --no-lm")
-    dataset = load_dataset(options.data, enriched=False)
-    written, dropped = enrich_dataset(
-        Delegator(dataset.registry, embedder(options.embedder)),
-        dataset,
-        language_model(options.lm),
-        Path(options.out),
-        number=options.number,
-        limit=options.max_lm_calls,
-    )
-    kept = sum(len(addition.user_request_samples) for addition in written.agents.values())
-    result = {"agents": len(written.agents), "requests": kept, "dropped": asdict(dropped)}
-    print(json.dumps(result, indent=1))
-    print(f"review {options.out} before a registry takes it up", file=sys.stderr)
-    return 0
-
-
-def _merge(options: argparse.Namespace) -> int:
-    from optimize.outcomes import merge
-
-    print(json.dumps(asdict(merge(options.log, options.data, options.split)), indent=1))
-    return 0
-
-
-def _drift(options: argparse.Namespace) -> int:
-    from optimize.outcomes import drift
-
-    found = drift(options.log)
-    print(json.dumps(asdict(found), indent=1))
-    verdict = {True: "fit", False: "no longer fit", None: "are too few to say: they may not fit"}
-    print(f"{found.n} outcomes {verdict[found.fits]} the stated confidence", file=sys.stderr)
-    return 1 if found.fits is False else 0
-
-
-def _at_least(least: int) -> Callable[[str], int]:
-    def integer(text: str) -> int:
-        if not text.lstrip("-").isdigit() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least {least}")
-        return int(text)
-
-    return integer
-
-
-def _rate(text: str) -> float:
-    try:
-        rate = float(text)
-    except ValueError:
-        rate = -1.0
-    if not 0 < rate <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0 and at most 1")
-    return rate
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="optimize", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -232,7 +197,7 @@ def _parser() -> argparse.ArgumentParser:
 
     seed = argparse.ArgumentParser(add_help=False)
     seed.add_argument(
-        "--seed", type=_at_least(0), default=0, help="of samplers, subsets and shuffles"
+        "--seed", type=at_least(0), default=0, help="of samplers, subsets and shuffles"
     )
 
     lm = argparse.ArgumentParser(add_help=False)
@@ -249,25 +214,29 @@ def _parser() -> argparse.ArgumentParser:
     compile_.add_argument("--preset", choices=("quick", "full"), default="quick")
     compile_.add_argument("--optimizer", choices=("bootstrap",), default="bootstrap")
     compile_.add_argument(
-        "--trials", type=_at_least(1), help="of the search; the preset's if not given"
+        "--trials", type=at_least(1), help="of the search; the preset's if not given"
     )
-    compile_.add_argument("--max-lm-calls", type=_at_least(0), help="hard limit of the LM stage")
+    compile_.add_argument(
+        "--max-lm-calls",
+        type=at_least(0),
+        help="hard limit of the LM stage; the reports at the end come on top; 0 for neither",
+    )
     compile_.add_argument(
         "--samples-from-train",
-        type=_at_least(0),
+        type=at_least(0),
         default=0,
         metavar="N",
         help="add N train requests to each agent's samples, in the program",
     )
     compile_.add_argument(
-        "--target-precision", type=_rate, default=0.95, help="of what is assigned, 0 to 1"
+        "--target-precision", type=rate, default=0.95, help="of what is assigned, 0 to 1"
     )
     compile_.add_argument("--embedder", default=embed or "minilm", help="an embedder spec")
     compile_.add_argument("--out", default="runs/program", help="folder of the compiled program")
     compile_.set_defaults(run=_compile)
 
     search = commands.add_parser("search", parents=[data, seed], help="search the retrieval knobs")
-    search.add_argument("--trials", type=_at_least(1), default=60, help="that the study shall have")
+    search.add_argument("--trials", type=at_least(1), default=60, help="that the study shall have")
     search.add_argument("--study", default="retrieval", help="its name in the storage")
     search.add_argument("--storage", help="an Optuna storage URL; in memory if not given")
     search.add_argument("--embedder", default=embed or "minilm", help="an embedder spec")
@@ -278,15 +247,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     calibrate.add_argument("program", help="a program's name or folder")
     calibrate.add_argument(
-        "--target-precision", type=_rate, default=0.95, help="of what is assigned, 0 to 1"
+        "--target-precision", type=rate, default=0.95, help="of what is assigned, 0 to 1"
     )
     calibrate.add_argument("--out", default="runs/calibrated", help="folder of the result")
     calibrate.set_defaults(run=_calibrate)
 
+    plans = commands.add_parser("plans", parents=[data], help="fit when to split a task, alone")
+    plans.add_argument("program", help="a program's name or folder")
+    plans.add_argument("--out", default="runs/plans", help="folder of the result")
+    plans.set_defaults(run=_plans)
+
     evaluate = commands.add_parser("evaluate", parents=[data, seed, lm], help="evaluate a program")
     evaluate.add_argument("program", help="a program's name or folder")
     evaluate.add_argument("--split", choices=("train", "validation", "test"), default="test")
-    evaluate.add_argument("--limit", type=_at_least(1), help="a fixed random subset of this size")
+    evaluate.add_argument("--limit", type=at_least(1), help="a fixed random subset of this size")
     evaluate.add_argument("--gate-open", action="store_true", help="ask the LM about every task")
     evaluate.add_argument("--embedder", default=embed, help="if not the one the program names")
     evaluate.add_argument("--json", help="write the report to a file, or - for standard output")
@@ -295,24 +269,24 @@ def _parser() -> argparse.ArgumentParser:
     enrich = commands.add_parser(
         "enrich", parents=[data, lm], help="let an LM complete the agents of a dataset"
     )
-    enrich.add_argument("--number", type=_at_least(1), default=8, help="of requests per agent")
+    enrich.add_argument("--number", type=at_least(1), default=8, help="of requests per agent")
     enrich.add_argument(
         "--max-lm-calls",
-        type=_at_least(1),
+        type=at_least(1),
         help="agents to write for in this run; all if not given",
     )
     enrich.add_argument("--embedder", default=embed or "minilm", help="an embedder spec")
     enrich.add_argument("--out", default="runs/enrichment.json", help="the file to review")
-    enrich.set_defaults(run=_enrich)
+    enrich.set_defaults(run=upkeep.enrich)
 
     merge = commands.add_parser("merge", parents=[data], help="add recorded outcomes to a dataset")
     merge.add_argument("log", help="a feedback file, JSONL")
     merge.add_argument("--split", default="train", help="train or validation")
-    merge.set_defaults(run=_merge)
+    merge.set_defaults(run=upkeep.merge)
 
     drift = commands.add_parser("drift", help="do recorded outcomes fit the stated confidence?")
     drift.add_argument("log", help="a feedback file, JSONL")
-    drift.set_defaults(run=_drift)
+    drift.set_defaults(run=upkeep.drift)
     return parser
 
 

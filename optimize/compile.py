@@ -186,7 +186,7 @@ def _evaluate(
         "validation": report("validation", "validation", program),
         "test": report("test", "test", program),
     }
-    if lm is not None:
+    if lm is not None and _budget(options, preset) > 0:
         limit = preset.lm_test_limit
         reports["test_lm"] = report("test_lm", "test", program, lm=lm, limit=limit)
         reports["test_lm_gate_open"] = report(

@@ -7,6 +7,7 @@ from typing import Any
 import dspy
 import numpy as np
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from tqdm import tqdm
 
 from optimize import metrics
@@ -15,8 +16,9 @@ from task_delegator.decompose import MAX_PARTS, SPLIT, Look, best_split, split_f
 from task_delegator.delegation import Plan
 from task_delegator.delegator import Delegator
 
-MOST_IN_VAIN = 0.07  # of the tasks for one agent on validation: 10 % are promised, n is small
+MOST_IN_VAIN = 0.05  # of the tasks for one agent: half of what is promised, n is small
 _C = 1.0
+_FOLDS = 5
 _FEWEST = 10  # tasks for several agents; with fewer nothing is fitted
 _SINGLE = 300  # tasks for one agent to look at: each takes up to 21 looks
 
@@ -55,23 +57,30 @@ class PlanReport:
 
 
 def fit_split(program: Delegator, dataset: Dataset) -> None:
-    """Set ``split_*`` on train, and ``split`` on train and validation; without an LM.
+    """Set ``split_*`` and ``split`` on train and validation; without an LM.
 
-    Where a dataset has too few tasks for several agents, the knobs stay as they are.
+    The threshold is chosen on out-of-fold probabilities: those of the tasks that the
+    weights were fitted on would be too good. Where a dataset has too few tasks for several
+    agents, the knobs stay as they are.
     """
     if min(len(dataset.multi[split]) for split in ("train", "validation")) < _FEWEST:
         return
-    table, several = _examples(program, dataset, "train")
+    parts = [_examples(program, dataset, split) for split in ("train", "validation")]
+    table, several = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
+    fewest = int(min(several.sum(), (~several).sum()))
+    if fewest < 2:
+        return
     spread = np.where(table.std(axis=0) > 0, table.std(axis=0), 1.0)
     model = LogisticRegression(C=_C, class_weight="balanced").fit(table / spread, several)
     weights = dict(zip(SPLIT, (float(w) for w in model.coef_[0] / spread), strict=True))
     program.knobs.set(
         split_bias=float(model.intercept_[0]), **{f"split_{n}": w for n, w in weights.items()}
     )
-    held, needs = _examples(program, dataset, "validation")
-    # The threshold stands on both splits: tasks for one agent are what it is chosen by.
-    tables, labels = np.concatenate([table, held]), np.concatenate([several, needs])
-    single = np.sort(model.predict_proba(tables / spread)[~labels, 1])[::-1]
+    folds = StratifiedKFold(min(_FOLDS, fewest), shuffle=True, random_state=0)
+    held_out: Any = cross_val_predict(
+        model, table / spread, several, cv=folds, method="predict_proba"
+    )
+    single = np.sort(held_out[~several, 1])[::-1]
     # Tasks that cannot be cut count as tasks that are not.
     looked_at = sum(len(dataset.splits[s][:_SINGLE]) for s in ("train", "validation"))
     allowed = int(MOST_IN_VAIN * looked_at)
@@ -154,4 +163,5 @@ def _examples(program: Delegator, dataset: Dataset, split: str) -> tuple[np.ndar
         if features is not None:
             rows.append(features)
             several.append(needs)
-    return np.array([[row[name] for name in SPLIT] for row in rows]), np.array(several)
+    table = np.array([[row[name] for name in SPLIT] for row in rows], dtype=float)
+    return table.reshape(-1, len(SPLIT)), np.array(several, dtype=bool)

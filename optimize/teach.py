@@ -28,9 +28,11 @@ from optimize.gains import (
     gain_curve,
 )
 from optimize.metrics import auroc
+from task_delegator.agents import Registry
 from task_delegator.confidence import SURE_LM, Features, assemble
 from task_delegator.delegation import Candidate
 from task_delegator.delegator import Delegator, weigh
+from task_delegator.library import Library
 from task_delegator.retrieve import Signals
 
 ALWAYS = 1.01  # a gate that every confidence is below
@@ -40,6 +42,7 @@ _BOOTSTRAP_SHARE = 0.2  # of the budget of LM calls; the rest measures the varia
 _RUBRIC_SHARE = 0.1
 _RUBRIC_BAND = (0.3, 0.8)  # confidences between which a second look may change the decision
 _PRIOR_CALLS = 3
+_ERRORS = 2.0  # standard errors that a gain must exceed: the best of three is looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ def teach(
     """Bootstrap demos, weigh the LM's word and set the gate, within ``max_lm_calls``.
 
     The gate opens where retrieval is not sure enough to assign. Where the LM's word
-    does not raise the likelihood of the right agent by more than a standard error,
+    does not raise the likelihood of the right agent by more than two standard errors,
     its weight and the gate are 0: a program does not get worse by having an LM.
 
     Raises:
@@ -109,7 +112,7 @@ def teach(
     gains["one order"] = cross_validated_gain([gain_curve(o, 1) for o in answers["plain"]], seed)
     best = max(answers, key=lambda name: gains[name][0])
     mean, error = gains[best]
-    weight = fit_weight([gain_curve(o) for o in answers[best]]) if mean > error else 0.0
+    weight = fit_weight([gain_curve(o) for o in answers[best]]) if mean > _ERRORS * error else 0.0
     close, rubric = ALWAYS_CLOSE, None
     if weight > 0:
         variant, knobs = variants[best]
@@ -160,7 +163,13 @@ def _bootstrap(
 ) -> tuple[Delegator, int]:
     """Return a copy with demos of the LM's own right answers, and the calls it took."""
     student = opened(program, orders=1, lm=0.0)
-    chosen = list(requests)
+    # Demos stand in every caller's prompt: they may show only what every caller may see.
+    library = program.retrieve.library
+    free = [agent for agent in program.registry if not agent.required_permissions]
+    shown = {agent.name for agent in free}
+    if free:
+        student.retrieve.library = Library(Registry(free), library.embed)
+    chosen = [request for request in requests if request.expected in shown]
     random.Random(seed).shuffle(chosen)
     examples = [
         dspy.Example(task=r.text, agent=r.expected).with_inputs("task") for r in chosen[:calls]
@@ -201,6 +210,8 @@ def _rubric(
 ) -> tuple[tuple[float, float, float] | None, dict[str, int], int]:
     """Ask for the rubric; return its AUROCs, the ratings if they add to it, and the calls."""
     ratings: dict[str, int] = {}
+    if getattr(lm, "supports_decision_requests", False):
+        return None, ratings, 0  # it decides and writes nothing
     features, right, rated = [], [], []
     for outcome in outcomes:
         pooled = _pooled(outcome, weight)

@@ -90,7 +90,11 @@ def test_feedback_is_recorded(capsys, tmp_path):
     assert first["agent"] == first["correct_agent"] == name
     assert first["confidence"] > 0.5
     assert (second["agent"], second["correct_agent"]) == (None, None)
-    for wrong, message in ((["--correct", "Nobody"], "no agent is named"), ([], "say who was")):
+    for wrong, message in (
+        (["--correct", "Nobody"], "no agent is named"),
+        ([], "say who was"),
+        (["--correct", name, "--nobody"], "either --correct NAME or --nobody"),
+    ):
         code, _, err = run(capsys, "feedback", task, *wrong, *options)
         assert code == 2
         assert message in err

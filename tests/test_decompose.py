@@ -91,6 +91,24 @@ def test_an_lm_splits_where_the_knobs_let_it(office):
     assert lexical.source == "lexical"
 
 
+@pytest.mark.parametrize(
+    ("parts", "tasks"),
+    [
+        ([{"task": "reworded by the LM"}], [(TWO, ())]),
+        (
+            [{"task": " "}, {"task": "book a train"}, {"task": "send the invoice", "after": [2]}],
+            [("book a train", ()), ("send the invoice", (1,))],
+        ),
+        ([{"task": f"part {i}"} for i in range(9)], [(f"part {i}", ()) for i in range(4)]),
+    ],
+)
+def test_what_an_lm_splits_is_put_in_order(office, parts, tasks):
+    lm, _ = recorded_lm(lambda prompt: json.dumps({"parts": parts}))
+    with dspy.context(lm=lm):
+        plan = planner(office, split_lm=1).plan(TWO)
+    assert [(step.task, step.after) for step in plan.steps] == tasks
+
+
 def test_an_unreadable_split_falls_back_to_the_clauses(office):
     lm, _ = recorded_lm(lambda prompt: "no idea")
     with dspy.context(lm=lm):

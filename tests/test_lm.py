@@ -134,8 +134,10 @@ def test_a_system_one_backend_decides_through_the_same_module(office, monkeypatc
     monkeypatch.setenv("TYPESAFE_API_KEY", "key-of-the-environment")
     with Provider() as provider:
         program = Delegator(office, HashedWords(), lm=f"systemone:{provider.address}")
-        program.knobs.set(k=3, gate=1.01, lm=1.0)
+        # What would have to be written is left out: it decides and writes nothing.
+        program.knobs.set(k=3, gate=1.01, lm=1.0, phrasings=1, rubric_high=1.0, split_lm=1)
         delegation = program("refund my order")
+        assert program.plan("refund my order").source == "lexical"
     assert set(provider.paths) == {"/v1/systemone"}
     assert set(provider.requests[0]["questions"]["slot"]["criteria"]) == {*SLOTS, NONE_SLOT}
     assert provider.keys[0] == "Bearer key-of-the-environment"

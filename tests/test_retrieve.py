@@ -52,6 +52,21 @@ def test_a_hidden_agent_changes_nothing_not_even_a_probability(office, task, per
     )
 
 
+def test_indexes_of_few_callers_are_kept_and_follow_changes(office, monkeypatch):
+    monkeypatch.setattr("task_delegator.library._AGENTS", 12)
+    library = Library(office, HashedWords())
+    everything = library.index({})
+    assert library.permitted({}, ["hr.pay"]) is everything  # the same agents: the same index
+    fewer = library.permitted({}, [])
+    assert fewer is not everything
+    assert len(library._indexes) == 2
+    office.remove("Ada")
+    assert library.index({}).names == tuple(n for n in everything.names if n != "Ada")
+    for _ in range(3):
+        assert library.permitted({"Travel": ("a ferry",)}, []) is not None
+    assert sum(len(index.names) for index in library._indexes.values()) <= 12
+
+
 def test_with_nobody_permitted_there_are_no_candidates():
     registry = Registry([make_agent("Secret", "all", needs=("x",))])
     assert ranked(registry, "refund", permissions=()) == []

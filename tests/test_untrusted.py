@@ -33,6 +33,12 @@ def test_an_attack_stays_on_its_line_and_forges_no_field(attack):
     assert "[[" not in one_line(text)
 
 
+@given(st.text(alphabet="[]# a\n"))
+def test_no_brackets_make_a_marker(text):
+    assert "[[" not in one_line(text)
+    assert "]]" not in one_line(text)
+
+
 @given(st.text())
 def test_no_text_forges_a_line(text):
     agents = [Agent(name=f"a{text}"), Agent(name="b", description=text)]
@@ -53,10 +59,14 @@ def test_no_text_forges_a_line(text):
         ("what is the weather", "what is the weather", []),
         ("getQuote for me, not getquotes", "for me, not getquotes", ["getQuote"]),
         ("Refund Desk", "Refund Desk", ["Refund Desk"]),
+        ("give it to refund bot or REFUND_BOT", "give it to or", ["refund_bot"]),
+        ("Translate this. Translate that.", "Translate this. Translate that.", []),
+        ("the answer is Translate", "the answer is", ["Translate"]),
     ],
 )
 def test_naming_an_agent_is_no_way_to_get_it(task, left, held):
-    text, found = without_names(task, ["Refund Desk", "weather", "getQuote"])
+    names = ["Refund Desk", "weather", "getQuote", "refund_bot", "Translate"]
+    text, found = without_names(task, names)
     assert " ".join(text.split()) == left
     assert list(found) == held
 

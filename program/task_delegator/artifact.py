@@ -102,6 +102,8 @@ def _aim(delegator: Delegator, folder: Path, manifest: dict[str, Any], target: f
         )
     promise = choose_threshold(scores["confidences"], scores["right"], target)
     delegator.knobs.set(assign=promise.threshold)
+    if delegator.knobs.values.gate > 0:  # the LM is asked about what is not assigned
+        delegator.knobs.set(gate=promise.threshold)
     _log.warning(
         "%s: assigns from confidence %.3f; on validation %d of %d right (95 %% sure of %.1f %%)",
         folder, promise.threshold, promise.right, promise.n, 100 * promise.lower_bound,

@@ -69,8 +69,8 @@ def _feedback(options: argparse.Namespace) -> int:
     registry = Registry.load(options.agents)
     if options.correct is not None and options.correct not in registry:
         raise InputError(f"{options.agents}: no agent is named {options.correct!r}")
-    if options.correct is None and not options.nobody:
-        raise InputError("say who was right: --correct NAME, or --nobody")
+    if (options.correct is None) != options.nobody:
+        raise InputError("say who was right: either --correct NAME or --nobody")
     if options.delegate:
         delegation = _load(options)(options.task, permissions=_permissions(options))
         row = record(options.log, delegation, options.correct, options.source)
@@ -149,7 +149,7 @@ def _read_tasks(path: Path) -> list[tuple[int, str]]:
     from .errors import InputError
 
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
     tasks = []

@@ -90,17 +90,21 @@ def assemble(
     orders: Sequence[str | None] = (),
     rubric: int | None = None,
 ) -> Features:
-    """Return the features of a posterior, best candidate first, and of the LM's answers."""
+    """Return the features of a posterior, best candidate first, and of the LM's answers.
+
+    Of a lone candidate the posterior says nothing: it has no rival.
+    """
+    lone = len(candidates) < 2
     first = min(max(candidates[0].probability, _LEAST), 1 - _LEAST)
-    second = candidates[1].probability if len(candidates) > 1 else 0.0
+    second = 0.0 if lone else candidates[1].probability
     return Features(
-        logit=math.log(first / (1 - first)),
-        margin=math.log(first / min(max(second, _LEAST), first)),
+        logit=0.0 if lone else math.log(first / (1 - first)),
+        margin=0.0 if lone else math.log(first / min(max(second, _LEAST), first)),
         agree=signals.agree,
         near=signals.near,
         foreign=float(foreign),
         slot_margin=None if belief is None or len(belief) < 2 else _slot_margin(belief),
-        orders=None if len(orders) < 2 else 1.0 if len(set(orders)) == 1 else -1.0,
+        orders=_agreement(orders),
         rubric=None if rubric is None else float(rubric - 3),
     )
 
@@ -117,6 +121,13 @@ def log_odds(
 def sigmoid(x: float) -> float:
     """Return the logistic function, without overflow."""
     return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
+
+
+def _agreement(orders: Sequence[str | None]) -> float | None:
+    """Return +1 or -1, None where there is nothing to compare."""
+    if len(orders) < 2 or None in orders:
+        return None
+    return 1.0 if len(set(orders)) == 1 else -1.0
 
 
 def _slot_margin(belief: Mapping[str, float]) -> float:

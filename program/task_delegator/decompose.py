@@ -23,6 +23,7 @@ from .untrusted import one_line
 SPLIT = ("least", "late", "cue", "among")  # features of P(a task needs several agents)
 MAX_CLAUSES = 6  # every run of clauses is retrieved: at most 21 looks, some 12 ms each
 MAX_PARTS = 3
+MAX_ASKED = 4  # parts that are taken from an LM: each is a delegation of its own
 _FEWEST_WORDS = 4  # shorter clauses join their neighbour
 _THIRD = 0.05  # of log-confidence that a third part may cost
 _LEAST = 1e-6
@@ -109,12 +110,17 @@ class DecomposeTask(dspy.Module):
                 parts = self.split(task=one_line(task)).parts
         except AdapterParseError:
             return ()
-        kept = [part for part in parts if part.task.strip()]
-        return tuple(
-            # A part may only wait for one before it: a plan has no circles.
-            TaskPart(part.task, tuple(sorted({n for n in part.after if 1 <= n < number})))
-            for number, part in enumerate(kept, 1)
-        )
+        said = [number for number, part in enumerate(parts, 1) if part.task.strip()]
+        if len(said) < 2:
+            return (TaskPart(task),)  # in the caller's words, not the LM's
+        numbers = {old: new for new, old in enumerate(said[:MAX_ASKED], 1)}
+
+        def waits(old: int) -> tuple[int, ...]:
+            """Return the parts before it that it waits for: a plan has no circles."""
+            named = {numbers[n] for n in parts[old - 1].after if n in numbers}
+            return tuple(sorted(n for n in named if n < numbers[old]))
+
+        return tuple(TaskPart(parts[old - 1].task, waits(old)) for old in numbers)
 
 
 @dataclass(frozen=True, slots=True)

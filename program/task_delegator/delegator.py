@@ -1,7 +1,7 @@
 """Delegator: the whole program, from a task to a delegation."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -175,6 +175,7 @@ class Delegator(dspy.Module):
             return Look(names, verdict.confidence, found.signals.late)
 
         lm = self._language_model() if knobs.split_lm else None
+        lm = lm if _writes(lm) else None
         with dspy.track_usage() as tracker, dspy.context(lm=lm, disable_history=True):
             cut = self.decompose(task=task, knobs=knobs, look=look, lm=lm is not None)
         steps = tuple(
@@ -213,6 +214,8 @@ class Delegator(dspy.Module):
     ) -> dspy.Prediction:
         """Ask the LM about a hard task: expand it, classify the shortlist, rate the choice."""
         task = found.asked
+        if not _writes(dspy.settings.lm):
+            knobs = replace(knobs, phrasings=0, ideal=0, rubric_low=0.0, rubric_high=0.0)
         expanded = self.expand(task=task, knobs=knobs)
         if expanded.texts:
             found = self.retrieve(
@@ -224,7 +227,7 @@ class Delegator(dspy.Module):
             agents=shortlist,
             knobs=knobs,
             posterior={c.name: c.probability for c in found.candidates},
-            reference=self._reference(),
+            reference=self._reference() if knobs.prior else (0, ()),
         )
         calls = expanded.calls + answer.calls
         candidates = weigh(found.candidates, answer.probabilities, knobs.lm)
@@ -273,6 +276,11 @@ def check_task(task: str) -> None:
         raise InputError(
             f"the task has {len(task):,} characters: shorten it to {MAX_TASK_CHARACTERS:,}"
         )
+
+
+def _writes(lm: Any) -> bool:
+    """Tell whether an LM writes text; a System One backend only decides."""
+    return not getattr(lm, "supports_decision_requests", False)
 
 
 def _nobody(task: str, seconds: float) -> Delegation:

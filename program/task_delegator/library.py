@@ -1,7 +1,7 @@
 """Library: one index per set of permitted agents, in step with a registry."""
 
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from threading import Lock
 from typing import Any
 
@@ -9,7 +9,10 @@ from .agents import Agent, Registry
 from .embed import Embedder, Encoded
 from .errors import InputError
 from .index import Index, texts_of
+from .untrusted import without_names
 
+_CALLERS = 1024  # sets of permissions whose index is remembered
+_AGENTS = 40_000  # in all indexes together: at 10,000 agents an index takes some 0.5 GB
 _INDEXES = 32  # sets of permitted agents kept at a time: roles, not persons
 
 
@@ -17,8 +20,9 @@ class Library:
     """Keep indexes in step with a registry; shared by all copies of a program.
 
     Agents that a caller may not use are left out before the index is built, so that not even
-    a word count or a weight depends on them. The first task of a new set of permitted
-    agents waits for its index; texts are embedded once.
+    a word count or a weight depends on them; where another agent's text names them, the name is
+    taken out. The first task of a new set of permitted agents, and what comes meanwhile,
+    waits for its index; texts are embedded once.
 
     Args:
         registry: the agents; later changes are followed.
@@ -31,6 +35,7 @@ class Library:
         self._lock = Lock()
         self._version = registry.version
         self._indexes: OrderedDict[object, Index] = OrderedDict()
+        self._names: dict[object, frozenset[str]] = {}
         self._encodings: dict[str, Encoded] = {}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Library":
@@ -62,25 +67,54 @@ class Library:
         Returns:
             The index, None where the caller may use no agent.
         """
+        caller = (
+            frozenset(learned.items()),
+            None if permissions is None else frozenset(permissions),
+        )
         with self._lock:
-            version = self.registry.version
-            agents = [with_samples(agent, learned) for agent in self.registry]
-            if version != self._version:
-                self._version = version
-                self._indexes.clear()
-                kept = {text for agent in agents for text in texts_of(agent)}
-                self._encodings = {t: e for t, e in self._encodings.items() if t in kept}
-            agents = [agent for agent in agents if agent.permits(permissions)]
-            if not agents:
+            self._follow(learned)
+            if caller not in self._names:
+                agents = [agent for agent in self.registry if agent.permits(permissions)]
+                self._names[caller] = frozenset(agent.name for agent in agents)
+                if len(self._names) > _CALLERS:
+                    self._names.pop(next(iter(self._names)))
+            key = (caller[0], self._names[caller])
+            if not key[1]:
                 return None
-            key = (frozenset(learned.items()), frozenset(agent.name for agent in agents))
             if key not in self._indexes:
+                everyone = list(self.registry)
+                hidden = [agent.name for agent in everyone if agent.name not in key[1]]
+                agents = [
+                    without_mention(with_samples(agent, learned), hidden)
+                    for agent in everyone
+                    if agent.name in key[1] and agent.permits(permissions)
+                ]
                 self._indexes[key] = index = Index(agents, self.embed, self._encodings)
                 self._encodings |= index.encodings
-                if len(self._indexes) > _INDEXES:
-                    self._indexes.popitem(last=False)
+                self._make_room()
             self._indexes.move_to_end(key)
             return self._indexes[key]
+
+    def _follow(self, learned: Mapping[str, tuple[str, ...]]) -> None:
+        """Forget what was built for an older version of the registry."""
+        version = self.registry.version
+        if version == self._version:
+            return
+        self._version = version
+        self._indexes.clear()
+        self._names.clear()
+        agents = (with_samples(agent, learned) for agent in self.registry)
+        kept = {text for agent in agents for text in texts_of(agent)}
+        self._encodings = {text: e for text, e in self._encodings.items() if text in kept}
+
+    def _make_room(self) -> None:
+        """Drop the indexes that were not used for longest; never the newest."""
+
+        def agents() -> int:
+            return sum(len(index.names) for index in self._indexes.values())
+
+        while len(self._indexes) > 1 and (len(self._indexes) > _INDEXES or agents() > _AGENTS):
+            self._indexes.popitem(last=False)
 
 
 def with_samples(agent: Agent, learned: Mapping[str, tuple[str, ...]]) -> Agent:
@@ -90,3 +124,18 @@ def with_samples(agent: Agent, learned: Mapping[str, tuple[str, ...]]) -> Agent:
         return agent
     samples = tuple(dict.fromkeys((*agent.user_request_samples, *further)))
     return agent.model_copy(update={"user_request_samples": samples})
+
+
+def without_mention(agent: Agent, hidden: Sequence[str]) -> Agent:
+    """Return the agent with the names of others taken out of what it says of itself."""
+    if not hidden:
+        return agent
+
+    def cleaned(text: str) -> str:
+        left, held = without_names(text, hidden)
+        return left if held else text
+
+    fields = ("description", "instructions", "use_when", "do_not_use_when")
+    samples = tuple(cleaned(sample) for sample in agent.user_request_samples)
+    changes = {field: cleaned(getattr(agent, field)) for field in fields}
+    return agent.model_copy(update={**changes, "user_request_samples": samples})

@@ -20,7 +20,8 @@ class Promise:
         coverage: share of all requests that would be assigned.
         lower_bound: one-sided 95 % bound of the precision (Clopper and Pearson, 1934).
         kept: whether that bound reaches the target; if not, the target is a point estimate
-            on n requests and no promise.
+            on n requests and no promise. The bound is that of the requests on which the
+            threshold, and the program before it, were chosen: for others it is optimistic.
     """
 
     target: float

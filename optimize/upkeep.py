@@ -1,0 +1,53 @@
+"""Commands that tend a dataset: enrich, merge, drift."""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+
+def enrich(options: argparse.Namespace) -> int:
+    """Let an LM complete the agents of a dataset."""
+    from optimize.data import load_dataset
+    from optimize.enrich import enrich_dataset
+    from task_delegator.delegator import Delegator
+    from task_delegator.embed import embedder
+    from task_delegator.errors import InputError
+    from task_delegator.lm import language_model
+
+    if options.no_lm:
+        raise InputError("enrich needs an LM: leave out --no-lm")
+    dataset = load_dataset(options.data, enriched=False)
+    written, dropped = enrich_dataset(
+        Delegator(dataset.registry, embedder(options.embedder)),
+        dataset,
+        language_model(options.lm),
+        Path(options.out),
+        number=options.number,
+        limit=options.max_lm_calls,
+    )
+    kept = sum(len(addition.user_request_samples) for addition in written.agents.values())
+    result = {"agents": len(written.agents), "requests": kept, "dropped": asdict(dropped)}
+    print(json.dumps(result, indent=1))
+    print(f"review {options.out} before a registry takes it up", file=sys.stderr)
+    return 0
+
+
+def merge(options: argparse.Namespace) -> int:
+    """Add recorded outcomes to a dataset."""
+    from optimize import outcomes
+
+    print(json.dumps(asdict(outcomes.merge(options.log, options.data, options.split)), indent=1))
+    return 0
+
+
+def drift(options: argparse.Namespace) -> int:
+    """Say whether recorded outcomes still fit the stated confidence."""
+    from optimize import outcomes
+
+    found = outcomes.drift(options.log)
+    print(json.dumps(asdict(found), indent=1))
+    verdict = {True: "fit", False: "no longer fit", None: "are too few to say: they may not fit"}
+    print(f"{found.n} outcomes {verdict[found.fits]} the stated confidence", file=sys.stderr)
+    return 1 if found.fits is False else 0
