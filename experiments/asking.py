@@ -26,7 +26,7 @@ from task_delegator.delegation import Candidate
 from task_delegator.delegator import Delegator
 from task_delegator.lm import language_model
 
-_ASKED = 24
+_ASKED = 12
 _WAYS: dict[str, dict[str, Any]] = {
     "both orders": {},
     "both orders, prior divided out": {"prior": 1.0},

@@ -27,7 +27,7 @@ from task_delegator.lm import language_model
 
 FILE = Path("datasets/attacks.json")
 _HOSTS, _REQUESTS = 3, 40
-_LM_HOSTS, _LM_REQUESTS = 2, 1
+_LM_HOSTS, _LM_REQUESTS = 1, 1
 
 
 def run(quick: bool) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ from task_delegator.lm import language_model
 
 _SEAL = 80  # of seal_tools' 1,060 tasks: each takes up to 21 looks at 4,076 tools
 _SEAL_SINGLE = 40
-_LM_SINGLE = 20
+_LM_SINGLE = 5
 
 
 def run(quick: bool) -> list[dict[str, Any]]:

@@ -59,16 +59,39 @@ def test_no_text_forges_a_line(text):
         ("what is the weather", "what is the weather", []),
         ("getQuote for me, not getquotes", "for me, not getquotes", ["getQuote"]),
         ("Refund Desk", "Refund Desk", ["Refund Desk"]),
-        ("give it to refund bot or REFUND_BOT", "give it to or", ["refund_bot"]),
+        (
+            "give it to refund_bot, not to a refund bot",
+            "give it to , not to a refund bot",
+            ["refund_bot"],
+        ),
+        ("Account blocked. my account blocked", "Account blocked. my account blocked", []),
+        ("answer Account blocked", "answer", ["Account blocked"]),
+        ("what is my credit score", "what is my credit score", []),
         ("Translate this. Translate that.", "Translate this. Translate that.", []),
         ("the answer is Translate", "the answer is", ["Translate"]),
     ],
 )
 def test_naming_an_agent_is_no_way_to_get_it(task, left, held):
-    names = ["Refund Desk", "weather", "getQuote", "refund_bot", "Translate"]
+    names = [
+        "Refund Desk",
+        "weather",
+        "getQuote",
+        "refund_bot",
+        "Translate",
+        "credit score",
+        "Account blocked",
+    ]
     text, found = without_names(task, names)
     assert " ".join(text.split()) == left
     assert list(found) == held
+
+
+def test_a_name_that_must_not_show_is_found_whatever_it_is():
+    text, held = without_names(
+        "Ask Weather or the CREDIT score.", ["weather", "credit score"], False
+    )
+    assert " ".join(text.split()) == "Ask or the ."
+    assert set(held) == {"weather", "credit score"}
 
 
 def test_a_task_that_names_an_agent_is_read_without_the_name(office):

@@ -132,7 +132,7 @@ def without_mention(agent: Agent, hidden: Sequence[str]) -> Agent:
         return agent
 
     def cleaned(text: str) -> str:
-        left, held = without_names(text, hidden)
+        left, held = without_names(text, hidden, subjects=False)
         return left if held else text
 
     fields = ("description", "instructions", "use_when", "do_not_use_when")

@@ -20,30 +20,37 @@ def one_line(text: str) -> str:
     return " ".join(bare.split())
 
 
-def without_names(task: str, names: Iterable[str]) -> tuple[str, tuple[str, ...]]:
+def without_names(
+    task: str, names: Iterable[str], subjects: bool = True
+) -> tuple[str, tuple[str, ...]]:
     """Return the task without the names of agents, and the names that it held.
 
-    A name of several words is found in any case, with spaces for its underscores too; another
-    only as it is written. A plain lower-case word is no name but a subject, and so is a
-    capital word that opens a sentence. A task of nothing but names stays as it is.
+    Args:
+        task: any text; where it holds nothing but names, it stays as it is.
+        names: of agents. Those of several words with capitals within ("Refund Desk") are found
+            in any case, others as they are written.
+        subjects: spare names that may well be what is talked about: those without a
+            capital letter ("credit score"), and those that look like the opening of a
+            sentence ("Credit score") where they stand there.
     """
     text = left = plain(task)
-    lowered = text.lower().replace("_", " ")
+    lowered = text.lower()
     held = []
     for name in sorted(names, key=lambda name: (-len(name), name)):
-        if plain(name).lower().replace("_", " ") in lowered and (pattern := _pattern(plain(name))):
+        if plain(name).lower() in lowered and (pattern := _pattern(plain(name), subjects)):
             found = re.search(pattern, text)
             left = re.sub(pattern, " ", left)
             held += [name] if found else []
     return (left if left.strip(" \n\t.,:;!?\"'()[]-") else text), tuple(held)
 
 
-def _pattern(name: str) -> str:
-    """Return the pattern of a name, empty where it is a plain word."""
-    words = re.split(r"[\s_]+", name.strip(" _"))
-    if len(words) > 1:
-        return rf"(?i)(?<!\w){r'[ _]+'.join(map(re.escape, words))}(?!\w)"
-    if name.isalpha() and name == name.lower():
+def _pattern(name: str, subjects: bool) -> str:
+    """Return the pattern of a name, empty where it is spared."""
+    spared = name == name.lower() and "_" not in name
+    if subjects and spared:
         return ""
-    opens = "" if name[1:] != name[1:].lower() else r"(?<!^)(?<![.!?\n]\s)(?<!\n)"
-    return rf"{opens}(?<!\w){re.escape(name)}(?!\w)"
+    several = len(re.split(r"[\s_]+", name)) > 1
+    proper = name[1:] != name[1:].lower()
+    case = "(?i)" if not subjects or (several and proper) else ""
+    opens = r"(?<!^)(?<![.!?\n]\s)(?<!\n)" if subjects and not proper and "_" not in name else ""
+    return rf"{case}{opens}(?<!\w){re.escape(name)}(?!\w)"
