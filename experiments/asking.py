@@ -1,8 +1,8 @@
 """What does asking the embedded LM add, and in which way? Unsure validation requests.
 
-The requests that the program would not assign are asked in every way there is: plain, in one
-order, with the content-free prior divided out, with expansions of the task, with a written
-distribution instead of log-probabilities. A weight for the LM's word is fitted by
+Requests that the program would not assign are asked in one order, in both, and with each
+expansion of the task retrieved beside it (what the content-free prior and demos do is in the
+shipped manifest, from compiling). A weight for the LM's word is fitted by
 cross-validation; gained is what it adds to the log-likelihood of the right agent.
 The gate's curve is accuracy against calls when the least sure of those are asked first, at the
 weight that fits them best: an upper bound.
@@ -29,13 +29,9 @@ from task_delegator.lm import language_model
 _ASKED = 12
 _WAYS: dict[str, dict[str, Any]] = {
     "both orders": {},
-    "both orders, prior divided out": {"prior": 1.0},
-    "written distribution": {"repeats": 0},
-    "repeated answers": {"repeats": 3},
     "two phrasings retrieved beside the task": {"phrasings": 2},
     "ideal agent retrieved beside the task": {"ideal": 1},
 }
-_WITHOUT_LOGPROBS = ("written distribution", "repeated answers")
 
 
 def run(quick: bool) -> list[dict[str, Any]]:
@@ -51,8 +47,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
     rows = []
     plain: list[Outcome] = []
     for way, knobs in list(_WAYS.items())[: 1 if quick else None]:
-        teller = lm.copy(logprobs=None, top_logprobs=None) if way in _WITHOUT_LOGPROBS else lm
-        answers = _ask(program, asked, teller, way, **knobs)
+        answers = _ask(program, asked, lm, way, **knobs)
         plain = plain or answers
         rows.append(_row(way, asked, answers))
         if way == "both orders":
