@@ -160,8 +160,7 @@ def compiled() -> str:
 
 def _line(program: str, data: str, agents: int, report: dict[str, Any]) -> str:
     low, high = report["top1_ci95"]
-    # With an LM the requests, and so the baseline, are those of the row above.
-    baseline = "as above" if report["lm"] else percent(report["baseline_bm25_top1"])
+    baseline = percent(report["baseline_bm25_top1"])
     return (
         f"| {program} | {data} | {agents} | {report['n']} | {percent(report['top1'])} "
         f"| {percent(low)} to {percent(high)} | {percent(report['top3'])} "
