@@ -1,9 +1,10 @@
 """What does asking the embedded LM add, and in which way? Unsure validation requests.
 
 Requests that the program would not assign are asked in one order, in both, and with each
-expansion of the task retrieved beside it (what the content-free prior and demos do is in the
-shipped manifest, from compiling). A weight for the LM's word is fitted by
-cross-validation; gained is what it adds to the log-likelihood of the right agent.
+expansion of the task retrieved beside it, and the first place is rated on the rubric (what the
+content-free prior and demos do is in the shipped manifest, from compiling). A weight for the
+LM's word is fitted by cross-validation; gained is what it adds to the log-likelihood of the
+right agent.
 The gate's curve is accuracy against calls when the least sure of those are asked first, at the
 weight that fits them best: an upper bound.
 """
@@ -18,15 +19,13 @@ import numpy as np
 from optimize import metrics
 from optimize.data import OURS, load_dataset
 from optimize.evaluate import Outcome, delegate_all, outcomes_right
-from optimize.gains import cross_validated_gain, fit_weight, gain_curve
-from optimize.teach import opened
+from optimize.gains import cross_validated_gain, fit_weight, gain_curve, pooled
+from optimize.teach import opened, rubric_gain
 from task_delegator.artifact import load
-from task_delegator.decision import weigh
-from task_delegator.delegation import Candidate
 from task_delegator.delegator import Delegator
 from task_delegator.lm import language_model
 
-_ASKED = 12
+_ASKED = 36
 _WAYS: dict[str, dict[str, Any]] = {
     "both orders": {},
     "two phrasings retrieved beside the task": {"phrasings": 2},
@@ -52,7 +51,9 @@ def run(quick: bool) -> list[dict[str, Any]]:
         rows.append(_row(way, asked, answers))
         if way == "both orders":
             rows.append(_row("one order", asked, answers, orders=1))
-    return rows + ([] if quick else _gate(outcomes, plain))
+    if not quick:
+        rows += [_rubric(program, plain, lm), *_gate(outcomes, plain)]
+    return rows
 
 
 def _ask(
@@ -87,6 +88,21 @@ def _row(way: str, asked: list[Outcome], answers: list[Outcome], orders: int = 2
     }
 
 
+def _rubric(program: Delegator, answers: list[Outcome], lm: dspy.LM) -> dict[str, Any]:
+    """Return what the LM's own rating of retrieval's first place says of its errors."""
+    measured, ratings, calls = rubric_gain(program, answers, lm, weight=0.0)
+    scores = dict(zip(("auroc", "auroc_without", "gained_error"), measured or (), strict=False))
+    return {
+        "way": "rubric",
+        "split": "validation",
+        "n": len(answers),
+        "retrieved_right_before": float(outcomes_right(answers).mean()),
+        **scores,
+        "helps": bool(ratings),
+        "calls_per_task": calls / len(answers),
+    }
+
+
 def _gate(outcomes: list[Outcome], answers: list[Outcome]) -> list[dict[str, Any]]:
     """Return accuracy over all of validation when so many of the least sure were asked."""
     weight = fit_weight([gain_curve(answer) for answer in answers])
@@ -115,7 +131,4 @@ def _gate(outcomes: list[Outcome], answers: list[Outcome]) -> list[dict[str, Any
 
 
 def _heard(answer: Outcome, weight: float) -> bool:
-    evidence = answer.delegation.evidence
-    posterior = [Candidate(n, p) for n, p in evidence["retrieval"]["posterior"].items()]
-    pooled = weigh(posterior, evidence["lm"]["probabilities"], weight)
-    return pooled[0].name in answer.request.acceptable
+    return pooled(answer, weight)[0].name in answer.request.acceptable

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import dspy
 import numpy as np
 from tqdm import tqdm
 
@@ -27,7 +28,7 @@ from task_delegator.lm import language_model
 
 FILE = Path("datasets/attacks.json")
 _HOSTS, _REQUESTS = 3, 40
-_LM_HOSTS, _LM_REQUESTS = 1, 1
+_LM_HOSTS, _LM_REQUESTS = 3, 1
 
 
 def run(quick: bool) -> list[dict[str, Any]]:
@@ -43,9 +44,9 @@ def run(quick: bool) -> list[dict[str, Any]]:
     if not quick:
         lm = language_model("embedded")
         asking = opened(program, lm=1.0, orders=2, split_lm=0)
-        asking._lm = lm
         every = dataset.splits[split]
-        pairs = list(_asked(asking, program, attacks, hosts[:_LM_HOSTS], every))
+        with dspy.context(lm=lm):
+            pairs = list(_asked(asking, program, attacks, hosts[:_LM_HOSTS], every))
         rows += [{"path": "embedded LM", "split": split, **row} for row in _summary(pairs)]
     return rows
 

@@ -109,7 +109,7 @@ def plans() -> str:
 def asking() -> str:
     """Return what asking the embedded LM adds, by way of asking."""
     return table(
-        [row for row in rows("asking") if row["way"] != "gate"],
+        [row for row in rows("asking") if "gained" in row],
         {
             "way": lambda r: r["way"],
             "n": lambda r: r["n"],
@@ -122,6 +122,21 @@ def asking() -> str:
             "belief from": lambda r: ", ".join(r["sources"]),
             "calls": lambda r: f"{r['calls_per_task']:.1f}",
             "s": lambda r: f"{r['seconds_per_task']:.1f}",
+        },
+    )
+
+
+def rubric() -> str:
+    """Return what the LM's rating of the first place says of its errors."""
+    return table(
+        [row for row in rows("asking") if row["way"] == "rubric"],
+        {
+            "asked": lambda r: r["n"],
+            "retrieval right": lambda r: percent(r["retrieved_right_before"]),
+            "AUROC of error, margin": lambda r: f"{r['auroc_without']:.2f}",
+            "with the rubric": lambda r: f"{r['auroc']:.2f}",
+            "standard error of the difference": lambda r: f"{r['gained_error']:.2f}",
+            "helps": lambda r: "yes" if r["helps"] else "no",
         },
     )
 

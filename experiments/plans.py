@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import dspy
 import numpy as np
 
 from experiments.public import ROOT
@@ -24,7 +25,7 @@ from task_delegator.lm import language_model
 
 _SEAL = 80  # of seal_tools' 1,060 tasks: each takes up to 21 looks at 4,076 tools
 _SEAL_SINGLE = 40
-_LM_SINGLE = 5
+_LM_SINGLE = 30
 
 
 def run(quick: bool) -> list[dict[str, Any]]:
@@ -50,11 +51,10 @@ def _rows(program: Delegator, dataset: Dataset, split: str, lm: bool) -> list[di
     if lm:
         asking = program.deepcopy()
         asking.knobs.set(split_lm=1, gate=0.0)
-        asking._lm = language_model("embedded")
         some = select(single, _LM_SINGLE, seed=0)
-        rows.append(
-            _row("ours", split, "embedded LM", evaluate_plans(asking, several, some), whole)
-        )
+        with dspy.context(lm=language_model("embedded")):
+            written = evaluate_plans(asking, several, some)
+        rows.append(_row("ours", split, "embedded LM", written, whole))
     return rows
 
 

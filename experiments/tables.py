@@ -20,6 +20,7 @@ from experiments.blocks import (
     points,
     retrieval_parts,
     rows,
+    rubric,
     scope_parts,
     writer,
 )
@@ -186,6 +187,7 @@ BLOCKS = {
     "plans": plans,
     "asking": asking,
     "gate": gate,
+    "rubric": rubric,
     "attacks": attacks,
     "languages": languages,
     "compiled": compiled,

@@ -17,12 +17,18 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # imported when needed: --help is not to wait for them
+    from optimize.data import Dataset
+    from task_delegator.delegator import Delegator
 
 # DSPy would fetch a price list from the network at its first LM call.
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 from optimize import upkeep
-from optimize.arguments import at_least, rate
+from optimize.arguments import at_least
+from task_delegator.cli import rate
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -100,17 +106,12 @@ def _search(options: argparse.Namespace) -> int:
 def _calibrate(options: argparse.Namespace) -> int:
     from optimize.calibrate import calibrate
     from optimize.compile import provenance
-    from optimize.data import load_dataset
     from optimize.plans import fit_split
-    from task_delegator.artifact import check_target, find, load, read_manifest, save
+    from task_delegator.artifact import save
 
-    out = Path(options.out)
-    check_target(out)
-    dataset = load_dataset(options.data, enriched=options.enriched)
-    program = load(options.program, dataset.registry)
+    dataset, program, manifest = _opened(options)
     calibration = calibrate(program, dataset, options.target_precision)
     fit_split(program, dataset)
-    manifest = read_manifest(find(options.program))
     record = {
         **provenance(dataset),
         "embedder": manifest["embedder"],
@@ -118,7 +119,7 @@ def _calibrate(options: argparse.Namespace) -> int:
         "calibration": calibration.to_json(),
         "calibrated_from": manifest,  # its scores and lessons are those of another registry
     }
-    save(program, out, record)
+    save(program, Path(options.out), record)
     print(json.dumps(asdict(calibration.promise), indent=1))
     print(f"program: {options.out}", file=sys.stderr)
     return 0
@@ -126,23 +127,29 @@ def _calibrate(options: argparse.Namespace) -> int:
 
 def _plans(options: argparse.Namespace) -> int:
     from optimize.compile import provenance
-    from optimize.data import load_dataset
     from optimize.plans import evaluate_plans, fit_split
-    from task_delegator.artifact import check_target, find, load, read_manifest, save
+    from task_delegator.artifact import save
 
-    out = Path(options.out)
-    check_target(out)
-    dataset = load_dataset(options.data, enriched=options.enriched)
-    program = load(options.program, dataset.registry)
+    dataset, program, manifest = _opened(options)
     fit_split(program, dataset)
     chosen_on = evaluate_plans(program, dataset.multi["validation"], dataset.splits["validation"])
-    manifest = read_manifest(find(options.program))
     plans = {"fitted": provenance(dataset), "validation": asdict(chosen_on)}
     record = manifest | {"knobs": asdict(program.knobs.values), "plans": plans}
-    save(program, out, record)
+    save(program, Path(options.out), record)
     print(json.dumps(asdict(chosen_on), indent=1))
     print(f"program: {options.out}", file=sys.stderr)
     return 0
+
+
+def _opened(options: argparse.Namespace) -> "tuple[Dataset, Delegator, dict[str, Any]]":
+    """Return the dataset, the program over its registry and the program's manifest."""
+    from optimize.data import load_dataset
+    from task_delegator.artifact import check_target, find, load, read_manifest
+
+    check_target(Path(options.out))
+    dataset = load_dataset(options.data, enriched=options.enriched)
+    program = load(options.program, dataset.registry)
+    return dataset, program, read_manifest(find(options.program))
 
 
 def _evaluate(options: argparse.Namespace) -> int:

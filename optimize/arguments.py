@@ -13,14 +13,3 @@ def at_least(least: int) -> Callable[[str], int]:
         return int(text)
 
     return integer
-
-
-def rate(text: str) -> float:
-    """Return a number above 0 and at most 1."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0 and at most 1")
-    return value

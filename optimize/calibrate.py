@@ -130,7 +130,7 @@ def choose_features(
         table = _table(seen, names)
         losses = np.zeros(len(right))
         for train, held in folds.split(table, right):
-            spread = _spread(table[train])
+            spread = spread_of(table[train])
             model = LogisticRegression(C=_C).fit(table[train] / spread, right[train])
             p = np.clip(model.predict_proba(table[held] / spread)[:, 1], 1e-9, 1 - 1e-9)
             losses[held] -= np.log(np.where(right[held], p, 1 - p)) / _REPEATS
@@ -161,7 +161,7 @@ def fit_sureness(
         rate = (right.sum() + 1) / (len(right) + 2)
         return knobs | {f"{prefix}_bias": float(np.log(rate / (1 - rate)))}
     table = _table(seen, names)
-    spread = _spread(table)
+    spread = spread_of(table)
     model = LogisticRegression(C=_C).fit(table / spread, right)
     weights = (float(w) for w in model.coef_[0] / spread)
     knobs |= {f"{prefix}_{name}": w for name, w in zip(names, weights, strict=True)}
@@ -172,7 +172,8 @@ def _table(seen: Sequence[Features], names: Sequence[str]) -> np.ndarray:
     return np.array([[getattr(f, name) or 0.0 for name in names] for f in seen], dtype=float)
 
 
-def _spread(table: np.ndarray) -> np.ndarray:
+def spread_of(table: np.ndarray) -> np.ndarray:
+    """Return the standard deviation of each column, 1 where it does not vary."""
     spread = table.std(axis=0)
     return np.where(spread > 0, spread, 1.0)
 
@@ -221,7 +222,7 @@ def _fit_fits(
         return
     rows = [_fits_features(d) for d in (*inside, *strangers)]
     table = np.array([[row[name] for name in FITS] for row in rows])
-    spread = _spread(table)
+    spread = spread_of(table)
     in_scope = np.array([True] * len(inside) + [False] * len(strangers))
     model = LogisticRegression(C=_C, class_weight="balanced").fit(table / spread, in_scope)
     probabilities = model.predict_proba(table / spread)[: len(inside), 1]

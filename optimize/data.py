@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from task_delegator.agents import Registry, overlap, read_json, words
-from task_delegator.enrichment import FILE, enrich, read_enrichment
+from task_delegator.agents import Registry, fold, overlap, read_json, words
+from task_delegator.enrichment import FILE, complete, read_enrichment
 from task_delegator.errors import DelegatorError, InputError
 
 _log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ SPLITS = {"train": "train.json", "validation": "validation.json", "test": "groun
 LANGUAGES = "languages.json"
 OURS = Path("datasets")
 
-_NEAR_COPY = 0.6  # Jaccard overlap of words at which a request repeats a sample
+NEAR_COPY = 0.6  # Jaccard overlap of words at which a request repeats a sample
 _NAMED_ALLOWED = 3  # requests that may name their own agent, as people naturally would
 
 
@@ -97,8 +97,9 @@ def load_dataset(path: str | Path, enriched: bool = True) -> Dataset:
     completion = folder / FILE
     additions = 0
     if enriched and completion.is_file():
-        registry = enrich(registry, completion)
-        additions = len(read_enrichment(completion).agents)
+        written = read_enrichment(completion)
+        registry = complete(registry, written, completion)
+        additions = len(written.agents)
         _log.warning("%s: completes %d of %d agents", completion, additions, len(registry))
     splits = {split: tuple(_requests(folder / name, registry)) for split, name in SPLITS.items()}
     if not any(splits.values()):
@@ -193,19 +194,19 @@ def leaks(dataset: Dataset) -> list[str]:
     """Return a line for each request that repeats a sample or a request of another split."""
     found = []
     samples = [(f"sample of {a.name}", s) for a in dataset.registry for s in a.user_request_samples]
-    seen = {" ".join(text.lower().split()): where for where, text in samples}
+    seen = {fold(text): where for where, text in samples}
     said = [(where, words(text)) for where, text in samples]
     for split, requests in dataset.splits.items():
         fresh = {}
         for request in requests:
-            key = " ".join(request.text.lower().split())
+            key = fold(request.text)
             if key in seen:
                 found.append(f"{split}: {request.text!r} is also a {seen[key]}")
             asked = words(request.text)
             found.extend(
                 f"{split}: {request.text!r} nearly copies a {where}"
                 for where, other in said
-                if key not in seen and overlap(asked, other) >= _NEAR_COPY
+                if key not in seen and overlap(asked, other) >= NEAR_COPY
             )
             if key in fresh:
                 found.append(f"{split}: {request.text!r} stands there twice")

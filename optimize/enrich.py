@@ -17,7 +17,7 @@ import numpy as np
 from dspy.utils.exceptions import AdapterParseError
 from tqdm import tqdm
 
-from optimize.data import Dataset
+from optimize.data import NEAR_COPY, Dataset
 from optimize.evaluate import Outcome, commit, delegate_all
 from task_delegator.agents import Agent, overlap, words, write_text
 from task_delegator.classify import agent_line, asking
@@ -30,7 +30,6 @@ from task_delegator.untrusted import one_line
 
 _RIVALS = 3  # agents that the LM is told to stay away from
 _WITHIN = 3  # a written request must lead back to its agent, to this place at least
-_NEAR_COPY = 0.6  # word overlap with a labelled request or another sample
 _MOST_TOKENS = 900  # of an answer
 
 
@@ -177,9 +176,9 @@ def keep(
     place = index.names.index(agent.name)
     for request in (" ".join(request.split()) for request in requests):
         said = words(request)
-        if not said or any(overlap(said, other) >= _NEAR_COPY for other in own):
+        if not said or any(overlap(said, other) >= NEAR_COPY for other in own):
             dropped.duplicate += 1
-        elif any(overlap(said, other) >= _NEAR_COPY for other in taken):
+        elif any(overlap(said, other) >= NEAR_COPY for other in taken):
             dropped.leak += 1
         elif _rank(index, request, place) > _WITHIN:
             dropped.elsewhere += 1

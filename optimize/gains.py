@@ -8,6 +8,8 @@ from scipy.optimize import minimize_scalar
 
 from optimize.evaluate import Outcome
 from task_delegator.classify import mean_belief
+from task_delegator.decision import weigh
+from task_delegator.delegation import Candidate
 
 ALWAYS_CLOSE = 99.0
 _CLOSE = (0.5, 1.0, 2.0, 4.0)  # of the logarithm of first over second place
@@ -33,6 +35,12 @@ def belief_of(outcome: Outcome, orders: int = 2) -> dict[str, float]:
     """Return the LM's belief over so many of the orders it was shown."""
     shown = outcome.delegation.evidence["lm"]["orders"][:orders]
     return mean_belief([{"probabilities": probabilities} for probabilities in shown])
+
+
+def pooled(outcome: Outcome, weight: float) -> tuple[Candidate, ...]:
+    """Return the posterior after the LM's word, best first."""
+    posterior = outcome.delegation.evidence["retrieval"]["posterior"]
+    return weigh([Candidate(n, p) for n, p in posterior.items()], belief_of(outcome), weight)
 
 
 def gain(curve: Curve, weight: float) -> float:

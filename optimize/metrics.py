@@ -154,13 +154,10 @@ def compare(ours: np.ndarray, theirs: np.ndarray, draws: int = 2000, seed: int =
     """Compare two systems' outcomes (right or wrong) on the same requests."""
     ours, theirs = ours.astype(bool), theirs.astype(bool)
     difference = ours.astype(float) - theirs.astype(float)
-    rng = np.random.default_rng(seed)
-    picks = rng.integers(0, len(difference), (draws, len(difference)))
-    low, high = np.quantile(difference[picks].mean(axis=1), [0.025, 0.975])
     return Comparison(
         n=len(difference),
         difference=float(difference.mean()),
-        ci95=(float(low), float(high)),
+        ci95=bootstrap(difference, draws, seed),
         p=mcnemar(ours, theirs),
         wins=int((ours & ~theirs).sum()),
         losses=int((theirs & ~ours).sum()),

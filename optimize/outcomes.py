@@ -11,7 +11,7 @@ from scipy import stats
 
 from optimize import metrics
 from optimize.data import SPLITS, Dataset, load_dataset
-from task_delegator.agents import read_json, write_text
+from task_delegator.agents import fold, read_json, write_text
 from task_delegator.errors import InputError
 from task_delegator.feedback import Feedback, read_feedback
 
@@ -52,7 +52,7 @@ def merge(log: str | Path, data: str | Path, split: str = "train") -> Merged:
     known = _known_texts(dataset)
     outcomes: dict[str, list[Feedback]] = {}
     for row in read_feedback(log):
-        outcomes.setdefault(_key(row.task), []).append(row)
+        outcomes.setdefault(fold(row.task), []).append(row)
     rows: list[dict[str, Any]] = []
     strangers: list[dict[str, Any]] = []
     seen, conflicts, unknown = 0, [], []
@@ -83,11 +83,7 @@ def _known_texts(dataset: Dataset) -> set[str]:
     requests = [request.text for split in dataset.splits.values() for request in split]
     strangers = [text for split in dataset.out_of_scope.values() for text in split]
     samples = [s for agent in dataset.registry for s in agent.user_request_samples]
-    return {_key(text) for text in (*requests, *strangers, *samples)}
-
-
-def _key(text: str) -> str:
-    return " ".join(text.lower().split())
+    return {fold(text) for text in (*requests, *strangers, *samples)}
 
 
 def _provenance(row: Feedback) -> dict[str, Any]:

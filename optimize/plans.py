@@ -11,6 +11,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from tqdm import tqdm
 
 from optimize import metrics
+from optimize.calibrate import spread_of
 from optimize.data import Dataset, Request
 from task_delegator.decompose import MAX_PARTS, SPLIT, Look, best_split, split_features
 from task_delegator.delegation import Plan
@@ -70,7 +71,7 @@ def fit_split(program: Delegator, dataset: Dataset) -> None:
     fewest = int(min(several.sum(), (~several).sum()))
     if fewest < 2:
         return
-    spread = np.where(table.std(axis=0) > 0, table.std(axis=0), 1.0)
+    spread = spread_of(table)
     model = LogisticRegression(C=_C, class_weight="balanced").fit(table / spread, several)
     weights = dict(zip(SPLIT, (float(w) for w in model.coef_[0] / spread), strict=True))
     program.knobs.set(

@@ -26,13 +26,15 @@ from optimize.gains import (
     cross_validated_gain,
     fit_weight,
     gain_curve,
+    pooled,
 )
 from optimize.metrics import auroc
 from task_delegator.agents import Registry
 from task_delegator.confidence import SURE_LM, Features, assemble
 from task_delegator.delegation import Candidate
-from task_delegator.delegator import Delegator, weigh
+from task_delegator.delegator import Delegator
 from task_delegator.library import Library
+from task_delegator.lm import writes
 from task_delegator.retrieve import Signals
 
 ALWAYS = 1.01  # a gate that every confidence is below
@@ -119,7 +121,7 @@ def teach(
         program.classify.select.demos = variant.classify.select.demos
         close = closest_order(answers[best], weight)
         program.knobs.set(lm=weight, gate=program.knobs.values.assign, close=close, **knobs)
-        rubric, ratings, spent = _rubric(program, answers[best][:rubric_calls], lm, weight)
+        rubric, ratings, spent = rubric_gain(program, answers[best][:rubric_calls], lm, weight)
         calls += spent
         program.knobs.set(**_fit_sureness_with_lm(answers[best], weight, ratings))
         if ratings:
@@ -205,22 +207,28 @@ def _flips(outcomes: Sequence[Outcome]) -> float:
     return float(np.mean([len(set(pick)) > 1 for pick in picks]))
 
 
-def _rubric(
+def rubric_gain(
     program: Delegator, outcomes: Sequence[Outcome], lm: dspy.BaseLM, weight: float
 ) -> tuple[tuple[float, float, float] | None, dict[str, int], int]:
-    """Ask for the rubric; return its AUROCs, the ratings if they add to it, and the calls."""
+    """Ask an LM to rate the first places of answers in which it was heard with a weight.
+
+    Returns:
+        AUROC of error with the rubric beside the margin, without it, and the standard error
+        of the difference (None where it cannot be measured); the ratings by request, none
+        where they do not help; the calls.
+    """
     ratings: dict[str, int] = {}
-    if getattr(lm, "supports_decision_requests", False):
+    if not writes(lm):
         return None, ratings, 0  # it decides and writes nothing
     features, right, rated = [], [], []
     for outcome in outcomes:
-        pooled = _pooled(outcome, weight)
+        ranked = pooled(outcome, weight)
         by_name = {agent.name: agent for agent in program.registry}
         with dspy.context(lm=lm, disable_history=True):
-            agents = [by_name[candidate.name] for candidate in pooled[:4]]
+            agents = [by_name[candidate.name] for candidate in ranked[:4]]
             rubric = program.rate(task=outcome.request.text, agents=agents).rubric
-        features.append(_features(outcome, pooled, rubric))
-        right.append(pooled[0].name in outcome.request.acceptable)
+        features.append(_features(outcome, ranked, rubric))
+        right.append(ranked[0].name in outcome.request.acceptable)
         rated.append(rubric or 3)
         if rubric is not None:
             ratings[outcome.request.text] = rubric
@@ -243,15 +251,10 @@ def _rubric(
     return (scores[0], scores[1], error), ratings if helps else {}, len(outcomes)
 
 
-def _pooled(outcome: Outcome, weight: float) -> tuple[Candidate, ...]:
-    posterior = outcome.delegation.evidence["retrieval"]["posterior"]
-    return weigh([Candidate(n, p) for n, p in posterior.items()], belief_of(outcome), weight)
-
-
-def _features(outcome: Outcome, pooled: Sequence[Candidate], rubric: int | None = None) -> Features:
+def _features(outcome: Outcome, ranked: Sequence[Candidate], rubric: int | None = None) -> Features:
     evidence = outcome.delegation.evidence
     return assemble(
-        pooled,
+        ranked,
         Signals(**evidence["signals"]),
         belief=belief_of(outcome),
         orders=evidence["lm"]["picked"],
@@ -264,8 +267,8 @@ def _fit_sureness_with_lm(
 ) -> dict[str, float]:
     features, right = [], []
     for outcome in outcomes:
-        pooled = _pooled(outcome, weight)
-        features.append(_features(outcome, pooled, ratings.get(outcome.request.text)))
-        right.append(pooled[0].name in outcome.request.acceptable)
+        ranked = pooled(outcome, weight)
+        features.append(_features(outcome, ranked, ratings.get(outcome.request.text)))
+        right.append(ranked[0].name in outcome.request.acceptable)
     names = tuple(name for name in SURE_LM if name != "rubric" or ratings)
     return fit_sureness(features, np.array(right), prefix="sure_lm", names=names)

@@ -100,9 +100,7 @@ class Registry:
             try:
                 agents.append(Agent.model_validate(row))
             except ValidationError as error:
-                first = error.errors()[0]
-                field = ".".join(str(part) for part in first["loc"]) or "agent"
-                raise InputError(f"{path}: agent {number}: {field}: {first['msg']}") from error
+                raise InputError(f"{path}: agent {number}: {first_fault(error)}") from error
         try:
             return cls(agents)
         except InputError as error:
@@ -176,9 +174,20 @@ class Registry:
             raise InputError(f"no agent is named {name!r}")
 
 
+def first_fault(error: ValidationError) -> str:
+    """Return the first thing that a model refused, as field and reason."""
+    first = error.errors()[0]
+    return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+
+
 def words(text: str) -> frozenset[str]:
     """Return the lower-case words of three letters or more, for overlap checks."""
     return frozenset(word for word in re.findall(r"[^\W_]+", text.lower()) if len(word) > 2)
+
+
+def fold(text: str) -> str:
+    """Return a text in lower case with single spaces, for comparing."""
+    return " ".join(text.lower().split())
 
 
 def overlap(left: frozenset[str], right: frozenset[str]) -> float:
@@ -249,7 +258,7 @@ def _look_alikes(agents: Sequence[Agent]) -> Iterator[Finding]:
     owners: dict[str, list[str]] = {}
     for agent in agents:
         for sample in agent.user_request_samples:
-            owners.setdefault(" ".join(sample.lower().split()), []).append(agent.name)
+            owners.setdefault(fold(sample), []).append(agent.name)
     for sample, names in sorted(owners.items()):
         if len(set(names)) > 1:
             yield Finding(rule="shared-sample", agents=tuple(sorted(set(names))), detail=sample)

@@ -13,6 +13,7 @@ from .agents import Agent
 from .errors import LMError
 from .index import readable
 from .knobs import KnobValues
+from .lm import writes
 from .signatures import CONTENT_FREE, NONE_SLOT, SLOTS, SelectAgent, WeighAgents
 from .slots import SlotDistribution, given, repeated, slot_distribution
 from .untrusted import one_line
@@ -94,8 +95,7 @@ class ClassifyAgent(dspy.Module):
         """Return the belief over slots in one order, and the calls it took."""
         inputs = {"task": one_line(task), "candidates": render(agents)}
         slots = (*SLOTS[: len(agents)], NONE_SLOT)
-        lm: Any = dspy.settings.lm
-        if getattr(lm, "supports_decision_requests", False):
+        if not writes(dspy.settings.lm):
             return self._weighed(inputs, slots, "decision"), 1
         answer, logprobs = self._selected(inputs)
         belief = slot_distribution(answer, logprobs, "slot", slots)

@@ -171,7 +171,8 @@ def _read_tasks(path: Path) -> list[tuple[int, str]]:
     return tasks
 
 
-def _rate(text: str) -> float:
+def rate(text: str) -> float:
+    """Return a number above 0 and at most 1."""
     try:
         rate = float(text)
     except ValueError:
@@ -215,7 +216,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     program.add_argument(
         "--target-precision",
-        type=_rate,
+        type=rate,
         help="of what is assigned, above 0 to 1; the program's own if not given",
     )
 

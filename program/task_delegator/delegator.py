@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
-from functools import cache
+from functools import cache, partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from .expand import ExpandQuery
 from .knobs import Knobs, KnobValues
 from .languages import foreign_language
 from .library import Library
-from .lm import language_model
+from .lm import language_model, writes
 from .retrieve import Retrieve
 from .rubric import RateConfidence
 
@@ -164,18 +164,9 @@ class Delegator(dspy.Module):
         started = perf_counter()
         check_task(task)
         knobs = self.knobs.values
-
-        @cache
-        def look(text: str) -> Look:
-            found = self.retrieve(task=text, knobs=knobs, permissions=permissions)
-            if not found.candidates:
-                return Look((), 0.0, 0.0)
-            verdict = self.assess(found.candidates, found.signals, knobs)
-            names = tuple(candidate.name for candidate in found.candidates[:3])
-            return Look(names, verdict.confidence, found.signals.late)
-
+        look = cache(partial(self.look, permissions=permissions))
         lm = self._language_model() if knobs.split_lm else None
-        lm = lm if _writes(lm) else None
+        lm = lm if writes(lm) else None
         with dspy.track_usage() as tracker, dspy.context(lm=lm, disable_history=True):
             cut = self.decompose(task=task, knobs=knobs, look=look, lm=lm is not None)
         steps = tuple(
@@ -214,7 +205,7 @@ class Delegator(dspy.Module):
     ) -> dspy.Prediction:
         """Ask the LM about a hard task: expand it, classify the shortlist, rate the choice."""
         task = found.asked
-        if not _writes(dspy.settings.lm):
+        if not writes(dspy.settings.lm):
             knobs = replace(knobs, phrasings=0, ideal=0, rubric_low=0.0, rubric_high=0.0)
         expanded = self.expand(task=task, knobs=knobs)
         if expanded.texts:
@@ -276,11 +267,6 @@ def check_task(task: str) -> None:
         raise InputError(
             f"the task has {len(task):,} characters: shorten it to {MAX_TASK_CHARACTERS:,}"
         )
-
-
-def _writes(lm: Any) -> bool:
-    """Tell whether an LM writes text; a System One backend only decides."""
-    return not getattr(lm, "supports_decision_requests", False)
 
 
 def _nobody(task: str, seconds: float) -> Delegation:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .agents import Agent, Registry, read_json
+from .agents import Agent, Registry, first_fault, read_json
 from .errors import InputError
 
 FILE = "enrichment.json"  # beside agents.json
@@ -45,9 +45,7 @@ def read_enrichment(path: Path) -> Enrichment:
     try:
         return Enrichment.model_validate(read_json(path))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{path}: {where}: {first['msg']}") from error
+        raise InputError(f"{path}: {first_fault(error)}") from error
 
 
 def enrich(registry: Registry, path: str | Path) -> Registry:
@@ -56,7 +54,16 @@ def enrich(registry: Registry, path: str | Path) -> Registry:
     Raises:
         InputError: the file is missing or broken, or completes agents that are not registered.
     """
-    additions = read_enrichment(Path(path)).agents
+    return complete(registry, read_enrichment(Path(path)), path)
+
+
+def complete(registry: Registry, written: Enrichment, path: str | Path) -> Registry:
+    """Return a registry whose agents are completed; ``path`` is where the additions stand.
+
+    Raises:
+        InputError: agents are completed that are not registered.
+    """
+    additions = written.agents
     unknown = sorted(name for name in additions if name not in registry)
     if unknown:
         raise InputError(

@@ -5,6 +5,7 @@ from typing import Any
 import dspy
 from dspy.utils.exceptions import AdapterParseError
 
+from .agents import fold
 from .classify import asking
 from .knobs import KnobValues
 from .signatures import DescribeIdealAgent, RephraseTask
@@ -39,8 +40,8 @@ class ExpandQuery(dspy.Module):
             calls += 1
             answer = self._ask(self.describe, task=one_line(task))
             texts += [answer.description] if answer else []
-        own = " ".join(task.lower().split())
-        kept = [t for t in texts if t.strip() and " ".join(t.lower().split()) != own]
+        own = fold(task)
+        kept = [t for t in texts if t.strip() and fold(t) != own]
         return dspy.Prediction(texts=tuple(dict.fromkeys(kept)), calls=calls)
 
     def _ask(self, predict: dspy.Predict, **inputs: Any) -> Any:

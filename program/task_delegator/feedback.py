@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from .agents import first_fault
 from .delegation import Delegation
 from .errors import InputError
 
@@ -110,6 +111,4 @@ def read_feedback(path: str | Path) -> Iterator[Feedback]:
         except json.JSONDecodeError as error:
             raise InputError(f"{path}: line {number}: broken JSON: {error.msg}") from error
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise InputError(f"{path}: line {number}: {where}: {first['msg']}") from error
+            raise InputError(f"{path}: line {number}: {first_fault(error)}") from error
