@@ -25,7 +25,7 @@ from task_delegator.artifact import load
 from task_delegator.delegator import Delegator
 from task_delegator.lm import language_model
 
-_ASKED = 36
+_ASKED = 24
 _WAYS: dict[str, dict[str, Any]] = {
     "both orders": {},
     "two phrasings retrieved beside the task": {"phrasings": 2},

@@ -108,8 +108,9 @@ def variant(program: Delegator, attack: dict[str, Any], host: str) -> Delegator:
         return program
     agents = [attacked(a, attack) if a.name == host else a for a in program.registry]
     other = program.deepcopy()
-    other.retrieve.library = Library(Registry(agents), program.retrieve.library.embed)
-    other.retrieve.library._encodings = program.retrieve.library._encodings
+    library = program.retrieve.library
+    encodings = library.index({}).encodings
+    other.retrieve.library = Library(Registry(agents), library.embed, encodings)
     return other
 
 

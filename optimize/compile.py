@@ -24,7 +24,7 @@ from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues
 from task_delegator.retrieve import CHANNELS
 
-_MOST_SCORED = 1500  # requests of a split that the search looks at: enough to choose weights
+_MOST_SCORED = 3000  # requests of a split that the search looks at; more cost time and tell little
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,15 +199,14 @@ def _evaluate(
 
 def provenance(dataset: Dataset) -> dict[str, Any]:
     """Return what a manifest says of code and data; the confidence speaks of this registry."""
-    registry = dataset.registry.sha256()
     return {
         "commit": commit(),
         "dataset": {"path": str(dataset.path), "sha256": dataset.digests()},
         "registry": {
-            "sha256": registry,
+            "sha256": dataset.registry.sha256(),
             "agents": len(dataset.registry),
             "enriched": dataset.enriched,
-            "calibrated": [registry],
+            "calibrated": sorted(agent.digest() for agent in dataset.registry),
         },
     }
 

@@ -11,7 +11,6 @@ from optimize.data import Request
 from task_delegator.index import Channels, Index
 from task_delegator.knobs import KnobValues
 from task_delegator.retrieve import CHANNELS, fuse, late_scores, standardise
-from task_delegator.untrusted import without_names
 
 _RIDGE = 0.02  # pulls weights that the requests do not need towards 0
 BM25_K1 = (0.6, 0.9, 1.2, 1.5, 2.0)
@@ -34,7 +33,7 @@ class ScoredRequests:
         places = {name: i for i, name in enumerate(index.names)}
         self._index = index
         self._queries = [
-            index.read(without_names(request.text, index.names)[0]) for request in requests
+            index.read(index.mentions.taken_from(request.text)[0]) for request in requests
         ]
         self.labels = [np.array([places[n] for n in r.acceptable]) for r in requests]
         self._vectors = [query.encoded.vector for query in self._queries]

@@ -10,7 +10,7 @@ from small import ROOT, HashedWords
 
 from optimize.data import load_dataset
 from task_delegator import artifact
-from task_delegator.agents import Registry
+from task_delegator.agents import Agent, Registry
 from task_delegator.artifact import load, save
 from task_delegator.delegator import Delegator
 from task_delegator.embed import embedder
@@ -49,7 +49,10 @@ def manifest_of(registry, **changes):
     embed = embedder("minilm")
     return {
         "embedder": {"spec": "minilm", "id": embed.id},
-        "registry": {"sha256": registry.sha256(), "calibrated": [registry.sha256()]},
+        "registry": {
+            "sha256": registry.sha256(),
+            "calibrated": [agent.digest() for agent in registry],
+        },
         **changes,
     }
 
@@ -164,7 +167,7 @@ def test_a_failed_save_leaves_the_old_program(folder, registry):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 99}, "format 99, this code reads 2; compile the program again"),
+        ({"format": 99}, "format 99, this code reads 3; compile the program again"),
         ({"signatures": "0"}, "other signatures"),
         ({"embedder": {"spec": "minilm", "id": "other"}}, "compiled with embedder other, not"),
         ({"embedder": "minilm"}, "embedder does not say spec and id"),
@@ -197,9 +200,16 @@ def test_nothing_but_a_program_is_saved_over(folder, registry, tmp_path):
 def test_a_changed_registry_is_no_longer_calibrated(folder):
     registry = Registry.load(ROOT / "datasets" / "agents.json")
     program = load(folder, registry)
-    assert program.calibrated
-    registry.remove("Refund Desk")
-    assert not program.calibrated
+    assert program.calibrated()
+    secret = Agent(name="Vault", required_permissions=frozenset({"vault"}))
+    registry.add(secret)
+    assert not program.calibrated()
+    assert program.calibrated([])
+    registry.remove("Vault")
+    assert program.calibrated()
+    registry.replace(registry["Refund Desk"].model_copy(update={"description": "Other."}))
+    assert not program.calibrated()
+    assert program.calibrated([])
 
 
 def test_a_missing_state_is_refused(folder, registry):
@@ -235,5 +245,5 @@ def test_the_shipped_program_belongs_to_the_shipped_data():
     manifest = artifact.read_manifest(artifact.find("default"))
     dataset = load_dataset(ROOT / "datasets")
     assert manifest["dataset"]["sha256"] == dataset.digests()
-    assert dataset.registry.sha256() in manifest["registry"]["calibrated"]
+    assert {agent.digest() for agent in dataset.registry} == set(manifest["registry"]["calibrated"])
     assert not manifest["commit"].endswith("+")

@@ -10,7 +10,7 @@ from task_delegator.classify import render
 from task_delegator.delegator import Delegator
 from task_delegator.languages import foreign_language
 from task_delegator.signatures import SLOTS
-from task_delegator.untrusted import one_line, without_names
+from task_delegator.untrusted import Names, one_line
 
 ATTACKS = json.loads((ROOT / "datasets" / "attacks.json").read_text(encoding="utf-8"))
 
@@ -81,14 +81,14 @@ def test_naming_an_agent_is_no_way_to_get_it(task, left, held):
         "credit score",
         "Account blocked",
     ]
-    text, found = without_names(task, names)
+    text, found = Names(names).taken_from(task)
     assert " ".join(text.split()) == left
     assert list(found) == held
 
 
 def test_a_name_that_must_not_show_is_found_whatever_it_is():
-    text, held = without_names(
-        "Ask Weather or the CREDIT score.", ["weather", "credit score"], False
+    text, held = Names(["weather", "credit score"]).taken_from(
+        "Ask Weather or the CREDIT score.", subjects=False
     )
     assert " ".join(text.split()) == "Ask or the ."
     assert set(held) == {"weather", "credit score"}

@@ -51,6 +51,11 @@ class Agent(BaseModel):
         """Tell whether a caller with these permissions may use it; None is without limits."""
         return permissions is None or self.required_permissions <= frozenset(permissions)
 
+    def digest(self) -> str:
+        """Return 16 hexadecimal digits that change with anything the agent says."""
+        text = json.dumps(self.to_json(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
     def to_json(self) -> dict[str, Any]:
         """Return the agent as plain JSON values, sets in sorted order."""
         values = self.model_dump(mode="json")

@@ -32,7 +32,7 @@ from .thresholds import choose_threshold
 
 _log = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 PROGRAM, MANIFEST = "program.json", "manifest.json"
 _SIGNATURES = (
     SelectAgent,
@@ -82,7 +82,7 @@ def load(
         check_spec(lm)
     calibrated_for = None if allow_uncalibrated else frozenset(manifest["registry"]["calibrated"])
     delegator = Delegator(registry, embed, lm, calibrated_for)
-    if not delegator.calibrated:
+    if not delegator.calibrated():
         _log.warning("%s: its confidence is not calibrated for this registry", folder)
     try:
         delegator.load(str(folder / PROGRAM))

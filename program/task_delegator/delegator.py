@@ -24,6 +24,7 @@ from .lm import language_model, writes
 from .retrieve import Retrieve
 from .rubric import RateConfidence
 
+_CALLERS = 1024  # sets of permissions that are remembered
 MAX_TASK_CHARACTERS = 20_000  # some 5,000 tokens: a task, not a document
 
 
@@ -36,8 +37,8 @@ class Delegator(dspy.Module):
         lm: the LM for hard tasks, or its spec, which is resolved when the first hard task
             comes. Where None, ``dspy.settings.lm`` serves, and where that is None too,
             the program works without one.
-        calibrated_for: digests of the registries that the confidence was calibrated on;
-            None for any. On another registry no task is assigned: a person reviews it.
+        calibrated_for: digests of the agents that the confidence was calibrated on; None for
+            any. Where a caller may use another, no task is assigned: a person reviews it.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Delegator(dspy.Module):
         self.assess = AssessConfidence()
         self._lm = lm
         self._calibrated_for = calibrated_for
-        self._calibrated: tuple[int, bool] | None = None
+        self._calibrated: dict[object, bool] = {}
 
     if TYPE_CHECKING:  # DSPy types a module's call as a plain Prediction
 
@@ -72,15 +73,21 @@ class Delegator(dspy.Module):
         """The agents; changes to it take effect at the next task."""
         return self.retrieve.library.registry
 
-    @property
-    def calibrated(self) -> bool:
-        """Whether the confidence was calibrated on the registry as it is now."""
+    def calibrated(self, permissions: Collection[str] | None = None) -> bool:
+        """Tell whether the confidence was calibrated on every agent that a caller may use."""
         if self._calibrated_for is None:
             return True
-        version = self.registry.version
-        if self._calibrated is None or self._calibrated[0] != version:
-            self._calibrated = (version, self.registry.sha256() in self._calibrated_for)
-        return self._calibrated[1]
+        caller = None if permissions is None else frozenset(permissions)
+        key = self.registry.version, caller
+        if key not in self._calibrated:
+            if len(self._calibrated) >= _CALLERS:
+                self._calibrated.clear()
+            self._calibrated[key] = all(
+                agent.digest() in self._calibrated_for
+                for agent in self.registry
+                if agent.permits(caller)
+            )
+        return self._calibrated[key]
 
     def forward(self, task: str, permissions: Collection[str] | None = None) -> Delegation:
         """Delegate one task.
@@ -111,12 +118,13 @@ class Delegator(dspy.Module):
                 with dspy.context(lm=lm, disable_history=True):
                     advice = self.consult(found, knobs, permissions, foreign)
                 candidates, verdict, found = advice.candidates, advice.verdict, advice.found
+        calibrated = self.calibrated(permissions)
         decision, reason = decide(
             candidates,
             verdict.confidence,
             verdict.fits,
             knobs,
-            calibrated=self.calibrated,
+            calibrated=calibrated,
             language=language,
             named=found.named,
         )
@@ -141,7 +149,7 @@ class Delegator(dspy.Module):
                 "signals": asdict(found.signals),
                 "features": asdict(verdict.features),
                 "fits": verdict.fits,
-                "calibrated": self.calibrated,
+                "calibrated": calibrated,
             },
             usage=Usage(
                 lm_calls=advice.calls if advice else 0,

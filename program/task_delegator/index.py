@@ -17,6 +17,7 @@ from .agents import Agent
 from .embed import Embedder, Encoded
 from .head import Head, fit_head
 from .late import LateInteraction
+from .untrusted import Names
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,8 @@ class Index:
         known: texts that were encoded before, by text; reused.
 
     Attributes:
+        names: of the agents, in the order of every score.
+        mentions: the same, to be found in texts.
         encodings: every text of these agents as the embedder sees it.
     """
 
@@ -61,6 +64,7 @@ class Index:
     ) -> None:
         self.agents = tuple(sorted(agents, key=lambda agent: agent.name))
         self.names = tuple(agent.name for agent in self.agents)
+        self.mentions = Names(self.names)
         self.embed = embed
         described = [description_text(agent) for agent in self.agents]
         samples = [s for agent in self.agents for s in agent.user_request_samples]

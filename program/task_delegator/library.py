@@ -1,7 +1,7 @@
 """Library: one index per set of permitted agents, in step with a registry."""
 
 from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from threading import Lock
 from typing import Any
 
@@ -9,7 +9,7 @@ from .agents import Agent, Registry
 from .embed import Embedder, Encoded
 from .errors import InputError
 from .index import Index, texts_of
-from .untrusted import without_names
+from .untrusted import Names
 
 _CALLERS = 1024  # sets of permissions whose index is remembered
 _AGENTS = 40_000  # in all indexes together: at 10,000 agents an index takes some 0.5 GB
@@ -21,22 +21,26 @@ class Library:
 
     Agents that a caller may not use are left out before the index is built, so that not even
     a word count or a weight depends on them; where another agent's text names them, the name is
-    taken out. The first task of a new set of permitted agents, and what comes meanwhile,
-    waits for its index; texts are embedded once.
+    taken out. The first task of a new set of permitted agents waits for its index; texts are
+    embedded once.
 
     Args:
         registry: the agents; later changes are followed.
         embed: the embedder.
+        known: texts that were encoded before, by text; reused.
     """
 
-    def __init__(self, registry: Registry, embed: Embedder) -> None:
+    def __init__(
+        self, registry: Registry, embed: Embedder, known: Mapping[str, Encoded] | None = None
+    ) -> None:
         self.registry = registry
         self.embed = embed
         self._lock = Lock()
         self._version = registry.version
         self._indexes: OrderedDict[object, Index] = OrderedDict()
+        self._turns: dict[object, Lock] = {}
         self._names: dict[object, frozenset[str]] = {}
-        self._encodings: dict[str, Encoded] = {}
+        self._encodings: dict[str, Encoded] = dict(known or {})
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Library":
         """Return itself: an optimiser's copies of the program read the same index."""
@@ -72,7 +76,7 @@ class Library:
             None if permissions is None else frozenset(permissions),
         )
         with self._lock:
-            self._follow(learned)
+            version = self._follow(learned)
             if caller not in self._names:
                 agents = [agent for agent in self.registry if agent.permits(permissions)]
                 self._names[caller] = frozenset(agent.name for agent in agents)
@@ -81,31 +85,50 @@ class Library:
             key = (caller[0], self._names[caller])
             if not key[1]:
                 return None
-            if key not in self._indexes:
-                everyone = list(self.registry)
-                hidden = [agent.name for agent in everyone if agent.name not in key[1]]
-                agents = [
-                    without_mention(with_samples(agent, learned), hidden)
-                    for agent in everyone
-                    if agent.name in key[1] and agent.permits(permissions)
-                ]
-                self._indexes[key] = index = Index(agents, self.embed, self._encodings)
-                self._encodings |= index.encodings
-                self._make_room()
-            self._indexes.move_to_end(key)
-            return self._indexes[key]
+            if key in self._indexes:
+                self._indexes.move_to_end(key)
+                return self._indexes[key]
+            turn = self._turns.setdefault(key, Lock())
+        with turn:  # who wants the same index waits for it, others go on
+            with self._lock:
+                if key in self._indexes:
+                    return self._indexes[key]
+            index = self._build(learned, permissions, key[1])
+            with self._lock:
+                self._turns.pop(key, None)
+                if self._version == version:
+                    self._indexes[key] = index
+                    self._encodings = self._encodings | index.encodings
+                    self._make_room()
+            return index
 
-    def _follow(self, learned: Mapping[str, tuple[str, ...]]) -> None:
-        """Forget what was built for an older version of the registry."""
+    def _build(
+        self,
+        learned: Mapping[str, tuple[str, ...]],
+        permissions: Collection[str] | None,
+        names: frozenset[str],
+    ) -> Index:
+        everyone = list(self.registry)
+        hidden = Names(agent.name for agent in everyone if agent.name not in names)
+        agents = [
+            without_mention(with_samples(agent, learned), hidden)
+            for agent in everyone
+            if agent.name in names and agent.permits(permissions)
+        ]
+        return Index(agents, self.embed, self._encodings)
+
+    def _follow(self, learned: Mapping[str, tuple[str, ...]]) -> int:
+        """Forget what was built for an older version of the registry; return the version."""
         version = self.registry.version
         if version == self._version:
-            return
+            return version
         self._version = version
         self._indexes.clear()
         self._names.clear()
         agents = (with_samples(agent, learned) for agent in self.registry)
         kept = {text for agent in agents for text in texts_of(agent)}
         self._encodings = {text: e for text, e in self._encodings.items() if text in kept}
+        return version
 
     def _make_room(self) -> None:
         """Drop the indexes that were not used for longest; never the newest."""
@@ -126,13 +149,13 @@ def with_samples(agent: Agent, learned: Mapping[str, tuple[str, ...]]) -> Agent:
     return agent.model_copy(update={"user_request_samples": samples})
 
 
-def without_mention(agent: Agent, hidden: Sequence[str]) -> Agent:
+def without_mention(agent: Agent, hidden: Names) -> Agent:
     """Return the agent with the names of others taken out of what it says of itself."""
-    if not hidden:
+    if not len(hidden):
         return agent
 
     def cleaned(text: str) -> str:
-        left, held = without_names(text, hidden, subjects=False)
+        left, held = hidden.taken_from(text, subjects=False)
         return left if held else text
 
     fields = ("description", "instructions", "use_when", "do_not_use_when")

@@ -10,7 +10,6 @@ from .delegation import Candidate
 from .index import Channels, Index, Query
 from .knobs import KnobValues, LearnedSamples
 from .library import Library
-from .untrusted import without_names
 
 CHANNELS = ("bm25", "chars", "description", "sample_best", "sample_mean", "head", "late", "back")
 LATE_AGENTS = 16  # agents whose tokens are compared with the task's, some 3 ms
@@ -75,7 +74,7 @@ class Retrieve(dspy.Module):
         index = self.library.permitted(self.learned.values, permissions)
         if index is None:
             return dspy.Prediction(candidates=(), agents=(), signals=Signals(), standing={})
-        asked, named = without_names(task, index.names)
+        asked, named = index.mentions.taken_from(task)
         query = index.read(asked)
         scored = score(index, query, knobs)
         standing = scored.standing

@@ -20,28 +20,40 @@ def one_line(text: str) -> str:
     return " ".join(bare.split())
 
 
-def without_names(
-    task: str, names: Iterable[str], subjects: bool = True
-) -> tuple[str, tuple[str, ...]]:
-    """Return the task without the names of agents, and the names that it held.
+class Names:
+    """The names of agents, to be read over in what others write.
 
     Args:
-        task: any text; where it holds nothing but names, it stays as it is.
-        names: of agents. Those of several words with capitals within ("Refund Desk") are found
-            in any case, others as they are written.
-        subjects: spare names that may well be what is talked about: those without a
-            capital letter ("credit score"), and those that look like the opening of a
-            sentence ("Credit score") where they stand there.
+        names: those of several words with capitals within ("Refund Desk") are found in any
+            case, others as they are written.
     """
-    text = left = plain(task)
-    lowered = text.lower()
-    held = []
-    for name in sorted(names, key=lambda name: (-len(name), name)):
-        if plain(name).lower() in lowered and (pattern := _pattern(plain(name), subjects)):
-            found = re.search(pattern, text)
-            left = re.sub(pattern, " ", left)
-            held += [name] if found else []
-    return (left if left.strip(" \n\t.,:;!?\"'()[]-") else text), tuple(held)
+
+    def __init__(self, names: Iterable[str]) -> None:
+        longest = sorted(names, key=lambda name: (-len(name), name))
+        self._names = [(name, plain(name), plain(name).lower()) for name in longest]
+
+    def __len__(self) -> int:
+        """Return how many names there are."""
+        return len(self._names)
+
+    def taken_from(self, task: str, subjects: bool = True) -> tuple[str, tuple[str, ...]]:
+        """Return a text without the names, and those that it held.
+
+        Args:
+            task: any text; where it holds nothing but names, it stays as it is.
+            subjects: spare names that may well be what is talked about: those without a
+                capital letter ("credit score"), and those that look like the opening of a
+                sentence ("Credit score") where they stand there.
+        """
+        text = left = plain(task)
+        lowered = text.lower()
+        held = []
+        for name, shown, lower in self._names:
+            if lower in lowered and (pattern := _pattern(shown, subjects)):
+                found = re.search(pattern, text)
+                left = re.sub(pattern, " ", left)
+                held += [name] if found else []
+        return (left if left.strip(" \n\t.,:;!?\"'()[]-") else text), tuple(held)
 
 
 def _pattern(name: str, subjects: bool) -> str:
