@@ -9,13 +9,14 @@ UI_PORT ?= 5000
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup quickstart test test-fast lint types format check-data ui results clean
+.PHONY: help setup quickstart test test-fast lint types format ui peers results clean
 
 help:
 	@echo "make quickstart  set up, compile a program with the embedded LM, delegate three tasks"
 	@echo "make test        set up, lint, type-check and run every test"
 	@echo "make test-fast   the tests that take under two minutes together"
 	@echo "make ui          the MLflow UI on http://127.0.0.1:$(UI_PORT)"
+	@echo "make peers       an environment for the libraries that are compared with"
 	@echo "make results     measure the shipped program again and rewrite the README's table"
 
 setup: $(READY)
@@ -55,9 +56,13 @@ format: $(READY)
 ui: $(READY)
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --host 127.0.0.1 --port $(UI_PORT) --workers 1
 
+peers: $(READY)
+	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	$(BIN)/uv pip install --quiet --python .venv-peers/bin/python -r experiments/peer_env/requirements.txt
+
 results: $(READY)
-	for name in hardness channels default parts enrichment plans languages public attacks asking; do $(BIN)/python -m experiments $$name || exit; done
+	for name in hardness channels default families ablation enrichment plans languages public scaling peers attacks asking prompting order confidence; do $(BIN)/python -m experiments $$name || exit; done
 	$(BIN)/python -m experiments.tables
 
 clean:
-	rm -rf .venv runs mlflow.db mlartifacts mlruns .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-peers runs mlflow.db mlartifacts mlruns .pytest_cache .ruff_cache .hypothesis

@@ -1,41 +1,57 @@
 """Run an experiment: ``python -m experiments NAME [--quick]``.
 
-A full run is saved under the commit of the clean tree that ran it; a quick one prints.
+A full run is saved under the commit of the clean tree that ran it and logged to MLflow with its
+pictures; a quick one prints.
 """
 
 import argparse
 import json
 import os
 import sys
+from time import perf_counter
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 from experiments import (
+    ablation,
     asking,
     attacks,
     channels,
+    confidence,
     default,
     enrichment,
+    families,
     hardness,
     languages,
-    parts,
+    order,
+    peers,
     plans,
+    plots,
+    prompting,
     public,
+    scaling,
 )
 from experiments.results import clean_commit, save
+from optimize import track
 from task_delegator.errors import DelegatorError
 
 EXPERIMENTS = {
+    "ablation": ablation.run,
     "asking": asking.run,
     "attacks": attacks.run,
     "channels": channels.run,
+    "confidence": confidence.run,
     "default": default.run,
     "enrichment": enrichment.run,
+    "families": families.run,
     "hardness": hardness.run,
     "languages": languages.run,
-    "parts": parts.run,
+    "order": order.run,
+    "peers": peers.run,
     "plans": plans.run,
+    "prompting": prompting.run,
     "public": public.run,
+    "scaling": scaling.run,
 }
 
 
@@ -47,11 +63,16 @@ def main() -> int:
     options = parser.parse_args()
     try:
         head = "" if options.quick else clean_commit()
+        started = perf_counter()
         rows = EXPERIMENTS[options.name](options.quick)
         if options.quick:
             print(json.dumps(rows, indent=1))
-        else:
-            print(save(options.name, head, rows))
+            return 0
+        path = save(options.name, head, rows, perf_counter() - started)
+        pictures = plots.draw(options.name)
+        with track.run(f"experiment {options.name}", {"kind": "experiment", "commit": head}) as run:
+            run.results(path, pictures, rows)
+        print(path)
     except DelegatorError as error:
         print(f"experiments {options.name}: {error}", file=sys.stderr)
         return 2

@@ -25,7 +25,7 @@ def points(difference: float) -> str:
 def confidence_parts() -> str:
     """Return what calibration and each set of features add."""
     return table(
-        [row for row in rows("parts") if row["part"] == "confidence"],
+        [row for row in rows("ablation") if row["part"] == "confidence"],
         {
             "confidence from": lambda r: r["variant"],
             "n": lambda r: r["n"],
@@ -43,7 +43,7 @@ def confidence_parts() -> str:
 def scope_parts() -> str:
     """Return how well sets of signals tell what is out of scope."""
     return table(
-        [row for row in rows("parts") if row["part"] == "out of scope"],
+        [row for row in rows("ablation") if row["part"] == "out of scope"],
         {
             "signals": lambda r: r["variant"],
             "n": lambda r: r["n"],
@@ -55,7 +55,7 @@ def scope_parts() -> str:
 def retrieval_parts() -> str:
     """Return what choices of channels do to the fusion."""
     return table(
-        [row for row in rows("parts") if row["part"] == "retrieval"],
+        [row for row in rows("ablation") if row["part"] == "retrieval"],
         {
             "channels": lambda r: r["variant"],
             "n": lambda r: r["n"],

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.public import ROOT
+from experiments.results import ROOT
 from optimize import metrics
 from optimize.data import OURS, load_dataset
 from optimize.evaluate import select

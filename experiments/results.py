@@ -1,16 +1,20 @@
 """Result files: ``experiments/results/<name>-<commit>.json``, one per experiment."""
 
+import hashlib
 import json
+import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from optimize.data import OURS
 from optimize.evaluate import commit
 from task_delegator.agents import read_json, write_text
 from task_delegator.errors import InputError
 
 FOLDER = Path("experiments/results")
+ROOT = Path(os.environ.get("TASK_DELEGATOR_PUBLIC_DATA", "../shared/data"))
 _PACKAGES = ("dspy", "optuna", "mlflow", "scikit-learn", "bm25s", "onnxruntime", "numpy")
 
 
@@ -26,7 +30,7 @@ def clean_commit() -> str:
     return head
 
 
-def save(name: str, head: str, rows: list[dict[str, Any]]) -> Path:
+def save(name: str, head: str, rows: list[dict[str, Any]], seconds: float) -> Path:
     """Write an experiment's rows, in place of its older results."""
     path = FOLDER / f"{name}-{head}.json"
     content = {
@@ -34,6 +38,8 @@ def save(name: str, head: str, rows: list[dict[str, Any]]) -> Path:
         "commit": head,
         "python": platform.python_version(),
         "versions": {package: version(package) for package in _PACKAGES},
+        "data": _digests(),
+        "seconds": round(seconds, 1),
         "rows": rows,
     }
     write_text(path, json.dumps(content, indent=1) + "\n")
@@ -41,6 +47,18 @@ def save(name: str, head: str, rows: list[dict[str, Any]]) -> Path:
         if older != path:
             older.unlink()
     return path
+
+
+def _digests() -> dict[str, str]:
+    """Return one digest per data directory that is there: of its files' digests, in order."""
+    found = {}
+    for folder in (OURS, *sorted(ROOT.glob("*/"))):
+        files = sorted(folder.glob("*.json"))
+        whole = hashlib.sha256()
+        for file in files:
+            whole.update(hashlib.sha256(file.read_bytes()).digest())
+        found[folder.name] = whole.hexdigest()[:16]
+    return found
 
 
 def latest(name: str) -> dict[str, Any] | None:

@@ -24,6 +24,7 @@ from experiments.blocks import (
     scope_parts,
     writer,
 )
+from experiments.boards import BOARDS
 from task_delegator.agents import write_text
 from task_delegator.artifact import find, read_manifest
 
@@ -82,10 +83,8 @@ def results() -> str:
         lines.append(_line("`default` + embedded LM", "ours", 70, scores["test_lm"]))
         opened = scores["test_lm_gate_open"]
         lines.append(_line("`default` + embedded LM, gate forced open", "ours", 70, opened))
-    agents = {"banking77": 77, "clinc150": 150, "hwu64": 64}
     for report in rows("public"):
-        name = report["data"]
-        lines.append(_line("compiled for it", f"{name}, 10 samples", agents[name], report))
+        lines.append(_line("compiled for it", report["data"], report["agents"], report))
     return "\n".join(lines)
 
 
@@ -191,6 +190,7 @@ BLOCKS = {
     "attacks": attacks,
     "languages": languages,
     "compiled": compiled,
+    **BOARDS,
 }
 
 

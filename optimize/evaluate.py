@@ -181,6 +181,7 @@ def _strangers(outcomes: Sequence[Outcome], strangers: Sequence[Delegation]) -> 
         "oos_90": metrics.accuracy_where_turned_away(
             fits[in_scope], outcomes_right(outcomes), fits[~in_scope], 0.9
         ),
+        "oos_fpr95": metrics.false_positive_rate(fits[in_scope], fits[~in_scope], 0.95),
         "decisions": _decisions(inside),
         "decisions_out_of_scope": _decisions(strangers),
     }

@@ -38,10 +38,17 @@ def expected_calibration_error(
     confidences: np.ndarray, right: np.ndarray, bins: int = ECE_BINS
 ) -> float:
     """Return the ECE over bins of equal mass (Nguyen and O'Connor 2015), 0..1."""
+    parts = reliability(confidences, right, bins)
+    return sum(n * abs(stated - observed) for stated, observed, n in parts) / len(right)
+
+
+def reliability(
+    confidences: np.ndarray, right: np.ndarray, bins: int = 10
+) -> list[tuple[float, float, int]]:
+    """Return stated confidence, share that was right and n per bin of equal mass."""
     order = np.argsort(confidences, kind="stable")
-    parts = np.array_split(order, min(bins, len(order)))
-    gaps = [len(p) * abs(confidences[p].mean() - right[p].mean()) for p in parts if len(p)]
-    return float(sum(gaps) / len(order))
+    parts = [p for p in np.array_split(order, min(bins, len(order))) if len(p)]
+    return [(float(confidences[p].mean()), float(right[p].mean()), len(p)) for p in parts]
 
 
 def calibrated_ece_range(
@@ -122,6 +129,20 @@ def accuracy_where_turned_away(
     threshold = np.sort(strangers)[min(math.ceil(share * len(strangers)), len(strangers)) - 1]
     kept = fits > threshold
     return float((kept & right.astype(bool)).mean()), float(kept.mean())
+
+
+def false_positive_rate(inside: np.ndarray, outside: np.ndarray, recall: float) -> float | None:
+    """Return the share of strangers accepted where so many of the requests in scope are.
+
+    Args:
+        inside: P(some agent fits) of the requests in scope.
+        outside: the same of requests that nobody can serve.
+        recall: of the requests in scope, 0..1.
+    """
+    if len(outside) == 0:
+        return None
+    threshold = np.sort(inside)[len(inside) - math.ceil(recall * len(inside))]
+    return float(np.mean(outside >= threshold))
 
 
 def mcnemar(ours: np.ndarray, theirs: np.ndarray) -> float:

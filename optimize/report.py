@@ -22,6 +22,7 @@ class Report:
         accuracy_at_coverage_80: accuracy on the surest 80 %.
         n_out_of_scope, oos_auroc: requests nobody can serve, and how well P(some agent
             fits) tells them apart.
+        oos_fpr95: share of the requests out of scope that pass where 95 % of those in scope do.
         oos_90: where 90 % of those are turned away, the share of the requests in scope that
             is kept and right, and the share that is kept.
         decisions, decisions_out_of_scope: counts of assign, review and none.
@@ -59,6 +60,7 @@ class Report:
     n_out_of_scope: int
     oos_auroc: float | None
     oos_90: tuple[float, float] | None
+    oos_fpr95: float | None
     decisions: dict[str, int]
     decisions_out_of_scope: dict[str, int]
     precision_assigned: float | None

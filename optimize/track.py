@@ -7,6 +7,7 @@ program itself carries (demos, learned samples).
 
 import logging
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ from mlflow.tracking import MlflowClient
 
 from optimize.data import SPLITS, Dataset
 from optimize.evaluate import Outcome, outcomes_right
+from optimize.metrics import reliability
 from optimize.search import Trial
 
 mpl.use("Agg")
@@ -39,7 +41,6 @@ import matplotlib.pyplot as plt
 local_source: Any = getattr(sources, "LocalArtifactDatasetSource")  # noqa: B009
 EXPERIMENT = "task-delegator"
 STORE = Path("mlflow.db")
-_BINS = 10
 _MOST_CONFUSED = 25
 
 
@@ -95,6 +96,19 @@ class Run:
         mlflow.log_figure(reliability_plot(outcomes, name), f"plots/reliability_{name}.png")
         mlflow.log_table(confused_pairs(outcomes), f"tables/confused_pairs_{name}.json")
 
+    def results(
+        self, result: Path, plots: Sequence[Path], rows: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Log an experiment: its result file, its pictures, and every rate as a metric."""
+        mlflow.log_artifact(str(result), "results")
+        for plot in plots:
+            mlflow.log_artifact(str(plot), "plots")
+        for row in rows:
+            label = " ".join(str(value) for value in row.values() if isinstance(value, str))
+            name = re.sub(r"[^\w /.:-]+", "", label)[:180]
+            numbers = {k: v for k, v in row.items() if isinstance(v, float | int)}
+            self.metrics(numbers, f"{name}/")
+
     def artifact(self, folder: Path) -> None:
         """Log the compiled program."""
         mlflow.log_artifacts(str(folder), "program")
@@ -120,9 +134,8 @@ def reliability_plot(outcomes: Sequence[Outcome], name: str) -> Any:
     """Return a figure: stated confidence against the share that was right."""
     confidences = np.array([outcome.delegation.confidence for outcome in outcomes])
     right = outcomes_right(outcomes)
-    parts = np.array_split(np.argsort(confidences), min(_BINS, len(right)))
-    stated = [confidences[part].mean() for part in parts]
-    observed = [right[part].mean() for part in parts]
+    parts = reliability(confidences, right)
+    stated, observed = [part[0] for part in parts], [part[1] for part in parts]
     figure, axes = plt.subplots(figsize=(5, 5))
     axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
     axes.plot(stated, observed, marker="o")

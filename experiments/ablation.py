@@ -1,9 +1,10 @@
-"""What does each part of the confidence and of retrieval add? Paired, without LM.
+"""What does each part add? Confidence and retrieval, paired, without LM.
 
 Fitted as ``compile`` does, on train and validation; measured on test. For confidence: the
 uncalibrated posterior, each set of features, and out-of-scope signals with and without the late
-interaction. For retrieval: the fusion with and without its newer channel, lean or with every
-channel.
+interaction. For retrieval: the fusion without each of its channels, its weights learned or fixed,
+and what a shortlist of k holds. What the LM's parts add (gate, orders, prior, expansion, rubric):
+``asking``; decomposition: ``plans``; enrichment: ``enrichment``.
 """
 
 from dataclasses import asdict, replace
@@ -24,6 +25,8 @@ from task_delegator.delegation import Delegation
 from task_delegator.knobs import KnobValues
 from task_delegator.retrieve import CHANNELS
 
+_PLACES = (1, 2, 3, 5, 8, 12, 19)  # lengths of the shortlist
+_RRF = 60
 _SIGNALS = {
     "all signals": FITS,
     "without late": tuple(name for name in FITS if name != "late"),
@@ -121,19 +124,20 @@ def _scope(
 def _fusion(dataset: Dataset, split: str) -> list[dict[str, Any]]:
     index = load("default", dataset.registry).retrieve.library.index({})
     train, test = (ScoredRequests(index, dataset.splits[part]) for part in ("train", split))
-    choices = {
-        "lean": LEAN,
-        "every channel": CHANNELS,
-        "lean without back": tuple(c for c in LEAN if c != "back"),
-        "lean without late and back": tuple(c for c in LEAN if c not in ("late", "back")),
-        "every channel, weights all alike": CHANNELS,
+    choices = {"lean": LEAN, "every channel": CHANNELS}
+    choices |= {f"lean without {c}": tuple(o for o in LEAN if o != c) for c in LEAN}
+    choices["lean without late and back"] = ("bm25", "chars", "head")
+    learned = {
+        name: test.fused(fit_weights(train, KnobValues(), channels))
+        for name, channels in choices.items()
     }
-    ranks = {}
-    for name, channels in choices.items():
-        knobs = fit_weights(train, KnobValues(), channels)
-        if name.endswith("alike"):
-            knobs = replace(KnobValues(), **dict.fromkeys(CHANNELS, 1.0))
-        ranks[name] = test.ranks(test.fused(knobs))
+    alike: dict[str, Any] = dict.fromkeys(CHANNELS, 1.0)
+    fused = learned | {
+        "fixed weights (the uncompiled program)": test.fused(KnobValues()),
+        "every channel, weights all alike": test.fused(replace(KnobValues(), **alike)),
+        "reciprocal rank fusion of every channel": reciprocal_ranks(test),
+    }
+    ranks = {name: test.ranks(scores) for name, scores in fused.items()}
     first = ranks["lean"] == 1
     return [
         {
@@ -144,6 +148,16 @@ def _fusion(dataset: Dataset, split: str) -> list[dict[str, Any]]:
             "top1": float(np.mean(found == 1)),
             "top3": float(np.mean(found <= 3)),
             "versus_lean": asdict(metrics.compare(found == 1, first)),
+            "recall_at": {str(k): float(np.mean(found <= k)) for k in _PLACES},
         }
         for name, found in ranks.items()
     ]
+
+
+def reciprocal_ranks(scored: ScoredRequests) -> np.ndarray:
+    """Return reciprocal rank fusion (Cormack et al., 2009), shape (requests, agents)."""
+    fused = []
+    for standing in scored.standing(KnobValues()):
+        ranks = [np.argsort(np.argsort(-standing[c], kind="stable")) + 1 for c in CHANNELS]
+        fused.append(sum(1 / (_RRF + rank) for rank in ranks))
+    return np.stack(fused)

@@ -1,0 +1,133 @@
+"""What LMs answered to prompts that hold a list of agents, asked once and kept.
+
+The answers of a slow LM stand in ``answers/``, so that a run that was interrupted goes on
+where it ended and the tables can be made without the LM. Delete a file to ask again.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal, cast
+
+import dspy
+from pydantic import BaseModel, Field, ValidationError, create_model
+
+from task_delegator.agents import Agent
+from task_delegator.errors import InputError
+from task_delegator.lm import language_model
+from task_delegator.untrusted import one_line
+
+FOLDER = Path("experiments/answers")
+LAB = "TASK_DELEGATOR_LAB_LM"  # a .gguf of a stronger instruct model
+_MOST_TOKENS = 200
+_THREADS = 1  # two wait for each other when anything else runs: times would not compare
+_TASK = "You are in charge of accomplishing the following task:\n"
+_CHOOSE = "You MUST select one agent from the list below.\n\n## Agents\n"
+_SAMPLES = "Examples of possible tasks that this agent can help with:"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer: three agents, best first, fewer where it could not be read."""
+
+    names: tuple[str, ...]
+    tokens: int
+    seconds: float
+
+
+class Asked:
+    """Ask one LM for the three best agents of a list, or read what it answered before.
+
+    Args:
+        spec: an LM spec.
+        label: what to call the LM in file names and results.
+        keep: where to keep answers; None to keep none.
+    """
+
+    def __init__(self, spec: str, label: str, keep: Path | None = FOLDER) -> None:
+        self.label = label
+        self.spec = spec
+        self._path = None if keep is None else keep / f"{label}.jsonl"
+        self._known: dict[str, Answer] = {}
+        if self._path is not None and self._path.is_file():
+            for line in self._path.read_text(encoding="utf-8").splitlines():
+                row = json.loads(line)
+                answer = Answer(tuple(row["names"]), row["tokens"], row["seconds"])
+                self._known[row["prompt"]] = answer
+
+    def __call__(self, task: str, agents: Sequence[Agent], samples: bool = False) -> Answer:
+        """Return the LM's three best agents.
+
+        Args:
+            task: the task in plain words.
+            agents: in the order in which the LM shall see them.
+            samples: whether their sample requests are shown.
+        """
+        messages = prompt(task, agents, samples)
+        digest = hashlib.sha256(json.dumps(messages).encode()).hexdigest()[:24]
+        if digest not in self._known:
+            self._known[digest] = answer = self._ask(messages, [agent.name for agent in agents])
+            if self._path is not None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                row = {"prompt": digest, "names": answer.names}
+                row |= {"tokens": answer.tokens, "seconds": round(answer.seconds, 3)}
+                with self._path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(row) + "\n")
+        return self._known[digest]
+
+    def _ask(self, messages: list[dict[str, str]], names: Sequence[str]) -> Answer:
+        shape = _shape(tuple(names))
+        started = perf_counter()
+        with dspy.track_usage() as tracker, dspy.context(disable_history=True):
+            lm = language_model(self.spec, threads=_THREADS).copy(logprobs=None, top_logprobs=None)
+            text = lm(messages=messages, response_format=shape, max_tokens=_MOST_TOKENS)[0]
+        spent = sum(int(u["total_tokens"] or 0) for u in tracker.get_total_tokens().values())
+        seconds = perf_counter() - started
+        try:
+            given: Any = shape.model_validate_json(text if isinstance(text, str) else text["text"])
+        except ValidationError:
+            return Answer((), spent, seconds)
+        return Answer((given.top1, given.top2, given.top3), spent, seconds)
+
+
+def prompt(task: str, agents: Sequence[Agent], samples: bool) -> list[dict[str, str]]:
+    """Return the messages: the list of agents first, so that a prefix cache can serve it."""
+    lines = []
+    for agent in agents:
+        lines.append(f"- Name: {agent.name} Description: {one_line(agent.description)}")
+        if samples and agent.user_request_samples:
+            lines.append(_SAMPLES)
+            lines += [f"  - {one_line(sample)}" for sample in agent.user_request_samples]
+    return [
+        {"role": "system", "content": _CHOOSE + "\n".join(lines)},
+        {"role": "user", "content": f"{_TASK}Task: {one_line(task)}"},
+    ]
+
+
+def language_models(quick: bool) -> list[Asked]:
+    """Return the embedded LM and the stronger one of the laboratory.
+
+    Raises:
+        InputError: a full run, and the laboratory's LM is not named.
+    """
+    embedded = Asked("embedded", "SmolLM2-135M", None if quick else FOLDER)
+    if quick:
+        return [embedded]
+    path = os.environ.get(LAB)
+    if not path:
+        raise InputError(f"{LAB} is not set: name the .gguf file of a stronger instruct model")
+    return [embedded, Asked(f"embedded:{path}", Path(path).stem)]
+
+
+def _shape(names: tuple[str, ...]) -> type[BaseModel]:
+    one_of = cast("Any", Literal)[names]
+    return create_model(
+        "Top3Delegates",
+        top1=(one_of, Field(description="The top recommended agent for the task.")),
+        top2=(one_of, Field(description="The second recommended agent for the task.")),
+        top3=(one_of, Field(description="The third recommended agent for the task.")),
+    )

@@ -1,0 +1,223 @@
+"""Tables of the larger experiments: prompts, order, scaling, peers, public sets, confidence."""
+
+from typing import Any
+
+from experiments.blocks import percent, points, rows, table
+
+# Of other systems, by others, with other encoders; from papers and a listing, not measured here.
+_PUBLISHED = (
+    (
+        "CPFT, 5-shot",
+        "80.9",
+        "92.3",
+        "82.0",
+        "Zhang et al., 2021; from memory, hwu64 from a listing",
+    ),
+    ("CPFT, 10-shot", "87.2", "94.2", "87.1", "Zhang et al., 2021; from a listing"),
+    ("QAID, 10-shot", "88.8", "95.7", "90.4", "Yehudai et al., 2023; from memory"),
+    (
+        "LLaMA-2-70B in context, 10-shot",
+        "85.9",
+        "95.4",
+        "88.1",
+        "Milios et al., 2023; from a listing",
+    ),
+)
+
+
+def prompting() -> str:
+    """Return the chain of prompts, per LM, beside the seed's own figures."""
+    seed = {
+        "all agents": "77 / 96",
+        "all agents, shuffled": "66 / 88",
+        "shortlist": "76 / 93",
+        "shortlist and samples": "81 / 96",
+    }
+    return table(
+        rows("prompting"),
+        {
+            "LM": lambda r: r["lm"],
+            "prompt": lambda r: r["way"],
+            "n": lambda r: f"{r['n']} x {r['orders']}" if r["orders"] > 1 else r["n"],
+            "top-1 (95 %)": lambda r: f"{percent(r['top1'])} ({_span(r['top1_ci95'])})",
+            "top-3": lambda r: percent(r["top3"]),
+            "against all agents, points": lambda r: (
+                f"{points(r['versus_all_agents'])} ({_points(r['versus_all_agents_ci95'])})"
+                if "versus_all_agents" in r
+                else "-"
+            ),
+            "tokens": lambda r: f"{r['tokens_per_task']:.0f}",
+            "s": lambda r: f"{r['seconds_per_task']:.2f}",
+            "the seed's (another LM and data)": lambda r: (
+                seed.get(r["way"], "-") if r["lm"] != "none" else "-"
+            ),
+        },
+    )
+
+
+def order() -> str:
+    """Return what the place in the prompt does, per LM."""
+    return table(
+        rows("order"),
+        {
+            "LM": lambda r: r["lm"],
+            "what": lambda r: r["what"],
+            "n": lambda r: r["n"],
+            "share (95 %)": lambda r: f"{percent(r['rate'])} ({_span(r['ci95'])})",
+        },
+    )
+
+
+def scaling() -> str:
+    """Return accuracy against the number of agents, with latency and memory."""
+    return table(
+        rows("scaling"),
+        {
+            "condition": lambda r: r["condition"],
+            "growth": lambda r: r["growth"],
+            "agents": lambda r: f"{r['agents']:,}",
+            "system": lambda r: r["system"],
+            "n": lambda r: r["n"],
+            "top-1 (95 %)": lambda r: f"{percent(r['top1'])} ({_span(r['top1_ci95'])})",
+            "top-3": lambda r: percent(r["top3"]),
+            "recall@k": lambda r: percent(r["recall_at_k"]) if "recall_at_k" in r else "-",
+            "against 70, points": lambda r: _difference(r.get("versus_70")),
+            "p50 ms": lambda r: f"{r['p50_ms']:.0f}" if "p50_ms" in r else "-",
+            "index: s": lambda r: f"{r['build_seconds']:.0f}" if "build_seconds" in r else "-",
+            "MB": lambda r: f"{r['megabytes']:.0f}" if "megabytes" in r else "-",
+        },
+    )
+
+
+def peers() -> str:
+    """Return other libraries beside the program, on the same requests."""
+    return table(
+        rows("peers"),
+        {
+            "data": lambda r: r["data"],
+            "system": lambda r: r["system"],
+            "n": lambda r: r["n"],
+            "top-1 (95 %)": lambda r: f"{percent(r['top1'])} ({_span(r['top1_ci95'])})",
+            "top-3": lambda r: percent(r["top3"]),
+            "ours over it, points": lambda r: _difference(r.get("versus")),
+            "out of scope: AUROC": lambda r: (
+                f"{r['oos_auroc']:.3f}" if r["oos_auroc"] is not None else "-"
+            ),
+            "ms": lambda r: f"{r['p50_ms']:.1f}",
+            "tokens": lambda r: f"{r['tokens_per_task']:.0f}",
+        },
+    )
+
+
+def public() -> str:
+    """Return the public sets with abstention."""
+    return table(
+        rows("public"),
+        {
+            "data": lambda r: r["data"],
+            "agents": lambda r: f"{r['agents']:,}",
+            "n": lambda r: r["n"],
+            "top-1 (95 %)": lambda r: f"{percent(r['top1'])} ({_span(r['top1_ci95'])})",
+            "top-3": lambda r: percent(r["top3"]),
+            "assigned": lambda r: percent(r["decisions"]["assign"] / r["n"]),
+            "right of those": lambda r: (
+                percent(r["precision_assigned"]) if r["precision_assigned"] is not None else "-"
+            ),
+            "out of scope": lambda r: r["n_out_of_scope"] or "-",
+            "AUROC": lambda r: f"{r['oos_auroc']:.3f}" if r["oos_auroc"] is not None else "-",
+            "false positives at 95 % recall": lambda r: (
+                percent(r["oos_fpr95"]) if r["oos_fpr95"] is not None else "-"
+            ),
+            "of those assigned": lambda r: (
+                r["decisions_out_of_scope"]["assign"] if r["n_out_of_scope"] else "-"
+            ),
+        },
+    )
+
+
+def published() -> str:
+    """Return what others published on the intent sets, not measured here."""
+    lines = ["| system | banking77 | clinc150 | hwu64 | source |", "|---|---|---|---|---|"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in _PUBLISHED)])
+
+
+def signs() -> str:
+    """Return which sign of confidence tells right from wrong."""
+    return table(
+        [row for row in rows("confidence") if "auroc_error" in row],
+        {
+            "sign": lambda r: r["sign"],
+            "LM": lambda r: r["lm"],
+            "n": lambda r: r["n"],
+            "right": lambda r: percent(r["accuracy"]),
+            "AUROC of error (95 %)": lambda r: (
+                f"{r['auroc_error']:.2f} ({r['auroc_error_ci95'][0]:.2f} to "
+                f"{r['auroc_error_ci95'][1]:.2f})"
+                if r["auroc_error"] is not None
+                else "-"
+            ),
+            "ECE (range of a calibrated model)": lambda r: (
+                f"{r['ece']:.3f} ({r['ece_calibrated_range'][0]:.3f} to "
+                f"{r['ece_calibrated_range'][1]:.3f})"
+                if "ece" in r
+                else "-"
+            ),
+            "right on the surest half": lambda r: percent(r["accuracy_at_coverage"]["0.5"]),
+            "flips": lambda r: percent(r["flips"]) if "flips" in r else "-",
+        },
+    )
+
+
+def stories() -> str:
+    """Return a clear case and a tie, from real runs."""
+    told = []
+    for row in rows("confidence"):
+        if row["sign"].startswith("story"):
+            shares = ", ".join(f"{name} {percent(p)}" for name, p in row["top3"])
+            told.append(
+                f"- **{row['sign'].removeprefix('story: ').capitalize()}.** “{row['task']}” "
+                f"{shares}. Expected: {' or '.join(row['expected'])}. Confidence "
+                f"{row['confidence']:.2f}: {row['decision']}. “{row['reason']}”"
+            )
+    return "\n".join(told)
+
+
+def families() -> str:
+    """Return the domains, the hardest first."""
+    return table(
+        rows("families"),
+        {
+            "domain": lambda r: r["domain"],
+            "n": lambda r: r["n"],
+            "top-1 (95 %)": lambda r: f"{percent(r['top1'])} ({_span(r['top1_ci95'])})",
+            "errors": lambda r: r["errors"],
+            "of those within the domain": lambda r: r["errors_within_domain"],
+        },
+    )
+
+
+def _span(interval: Any) -> str:
+    return f"{percent(interval[0])} to {percent(interval[1])}"
+
+
+def _points(interval: Any) -> str:
+    return f"{points(interval[0])} to {points(interval[1])}"
+
+
+def _difference(versus: dict[str, Any] | None) -> str:
+    if versus is None:
+        return "-"
+    return f"{points(versus['difference'])} ({_points(versus['ci95'])}), p = {versus['p']:.2g}"
+
+
+BOARDS = {
+    "prompting": prompting,
+    "order": order,
+    "scaling": scaling,
+    "peers": peers,
+    "public": public,
+    "published": published,
+    "signs": signs,
+    "stories": stories,
+    "families": families,
+}

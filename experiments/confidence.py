@@ -1,0 +1,154 @@
+"""Which sign of confidence tells right from wrong: log-probabilities, rubric, margin, the whole?
+
+For the same test requests: the LM's own belief in its pick (log-probabilities of the slot, in
+shortlist order and over both orders), its rating of the program's first place on the rubric,
+the margin of retrieval, and the program's calibrated confidence. What the LMs said is kept in
+``answers/``.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import dspy
+import numpy as np
+from tqdm import tqdm
+
+from experiments.answers import FOLDER, Asked, language_models
+from optimize import metrics
+from optimize.data import OURS, load_dataset
+from optimize.evaluate import Outcome, delegate_all, outcomes_right, select
+from optimize.teach import opened
+from task_delegator.artifact import load
+from task_delegator.delegator import Delegator
+from task_delegator.lm import language_model
+
+_ASKED = 60  # requests that the LMs are asked about
+_COVERAGES = tuple(round(0.1 * step, 1) for step in range(1, 11))
+
+
+def run(quick: bool) -> list[dict[str, Any]]:
+    """Return one row per sign, and two stories; quick: 4 validation requests, embedded LM."""
+    dataset = load_dataset(OURS)
+    program = load("default", dataset.registry)
+    split = "validation" if quick else "test"
+    with dspy.context(lm=None):
+        outcomes = delegate_all(program, dataset.splits[split], split)
+    rows = _without_lm(outcomes, split)
+    some = set(select(dataset.splits[split], 4 if quick else _ASKED, seed=0))
+    asked = [outcome for outcome in outcomes if outcome.request in some]
+    for lm in language_models(quick):
+        rows += _with_lm(program, asked, lm, split, None if quick else FOLDER)
+    return rows + _stories(outcomes, split)
+
+
+def _without_lm(outcomes: Sequence[Outcome], split: str) -> list[dict[str, Any]]:
+    right = outcomes_right(outcomes)
+    margin = np.array([o.delegation.evidence["features"]["margin"] for o in outcomes])
+    posterior = np.array([o.delegation.top3[0].probability for o in outcomes])
+    whole = np.array([o.delegation.confidence for o in outcomes])
+    return [
+        _row("retrieval margin", "none", split, margin, right, probability=False),
+        _row("retrieval posterior", "none", split, posterior, right),
+        _row("calibrated confidence", "none", split, whole, right),
+    ]
+
+
+def _with_lm(
+    program: Delegator, asked: Sequence[Outcome], lm: Asked, split: str, keep: Path | None
+) -> list[dict[str, Any]]:
+    said = consulted(program, asked, lm, keep)
+    right = outcomes_right(asked)
+    pairs = list(zip(said, asked, strict=True))
+    picked = np.array([s["picked"][0] in o.request.acceptable for s, o in pairs])
+    once = np.array([max(s["orders"][0].values()) for s in said])
+    both = [max(s["probabilities"], key=lambda n, s=s: s["probabilities"][n]) for s in said]
+    agreed = np.array([n in o.request.acceptable for n, o in zip(both, asked, strict=True)])
+    mean = np.array([max(s["probabilities"].values()) for s in said])
+    rated = np.array([s["rubric"] or 3 for s in said])
+    whole = np.array([o.delegation.confidence for o in asked])
+    flips = float(np.mean([len(set(s["picked"])) > 1 for s in said]))
+    rows = [
+        _row("log-probabilities, one order, its pick", lm.label, split, once, picked),
+        _row("log-probabilities, both orders, its pick", lm.label, split, mean, agreed),
+        _row("rubric, the program's pick", lm.label, split, rated, right, probability=False),
+        _row("calibrated confidence, same requests", lm.label, split, whole, right),
+    ]
+    return [row | {"flips": flips} for row in rows]
+
+
+def consulted(
+    program: Delegator, asked: Sequence[Outcome], lm: Asked, keep: Path | None
+) -> list[dict[str, Any]]:
+    """Return what an LM said of each request's shortlist, and its rating of the first place."""
+    path = None if keep is None else keep / f"confidence-{lm.label}.jsonl"
+    known: dict[str, dict[str, Any]] = {}
+    if path is not None and path.is_file():
+        rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+        known = {row["request"]: row for row in rows}
+    student = opened(program, orders=2, lm=0.0, k=5, prior=0.0)
+    for outcome in tqdm(asked, desc=f"{lm.label}, confidence", delay=3):
+        text = outcome.request.text
+        if text in known:
+            continue
+        names = outcome.ranking[:4]
+        with dspy.context(lm=language_model(lm.spec), disable_history=True):
+            seen = student(text).evidence["lm"]
+            rubric = student.rate(task=text, agents=[program.registry[n] for n in names]).rubric
+        kept = ("probabilities", "orders", "picked", "mass")
+        known[text] = {"request": text, "rubric": rubric, **{key: seen[key] for key in kept}}
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(known[text]) + "\n")
+    return [known[outcome.request.text] for outcome in asked]
+
+
+def _row(
+    sign: str,
+    lm: str,
+    split: str,
+    scores: np.ndarray,
+    right: np.ndarray,
+    probability: bool = True,
+) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "sign": sign,
+        "lm": lm,
+        "split": split,
+        "n": len(right),
+        "accuracy": float(right.mean()),
+        "auroc_error": metrics.auroc(scores, right),
+        "aurc": metrics.aurc(scores, right),
+        "accuracy_at_coverage": {
+            str(c): metrics.accuracy_at_coverage(scores, right, c) for c in _COVERAGES
+        },
+    }
+    if 0 < right.sum() < len(right):
+        row["auroc_error_ci95"] = metrics.bootstrap_auroc(scores, right)
+    if probability:
+        row["ece"] = metrics.expected_calibration_error(scores, right)
+        row["ece_calibrated_range"] = metrics.calibrated_ece_range(scores)
+        row["reliability"] = metrics.reliability(scores, right)
+    return row
+
+
+def _stories(outcomes: Sequence[Outcome], split: str) -> list[dict[str, Any]]:
+    """Return the clearest case, and the closest tie of two agents."""
+    clear = max(outcomes, key=lambda o: o.delegation.top3[0].probability)
+    tie = min(outcomes, key=lambda o: o.delegation.evidence["features"]["margin"])
+    return [
+        {
+            "sign": f"story: {kind}",
+            "lm": "none",
+            "split": split,
+            "task": outcome.request.text,
+            "expected": outcome.request.acceptable,
+            "top3": [(c.name, c.probability) for c in outcome.delegation.top3],
+            "confidence": outcome.delegation.confidence,
+            "decision": outcome.delegation.decision,
+            "reason": outcome.delegation.reason,
+        }
+        for kind, outcome in (("a clear case", clear), ("a tie", tie))
+    ]

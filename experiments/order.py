@@ -1,0 +1,105 @@
+"""Does the place of the right agent in the prompt matter? "Lost in the middle", per LM.
+
+The answers are those of ``prompting``: all 70 agents in six orders. Accuracy by where the right
+agent stood, by fifths of the list, and how often the pick changes with the order alone. For
+the program: how often its ranking changes when agents are registered in another order, and
+how often the LM's pick on its shortlist changes when that is reversed.
+"""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import dspy
+import numpy as np
+
+from experiments.answers import Asked, language_models
+from experiments.prompting import SHUFFLES, Way, ask, chosen, program_over
+from optimize import metrics
+from optimize.data import Dataset, Request
+from task_delegator.agents import Registry
+from task_delegator.library import Library
+
+_PARTS = 5
+
+
+def run(quick: bool) -> list[dict[str, Any]]:
+    """Return one row per LM and fifth of the list, one of flips per LM, one for the program."""
+    dataset, requests, split = chosen(quick)
+    rows = [_program(dataset, requests, split, 1 if quick else SHUFFLES)]
+    for lm in language_models(quick):
+        rows += _rows(lm, dataset, requests, split, quick)
+    return rows
+
+
+def _rows(
+    lm: Asked, dataset: Dataset, requests: Sequence[Request], split: str, quick: bool
+) -> list[dict[str, Any]]:
+    ways = {way.name: way for way in ask(lm, dataset, requests, quick)}
+    lists = [ways["all agents"], ways["all agents, shuffled"]]
+    places, right, picks = [], [], []
+    for way in lists:
+        for answers, shown in zip(way.orders, way.shown, strict=True):
+            for request, answer, names in zip(requests, answers, shown, strict=True):
+                places.append(names.index(request.expected) / len(names))
+                right.append(answer.names[:1] != () and answer.names[0] in request.acceptable)
+            picks.append([answer.names[:1] for answer in answers])
+    part = np.minimum((np.array(places) * _PARTS).astype(int), _PARTS - 1)
+    good = np.array(right)
+    rows: list[dict[str, Any]] = []
+    for number in range(_PARTS):
+        here = good[part == number]
+        rows.append(
+            {
+                "lm": lm.label,
+                "what": f"right agent in fifth {number + 1} of the list",
+                "split": split,
+                "n": len(here),
+                "rate": float(here.mean()) if len(here) else 0.0,
+                "ci95": metrics.wilson(int(here.sum()), len(here)),
+            }
+        )
+    changed = np.array([len(set(given)) > 1 for given in zip(*picks, strict=True)])
+    rows.append(_flips(lm.label, f"pick differs over {len(picks)} orders", split, changed))
+    return rows + [_first_place(lm.label, split, way) for way in lists[1:]]
+
+
+def _first_place(lm: str, split: str, way: Way) -> dict[str, Any]:
+    """Return how often the LM picks whatever stands in the first tenth of the list."""
+    early = np.array(
+        [
+            bool(answer.names) and names.index(answer.names[0]) < len(names) / 10
+            for answers, shown in zip(way.orders, way.shown, strict=True)
+            for answer, names in zip(answers, shown, strict=True)
+        ]
+    )
+    return _flips(lm, "picks from the first tenth of a shuffled list", split, early)
+
+
+def _program(
+    dataset: Dataset, requests: Sequence[Request], split: str, shuffles: int
+) -> dict[str, Any]:
+    program = program_over(dataset)
+    picks = []
+    for seed in range(shuffles + 1):
+        agents = list(dataset.registry)
+        if seed:
+            random.Random(seed - 1).shuffle(agents)
+        shuffled = program.deepcopy()
+        shuffled.retrieve.library = Library(Registry(agents), program.retrieve.library.embed)
+        with dspy.context(lm=None):
+            picks.append([tuple(shuffled(r.text).evidence["ranking"]) for r in requests])
+    changed = np.array([len(set(given)) > 1 for given in zip(*picks, strict=True)])
+    what = f"this program's ranking differs over {len(picks)} orders"
+    return _flips("none", what, split, changed)
+
+
+def _flips(lm: str, what: str, split: str, changed: np.ndarray) -> dict[str, Any]:
+    return {
+        "lm": lm,
+        "what": what,
+        "split": split,
+        "n": len(changed),
+        "rate": float(changed.mean()),
+        "ci95": metrics.wilson(int(changed.sum()), len(changed)),
+    }

@@ -1,0 +1,271 @@
+"""Run one peer on one job; executed by the peers' own Python, so it imports no project code.
+
+``python -P runner.py PEER FOLDER``: reads ``job.json`` and ``vectors.npz`` of the folder and
+writes ``PEER.json``. The embedder of every peer is a table of vectors that the project's own
+embedder made, so that all see the same ones; its time is not part of a peer's time.
+"""
+
+import itertools
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+Ranked = tuple[list[str], float]  # up to three agents, best first, and how sure
+Ranker = Callable[[str], Ranked]
+
+
+class Job:
+    """Agents, labelled requests to choose settings on, requests to answer, and vectors."""
+
+    def __init__(self, folder: Path) -> None:
+        content = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+        self.agents: list[dict[str, Any]] = content["agents"]
+        self.validation: list[tuple[str, list[str]]] = content["validation"]
+        self.requests: list[str] = content["requests"]
+        table = np.load(folder / "vectors.npz")
+        self.vectors = dict(zip(content["texts"], table["vectors"], strict=True))
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """Yield what each agent says of itself, text by text, as (name, text)."""
+        for agent in self.agents:
+            for text in [agent["described"], *agent["samples"]]:
+                yield agent["name"], text
+
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """Return the vectors of known texts."""
+        return [self.vectors[text].tolist() for text in texts]
+
+    def rate(self, first: Sequence[str | None]) -> float:
+        """Return how many of these first places are right on validation."""
+        pairs = zip(first, self.validation, strict=False)
+        return float(np.mean([name in right for name, (_, right) in pairs]))
+
+
+def semantic_router(job: Job) -> tuple[Ranker, dict[str, Any]]:
+    """Tune the IndexedRouter: sparse half, its share, top_k and aggregation; then ``fit``."""
+    routers = import_module("semantic_router")
+    encoders = import_module("semantic_router.encoders")
+    indexed = import_module("semantic_router.routers.indexed")
+
+    class Table(encoders.DenseEncoder):
+        def __call__(self, docs: list[Any]) -> list[list[float]]:
+            return job.embed(docs)
+
+    routes = [
+        routers.Route(name=a["name"], utterances=[*a["samples"], a["described"]])
+        for a in job.agents
+    ]
+    dense = routers.IndexedRouter(encoder=Table(name="table"), routes=routes)
+    sparse = encoders.TfidfEncoder()
+    both = routers.IndexedRouter(encoder=Table(name="table"), routes=routes, sparse_encoder=sparse)
+    answered = {
+        "dense": (dense, [1.0]),
+        "dense and TF-IDF": (both, [0.3, 0.5, 0.7, 0.85]),
+    }
+    best: tuple[float, Any, dict[str, Any]] = (-1.0, None, {})
+    for kind, (router, shares) in answered.items():
+        for share, top_k, way in itertools.product(shares, (1, 5, 10, 20), ("mean", "max", "sum")):
+            router.alpha, router.top_k, router.aggregate = share, top_k, indexed._AGG[way]
+            settings = {"index": kind, "alpha": share, "top_k": top_k, "aggregation": way}
+            scored = router_scores(router, [text for text, _ in job.validation])
+            rate = job.rate([max(scores, key=lambda n: scores[n]) for scores in scored])
+            if rate > best[0]:
+                best = (rate, router, settings)
+    _, router, settings = best
+    router.alpha, router.top_k = settings["alpha"], settings["top_k"]
+    router.aggregate = indexed._AGG[settings["aggregation"]]
+    router.fit([text for text, _ in job.validation], [labels[0] for _, labels in job.validation])
+
+    def rank(text: str) -> Ranked:
+        picks = router(text, limit=3, threshold=0.0)
+        return [pick.name for pick in picks], float(picks[0].confidence) if picks else 0.0
+
+    return rank, settings
+
+
+def router_scores(router: Any, texts: list[str]) -> list[dict[str, float]]:
+    """Return a router's raw score of every route."""
+    base = import_module("semantic_router.routers.base")
+    return base.run(router._scores_many(texts))
+
+
+def toolpicker(job: Job) -> tuple[Ranker, dict[str, Any]]:
+    """Tune ToolPicker's weights and neighbours, with the samples as its intent examples."""
+    peer = import_module("toolpicker")
+
+    class Table:
+        dimensions = 384
+
+        def embed(self, texts: list[str]) -> list[list[float]]:
+            return job.embed(texts)
+
+    schemas = [{"name": a["name"], "description": a["described"]} for a in job.agents]
+    examples = [
+        peer.IntentExample(query=sample, tool_id=a["name"])
+        for a in job.agents
+        for sample in a["samples"]
+    ]
+    best: tuple[float, Any, dict[str, Any]] = (-1.0, None, {})
+    some = job.validation[:100]  # its cosines are plain Python
+    for neighbours in (5, 15):
+        intent = peer.EmbeddingNNIntent(examples=examples, embedder=Table(), neighbours=neighbours)
+        for bm25, semantic in ((1.0, 1.0), (0.3, 1.0), (0.3, 0.3), (0.0, 0.3)):
+            picker = peer.ToolPicker(
+                peer.FunctionSchemaSource(schemas),
+                embedder=Table(),
+                intent_classifier=intent,
+                bm25_weight=bm25,
+                semantic_weight=semantic,
+            )
+            rate = job.rate([next((t.id for t in picker.select(x, k=3)), None) for x, _ in some])
+            if rate > best[0]:
+                weights = {"bm25": bm25, "semantic": semantic, "neighbours": neighbours}
+                best = (rate, picker, weights)
+    _, picker, settings = best
+    return lambda text: ([tool.id for tool in picker.select(text, k=3)], 0.0), settings
+
+
+def llama_index(job: Job) -> tuple[Ranker, dict[str, Any]]:
+    """Retrieve texts of agents from LlamaIndex's vector index, the best text of an agent counts."""
+    core = import_module("llama_index.core")
+    embeddings = import_module("llama_index.core.embeddings")
+    schema = import_module("llama_index.core.schema")
+
+    class Table(embeddings.BaseEmbedding):
+        def _get_text_embedding(self, text: str) -> list[float]:
+            return job.embed([text])[0]
+
+        _get_query_embedding = _get_text_embedding
+
+        async def _aget_query_embedding(self, query: str) -> list[float]:
+            return self._get_text_embedding(query)
+
+    nodes = [
+        schema.TextNode(text=text, embedding=job.embed([text])[0], metadata={"agent": name})
+        for name, text in job.texts()
+    ]
+    index = core.VectorStoreIndex(nodes, embed_model=Table(), show_progress=False)
+    retriever = index.as_retriever(similarity_top_k=20)
+
+    def rank(text: str) -> Ranked:
+        found = retriever.retrieve(text)
+        names = list(dict.fromkeys(hit.node.metadata["agent"] for hit in found))
+        return names[:3], float(found[0].score or 0.0) if found else 0.0
+
+    return rank, {"similarity_top_k": 20}
+
+
+def bigtool(job: Job) -> tuple[Ranker, dict[str, Any]]:
+    """Retrieve with langgraph-bigtool's default tool from LangGraph's in-memory store."""
+    memory = import_module("langgraph.store.memory")
+    tools = import_module("langgraph_bigtool.tools")
+    fields = ["described", "samples[*]"]
+    settings: Any = {"embed": job.embed, "dims": 384, "fields": fields}
+    store = memory.InMemoryStore(index=settings)
+    for agent in job.agents:
+        store.put(("tools",), agent["name"], agent)
+    retrieve, _ = tools.get_default_retrieval_tool(("tools",), limit=3)
+    return lambda text: (retrieve(text, store=store), 0.0), {"fields": fields}
+
+
+def tfidf(job: Job) -> tuple[Ranker, dict[str, Any]]:
+    """Tune scikit-learn's TF-IDF and logistic regression over the agents' texts."""
+    text = import_module("sklearn.feature_extraction.text")
+    linear = import_module("sklearn.linear_model")
+    pipeline = import_module("sklearn.pipeline")
+    owners, texts = zip(*job.texts(), strict=True)
+    best: tuple[float, Any, dict[str, Any]] = (-1.0, None, {})
+    for c, grams, analyser in itertools.product(
+        (1, 10, 100), ((1, 1), (1, 2)), ("word", "char_wb")
+    ):
+        ngrams = grams if analyser == "word" else (2, 2 + 2 * grams[1])
+        model = pipeline.make_pipeline(
+            text.TfidfVectorizer(ngram_range=ngrams, analyzer=analyser, sublinear_tf=True),
+            linear.LogisticRegression(C=c, max_iter=1000),
+        ).fit(texts, owners)
+        said = list(model.predict([x for x, _ in job.validation]))
+        rate = job.rate(said)
+        if rate > best[0]:
+            best = (rate, model, {"C": c, "ngrams": ngrams, "analyzer": analyser})
+    return _probabilities(best[1], lambda x: [x]), best[2]
+
+
+def minilm(job: Job) -> tuple[Ranker, dict[str, Any]]:
+    """Tune scikit-learn's logistic regression over the embedder's vectors."""
+    linear = import_module("sklearn.linear_model")
+    owners, texts = zip(*job.texts(), strict=True)
+    vectors = np.array(job.embed(texts))
+    best: tuple[float, Any, dict[str, Any]] = (-1.0, None, {})
+    for c in (1, 3, 10, 30, 100):
+        model = linear.LogisticRegression(C=c, max_iter=1000).fit(vectors, owners)
+        said = list(model.predict(np.array(job.embed([x for x, _ in job.validation]))))
+        rate = job.rate(said)
+        if rate > best[0]:
+            best = (rate, model, {"C": c})
+    return _probabilities(best[1], lambda x: np.array(job.embed([x]))), best[2]
+
+
+def _probabilities(model: Any, read: Callable[[str], Any]) -> Ranker:
+    def rank(text: str) -> Ranked:
+        probabilities = model.predict_proba(read(text))[0]
+        order = np.argsort(-probabilities, kind="stable")[:3]
+        return [str(model.classes_[i]) for i in order], float(probabilities[order[0]])
+
+    return rank
+
+
+def agent_squad_prompt(job: Job) -> tuple[Ranker, dict[str, Any]]:
+    """Return agent-squad's own classifier prompt over the agents; the caller asks an LM."""
+    module = import_module("agent_squad.classifiers.classifier")
+
+    class Prompt(module.Classifier):
+        async def process_request(self, *arguments: Any) -> Any:
+            raise NotImplementedError
+
+    template = Prompt().prompt_template
+    listed = "\n\n".join(f"{a['name']}:{a['described']}" for a in job.agents)
+    filled = template.replace("{{AGENT_DESCRIPTIONS}}", listed).replace("{{HISTORY}}", "")
+    return lambda text: ([], 0.0), {"prompt": filled, "agents": [a["name"] for a in job.agents]}
+
+
+PEERS: dict[str, Callable[[Job], tuple[Ranker, dict[str, Any]]]] = {
+    "semantic-router": semantic_router,
+    "toolpicker": toolpicker,
+    "llama-index": llama_index,
+    "langgraph-bigtool": bigtool,
+    "tfidf-logistic": tfidf,
+    "minilm-logistic": minilm,
+    "agent-squad": agent_squad_prompt,
+}
+
+
+def main() -> None:
+    """Tune a peer, answer every request, write rankings, confidences and milliseconds."""
+    name, folder = sys.argv[1], Path(sys.argv[2])
+    job = Job(folder)
+    started = perf_counter()
+    ranker, settings = PEERS[name](job)
+    tuned = perf_counter() - started
+    answers, spent = [], []
+    for text in job.requests:
+        begun = perf_counter()
+        names, sure = ranker(text)
+        spent.append((perf_counter() - begun) * 1000)
+        answers.append({"names": names, "confidence": sure})
+    content = {
+        "settings": settings,
+        "tuning_seconds": tuned,
+        "p50_ms": float(np.median(spent)) if spent else 0.0,
+        "answers": answers,
+    }
+    (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

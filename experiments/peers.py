@@ -1,0 +1,201 @@
+"""How do other libraries do on the same agents, requests and embedder?
+
+Each peer runs in an environment of its own (``make peers``), at its best settings on the same
+validation requests, and sees the same texts: what an agent says of itself and its samples. Ours
+is compiled for each set, without an LM. Milliseconds of a peer leave the embedding out.
+"""
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal, cast
+
+import dspy
+import numpy as np
+from pydantic import BaseModel, ValidationError, create_model
+
+from experiments.results import ROOT
+from optimize import metrics
+from optimize.compile import Options, compile_program
+from optimize.data import OURS, Dataset, Request, load_dataset
+from optimize.evaluate import Outcome, delegate_all, outcomes_right, select
+from task_delegator.delegator import Delegator
+from task_delegator.errors import InputError
+from task_delegator.index import description_text
+from task_delegator.lm import language_model
+
+_HERE = Path(__file__).parent / "peer_env"
+PYTHON = Path(os.environ.get("TASK_DELEGATOR_PEERS", ".venv-peers/bin/python"))
+_PEERS = (
+    "semantic-router", "toolpicker", "llama-index", "langgraph-bigtool",
+    "tfidf-logistic", "minilm-logistic",
+)  # fmt: skip
+_REQUESTS, _STRANGERS, _TUNING = 1000, 300, 300
+_SQUAD = 50  # requests asked with agent-squad's prompt and the embedded LM
+_SECONDS = 1800
+
+
+def run(quick: bool) -> list[dict[str, Any]]:
+    """Return one row per data set and system; quick: ours and one peer, on validation.
+
+    Raises:
+        InputError: the peers' environment is not there, or a peer failed.
+    """
+    if not PYTHON.is_file():
+        raise InputError(f"{PYTHON}: no environment of the peers; run make peers")
+    sets = {"ours": load_dataset(OURS)}
+    if not quick:
+        sets["ours, as they are"] = load_dataset(OURS, enriched=False)
+        sets |= {name: load_dataset(ROOT / name) for name in ("banking77", "hwu64", "clinc150")}
+    return [row for name, dataset in sets.items() for row in _rows(name, dataset, quick)]
+
+
+def _rows(name: str, dataset: Dataset, quick: bool) -> list[dict[str, Any]]:
+    split = "validation" if quick else "test"
+    requests = select(dataset.splits[split], 20 if quick else _REQUESTS, seed=0)
+    chosen = list(dataset.out_of_scope[split])[: 10 if quick else _STRANGERS]
+    with tempfile.TemporaryDirectory() as out:
+        options = Options(out=Path(out) / "program", preset="full", trials=5 if quick else 150)
+        program = compile_program(dataset, options, lm=None).program
+        with dspy.context(lm=None):
+            outcomes = delegate_all(program, requests, name)
+            strangers = [program(text) for text in chosen]
+        folder = Path(out) / "job"
+        _write_job(folder, program, dataset, requests, chosen)
+        facts = {"data": name, "split": split}
+        rows = [facts | _ours(outcomes, [s.evidence["fits"] for s in strangers])]
+        for peer in _PEERS[-1:] if quick else _PEERS:
+            answers = _run(peer, folder)
+            rows.append(facts | {"system": peer} | _theirs(answers, outcomes, requests))
+        if name == "ours" and not quick:
+            rows.append(facts | _squad(_run("agent-squad", folder), outcomes))
+    return rows
+
+
+def _write_job(
+    folder: Path,
+    program: Delegator,
+    dataset: Dataset,
+    requests: Sequence[Request],
+    strangers: Sequence[str],
+) -> None:
+    agents = [
+        {
+            "name": agent.name,
+            "described": description_text(agent),
+            "samples": agent.user_request_samples,
+        }
+        for agent in dataset.registry
+    ]
+    tuning = select(dataset.splits["validation"], _TUNING, seed=0)
+    asked = [*(request.text for request in requests), *strangers]
+    texts = list(
+        dict.fromkeys(
+            [
+                *asked,
+                *(request.text for request in tuning),
+                *(str(agent["described"]) for agent in agents),
+                *(sample for agent in agents for sample in agent["samples"]),
+            ]
+        )
+    )
+    vectors = np.stack([e.vector for e in program.retrieve.library.embed.encode(texts)])
+    folder.mkdir()
+    np.savez(folder / "vectors.npz", vectors=vectors)
+    job = {
+        "agents": agents,
+        "validation": [(request.text, request.acceptable) for request in tuning],
+        "requests": asked,
+        "texts": texts,
+    }
+    (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
+
+
+def _run(peer: str, folder: Path) -> dict[str, Any]:
+    """Return what a peer answered, from a process of its own environment."""
+    command = [str(PYTHON), "-P", str(_HERE / "runner.py"), peer, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    if done.returncode != 0:
+        raise InputError(f"{peer}: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
+    return json.loads((folder / f"{peer}.json").read_text(encoding="utf-8"))
+
+
+def _ours(outcomes: Sequence[Outcome], strangers: Sequence[float]) -> dict[str, Any]:
+    right = outcomes_right(outcomes)
+    fits = np.array([*(o.delegation.evidence["fits"] for o in outcomes), *strangers])
+    spent = [o.delegation.usage.seconds * 1000 for o in outcomes]
+    return {
+        "system": "this program",
+        **_scores(right, [o.rank is not None and o.rank <= 3 for o in outcomes]),
+        "oos_auroc": metrics.auroc(fits, np.arange(len(fits)) < len(right)),
+        "p50_ms": float(np.median(spent)),
+        "tokens_per_task": 0,
+    }
+
+
+def _theirs(
+    answers: Mapping[str, Any], outcomes: Sequence[Outcome], requests: Sequence[Request]
+) -> dict[str, Any]:
+    inside = answers["answers"][: len(requests)]
+    pairs = list(zip(inside, requests, strict=True))
+    right = np.array([a["names"][:1] != [] and a["names"][0] in r.acceptable for a, r in pairs])
+    sure = np.array([a["confidence"] for a in answers["answers"]])
+    return {
+        **_scores(right, [any(n in r.acceptable for n in a["names"]) for a, r in pairs]),
+        "versus": asdict(metrics.compare(outcomes_right(outcomes), right)),
+        "oos_auroc": metrics.auroc(sure, np.arange(len(sure)) < len(right)) if sure.any() else None,
+        "p50_ms": answers["p50_ms"],
+        "tuning_seconds": answers["tuning_seconds"],
+        "tokens_per_task": 0,
+        "settings": answers["settings"],
+    }
+
+
+def _squad(answers: Mapping[str, Any], outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Ask the embedded LM with agent-squad's own prompt, its answer's names enforced."""
+    some = outcomes[:: max(1, len(outcomes) // _SQUAD)][:_SQUAD]
+    names = tuple(answers["settings"]["agents"])
+    shape: type[BaseModel] = create_model(
+        "Analysis", selected_agent=(cast("Any", Literal)[(*names, "unknown")], ...),
+        confidence=(float, ...),
+    )  # fmt: skip
+    lm = language_model("embedded").copy(logprobs=None, top_logprobs=None)
+    right, spent, tokens = [], [], []
+    for outcome in some:
+        messages = [
+            {"role": "system", "content": answers["settings"]["prompt"]},
+            {"role": "user", "content": outcome.request.text},
+        ]
+        begun = perf_counter()
+        with dspy.track_usage() as tracker, dspy.context(disable_history=True):
+            text = lm(messages=messages, response_format=shape)[0]
+        spent.append((perf_counter() - begun) * 1000)
+        try:
+            said: Any = shape.model_validate_json(text)
+            right.append(said.selected_agent in outcome.request.acceptable)
+        except ValidationError:
+            right.append(False)
+        tokens.append(sum(int(u["total_tokens"] or 0) for u in tracker.get_total_tokens().values()))
+    good = np.array(right)
+    return {
+        "system": "agent-squad's prompt, embedded LM",
+        **_scores(good, good.tolist()),
+        "versus": asdict(metrics.compare(outcomes_right(some), good)),
+        "oos_auroc": None,
+        "p50_ms": float(np.median(spent)),
+        "tokens_per_task": float(np.mean(tokens)),
+    }
+
+
+def _scores(right: np.ndarray, third: Sequence[bool]) -> dict[str, Any]:
+    return {
+        "n": len(right),
+        "top1": float(right.mean()),
+        "top1_ci95": metrics.wilson(int(right.sum()), len(right)),
+        "top3": float(np.mean(third)),
+    }

@@ -1,0 +1,162 @@
+"""Draw the pictures from the result files: ``python -m experiments.plots``."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+
+from experiments.blocks import rows
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+FOLDER = Path("experiments/plots")
+_SEED = {"10": 0.89, "70": 0.74}  # the seed document's curve, read at its ends
+_DPI = 110
+
+
+def scaling() -> Any:
+    """Accuracy against the number of agents, in both conditions."""
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.5), sharey=True)
+    for ax, condition in zip(axes, ("samples withheld", "samples for all"), strict=True):
+        found = [row for row in rows("scaling") if row["condition"] == condition]
+        for number, system in enumerate(dict.fromkeys(row["system"] for row in found)):
+            for growth, style in (
+                ("random draws", ":"),
+                ("all distractors", "--"),
+                ("look-alikes left out", "-"),
+            ):
+                line = sorted(
+                    (row["agents"], row["top1"])
+                    for row in found
+                    if row["system"] == system and row["growth"] in (growth, "ours alone")
+                )
+                if len(line) > 1:
+                    label = system if style == "-" else None
+                    ax.plot(
+                        *zip(*line, strict=True), style, marker=".", color=f"C{number}", label=label
+                    )
+        ax.set(xscale="log", xlabel="agents", title=condition, ylim=(0, 1))
+        ax.legend(loc="lower left", fontsize=8)
+    axes[0].plot([10, 70], list(_SEED.values()), color="grey", marker="x")
+    axes[0].annotate("seed document, another LM and data", (11, 0.91), fontsize=7, color="grey")
+    axes[0].set_ylabel("top-1 (dotted: draws of ours; dashed: with look-alikes)")
+    return figure
+
+
+def order() -> Any:
+    """Accuracy by where the right agent stands in the prompt."""
+    figure, ax = plt.subplots(figsize=(6, 4))
+    found = [row for row in rows("order") if row["what"].startswith("right agent in fifth")]
+    for lm in dict.fromkeys(row["lm"] for row in found):
+        line = [row for row in found if row["lm"] == lm]
+        rates = np.array([row["rate"] for row in line])
+        spans = np.abs(np.array([row["ci95"] for row in line]).T - rates)
+        ax.errorbar(range(1, len(line) + 1), rates, yerr=spans, marker="o", capsize=3, label=lm)
+    ax.set(
+        xlabel="fifth of the prompt in which the right agent stands", ylabel="top-1", ylim=(0, 1)
+    )
+    ax.set_xticks(range(1, 6))
+    ax.legend()
+    return figure
+
+
+def reliability() -> Any:
+    """Stated against observed, for each sign that is a probability."""
+    figure, ax = plt.subplots(figsize=(5.5, 5))
+    ax.plot([0, 1], [0, 1], color="grey", linewidth=1)
+    for row in rows("confidence"):
+        if "reliability" in row and "same requests" not in row["sign"]:
+            stated, observed, _ = zip(*row["reliability"], strict=True)
+            ax.plot(stated, observed, marker="o", label=_sign(row))
+    ax.set(xlabel="stated", ylabel="share that was right", xlim=(0, 1), ylim=(0, 1))
+    ax.legend(fontsize=7)
+    return figure
+
+
+def coverage() -> Any:
+    """Accuracy on the surest share of the requests."""
+    figure, ax = plt.subplots(figsize=(6, 4))
+    for row in rows("confidence"):
+        if "accuracy_at_coverage" in row:
+            line = [(float(c), a) for c, a in row["accuracy_at_coverage"].items()]
+            ax.plot(*zip(*line, strict=True), marker=".", label=_sign(row))
+    ax.set(xlabel="coverage: share of requests, the surest first", ylabel="top-1", ylim=(0, 1.02))
+    ax.legend(fontsize=7)
+    return figure
+
+
+def pareto() -> Any:
+    """Accuracy against tokens per task."""
+    figure, ax = plt.subplots(figsize=(7, 4.5))
+    found = rows("prompting")
+    for number, lm in enumerate(dict.fromkeys(row["lm"] for row in found)):
+        for row in found:
+            if row["lm"] == lm:
+                low, high = row["top1_ci95"]
+                at = row["tokens_per_task"] + 1
+                ax.errorbar(
+                    at, row["top1"], yerr=[[row["top1"] - low], [high - row["top1"]]],
+                    marker="o", color=f"C{number}", capsize=3,
+                )  # fmt: skip
+                ax.annotate(row["way"], (at * 1.1, row["top1"]), fontsize=7)
+        ax.plot([], [], marker="o", color=f"C{number}", label="no LM" if lm == "none" else lm)
+    ax.set(xscale="log", xlabel="tokens per task + 1", ylabel="top-1 (95 %)", ylim=(0, 1))
+    ax.legend()
+    return figure
+
+
+def families() -> Any:
+    """Who is taken for whom in the hardest family."""
+    hardest = rows("families")[0]
+    names = sorted(
+        {name for expected, given, _ in hardest["confused"] for name in (expected, given)}
+    )
+    table = np.zeros((len(names), len(names)))
+    for expected, given, times in hardest["confused"]:
+        table[names.index(expected), names.index(given)] = times
+    figure, ax = plt.subplots(figsize=(8, 7))
+    ax.imshow(table, cmap="Oranges")
+    for (i, j), times in np.ndenumerate(table):
+        if times:
+            ax.text(j, i, f"{times:.0f}", ha="center", va="center")
+    ax.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
+    ax.set_yticks(range(len(names)), names, fontsize=7)
+    ax.set(xlabel="given", ylabel="expected")
+    ax.set_title(f"{hardest['domain']}: {hardest['errors']} of {hardest['n']} wrong")
+    return figure
+
+
+def _sign(row: dict[str, Any]) -> str:
+    return row["sign"] if row["lm"] == "none" else f"{row['sign']} ({row['lm']})"
+
+
+PLOTS: dict[str, tuple[str, Callable[[], Any]]] = {
+    "scaling": ("scaling", scaling),
+    "order": ("order", order),
+    "reliability": ("confidence", reliability),
+    "coverage": ("confidence", coverage),
+    "pareto": ("prompting", pareto),
+    "families": ("families", families),
+}
+
+
+def draw(experiment: str | None = None) -> list[Path]:
+    """Draw one experiment's pictures, or all; return their files."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    drawn = []
+    for name, (source, make) in PLOTS.items():
+        if experiment in (None, source) and rows(source):
+            figure = make()
+            figure.tight_layout()
+            path = FOLDER / f"{name}.png"
+            figure.savefig(path, dpi=_DPI, metadata={"Software": None})
+            plt.close(figure)
+            drawn.append(path)
+    return drawn
+
+
+if __name__ == "__main__":
+    draw()

@@ -1,0 +1,162 @@
+"""What does an LM make of it when the agents stand in its prompt? The seed of this project.
+
+The chain of experiments of Interloom's "Agentic Task Delegation": all agents in the prompt
+with structured output over them (baseline), in five other orders (shuffled), the shortlist of
+the shipped program instead (rerank), and its sample requests too (samples). The same 150 test
+requests for all; agents as they are, without enrichment.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dspy
+import numpy as np
+from tqdm import tqdm
+
+from experiments.answers import Answer, Asked, language_models
+from optimize import metrics
+from optimize.data import OURS, Dataset, Request, load_dataset
+from optimize.evaluate import delegate_all, outcomes_right, select
+from task_delegator.agents import Agent
+from task_delegator.artifact import load
+from task_delegator.delegator import Delegator
+
+REQUESTS, SHUFFLES, PLACES = 150, 5, 8
+_QUICK_REQUESTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way of putting agents into a prompt, and what came of it.
+
+    Attributes:
+        orders: per order of the agents, the answers to the requests.
+        shown: per order and request, the names in the order in which they stood there.
+    """
+
+    name: str
+    orders: tuple[tuple[Answer, ...], ...]
+    shown: tuple[tuple[tuple[str, ...], ...], ...]
+
+
+def run(quick: bool) -> list[dict[str, Any]]:
+    """Return one row per LM and way, and one for the program; quick: 3 validation requests."""
+    dataset, requests, split = chosen(quick)
+    rows = [
+        _program("this program", dataset, requests, split),
+        _program("this program, agents completed", load_dataset(OURS), requests, split),
+    ]
+    for lm in language_models(quick):
+        ways = list(ask(lm, dataset, requests, quick))
+        first = _right(requests, ways[0].orders[0])
+        rows += [_row(lm.label, split, requests, way, first) for way in ways]
+    return rows
+
+
+def chosen(quick: bool) -> tuple[Dataset, list[Request], str]:
+    """Return the dataset without enrichment, the fixed requests and their split."""
+    dataset = load_dataset(OURS, enriched=False)
+    split = "validation" if quick else "test"
+    limit = _QUICK_REQUESTS if quick else REQUESTS
+    return dataset, select(dataset.splits[split], limit, seed=0), split
+
+
+def ask(lm: Asked, dataset: Dataset, requests: Sequence[Request], quick: bool) -> Iterator[Way]:
+    """Ask in every way, the cheapest first."""
+    agents = list(dataset.registry)
+    orders = [agents]
+    for seed in range(1 if quick else SHUFFLES):
+        orders.append(agents.copy())
+        random.Random(seed).shuffle(orders[-1])
+    yield _all_agents(lm, "all agents", orders[:1], requests)
+    shortlists = [_shortlist(program_over(dataset), request.text) for request in requests]
+    for name, samples in (("shortlist", False), ("shortlist and samples", True)):
+        bar = tqdm(zip(requests, shortlists, strict=True), desc=f"{lm.label}, {name}", delay=3)
+        answers = tuple(lm(request.text, shown, samples) for request, shown in bar)
+        yield Way(name, (answers,), (tuple(_names(shown) for shown in shortlists),))
+    yield _all_agents(lm, "all agents, shuffled", orders[1:], requests)
+
+
+def program_over(dataset: Dataset) -> Delegator:
+    """Return the shipped program over the dataset's agents."""
+    return load("default", dataset.registry, allow_uncalibrated=True)
+
+
+def _all_agents(
+    lm: Asked, name: str, orders: Sequence[list[Agent]], requests: Sequence[Request]
+) -> Way:
+    answers, shown = [], []
+    for number, agents in enumerate(orders):
+        bar = tqdm(requests, desc=f"{lm.label}, {name} {number}", delay=3)
+        answers.append(tuple(lm(request.text, agents) for request in bar))
+        shown.append((_names(agents),) * len(requests))
+    return Way(name, tuple(answers), tuple(shown))
+
+
+def _shortlist(program: Delegator, task: str) -> list[Agent]:
+    with dspy.context(lm=None):
+        ranking = program(task).evidence["ranking"]
+    return [program.registry[name] for name in ranking[:PLACES]]
+
+
+def _names(agents: Sequence[Agent]) -> tuple[str, ...]:
+    return tuple(agent.name for agent in agents)
+
+
+def _right(requests: Sequence[Request], answers: Sequence[Answer], within: int = 1) -> np.ndarray:
+    return np.array(
+        [
+            any(name in request.acceptable for name in answer.names[:within])
+            for request, answer in zip(requests, answers, strict=True)
+        ]
+    )
+
+
+def _row(
+    lm: str, split: str, requests: Sequence[Request], way: Way, baseline: np.ndarray
+) -> dict[str, Any]:
+    first = np.array([_right(requests, answers) for answers in way.orders])
+    third = np.array([_right(requests, answers, 3) for answers in way.orders])
+    answers = [answer for order in way.orders for answer in order]
+    gain = first.mean(axis=0) - baseline
+    return {
+        "lm": lm,
+        "way": way.name,
+        "split": split,
+        "n": len(requests),
+        "orders": len(way.orders),
+        "top1": float(first.mean()),
+        "top1_ci95": metrics.bootstrap(first.mean(axis=0)),
+        "top1_by_order": [float(right.mean()) for right in first],
+        "top3": float(third.mean()),
+        "versus_all_agents": float(gain.mean()),
+        "versus_all_agents_ci95": metrics.bootstrap(gain),
+        "unreadable": sum(not answer.names for answer in answers),
+        "tokens_per_task": float(np.mean([answer.tokens for answer in answers])),
+        "seconds_per_task": float(np.mean([answer.seconds for answer in answers])),
+        "lm_calls_per_task": 1.0,
+    }
+
+
+def _program(way: str, dataset: Dataset, requests: Sequence[Request], split: str) -> dict[str, Any]:
+    """Return what the shipped program does, no LM."""
+    with dspy.context(lm=None):
+        outcomes = delegate_all(program_over(dataset), requests, "program")
+    right = outcomes_right(outcomes)
+    third = [o.rank is not None and o.rank <= 3 for o in outcomes]
+    usages = [o.delegation.usage for o in outcomes]
+    return {
+        "lm": "none",
+        "way": way,
+        "split": split,
+        "n": len(right),
+        "orders": 1,
+        "top1": float(right.mean()),
+        "top1_ci95": metrics.wilson(int(right.sum()), len(right)),
+        "top3": float(np.mean(third)),
+        "tokens_per_task": 0.0,
+        "seconds_per_task": float(np.mean([usage.seconds for usage in usages])),
+        "lm_calls_per_task": 0.0,
+    }

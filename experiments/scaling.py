@@ -1,0 +1,210 @@
+"""How does accuracy hold as the agents grow in number: 10 to 70 of ours, then to 10,000?
+
+Twice: with samples withheld from every agent, and with samples for every agent (five each;
+real ones where there are, else synthesised). The program is compiled on our 70 agents alone and
+keeps its knobs as others join. Small registries are random draws of ours, and draws that take
+the right agent's own family first. Large ones grow by distractors, with all of them and without
+those nearer to one of ours than its own family.
+"""
+
+import random
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import dspy
+import numpy as np
+from tqdm import tqdm
+
+from experiments.crowd import distractors, look_alikes, without_samples
+from optimize import metrics
+from optimize.compile import Options, compile_program
+from optimize.data import OURS, Dataset, Request, load_dataset
+from optimize.evaluate import select
+from optimize.fusion import BM25_B, BM25_K1, ScoredRequests, fit_weights
+from task_delegator.agents import Agent, Registry
+from task_delegator.delegator import Delegator
+from task_delegator.embed import Embedder, Encoded, embedder
+from task_delegator.index import Index
+from task_delegator.knobs import KnobValues
+from task_delegator.library import Library
+from task_delegator.retrieve import CHANNELS
+
+_SMALL, _DRAWS = (10, 20, 35, 50), 20
+_LARGE = (70, 500, 2000, 10_000)
+_TIMED = 60  # requests whose latency is measured
+_EMBEDDINGS = ("description", "sample_best", "sample_mean")
+
+
+@dataclass(frozen=True, slots=True)
+class Systems:
+    """What is compared: knobs by name of the system, all over the same index.
+
+    Attributes:
+        program: the compiled program; its knobs are those of ``compiled``.
+    """
+
+    knobs: Mapping[str, KnobValues]
+    program: Delegator
+
+
+def run(quick: bool) -> list[dict[str, Any]]:
+    """Return one row per condition, size and system; quick: small sizes, few draws, validation."""
+    ours = load_dataset(OURS, enriched=False)
+    split = "validation" if quick else "test"
+    embed, known = embedder(), dict[str, Encoded]()
+    crowd = [] if quick else distractors(ours.registry, seed=0)
+    rows = []
+    for condition in ("samples withheld", "samples for all"):
+        withheld = condition == "samples withheld"
+        agents = without_samples(list(ours.registry)) if withheld else list(ours.registry)
+        # Without samples an agent has to say at least what it does.
+        others = without_samples([a for a in crowd if a.description]) if withheld else crowd
+        dataset = replace(ours, registry=Registry(agents))
+        systems = _compiled(dataset, trials=5 if quick else 100)
+        facts = {"condition": condition, "split": split}
+        requests = select(dataset.splits[split], 20 if quick else None, seed=0)
+        rows += [facts | r for r in _small(agents, requests, systems, embed, known, quick)]
+        if not quick:
+            rows += [facts | r for r in _large(agents, others, requests, systems, embed, known)]
+    return rows
+
+
+def _compiled(dataset: Dataset, trials: int) -> Systems:
+    """Compile for our 70 agents, and choose the others' settings on the same requests."""
+    with tempfile.TemporaryDirectory() as out:
+        options = Options(out=Path(out) / "program", preset="full", trials=trials)
+        program = compile_program(dataset, options, lm=None).program
+    index = program.retrieve.library.index({})
+    train, validation = (
+        ScoredRequests(index, dataset.splits[split]) for split in ("train", "validation")
+    )
+    alone: dict[str, Any] = dict.fromkeys(CHANNELS, 0.0) | {"bm25": 1.0}
+    settings = [KnobValues(**alone, bm25_k1=k1, bm25_b=b) for k1 in BM25_K1 for b in BM25_B]
+    knobs = {
+        "BM25": max(settings, key=lambda s: np.mean(validation.ranks(validation.fused(s)) == 1)),
+        "embeddings": fit_weights(train, KnobValues(), _EMBEDDINGS),
+        "compiled": program.knobs.values,
+    }
+    return Systems(knobs, program)
+
+
+def _small(
+    agents: Sequence[Agent],
+    requests: Sequence[Request],
+    systems: Systems,
+    embed: Embedder,
+    known: dict[str, Encoded],
+    quick: bool,
+) -> Iterator[dict[str, Any]]:
+    """Yield mean accuracy over draws of a few of our agents, requests of those agents alone."""
+    draws = 2 if quick else _DRAWS
+    for way in ("random draws", "own family first"):
+        for size in _SMALL[: 1 if quick else None]:
+            ranks: dict[str, list[np.ndarray]] = {name: [] for name in systems.knobs}
+            for seed in tqdm(range(draws), desc=f"{way}, {size}", delay=3, leave=False):
+                drawn = _draw(agents, size, way == "own family first", seed)
+                index = _index(drawn, embed, known)
+                own = [r for r in requests if set(r.acceptable) <= set(index.names)]
+                if own:
+                    scored = ScoredRequests(index, own)
+                    for name, knobs in systems.knobs.items():
+                        ranks[name].append(scored.ranks(scored.fused(knobs)))
+            for name, found in ranks.items():
+                first = np.array([np.mean(places == 1) for places in found])
+                yield {
+                    "growth": way,
+                    "agents": size,
+                    "system": name,
+                    "n": sum(map(len, found)),
+                    "draws": len(found),
+                    "top1": float(first.mean()),
+                    "top1_ci95": metrics.bootstrap(first),
+                    "top3": float(np.mean([np.mean(places <= 3) for places in found])),
+                }
+
+
+def _draw(agents: Sequence[Agent], size: int, family: bool, seed: int) -> list[Agent]:
+    """Return a random draw; with ``family``, whole domains as far as they go."""
+    shuffled = list(agents)
+    random.Random(seed).shuffle(shuffled)
+    if family:
+        domains = list(dict.fromkeys(agent.domain for agent in shuffled))
+        shuffled.sort(key=lambda agent: domains.index(agent.domain))
+    return shuffled[:size]
+
+
+def _large(
+    agents: Sequence[Agent],
+    crowd: Sequence[Agent],
+    requests: Sequence[Request],
+    systems: Systems,
+    embed: Embedder,
+    known: dict[str, Encoded],
+) -> Iterator[dict[str, Any]]:
+    """Yield accuracy, latency and memory among ours and so many distractors."""
+    base: dict[str, np.ndarray] = {}
+    for growth in ("all distractors", "look-alikes left out"):
+        others = list(crowd)
+        if growth != "all distractors":
+            alike = look_alikes(agents, crowd, embed, known)
+            others = [agent for agent in crowd if agent.name not in alike]
+        for size in _LARGE:
+            if size == _LARGE[0] and base:
+                continue
+            gathered = [*agents, *others[: size - len(agents)]]
+            before, started = _memory(), perf_counter()
+            index = _index(gathered, embed, known)
+            scored = ScoredRequests(index, requests)
+            ranks = {name: scored.ranks(scored.fused(k)) for name, k in systems.knobs.items()}
+            built = {"build_seconds": perf_counter() - started, "megabytes": _memory() - before}
+            built |= _timed(systems.program, gathered, requests, known)
+            base = base or ranks
+            for name, found in ranks.items():
+                right = found == 1
+                yield {
+                    "growth": growth if size > _LARGE[0] else "ours alone",
+                    "agents": len(gathered),
+                    "system": name,
+                    "n": len(found),
+                    "top1": float(right.mean()),
+                    "top1_ci95": metrics.wilson(int(right.sum()), len(right)),
+                    "top3": float(np.mean(found <= 3)),
+                    "recall_at_k": float(np.mean(found <= systems.program.knobs.values.k)),
+                    "versus_70": asdict(metrics.compare(right, base[name] == 1)),
+                } | (built if name == "compiled" else {})
+
+
+def _timed(
+    compiled: Delegator,
+    agents: Sequence[Agent],
+    requests: Sequence[Request],
+    known: Mapping[str, Encoded],
+) -> dict[str, float]:
+    """Return the program's own latency over these agents, in milliseconds."""
+    program = compiled.deepcopy()
+    program.retrieve.library = Library(Registry(agents), compiled.retrieve.library.embed, known)
+    spent = []
+    with dspy.context(lm=None):
+        for request in select(requests, _TIMED, seed=1):
+            program(request.text)
+            spent.append(program(request.text).usage.seconds * 1000)
+    return {
+        "p50_ms": float(np.quantile(spent, 0.5)),
+        "p95_ms": float(np.quantile(spent, 0.95)),
+    }
+
+
+def _index(agents: Sequence[Agent], embed: Embedder, known: dict[str, Encoded]) -> Index:
+    index = Index(agents, embed, known)
+    known |= index.encodings
+    return index
+
+
+def _memory() -> float:
+    """Return the resident memory of this process, in megabytes."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * 4096 / 2**20
