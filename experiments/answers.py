@@ -23,6 +23,7 @@ from task_delegator.untrusted import one_line
 
 FOLDER = Path("experiments/answers")
 LAB = "TASK_DELEGATOR_LAB_LM"  # a .gguf of a stronger instruct model
+_LAB_REQUESTS = 40  # some 15 s an answer, and 6 minutes to read 70 agents in another order
 _MOST_TOKENS = 200
 _THREADS = 1  # two wait for each other when anything else runs: times would not compare
 _TASK = "You are in charge of accomplishing the following task:\n"
@@ -46,11 +47,22 @@ class Asked:
         spec: an LM spec.
         label: what to call the LM in file names and results.
         keep: where to keep answers; None to keep none.
+        requests: of the fixed test requests, the first so many are asked.
+        shuffles: so many orders beside that of the registry are shown.
     """
 
-    def __init__(self, spec: str, label: str, keep: Path | None = FOLDER) -> None:
+    def __init__(
+        self,
+        spec: str,
+        label: str,
+        keep: Path | None = FOLDER,
+        requests: int = 150,
+        shuffles: int = 5,
+    ) -> None:
         self.label = label
         self.spec = spec
+        self.requests = requests
+        self.shuffles = shuffles
         self._path = None if keep is None else keep / f"{label}.jsonl"
         self._known: dict[str, Answer] = {}
         if self._path is not None and self._path.is_file():
@@ -114,13 +126,13 @@ def language_models(quick: bool) -> list[Asked]:
     Raises:
         InputError: a full run, and the laboratory's LM is not named.
     """
-    embedded = Asked("embedded", "SmolLM2-135M", None if quick else FOLDER)
     if quick:
-        return [embedded]
+        return [Asked("embedded", "SmolLM2-135M", None, requests=3, shuffles=1)]
     path = os.environ.get(LAB)
     if not path:
         raise InputError(f"{LAB} is not set: name the .gguf file of a stronger instruct model")
-    return [embedded, Asked(f"embedded:{path}", Path(path).stem)]
+    slow = Asked(f"embedded:{path}", Path(path).stem, requests=_LAB_REQUESTS, shuffles=2)
+    return [Asked("embedded", "SmolLM2-135M"), slow]
 
 
 def _shape(names: tuple[str, ...]) -> type[BaseModel]:

@@ -24,21 +24,22 @@ from task_delegator.artifact import load
 from task_delegator.delegator import Delegator
 from task_delegator.lm import language_model
 
-_ASKED = 60  # requests that the LMs are asked about
+_SHARE = 0.5  # of the requests that an LM gets elsewhere: two orders and a rating take three calls
 _COVERAGES = tuple(round(0.1 * step, 1) for step in range(1, 11))
 
 
 def run(quick: bool) -> list[dict[str, Any]]:
-    """Return one row per sign, and two stories; quick: 4 validation requests, embedded LM."""
+    """Return one row per sign, and two stories; quick: 2 validation requests, embedded LM."""
     dataset = load_dataset(OURS)
     program = load("default", dataset.registry)
     split = "validation" if quick else "test"
     with dspy.context(lm=None):
         outcomes = delegate_all(program, dataset.splits[split], split)
     rows = _without_lm(outcomes, split)
-    some = set(select(dataset.splits[split], 4 if quick else _ASKED, seed=0))
-    asked = [outcome for outcome in outcomes if outcome.request in some]
     for lm in language_models(quick):
+        limit = max(2, round(_SHARE * lm.requests))
+        some = set(select(dataset.splits[split], limit, seed=0))
+        asked = [outcome for outcome in outcomes if outcome.request in some]
         rows += _with_lm(program, asked, lm, split, None if quick else FOLDER)
     return rows + _stories(outcomes, split)
 

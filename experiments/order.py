@@ -1,6 +1,6 @@
 """Does the place of the right agent in the prompt matter? "Lost in the middle", per LM.
 
-The answers are those of ``prompting``: all 70 agents in six orders. Accuracy by where the right
+The answers are those of ``prompting``: all 70 agents in several orders. Accuracy by where the right
 agent stood, by fifths of the list, and how often the pick changes with the order alone. For
 the program: how often its ranking changes when agents are registered in another order, and
 how often the LM's pick on its shortlist changes when that is reversed.
@@ -14,7 +14,7 @@ import dspy
 import numpy as np
 
 from experiments.answers import Asked, language_models
-from experiments.prompting import SHUFFLES, Way, ask, chosen, program_over
+from experiments.prompting import Way, ask, asked, chosen, program_over
 from optimize import metrics
 from optimize.data import Dataset, Request
 from task_delegator.agents import Registry
@@ -26,16 +26,17 @@ _PARTS = 5
 def run(quick: bool) -> list[dict[str, Any]]:
     """Return one row per LM and fifth of the list, one of flips per LM, one for the program."""
     dataset, requests, split = chosen(quick)
-    rows = [_program(dataset, requests, split, 1 if quick else SHUFFLES)]
-    for lm in language_models(quick):
-        rows += _rows(lm, dataset, requests, split, quick)
+    lms = language_models(quick)
+    rows = [_program(dataset, requests, split, max(lm.shuffles for lm in lms))]
+    for lm in lms:
+        rows += _rows(lm, dataset, asked(lm, requests), split)
     return rows
 
 
 def _rows(
-    lm: Asked, dataset: Dataset, requests: Sequence[Request], split: str, quick: bool
+    lm: Asked, dataset: Dataset, requests: Sequence[Request], split: str
 ) -> list[dict[str, Any]]:
-    ways = {way.name: way for way in ask(lm, dataset, requests, quick)}
+    ways = {way.name: way for way in ask(lm, dataset, requests)}
     lists = [ways["all agents"], ways["all agents, shuffled"]]
     places, right, picks = [], [], []
     for way in lists:

@@ -3,7 +3,8 @@
 The chain of experiments of Interloom's "Agentic Task Delegation": all agents in the prompt
 with structured output over them (baseline), in five other orders (shuffled), the shortlist of
 the shipped program instead (rerank), and its sample requests too (samples). The same 150 test
-requests for all; agents as they are, without enrichment.
+requests for all, a fixed random part of them where an LM is slow; agents as they are, without
+enrichment.
 """
 
 import random
@@ -23,8 +24,7 @@ from task_delegator.agents import Agent
 from task_delegator.artifact import load
 from task_delegator.delegator import Delegator
 
-REQUESTS, SHUFFLES, PLACES = 150, 5, 8
-_QUICK_REQUESTS = 3
+REQUESTS, PLACES = 150, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,10 @@ def run(quick: bool) -> list[dict[str, Any]]:
         _program("this program, agents completed", load_dataset(OURS), requests, split),
     ]
     for lm in language_models(quick):
-        ways = list(ask(lm, dataset, requests, quick))
-        first = _right(requests, ways[0].orders[0])
-        rows += [_row(lm.label, split, requests, way, first) for way in ways]
+        some = asked(lm, requests)
+        ways = list(ask(lm, dataset, some))
+        first = _right(some, ways[0].orders[0])
+        rows += [_row(lm.label, split, some, way, first) for way in ways]
     return rows
 
 
@@ -59,15 +60,19 @@ def chosen(quick: bool) -> tuple[Dataset, list[Request], str]:
     """Return the dataset without enrichment, the fixed requests and their split."""
     dataset = load_dataset(OURS, enriched=False)
     split = "validation" if quick else "test"
-    limit = _QUICK_REQUESTS if quick else REQUESTS
-    return dataset, select(dataset.splits[split], limit, seed=0), split
+    return dataset, select(dataset.splits[split], REQUESTS, seed=0), split
 
 
-def ask(lm: Asked, dataset: Dataset, requests: Sequence[Request], quick: bool) -> Iterator[Way]:
-    """Ask in every way, the cheapest first."""
+def asked(lm: Asked, requests: Sequence[Request]) -> list[Request]:
+    """Return the requests that an LM is asked about: all, or a fixed random part."""
+    return select(requests, lm.requests, seed=1)
+
+
+def ask(lm: Asked, dataset: Dataset, requests: Sequence[Request]) -> Iterator[Way]:
+    """Ask in every way, the shuffled orders last."""
     agents = list(dataset.registry)
     orders = [agents]
-    for seed in range(1 if quick else SHUFFLES):
+    for seed in range(lm.shuffles):
         orders.append(agents.copy())
         random.Random(seed).shuffle(orders[-1])
     yield _all_agents(lm, "all agents", orders[:1], requests)
