@@ -156,8 +156,8 @@ def _fusion(dataset: Dataset, split: str) -> list[dict[str, Any]]:
 
 def reciprocal_ranks(scored: ScoredRequests) -> np.ndarray:
     """Return reciprocal rank fusion (Cormack et al., 2009), shape (requests, agents)."""
-    fused = []
-    for standing in scored.standing(KnobValues()):
-        ranks = [np.argsort(np.argsort(-standing[c], kind="stable")) + 1 for c in CHANNELS]
-        fused.append(sum(1 / (_RRF + rank) for rank in ranks))
-    return np.stack(fused)
+    fused = np.zeros(1)
+    for channel in CHANNELS:
+        order = np.argsort(-scored.standing(channel, KnobValues()), axis=1, kind="stable")
+        fused = fused + 1 / (_RRF + np.argsort(order, axis=1) + 1)
+    return fused

@@ -24,6 +24,7 @@ from task_delegator.untrusted import one_line
 FOLDER = Path("experiments/answers")
 LAB = "TASK_DELEGATOR_LAB_LM"  # a .gguf of a stronger instruct model
 _LAB_REQUESTS = 40  # some 15 s an answer, and 6 minutes to read 70 agents in another order
+_PATIENCE = 1800.0  # seconds for an answer: a slow LM reads the agents of a new order first
 _MOST_TOKENS = 200
 _THREADS = 1  # two wait for each other when anything else runs: times would not compare
 _TASK = "You are in charge of accomplishing the following task:\n"
@@ -95,7 +96,9 @@ class Asked:
         shape = _shape(tuple(names))
         started = perf_counter()
         with dspy.track_usage() as tracker, dspy.context(disable_history=True):
-            lm = language_model(self.spec, threads=_THREADS).copy(logprobs=None, top_logprobs=None)
+            lm = language_model(self.spec, threads=_THREADS).copy(
+                logprobs=None, top_logprobs=None, timeout=_PATIENCE
+            )
             text = lm(messages=messages, response_format=shape, max_tokens=_MOST_TOKENS)[0]
         spent = sum(int(u["total_tokens"] or 0) for u in tracker.get_total_tokens().values())
         seconds = perf_counter() - started

@@ -10,7 +10,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal, cast
@@ -36,6 +36,7 @@ _PEERS = (
     "tfidf-logistic", "minilm-logistic",
 )  # fmt: skip
 _REQUESTS, _STRANGERS, _TUNING = 1000, 300, 300
+_FITTING = 1000  # train and validation requests that ours is compiled on, each
 _SQUAD = 50  # requests asked with agent-squad's prompt and the embedded LM
 _SECONDS = 1800
 
@@ -59,9 +60,11 @@ def _rows(name: str, dataset: Dataset, quick: bool) -> list[dict[str, Any]]:
     split = "validation" if quick else "test"
     requests = select(dataset.splits[split], 20 if quick else _REQUESTS, seed=0)
     chosen = list(dataset.out_of_scope[split])[: 10 if quick else _STRANGERS]
+    parts = {part: select(dataset.splits[part], _FITTING, seed=0) for part in dataset.splits}
+    fitting = {part: tuple(some) for part, some in parts.items()} | {split: tuple(requests)}
     with tempfile.TemporaryDirectory() as out:
         options = Options(out=Path(out) / "program", preset="full", trials=5 if quick else 150)
-        program = compile_program(dataset, options, lm=None).program
+        program = compile_program(replace(dataset, splits=fitting), options, lm=None).program
         with dspy.context(lm=None):
             outcomes = delegate_all(program, requests, name)
             strangers = [program(text) for text in chosen]

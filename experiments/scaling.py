@@ -4,7 +4,8 @@ Twice: with samples withheld from every agent, and with samples for every agent 
 real ones where there are, else synthesised). The program is compiled on our 70 agents alone and
 keeps its knobs as others join. Small registries are random draws of ours, and draws that take
 the right agent's own family first. Large ones grow by distractors, with all of them and without
-those nearer to one of ours than its own family.
+those nearer to one of ours than its own family. The embedded LM picks from the program's shortlist,
+over both orders; compiled without an LM, the program itself never asks one.
 """
 
 import random
@@ -25,17 +26,20 @@ from optimize.compile import Options, compile_program
 from optimize.data import OURS, Dataset, Request, load_dataset
 from optimize.evaluate import select
 from optimize.fusion import BM25_B, BM25_K1, ScoredRequests, fit_weights
+from optimize.teach import opened
 from task_delegator.agents import Agent, Registry
 from task_delegator.delegator import Delegator
 from task_delegator.embed import Embedder, Encoded, embedder
 from task_delegator.index import Index
 from task_delegator.knobs import KnobValues
 from task_delegator.library import Library
+from task_delegator.lm import language_model
 from task_delegator.retrieve import CHANNELS
 
 _SMALL, _DRAWS = (10, 20, 35, 50), 20
 _LARGE = (70, 500, 2000, 10_000)
 _TIMED = 60  # requests whose latency is measured
+_ASKED, _PLACES = 40, 5  # requests that the LM is asked about, and agents that it sees
 _EMBEDDINGS = ("description", "sample_best", "sample_mean")
 
 
@@ -163,19 +167,27 @@ def _large(
             built = {"build_seconds": perf_counter() - started, "megabytes": _memory() - before}
             built |= _timed(systems.program, gathered, requests, known)
             base = base or ranks
+            facts = {
+                "growth": growth if size > _LARGE[0] else "ours alone",
+                "agents": len(gathered),
+            }
+            if size in (_LARGE[0], _LARGE[-1]):
+                yield facts | _picked(systems.program, gathered, requests, known)
             for name, found in ranks.items():
                 right = found == 1
-                yield {
-                    "growth": growth if size > _LARGE[0] else "ours alone",
-                    "agents": len(gathered),
-                    "system": name,
-                    "n": len(found),
-                    "top1": float(right.mean()),
-                    "top1_ci95": metrics.wilson(int(right.sum()), len(right)),
-                    "top3": float(np.mean(found <= 3)),
-                    "recall_at_k": float(np.mean(found <= systems.program.knobs.values.k)),
-                    "versus_70": asdict(metrics.compare(right, base[name] == 1)),
-                } | (built if name == "compiled" else {})
+                yield (
+                    facts
+                    | {
+                        "system": name,
+                        "n": len(found),
+                        "top1": float(right.mean()),
+                        "top1_ci95": metrics.wilson(int(right.sum()), len(right)),
+                        "top3": float(np.mean(found <= 3)),
+                        "recall_at_k": float(np.mean(found <= systems.program.knobs.values.k)),
+                        "versus_70": asdict(metrics.compare(right, base[name] == 1)),
+                    }
+                    | (built if name == "compiled" else {})
+                )
 
 
 def _timed(
@@ -195,6 +207,37 @@ def _timed(
     return {
         "p50_ms": float(np.quantile(spent, 0.5)),
         "p95_ms": float(np.quantile(spent, 0.95)),
+    }
+
+
+def _picked(
+    compiled: Delegator,
+    agents: Sequence[Agent],
+    requests: Sequence[Request],
+    known: Mapping[str, Encoded],
+) -> dict[str, Any]:
+    """Return how often the embedded LM, shown the program's shortlist, picks a right agent."""
+    program = opened(compiled, orders=2, k=_PLACES, lm=0.0, prior=0.0)
+    program.retrieve.library = Library(Registry(agents), compiled.retrieve.library.embed, known)
+    some = select(requests, _ASKED, seed=1)
+    right, third, spent = [], [], []
+    with dspy.context(lm=language_model("embedded")):
+        for request in tqdm(some, desc=f"LM among {len(agents)}", delay=3, leave=False):
+            delegation = program(request.text)
+            belief = delegation.evidence["lm"]["probabilities"]
+            order = sorted(belief, key=lambda name: -belief[name])
+            right.append(order[0] in request.acceptable)
+            third.append(any(name in request.acceptable for name in order[:3]))
+            spent.append(delegation.usage)
+    return {
+        "system": "embedded LM on the shortlist",
+        "n": len(right),
+        "top1": float(np.mean(right)),
+        "top1_ci95": metrics.wilson(sum(right), len(right)),
+        "top3": float(np.mean(third)),
+        "p50_ms": float(np.median([usage.seconds for usage in spent])) * 1000,
+        "lm_calls_per_task": float(np.mean([usage.lm_calls for usage in spent])),
+        "tokens_per_task": float(np.mean([usage.tokens for usage in spent])),
     }
 
 

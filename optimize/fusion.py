@@ -36,35 +36,38 @@ class ScoredRequests:
             index.read(index.mentions.taken_from(request.text)[0]) for request in requests
         ]
         self.labels = [np.array([places[n] for n in r.acceptable]) for r in requests]
-        self._vectors = [query.encoded.vector for query in self._queries]
         self._fixed = [
             (index.chars(q.text), index.description(v), *index.samples(v))
-            for q, v in zip(self._queries, self._vectors, strict=True)
+            for q in self._queries
+            for v in (q.encoded.vector,)
         ]
-        self._bm25: dict[tuple[float, float], list[np.ndarray]] = {}
-        self._heads: dict[float, list[np.ndarray]] = {}
-        self._late: list[dict[str, np.ndarray]] | None = None
+        self._standing: dict[tuple[object, ...], np.ndarray] = {}
 
-    def standing(self, knobs: KnobValues) -> list[dict[str, np.ndarray]]:
-        """Return each request's standardised channels under the index settings of the knobs."""
-        lexical = (knobs.bm25_k1, knobs.bm25_b)
-        if lexical not in self._bm25:
-            self._bm25[lexical] = [self._index.bm25(q.text, *lexical) for q in self._queries]
-        if knobs.head_c not in self._heads:
-            self._heads[knobs.head_c] = [self._index.head(v, knobs.head_c) for v in self._vectors]
-        parts = zip(self._bm25[lexical], self._fixed, self._heads[knobs.head_c], strict=True)
-        standings = [standardise(Channels(bm25, *fixed, head)) for bm25, fixed, head in parts]
-        if self._late is None:
-            # It depends on no knob.
-            self._late = [
-                late_scores(self._index, query, standing).standing
-                for query, standing in zip(self._queries, standings, strict=True)
-            ]
-        return [s | late for s, late in zip(standings, self._late, strict=True)]
+    def standing(self, channel: str, knobs: KnobValues) -> np.ndarray:
+        """Return a channel standardised under the index settings, shape (requests, agents)."""
+        key = _setting(channel, knobs)
+        if key not in self._standing:
+            self._standing |= self._stand(knobs)
+        return self._standing[key]
 
     def fused(self, knobs: KnobValues) -> np.ndarray:
         """Return fused scores, shape (requests, agents)."""
-        return np.stack([fuse(standing, knobs) for standing in self.standing(knobs)])
+        return fuse({channel: self.standing(channel, knobs) for channel in CHANNELS}, knobs)
+
+    def _stand(self, knobs: KnobValues) -> dict[tuple[object, ...], np.ndarray]:
+        """Return the channels that are not known yet, by their settings."""
+        index, nothing = self._index, np.zeros(len(self._index.names))
+        new = [c for c in CHANNELS if _setting(c, knobs) not in self._standing]
+        rows: dict[str, list[np.ndarray]] = {channel: [] for channel in new}
+        for query, fixed in zip(self._queries, self._fixed, strict=True):
+            bm25 = index.bm25(query.text, knobs.bm25_k1, knobs.bm25_b) if "bm25" in new else nothing
+            head = index.head(query.encoded.vector, knobs.head_c) if "head" in new else nothing
+            standing = standardise(Channels(bm25, *fixed, head))
+            if "late" in new:
+                standing |= late_scores(index, query, standing).standing
+            for channel in new:
+                rows[channel].append(standing[channel])
+        return {_setting(channel, knobs): np.stack(rows[channel]) for channel in new}
 
     def ranks(self, fused: np.ndarray) -> np.ndarray:
         """Return the place of the best acceptable agent, from 1, ties broken by name."""
@@ -81,6 +84,12 @@ class ScoredRequests:
         normaliser = np.log(np.exp(scaled - top).sum(axis=1)) + top[:, 0]
         right = [np.logaddexp.reduce(scaled[i, label]) for i, label in enumerate(self.labels)]
         return float(np.mean(np.array(right) - normaliser))
+
+
+def _setting(channel: str, knobs: KnobValues) -> tuple[object, ...]:
+    """Return what a channel's standing depends on."""
+    settings = {"bm25": (knobs.bm25_k1, knobs.bm25_b), "head": (knobs.head_c,)}
+    return channel, *settings.get(channel, ())
 
 
 def fit_temperature(scored: ScoredRequests, fused: np.ndarray) -> float:
@@ -113,9 +122,7 @@ def fit_weights(
 def _conditional_logit(
     scored: ScoredRequests, knobs: KnobValues, channels: Sequence[str]
 ) -> tuple[float, KnobValues]:
-    features = np.stack(
-        [np.stack([standing[c] for c in channels], axis=1) for standing in scored.standing(knobs)]
-    )
+    features = np.stack([scored.standing(c, knobs) for c in channels], axis=2)
     labels = np.array([label[0] for label in scored.labels])
     rows = np.arange(len(labels))
 
