@@ -46,6 +46,11 @@ def prompting() -> str:
                 if "versus_all_agents" in r
                 else "-"
             ),
+            "this program over it, same requests": lambda r: (
+                f"{points(r['program_over_it'])} ({_points(r['program_over_it_ci95'])})"
+                if "program_over_it" in r
+                else "-"
+            ),
             "tokens": lambda r: f"{r['tokens_per_task']:.0f}",
             "s": lambda r: f"{r['seconds_per_task']:.2f}",
             "the seed's (another LM and data)": lambda r: (
@@ -82,9 +87,11 @@ def scaling() -> str:
             "top-3": lambda r: percent(r["top3"]),
             "recall@k": lambda r: percent(r["recall_at_k"]) if "recall_at_k" in r else "-",
             "against 70, points": lambda r: _difference(r.get("versus_70")),
+            "against the program, points": lambda r: _difference(r.get("versus_program")),
             "p50 ms": lambda r: f"{r['p50_ms']:.0f}" if "p50_ms" in r else "-",
             "index: s": lambda r: f"{r['build_seconds']:.0f}" if "build_seconds" in r else "-",
-            "MB": lambda r: f"{r['megabytes']:.0f}" if "megabytes" in r else "-",
+            "vectors: MB": lambda r: f"{r['vectors_mb']:.0f}" if "vectors_mb" in r else "-",
+            "agents with real samples": lambda r: r.get("with_real_samples", "-"),
         },
     )
 

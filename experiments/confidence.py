@@ -2,12 +2,15 @@
 
 For the same test requests: the LM's own belief in its pick (log-probabilities of the slot, in
 shortlist order and over both orders), its rating of the program's first place on the rubric,
-the margin of retrieval, and the program's calibrated confidence. What the LMs said is kept in
+the margin of retrieval, and the program's calibrated confidence. Signs of the same pick on the same
+requests compare; a rating that could not be read counts as 3. What the LMs said is kept in
 ``answers/``.
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,7 @@ from task_delegator.delegator import Delegator
 from task_delegator.lm import language_model
 
 _SHARE = 0.5  # of the requests that an LM gets elsewhere: two orders and a rating take three calls
+_PLACES = 5  # agents on the shortlist that the LM sees
 _COVERAGES = tuple(round(0.1 * step, 1) for step in range(1, 11))
 
 
@@ -69,14 +73,19 @@ def _with_lm(
     mean = np.array([max(s["probabilities"].values()) for s in said])
     rated = np.array([s["rubric"] or 3 for s in said])
     whole = np.array([o.delegation.confidence for o in asked])
+    margin = np.array([o.delegation.evidence["features"]["margin"] for o in asked])
+    belief = np.array([s["probabilities"][o.ranking[0]] for s, o in pairs])
     flips = float(np.mean([len(set(s["picked"])) > 1 for s in said]))
     rows = [
         _row("log-probabilities, one order, its pick", lm.label, split, once, picked),
         _row("log-probabilities, both orders, its pick", lm.label, split, mean, agreed),
-        _row("rubric, the program's pick", lm.label, split, rated, right, probability=False),
+        _row("log-probabilities of the program's pick", lm.label, split, belief, right),
+        _row("rubric of the program's pick", lm.label, split, rated, right, probability=False),
+        _row("margin, same requests", lm.label, split, margin, right, probability=False),
         _row("calibrated confidence, same requests", lm.label, split, whole, right),
     ]
-    return [row | {"flips": flips} for row in rows]
+    unrated = sum(s["rubric"] is None for s in said)
+    return [row | {"flips": flips, "unrated": unrated} for row in rows]
 
 
 def consulted(
@@ -87,23 +96,27 @@ def consulted(
     known: dict[str, dict[str, Any]] = {}
     if path is not None and path.is_file():
         rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-        known = {row["request"]: row for row in rows}
-    student = opened(program, orders=2, lm=0.0, k=5, prior=0.0)
+        known = {row["asked"]: row for row in rows}
+    student = opened(program, orders=2, lm=0.0, k=_PLACES, prior=0.0)
+    setting = json.dumps([asdict(student.knobs.values), program.registry.sha256()])
+    said = []
     for outcome in tqdm(asked, desc=f"{lm.label}, confidence", delay=3):
         text = outcome.request.text
-        if text in known:
+        key = hashlib.sha256((setting + text).encode()).hexdigest()[:24]
+        if key in known:
+            said.append(known[key])
             continue
         names = outcome.ranking[:4]
-        with dspy.context(lm=language_model(lm.spec), disable_history=True):
+        with dspy.context(lm=language_model(lm.spec, threads=1), disable_history=True):
             seen = student(text).evidence["lm"]
             rubric = student.rate(task=text, agents=[program.registry[n] for n in names]).rubric
         kept = ("probabilities", "orders", "picked", "mass")
-        known[text] = {"request": text, "rubric": rubric, **{key: seen[key] for key in kept}}
+        said.append({"asked": key, "rubric": rubric, **{name: seen[name] for name in kept}})
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(known[text]) + "\n")
-    return [known[outcome.request.text] for outcome in asked]
+                file.write(json.dumps(said[-1]) + "\n")
+    return said
 
 
 def _row(

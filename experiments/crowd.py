@@ -2,7 +2,7 @@
 
 Distractors are real tools and servers (MCP registries, Seal-Tools, ToolAlpaca, APIBench, BFCL)
 and the agents of the public intent sets. The latter have real sample requests; for the others
-samples are made from their descriptions by template, and marked ``synthesised``.
+samples are made from their descriptions by template (``has_real_samples`` tells which).
 """
 
 import random
@@ -52,6 +52,11 @@ def distractors(taken: Registry, seed: int) -> list[Agent]:
             few = agent.user_request_samples[:_SAMPLES]
             crowd.append(agent.model_copy(update={"user_request_samples": few}))
     return crowd
+
+
+def has_real_samples(agent: Agent) -> bool:
+    """Tell whether a distractor's samples are requests that people made, not templates."""
+    return bool(agent.user_request_samples) and agent.user_request_samples != synthesised(agent)
 
 
 def synthesised(agent: Agent) -> tuple[str, ...]:

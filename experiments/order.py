@@ -1,9 +1,9 @@
 """Does the place of the right agent in the prompt matter? "Lost in the middle", per LM.
 
 The answers are those of ``prompting``: all 70 agents in several orders. Accuracy by where the right
-agent stood, by fifths of the list, and how often the pick changes with the order alone. For
-the program: how often its ranking changes when agents are registered in another order, and
-how often the LM's pick on its shortlist changes when that is reversed.
+agent stood in the shuffled orders, by fifths of the list, and how often the pick changes with the
+order alone. For the program: how often its ranking changes when agents are registered in another
+order.
 """
 
 import random
@@ -38,13 +38,13 @@ def _rows(
 ) -> list[dict[str, Any]]:
     ways = {way.name: way for way in ask(lm, dataset, requests)}
     lists = [ways["all agents"], ways["all agents, shuffled"]]
-    places, right, picks = [], [], []
-    for way in lists:
-        for answers, shown in zip(way.orders, way.shown, strict=True):
-            for request, answer, names in zip(requests, answers, shown, strict=True):
-                places.append(names.index(request.expected) / len(names))
-                right.append(answer.names[:1] != () and answer.names[0] in request.acceptable)
-            picks.append([answer.names[:1] for answer in answers])
+    picks = [[a.names[:1] for a in answers] for way in lists for answers in way.orders]
+    places, right = [], []
+    # In the registry's order, domains stand together: only the shuffled orders tell of places.
+    for answers, shown in zip(lists[1].orders, lists[1].shown, strict=True):
+        for request, answer, names in zip(requests, answers, shown, strict=True):
+            places.append(names.index(request.expected) / len(names))
+            right.append(answer.names[:1] != () and answer.names[0] in request.acceptable)
     part = np.minimum((np.array(places) * _PARTS).astype(int), _PARTS - 1)
     good = np.array(right)
     rows: list[dict[str, Any]] = []

@@ -2,11 +2,13 @@
 
 Each peer runs in an environment of its own (``make peers``), at its best settings on the same
 validation requests, and sees the same texts: what an agent says of itself and its samples. Ours
-is compiled for each set, without an LM. Milliseconds of a peer leave the embedding out.
+is compiled for each set, without an LM, and choose on the same validation requests. A peer's
+milliseconds hold the embedder's median for one request, where it needs vectors.
 """
 
 import json
 import os
+import random
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -25,18 +27,20 @@ from optimize.compile import Options, compile_program
 from optimize.data import OURS, Dataset, Request, load_dataset
 from optimize.evaluate import Outcome, delegate_all, outcomes_right, select
 from task_delegator.delegator import Delegator
+from task_delegator.embed import Embedder
 from task_delegator.errors import InputError
 from task_delegator.index import description_text
 from task_delegator.lm import language_model
 
+_NO_VECTORS = ("tfidf-logistic",)
 _HERE = Path(__file__).parent / "peer_env"
 PYTHON = Path(os.environ.get("TASK_DELEGATOR_PEERS", ".venv-peers/bin/python"))
 _PEERS = (
     "semantic-router", "toolpicker", "llama-index", "langgraph-bigtool",
     "tfidf-logistic", "minilm-logistic",
 )  # fmt: skip
-_REQUESTS, _STRANGERS, _TUNING = 1000, 300, 300
-_FITTING = 1000  # train and validation requests that ours is compiled on, each
+_REQUESTS, _STRANGERS = 1000, 300
+_FITTING = 1000  # validation requests that every system's settings are chosen on
 _SQUAD = 50  # requests asked with agent-squad's prompt and the embedded LM
 _SECONDS = 1800
 
@@ -59,7 +63,8 @@ def run(quick: bool) -> list[dict[str, Any]]:
 def _rows(name: str, dataset: Dataset, quick: bool) -> list[dict[str, Any]]:
     split = "validation" if quick else "test"
     requests = select(dataset.splits[split], 20 if quick else _REQUESTS, seed=0)
-    chosen = list(dataset.out_of_scope[split])[: 10 if quick else _STRANGERS]
+    away = dataset.out_of_scope[split]
+    chosen = random.Random(0).sample(away, min(len(away), 10 if quick else _STRANGERS))
     parts = {part: select(dataset.splits[part], _FITTING, seed=0) for part in dataset.splits}
     fitting = {part: tuple(some) for part, some in parts.items()} | {split: tuple(requests)}
     with tempfile.TemporaryDirectory() as out:
@@ -71,10 +76,13 @@ def _rows(name: str, dataset: Dataset, quick: bool) -> list[dict[str, Any]]:
         folder = Path(out) / "job"
         _write_job(folder, program, dataset, requests, chosen)
         facts = {"data": name, "split": split}
+        embedding = _embedding_ms(program.retrieve.library.embed, requests)
         rows = [facts | _ours(outcomes, [s.evidence["fits"] for s in strangers])]
         for peer in _PEERS[-1:] if quick else _PEERS:
             answers = _run(peer, folder)
-            rows.append(facts | {"system": peer} | _theirs(answers, outcomes, requests))
+            row: dict[str, Any] = facts | {"system": peer} | _theirs(answers, outcomes, requests)
+            row["p50_ms"] += 0.0 if peer in _NO_VECTORS else embedding
+            rows.append(row)
         if name == "ours" and not quick:
             rows.append(facts | _squad(_run("agent-squad", folder), outcomes))
     return rows
@@ -91,11 +99,12 @@ def _write_job(
         {
             "name": agent.name,
             "described": description_text(agent),
+            "description": agent.description,
             "samples": agent.user_request_samples,
         }
         for agent in dataset.registry
     ]
-    tuning = select(dataset.splits["validation"], _TUNING, seed=0)
+    tuning = select(dataset.splits["validation"], _FITTING, seed=0)
     asked = [*(request.text for request in requests), *strangers]
     texts = list(
         dict.fromkeys(
@@ -122,10 +131,25 @@ def _write_job(
 def _run(peer: str, folder: Path) -> dict[str, Any]:
     """Return what a peer answered, from a process of its own environment."""
     command = [str(PYTHON), "-P", str(_HERE / "runner.py"), peer, str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise InputError(f"{peer}: no answer within {_SECONDS} s") from error
     if done.returncode != 0:
         raise InputError(f"{peer}: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
     return json.loads((folder / f"{peer}.json").read_text(encoding="utf-8"))
+
+
+def _embedding_ms(embed: Embedder, requests: Sequence[Request]) -> float:
+    """Return the median milliseconds of embedding one request."""
+    spent = []
+    for request in requests[:_SQUAD]:
+        begun = perf_counter()
+        embed.encode([request.text])
+        spent.append((perf_counter() - begun) * 1000)
+    return float(np.median(spent))
 
 
 def _ours(outcomes: Sequence[Outcome], strangers: Sequence[float]) -> dict[str, Any]:
@@ -161,13 +185,13 @@ def _theirs(
 
 def _squad(answers: Mapping[str, Any], outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Ask the embedded LM with agent-squad's own prompt, its answer's names enforced."""
-    some = outcomes[:: max(1, len(outcomes) // _SQUAD)][:_SQUAD]
+    some = random.Random(0).sample(list(outcomes), min(len(outcomes), _SQUAD))
     names = tuple(answers["settings"]["agents"])
     shape: type[BaseModel] = create_model(
         "Analysis", selected_agent=(cast("Any", Literal)[(*names, "unknown")], ...),
         confidence=(float, ...),
     )  # fmt: skip
-    lm = language_model("embedded").copy(logprobs=None, top_logprobs=None)
+    lm = language_model("embedded", threads=1).copy(logprobs=None, top_logprobs=None)
     right, spent, tokens = [], [], []
     for outcome in some:
         messages = [

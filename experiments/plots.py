@@ -101,7 +101,7 @@ def pareto() -> Any:
                     at, row["top1"], yerr=[[row["top1"] - low], [high - row["top1"]]],
                     marker="o", color=f"C{number}", capsize=3,
                 )  # fmt: skip
-                ax.annotate(row["way"], (at * 1.1, row["top1"]), fontsize=7)
+                ax.annotate(f"{row['way']}, n {row['n']}", (at * 1.1, row["top1"]), fontsize=7)
         ax.plot([], [], marker="o", color=f"C{number}", label="no LM" if lm == "none" else lm)
     ax.set(xscale="log", xlabel="tokens per task + 1", ylabel="top-1 (95 %)", ylim=(0, 1))
     ax.legend()

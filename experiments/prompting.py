@@ -52,7 +52,8 @@ def run(quick: bool) -> list[dict[str, Any]]:
         some = asked(lm, requests)
         ways = list(ask(lm, dataset, some))
         first = _right(some, ways[0].orders[0])
-        rows += [_row(lm.label, split, some, way, first) for way in ways]
+        ours = program_right(dataset, some)
+        rows += [_row(lm.label, split, some, way, first, ours) for way in ways]
     return rows
 
 
@@ -120,12 +121,17 @@ def _right(requests: Sequence[Request], answers: Sequence[Answer], within: int =
 
 
 def _row(
-    lm: str, split: str, requests: Sequence[Request], way: Way, baseline: np.ndarray
+    lm: str,
+    split: str,
+    requests: Sequence[Request],
+    way: Way,
+    baseline: np.ndarray,
+    ours: np.ndarray,
 ) -> dict[str, Any]:
     first = np.array([_right(requests, answers) for answers in way.orders])
     third = np.array([_right(requests, answers, 3) for answers in way.orders])
     answers = [answer for order in way.orders for answer in order]
-    gain = first.mean(axis=0) - baseline
+    gain, lead = first.mean(axis=0) - baseline, ours - first.mean(axis=0)
     return {
         "lm": lm,
         "way": way.name,
@@ -138,11 +144,20 @@ def _row(
         "top3": float(third.mean()),
         "versus_all_agents": float(gain.mean()),
         "versus_all_agents_ci95": metrics.bootstrap(gain),
+        "program_top1": float(ours.mean()),
+        "program_over_it": float(lead.mean()),
+        "program_over_it_ci95": metrics.bootstrap(lead),
         "unreadable": sum(not answer.names for answer in answers),
         "tokens_per_task": float(np.mean([answer.tokens for answer in answers])),
         "seconds_per_task": float(np.mean([answer.seconds for answer in answers])),
         "lm_calls_per_task": 1.0,
     }
+
+
+def program_right(dataset: Dataset, requests: Sequence[Request]) -> np.ndarray:
+    """Return whether the shipped program, no LM, is right about each request."""
+    with dspy.context(lm=None):
+        return outcomes_right(delegate_all(program_over(dataset), requests, "program"))
 
 
 def _program(way: str, dataset: Dataset, requests: Sequence[Request], split: str) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from task_delegator.errors import InputError
 
 FOLDER = Path("experiments/results")
 ROOT = Path(os.environ.get("TASK_DELEGATOR_PUBLIC_DATA", "../shared/data"))
+# What experiments write does not change what they measure: several may run one after another.
+_MADE = ("experiments/results", "experiments/answers", "experiments/plots", "*.md")
 _PACKAGES = ("dspy", "optuna", "mlflow", "scikit-learn", "bm25s", "onnxruntime", "numpy")
 
 
@@ -24,7 +26,7 @@ def clean_commit() -> str:
     Raises:
         InputError: there are uncommitted changes, or this is no checkout.
     """
-    head = commit()
+    head = commit(apart_from=_MADE)
     if head.endswith("+") or head == "unknown":
         raise InputError("results name the commit that made them: commit your changes first")
     return head
@@ -38,7 +40,7 @@ def save(name: str, head: str, rows: list[dict[str, Any]], seconds: float) -> Pa
         "commit": head,
         "python": platform.python_version(),
         "versions": {package: version(package) for package in _PACKAGES},
-        "data": _digests(),
+        "data": digests(),
         "seconds": round(seconds, 1),
         "rows": rows,
     }
@@ -49,7 +51,7 @@ def save(name: str, head: str, rows: list[dict[str, Any]], seconds: float) -> Pa
     return path
 
 
-def _digests() -> dict[str, str]:
+def digests() -> dict[str, str]:
     """Return one digest per data directory that is there: of its files' digests, in order."""
     found = {}
     for folder in (OURS, *sorted(ROOT.glob("*/"))):

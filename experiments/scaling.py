@@ -20,7 +20,7 @@ import dspy
 import numpy as np
 from tqdm import tqdm
 
-from experiments.crowd import distractors, look_alikes, without_samples
+from experiments.crowd import distractors, has_real_samples, look_alikes, without_samples
 from optimize import metrics
 from optimize.compile import Options, compile_program
 from optimize.data import OURS, Dataset, Request, load_dataset
@@ -104,11 +104,15 @@ def _small(
     known: dict[str, Encoded],
     quick: bool,
 ) -> Iterator[dict[str, Any]]:
-    """Yield mean accuracy over draws of a few of our agents, requests of those agents alone."""
-    draws = 2 if quick else _DRAWS
+    """Yield mean accuracy over draws of a few of our agents, requests of those agents alone.
+
+    A request's accuracy is its mean over draws; the interval is bootstrapped over requests.
+    """
+    draws, k = 2 if quick else _DRAWS, systems.program.knobs.values.k
     for way in ("random draws", "own family first"):
         for size in _SMALL[: 1 if quick else None]:
-            ranks: dict[str, list[np.ndarray]] = {name: [] for name in systems.knobs}
+            # Per system and request, its places over the draws that hold its agent.
+            ranks: dict[str, dict[Request, list[int]]] = {name: {} for name in systems.knobs}
             for seed in tqdm(range(draws), desc=f"{way}, {size}", delay=3, leave=False):
                 drawn = _draw(agents, size, way == "own family first", seed)
                 index = _index(drawn, embed, known)
@@ -116,18 +120,22 @@ def _small(
                 if own:
                     scored = ScoredRequests(index, own)
                     for name, knobs in systems.knobs.items():
-                        ranks[name].append(scored.ranks(scored.fused(knobs)))
-            for name, found in ranks.items():
-                first = np.array([np.mean(places == 1) for places in found])
+                        found = scored.ranks(scored.fused(knobs)).tolist()
+                        for request, place in zip(own, found, strict=True):
+                            ranks[name].setdefault(request, []).append(place)
+            for name, places in ranks.items():
+                drawn = [np.array(each) for each in places.values()]
+                first = np.array([np.mean(each == 1) for each in drawn])
                 yield {
                     "growth": way,
                     "agents": size,
                     "system": name,
-                    "n": sum(map(len, found)),
-                    "draws": len(found),
+                    "n": len(first),
+                    "draws": draws,
                     "top1": float(first.mean()),
                     "top1_ci95": metrics.bootstrap(first),
-                    "top3": float(np.mean([np.mean(places <= 3) for places in found])),
+                    "top3": float(np.mean([np.mean(each <= 3) for each in drawn])),
+                    "recall_at_k": float(np.mean([np.mean(each <= k) for each in drawn])),
                 }
 
 
@@ -160,16 +168,21 @@ def _large(
             if size == _LARGE[0] and base:
                 continue
             gathered = [*agents, *others[: size - len(agents)]]
-            before, started = _memory(), perf_counter()
+            encoded, started = len(known), perf_counter()
             index = _index(gathered, embed, known)
+            built = {
+                "build_seconds": perf_counter() - started,
+                "texts_encoded": len(known) - encoded,  # the others were known from a smaller size
+                "vectors_mb": sum(map(_bytes, index.encodings.values())) / 2**20,
+            }
             scored = ScoredRequests(index, requests)
             ranks = {name: scored.ranks(scored.fused(k)) for name, k in systems.knobs.items()}
-            built = {"build_seconds": perf_counter() - started, "megabytes": _memory() - before}
             built |= _timed(systems.program, gathered, requests, known)
             base = base or ranks
             facts = {
                 "growth": growth if size > _LARGE[0] else "ours alone",
                 "agents": len(gathered),
+                "with_real_samples": sum(map(has_real_samples, gathered)),
             }
             if size in (_LARGE[0], _LARGE[-1]):
                 yield facts | _picked(systems.program, gathered, requests, known)
@@ -220,18 +233,20 @@ def _picked(
     program = opened(compiled, orders=2, k=_PLACES, lm=0.0, prior=0.0)
     program.retrieve.library = Library(Registry(agents), compiled.retrieve.library.embed, known)
     some = select(requests, _ASKED, seed=1)
-    right, third, spent = [], [], []
-    with dspy.context(lm=language_model("embedded")):
+    right, third, spent, without = [], [], [], []
+    with dspy.context(lm=language_model("embedded", threads=1)):
         for request in tqdm(some, desc=f"LM among {len(agents)}", delay=3, leave=False):
             delegation = program(request.text)
             belief = delegation.evidence["lm"]["probabilities"]
             order = sorted(belief, key=lambda name: -belief[name])
             right.append(order[0] in request.acceptable)
+            without.append(delegation.top3[0].name in request.acceptable)  # the weight is 0
             third.append(any(name in request.acceptable for name in order[:3]))
             spent.append(delegation.usage)
     return {
-        "system": "embedded LM on the shortlist",
+        "system": "embedded LM's pick",
         "n": len(right),
+        "versus_program": asdict(metrics.compare(np.array(right), np.array(without))),
         "top1": float(np.mean(right)),
         "top1_ci95": metrics.wilson(sum(right), len(right)),
         "top3": float(np.mean(third)),
@@ -247,7 +262,5 @@ def _index(agents: Sequence[Agent], embed: Embedder, known: dict[str, Encoded]) 
     return index
 
 
-def _memory() -> float:
-    """Return the resident memory of this process, in megabytes."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * 4096 / 2**20
+def _bytes(text: Encoded) -> int:
+    return text.vector.nbytes + text.token_vectors.nbytes + text.token_ids.nbytes

@@ -121,11 +121,16 @@ def outcomes_right(outcomes: Sequence[Outcome]) -> np.ndarray:
     return np.array([outcome.right for outcome in outcomes], dtype=bool)
 
 
-def commit() -> str:
-    """Return the checkout's commit, with ``+`` where the tree is not clean, or 'unknown'."""
+def commit(apart_from: Sequence[str] = ()) -> str:
+    """Return the checkout's commit, with ``+`` where the tree is not clean, or 'unknown'.
+
+    Args:
+        apart_from: path patterns whose changes do not count.
+    """
+    without = [f":(exclude){pattern}" for pattern in apart_from]
     try:
         head = _git("rev-parse", "--short=12", "HEAD")
-        return head + ("+" if _git("status", "--porcelain") else "")
+        return head + ("+" if _git("status", "--porcelain", "--", ".", *without) else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 

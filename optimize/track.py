@@ -42,6 +42,8 @@ local_source: Any = getattr(sources, "LocalArtifactDatasetSource")  # noqa: B009
 EXPERIMENT = "task-delegator"
 STORE = Path("mlflow.db")
 _MOST_CONFUSED = 25
+_SENTENCES = ("task", "reason")  # of a result's rows, not to be in the name of a metric
+_SIZES = ("agents", "asked")  # numbers that tell rows apart
 
 
 class Run:
@@ -104,7 +106,10 @@ class Run:
         for plot in plots:
             mlflow.log_artifact(str(plot), "plots")
         for row in rows:
-            label = " ".join(str(value) for value in row.values() if isinstance(value, str))
+            told = {k: v for k, v in row.items() if k not in _SENTENCES}
+            label = " ".join(
+                str(value) for key, value in told.items() if isinstance(value, str) or key in _SIZES
+            )
             name = re.sub(r"[^\w /.:-]+", "", label)[:180]
             numbers = {k: v for k, v in row.items() if isinstance(v, float | int)}
             self.metrics(numbers, f"{name}/")

@@ -121,6 +121,8 @@ def test_two_compilations_are_compared_side_by_side(server, store, page):
     page.goto(f"{server}/#/compare-runs?runs=%5B{named}%5D&experiments=%5B%22{experiment}%22%5D")
     for text in ("trials", "search_best_top1"):
         page.get_by_text(text, exact=True).first.wait_for()
+    row = page.get_by_role("row").filter(has=page.get_by_text("trials", exact=True)).first
+    assert row.inner_text().split() == ["trials", "5", "3"]
     _scrolled_to(page, "test_top1")
 
 
@@ -149,4 +151,6 @@ def test_a_plot_is_drawn(server, store, page):
     page.get_by_text("reliability_test.png", exact=True).first.click()
     picture = page.locator("img[src^='blob:'], img[src*='get-artifact'], .image-container canvas")
     picture.first.wait_for()
-    assert picture.first.bounding_box()
+    page.wait_for_function(
+        "e => e.naturalWidth > 0 || e.width > 0", arg=picture.first.element_handle()
+    )

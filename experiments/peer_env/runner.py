@@ -112,7 +112,7 @@ def toolpicker(job: Job) -> tuple[Ranker, dict[str, Any]]:
         for sample in a["samples"]
     ]
     best: tuple[float, Any, dict[str, Any]] = (-1.0, None, {})
-    some = job.validation[:100]  # its cosines are plain Python
+    some = job.validation[:: max(1, len(job.validation) // 100)]  # its cosines are plain Python
     for neighbours in (5, 15):
         intent = peer.EmbeddingNNIntent(examples=examples, embedder=Table(), neighbours=neighbours)
         for bm25, semantic in ((1.0, 1.0), (0.3, 1.0), (0.3, 0.3), (0.0, 0.3)):
@@ -123,7 +123,8 @@ def toolpicker(job: Job) -> tuple[Ranker, dict[str, Any]]:
                 bm25_weight=bm25,
                 semantic_weight=semantic,
             )
-            rate = job.rate([next((t.id for t in picker.select(x, k=3)), None) for x, _ in some])
+            picks = [next((t.id for t in picker.select(x, k=3)), None) for x, _ in some]
+            rate = float(np.mean([p in right for p, (_, right) in zip(picks, some, strict=True)]))
             if rate > best[0]:
                 weights = {"bm25": bm25, "semantic": semantic, "neighbours": neighbours}
                 best = (rate, picker, weights)
@@ -153,12 +154,29 @@ def llama_index(job: Job) -> tuple[Ranker, dict[str, Any]]:
     index = core.VectorStoreIndex(nodes, embed_model=Table(), show_progress=False)
     retriever = index.as_retriever(similarity_top_k=20)
 
-    def rank(text: str) -> Ranked:
-        found = retriever.retrieve(text)
-        names = list(dict.fromkeys(hit.node.metadata["agent"] for hit in found))
-        return names[:3], float(found[0].score or 0.0) if found else 0.0
+    def best(scores: dict[str, list[float]]) -> list[str]:
+        return sorted(scores, key=lambda name: -max(scores[name]))
 
-    return rank, {"similarity_top_k": 20}
+    def voted(scores: dict[str, list[float]]) -> list[str]:
+        return sorted(scores, key=lambda name: -sum(scores[name]))
+
+    def ranker(order: Callable[[dict[str, list[float]]], list[str]]) -> Ranker:
+        def rank(text: str) -> Ranked:
+            found = retriever.retrieve(text)
+            scores: dict[str, list[float]] = {}
+            for hit in found:
+                scores.setdefault(hit.node.metadata["agent"], []).append(float(hit.score or 0.0))
+            return order(scores)[:3], float(found[0].score or 0.0) if found else 0.0
+
+        return rank
+
+    ways = {"best text of an agent": ranker(best), "sum over its texts": ranker(voted)}
+    rates = {
+        name: job.rate([(way(x)[0] or [None])[0] for x, _ in job.validation])
+        for name, way in ways.items()
+    }
+    chosen = max(rates, key=lambda name: rates[name])
+    return ways[chosen], {"similarity_top_k": 20, "agents by": chosen}
 
 
 def bigtool(job: Job) -> tuple[Ranker, dict[str, Any]]:
@@ -229,7 +247,7 @@ def agent_squad_prompt(job: Job) -> tuple[Ranker, dict[str, Any]]:
             raise NotImplementedError
 
     template = Prompt().prompt_template
-    listed = "\n\n".join(f"{a['name']}:{a['described']}" for a in job.agents)
+    listed = "\n\n".join(f"{a['name']}:{a['description']}" for a in job.agents)
     filled = template.replace("{{AGENT_DESCRIPTIONS}}", listed).replace("{{HISTORY}}", "")
     return lambda text: ([], 0.0), {"prompt": filled, "agents": [a["name"] for a in job.agents]}
 
