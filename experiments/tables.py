@@ -69,8 +69,8 @@ def claim() -> str:
 def results() -> str:
     """Return the table of results: what, on which data, n, interval, LM, cost."""
     lines = [
-        "| program | data (test split) | agents | n | top-1 | 95 % | top-3 | BM25 top-1 | LM calls per task |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| program | data (test split) | agents | n | top-1 | 95 % | top-3 | BM25 top-1 | LM | calls, tokens, ms per task |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for report in rows("default"):
         lines.append(_line("`default`", "ours", 70, report))
@@ -164,8 +164,14 @@ def _line(program: str, data: str, agents: int, report: dict[str, Any]) -> str:
     return (
         f"| {program} | {data} | {agents} | {report['n']} | {percent(report['top1'])} "
         f"| {percent(low)} to {percent(high)} | {percent(report['top3'])} "
-        f"| {baseline} | {report['lm_calls_per_task']:.2f} |"
+        f"| {baseline} | {_lm(report)} | {report['lm_calls_per_task']:.2f}, "
+        f"{report['tokens_per_task']:.0f}, {report['latency_ms']['p50']:.0f} |"
     )
+
+
+def _lm(report: dict[str, Any]) -> str:
+    """Return the LM's file or model name without its provider, or none."""
+    return str(report["lm"]).split("/")[-1] if report["lm"] else "none"
 
 
 def _strangers_assigned(report: dict[str, Any]) -> str:
