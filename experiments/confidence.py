@@ -1,9 +1,9 @@
 """Which sign of confidence tells right from wrong: log-probabilities, rubric, margin, the whole?
 
-For the same test requests: the LM's own belief in its pick (log-probabilities of the slot, in
+For the same test requests: the embedded LM's own belief in its pick (log-probabilities of the slot, in
 shortlist order and over both orders), its rating of the program's first place on the rubric,
 the margin of retrieval, and the program's calibrated confidence. Signs of the same pick on the same
-requests compare; a rating that could not be read counts as 3. What the LMs said is kept in
+requests compare; a rating that could not be read counts as 3. What the LM said is kept in
 ``answers/``.
 """
 
@@ -27,24 +27,22 @@ from task_delegator.artifact import load
 from task_delegator.delegator import Delegator
 from task_delegator.lm import language_model
 
-_SHARE = 0.5  # of the requests that an LM gets elsewhere: two orders and a rating take three calls
 _PLACES = 5  # agents on the shortlist that the LM sees
 _COVERAGES = tuple(round(0.1 * step, 1) for step in range(1, 11))
 
 
 def run(quick: bool) -> list[dict[str, Any]]:
-    """Return one row per sign, and two stories; quick: 2 validation requests, embedded LM."""
+    """Return one row per sign, and two stories; quick: 3 validation requests."""
     dataset = load_dataset(OURS)
     program = load("default", dataset.registry)
     split = "validation" if quick else "test"
     with dspy.context(lm=None):
         outcomes = delegate_all(program, dataset.splits[split], split)
     rows = _without_lm(outcomes, split)
-    for lm in language_models(quick):
-        limit = max(2, round(_SHARE * lm.requests))
-        some = set(select(dataset.splits[split], limit, seed=0))
-        asked = [outcome for outcome in outcomes if outcome.request in some]
-        rows += _with_lm(program, asked, lm, split, None if quick else FOLDER)
+    lm = language_models(quick)[0]
+    some = set(select(dataset.splits[split], lm.requests, seed=0))
+    asked = [outcome for outcome in outcomes if outcome.request in some]
+    rows += _with_lm(program, asked, lm, split, None if quick else FOLDER)
     return rows + _stories(outcomes, split)
 
 

@@ -11,7 +11,7 @@ import dspy
 from optimize import track
 from optimize.calibrate import TARGET_PRECISION, Calibration, calibrate
 from optimize.data import Dataset, Request, leaks
-from optimize.evaluate import commit, delegate_all, evaluate, select
+from optimize.evaluate import commit, evaluate_requests, select
 from optimize.fusion import LEAN, ScoredRequests, fit_weights
 from optimize.plans import fit_split
 from optimize.report import Report
@@ -178,8 +178,12 @@ def _evaluate(
     run: track.Run,
 ) -> dict[str, Report]:
     def report(name: str, split: str, variant: Delegator, **settings: Any) -> Report:
-        made = evaluate(variant, dataset, split, name=name, seed=options.seed, **settings)
+        made, outcomes = evaluate_requests(
+            variant, dataset, split, name=name, seed=options.seed, **settings
+        )
         run.metrics(made.metrics(), f"{name}_")
+        if name == "test":
+            run.outcomes(outcomes, name)
         return made
 
     reports = {
@@ -192,8 +196,6 @@ def _evaluate(
         reports["test_lm_gate_open"] = report(
             "test_lm_gate_open", "test", opened(program), lm=lm, limit=limit
         )
-    with dspy.context(lm=None):
-        run.outcomes(delegate_all(program, dataset.splits["test"], "plots"), "test")
     return reports
 
 

@@ -65,7 +65,12 @@ def delegate_all(program: Delegator, requests: Iterable[Request], what: str) -> 
     return [Outcome(request, program(request.text)) for request in bar]
 
 
-def evaluate(
+def evaluate(program: Delegator, dataset: Dataset, split: str, **settings: Any) -> Report:
+    """Return the report of a program on a split; see ``evaluate_requests``."""
+    return evaluate_requests(program, dataset, split, **settings)[0]
+
+
+def evaluate_requests(
     program: Delegator,
     dataset: Dataset,
     split: str,
@@ -74,8 +79,8 @@ def evaluate(
     lm: dspy.BaseLM | None = None,
     limit: int | None = None,
     seed: int = 0,
-) -> Report:
-    """Return the report of a program on a split.
+) -> tuple[Report, list[Outcome]]:
+    """Return the report of a program on a split, and what it said of each request.
 
     Args:
         program: the program; its registry must be the dataset's.
@@ -97,7 +102,7 @@ def evaluate(
             program(text)
             for text in tqdm(dataset.out_of_scope[split], desc="out of scope", delay=3, leave=False)
         ]
-    return Report(
+    report = Report(
         program=name,
         data=str(dataset.path),
         split=split,
@@ -114,6 +119,7 @@ def evaluate(
         **_baseline(program, dataset, outcomes, seed),
         versus_no_lm=_versus_no_lm(program, outcomes, seed) if lm is not None else None,
     )
+    return report, outcomes
 
 
 def outcomes_right(outcomes: Sequence[Outcome]) -> np.ndarray:
