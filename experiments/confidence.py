@@ -1,6 +1,6 @@
 """Which sign of confidence tells right from wrong: log-probabilities, rubric, margin, the whole?
 
-For the same test requests: the embedded LM's own belief in its pick (log-probabilities of the slot, in
+For the same test requests: the embedded LM's belief in its pick (log-probabilities of the slot, in
 shortlist order and over both orders), its rating of the program's first place on the rubric,
 the margin of retrieval, and the program's calibrated confidence. Signs of the same pick on the same
 requests compare; a rating that could not be read counts as 3. What the LM said is kept in
