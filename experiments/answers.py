@@ -23,9 +23,6 @@ from task_delegator.untrusted import one_line
 
 FOLDER = Path("experiments/answers")
 LAB = "TASK_DELEGATOR_LAB_LM"  # a .gguf of a stronger instruct model
-# Of the 150: on two cores an answer over 70 agents takes 10 to 30 s, a new order minutes. Answers
-# are kept: raise these and the shuffles, and a run asks only what is new.
-_REQUESTS = 40
 _PATIENCE = 1800.0  # seconds for an answer: a slow LM reads the agents of a new order first
 _MOST_TOKENS = 200
 _THREADS = 1  # two wait for each other when anything else runs: times would not compare
@@ -136,9 +133,11 @@ def language_models(quick: bool) -> list[Asked]:
     path = os.environ.get(LAB)
     if not path:
         raise InputError(f"{LAB} is not set: name the .gguf file of a stronger instruct model")
+    # Of the 150: an answer over 70 agents takes 10 to 30 s, a new order minutes. Answers are kept:
+    # raise these, and a run asks only what is new.
     return [
-        Asked("embedded", "SmolLM2-135M", requests=_REQUESTS, shuffles=2),
-        Asked(f"embedded:{path}", Path(path).stem, requests=_REQUESTS, shuffles=1),
+        Asked("embedded", "SmolLM2-135M", requests=25, shuffles=1),
+        Asked(f"embedded:{path}", Path(path).stem, requests=40, shuffles=1),
     ]
 
 

@@ -27,6 +27,7 @@ from task_delegator.artifact import load
 from task_delegator.delegator import Delegator
 from task_delegator.lm import language_model
 
+_ASKED = 40  # requests that the LM is asked about: two orders and a rating take three calls
 _PLACES = 5  # agents on the shortlist that the LM sees
 _COVERAGES = tuple(round(0.1 * step, 1) for step in range(1, 11))
 
@@ -40,7 +41,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
         outcomes = delegate_all(program, dataset.splits[split], split)
     rows = _without_lm(outcomes, split)
     lm = language_models(quick)[0]
-    some = set(select(dataset.splits[split], lm.requests, seed=0))
+    some = set(select(dataset.splits[split], 3 if quick else _ASKED, seed=0))
     asked = [outcome for outcome in outcomes if outcome.request in some]
     rows += _with_lm(program, asked, lm, split, None if quick else FOLDER)
     return rows + _stories(outcomes, split)

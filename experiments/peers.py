@@ -40,7 +40,7 @@ _PEERS = (
     "tfidf-logistic", "minilm-logistic",
 )  # fmt: skip
 _REQUESTS, _STRANGERS = 1000, 300
-_FITTING = 1000  # validation requests that every system's settings are chosen on
+_FITTING = 500  # validation requests that every system's settings are chosen on
 _SQUAD = 50  # requests asked with agent-squad's prompt and the embedded LM
 _SECONDS = 1800
 
