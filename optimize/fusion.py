@@ -15,7 +15,7 @@ from task_delegator.retrieve import CHANNELS, fuse, late_scores, standardise
 _RIDGE = 0.02  # pulls weights that the requests do not need towards 0
 BM25_K1 = (0.6, 0.9, 1.2, 1.5, 2.0)
 BM25_B = (0.3, 0.5, 0.75, 0.9)
-HEAD_C = (3.0, 10.0, 30.0, 100.0, 300.0)
+HEAD_C = (3.0, 10.0, 30.0, 100.0)
 # Channels that say different things: with few requests to fit on, the cosines of whole texts
 # add more noise to the fusion than they add knowledge.
 LEAN = ("bm25", "chars", "head", "late", "back")
