@@ -4,8 +4,7 @@ Twice: with samples withheld from every agent, and with samples for every agent 
 real ones where there are, else synthesised). The program is compiled on our 70 agents alone and
 keeps its knobs as others join. Small registries are random draws of ours, and draws that take
 the right agent's own family first. Large ones grow by distractors, with all of them and without
-those nearer to one of ours than its own family. The embedded LM picks from the program's shortlist,
-over both orders; compiled without an LM, the program itself never asks one.
+those nearer to one of ours than its own family. Compiled without an LM, the program asks none.
 """
 
 import random
@@ -26,20 +25,17 @@ from optimize.compile import Options, compile_program
 from optimize.data import OURS, Dataset, Request, load_dataset
 from optimize.evaluate import select
 from optimize.fusion import BM25_B, BM25_K1, ScoredRequests, fit_weights
-from optimize.teach import opened
 from task_delegator.agents import Agent, Registry
 from task_delegator.delegator import Delegator
 from task_delegator.embed import Embedder, Encoded, embedder
 from task_delegator.index import Index
 from task_delegator.knobs import KnobValues
 from task_delegator.library import Library
-from task_delegator.lm import language_model
 from task_delegator.retrieve import CHANNELS
 
 _SMALL, _DRAWS = (10, 20, 35, 50), 20
 _LARGE = (70, 500, 2000, 10_000)
 _TIMED = 60  # requests whose latency is measured
-_ASKED, _PLACES = 40, 5  # requests that the LM is asked about, and agents that it sees
 _EMBEDDINGS = ("description", "sample_best", "sample_mean")
 
 
@@ -82,7 +78,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
         # Without samples an agent has to say at least what it does.
         others = without_samples([a for a in crowd if a.description]) if withheld else crowd
         dataset = replace(ours, registry=Registry(agents))
-        systems = _compiled(dataset, trials=5 if quick else 100)
+        systems = _compiled(dataset, trials=5 if quick else 50)
         facts = {"condition": condition, "split": split}
         requests = select(dataset.splits[split], 20 if quick else None, seed=0)
         rows += [facts | r for r in _small(agents, requests, systems, embed, known, quick)]
@@ -198,8 +194,6 @@ def _large(
                 "agents": len(gathered),
                 "with_real_samples": sum(map(has_real_samples, gathered)),
             }
-            if size == _LARGE[0] or (size == _LARGE[-1] and growth != "all distractors"):
-                yield facts | _picked(systems.program, gathered, requests, known)
             for name, found in ranks.items():
                 right = found == 1
                 yield (
@@ -234,39 +228,6 @@ def _timed(
     return {
         "p50_ms": float(np.quantile(spent, 0.5)),
         "p95_ms": float(np.quantile(spent, 0.95)),
-    }
-
-
-def _picked(
-    compiled: Delegator,
-    agents: Sequence[Agent],
-    requests: Sequence[Request],
-    known: Mapping[str, Encoded],
-) -> dict[str, Any]:
-    """Return how often the embedded LM, shown the program's shortlist, picks a right agent."""
-    program = opened(compiled, orders=2, k=_PLACES, lm=0.0, prior=0.0)
-    program.retrieve.library = Library(Registry(agents), compiled.retrieve.library.embed, known)
-    some = select(requests, _ASKED, seed=1)
-    right, third, spent, without = [], [], [], []
-    with dspy.context(lm=language_model("embedded", threads=1)):
-        for request in tqdm(some, desc=f"LM among {len(agents)}", delay=3, leave=False):
-            delegation = program(request.text)
-            belief = delegation.evidence["lm"]["probabilities"]
-            order = sorted(belief, key=lambda name: -belief[name])
-            right.append(order[0] in request.acceptable)
-            without.append(delegation.top3[0].name in request.acceptable)  # the weight is 0
-            third.append(any(name in request.acceptable for name in order[:3]))
-            spent.append(delegation.usage)
-    return {
-        "system": "embedded LM's pick",
-        "n": len(right),
-        "versus_program": asdict(metrics.compare(np.array(right), np.array(without))),
-        "top1": float(np.mean(right)),
-        "top1_ci95": metrics.wilson(sum(right), len(right)),
-        "top3": float(np.mean(third)),
-        "p50_ms": float(np.median([usage.seconds for usage in spent])) * 1000,
-        "lm_calls_per_task": float(np.mean([usage.lm_calls for usage in spent])),
-        "tokens_per_task": float(np.mean([usage.tokens for usage in spent])),
     }
 
 
