@@ -62,6 +62,9 @@ def retrieval_parts() -> str:
             "top-1": lambda r: percent(r["top1"]),
             "top-3": lambda r: percent(r["top3"]),
             "top-1 against lean, points": lambda r: _versus(r["versus_lean"]),
+            "shortlist of 1 / 2 / 3 / 5 / 8 / 12 / 19 holds it": lambda r: " / ".join(
+                f"{100 * share:.1f}" for share in r["recall_at"].values()
+            ),
         },
     )
 

@@ -121,7 +121,7 @@ def public() -> str:
         rows("public"),
         {
             "data": lambda r: r["data"],
-            "agents": lambda r: f"{r['agents']:,}",
+            "agents": lambda r: r.get("agents", "-"),
             "n": lambda r: r["n"],
             "top-1 (95 %)": lambda r: f"{percent(r['top1'])} ({_span(r['top1_ci95'])})",
             "top-3": lambda r: percent(r["top3"]),
@@ -132,7 +132,7 @@ def public() -> str:
             "out of scope": lambda r: r["n_out_of_scope"] or "-",
             "AUROC": lambda r: f"{r['oos_auroc']:.3f}" if r["oos_auroc"] is not None else "-",
             "false positives at 95 % recall": lambda r: (
-                percent(r["oos_fpr95"]) if r["oos_fpr95"] is not None else "-"
+                percent(r["oos_fpr95"]) if r.get("oos_fpr95") is not None else "-"
             ),
             "of those assigned": lambda r: (
                 r["decisions_out_of_scope"]["assign"] if r["n_out_of_scope"] else "-"

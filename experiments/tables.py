@@ -66,6 +66,18 @@ def claim() -> str:
     )
 
 
+def missing() -> str:
+    """Return which experiments have no committed result."""
+    names = {path.stem for path in Path("experiments").glob("*.py") if _runs(path)}
+    absent = sorted(name for name in names if not rows(name))
+    return f"Not yet run in full: {', '.join(absent)}." if absent else "All were run in full."
+
+
+def _runs(path: Path) -> bool:
+    """Tell whether a file is an experiment: a module with ``run(quick)``."""
+    return "\ndef run(quick: bool)" in path.read_text(encoding="utf-8")
+
+
 def results() -> str:
     """Return the table of results: what, on which data, n, interval, LM, cost."""
     lines = [
@@ -84,7 +96,7 @@ def results() -> str:
         opened = scores["test_lm_gate_open"]
         lines.append(_line("`default` + embedded LM, gate forced open", "ours", 70, opened))
     for report in rows("public"):
-        lines.append(_line("compiled for it", report["data"], report["agents"], report))
+        lines.append(_line("compiled for it", report["data"], report.get("agents", "-"), report))
     return "\n".join(lines)
 
 
@@ -158,7 +170,7 @@ def compiled() -> str:
     return f"```json\n{json.dumps(facts, indent=1)}\n```"
 
 
-def _line(program: str, data: str, agents: int, report: dict[str, Any]) -> str:
+def _line(program: str, data: str, agents: int | str, report: dict[str, Any]) -> str:
     low, high = report["top1_ci95"]
     baseline = percent(report["baseline_bm25_top1"])
     return (
@@ -181,6 +193,7 @@ def _strangers_assigned(report: dict[str, Any]) -> str:
 
 BLOCKS = {
     "claim": claim,
+    "missing": missing,
     "results": results,
     "confidence": confidence,
     "hardness": hardness,
