@@ -77,7 +77,8 @@ def ask(lm: Asked, dataset: Dataset, requests: Sequence[Request]) -> Iterator[Wa
         orders.append(agents.copy())
         random.Random(seed).shuffle(orders[-1])
     yield _all_agents(lm, "all agents", orders[:1], requests)
-    shortlists = [_shortlist(program_over(dataset), request.text) for request in requests]
+    program = program_over(dataset)
+    shortlists = [_shortlist(program, request.text) for request in requests]
     for name, samples in (("shortlist", False), ("shortlist and samples", True)):
         bar = tqdm(zip(requests, shortlists, strict=True), desc=f"{lm.label}, {name}", delay=3)
         answers = tuple(lm(request.text, shown, samples) for request, shown in bar)
