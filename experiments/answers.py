@@ -22,7 +22,7 @@ from task_delegator.lm import language_model
 from task_delegator.untrusted import one_line
 
 FOLDER = Path("experiments/answers")
-LAB = "TASK_DELEGATOR_LAB_LM"  # a .gguf of a stronger instruct model
+SECOND = "TASK_DELEGATOR_SECOND_LM"  # a .gguf of a stronger instruct model
 _PATIENCE = 1800.0  # seconds for an answer: a slow LM reads the agents of a new order first
 _MOST_TOKENS = 200
 _THREADS = 1  # two wait for each other when anything else runs: times would not compare
@@ -123,16 +123,16 @@ def prompt(task: str, agents: Sequence[Agent], samples: bool) -> list[dict[str, 
 
 
 def language_models(quick: bool) -> list[Asked]:
-    """Return the embedded LM and the stronger one of the laboratory.
+    """Return the embedded LM and a stronger one.
 
     Raises:
-        InputError: a full run, and the laboratory's LM is not named.
+        InputError: a full run, and the second LM is not named.
     """
     if quick:
         return [Asked("embedded", "SmolLM2-135M", None, requests=3, shuffles=1)]
-    path = os.environ.get(LAB)
+    path = os.environ.get(SECOND)
     if not path:
-        raise InputError(f"{LAB} is not set: name the .gguf file of a stronger instruct model")
+        raise InputError(f"{SECOND} is not set: name the .gguf file of a stronger instruct model")
     # Of the 150: an answer over 70 agents takes 10 to 30 s, a new order minutes. Answers are kept:
     # raise these, and a run asks only what is new.
     return [
