@@ -47,7 +47,7 @@ class Asked:
         spec: an LM spec.
         label: what to call the LM in file names and results.
         keep: where to keep answers; None to keep none.
-        requests: of the fixed test requests, the first so many are asked.
+        requests: so many of the fixed test requests are asked, a fixed random part.
         shuffles: so many orders beside that of the registry are shown.
     """
 

@@ -2,7 +2,7 @@
 
 Each peer runs in an environment of its own (``make peers``), at its best settings on the same
 validation requests, and sees the same texts: what an agent says of itself and its samples. Ours
-is compiled for each set, without an LM, and choose on the same validation requests. A peer's
+is compiled for each set, without an LM, and chosen on the same validation requests. A peer's
 milliseconds hold the embedder's median for one request, where it needs vectors.
 """
 

@@ -134,8 +134,8 @@ def _small(
                         for request, place in zip(own, found, strict=True):
                             ranks[name].setdefault(request, []).append(place)
             for name, places in ranks.items():
-                drawn = [np.array(each) for each in places.values()]
-                first = np.array([np.mean(each == 1) for each in drawn])
+                each_request = [np.array(found) for found in places.values()]
+                first = np.array([np.mean(found == 1) for found in each_request])
                 yield {
                     "growth": way,
                     "agents": size,
@@ -144,8 +144,8 @@ def _small(
                     "draws": draws,
                     "top1": float(first.mean()),
                     "top1_ci95": metrics.bootstrap(first),
-                    "top3": float(np.mean([np.mean(each <= 3) for each in drawn])),
-                    "recall_at_k": float(np.mean([np.mean(each <= k) for each in drawn])),
+                    "top3": float(np.mean([np.mean(found <= 3) for found in each_request])),
+                    "recall_at_k": float(np.mean([np.mean(found <= k) for found in each_request])),
                 }
 
 
