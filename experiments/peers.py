@@ -65,8 +65,9 @@ def _rows(name: str, dataset: Dataset, quick: bool) -> list[dict[str, Any]]:
     requests = select(dataset.splits[split], 20 if quick else _REQUESTS, seed=0)
     away = dataset.out_of_scope[split]
     chosen = random.Random(0).sample(away, min(len(away), 10 if quick else _STRANGERS))
-    parts = {part: select(dataset.splits[part], _FITTING, seed=0) for part in dataset.splits}
-    fitting = {part: tuple(some) for part, some in parts.items()} | {split: tuple(requests)}
+    fitting = {
+        part: tuple(select(every, _FITTING, seed=0)) for part, every in dataset.splits.items()
+    }
     with tempfile.TemporaryDirectory() as out:
         options = Options(out=Path(out) / "program", preset="full", trials=5 if quick else 150)
         program = compile_program(replace(dataset, splits=fitting), options, lm=None).program
