@@ -8,6 +8,7 @@ evaluate   report how a program does on one split
 enrich     let an LM complete the agents of a dataset, into a file to be reviewed
 merge      add recorded outcomes to a dataset
 drift      say whether recorded outcomes still fit the stated confidence
+finetune   train a LoRA adapter of the embedded LM; hours, resumable
 """
 
 import argparse
@@ -294,6 +295,25 @@ def _parser() -> argparse.ArgumentParser:
     drift = commands.add_parser("drift", help="do recorded outcomes fit the stated confidence?")
     drift.add_argument("log", help="a feedback file, JSONL")
     drift.set_defaults(run=upkeep.drift)
+
+    tune = commands.add_parser(
+        "finetune", parents=[seed], help="train a LoRA adapter of the embedded LM"
+    )
+    tune.add_argument("what", choices=("lm",))
+    tune.add_argument(
+        "--train", nargs="+", metavar="DIR", required=True, help="dataset directories to train on"
+    )
+    tune.add_argument(
+        "--keep-out", nargs="+", metavar="DIR", default=["datasets"], help="and to evaluate on"
+    )
+    tune.add_argument("--program", default="default", help="whose retriever draws the shortlists")
+    tune.add_argument("--examples", type=at_least(1), default=4000, help="shortlists to train on")
+    tune.add_argument("--every", type=at_least(1), default=400, help="examples per evaluation")
+    tune.add_argument("--rank", type=at_least(1), default=16, help="of the adapter")
+    tune.add_argument("--threads", type=at_least(1), default=2, help="compute threads")
+    tune.add_argument("--out", default="runs/finetune", help="folder; a stopped run goes on in it")
+    tune.add_argument("--install", metavar="DIR", help="copy adapter and manifest there at the end")
+    tune.set_defaults(run=upkeep.finetune)
     return parser
 
 

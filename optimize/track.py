@@ -56,9 +56,11 @@ class Run:
         """Log what the compilation was asked to do."""
         mlflow.log_params({key: str(value)[:6000] for key, value in values.items()})
 
-    def metrics(self, values: Mapping[str, float], prefix: str = "") -> None:
-        """Log numbers."""
-        mlflow.log_metrics({prefix + key: value for key, value in values.items()})
+    def metrics(
+        self, values: Mapping[str, float], prefix: str = "", step: int | None = None
+    ) -> None:
+        """Log numbers, at a step of something that goes on."""
+        mlflow.log_metrics({prefix + key: value for key, value in values.items()}, step=step)
 
     def dataset(self, dataset: Dataset) -> None:
         """Log each split as an input, by digest and source; texts stay where they are."""
@@ -117,6 +119,11 @@ class Run:
     def artifact(self, folder: Path) -> None:
         """Log the compiled program."""
         mlflow.log_artifacts(str(folder), "program")
+
+    def files(self, folder: Path, names: Sequence[str], where: str) -> None:
+        """Log some files of a folder."""
+        for name in names:
+            mlflow.log_artifact(str(folder / name), where)
 
     def note(self, text: str) -> None:
         """Put a markdown note on the run's page."""

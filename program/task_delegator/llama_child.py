@@ -20,6 +20,8 @@ def main() -> None:
     xllamacpp: Any = import_module("xllamacpp")  # it carries no types
     parameters = xllamacpp.CommonParams()
     parameters.model.path = settings["path"]
+    if settings["adapter"] is not None:
+        parameters.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(settings["adapter"], 1.0)]
     parameters.port = 0
     parameters.verbosity = -1
     parameters.api_keys = [settings["api_key"]]

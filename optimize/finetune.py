@@ -1,0 +1,272 @@
+"""Fine-tune the embedded LM for the one decision that ``ClassifyAgent`` asks of it.
+
+Beside DSPy's BootstrapFinetune, not through it: that trains on traces of a program that got
+its answer right, and the raw LM gets almost none right; what is to be learned here comes from
+labels, over shortlists in any order. The prompt is the one that DSPy's adapter serves.
+"""
+
+import hashlib
+import json
+import random
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from optimize import track
+from optimize.adapter import write_adapter
+from optimize.data import Dataset
+from optimize.evaluate import commit
+from optimize.lora import Model, Recipe, Trainer, batches
+from optimize.picks import picks
+from optimize.shortlists import Retrieved, Shortlist, draw
+from task_delegator.agents import write_text
+from task_delegator.embed import Embedder
+from task_delegator.errors import InputError
+from task_delegator.knobs import KnobValues
+
+ADAPTER, CHECKPOINT, COURSE = "adapter.gguf", "checkpoint.pt", "course.jsonl"
+BEST = "best.pt"
+_PROBES = 12  # shortlists whose beliefs the manifest keeps, for the served adapter to repeat
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a fine-tuning was asked to do.
+
+    Attributes:
+        out: folder of checkpoint, course, adapter and manifest.
+        base: the GGUF file of the LM.
+        every: examples between evaluations.
+        held_out: shortlists of each registry kept out, per evaluation.
+        patience: evaluations without a better one before training stops.
+        size: of the shortlists that are evaluated.
+        threads: compute threads.
+    """
+
+    out: Path
+    base: Path
+    recipe: Recipe
+    every: int = 400
+    held_out: int = 40
+    patience: int = 4
+    size: int = 5
+    threads: int = 2
+
+
+def finetune(
+    train: Sequence[Dataset],
+    kept_out: Sequence[Dataset],
+    knobs: KnobValues,
+    embed: Embedder,
+    plan: Plan,
+) -> dict[str, Any]:
+    """Train, evaluate, export; return the manifest, which is written last.
+
+    A run that was stopped goes on from its last evaluation: the shortlists follow from the
+    seed. The adapter is that of the best evaluation.
+
+    Args:
+        train: registries to train on: their train split and the agents' samples, or the
+            validation split where there is no train split. Test splits are never read.
+        kept_out: registries to evaluate on, by their validation split.
+
+    Raises:
+        InputError: a registry is on both sides, has no requests, or the folder holds the
+            run of another plan.
+    """
+    _check(train, kept_out)
+    plan.out.mkdir(parents=True, exist_ok=True)
+    identity = _identity(train, kept_out, knobs, embed, plan)
+    _check_identity(plan.out / "plan.json", identity)
+    seed = plan.recipe.seed
+    sources = [_source(dataset, knobs, embed, seed) for dataset in train]
+    shortlists = list(draw(sources, plan.recipe.examples, seed))
+    judged = {
+        dataset.path.name: Retrieved(
+            dataset, ["validation"], knobs, embed, limit=plan.held_out * 2, seed=seed
+        ).shortlists(plan.size)[: plan.held_out]
+        for dataset in kept_out
+    }
+    model = Model(plan.base, plan.recipe, plan.threads)
+    trainer = Trainer(model, plan.recipe)
+    tags = {"kind": "finetune", "lm": plan.base.stem, "embedder": embed.id, "commit": commit()}
+    with track.run(f"finetune {plan.base.stem}", tags) as run:
+        run.params(identity)
+        for dataset in (*train, *kept_out):
+            run.dataset(dataset)
+        course = _train(trainer, shortlists, judged, plan, run)
+        trainer.load(plan.out / BEST)
+        manifest = _export(trainer, judged, identity, course, plan, run.id)
+        run.files(plan.out, (ADAPTER, "manifest.json", COURSE), "adapter")
+    return manifest
+
+
+def _train(
+    trainer: Trainer,
+    shortlists: Sequence[Shortlist],
+    judged: dict[str, list[Shortlist]],
+    plan: Plan,
+    run: track.Run,
+) -> list[dict[str, Any]]:
+    """Train to the end or until evaluations no longer improve; return the course."""
+    course = _course(plan.out / COURSE)
+    if (plan.out / CHECKPOINT).is_file():
+        trainer.load(plan.out / CHECKPOINT)
+    done = trainer.step * plan.recipe.batch
+    course = [row for row in course if row["examples"] <= done]
+    spent = course[-1]["minutes"] * 60 if course else 0.0
+    started, losses = time.perf_counter(), []
+
+    def judge() -> bool:
+        """Evaluate, keep the state and tell whether to stop."""
+        found = {name: _judged(trainer.model, own) for name, own in judged.items()}
+        row: dict[str, Any] = {
+            "examples": trainer.step * plan.recipe.batch,
+            "minutes": round((spent + time.perf_counter() - started) / 60, 2),
+            "loss": sum(losses) / len(losses) if losses else None,
+            "held_out": found,
+            "score": sum(own["both"] for own in found.values()) / len(found),
+        }
+        course.append(row)
+        losses.clear()
+        if row["score"] >= max(other["score"] for other in course):
+            trainer.save(plan.out / BEST)
+        write_text(plan.out / COURSE, "".join(json.dumps(r) + "\n" for r in course))
+        trainer.save(plan.out / CHECKPOINT)
+        for name, own in found.items():
+            run.metrics(own, f"{name}/", step=row["examples"])
+        run.metrics({"loss": row["loss"] or 0.0, "score": row["score"]}, step=row["examples"])
+        best = max(range(len(course)), key=lambda i: (course[i]["score"], i))
+        return len(course) - 1 - best >= plan.patience
+
+    if not course:
+        judge()
+    bar = tqdm(total=plan.recipe.examples, initial=done, desc="finetune", unit="example")
+    for number, batch in enumerate(batches(shortlists, plan.recipe.batch, trainer.model.tokens)):
+        if number < trainer.step:
+            continue
+        losses.append(trainer.train(batch))
+        bar.update(len(batch))
+        bar.set_postfix(loss=f"{losses[-1]:.2f}")
+        last = trainer.step == plan.recipe.steps
+        if (trainer.step * plan.recipe.batch % plan.every == 0 or last) and judge():
+            break
+    bar.close()
+    return course
+
+
+def _judged(model: Model, shortlists: Sequence[Shortlist]) -> dict[str, float]:
+    forth = _beliefs(model, shortlists)
+    back = _beliefs(model, [shortlist.reversed() for shortlist in shortlists])
+    return picks(shortlists, forth, back).means()
+
+
+def _beliefs(model: Model, shortlists: Sequence[Shortlist]) -> list[Any]:
+    found = []
+    for start in range(0, len(shortlists), 8):
+        found += model.beliefs(shortlists[start : start + 8])
+    return found
+
+
+def _export(
+    trainer: Trainer,
+    judged: dict[str, list[Shortlist]],
+    identity: dict[str, Any],
+    course: list[dict[str, Any]],
+    plan: Plan,
+    run_id: str,
+) -> dict[str, Any]:
+    model, path = trainer.model, plan.out / ADAPTER
+    write_adapter(
+        path,
+        {name: tensor.numpy() for name, tensor in model.trained().items()},
+        alpha=plan.recipe.alpha,
+        heads=model.config.num_attention_heads,
+        kv_heads=model.config.num_key_value_heads,
+        name=f"{plan.base.stem} select agent",
+    )
+    probes = [own for shown in judged.values() for own in shown]
+    probes = random.Random(plan.recipe.seed).sample(probes, min(_PROBES, len(probes)))
+    manifest = {
+        **identity,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "examples": trainer.step * plan.recipe.batch,
+        "hours": round(course[-1]["minutes"] / 60, 2),
+        "course": course,
+        "probes": [
+            {"messages": shown.messages(), "belief": [round(float(p), 4) for p in belief]}
+            for shown, belief in zip(probes, _beliefs(model, probes), strict=True)
+        ],
+        "commit": commit(),
+        "versions": {
+            name: version(name) for name in ("torch", "transformers", "peft", "gguf", "dspy")
+        },
+        "mlflow_run_id": run_id,
+    }
+    write_text(plan.out / "manifest.json", json.dumps(manifest, indent=1) + "\n")
+    return manifest
+
+
+def install(out: Path, target: Path) -> None:
+    """Copy an adapter and its manifest to where the package looks for them."""
+    target.mkdir(parents=True, exist_ok=True)
+    for name in (ADAPTER, "manifest.json"):
+        shutil.copy2(out / name, target / name)
+
+
+def _source(dataset: Dataset, knobs: KnobValues, embed: Embedder, seed: int) -> Retrieved:
+    split = "train" if dataset.splits["train"] else "validation"
+    return Retrieved(dataset, [split], knobs, embed, samples=True, seed=seed)
+
+
+def _check(train: Sequence[Dataset], kept_out: Sequence[Dataset]) -> None:
+    both = {d.path.resolve() for d in train} & {d.path.resolve() for d in kept_out}
+    if both:
+        raise InputError(f"{min(both)}: a registry is either trained on or kept out")
+    for dataset in kept_out:
+        if not dataset.splits["validation"]:
+            raise InputError(f"{dataset.path}: the validation split is empty; it is kept out for")
+    for dataset in train:
+        if not (dataset.splits["train"] or dataset.splits["validation"]):
+            raise InputError(f"{dataset.path}: no train or validation split to train on")
+
+
+def _identity(
+    train: Sequence[Dataset],
+    kept_out: Sequence[Dataset],
+    knobs: KnobValues,
+    embed: Embedder,
+    plan: Plan,
+) -> dict[str, Any]:
+    return {
+        "base": plan.base.name,
+        "base_sha256": hashlib.sha256(plan.base.read_bytes()).hexdigest(),
+        "recipe": asdict(plan.recipe),
+        "train": {d.path.name: d.digests() for d in train},
+        "kept_out": {d.path.name: d.digests() for d in kept_out},
+        "knobs": asdict(knobs),
+        "embedder": embed.id,
+        "every": plan.every,
+        "held_out": plan.held_out,
+        "size": plan.size,
+    }
+
+
+def _check_identity(path: Path, identity: dict[str, Any]) -> None:
+    """Write what a run is made of, or refuse to go on with another one."""
+    text = json.dumps(identity, indent=1, sort_keys=True) + "\n"
+    if path.is_file() and path.read_text(encoding="utf-8") != text:
+        raise InputError(f"{path}: a run of other data or settings; name another --out")
+    write_text(path, text)
+
+
+def _course(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

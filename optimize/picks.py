@@ -1,0 +1,64 @@
+"""What an LM picks from shortlists, in retrieval's order and turned round."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from optimize.shortlists import Shortlist
+
+_LEAST = 1e-9  # of a probability before its logarithm is taken
+
+
+@dataclass(frozen=True, slots=True)
+class Picks:
+    """Per shortlist that holds an acceptable agent, in retrieval's order.
+
+    Attributes:
+        retrieval: whether retrieval's first place is right; shape (n,), bool, as are all.
+        order: whether the LM's pick is right in retrieval's order.
+        reversed: the same with the shortlist turned round.
+        both: the same by the mean log-probability over both.
+        flips: whether the pick differs between them.
+    """
+
+    retrieval: np.ndarray
+    order: np.ndarray
+    reversed: np.ndarray
+    both: np.ndarray
+    flips: np.ndarray
+
+    def means(self) -> dict[str, float]:
+        """Return each share."""
+        return {name: float(getattr(self, name).mean()) for name in self.__slots__}
+
+
+def picks(
+    shortlists: Sequence[Shortlist],
+    beliefs: Sequence[np.ndarray],
+    turned: Sequence[np.ndarray],
+) -> Picks:
+    """Return what was picked.
+
+    Args:
+        shortlists: in retrieval's order.
+        beliefs: per shortlist the probabilities of its slots and of none, shape (agents + 1,).
+        turned: the same for the shortlists turned round.
+    """
+    logs = [np.log(np.maximum(belief[:-1], _LEAST)) for belief in beliefs]
+    back = [np.log(np.maximum(belief[:-1], _LEAST))[::-1] for belief in turned]
+    first = [int(np.argmax(own)) for own in logs]
+    last = [int(np.argmax(own)) for own in back]
+    mean = [int(np.argmax(own + other)) for own, other in zip(logs, back, strict=True)]
+    rights = [shortlist.right for shortlist in shortlists]
+
+    def right(chosen: Sequence[int]) -> np.ndarray:
+        return np.array([pick in own for pick, own in zip(chosen, rights, strict=True)])
+
+    return Picks(
+        retrieval=right([0] * len(rights)),
+        order=right(first),
+        reversed=right(last),
+        both=right(mean),
+        flips=np.array(first) != np.array(last),
+    )

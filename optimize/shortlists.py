@@ -1,0 +1,174 @@
+"""Shortlists to train the embedded LM on, drawn by the retriever from labelled requests.
+
+A shortlist is what ``ClassifyAgent`` shows the LM: a task and a few agents, retrieved for it.
+Beside the labelled requests of a registry, each sample request of an agent is a task as well;
+the agent is then shown without it.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import dspy
+import numpy as np
+
+from optimize.data import Dataset, Request
+from optimize.fusion import ScoredRequests
+from task_delegator.agents import Agent
+from task_delegator.classify import render
+from task_delegator.embed import Embedder
+from task_delegator.index import Index
+from task_delegator.knobs import KnobValues
+from task_delegator.signatures import NONE_SLOT, SLOTS, SelectAgent
+from task_delegator.untrusted import one_line
+
+MOST = 10  # agents on a shortlist to train on
+_SIZES = (3, 4, 5, 5, 6, 8, 10)  # the compiled program shows some five
+_MISSING = 0.08  # of the shortlists lack the right agent: the answer is the none-slot
+_POOL = 3000  # requests of a registry that are retrieved for; more cost time, not variety
+_EASY = 0.15  # least weight of a request that retrieval is sure of; an even one has 1
+
+
+@dataclass(frozen=True, slots=True)
+class Shortlist:
+    """A task and the agents it is shown with.
+
+    Attributes:
+        right: places of acceptable agents, none where the right one is missing.
+    """
+
+    registry: str
+    task: str
+    agents: tuple[Agent, ...]
+    right: frozenset[int]
+
+    @property
+    def slot(self) -> str:
+        """The answer to train on."""
+        return SLOTS[min(self.right)] if self.right else NONE_SLOT
+
+    def reversed(self) -> "Shortlist":
+        """Return the same with its agents turned round."""
+        last = len(self.agents) - 1
+        right = frozenset(last - place for place in self.right)
+        return replace(self, agents=self.agents[::-1], right=right)
+
+    def messages(self) -> list[dict[str, str]]:
+        """Return the prompt that ``ClassifyAgent`` sends."""
+        inputs = {"task": one_line(self.task), "candidates": render(self.agents)}
+        return dspy.JSONAdapter().format(SelectAgent, demos=[], inputs=inputs)
+
+
+class Retrieved:
+    """Requests of one registry and what retrieval found for each.
+
+    Args:
+        dataset: a registry with labelled requests.
+        splits: which of its requests to take.
+        knobs: the compiled retriever's.
+        samples: take the agents' own sample requests as well.
+        limit: of requests, a fixed random part; None for all.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        splits: Sequence[str],
+        knobs: KnobValues,
+        embed: Embedder,
+        *,
+        samples: bool = False,
+        limit: int | None = _POOL,
+        seed: int = 0,
+    ) -> None:
+        self.name = dataset.path.name
+        requests = [request for split in splits for request in dataset.splits[split]]
+        if samples:
+            requests += [
+                Request(sample, (agent.name,))
+                for agent in dataset.registry
+                for sample in agent.user_request_samples
+            ]
+        random.Random(seed).shuffle(requests)
+        self.requests = requests[:limit]
+        self._index = Index(dataset.registry, embed)
+        scored = ScoredRequests(self._index, self.requests)
+        fused = scored.fused(knobs) / knobs.temperature
+        self._order = np.argsort(-fused, axis=1, kind="stable")[:, : max(MOST, knobs.k) + 1]
+        top = np.take_along_axis(fused, self._order, axis=1)
+        likely = np.exp(top - top.max(axis=1, keepdims=True))
+        likely /= likely.sum(axis=1, keepdims=True)
+        self.unsure = np.maximum(1.0 - likely[:, 0], _EASY)
+
+    def found(self, number: int, size: int) -> list[Agent]:
+        """Return the best agents for a request, best first."""
+        return [self._index.agents[place] for place in self._order[number, :size]]
+
+    def shortlists(self, size: int) -> list[Shortlist]:
+        """Return the shortlists in retrieval's order that hold an acceptable agent."""
+        shown = []
+        for number, request in enumerate(self.requests):
+            agents = tuple(self.found(number, size))
+            right = places(agents, request)
+            if right:
+                shown.append(Shortlist(self.name, request.text, agents, right))
+        return shown
+
+    def expected(self, number: int) -> Agent:
+        """Return the agent on the label."""
+        return self._index.agents[self._index.names.index(self.requests[number].expected)]
+
+
+def places(agents: Sequence[Agent], request: Request) -> frozenset[int]:
+    """Return where acceptable agents stand."""
+    return frozenset(i for i, agent in enumerate(agents) if agent.name in request.acceptable)
+
+
+def draw(sources: Sequence[Retrieved], number: int, seed: int) -> Iterator[Shortlist]:
+    """Yield shortlists to train on, registries in turn by the root of their requests.
+
+    Hard requests are drawn more often, agents are shuffled, and their texts are varied: an LM
+    that is to read any registry must not rely on what one registry's agents always say.
+    """
+    rng = random.Random(seed)
+    shares = [len(source.requests) ** 0.5 for source in sources]
+    for _ in range(number):
+        (source,) = rng.choices(sources, shares)
+        (place,) = rng.choices(range(len(source.requests)), source.unsure.tolist())
+        yield _drawn(source, place, rng)
+
+
+def _drawn(source: Retrieved, number: int, rng: random.Random) -> Shortlist:
+    request, size = source.requests[number], rng.choice(_SIZES)
+    found = source.found(number, size + 1)
+    rivals = [agent for agent in found if agent.name not in request.acceptable]
+    if rng.random() < _MISSING:
+        shown = rivals[:size]
+    else:
+        shown = [source.expected(number), *rivals[: size - 1]]
+    rng.shuffle(shown)
+    right = places(shown, request)
+    parts = _parts(rng)
+    agents = tuple(_varied(agent, request.text, parts, rng) for agent in shown)
+    return Shortlist(source.name, request.text, agents, right)
+
+
+def _parts(rng: random.Random) -> frozenset[str]:
+    """Return which parts of the agents a shortlist shows; names always."""
+    kept = {"description": 0.8, "do_not_use_when": 0.5, "user_request_samples": 0.8}
+    return frozenset(part for part, share in kept.items() if rng.random() < share)
+
+
+def _varied(agent: Agent, task: str, parts: frozenset[str], rng: random.Random) -> Agent:
+    """Return the agent as another registry might have written it, without the task itself."""
+    samples = [sample for sample in agent.user_request_samples if sample != task]
+    rng.shuffle(samples)
+    bare = not agent.description  # then its samples are all there is
+    changes = {
+        "description": agent.description if "description" in parts else "",
+        "do_not_use_when": agent.do_not_use_when if "do_not_use_when" in parts else "",
+        "user_request_samples": tuple(samples) if "user_request_samples" in parts or bare else (),
+    }
+    if not (changes["description"] or changes["user_request_samples"]):
+        changes["description"] = agent.description
+    return agent.model_copy(update=changes)

