@@ -129,14 +129,14 @@ def language_models(quick: bool) -> list[Asked]:
         InputError: a full run, and the second LM is not named.
     """
     if quick:
-        return [Asked("embedded", "SmolLM2-135M", None, requests=3, shuffles=1)]
+        return [Asked("embedded:raw", "SmolLM2-135M", None, requests=3, shuffles=1)]
     path = os.environ.get(SECOND)
     if not path:
         raise InputError(f"{SECOND} is not set: name the .gguf file of a stronger instruct model")
     # Of the 150: an answer over 70 agents takes 10 to 30 s, a new order minutes. Answers are kept:
     # raise these, and a run asks only what is new.
     return [
-        Asked("embedded", "SmolLM2-135M", requests=25, shuffles=1),
+        Asked("embedded:raw", "SmolLM2-135M", requests=25, shuffles=1),
         Asked(f"embedded:{path}", Path(path).stem, requests=40, shuffles=1),
     ]
 

@@ -18,16 +18,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:  # imported when needed: --help is not to wait for them
-    from optimize.data import Dataset
-    from task_delegator.delegator import Delegator
 
 # DSPy would fetch a price list from the network at its first LM call.
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
-from optimize import upkeep
+from optimize import refit, upkeep
 from optimize.arguments import at_least
 from task_delegator.cli import rate
 
@@ -102,55 +97,6 @@ def _search(options: argparse.Namespace) -> int:
     result = {"trials": len(trials), "chosen": chosen.metrics(), "knobs": asdict(chosen.knobs)}
     print(json.dumps(result, indent=1))
     return 0
-
-
-def _calibrate(options: argparse.Namespace) -> int:
-    from optimize.calibrate import calibrate
-    from optimize.compile import provenance
-    from optimize.plans import fit_split
-    from task_delegator.artifact import save
-
-    dataset, program, manifest = _opened(options)
-    calibration = calibrate(program, dataset, options.target_precision)
-    fit_split(program, dataset)
-    record = {
-        **provenance(dataset),
-        "embedder": manifest["embedder"],
-        "knobs": asdict(program.knobs.values),
-        "calibration": calibration.to_json(),
-        "calibrated_from": manifest,  # its scores and lessons are those of another registry
-    }
-    save(program, Path(options.out), record)
-    print(json.dumps(asdict(calibration.promise), indent=1))
-    print(f"program: {options.out}", file=sys.stderr)
-    return 0
-
-
-def _plans(options: argparse.Namespace) -> int:
-    from optimize.compile import provenance
-    from optimize.plans import evaluate_plans, fit_split
-    from task_delegator.artifact import save
-
-    dataset, program, manifest = _opened(options)
-    fit_split(program, dataset)
-    chosen_on = evaluate_plans(program, dataset.multi["validation"], dataset.splits["validation"])
-    plans = {"fitted": provenance(dataset), "validation": asdict(chosen_on)}
-    record = manifest | {"knobs": asdict(program.knobs.values), "plans": plans}
-    save(program, Path(options.out), record)
-    print(json.dumps(asdict(chosen_on), indent=1))
-    print(f"program: {options.out}", file=sys.stderr)
-    return 0
-
-
-def _opened(options: argparse.Namespace) -> "tuple[Dataset, Delegator, dict[str, Any]]":
-    """Return the dataset, the program over its registry and the program's manifest."""
-    from optimize.data import load_dataset
-    from task_delegator.artifact import check_target, find, load, read_manifest
-
-    check_target(Path(options.out))
-    dataset = load_dataset(options.data, enriched=options.enriched)
-    program = load(options.program, dataset.registry)
-    return dataset, program, read_manifest(find(options.program))
 
 
 def _evaluate(options: argparse.Namespace) -> int:
@@ -258,12 +204,12 @@ def _parser() -> argparse.ArgumentParser:
         "--target-precision", type=rate, default=0.95, help="of what is assigned, 0 to 1"
     )
     calibrate.add_argument("--out", default="runs/calibrated", help="folder of the result")
-    calibrate.set_defaults(run=_calibrate)
+    calibrate.set_defaults(run=refit.calibrate)
 
     plans = commands.add_parser("plans", parents=[data], help="fit when to split a task, alone")
     plans.add_argument("program", help="a program's name or folder")
     plans.add_argument("--out", default="runs/plans", help="folder of the result")
-    plans.set_defaults(run=_plans)
+    plans.set_defaults(run=refit.plans)
 
     evaluate = commands.add_parser("evaluate", parents=[data, seed, lm], help="evaluate a program")
     evaluate.add_argument("program", help="a program's name or folder")

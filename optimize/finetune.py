@@ -200,7 +200,7 @@ def _export(
         "hours": round(course[-1]["minutes"] / 60, 2),
         "course": course,
         "probes": [
-            {"messages": shown.messages(), "belief": [round(float(p), 4) for p in belief]}
+            {**shown.inputs(), "belief": [round(float(p), 4) for p in belief]}
             for shown, belief in zip(probes, _beliefs(model, probes), strict=True)
         ],
         "commit": commit(),

@@ -53,10 +53,13 @@ class Shortlist:
         right = frozenset(last - place for place in self.right)
         return replace(self, agents=self.agents[::-1], right=right)
 
+    def inputs(self) -> dict[str, str]:
+        """Return the fields of ``SelectAgent`` as ``ClassifyAgent`` fills them."""
+        return {"task": one_line(self.task), "candidates": render(self.agents)}
+
     def messages(self) -> list[dict[str, str]]:
         """Return the prompt that ``ClassifyAgent`` sends."""
-        inputs = {"task": one_line(self.task), "candidates": render(self.agents)}
-        return dspy.JSONAdapter().format(SelectAgent, demos=[], inputs=inputs)
+        return dspy.JSONAdapter().format(SelectAgent, demos=[], inputs=self.inputs())
 
 
 class Retrieved:

@@ -9,7 +9,7 @@ from small import HashedWords, make_agent, only
 
 from task_delegator.agents import Agent, Registry
 from task_delegator.head import ShrinkageLDA, SoftmaxRegression
-from task_delegator.index import Index
+from task_delegator.index import Channels, Index
 from task_delegator.knobs import KnobValues
 from task_delegator.library import Library
 from task_delegator.retrieve import CHANNELS, Retrieve, fuse, softmax, standardise
@@ -172,3 +172,13 @@ def test_two_classes_make_a_head():
     model = SoftmaxRegression(np.eye(2), np.array([0, 1]), 10.0)
     assert int(np.argmax(model(np.array([0.0, 1.0])))) == 1
     assert int(np.argmax(model(np.array([1.0, 0.0])))) == 0
+
+
+@given(st.integers(0, 10_000), st.integers(1, 3000))
+def test_agents_that_share_nothing_with_the_task_do_not_change_how_the_others_stand(seed, more):
+    rng = np.random.default_rng(seed)
+    best = rng.uniform(1.0, 2.0, size=(6, 120))
+    poor = rng.uniform(-1.0, 0.0, size=(6, more))
+    small, large = standardise(Channels(*best)), standardise(Channels(*np.hstack([best, poor])))
+    for channel, standing in small.items():
+        assert large[channel][:120] == pytest.approx(standing)

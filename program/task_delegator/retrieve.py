@@ -13,6 +13,7 @@ from .library import Library
 
 CHANNELS = ("bm25", "chars", "description", "sample_best", "sample_mean", "head", "late", "back")
 LATE_AGENTS = 16  # agents whose tokens are compared with the task's, some 3 ms
+_REFERENCE = 100  # best scores of a channel that set its scale, however many agents there are
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,9 @@ class Signals:
 class Retrieve(dspy.Module):
     """Rank the permitted agents for a task.
 
-    Each channel is standardised over the permitted agents, so that its weight means
-    the same for every task; agents without samples take their standing among the
-    descriptions instead (missing is not zero). Ties break by name.
+    Each channel is standardised over its best scores, so that its weight means the same for
+    every task and every size of the registry; agents without samples take their standing among
+    the descriptions instead (missing is not zero). Ties break by name.
     """
 
     def __init__(self, library: Library) -> None:
@@ -69,7 +70,7 @@ class Retrieve(dspy.Module):
             three), their ``agents`` as they were ranked, ``asked`` and ``named`` (the task
             without the names of agents, and those names), ``signals`` (``Signals``) and
             ``standing`` (per candidate and channel, in standard deviations above the
-            permitted agents' mean).
+            mean of the best hundred).
         """
         index = self.library.permitted(self.learned.values, permissions)
         if index is None:
@@ -106,7 +107,8 @@ class Scored:
 
     Attributes:
         channels: raw scores.
-        standing: per channel, shape (agents,), in standard deviations above the mean.
+        standing: per channel, shape (agents,), in standard deviations above the mean of the
+            best hundred.
         late: raw late-interaction score of the best agent; 0 without token vectors.
     """
 
@@ -124,7 +126,7 @@ def score(index: Index, query: Query, knobs: KnobValues) -> Scored:
 
 
 def standardise(channels: Channels) -> dict[str, np.ndarray]:
-    """Return the channels in standard deviations over the agents, shape (agents,) each."""
+    """Return the channels in standard deviations over the best agents, shape (agents,) each."""
     description = _z(channels.description)
     scores = {
         "bm25": _z(channels.bm25),
@@ -206,5 +208,14 @@ def softmax(scores: np.ndarray) -> np.ndarray:
 
 
 def _z(scores: np.ndarray) -> np.ndarray:
-    spread = scores.std()
-    return (scores - scores.mean()) / spread if spread > 1e-12 else np.zeros(len(scores))
+    """Standardise over the best scores.
+
+    Over all of them, a sparse channel (words, characters) would weigh more with every agent
+    that shares nothing with the task, and weights fitted on a small registry would no longer
+    fit it when it grows.
+    """
+    best = scores
+    if len(scores) > _REFERENCE:
+        best = np.partition(scores, -_REFERENCE)[-_REFERENCE:]
+    spread = best.std()
+    return (scores - best.mean()) / spread if spread > 1e-12 else np.zeros(len(scores))

@@ -1,0 +1,63 @@
+"""Commands that fit a part of a program again: calibrate, plans."""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # imported when needed: --help is not to wait for them
+    from optimize.data import Dataset
+    from task_delegator.delegator import Delegator
+
+
+def calibrate(options: argparse.Namespace) -> int:
+    """Fit a program's confidence to another registry."""
+    from optimize.calibrate import calibrate
+    from optimize.compile import provenance
+    from optimize.plans import fit_split
+    from task_delegator.artifact import save
+
+    dataset, program, manifest = _opened(options)
+    calibration = calibrate(program, dataset, options.target_precision)
+    fit_split(program, dataset)
+    record = {
+        **provenance(dataset),
+        "embedder": manifest["embedder"],
+        "knobs": asdict(program.knobs.values),
+        "calibration": calibration.to_json(),
+        "calibrated_from": manifest,  # its scores and lessons are those of another registry
+    }
+    save(program, Path(options.out), record)
+    print(json.dumps(asdict(calibration.promise), indent=1))
+    print(f"program: {options.out}", file=sys.stderr)
+    return 0
+
+
+def plans(options: argparse.Namespace) -> int:
+    """Fit when a program splits a task."""
+    from optimize.compile import provenance
+    from optimize.plans import evaluate_plans, fit_split
+    from task_delegator.artifact import save
+
+    dataset, program, manifest = _opened(options)
+    fit_split(program, dataset)
+    chosen_on = evaluate_plans(program, dataset.multi["validation"], dataset.splits["validation"])
+    fitted = {"fitted": provenance(dataset), "validation": asdict(chosen_on)}
+    record = manifest | {"knobs": asdict(program.knobs.values), "plans": fitted}
+    save(program, Path(options.out), record)
+    print(json.dumps(asdict(chosen_on), indent=1))
+    print(f"program: {options.out}", file=sys.stderr)
+    return 0
+
+
+def _opened(options: argparse.Namespace) -> "tuple[Dataset, Delegator, dict[str, Any]]":
+    """Return the dataset, the program over its registry and the program's manifest."""
+    from optimize.data import load_dataset
+    from task_delegator.artifact import check_target, find, load, read_manifest
+
+    check_target(Path(options.out))
+    dataset = load_dataset(options.data, enriched=options.enriched)
+    program = load(options.program, dataset.registry)
+    return dataset, program, read_manifest(find(options.program))

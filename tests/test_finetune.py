@@ -1,0 +1,105 @@
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small import HashedWords, make_agent, small_dataset
+
+from optimize import shortlists as shortlists_module
+from optimize.__main__ import main
+from optimize.data import load_dataset
+from optimize.picks import picks
+from optimize.shortlists import Retrieved, Shortlist, draw
+from task_delegator.classify import render
+from task_delegator.knobs import KnobValues
+from task_delegator.signatures import NONE_SLOT, SLOTS
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory) -> Retrieved:
+    folder = small_dataset(tmp_path_factory.mktemp("registry"))
+    return Retrieved(load_dataset(folder), ["train"], KnobValues(), HashedWords(), samples=True)
+
+
+def test_a_drawn_shortlist_holds_the_right_agent_or_answers_none(source):
+    drawn = list(draw([source], 400, seed=0))
+    without = [shortlist for shortlist in drawn if not shortlist.right]
+    assert 10 < len(without) < 70  # some 8 %
+    for shortlist in drawn:
+        assert 3 <= len(shortlist.agents) <= shortlists_module.MOST
+        assert len({agent.name for agent in shortlist.agents}) == len(shortlist.agents)
+        assert shortlist.slot == (SLOTS[min(shortlist.right)] if shortlist.right else NONE_SLOT)
+
+
+def test_the_right_agent_stands_in_every_place_alike(source):
+    drawn = [s for s in draw([source], 1500, seed=1) if len(s.agents) == 5 and s.right]
+    counts = np.bincount([min(s.right) for s in drawn], minlength=5)
+    assert counts.min() > 0.6 * len(drawn) / 5
+
+
+def test_a_task_is_never_among_the_samples_shown(source):
+    for shortlist in draw([source], 300, seed=2):
+        shown = [s for agent in shortlist.agents for s in agent.user_request_samples]
+        assert shortlist.task not in shown
+        assert all(a.description or a.user_request_samples for a in shortlist.agents)
+
+
+def test_the_same_seed_draws_the_same_shortlists(source):
+    assert list(draw([source], 20, seed=3)) == list(draw([source], 20, seed=3))
+    assert list(draw([source], 20, seed=3)) != list(draw([source], 20, seed=4))
+
+
+def test_hard_requests_are_drawn_more_often(source):
+    place = {request.text: i for i, request in enumerate(source.requests)}
+    drawn = [source.unsure[place[s.task]] for s in draw([source], 500, seed=5)]
+    assert np.mean(drawn) > np.mean(source.unsure)
+
+
+def test_evaluated_shortlists_are_in_the_order_of_retrieval(source):
+    shown = source.shortlists(5)
+    assert 0 < len(shown) <= len(source.requests)
+    assert all(s.right and len(s.agents) == 5 for s in shown)
+
+
+def test_the_prompt_is_what_the_program_sends(source):
+    (shortlist,) = draw([source], 1, seed=6)
+    system, user = shortlist.messages()
+    assert system["role"] == "system"
+    assert render(shortlist.agents) in user["content"]
+
+
+@given(st.integers(2, 9), st.integers(0, 10_000))
+def test_picks_do_not_depend_on_the_order_where_the_belief_does_not(size, seed):
+    rng = random.Random(seed)
+    agents = tuple(make_agent(f"agent {i}") for i in range(size))
+    shortlist = Shortlist("r", "task", agents, frozenset({rng.randrange(size)}))
+    belief = np.array([rng.random() for _ in range(size + 1)])
+    turned = np.array([*belief[:-1][::-1], belief[-1]])
+    found = picks([shortlist], [belief], [turned])
+    best = int(np.argmax(belief[:-1]))
+    assert not found.flips[0]
+    assert found.order[0] == found.reversed[0] == found.both[0] == (best in shortlist.right)
+    assert found.retrieval[0] == (0 in shortlist.right)
+
+
+def test_an_lm_that_answers_the_first_slot_always_flips():
+    agents = tuple(make_agent(f"agent {i}") for i in range(3))
+    belief = np.array([0.8, 0.1, 0.05, 0.05])
+    found = picks([Shortlist("r", "t", agents, frozenset({0}))], [belief], [belief])
+    assert found.means() == {
+        "retrieval": 1.0,
+        "order": 1.0,
+        "reversed": 0.0,
+        "both": found.both[0],
+        "flips": 1.0,
+    }
+
+
+def test_a_missing_extra_is_named(tmp_path, capsys, monkeypatch):
+    folder = small_dataset(tmp_path / "registry")
+    monkeypatch.setitem(__import__("sys").modules, "torch", None)
+    monkeypatch.setitem(__import__("sys").modules, "gguf", None)
+    arguments = ["finetune", "lm", "--train", str(folder), "--out", str(tmp_path / "out")]
+    assert main(arguments) == 2
+    assert "run pip install 'task-delegator[finetune]'" in capsys.readouterr().err

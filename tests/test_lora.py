@@ -1,0 +1,58 @@
+"""Training itself; needs the extra ``finetune``."""
+
+import json
+
+import numpy as np
+import pytest
+from small import HashedWords, small_dataset
+
+for package in ("torch", "transformers", "peft", "gguf"):
+    pytest.importorskip(package, reason="the extra finetune is not installed")
+
+
+from optimize.adapter import interleaved
+from optimize.data import load_dataset
+from optimize.finetune import ADAPTER, Plan, finetune
+from optimize.lora import Recipe
+from task_delegator.errors import InputError
+from task_delegator.knobs import KnobValues
+from task_delegator.lm import language_model
+from task_delegator.weights import packaged
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # the libraries' own
+
+
+def test_a_run_goes_on_where_it_was_stopped_and_its_adapter_serves(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    train = load_dataset(small_dataset(tmp_path / "train"))
+    kept_out = load_dataset(small_dataset(tmp_path / "kept", agents=6))
+    recipe = Recipe(examples=16, batch=4, warmup=1, rate=2e-3)
+    plan = Plan(tmp_path / "out", packaged(), recipe, every=8, held_out=2, size=3)
+    with monkeypatch.context() as patch:
+        patch.setattr("optimize.lora.Recipe.steps", 2)  # stops after half of it
+        finetune([train], [kept_out], KnobValues(), HashedWords(), plan)
+    half = json.loads((plan.out / "manifest.json").read_text())
+    manifest = finetune([train], [kept_out], KnobValues(), HashedWords(), plan)
+    assert [row["examples"] for row in half["course"]] == [0, 8]
+    assert [row["examples"] for row in manifest["course"]] == [0, 8, 16]
+    assert manifest["course"][:2] == half["course"]
+    assert (plan.out / ADAPTER).stat().st_size < 12e6
+    lm = language_model(f"embedded:{plan.out / ADAPTER}", prompt_cache=False)
+    for probe in manifest["probes"]:
+        assert served(lm, probe["messages"]) == pytest.approx(probe["belief"], abs=0.1)
+
+
+def served(lm, messages) -> list[float]:
+    raise NotImplementedError
+
+
+def test_rows_are_interleaved_head_by_head():
+    rows = np.arange(8)[:, None]
+    assert interleaved(rows, 2)[:, 0].tolist() == [0, 2, 1, 3, 4, 6, 5, 7]
+
+
+def test_a_registry_is_either_trained_on_or_kept_out(tmp_path):
+    dataset = load_dataset(small_dataset(tmp_path / "one"))
+    plan = Plan(tmp_path / "out", packaged(), Recipe())
+    with pytest.raises(InputError, match="either trained on or kept out"):
+        finetune([dataset], [dataset], KnobValues(), HashedWords(), plan)
