@@ -4,12 +4,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 UI_PORT ?= 5000
+PUBLIC ?= ../shared/data
+EXAMPLES ?= 2400
+TRAINED := banking77 clinc150 hwu64 healthcare_routing seal_tools
+FOLDED := banking77 clinc150 hwu64 seal_tools
 
 # No price list from the network at the first LM call, and no telemetry.
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup quickstart test test-fast lint types format ui peers results clean
+.PHONY: help setup quickstart test test-fast lint types format ui peers adapter folds results clean
 
 help:
 	@echo "make quickstart  set up, compile a program with the embedded LM, delegate three tasks"
@@ -17,6 +21,8 @@ help:
 	@echo "make test-fast   the tests that take under two minutes together"
 	@echo "make ui          the MLflow UI on http://127.0.0.1:$(UI_PORT)"
 	@echo "make peers       an environment for the libraries that are compared with"
+	@echo "make adapter     fine-tune the embedded LM again (hours)"
+	@echo "make folds       fine-tune it without the registries that it is measured on (hours)"
 	@echo "make results     measure the shipped program again and rewrite the README's table"
 
 setup: $(READY)
@@ -60,8 +66,18 @@ peers: $(READY)
 	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
 	$(BIN)/uv pip install --quiet --python .venv-peers/bin/python -r experiments/peer_env/requirements.txt
 
+# Rebuilds the adapter that ships, from data and seed: hours.
+adapter: $(READY)
+	$(BIN)/python -m pip install --quiet -e '.[finetune]'
+	$(BIN)/python -m optimize finetune lm --train $(TRAINED:%=$(PUBLIC)/%) --keep-out datasets --examples $(EXAMPLES) --out runs/adapter --install program/task_delegator/adapter
+
+# The registries that the adapter was trained on are kept out of these.
+folds: $(READY)
+	$(BIN)/python -m pip install --quiet -e '.[finetune]'
+	$(BIN)/python -m optimize finetune lm --train datasets $(PUBLIC)/healthcare_routing --keep-out $(FOLDED:%=$(PUBLIC)/%) --examples $(EXAMPLES) --out runs/folds/intents
+
 results: $(READY)
-	for name in hardness channels default families ablation enrichment plans languages public scaling peers attacks asking prompting order confidence; do $(BIN)/python -m experiments $$name || exit; done
+	for name in hardness channels default families ablation enrichment plans languages public scaling peers finetuned optimizers attacks asking prompting order confidence; do $(BIN)/python -m experiments $$name || exit; done
 	$(BIN)/python -m experiments.tables
 
 clean:

@@ -121,7 +121,7 @@ def public() -> str:
         rows("public"),
         {
             "data": lambda r: r["data"],
-            "agents": lambda r: r.get("agents", "-"),
+            "agents": lambda r: r["agents"],
             "n": lambda r: r["n"],
             "top-1 (95 %)": lambda r: f"{percent(r['top1'])} ({_span(r['top1_ci95'])})",
             "top-3": lambda r: percent(r["top3"]),
@@ -132,7 +132,7 @@ def public() -> str:
             "out of scope": lambda r: r["n_out_of_scope"] or "-",
             "AUROC": lambda r: f"{r['oos_auroc']:.3f}" if r["oos_auroc"] is not None else "-",
             "false positives at 95 % recall": lambda r: (
-                percent(r["oos_fpr95"]) if r.get("oos_fpr95") is not None else "-"
+                percent(r["oos_fpr95"]) if r["oos_fpr95"] is not None else "-"
             ),
             "of those assigned": lambda r: (
                 r["decisions_out_of_scope"]["assign"] if r["n_out_of_scope"] else "-"
@@ -188,6 +188,51 @@ def stories() -> str:
     return "\n".join(told)
 
 
+def finetuned() -> str:
+    """Return what the fine-tuned LM is worth, per registry."""
+    return table(
+        rows("finetuned"),
+        {
+            "data": lambda r: r["data"],
+            "LM": lambda r: r["lm"],
+            "registry": lambda r: r["seen"] if r["seen"] != "raw" else "-",
+            "right agent listed": lambda r: f"{r['listed']} of {r['n']}",
+            "of those: retrieval first": lambda r: percent(r["retrieval_first"]),
+            "LM in order / reversed": lambda r: (
+                f"{percent(r['in_order'])} / {percent(r['reversed'])}"
+            ),
+            "both (95 %)": lambda r: f"{percent(r['both'])} ({_span(r['both_ci95'])})",
+            "over retrieval, points": lambda r: _difference(r["both_versus_retrieval"]),
+            "flips": lambda r: percent(r["flips"]),
+            "all requests: retrieval": lambda r: percent(r["retrieval_top1"]),
+            "with the LM's word": lambda r: percent(r["fused_top1"]),
+            "gained, points": lambda r: _difference(r["fused_versus_retrieval"]),
+            "weight": lambda r: f"{r['weight']:.2f}",
+            "calls per task": lambda r: f"{r['calls_per_task']:.1f}",
+            "ms per call": lambda r: f"{r['ms_per_call']:.0f}",
+        },
+    )
+
+
+def optimizers() -> str:
+    """Return what each optimiser makes of the LM's prompt."""
+    return table(
+        rows("optimizers"),
+        {
+            "optimiser": lambda r: r["optimizer"],
+            "n": lambda r: r["n"],
+            "picked right (95 %)": lambda r: (
+                f"{percent(r['picked_right'])} ({_span(r['picked_right_ci95'])})"
+            ),
+            "over the plain prompt, points": lambda r: _difference(r["versus_plain"]),
+            "demos": lambda r: r["demos"],
+            "characters of instructions": lambda r: r["instruction_characters"],
+            "LM calls": lambda r: f"{r['lm_calls']} of {r['budget']}",
+            "s": lambda r: f"{r['seconds']:.0f}",
+        },
+    )
+
+
 def families() -> str:
     """Return the domains, the hardest first."""
     return table(
@@ -225,5 +270,7 @@ BOARDS = {
     "published": published,
     "signs": signs,
     "stories": stories,
+    "finetuned": finetuned,
+    "optimizers": optimizers,
     "families": families,
 }

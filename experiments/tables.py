@@ -96,7 +96,7 @@ def results() -> str:
         opened = scores["test_lm_gate_open"]
         lines.append(_line("`default` + embedded LM, gate forced open", "ours", 70, opened))
     for report in rows("public"):
-        lines.append(_line("compiled for it", report["data"], report.get("agents", "-"), report))
+        lines.append(_line("compiled for it", report["data"], report["agents"], report))
     return "\n".join(lines)
 
 
@@ -112,12 +112,11 @@ def confidence() -> str:
         low, high = report["ece_calibrated_range"]
         assigned = report["decisions"]["assign"]
         right = report["precision_assigned"]
-        strangers = report["oos_auroc"]
         lines.append(
             f"| {report['data'].replace('datasets', 'ours')} | {report['ece']:.3f} ({low:.3f} to {high:.3f}) "
-            f"| {report['auroc_error']:.2f} | {percent(report['accuracy_at_coverage_80'])} "
+            f"| {_number(report['auroc_error'], 2)} | {percent(report['accuracy_at_coverage_80'])} "
             f"| {percent(assigned / report['n'])} | {percent(right) if right is not None else '-'} "
-            f"| {f'{strangers:.3f}' if strangers is not None else '-'} | {_strangers_assigned(report)} "
+            f"| {_number(report['oos_auroc'], 3)} | {_strangers_assigned(report)} "
             f"| {percent(report['oos_90'][0]) if report['oos_90'] else '-'} |"
         )
     return "\n".join(lines)
@@ -184,6 +183,10 @@ def _line(program: str, data: str, agents: int | str, report: dict[str, Any]) ->
 def _lm(report: dict[str, Any]) -> str:
     """Return the LM's file or model name without its provider, or none."""
     return str(report["lm"]).split("/")[-1] if report["lm"] else "none"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def _strangers_assigned(report: dict[str, Any]) -> str:

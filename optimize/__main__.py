@@ -4,7 +4,8 @@ compile    search, teach, calibrate, evaluate and save a program for a dataset
 search     search the retrieval knobs alone; resumable
 calibrate  fit a program's confidence to another registry's labelled requests
 plans      fit when a program splits a task, alone
-evaluate   report how a program does on one split
+evaluate   report how a program does on one split, or compare two on the same requests
+promote    make a program champion in MLflow's registry, if it beats the present one
 enrich     let an LM complete the agents of a dataset, into a file to be reviewed
 merge      add recorded outcomes to a dataset
 drift      say whether recorded outcomes still fit the stated confidence
@@ -18,12 +19,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 # DSPy would fetch a price list from the network at its first LM call.
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 from optimize import refit, upkeep
-from optimize.arguments import at_least
+from optimize.arguments import OPTIMIZER_NAMES, at_least
 from task_delegator.cli import rate
 
 
@@ -54,6 +56,7 @@ def _compile(options: argparse.Namespace) -> int:
             out=Path(options.out),
             preset=options.preset,
             optimizer=options.optimizer,
+            teacher=options.teacher,
             trials=options.trials,
             max_lm_calls=options.max_lm_calls,
             samples_from_train=options.samples_from_train,
@@ -63,6 +66,7 @@ def _compile(options: argparse.Namespace) -> int:
             seed=options.seed,
         ),
         lm,
+        language_model(options.teacher) if options.teacher else None,
     )
     print(summary(compiled.reports))
     print(f"program: {compiled.folder}", file=sys.stderr)
@@ -103,6 +107,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     from optimize.data import load_dataset
     from optimize.evaluate import evaluate
     from optimize.teach import opened
+    from optimize.versus import versus
     from task_delegator.agents import write_text
     from task_delegator.artifact import load
     from task_delegator.errors import InputError
@@ -111,26 +116,27 @@ def _evaluate(options: argparse.Namespace) -> int:
     if options.gate_open and options.no_lm:
         raise InputError("--gate-open asks the LM about every task: leave out --no-lm")
     dataset = load_dataset(options.data, enriched=options.enriched)
-    program = load(options.program, dataset.registry, embedder_spec=options.embedder)
-    report = evaluate(
-        opened(program) if options.gate_open else program,
-        dataset,
-        options.split,
-        name=options.program,
-        lm=None if options.no_lm else language_model(options.lm),
-        limit=options.limit,
-        seed=options.seed,
-    )
-    text = json.dumps(report.to_json(), indent=1)
+    programs = [
+        (name, load(name, dataset.registry, embedder_spec=options.embedder))
+        for name in (options.program, options.other)
+        if name is not None
+    ]
+    if options.gate_open:
+        programs = [(name, opened(program)) for name, program in programs]
+    lm = None if options.no_lm else language_model(options.lm)
+    settings: dict[str, Any] = {"lm": lm, "limit": options.limit, "seed": options.seed}
+    if len(programs) == 2:
+        found = versus(programs, dataset, options.split, **settings)
+    else:
+        ((name, program),) = programs
+        found = evaluate(program, dataset, options.split, name=name, **settings)
+    text = json.dumps(found.to_json(), indent=1)
     if options.json == "-":
         print(text)
         return 0
     if options.json:
         write_text(Path(options.json), text + "\n")
-    low, high = report.top1_ci95
-    print(
-        f"top-1 {report.top1:.1%} ({low:.1%} to {high:.1%}), top-3 {report.top3:.1%}, n {report.n}"
-    )
+    print(found.sentence())
     return 0
 
 
@@ -166,7 +172,12 @@ def _parser() -> argparse.ArgumentParser:
 
     compile_ = commands.add_parser("compile", parents=[data, seed, lm], help="compile a program")
     compile_.add_argument("--preset", choices=("quick", "full"), default="quick")
-    compile_.add_argument("--optimizer", choices=("bootstrap",), default="bootstrap")
+    compile_.add_argument(
+        "--optimizer", choices=OPTIMIZER_NAMES, default="bootstrap", help="of the LM's prompt"
+    )
+    compile_.add_argument(
+        "--teacher", metavar="SPEC", help="an LM that writes instructions and demos"
+    )
     compile_.add_argument(
         "--trials", type=at_least(1), help="of the search; the preset's if not given"
     )
@@ -211,14 +222,28 @@ def _parser() -> argparse.ArgumentParser:
     plans.add_argument("--out", default="runs/plans", help="folder of the result")
     plans.set_defaults(run=refit.plans)
 
-    evaluate = commands.add_parser("evaluate", parents=[data, seed, lm], help="evaluate a program")
+    evaluate = commands.add_parser(
+        "evaluate", parents=[data, seed, lm], help="evaluate a program, or compare two"
+    )
     evaluate.add_argument("program", help="a program's name or folder")
+    evaluate.add_argument("other", nargs="?", help="another, to compare it with")
     evaluate.add_argument("--split", choices=("train", "validation", "test"), default="test")
     evaluate.add_argument("--limit", type=at_least(1), help="a fixed random subset of this size")
     evaluate.add_argument("--gate-open", action="store_true", help="ask the LM about every task")
     evaluate.add_argument("--embedder", default=embed, help="if not the one the program names")
     evaluate.add_argument("--json", help="write the report to a file, or - for standard output")
     evaluate.set_defaults(run=_evaluate)
+
+    promote = commands.add_parser(
+        "promote", parents=[data, lm], help="make a program champion if it beats the present one"
+    )
+    promote.add_argument("source", nargs="?", help="a program's name or folder, or a run's id")
+    promote.add_argument("--name", default="delegator", help="of the registered model")
+    promote.add_argument("--force", action="store_true", help="whatever the comparison says")
+    promote.add_argument(
+        "--rollback", action="store_true", help="make the previous champion champion again"
+    )
+    promote.set_defaults(run=refit.promote)
 
     enrich = commands.add_parser(
         "enrich", parents=[data, lm], help="let an LM complete the agents of a dataset"

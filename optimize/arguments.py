@@ -3,6 +3,17 @@
 import argparse
 from collections.abc import Callable
 
+# The keys of ``optimizers.OPTIMIZERS``, which imports DSPy: --help is not to wait for it.
+OPTIMIZER_NAMES = (
+    "labeled-few-shot",
+    "bootstrap",
+    "bootstrap-random-search",
+    "copro",
+    "mipro",
+    "simba",
+    "gepa",
+)
+
 
 def at_least(least: int) -> Callable[[str], int]:
     """Return a type for whole numbers with a lower bound."""

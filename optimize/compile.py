@@ -16,7 +16,7 @@ from optimize.fusion import LEAN, ScoredRequests, fit_weights
 from optimize.plans import fit_split
 from optimize.report import Report
 from optimize.search import search
-from optimize.teach import Lesson, opened, teach
+from optimize.teach import Lesson, Way, opened, teach
 from task_delegator.artifact import save
 from task_delegator.delegator import Delegator
 from task_delegator.embed import embedder
@@ -55,6 +55,7 @@ class Options:
     out: Path
     preset: str = "quick"
     optimizer: str = "bootstrap"
+    teacher: str | None = None
     trials: int | None = None
     max_lm_calls: int | None = None
     samples_from_train: int = 0
@@ -80,7 +81,12 @@ class Compiled:
     run_id: str
 
 
-def compile_program(dataset: Dataset, options: Options, lm: dspy.BaseLM | None) -> Compiled:
+def compile_program(
+    dataset: Dataset,
+    options: Options,
+    lm: dspy.BaseLM | None,
+    teacher: dspy.BaseLM | None = None,
+) -> Compiled:
     """Compile, track and save a program for a dataset's registry.
 
     The test split is evaluated at the end, once per reported figure; nothing is chosen
@@ -114,7 +120,10 @@ def compile_program(dataset: Dataset, options: Options, lm: dspy.BaseLM | None) 
         lesson = None
         if lm is not None:
             calls = _budget(options, preset)
-            lesson = teach(program, dataset, lm, max_lm_calls=calls, seed=options.seed)
+            way = Way(options.optimizer, teacher)
+            before = program.classify.select.deepcopy()
+            lesson = teach(program, dataset, lm, max_lm_calls=calls, seed=options.seed, way=way)
+            run.prompts(before, program.classify.select)
             run.metrics({"lm_calls": lesson.calls, "weight": lesson.weight}, "teach_")
         reports = _evaluate(program, dataset, options, preset, lm, run)
         save(
@@ -233,6 +242,7 @@ def _manifest(
         "embedder": {"spec": options.embedder, "id": program.retrieve.library.embed.id},
         "lm": None if lm is None else {"spec": options.lm, "model": str(lm.model)},
         "optimizer": options.optimizer if lm is not None else None,
+        "teacher": options.teacher,
         "preset": options.preset,
         "trials": preset.trials if options.trials is None else options.trials,
         "max_lm_calls": _budget(options, preset) if lm is not None else 0,

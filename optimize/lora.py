@@ -36,13 +36,14 @@ class Recipe:
     """How the adapter is trained.
 
     Attributes:
+        first: layer from which on the adapter works; those below are read without gradients.
         examples: shortlists in all, each seen once.
         rate: of AdamW at its peak; it rises over ``warmup`` steps and falls to 0 as a cosine.
-        weight: of the decay.
     """
 
     rank: int = 16
     alpha: int = 32
+    first: int = 8
     examples: int = 4000
     batch: int = 8
     rate: float = 4e-4
@@ -115,7 +116,12 @@ class Model:
         base = transformers.AutoModelForCausalLM.from_pretrained(
             str(path.parent), gguf_file=path.name, dtype=torch.float32
         )
-        config = peft.LoraConfig(r=recipe.rank, lora_alpha=recipe.alpha, target_modules=LINEAR)
+        config = peft.LoraConfig(
+            r=recipe.rank,
+            lora_alpha=recipe.alpha,
+            target_modules=LINEAR,
+            layers_to_transform=list(range(recipe.first, base.config.num_hidden_layers)),
+        )
         self.tokens = Tokens(path)
         self.config = base.config
         self.network = peft.get_peft_model(base, config)

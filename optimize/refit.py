@@ -1,4 +1,4 @@
-"""Commands that fit a part of a program again: calibrate, plans."""
+"""Commands on a compiled program: calibrate, plans, promote."""
 
 import argparse
 import json
@@ -61,3 +61,28 @@ def _opened(options: argparse.Namespace) -> "tuple[Dataset, Delegator, dict[str,
     dataset = load_dataset(options.data, enriched=options.enriched)
     program = load(options.program, dataset.registry)
     return dataset, program, read_manifest(find(options.program))
+
+
+def promote(options: argparse.Namespace) -> int:
+    """Make a program champion if it beats the present one; 1 where it does not."""
+    from optimize.data import load_dataset
+    from optimize.promote import promote, roll_back
+    from optimize.track import Models
+    from task_delegator.errors import InputError
+    from task_delegator.lm import language_model
+
+    if options.rollback == (options.source is not None):
+        raise InputError("name a program to promote, or --rollback alone")
+    if options.rollback:
+        done = roll_back(Models(options.name))
+    else:
+        dataset = load_dataset(options.data, enriched=options.enriched)
+        lm = None if options.no_lm else language_model(options.lm)
+        done = promote(options.source, dataset, Models(options.name), lm, options.force)
+    if done.versus is not None:
+        print(done.versus.sentence(), file=sys.stderr)
+    if not done.promoted:
+        print(f"not promoted: champion stays version {done.version}; --force overrides")
+        return 1
+    print(f"champion: models:/{done.name}@champion is version {done.version}")
+    return 0

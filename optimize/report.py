@@ -80,6 +80,11 @@ class Report:
         """Return the report as plain JSON values."""
         return asdict(self)
 
+    def sentence(self) -> str:
+        """Return the result in a line."""
+        low, high = self.top1_ci95
+        return f"top-1 {self.top1:.1%} ({low:.1%} to {high:.1%}), top-3 {self.top3:.1%}, n {self.n}"
+
     def metrics(self) -> dict[str, float]:
         """Return the numbers that a tracking server plots."""
         flat = {f"latency_ms_{name}": value for name, value in self.latency_ms.items()}

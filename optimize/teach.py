@@ -1,24 +1,21 @@
-"""What the LM adds: demos for its prompt, the weight of its word, when to ask it.
+"""What the LM adds: an optimised prompt, the weight of its word, when to ask it.
 
 Everything is measured on requests that retrieval is not sure of, since those are the
 only ones that the LM will see.
 """
 
-import logging
 import random
-import sys
 from collections.abc import Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
 import dspy
 import numpy as np
-from dspy.teleprompt import BootstrapFewShot
 
 from optimize.calibrate import fit_sureness
 from optimize.data import Dataset, Request
 from optimize.evaluate import Outcome, delegate_all
+from optimize.examples import examples, right_slot, slot_feedback
 from optimize.gains import (
     ALWAYS_CLOSE,
     belief_of,
@@ -29,18 +26,16 @@ from optimize.gains import (
     pooled,
 )
 from optimize.metrics import auroc
-from task_delegator.agents import Registry
+from optimize.optimizers import OPTIMIZERS, Brief, optimize
 from task_delegator.confidence import SURE_LM, Features, assemble
 from task_delegator.delegation import Candidate
 from task_delegator.delegator import Delegator
-from task_delegator.library import Library
 from task_delegator.lm import writes
 from task_delegator.retrieve import Signals
 
 ALWAYS = 1.01  # a gate that every confidence is below
-_DEMOS = 2
 _FEWEST_ASKED = 15  # with fewer answers neither weight nor confidence can be fitted
-_BOOTSTRAP_SHARE = 0.2  # of the budget of LM calls; the rest measures the variants
+_HELD_OUT = 20  # train requests on which an optimiser compares its candidates
 _RUBRIC_SHARE = 0.1
 _RUBRIC_BAND = (0.3, 0.8)  # confidences between which a second look may change the decision
 _PRIOR_CALLS = 3
@@ -57,9 +52,10 @@ class Lesson:
         gains: per variant of asking, what the LM's word adds to the log-likelihood of
             the right agent, mean and standard error over the asked requests,
             cross-validated. ``plain``; ``prior``: the content-free prior divided out;
-            ``one order``; ``demos``: with bootstrapped demos.
+            ``one order``; ``optimised``: with what the optimiser made of the prompt.
         flips: share of the plain picks that change when the shortlist is reversed.
         demos: demos in the prompt in the end.
+        optimizer: what rewrote the prompt, None where its work is not in the program.
         weight: of the LM's word in the end; 0 where it does not help.
         close: second orders are asked below this distance of the two best.
         rubric: AUROC of error with the rubric beside the confidence, without it, and
@@ -71,15 +67,33 @@ class Lesson:
     gains: dict[str, tuple[float, float]]
     flips: float | None = None
     demos: int = 0
+    optimizer: str | None = None
     weight: float = 0.0
     close: float = 99.0
     rubric: tuple[float, float, float] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How the prompt is optimised: an optimiser's name, and the LM that teaches, or None."""
+
+    optimizer: str = "bootstrap"
+    teacher: dspy.BaseLM | None = None
+
+
+_BOOTSTRAP = Way()
+
+
 def teach(
-    program: Delegator, dataset: Dataset, lm: dspy.BaseLM, *, max_lm_calls: int, seed: int
+    program: Delegator,
+    dataset: Dataset,
+    lm: dspy.BaseLM,
+    *,
+    max_lm_calls: int,
+    seed: int,
+    way: Way = _BOOTSTRAP,
 ) -> Lesson:
-    """Bootstrap demos, weigh the LM's word and set the gate, within ``max_lm_calls``.
+    """Optimise the prompt, weigh the LM's word and set the gate, within ``max_lm_calls``.
 
     The gate opens where retrieval is not sure enough to assign. Where the LM's word
     does not raise the likelihood of the right agent by more than two standard errors,
@@ -89,20 +103,21 @@ def teach(
         LMError: the LM cannot be reached.
     """
     program.knobs.set(lm=0.0, gate=0.0, orders=2, close=ALWAYS_CLOSE, prior=0.0, repeats=1)
-    bootstrap_calls = int(max_lm_calls * _BOOTSTRAP_SHARE)
+    optimizer_calls = int(max_lm_calls * OPTIMIZERS[way.optimizer].share)
     rubric_calls = int(max_lm_calls * _RUBRIC_SHARE)
-    room = (max_lm_calls - bootstrap_calls - rubric_calls - _PRIOR_CALLS) // (3 * 2)
+    room = (max_lm_calls - optimizer_calls - rubric_calls - _PRIOR_CALLS) // (3 * 2)
     asked = _unsure(program, dataset.splits["validation"], seed)[: max(room, 0)]
     if len(asked) < _FEWEST_ASKED:
         return Lesson(calls=0, asked=len(asked), gains={})
 
-    taught, calls = _bootstrap(program, dataset.splits["train"], lm, bootstrap_calls, seed)
+    train = dataset.splits["train"]
+    taught, calls = _optimised(program, train, lm, way, optimizer_calls, seed)
     variants: dict[str, tuple[Delegator, dict[str, Any]]] = {
         "plain": (program, {}),
         "prior": (program, {"prior": 1.0}),
     }
-    if taught.classify.select.demos:
-        variants["demos"] = (taught, {})
+    if taught is not None:
+        variants["optimised"] = (taught, {})
     answers = {
         name: _ask(variant, asked, lm, name, **knobs) for name, (variant, knobs) in variants.items()
     }
@@ -118,7 +133,7 @@ def teach(
     close, rubric = ALWAYS_CLOSE, None
     if weight > 0:
         variant, knobs = variants[best]
-        program.classify.select.demos = variant.classify.select.demos
+        program.classify.select = variant.classify.select
         close = closest_order(answers[best], weight)
         program.knobs.set(lm=weight, gate=program.knobs.values.assign, close=close, **knobs)
         rubric, ratings, spent = rubric_gain(program, answers[best][:rubric_calls], lm, weight)
@@ -132,6 +147,7 @@ def teach(
         gains=gains,
         flips=_flips(answers["plain"]),
         demos=len(program.classify.select.demos),
+        optimizer=way.optimizer if best == "optimised" and weight > 0 else None,
         weight=weight,
         close=close,
         rubric=rubric,
@@ -145,12 +161,6 @@ def opened(program: Delegator, **knobs: float) -> Delegator:
     return copy
 
 
-def picked_right(example: dspy.Example, delegation: Any, trace: Any = None) -> bool:
-    """Return whether the LM itself picked the expected agent: BootstrapFewShot's metric."""
-    asked = delegation.evidence["lm"]
-    return bool(asked) and asked["picked"][0] == example.agent
-
-
 def _unsure(program: Delegator, requests: Sequence[Request], seed: int) -> list[Request]:
     with dspy.context(lm=None):
         outcomes = delegate_all(program, requests, "find unsure requests")
@@ -160,38 +170,34 @@ def _unsure(program: Delegator, requests: Sequence[Request], seed: int) -> list[
     return unsure
 
 
-def _bootstrap(
-    program: Delegator, requests: Sequence[Request], lm: dspy.BaseLM, calls: int, seed: int
-) -> tuple[Delegator, int]:
-    """Return a copy with demos of the LM's own right answers, and the calls it took."""
-    student = opened(program, orders=1, lm=0.0)
-    # Demos stand in every caller's prompt: they may show only what every caller may see.
-    library = program.retrieve.library
-    free = [agent for agent in program.registry if not agent.required_permissions]
-    shown = {agent.name for agent in free}
-    if free:
-        student.retrieve.library = Library(Registry(free), library.embed)
-    chosen = [request for request in requests if request.expected in shown]
-    random.Random(seed).shuffle(chosen)
-    examples = [
-        dspy.Example(task=r.text, agent=r.expected).with_inputs("task") for r in chosen[:calls]
-    ]
-    if not examples:
-        return student, 0
-    asked: list[str] = []
-
-    def metric(example: dspy.Example, delegation: Any, trace: Any = None) -> bool:
-        asked.append(example.task)
-        return picked_right(example, delegation, trace)
-
-    logging.getLogger("dspy.teleprompt.bootstrap").setLevel(logging.ERROR)
-    optimizer = BootstrapFewShot(
-        metric=metric, max_bootstrapped_demos=_DEMOS, max_labeled_demos=0, max_errors=1
+def _optimised(
+    program: Delegator,
+    requests: Sequence[Request],
+    lm: dspy.BaseLM,
+    way: Way,
+    calls: int,
+    seed: int,
+) -> tuple[Delegator | None, int]:
+    """Return a copy whose prompt an optimiser rewrote or gave demos, and the calls it took."""
+    shown = examples(program, requests, seed)
+    held_out = min(_HELD_OUT, len(shown) // 3)
+    if not writes(lm) or calls < 1 or held_out == 0:
+        return None, 0
+    brief = Brief(
+        calls=calls,
+        trainset=shown[held_out:],
+        valset=shown[:held_out],
+        metric=right_slot,
+        feedback=slot_feedback,
+        teacher=way.teacher or lm,
+        seed=seed,
     )
-    # The optimiser prints its progress; standard output is for results.
-    with dspy.context(lm=lm), redirect_stdout(sys.stderr):
-        taught = optimizer.compile(student, trainset=examples)
-    return taught, len(asked)
+    select, spent = optimize(way.optimizer, program.classify.select, lm, brief)
+    if select is None or select.dump_state() == program.classify.select.dump_state():
+        return None, spent
+    copy = program.deepcopy()
+    copy.classify.select = select
+    return copy, spent
 
 
 def _ask(

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +25,18 @@ import matplotlib as mpl
 import mlflow
 import numpy as np
 import pandas as pd
+from mlflow.artifacts import download_artifacts
 from mlflow.data import sources
 from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from optimize.data import SPLITS, Dataset
 from optimize.evaluate import Outcome, outcomes_right
 from optimize.metrics import reliability
 from optimize.search import Trial
+from task_delegator.artifact import find
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -73,7 +77,7 @@ class Run:
             name = f"{dataset.path.name}:{split}"
             entry = from_pandas(labels, source=source, name=name, digest=digest)
             mlflow.log_input(entry, context=split)
-        mlflow.log_dict(dataset.digests(), "dataset_sha256.json")
+        mlflow.log_dict(dataset.digests(), f"dataset_sha256/{dataset.path.name}.json")
 
     def trials(self, trials: Sequence[Trial]) -> None:
         """Log one child run per search trial, and the course of the search."""
@@ -116,6 +120,13 @@ class Run:
             numbers = {k: v for k, v in row.items() if isinstance(v, float | int)}
             self.metrics(numbers, f"{name}/")
 
+    def prompts(self, before: Any, after: Any) -> None:
+        """Log a predictor's instructions and demos as texts, before and after optimising."""
+        for when, predictor in (("before", before), ("after", after)):
+            mlflow.log_text(predictor.signature.instructions, f"prompts/{when}_instructions.txt")
+            demos = [dict(demo) for demo in predictor.demos]
+            mlflow.log_dict({"demos": demos}, f"prompts/{when}_demos.json")
+
     def artifact(self, folder: Path) -> None:
         """Log the compiled program."""
         mlflow.log_artifacts(str(folder), "program")
@@ -130,13 +141,68 @@ class Run:
         mlflow.set_tag("mlflow.note.content", text)
 
 
-@contextmanager
-def run(name: str, tags: Mapping[str, str]) -> Iterator[Run]:
-    """Track a block as one run in the experiment; the store is ``mlflow.db`` or the env's."""
+class Models:
+    """The registered model ``name``: its versions and the aliases champion and previous."""
+
+    def __init__(self, name: str = "delegator") -> None:
+        _connect()
+        self.name = name
+        self._client = MlflowClient()
+
+    def version(self, alias: str) -> str | None:
+        """Return the version that an alias names, or None."""
+        try:
+            return str(self._client.get_model_version_by_alias(self.name, alias).version)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
+
+    def compiled(self, run_id: str, target: Path) -> Path | None:
+        """Return the program's folder of a run, downloaded, or None where there is no such run."""
+        try:
+            self._client.get_run(run_id)
+        except MlflowException:
+            return None
+        target.mkdir()
+        whole = download_artifacts(run_id=run_id, dst_path=str(target))
+        return Path(whole) / "program"
+
+    def download(self, version: str) -> Path:
+        """Return the program's folder of a version."""
+        return find(f"models:/{self.name}/{version}")
+
+    def register(self, folder: Path, source: str) -> str:
+        """Log a program's folder, agents included, as a model; return its version."""
+        mlflow.set_experiment(EXPERIMENT)
+        with mlflow.start_run(run_name=f"promote {source}", tags={"kind": "promote"}):
+            logged = mlflow.pyfunc.log_model(
+                name=self.name,
+                python_model=str(files("task_delegator") / "serve.py"),
+                artifacts={"program": str(folder)},
+                pip_requirements=["task-delegator"],
+                registered_model_name=self.name,
+            )
+        return str(logged.registered_model_version)
+
+    def crown(self, version: str, before: str | None) -> None:
+        """Give a version the alias champion, and the one before it previous."""
+        if before is not None:
+            self._client.set_registered_model_alias(self.name, "previous", before)
+        self._client.set_registered_model_alias(self.name, "champion", version)
+
+
+def _connect() -> None:
     for noisy in ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         mlflow.set_tracking_uri(f"sqlite:///{STORE.resolve()}")
+
+
+@contextmanager
+def run(name: str, tags: Mapping[str, str]) -> Iterator[Run]:
+    """Track a block as one run in the experiment; the store is ``mlflow.db`` or the env's."""
+    _connect()
     mlflow.set_experiment(EXPERIMENT)
     with mlflow.start_run(run_name=name, tags=dict(tags)) as active:
         yield Run(active.info.run_id)

@@ -10,13 +10,17 @@ for package in ("torch", "transformers", "peft", "gguf"):
     pytest.importorskip(package, reason="the extra finetune is not installed")
 
 
+import dspy
+
 from optimize.adapter import interleaved
 from optimize.data import load_dataset
-from optimize.finetune import ADAPTER, Plan, finetune
-from optimize.lora import Recipe
+from optimize.finetune import ADAPTER, COURSE, Plan, finetune
+from optimize.lora import Recipe, Trainer
 from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues
 from task_delegator.lm import language_model
+from task_delegator.signatures import NONE_SLOT, SLOTS, SelectAgent
+from task_delegator.slots import slot_distribution
 from task_delegator.weights import packaged
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # the libraries' own
@@ -28,22 +32,38 @@ def test_a_run_goes_on_where_it_was_stopped_and_its_adapter_serves(tmp_path, mon
     kept_out = load_dataset(small_dataset(tmp_path / "kept", agents=6))
     recipe = Recipe(examples=16, batch=4, warmup=1, rate=2e-3)
     plan = Plan(tmp_path / "out", packaged(), recipe, every=8, held_out=2, size=3)
+    step = Trainer.train
+
+    def stopped(self, batch):
+        if self.step == 3:
+            raise KeyboardInterrupt
+        return step(self, batch)
+
     with monkeypatch.context() as patch:
-        patch.setattr("optimize.lora.Recipe.steps", 2)  # stops after half of it
-        finetune([train], [kept_out], KnobValues(), HashedWords(), plan)
-    half = json.loads((plan.out / "manifest.json").read_text())
+        patch.setattr(Trainer, "train", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            finetune([train], [kept_out], KnobValues(), HashedWords(), plan)
+    half = [json.loads(line) for line in (plan.out / COURSE).read_text().splitlines()]
+    assert not (plan.out / ADAPTER).exists()
     manifest = finetune([train], [kept_out], KnobValues(), HashedWords(), plan)
-    assert [row["examples"] for row in half["course"]] == [0, 8]
+    assert [row["examples"] for row in half] == [0, 8]
     assert [row["examples"] for row in manifest["course"]] == [0, 8, 16]
-    assert manifest["course"][:2] == half["course"]
+    assert manifest["course"][:2] == half
     assert (plan.out / ADAPTER).stat().st_size < 12e6
     lm = language_model(f"embedded:{plan.out / ADAPTER}", prompt_cache=False)
     for probe in manifest["probes"]:
-        assert served(lm, probe["messages"]) == pytest.approx(probe["belief"], abs=0.1)
+        assert served(lm, probe) == pytest.approx(probe["belief"], abs=0.1)
 
 
-def served(lm, messages) -> list[float]:
-    raise NotImplementedError
+def served(lm, probe) -> list[float]:
+    """Return the served LM's belief over the slots of a probe, the none-slot last."""
+    shown = {"task": probe["task"], "candidates": probe["candidates"]}
+    with dspy.context(lm=lm, adapter=dspy.JSONAdapter()):
+        answer = dspy.Predict(SelectAgent)(**shown)
+    slots = (*SLOTS[: len(probe["belief"]) - 1], NONE_SLOT)
+    belief = slot_distribution(answer.slot, answer.logprobs, "slot", slots)
+    assert belief.source == "logprobs"
+    return list(belief.probabilities.values())
 
 
 def test_rows_are_interleaved_head_by_head():

@@ -137,7 +137,7 @@ def _scrolled_to(page: Page, text: str) -> None:
     page.get_by_text(text, exact=True).first.wait_for()
 
 
-@pytest.mark.parametrize("shown", ["plots", "tables", "program", "dataset_sha256.json"])
+@pytest.mark.parametrize("shown", ["plots", "tables", "program", "dataset_sha256"])
 def test_plots_tables_and_the_program_are_artifacts_of_a_run(server, store, page, shown):
     experiment, runs = _runs(store)
     page.goto(f"{server}/#/experiments/{experiment}/runs/{runs[0]}/artifacts")

@@ -9,6 +9,7 @@ import json
 import logging
 import shutil
 import tempfile
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
@@ -34,6 +35,8 @@ _log = logging.getLogger(__name__)
 
 FORMAT = 3
 PROGRAM, MANIFEST = "program.json", "manifest.json"
+AGENTS = "agents.json"  # beside them in a registered model, which has to serve some registry
+_REGISTERED = "models:/"
 _SIGNATURES = (
     SelectAgent,
     WeighAgents,
@@ -55,7 +58,8 @@ def load(
     """Return a compiled program that delegates to the agents of a registry.
 
     Args:
-        program: the name of a program that ships (``default``) or a program's folder.
+        program: the name of a program that ships (``default``), a program's folder, or a
+            registered model (``models:/delegator@champion``; extra ``mlflow``).
         registry: the agents; another registry than the compiled one is what users have.
         lm: an LM spec or a ``dspy.LM``; without it ``dspy.settings.lm`` or none serves.
         embedder_spec: an embedder spec; the one the program was compiled with where None.
@@ -166,11 +170,13 @@ def check_target(folder: Path) -> None:
 
 
 def find(program: str | Path) -> Path:
-    """Return the folder of a program that ships or lies at a path.
+    """Return the folder of a program that ships, lies at a path or is registered.
 
     Raises:
         ProgramError: there is none.
     """
+    if str(program).startswith(_REGISTERED):
+        return _downloaded(str(program))
     shipped = Path(str(files("task_delegator"))) / "compiled" / str(program)
     for folder in (Path(program), shipped):
         if (folder / MANIFEST).is_file():
@@ -180,6 +186,22 @@ def find(program: str | Path) -> Path:
         f"{program}: no compiled program; name a folder with {MANIFEST} or one of: "
         f"{', '.join(names) or 'none ships'}"
     )
+
+
+def _downloaded(uri: str) -> Path:
+    """Return the program's folder of a model in MLflow's registry."""
+    try:
+        mlflow: Any = import_module("mlflow")
+    except ImportError as error:
+        raise ProgramError(
+            f"{uri}: MLflow is not installed; run pip install 'task-delegator[mlflow]'"
+        ) from error
+    try:
+        return Path(mlflow.artifacts.download_artifacts(uri)) / "artifacts" / "program"
+    except mlflow.exceptions.MlflowException as error:
+        raise ProgramError(
+            f"{uri}: {str(error).splitlines()[0]}; see MLFLOW_TRACKING_URI"
+        ) from error
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

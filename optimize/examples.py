@@ -1,0 +1,71 @@
+"""Labelled requests as examples for DSPy's optimisers: a shortlist in, a slot out."""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import dspy
+
+from optimize.data import Request
+from task_delegator.agents import Registry
+from task_delegator.classify import render
+from task_delegator.delegator import Delegator
+from task_delegator.library import Library
+from task_delegator.signatures import SLOTS
+from task_delegator.untrusted import one_line
+
+
+def examples(program: Delegator, requests: Sequence[Request], seed: int) -> list[dspy.Example]:
+    """Return an example per request whose right agent is on the shortlist, in random order.
+
+    Half of the shortlists are turned round: the LM is asked in both orders. Demos stand in every
+    caller's prompt, so only agents that every caller may see are shown.
+    """
+    free = [agent for agent in program.registry if not agent.required_permissions]
+    if not free:
+        return []
+    retriever = program.retrieve.deepcopy()
+    retriever.library = Library(Registry(free), program.retrieve.library.embed)
+    knobs = program.knobs.values
+    rng = random.Random(seed)
+    found = []
+    for request in rng.sample(list(requests), len(requests)):
+        prediction = retriever(task=request.text, knobs=knobs)
+        agents = prediction.agents[: knobs.k]
+        if rng.random() < 0.5:
+            agents = agents[::-1]
+        places = [i for i, agent in enumerate(agents) if agent.name in request.acceptable]
+        if places:
+            example = dspy.Example(
+                task=one_line(prediction.asked),
+                candidates=render(agents),
+                slot=SLOTS[places[0]],
+                acceptable=[SLOTS[place] for place in places],
+            )
+            found.append(example.with_inputs("task", "candidates"))
+    return found
+
+
+def right_slot(example: dspy.Example, prediction: Any, trace: Any = None) -> bool:
+    """Return whether an acceptable slot was answered."""
+    return prediction.slot in example.acceptable
+
+
+def slot_feedback(
+    example: dspy.Example,
+    prediction: Any,
+    trace: Any = None,
+    pred_name: str | None = None,
+    pred_trace: Any = None,
+) -> dspy.Prediction:
+    """Return the score and, for GEPA, the confused pair with what each agent says of itself."""
+    right = right_slot(example, prediction)
+    lines = dict(line.split(") ", 1) for line in example.candidates.splitlines())
+    expected = lines[example.slot]
+    if right:
+        text = f"Right: {example.slot} is the agent for this task."
+    elif prediction.slot not in lines:
+        text = f"Answered {prediction.slot}, which is no agent here. Right: {expected}"
+    else:
+        text = f"Confused. Answered: {lines[prediction.slot]}. Right: {expected}"
+    return dspy.Prediction(score=float(right), feedback=text)

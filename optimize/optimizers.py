@@ -1,0 +1,264 @@
+"""DSPy's optimisers by name, over the one predictor that decides: a shortlist in, a slot out.
+
+Each gets what it takes from one budget of LM calls, says before it starts how many it expects, and
+is stopped at the limit. What an LM refuses stops the compilation: an optimiser that swallows
+errors would call a broken answer a bad prompt.
+"""
+
+import contextlib
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from typing import Any, cast
+
+import dspy
+from dspy.teleprompt import BootstrapFewShot, BootstrapFewShotWithRandomSearch, LabeledFewShot
+from dspy.utils.callback import BaseCallback
+from dspy.utils.exceptions import AdapterParseError
+from dspy.utils.exceptions import LMError as DspyLMError
+
+from task_delegator.errors import LMError
+
+_DEMOS = 2
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What an optimiser is given.
+
+    Attributes:
+        calls: LM calls that it may make, the teacher's included.
+        trainset, valset: examples with ``task``, ``candidates`` and ``slot``.
+        metric: whether the slot is right.
+        feedback: the same as GEPA wants it, with what tells the confused pair apart.
+        teacher: the LM that writes instructions and demos; the student itself where None.
+    """
+
+    calls: int
+    trainset: Sequence[dspy.Example]
+    valset: Sequence[dspy.Example]
+    metric: Callable[..., float]
+    feedback: Callable[..., dspy.Prediction]
+    teacher: Any
+    seed: int
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return what bootstrapping optimisers take for their teacher."""
+        return {"teacher_settings": {"lm": self.teacher}}
+
+
+class Pick(dspy.Module):
+    """The student: ``ClassifyAgent``'s predictor over a shortlist that is given.
+
+    An answer without a slot is a wrong answer; an LM that cannot be reached is none.
+    """
+
+    def __init__(self, select: dspy.Predict) -> None:
+        super().__init__()
+        self.select = select
+
+    def forward(self, task: str, candidates: str) -> dspy.Prediction:
+        """Return the slot that the LM answers, None where it answers no slot."""
+        try:
+            with dspy.context(adapter=dspy.JSONAdapter()):
+                return dspy.Prediction(slot=self.select(task=task, candidates=candidates).slot)
+        except AdapterParseError:
+            return dspy.Prediction(slot=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Optimizer:
+    """One row of the table.
+
+    Attributes:
+        share: of the LM calls of a compilation; the rest measures what its prompt is worth.
+        expected: LM calls that it makes of its budget.
+        compile: student and brief to the optimised student.
+    """
+
+    share: float
+    expected: Callable[[Brief], int]
+    compile: Callable[[Pick, Brief], Pick]
+
+
+def _labeled(student: Pick, brief: Brief) -> Pick:
+    return LabeledFewShot(k=_DEMOS).compile(student, trainset=list(brief.trainset))
+
+
+def _bootstrap(student: Pick, brief: Brief) -> Pick:
+    optimizer = BootstrapFewShot(
+        brief.metric, max_bootstrapped_demos=_DEMOS, max_labeled_demos=0, **brief.settings
+    )
+    return optimizer.compile(student, trainset=list(brief.trainset[: brief.calls]))
+
+
+def _random_search(student: Pick, brief: Brief) -> Pick:
+    optimizer = BootstrapFewShotWithRandomSearch(
+        brief.metric,
+        max_bootstrapped_demos=_DEMOS,
+        max_labeled_demos=_DEMOS,
+        num_candidate_programs=_candidates(brief),
+        num_threads=1,
+        **brief.settings,
+    )
+    return optimizer.compile(
+        student, trainset=list(brief.trainset[: _share(brief)]), valset=list(brief.valset)
+    )
+
+
+def _copro(student: Pick, brief: Brief) -> Pick:
+    optimizer = dspy.COPRO(brief.teacher, brief.metric, breadth=_breadth(brief), depth=1)
+    settings = {"num_threads": 1, "display_progress": False, "display_table": 0}
+    return optimizer.compile(student, trainset=list(brief.valset), eval_kwargs=settings)
+
+
+def _mipro(student: Pick, brief: Brief) -> Pick:
+    optimizer = dspy.MIPROv2(
+        brief.metric,
+        prompt_model=brief.teacher,
+        auto=None,
+        num_candidates=3,
+        num_threads=1,
+        max_bootstrapped_demos=_DEMOS,
+        max_labeled_demos=0,
+        seed=brief.seed + 1,  # it takes 0 for unset
+        **brief.settings,
+    )
+    return optimizer.compile(
+        student,
+        trainset=list(brief.trainset[: _share(brief)]),
+        valset=list(brief.valset),
+        num_trials=_trials(brief),
+        minibatch=False,
+        program_aware_proposer=False,
+    )
+
+
+def _simba(student: Pick, brief: Brief) -> Pick:
+    size = min(len(brief.trainset), 8)
+    optimizer = dspy.SIMBA(
+        metric=brief.metric,
+        bsize=size,
+        num_candidates=2,
+        max_steps=max(1, brief.calls // (size * 8)),
+        max_demos=_DEMOS,
+        prompt_model=brief.teacher,
+        num_threads=1,
+    )
+    some = list(brief.trainset[: 2 * size])
+    return cast("Pick", optimizer.compile(student, trainset=some, seed=brief.seed))
+
+
+def _gepa(student: Pick, brief: Brief) -> Pick:
+    optimizer = dspy.GEPA(
+        brief.feedback,
+        max_metric_calls=brief.calls * 9 // 10,
+        reflection_lm=brief.teacher,
+        num_threads=1,
+        seed=brief.seed,
+    )
+    train, validation = list(brief.trainset), list(brief.valset)
+    return cast("Pick", optimizer.compile(student, trainset=train, valset=validation))
+
+
+def _share(brief: Brief) -> int:
+    """Return how many train examples may be bootstrapped from: a fifth of the calls."""
+    return max(brief.calls // 5, 1)
+
+
+def _candidates(brief: Brief) -> int:
+    return max(1, (brief.calls - _share(brief)) // max(len(brief.valset), 1) - 3)
+
+
+def _breadth(brief: Brief) -> int:
+    return max(2, min(6, brief.calls // max(len(brief.valset), 1) - 1))
+
+
+def _trials(brief: Brief) -> int:
+    return max(1, (brief.calls - 3 * _share(brief)) // max(len(brief.valset), 1) - 1)
+
+
+OPTIMIZERS = {
+    "labeled-few-shot": Optimizer(0.0, lambda b: 0, _labeled),
+    "bootstrap": Optimizer(0.2, lambda b: min(b.calls, len(b.trainset)), _bootstrap),
+    "bootstrap-random-search": Optimizer(
+        0.5, lambda b: (3 + _candidates(b)) * (len(b.valset) + _share(b)), _random_search
+    ),
+    "copro": Optimizer(0.5, lambda b: (_breadth(b) + 1) * len(b.valset), _copro),
+    "mipro": Optimizer(0.5, lambda b: (_trials(b) + 1) * len(b.valset) + 3 * _share(b), _mipro),
+    "simba": Optimizer(0.5, lambda b: b.calls, _simba),
+    "gepa": Optimizer(0.5, lambda b: b.calls, _gepa),
+}
+
+
+class _Stop(BaseException):
+    """Ends an optimiser through whatever it catches."""
+
+
+class _Meter(BaseCallback):
+    """Count every LM call, the teacher's and those of copies included; stop at the limit."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.calls = limit, 0
+        self.failure: BaseException | None = None
+
+    def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
+        """Count every completion that is asked for, and refuse what is beyond the limit."""
+        asked = int((inputs.get("kwargs") or {}).get("n") or 1)
+        if self.calls + asked > self.limit:
+            raise _Stop
+        self.calls += asked
+
+    def on_lm_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
+        """Stop at the first failure."""
+        if exception is not None and not isinstance(exception, _Stop):
+            self.failure = exception
+            raise _Stop
+
+
+def optimize(
+    name: str, select: dspy.Predict, lm: dspy.BaseLM, brief: Brief
+) -> tuple[dspy.Predict | None, int]:
+    """Return the predictor that an optimiser makes of one, and the calls it took.
+
+    Returns:
+        None for the predictor where the calls ran out before the optimiser was done.
+
+    Raises:
+        LMError: the LM or the teacher did not answer.
+    """
+    optimizer = OPTIMIZERS[name]
+    expected = optimizer.expected(brief)
+    _log.warning("%s: some %d LM calls expected, %d at most", name, expected, brief.calls)
+    meter = _Meter(brief.calls)
+    callbacks = [*dspy.settings.get("callbacks", []), meter]
+    student = Pick(select.deepcopy())
+    try:
+        with _quiet(), dspy.context(lm=lm, callbacks=callbacks, disable_history=True):
+            done = optimizer.compile(student, brief)
+    except _Stop:
+        if meter.failure is not None:
+            line = (str(meter.failure).strip().splitlines() or [type(meter.failure).__name__])[0]
+            raise LMError(f"--optimizer {name}: the LM did not answer: {line}") from meter.failure
+        _log.warning("%s: stopped at the limit of %d LM calls, nothing kept", name, brief.calls)
+        return None, meter.calls
+    except DspyLMError as error:
+        raise LMError(f"--optimizer {name}: {str(error).strip().splitlines()[0]}") from error
+    return done.select, meter.calls
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the optimisers' own prints off standard output, and their progress to errors."""
+    loud = logging.getLogger("dspy")
+    level = loud.level
+    loud.setLevel(logging.ERROR)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        loud.setLevel(level)

@@ -1,0 +1,87 @@
+"""Promote a program to champion: only if it beats the present one on validation, paired."""
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import dspy
+
+from optimize.data import Dataset
+from optimize.track import Models
+from optimize.versus import Versus, versus
+from task_delegator.artifact import AGENTS, MANIFEST, find, load
+from task_delegator.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """What became of a candidate.
+
+    Attributes:
+        version: of the registered model that is champion now.
+        promoted: whether that is the candidate.
+        versus: the comparison with the champion before, None where there was none.
+    """
+
+    name: str
+    version: str | None
+    promoted: bool
+    versus: Versus | None
+
+
+def promote(
+    source: str, dataset: Dataset, models: Models, lm: dspy.BaseLM | None, force: bool = False
+) -> Promotion:
+    """Register a program and make it champion if it beats the present one.
+
+    The former champion keeps the alias ``previous``.
+
+    Args:
+        source: a program's name or folder, or the id of a run that compiled one.
+        dataset: its validation split decides; its registry is served.
+        lm: the LM that either program may ask.
+        force: promote whatever the comparison says.
+
+    Raises:
+        InputError: there is no such program or run, or no validation split.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = _folder(source, models, Path(scratch))
+        candidate = load(folder, dataset.registry)
+        champion, comparison = models.version("champion"), None
+        if champion is not None:
+            present = load(models.download(champion), dataset.registry)
+            pair = [("candidate", candidate), (f"champion {champion}", present)]
+            comparison = versus(pair, dataset, "validation", lm=lm)
+            if not force and comparison.winner != "candidate":
+                return Promotion(models.name, champion, False, comparison)
+        packed = Path(scratch) / "program"
+        shutil.copytree(folder, packed)
+        dataset.registry.save(packed / AGENTS)
+        version = models.register(packed, source)
+        models.crown(version, champion)
+        return Promotion(models.name, version, True, comparison)
+
+
+def roll_back(models: Models) -> Promotion:
+    """Make the previous champion champion again, and the champion previous.
+
+    Raises:
+        InputError: there is no previous one.
+    """
+    champion, previous = models.version("champion"), models.version("previous")
+    if previous is None:
+        raise InputError(f"{models.name}: no version has the alias 'previous' to roll back to")
+    models.crown(previous, champion)
+    return Promotion(models.name, previous, True, None)
+
+
+def _folder(source: str, models: Models, scratch: Path) -> Path:
+    """Return the folder of a program, or of what a run compiled."""
+    found = models.compiled(source, scratch / "run")
+    if found is None:
+        return find(source)
+    if not (found / MANIFEST).is_file():
+        raise InputError(f"run {source}: holds no compiled program; name a run of compile")
+    return found

@@ -1,0 +1,135 @@
+"""Compare two programs on the same requests: how far apart, how surely, and who wins where."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import dspy
+
+from optimize import metrics
+from optimize.data import Dataset, Request
+from optimize.evaluate import Outcome, commit, delegate_all, outcomes_right, select
+from optimize.metrics import Comparison
+from task_delegator.delegator import Delegator
+from task_delegator.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What one of the programs did.
+
+    Attributes:
+        lm_calls_per_task: what it asked the LM.
+    """
+
+    program: str
+    top1: float
+    top1_ci95: tuple[float, float]
+    top3: float
+    lm_calls_per_task: float
+
+
+@dataclass(frozen=True, slots=True)
+class Versus:
+    """Two programs on the same requests; differences are the first's less the second's.
+
+    Attributes:
+        winner: name of the better program where the paired test says so at 95 %, else None.
+        by_domain: per domain of the expected agent, requests that only the first and only the
+            second got right.
+        by_agent: the same per expected agent, where they differ, most first.
+    """
+
+    data: str
+    split: str
+    seed: int
+    lm: str | None
+    commit: str
+    n: int
+    first: Side
+    second: Side
+    comparison: Comparison
+    winner: str | None
+    by_domain: dict[str, tuple[int, int]]
+    by_agent: dict[str, tuple[int, int]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+    def sentence(self) -> str:
+        """Return the result in a line."""
+        low, high = self.comparison.ci95
+        return (
+            f"{self.first.program} {self.first.top1:.1%}, {self.second.program} "
+            f"{self.second.top1:.1%}: {100 * self.comparison.difference:+.1f} points "
+            f"({100 * low:+.1f} to {100 * high:+.1f}), p = {self.comparison.p:.2g}, n {self.n}; "
+            + (f"{self.winner} wins" if self.winner else "no winner at 95 %")
+        )
+
+
+def versus(
+    programs: Sequence[tuple[str, Delegator]],
+    dataset: Dataset,
+    split: str,
+    *,
+    lm: dspy.BaseLM | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+) -> Versus:
+    """Return how two programs compare.
+
+    Args:
+        programs: names and programs, over the dataset's registry.
+        lm: the LM that either may ask, or None.
+        limit: compare on a fixed random subset of this size.
+
+    Raises:
+        InputError: the split is empty.
+    """
+    requests = select(dataset.splits[split], limit, seed)
+    if not requests:
+        raise InputError(f"{dataset.path}: the {split} split is empty")
+    with dspy.context(lm=lm):
+        answers = [delegate_all(program, requests, name) for name, program in programs]
+    right = [outcomes_right(own) for own in answers]
+    comparison = metrics.compare(right[0], right[1], seed=seed)
+    names = [name for name, _ in programs]
+    domains = {agent.name: agent.domain or "(none)" for agent in dataset.registry}
+    return Versus(
+        data=str(dataset.path),
+        split=split,
+        seed=seed,
+        lm=None if lm is None else str(lm.model),
+        commit=commit(),
+        n=len(requests),
+        first=_side(names[0], answers[0]),
+        second=_side(names[1], answers[1]),
+        comparison=comparison,
+        winner=names[comparison.difference < 0] if comparison.p < 0.05 else None,
+        by_domain=_wins(requests, answers, lambda name: domains[name]),
+        by_agent=_wins(requests, answers, str),
+    )
+
+
+def _side(name: str, outcomes: Sequence[Outcome]) -> Side:
+    right, n = outcomes_right(outcomes), len(outcomes)
+    return Side(
+        program=name,
+        top1=float(right.mean()),
+        top1_ci95=metrics.wilson(int(right.sum()), n),
+        top3=sum(o.rank is not None and o.rank <= 3 for o in outcomes) / n,
+        lm_calls_per_task=sum(o.delegation.usage.lm_calls for o in outcomes) / n,
+    )
+
+
+def _wins(
+    requests: Sequence[Request], answers: Sequence[Sequence[Outcome]], group: Any
+) -> dict[str, tuple[int, int]]:
+    counts: dict[str, tuple[int, int]] = {}
+    for request, first, second in zip(requests, *answers, strict=True):
+        if first.right != second.right:
+            own, other = counts.get(group(request.expected), (0, 0))
+            won = (own + 1, other) if first.right else (own, other + 1)
+            counts[group(request.expected)] = won
+    return dict(sorted(counts.items(), key=lambda item: (-sum(item[1]), item[0])))

@@ -1,0 +1,66 @@
+"""A compiled program as an MLflow model, from code: nothing is pickled.
+
+``optimize promote`` logs this file with a program's folder and its agents as artifacts;
+``mlflow models serve`` and the scoring server run it. Needs the extra ``mlflow``. The LM is named
+by ``TASK_DELEGATOR_LM`` where the model runs, and none is asked where that is not set.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+from pydantic import BaseModel
+
+from task_delegator import Registry, load
+from task_delegator.artifact import AGENTS
+
+
+class Task(BaseModel):
+    """One row of input: a task, and the caller's permissions (None: without limits)."""
+
+    task: str
+    permissions: list[str] | None = None
+
+
+class Share(BaseModel):
+    """An agent and its probability."""
+
+    name: str
+    probability: float
+
+
+class Answer(BaseModel):
+    """One row of output: a ``Delegation`` without its evidence."""
+
+    task: str
+    decision: str
+    agent: str | None
+    top3: list[Share]
+    confidence: float
+    reason: str
+    rubric: int | None
+
+
+class DelegatorModel(PythonModel):
+    """Delegate every row."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Load the program and the agents that were logged with it."""
+        folder = Path(context.artifacts["program"])
+        registry = Registry.load(folder / AGENTS)
+        self._delegate = load(folder, registry, lm=os.environ.get("TASK_DELEGATOR_LM"))
+
+    def predict(  # pyright: ignore[reportIncompatibleMethodOverride]  # the base returns nothing
+        self,
+        context: PythonModelContext,
+        model_input: list[Task],
+        params: dict[str, Any] | None = None,
+    ) -> list[Answer]:
+        """Return one delegation per row."""
+        delegations = (self._delegate(row.task, row.permissions) for row in model_input)
+        return [Answer.model_validate(found.to_json()) for found in delegations]
+
+
+set_model(DelegatorModel())

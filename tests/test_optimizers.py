@@ -1,0 +1,105 @@
+"""Every optimiser, on a student that answers from a table, at a small budget."""
+
+import re
+from typing import Any
+
+import dspy
+import pytest
+from recorded import recorded_lm
+from small import small_dataset
+
+from optimize.arguments import OPTIMIZER_NAMES
+from optimize.data import load_dataset
+from optimize.examples import examples, right_slot, slot_feedback
+from optimize.optimizers import OPTIMIZERS, Brief, optimize
+from task_delegator.delegator import Delegator
+from task_delegator.errors import LMError
+from task_delegator.signatures import SLOTS
+
+SLOW = {"bootstrap-random-search", "mipro", "gepa", "simba", "copro"}
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    dataset = load_dataset(small_dataset(tmp_path_factory.mktemp("data")))
+    return Delegator(dataset.registry), dataset.splits["train"]
+
+
+@pytest.fixture(scope="module")
+def shown(program):
+    return examples(*program, seed=0)
+
+
+def brief(shown, calls, teacher):
+    return Brief(calls, shown[6:14], shown[:6], right_slot, slot_feedback, teacher, seed=0)
+
+
+def answers(shown):
+    """Return an LM that knows two thirds of the answers, and writes instructions when asked."""
+    known = {example.task: example.slot for i, example in enumerate(shown) if i % 3}
+
+    def answer(prompt: str) -> str:
+        tasks = re.findall(r"## task ## \]\]\n(.*?)\n", prompt)
+        if tasks and "candidates" in prompt.rsplit("[[ ##", 1)[0]:
+            return f'{{"slot": "{known.get(tasks[-1], "A")}"}}'
+        return (
+            "[[ ## reasoning ## ]]\nx\n[[ ## proposed_instruction ## ]]\nPick the best agent.\n"
+            "[[ ## proposed_prefix_for_output_field ## ]]\nSlot:\n[[ ## completed ## ]]"
+        )
+
+    return recorded_lm(answer)
+
+
+def test_the_table_and_the_command_line_name_the_same():
+    assert tuple(OPTIMIZERS) == OPTIMIZER_NAMES
+
+
+def test_examples_hold_the_right_agent_in_either_order(shown):
+    assert len(shown) > 20
+    assert len({example.slot for example in shown}) > 3
+    for example in shown:
+        lines = [line.split(")")[0] for line in example.candidates.splitlines()]
+        assert lines == list(SLOTS[: len(lines)])
+        assert example.slot in example.acceptable
+        assert set(example.acceptable) <= set(lines)
+
+
+def test_feedback_names_the_confused_pair(shown):
+    example = shown[0]
+    wrong = next(s for s in SLOTS[:5] if s not in example.acceptable)
+    lines = dict(line.split(") ", 1) for line in example.candidates.splitlines())
+    said = slot_feedback(example, dspy.Prediction(slot=wrong))
+    assert (said.score, slot_feedback(example, dspy.Prediction(slot=example.slot)).score) == (0, 1)
+    assert lines[wrong] in said.feedback
+    assert lines[example.slot] in said.feedback
+
+
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in OPTIMIZERS
+])  # fmt: skip
+@pytest.mark.filterwarnings("ignore")  # the optimisers' own
+def test_an_optimiser_keeps_to_its_budget(program, shown, name):
+    lm, engine = answers(shown)
+    select, calls = optimize(name, program[0].classify.select, lm, brief(shown, 90, lm))
+    assert calls == len(engine.prompts) <= 90
+    if select is not None:
+        signature: Any = select.signature
+        assert set(signature.output_fields) == {"slot"}
+        for demo in select.demos:
+            assert {"task", "candidates", "slot"} <= set(demo)
+
+
+def test_the_limit_is_hard(program, shown):
+    lm, engine = answers(shown)
+    select, calls = optimize("copro", program[0].classify.select, lm, brief(shown, 4, lm))
+    assert select is None
+    assert calls == len(engine.prompts) == 4
+
+
+def test_an_lm_that_fails_stops_the_optimiser(program, shown):
+    def refuse(prompt: str) -> str:
+        raise RuntimeError("out of order")
+
+    lm, _ = recorded_lm(refuse)
+    with pytest.raises(LMError, match="--optimizer bootstrap: the LM did not answer"):
+        optimize("bootstrap", program[0].classify.select, lm, brief(shown, 30, lm))

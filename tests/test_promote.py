@@ -1,0 +1,128 @@
+"""Two programs compared, and the better one promoted, in a real MLflow registry."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import pytest
+from small import ROOT, small_dataset
+
+from optimize.__main__ import main
+from optimize.data import load_dataset
+from optimize.versus import versus
+from task_delegator.agents import Registry
+from task_delegator.artifact import load, save
+from task_delegator.errors import ProgramError
+
+TASK = "A customer was billed twice for May and wants to know which charge is right."
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return small_dataset(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def worse(data, tmp_path_factory):
+    """The shipped program with its best channels turned off."""
+    dataset = load_dataset(data)
+    program = load("default", dataset.registry)
+    program.knobs.set(bm25=0.0, chars=0.0, late=0.0, back=0.0, head=0.0, description=0.01)
+    manifest = json.loads(
+        (ROOT / "program/task_delegator/compiled/default/manifest.json").read_text()
+    )
+    folder = tmp_path_factory.mktemp("programs") / "worse"
+    save(program, folder, manifest)
+    return folder
+
+
+def run(capsys, *arguments) -> tuple[int, str, str]:
+    code = main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_a_program_against_itself_has_no_winner(data):
+    dataset = load_dataset(data)
+    program = load("default", dataset.registry)
+    found = versus([("a", program), ("b", program)], dataset, "validation")
+    assert (found.comparison.difference, found.winner, found.by_agent) == (0.0, None, {})
+
+
+def test_evaluate_compares_two_programs_on_the_same_requests(data, worse, capsys):
+    code, out, _ = run(
+        capsys, "evaluate", "default", worse, "--data", data, "--split", "validation",
+        "--no-lm", "--json", "-",
+    )  # fmt: skip
+    found = json.loads(out)
+    assert code == 0
+    assert found["winner"] == "default"
+    assert found["comparison"]["p"] < 0.05
+    won, lost = found["comparison"]["wins"], found["comparison"]["losses"]
+    for grouped in (found["by_domain"], found["by_agent"]):
+        assert [sum(pair[i] for pair in grouped.values()) for i in (0, 1)] == [won, lost]
+    assert found["comparison"]["difference"] == pytest.approx((won - lost) / found["n"])
+
+
+@pytest.mark.slow
+def test_only_a_better_program_becomes_champion_and_is_served(
+    data, worse, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    common = ("--data", data, "--no-lm")
+    assert run(capsys, "promote", "--rollback")[0] == 2
+    assert run(capsys, "promote", worse, *common)[:2] == (
+        0,
+        "champion: models:/delegator@champion is version 1\n",
+    )
+    assert run(capsys, "promote", "default", *common)[1].endswith("is version 2\n")
+    code, out, err = run(capsys, "promote", worse, *common)
+    assert (code, out.split(":")[0]) == (1, "not promoted")
+    assert "champion 2" in err
+    assert "points" in err
+    assert run(capsys, "promote", worse, "--force", *common)[1].endswith("is version 3\n")
+    assert run(capsys, "promote", "--rollback")[1].endswith("is version 2\n")
+
+    registry = Registry.load(data / "agents.json")
+    expected = load("default", registry)(TASK)
+    loaded = load("models:/delegator@champion", registry)(TASK)
+    assert (loaded.agent, loaded.confidence) == (expected.agent, expected.confidence)
+    with pytest.raises(ProgramError, match="MLFLOW_TRACKING_URI"):
+        load("models:/nobody@champion", registry)
+    assert served(TASK) == pytest.approx(expected.confidence, abs=1e-6)
+
+
+def served(task: str) -> float:
+    """Start MLflow's scoring server on loopback, ask it, and return the confidence."""
+    port = "5077"
+    server = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/delegator@champion",
+         "--port", port, "--env-manager", "local"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+    )  # fmt: skip
+    try:
+        body = json.dumps({"inputs": [{"task": task}]}).encode()
+        for _ in range(120):
+            try:
+                question = Request(
+                    f"http://127.0.0.1:{port}/invocations",
+                    body,
+                    {"Content-Type": "application/json"},
+                )
+                with urlopen(question, timeout=30) as answer:
+                    return json.load(answer)["predictions"][0]["confidence"]
+            except OSError:
+                time.sleep(1)
+        raise AssertionError("the scoring server did not answer")
+    finally:
+        subprocess.run(["pkill", "-g", str(server.pid)], check=False)
+        server.wait()
