@@ -41,7 +41,7 @@ _PEERS = (
 )  # fmt: skip
 _REQUESTS, _STRANGERS = 500, 300
 _FITTING = 500  # validation requests that every system's settings are chosen on
-_SETS = ("banking77", "hwu64", "clinc150")
+_SETS = ("banking77", "hwu64")
 _SQUAD = 20  # requests asked with agent-squad's prompt and the embedded LM
 _SECONDS = 1800
 
