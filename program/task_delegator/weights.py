@@ -1,7 +1,8 @@
-"""The files of the embedded LM: weights that a package carries, and the adapter that ships here.
+"""The files of the embedded LM: weights that a package carries, and an adapter of them.
 
-The adapter makes the small LM fit for the one decision that ``ClassifyAgent`` asks of it; its
-manifest says what it was trained on (``optimize finetune lm``).
+An adapter makes the small LM fit for the one decision that ``ClassifyAgent`` asks of it; its
+manifest says what it was trained on (``optimize finetune lm``). Where one is installed with this
+package (``finetune --install``), it is the default.
 """
 
 import hashlib
@@ -39,8 +40,8 @@ def weights(name: str) -> Weights:
     """Return the files that a name means.
 
     Args:
-        name: '' for the packaged LM with the adapter that ships, ``raw`` for it without, or a
-            GGUF file: a model, or an adapter of the packaged LM.
+        name: '' for the packaged LM with the installed adapter, if there is one, ``raw`` for it
+            without, or a GGUF file: a model, or an adapter of the packaged LM.
 
     Raises:
         LMError: a file or package is missing, damaged or no GGUF.
