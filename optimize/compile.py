@@ -43,7 +43,7 @@ class Preset:
 
 
 PRESETS = {
-    "quick": Preset(trials=60, max_lm_calls=150, lm_test_limit=20),
+    "quick": Preset(trials=60, max_lm_calls=140, lm_test_limit=10),
     "full": Preset(trials=300, max_lm_calls=600, lm_test_limit=100),
 }
 
