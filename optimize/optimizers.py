@@ -34,7 +34,7 @@ class Brief:
         trainset, valset: examples with ``task``, ``candidates`` and ``slot``.
         metric: whether the slot is right.
         feedback: the same as GEPA wants it, with what tells the confused pair apart.
-        teacher: the LM that writes instructions and demos; the student itself where None.
+        teacher: the LM that writes instructions and demos; it may be the student's.
     """
 
     calls: int

@@ -181,7 +181,7 @@ def _optimised(
     """Return a copy whose prompt an optimiser rewrote or gave demos, and the calls it took."""
     shown = examples(program, requests, seed)
     held_out = min(_HELD_OUT, len(shown) // 3)
-    if not writes(lm) or calls < 1 or held_out == 0:
+    if not writes(lm) or held_out == 0:
         return None, 0
     brief = Brief(
         calls=calls,

@@ -15,7 +15,7 @@ from optimize.evaluate import evaluate, select
 from optimize.fusion import ScoredRequests, fit_temperature, fit_weights
 from optimize.report import Report
 from optimize.search import MIN_RECALL, measure, search
-from optimize.teach import opened, teach
+from optimize.teach import Way, opened, teach
 from task_delegator.confidence import Features, sigmoid
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
@@ -209,6 +209,14 @@ def test_an_lm_that_knows_is_listened_to_within_its_budget(dataset):
     # One that is right in either order need not be asked in both.
     assert 1 <= given.lm_calls_per_task < 2
     assert lesson.close < 99
+
+
+def test_an_optimiser_that_asks_nothing_is_heard_as_well(dataset):
+    lm, engine = recorded_lm(oracle(dataset))
+    way = Way("labeled-few-shot")
+    lesson = teach(unsure_program(dataset), dataset, lm, max_lm_calls=160, seed=0, way=way)
+    assert "optimised" in lesson.gains
+    assert lesson.calls == len(engine.prompts) <= 160
 
 
 def test_an_lm_that_always_answers_the_first_slot_is_not_asked(dataset):
