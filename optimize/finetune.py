@@ -53,7 +53,7 @@ class Plan:
     base: Path
     recipe: Recipe
     every: int = 400
-    held_out: int = 40
+    held_out: int = 30
     patience: int = 4
     size: int = 5
     threads: int = 2

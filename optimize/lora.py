@@ -1,10 +1,17 @@
 """Low-rank adaptation of the embedded LM (Hu et al., 2021), in PyTorch on a CPU.
 
 Needs the extra ``finetune``. The prompts are those that the server sees, token by token; the
-system prompt, which never changes, is read once per batch and shared by its examples.
+system prompt, which never changes, is read once per batch, without gradients, and shared by its
+examples.
+
+One slot per shortlist is little to learn from: a middle layer is trained beside it to mark, at the
+end of each agent's line, whether this agent is the right one (deep supervision, Lee et al., 2015).
+What it learns there does not depend on the slot. The marks are read by a linear probe that is left
+behind when the adapter is exported.
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -28,6 +35,7 @@ except ImportError as error:
 
 LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 _FORM = 0.1  # weight of the answer's other tokens in the loss, which are soon learned
+_MARKS = 0.5  # weight of the marks of the lines in the loss
 _CLIP = 1.0  # norm of the gradient
 
 
@@ -37,6 +45,7 @@ class Recipe:
 
     Attributes:
         first: layer from which on the adapter works; those below are read without gradients.
+        marked: layer behind which the right agent's line is to be told; 0 for none.
         examples: shortlists in all, each seen once.
         rate: of AdamW at its peak; it rises over ``warmup`` steps and falls to 0 as a cosine.
     """
@@ -44,9 +53,10 @@ class Recipe:
     rank: int = 16
     alpha: int = 32
     first: int = 8
+    marked: int = 20
     examples: int = 4000
-    batch: int = 8
-    rate: float = 4e-4
+    batch: int = 4
+    rate: float = 3e-4
     decay: float = 0.01
     warmup: int = 20
     seed: int = 0
@@ -86,15 +96,34 @@ class Tokens:
             raise InputError("finetune: the chat template does not keep the system prompt apart")
         return system, whole[len(system) :]
 
+    def lines(self, shortlist: Shortlist) -> list[int]:
+        """Return where in the rest of the prompt the line of each agent ends."""
+        messages = shortlist.messages()
+        text = self._text(messages, begin=True)
+        place = text.index(messages[1]["content"]) + messages[1]["content"].index(
+            candidates := shortlist.inputs()["candidates"]
+        )
+        ends = []
+        for line in candidates.split("\n"):
+            place += len(line)
+            ends.append(place)  # of the line break
+            place += 1
+        spans = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        starts = [start for start, _ in spans["offset_mapping"]]
+        system = len(self._of(self._text(messages[:1], begin=False)))
+        return [bisect_right(starts, end) - 1 - system for end in ends]
+
     def answer(self, slot: str) -> list[int]:
         """Return the tokens of an answer, its end included; the slot is the fifth."""
         return [*self._of(f'{{"slot": "{slot}"}}'), self._tokenizer.eos_token_id]
 
     def _chat(self, messages: Sequence[dict[str, str]], begin: bool) -> list[int]:
-        text = self._tokenizer.apply_chat_template(
+        return self._of(self._text(messages, begin))
+
+    def _text(self, messages: Sequence[dict[str, str]], begin: bool) -> str:
+        return self._tokenizer.apply_chat_template(
             messages, tokenize=False, add_generation_prompt=begin
         )
-        return self._of(text)
 
     def _of(self, text: str) -> list[int]:
         return self._tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -126,9 +155,16 @@ class Model:
         self.config = base.config
         self.network = peft.get_peft_model(base, config)
         self._body, self._head = base.model, base.lm_head
+        self.probe = torch.nn.Linear(base.config.hidden_size, 1)
+        self._middle: Any = None
+        if recipe.marked:
+            base.model.layers[recipe.marked - 1].register_forward_hook(self._keep)
 
     def loss(self, shortlists: Sequence[Shortlist]) -> Any:
-        """Return the mean cross-entropy of the slot, and a tenth of that of the other tokens."""
+        """Return the mean cross-entropy of the slot, and parts of those of the rest.
+
+        The rest: the other tokens of the answer, and the marks of the agents' lines.
+        """
         prompts = [self.tokens.prompt(shortlist) for shortlist in shortlists]
         answers = [self.tokens.answer(shortlist.slot) for shortlist in shortlists]
         rests = [[*rest, *answer] for (_, rest), answer in zip(prompts, answers, strict=True)]
@@ -143,7 +179,8 @@ class Model:
         ).view(len(rests), length)
         weights = torch.full((length,), _FORM)
         weights[4] = 1.0
-        return (losses * weights).sum(dim=1).mean()
+        loss = (losses * weights).sum(dim=1).mean()
+        return loss if self._middle is None else loss + _MARKS * self._unmarked(shortlists)
 
     def beliefs(self, shortlists: Sequence[Shortlist]) -> list[np.ndarray]:
         """Return the probabilities of the offered slots, the none-slot last, per shortlist."""
@@ -161,6 +198,20 @@ class Model:
             beliefs.append(torch.softmax(chosen, dim=0).numpy())
         return beliefs
 
+    def _unmarked(self, shortlists: Sequence[Shortlist]) -> Any:
+        """Return the mean cross-entropy of the right line, of which none has a logit of 0."""
+        losses = []
+        for hidden, shortlist in zip(self._middle, shortlists, strict=True):
+            ends = hidden[self.tokens.lines(shortlist)]
+            logits = self.probe(torch.nn.functional.rms_norm(ends, ends.shape[-1:]))[:, 0]
+            logits = torch.cat([logits, torch.zeros(1)])
+            right = torch.tensor(sorted(shortlist.right) or [len(logits) - 1])
+            losses.append(torch.logsumexp(logits, 0) - torch.logsumexp(logits[right], 0))
+        return torch.stack(losses).mean()
+
+    def _keep(self, _module: Any, _inputs: Any, output: Any) -> None:
+        self._middle = output
+
     def trained(self) -> dict[str, Any]:
         """Return the adapter's tensors by name."""
         return {k: v for k, v in self.network.state_dict().items() if "lora_" in k}
@@ -173,7 +224,8 @@ class Model:
 
     def parameters(self) -> list[Any]:
         """Return what is trained."""
-        return [p for p in self.network.parameters() if p.requires_grad]
+        own = [p for p in self.network.parameters() if p.requires_grad]
+        return [*own, *self.probe.parameters()]
 
     def _read(self, system: list[int], rests: Sequence[list[int]]) -> Any:
         """Return the last hidden states of the rests, shape (rests, longest, width).
@@ -181,7 +233,8 @@ class Model:
         Shorter ones are padded behind, where causal attention does not look.
         """
         cache = transformers.DynamicCache()
-        self._body(input_ids=torch.tensor([system]), past_key_values=cache, use_cache=True)
+        with torch.no_grad():
+            self._body(input_ids=torch.tensor([system]), past_key_values=cache, use_cache=True)
         cache.batch_repeat_interleave(len(rests))
         longest = max(len(rest) for rest in rests)
         padded = torch.tensor([rest + [0] * (longest - len(rest)) for rest in rests])
@@ -214,6 +267,7 @@ class Trainer:
         state = {
             "step": self.step,
             "adapter": self.model.trained(),
+            "probe": self.model.probe.state_dict(),
             "optimizer": self._optimizer.state_dict(),
         }
         part = path.with_suffix(".part")
@@ -224,6 +278,7 @@ class Trainer:
         """Go on from a saved state."""
         state = torch.load(path, weights_only=True)
         self.model.load(state["adapter"])
+        self.model.probe.load_state_dict(state["probe"])
         self._optimizer.load_state_dict(state["optimizer"])
         self.step = int(state["step"])
 

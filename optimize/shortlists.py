@@ -23,7 +23,7 @@ from task_delegator.signatures import NONE_SLOT, SLOTS, SelectAgent
 from task_delegator.untrusted import one_line
 
 MOST = 10  # agents on a shortlist to train on
-_SIZES = (3, 4, 5, 5, 6, 8, 10)  # the compiled program shows some five
+_SIZES = (3, 4, 4, 5, 5, 5, 6, 10)  # the compiled program shows some five
 _MISSING = 0.08  # of the shortlists lack the right agent: the answer is the none-slot
 _POOL = 3000  # requests of a registry that are retrieved for; more cost time, not variety
 _EASY = 0.15  # least weight of a request that retrieval is sure of; an even one has 1
