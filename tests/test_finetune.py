@@ -1,4 +1,5 @@
 import random
+import sys
 
 import numpy as np
 import pytest
@@ -98,8 +99,10 @@ def test_an_lm_that_answers_the_first_slot_always_flips():
 
 def test_a_missing_extra_is_named(tmp_path, capsys, monkeypatch):
     folder = small_dataset(tmp_path / "registry")
-    monkeypatch.setitem(__import__("sys").modules, "torch", None)
-    monkeypatch.setitem(__import__("sys").modules, "gguf", None)
+    for ours in ("optimize.finetune", "optimize.lora", "optimize.adapter"):
+        monkeypatch.delitem(sys.modules, ours, raising=False)
+    for missing in ("torch", "gguf"):
+        monkeypatch.setitem(sys.modules, missing, None)
     arguments = ["finetune", "lm", "--train", str(folder), "--out", str(tmp_path / "out")]
     assert main(arguments) == 2
     assert "run pip install 'task-delegator[finetune]'" in capsys.readouterr().err
