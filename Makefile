@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 UI_PORT ?= 5000
 PUBLIC ?= ../shared/data
-EXAMPLES ?= 2000
+EXAMPLES ?= 1300
 # Two folds: each registry is measured with the adapter that was not trained on it.
 FOLD_A := $(PUBLIC)/clinc150 $(PUBLIC)/seal_tools
 FOLD_B := datasets $(PUBLIC)/banking77 $(PUBLIC)/hwu64

@@ -53,7 +53,7 @@ class Plan:
     base: Path
     recipe: Recipe
     every: int = 400
-    held_out: int = 30
+    held_out: int = 20
     patience: int = 4
     size: int = 5
     threads: int = 2

@@ -44,7 +44,7 @@ class Recipe:
     """How the adapter is trained.
 
     Attributes:
-        first: layer from which on the adapter works; those below are read without gradients.
+        first: layer from which on the adapter works; those below are left as they are.
         marked: layer behind which the right agent's line is to be told; 0 for none.
         examples: shortlists in all, each seen once.
         rate: of AdamW at its peak; it rises over ``warmup`` steps and falls to 0 as a cosine.
@@ -52,11 +52,11 @@ class Recipe:
 
     rank: int = 16
     alpha: int = 32
-    first: int = 8
-    marked: int = 20
+    first: int = 0
+    marked: int = 14
     examples: int = 4000
     batch: int = 4
-    rate: float = 3e-4
+    rate: float = 1e-3
     decay: float = 0.01
     warmup: int = 20
     seed: int = 0

@@ -24,6 +24,8 @@ from task_delegator.untrusted import one_line
 
 MOST = 10  # agents on a shortlist to train on
 _SIZES = (3, 4, 4, 5, 5, 5, 6, 10)  # the compiled program shows some five
+_EASY_SIZES = (2, 2, 3, 3, 4)
+_EASY_UNTIL, _HARD_FROM = 0.2, 0.6  # of a training: all easy before, all hard after
 _MISSING = 0.08  # of the shortlists lack the right agent: the answer is the none-slot
 _POOL = 3000  # requests of a registry that are retrieved for; more cost time, not variety
 _EASY = 0.15  # least weight of a request that retrieval is sure of; an even one has 1
@@ -103,6 +105,11 @@ class Retrieved:
         likely /= likely.sum(axis=1, keepdims=True)
         self.unsure = np.maximum(1.0 - likely[:, 0], _EASY)
 
+    @property
+    def agents(self) -> Sequence[Agent]:
+        """Return every agent of the registry."""
+        return self._index.agents
+
     def found(self, number: int, size: int) -> list[Agent]:
         """Return the best agents for a request, best first."""
         return [self._index.agents[place] for place in self._order[number, :size]]
@@ -130,20 +137,28 @@ def places(agents: Sequence[Agent], request: Request) -> frozenset[int]:
 def draw(sources: Sequence[Retrieved], number: int, seed: int) -> Iterator[Shortlist]:
     """Yield shortlists to train on, registries in turn by the root of their requests.
 
-    Hard requests are drawn more often, agents are shuffled, and their texts are varied: an LM
-    that is to read any registry must not rely on what one registry's agents always say.
+    A curriculum (Bengio et al., 2009): few agents drawn at random first, of which the right one
+    stands out, then ever more shortlists as retrieval finds them, hard requests more often.
+    Agents are shuffled and their texts varied: an LM that is to read any registry must not rely
+    on what one registry's agents always say.
     """
     rng = random.Random(seed)
     shares = [len(source.requests) ** 0.5 for source in sources]
-    for _ in range(number):
+    for place in range(number):
+        done = place / number
+        hard = rng.random() < (done - _EASY_UNTIL) / (_HARD_FROM - _EASY_UNTIL)
         (source,) = rng.choices(sources, shares)
-        (place,) = rng.choices(range(len(source.requests)), source.unsure.tolist())
-        yield _drawn(source, place, rng)
+        weights = source.unsure.tolist() if hard else None
+        (request,) = rng.choices(range(len(source.requests)), weights)
+        yield _drawn(source, request, hard, rng)
 
 
-def _drawn(source: Retrieved, number: int, rng: random.Random) -> Shortlist:
-    request, size = source.requests[number], rng.choice(_SIZES)
-    found = source.found(number, size + 1)
+def _drawn(source: Retrieved, number: int, hard: bool, rng: random.Random) -> Shortlist:
+    request, size = source.requests[number], rng.choice(_SIZES if hard else _EASY_SIZES)
+    if hard:
+        found = source.found(number, size + 1)
+    else:
+        found = rng.sample(source.agents, min(size + 1, len(source.agents)))
     rivals = [agent for agent in found if agent.name not in request.acceptable]
     if rng.random() < _MISSING:
         shown = rivals[:size]

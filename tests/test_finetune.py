@@ -28,7 +28,7 @@ def test_a_drawn_shortlist_holds_the_right_agent_or_answers_none(source):
     without = [shortlist for shortlist in drawn if not shortlist.right]
     assert 10 < len(without) < 70  # some 8 %
     for shortlist in drawn:
-        assert 3 <= len(shortlist.agents) <= shortlists_module.MOST
+        assert 1 <= len(shortlist.agents) <= shortlists_module.MOST
         assert len({agent.name for agent in shortlist.agents}) == len(shortlist.agents)
         assert shortlist.slot == (SLOTS[min(shortlist.right)] if shortlist.right else NONE_SLOT)
 
@@ -49,6 +49,27 @@ def test_a_task_is_never_among_the_samples_shown(source):
 def test_the_same_seed_draws_the_same_shortlists(source):
     assert list(draw([source], 20, seed=3)) == list(draw([source], 20, seed=3))
     assert list(draw([source], 20, seed=3)) != list(draw([source], 20, seed=4))
+
+
+def test_agents_are_drawn_at_random_first_and_as_retrieved_later(source):
+    place = {request.text: i for i, request in enumerate(source.requests)}
+    drawn = list(draw([source], 400, seed=6))
+
+    def near(shortlists) -> float:
+        """Return the share of rivals that are among the first few retrieved."""
+        rivals = [
+            agent.name in [found.name for found in source.found(place[s.task], len(s.agents) + 1)]
+            for s in shortlists
+            for i, agent in enumerate(s.agents)
+            if i not in s.right
+        ]
+        return float(np.mean(rivals))
+
+    assert np.mean([len(s.agents) for s in drawn[:80]]) < np.mean(
+        [len(s.agents) for s in drawn[-80:]]
+    )
+    assert near(drawn[-160:]) == 1.0
+    assert near(drawn[:80]) < 1.0
 
 
 def test_hard_requests_are_drawn_more_often(source):
