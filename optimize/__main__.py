@@ -78,6 +78,7 @@ def _search(options: argparse.Namespace) -> int:
     from optimize.data import load_dataset
     from optimize.fusion import ScoredRequests
     from optimize.search import measure, search
+    from optimize.study import Place
     from task_delegator.embed import embedder
     from task_delegator.errors import InputError
     from task_delegator.knobs import KnobValues
@@ -93,9 +94,11 @@ def _search(options: argparse.Namespace) -> int:
         [KnobValues()],
         trials=options.trials,
         seed=options.seed,
-        study_name=options.study,
-        storage=options.storage,
-        identity=f"{dataset.sha256('agents.json')[:12]} {index.embed.id}",
+        place=Place(
+            options.study,
+            options.storage,
+            f"{dataset.sha256('agents.json')[:12]} {index.embed.id}",
+        ),
     )
     chosen = measure(scored, knobs)
     result = {"trials": len(trials), "chosen": chosen.metrics(), "knobs": asdict(chosen.knobs)}

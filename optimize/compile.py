@@ -16,7 +16,9 @@ from optimize.fusion import LEAN, ScoredRequests, fit_weights
 from optimize.plans import fit_split
 from optimize.report import Report
 from optimize.search import search
+from optimize.study import Place
 from optimize.teach import Lesson, Way, opened, teach
+from optimize.work import Work
 from task_delegator.artifact import save
 from task_delegator.delegator import Delegator
 from task_delegator.embed import embedder
@@ -89,8 +91,9 @@ def compile_program(
 ) -> Compiled:
     """Compile, track and save a program for a dataset's registry.
 
-    The test split is evaluated at the end, once per reported figure; nothing is chosen
-    by it.
+    What was killed goes on: trials of the search and the lesson of the LM are kept beside the
+    program until it is saved, and the run in MLflow is the same. The test split is evaluated at
+    the end, once per reported figure; nothing is chosen by it.
 
     Raises:
         InputError: a split that is needed is empty.
@@ -111,18 +114,23 @@ def compile_program(
         "data": str(dataset.path),
         "commit": commit(),
     }
-    with track.run(f"compile {dataset.path.name} ({options.preset})", tags) as run:
+    name = f"compile {dataset.path.name} ({options.preset})"
+    identity = {**provenance(dataset), "options": asdict(options), "lm": tags["lm"]}
+    identity["store"] = track.store()
+    with (
+        Work(options.out, identity) as work,
+        track.run(name, tags, work.kept("run")) as run,
+    ):
+        work.keep("run", run.id)
         run.params({**asdict(options), "leaks": len(leaks(dataset))})
         run.dataset(dataset)
-        _search(program, dataset, options, preset, run)
+        _search(program, dataset, options, preset, run, work)
         calibration = calibrate(program, dataset, options.target_precision)
         fit_split(program, dataset)
         lesson = None
         if lm is not None:
-            calls = _budget(options, preset)
-            way = Way(options.optimizer, teacher)
             before = program.classify.select.deepcopy()
-            lesson = teach(program, dataset, lm, max_lm_calls=calls, seed=options.seed, way=way)
+            lesson = _teach(program, dataset, options, preset, lm, teacher, work)
             run.prompts(before, program.classify.select)
             run.metrics({"lm_calls": lesson.calls, "weight": lesson.weight}, "teach_")
         reports = _evaluate(program, dataset, options, preset, lm, run)
@@ -134,6 +142,7 @@ def compile_program(
         )
         run.artifact(options.out)
         run.note(summary(reports))
+        work.done()
         return Compiled(options.out, program, reports, lesson, calibration, run.id)
 
 
@@ -160,7 +169,12 @@ def summary(reports: Mapping[str, Report]) -> str:
 
 
 def _search(
-    program: Delegator, dataset: Dataset, options: Options, preset: Preset, run: track.Run
+    program: Delegator,
+    dataset: Dataset,
+    options: Options,
+    preset: Preset,
+    run: track.Run,
+    work: Work,
 ) -> None:
     def score(requests: tuple[Request, ...], learned: dict[str, tuple[str, ...]]) -> ScoredRequests:
         kept = select(requests, _MOST_SCORED, options.seed)
@@ -173,9 +187,29 @@ def _search(
         fitted = score(dataset.splits["train"], {})
         starts += [fit_weights(fitted, KnobValues(), channels) for channels in (CHANNELS, LEAN)]
     trials = preset.trials if options.trials is None else options.trials
-    knobs, done = search(validation, starts, trials=trials, seed=options.seed)
+    place = Place("retrieval", work.journal)
+    knobs, done = search(validation, starts, trials=trials, seed=options.seed, place=place)
     program.knobs.values = knobs
     run.trials(done)
+
+
+def _teach(
+    program: Delegator,
+    dataset: Dataset,
+    options: Options,
+    preset: Preset,
+    lm: dspy.BaseLM,
+    teacher: dspy.BaseLM | None,
+    work: Work,
+) -> Lesson:
+    kept = work.kept("lesson")
+    if kept is not None:
+        program.load_state(kept["program"])
+        return Lesson.from_json(kept["lesson"])
+    calls, way = _budget(options, preset), Way(options.optimizer, teacher)
+    lesson = teach(program, dataset, lm, max_lm_calls=calls, seed=options.seed, way=way)
+    work.keep("lesson", {"program": program.dump_state(), "lesson": asdict(lesson)})
+    return lesson
 
 
 def _evaluate(

@@ -1,17 +1,17 @@
-"""Search the retrieval knobs with Optuna: the only file that imports it."""
+"""Search the retrieval knobs."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-import optuna
 
 from optimize.fusion import BM25_B, BM25_K1, HEAD_C, ScoredRequests, fit_temperature
-from task_delegator.errors import InputError
+from optimize.study import Place, finish, open_study
 from task_delegator.knobs import KnobValues
 from task_delegator.retrieve import CHANNELS
 
 MIN_RECALL = 0.95  # of the shortlist on validation: what the LM cannot see it cannot pick
+_IN_MEMORY = Place("retrieval")
 _PLACE_COST = 0.0005  # of top-1 per place on the shortlist: no longer than it needs to be
 
 
@@ -40,9 +40,7 @@ def search(
     *,
     trials: int,
     seed: int,
-    study_name: str = "retrieval",
-    storage: str | None = None,
-    identity: str = "",
+    place: Place = _IN_MEMORY,
 ) -> tuple[KnobValues, list[Trial]]:
     """Return the chosen knobs and every trial.
 
@@ -57,46 +55,23 @@ def search(
         starts: settings to try first, the baseline among them.
         trials: how many trials the study shall have in the end.
         seed: of the sampler.
-        study_name, storage: to resume a study, an Optuna storage URL.
-        identity: of registry and embedder; a study of another one is not continued.
+        place: where the study is kept, and joined if it is there.
 
     Raises:
         InputError: the storage cannot be opened, or holds the study of something else.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        study = optuna.create_study(
-            study_name=study_name,
-            storage=storage,
-            direction="maximize",
-            sampler=optuna.samplers.TPESampler(seed=seed),
-            load_if_exists=True,
-        )
-    except Exception as error:  # SQLAlchemy's and Optuna's own types
-        kind = str(storage).partition("://")[0]  # the rest may hold a password
-        raise InputError(
-            f"--storage {kind}://...: cannot be opened ({type(error).__name__}); check the URL"
-        ) from error
-    if study.user_attrs.get("identity", identity) != identity:
-        raise InputError(
-            f"study {study_name!r} belongs to another registry or embedder; name another --study"
-        )
-    study.set_user_attr("identity", identity)
 
-    def objective(trial: optuna.Trial) -> float:
+    def objective(trial: Any) -> float:
         measured = measure(scored, _suggest(trial), trial.number)
         trial.set_constraint("recall", MIN_RECALL - measured.recall_at_k)
         trial.set_user_attr("knobs", asdict(measured.knobs))
         trial.set_user_attr("metrics", measured.metrics())
         return measured.top1 - _PLACE_COST * measured.knobs.k
 
-    if not study.trials:
-        for start in starts:
-            study.enqueue_trial(_parameters(start))
-    study.optimize(objective, n_trials=max(0, trials - len(study.trials) + _waiting(study)))
+    study = open_study(place, [parameters(start) for start in starts], seed=seed)
     done = [
         Trial(trial.number, KnobValues(**trial.user_attrs["knobs"]), **trial.user_attrs["metrics"])
-        for trial in study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))
+        for trial in finish(study, objective, trials)
     ]
     return shortest(scored, choose(scored, done).knobs), done
 
@@ -149,7 +124,7 @@ def _right(scored: ScoredRequests, trial: Trial) -> np.ndarray:
     return scored.ranks(scored.fused(trial.knobs)) == 1
 
 
-def _suggest(trial: optuna.Trial) -> KnobValues:
+def _suggest(trial: Any) -> KnobValues:
     weights: dict[str, Any] = {c: trial.suggest_float(c, 0.0, 2.0) for c in CHANNELS}
     if not trial.suggest_categorical("head_on", [True, False]):
         weights["head"] = 0.0
@@ -162,11 +137,8 @@ def _suggest(trial: optuna.Trial) -> KnobValues:
     )
 
 
-def _parameters(knobs: KnobValues) -> dict[str, Any]:
+def parameters(knobs: KnobValues) -> dict[str, Any]:
+    """Return a setting as the search names it."""
     searched = (*CHANNELS, "k", "bm25_k1", "bm25_b", "head_c")
     values = {name: getattr(knobs, name) for name in searched}
     return {**values, "head_on": knobs.head > 0}
-
-
-def _waiting(study: optuna.Study) -> int:
-    return len(study.get_trials(states=(optuna.trial.TrialState.WAITING,)))

@@ -5,7 +5,7 @@ only ones that the LM will see.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +71,13 @@ class Lesson:
     weight: float = 0.0
     close: float = 99.0
     rubric: tuple[float, float, float] | None = None
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Lesson":
+        """Return a lesson from its plain JSON values."""
+        gains = {name: (gain[0], gain[1]) for name, gain in values["gains"].items()}
+        rubric = None if values["rubric"] is None else tuple(values["rubric"])
+        return cls(**{**values, "gains": gains, "rubric": rubric})
 
 
 @dataclass(frozen=True, slots=True)

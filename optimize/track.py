@@ -5,6 +5,7 @@ tables. No LM key or header goes into it, and no task beyond those that the comp
 program itself carries (demos, learned samples).
 """
 
+import hashlib
 import logging
 import os
 import re
@@ -199,12 +200,24 @@ def _connect() -> None:
         mlflow.set_tracking_uri(f"sqlite:///{STORE.resolve()}")
 
 
+def store() -> str:
+    """Return a digest of where runs are kept; the address itself may hold a password."""
+    _connect()
+    return hashlib.sha256(mlflow.get_tracking_uri().encode()).hexdigest()[:12]
+
+
 @contextmanager
-def run(name: str, tags: Mapping[str, str]) -> Iterator[Run]:
-    """Track a block as one run in the experiment; the store is ``mlflow.db`` or the env's."""
+def run(name: str, tags: Mapping[str, str], begun: str | None = None) -> Iterator[Run]:
+    """Track a block as one run in the experiment; the store is ``mlflow.db`` or the env's.
+
+    Args:
+        name: of the run.
+        tags: of the run.
+        begun: id of a run that was interrupted, to go on with.
+    """
     _connect()
     mlflow.set_experiment(EXPERIMENT)
-    with mlflow.start_run(run_name=name, tags=dict(tags)) as active:
+    with mlflow.start_run(begun, run_name=name, tags=dict(tags)) as active:
         yield Run(active.info.run_id)
 
 

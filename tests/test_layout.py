@@ -16,7 +16,7 @@ MAY_IMPORT = {
 }
 ONLY_IN = {
     "mlflow": {"optimize/track.py", "program/task_delegator/serve.py"},
-    "optuna": {"optimize/search.py"},
+    "optuna": {"optimize/study.py"},
 }
 FILES = [path for folder in PACKAGES for path in sorted((ROOT / folder).rglob("*.py"))]
 

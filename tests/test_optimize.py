@@ -15,6 +15,7 @@ from optimize.evaluate import evaluate, select
 from optimize.fusion import ScoredRequests, fit_temperature, fit_weights
 from optimize.report import Report
 from optimize.search import MIN_RECALL, measure, search
+from optimize.study import Place
 from optimize.teach import Way, opened, teach
 from task_delegator.confidence import Features, sigmoid
 from task_delegator.delegator import Delegator
@@ -93,23 +94,23 @@ def test_search_keeps_its_trials_and_its_constraint(scored):
 
 def test_a_search_goes_on_where_it_stopped(scored, tmp_path):
     storage = f"sqlite:///{tmp_path}/study.db"
-    _, first = search(scored, [KnobValues()], trials=4, seed=1, storage=storage)
-    _, both = search(scored, [KnobValues()], trials=7, seed=2, storage=storage)
+    _, first = search(scored, [KnobValues()], trials=4, seed=1, place=Place("s", storage))
+    _, both = search(scored, [KnobValues()], trials=7, seed=2, place=Place("s", storage))
     assert both[:4] == first
     assert len(both) == 7
 
 
 def test_a_study_of_another_registry_is_not_continued(scored, tmp_path):
     storage = f"sqlite:///{tmp_path}/study.db"
-    search(scored, [KnobValues()], trials=1, seed=1, storage=storage, identity="a")
+    search(scored, [KnobValues()], trials=1, seed=1, place=Place("s", storage, "a"))
     with pytest.raises(InputError, match="belongs to another registry"):
-        search(scored, [KnobValues()], trials=2, seed=1, storage=storage, identity="b")
+        search(scored, [KnobValues()], trials=2, seed=1, place=Place("s", storage, "b"))
 
 
 def test_an_unusable_storage_is_refused_without_its_password(scored):
     url = "sqlite:////no/such/folder/secret.db"
     with pytest.raises(InputError, match="cannot be opened") as caught:
-        search(scored, [], trials=1, seed=0, storage=url)
+        search(scored, [], trials=1, seed=0, place=Place("s", url))
     assert "secret" not in str(caught.value)
 
 

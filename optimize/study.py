@@ -1,0 +1,179 @@
+"""Optuna studies that several processes share, and that a killed one leaves to the next: the
+only file that imports Optuna.
+"""
+
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
+from optuna.storages import (
+    BaseStorage,
+    JournalStorage,
+    RDBStorage,
+    RetryHeartbeatStaleTrialCallback,
+    fail_stale_trials,
+)
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+from task_delegator.errors import InputError
+
+_BEAT, _GRACE = 5, 15  # seconds between signs of life, and without one before a trial is dead
+_LOOK = 1.0  # seconds between looks at trials that other processes run
+_ENQUEUED, _IDENTITY = "enqueued", "identity"
+_DONE = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a study is kept.
+
+    Attributes:
+        name: of the study.
+        storage: an Optuna storage URL, which several processes may share; the path of a journal,
+            much faster and for one process at a time; None for memory.
+        identity: of what is searched; a study of something else is not continued.
+    """
+
+    name: str
+    storage: str | Path | None = None
+    identity: str = ""
+
+
+def open_study(
+    place: Place,
+    starts: Sequence[Mapping[str, Any]],
+    *,
+    seed: int,
+    directions: Sequence[Literal["maximize", "minimize"]] = ("maximize",),
+    pruner: optuna.pruners.BasePruner | None = None,
+) -> optuna.Study:
+    """Create a study, or join the one that is there.
+
+    Args:
+        place: where it is kept.
+        starts: parameters to try first; whoever creates the study enqueues them.
+        seed: of the sampler. What a trial tries follows from seed, number and the trials
+            before it, so that neither a resumed run nor a second process repeats a draw.
+        directions: of each objective.
+        pruner: None for none. Like the sampler it is not stored: every process names it.
+
+    Raises:
+        InputError: the storage cannot be opened, or holds the study of something else.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    settings: dict[str, Any] = {
+        "study_name": place.name,
+        "sampler": _Numbered(seed),
+        "pruner": pruner or optuna.pruners.NopPruner(),
+    }
+    try:
+        settings["storage"] = None if place.storage is None else _storage(place.storage)
+        try:
+            study = optuna.create_study(directions=list(directions), **settings)
+            study.set_user_attr(_IDENTITY, place.identity)
+        except DuplicatedStudyError:
+            study = optuna.load_study(**settings)
+    except Exception as error:  # SQLAlchemy's and Optuna's own types
+        kind = str(place.storage).partition("://")[0]  # the rest may hold a password
+        raise InputError(
+            f"--storage {kind}://...: cannot be opened ({type(error).__name__}); check the URL"
+        ) from error
+    if study.user_attrs.get(_IDENTITY, place.identity) != place.identity:
+        raise InputError(
+            f"study {place.name!r} belongs to another registry, embedder or command; "
+            "name another --study"
+        )
+    if [d.name.lower() for d in study.directions] != list(directions):
+        raise InputError(f"study {place.name!r} has other objectives; name another --study")
+    if isinstance(place.storage, Path):
+        _retry_running(study)
+    if _ENQUEUED not in study.user_attrs:
+        for start in starts:
+            study.enqueue_trial(dict(start), skip_if_exists=True)
+        study.set_user_attr(_ENQUEUED, len(starts))
+    return study
+
+
+def finish(
+    study: optuna.Study, objective: Callable[[optuna.Trial], Any], trials: int
+) -> list[optuna.trial.FrozenTrial]:
+    """Run trials until the study has so many finished ones, of all processes; return those.
+
+    Trials of a process that died are tried again after ``_GRACE`` seconds.
+    """
+    while len(finished(study)) < trials:
+        with _signs_of_life():
+            fail_stale_trials(study)
+        states = [trial.state for trial in study.get_trials(deepcopy=False)]
+        taken = sum(state in (*_DONE, TrialState.RUNNING) for state in states)
+        if taken < trials:
+            study.optimize(objective, n_trials=1)
+        else:
+            time.sleep(_LOOK)
+    return finished(study)
+
+
+def finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """Return the trials that were completed or pruned."""
+    return study.get_trials(deepcopy=False, states=_DONE)
+
+
+def _storage(place: str | Path) -> BaseStorage:
+    if isinstance(place, Path):
+        return JournalStorage(JournalFileBackend(str(place)))
+    with _signs_of_life():
+        return RDBStorage(
+            place,
+            heartbeat_interval=_BEAT,
+            grace_period=_GRACE,
+            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
+        )
+
+
+def _retry_running(study: optuna.Study) -> None:
+    """Try again what a process that is dead was trying; nobody else uses the study."""
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)
+        with _signs_of_life():
+            RetryHeartbeatStaleTrialCallback()(study, trial)
+
+
+@contextmanager
+def _signs_of_life() -> Iterator[None]:
+    """Use what Optuna has called experimental since 2.6: heartbeats of running trials."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        yield
+
+
+class _Numbered(optuna.samplers.BaseSampler):
+    """TPE (Bergstra et al., 2011) seeded anew for every trial, by its number."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._tpe = optuna.samplers.TPESampler(seed=seed)
+
+    def before_trial(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        self._tpe = optuna.samplers.TPESampler(seed=self._seed * 1_000_003 + trial.number)
+        self._tpe.before_trial(study, trial)
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: Any) -> dict[str, Any]:
+        return self._tpe.infer_relative_search_space(study, trial)
+
+    def sample_relative(self, study: Any, trial: Any, search_space: Any) -> dict[str, Any]:
+        return self._tpe.sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self, study: Any, trial: Any, param_name: str, param_distribution: Any
+    ) -> Any:
+        return self._tpe.sample_independent(study, trial, param_name, param_distribution)
+
+    def after_trial(self, study: Any, trial: Any, state: Any, values: Any) -> None:
+        self._tpe.after_trial(study, trial, state, values)

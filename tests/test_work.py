@@ -1,0 +1,122 @@
+"""A compilation that is killed goes on with the same command."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from mlflow.tracking import MlflowClient
+from recorded import recorded_lm
+from small import ROOT, HashedWords, small_dataset
+from test_optimize import oracle
+
+from optimize import compile as compiling
+from optimize.compile import Options, compile_program
+from optimize.data import load_dataset
+from optimize.study import Place, open_study
+from optimize.work import Work
+from task_delegator.artifact import load
+from task_delegator.errors import InputError
+
+TRIALS = 60
+
+
+def finished(journal) -> int:
+    """Return how many trials a search has finished so far; 0 before there is one."""
+    if not journal.is_file():
+        return 0
+    lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
+    written = [json.loads(line) for line in lines if line.endswith("\n")]
+    return sum(row["op_code"] == 6 and row["state"] == 1 for row in written)
+
+
+@pytest.mark.slow
+def test_a_killed_search_loses_and_repeats_no_trial(tmp_path):
+    data, out = small_dataset(tmp_path / "data"), tmp_path / "program"
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    command = [sys.executable, "-m", "optimize", "compile", "--no-lm", "--data", str(data)]
+    command += ["--trials", str(TRIALS), "--out", str(out)]
+    settings = {"cwd": ROOT, "env": {**os.environ, "MLFLOW_TRACKING_URI": uri}}
+    journal = tmp_path / "program.work" / "search.journal"
+
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, **settings) as first:
+        deadline = time.monotonic() + 120
+        while finished(journal) < 5 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        first.send_signal(signal.SIGKILL)
+    before = finished(journal)
+    assert 5 <= before < TRIALS, "it was to be killed in the middle of its search"
+    assert not out.exists()
+    again = subprocess.run(command, capture_output=True, text=True, timeout=180, **settings)
+    assert again.returncode == 0, again.stderr
+    load(out, load_dataset(data).registry)
+    assert not journal.parent.exists()
+    client = MlflowClient(uri)
+    (experiment,) = client.search_experiments(filter_string="name = 'task-delegator'")
+    runs = client.search_runs([experiment.experiment_id], max_results=500)
+    (parent,) = [run for run in runs if run.data.tags.get("kind") == "compile"]
+    assert parent.info.status == "FINISHED"
+    numbers = [
+        int(run.info.run_name.split()[-1])
+        for run in runs
+        if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id
+    ]
+    # A trial that was running when its process died is tried again under another number.
+    assert len(numbers) == len(set(numbers)) == TRIALS
+
+
+def test_an_interrupted_compilation_does_not_ask_its_lm_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    dataset = load_dataset(small_dataset(tmp_path / "data"))
+    monkeypatch.setattr(compiling, "embedder", lambda _: HashedWords())
+    options = Options(out=tmp_path / "program", trials=3, max_lm_calls=140)
+    lm, engine = recorded_lm(oracle(dataset))
+    calibrate = compiling.calibrate
+
+    def unsure(program, *settings):
+        found = calibrate(program, *settings)
+        program.knobs.set(assign=1.01)  # twelve agents are too easy: the LM is to be asked
+        return found
+
+    monkeypatch.setattr(compiling, "calibrate", unsure)
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(compiling, "_evaluate", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            compile_program(dataset, options, lm)
+    taught = len(engine.prompts)
+    assert taught > 0
+    assert not options.out.exists()
+    done = compile_program(dataset, options, lm)
+    assert done.lesson is not None
+    assert done.lesson.calls >= taught
+    reported = sum(r.lm_calls_per_task * r.n for r in done.reports.values())
+    assert len(engine.prompts) - taught <= reported + 1
+    assert not (tmp_path / "program.work").exists()
+
+
+def test_two_processes_do_not_make_the_same_program(tmp_path):
+    with (
+        Work(tmp_path / "program", {"seed": 0}),
+        pytest.raises(InputError, match="another process is making this program"),
+    ):
+        Work(tmp_path / "program", {"seed": 0})
+
+
+def test_work_on_something_else_is_thrown_away(tmp_path, caplog):
+    with Work(tmp_path / "program", {"seed": 0}) as work:
+        work.keep("lesson", [1])
+        open_study(Place("retrieval", work.journal), [], seed=0)
+        assert work.journal.is_file()
+    with Work(tmp_path / "program", {"seed": 0}) as work:
+        assert work.kept("lesson") == [1]
+    with Work(tmp_path / "program", {"seed": 1}) as work:
+        assert work.kept("lesson") is None
+        assert not work.journal.exists()
+    assert "starting anew" in caplog.text
