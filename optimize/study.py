@@ -2,6 +2,8 @@
 only file that imports Optuna.
 """
 
+import os
+import platform
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,10 +23,12 @@ from optuna.storages import (
 )
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
+from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from task_delegator.errors import InputError
 
 _BEAT, _GRACE = 5, 15  # seconds between signs of life, and without one before a trial is dead
+_TRIES = 5  # to open a storage whose tables another process is making
 _LOOK = 1.0  # seconds between looks at trials that other processes run
 _ENQUEUED, _IDENTITY = "enqueued", "identity"
 _DONE = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -106,15 +110,21 @@ def finish(
 ) -> list[optuna.trial.FrozenTrial]:
     """Run trials until the study has so many finished ones, of all processes; return those.
 
-    Trials of a process that died are tried again after ``_GRACE`` seconds.
+    Trials of a process that died are tried again after ``_GRACE`` seconds. Each carries the
+    process that ran it, as host and number.
     """
+
+    def told(trial: optuna.Trial) -> Any:
+        trial.set_user_attr("process", f"{platform.node()}:{os.getpid()}")
+        return objective(trial)
+
     while len(finished(study)) < trials:
         with _signs_of_life():
             fail_stale_trials(study)
         states = [trial.state for trial in study.get_trials(deepcopy=False)]
         taken = sum(state in (*_DONE, TrialState.RUNNING) for state in states)
         if taken < trials:
-            study.optimize(objective, n_trials=1)
+            study.optimize(told, n_trials=1)
         else:
             time.sleep(_LOOK)
     return finished(study)
@@ -128,13 +138,20 @@ def finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
 def _storage(place: str | Path) -> BaseStorage:
     if isinstance(place, Path):
         return JournalStorage(JournalFileBackend(str(place)))
-    with _signs_of_life():
-        return RDBStorage(
-            place,
-            heartbeat_interval=_BEAT,
-            grace_period=_GRACE,
-            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
-        )
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            with _signs_of_life():
+                return RDBStorage(
+                    place,
+                    heartbeat_interval=_BEAT,
+                    grace_period=_GRACE,
+                    heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
+                )
+        except (IntegrityError, ProgrammingError):  # two processes made the same tables
+            if not tries_left:
+                raise
+            time.sleep(_LOOK)
+    raise AssertionError("the last try returns or raises")
 
 
 def _retry_running(study: optuna.Study) -> None:

@@ -60,7 +60,7 @@ def test_a_killed_search_loses_and_repeats_no_trial(tmp_path):
     (parent,) = [run for run in runs if run.data.tags.get("kind") == "compile"]
     assert parent.info.status == "FINISHED"
     numbers = [
-        int(run.info.run_name.split()[-1])
+        int(str(run.info.run_name).split()[-1])
         for run in runs
         if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id
     ]

@@ -1,0 +1,151 @@
+"""Studies that processes share: on PostgreSQL, where it is installed."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+from small import ROOT, small_dataset
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import ProgrammingError
+
+from optimize.study import Place, finish, finished, open_study
+from task_delegator.errors import InputError
+
+TRIALS = 150  # some 50 ms each: the second process has to get its share
+
+
+@pytest.fixture
+def postgres():
+    """Start a PostgreSQL server on loopback; return a storage URL."""
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not installed:
+        pytest.skip("PostgreSQL is not installed (Debian's package postgresql)")
+    as_root = os.geteuid() == 0  # as which the server refuses to run
+    who = "postgres" if as_root else None
+
+    def run(tool: str, *arguments: str) -> None:
+        subprocess.run(
+            [str(installed[-1] / tool), *arguments],
+            check=True, stdout=subprocess.DEVNULL, cwd="/", user=who, group=who,
+        )  # fmt: skip
+
+    folder = Path(tempfile.mkdtemp(prefix="study"))
+    if as_root:
+        shutil.chown(folder, "postgres", "postgres")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    data = str(folder / "data")
+    options = f"-p {port} -h 127.0.0.1 -k {folder}"
+    run("initdb", "-D", data, "-U", "delegator", "-A", "trust")
+    run("pg_ctl", "-D", data, "-o", options, "-l", str(folder / "log"), "-w", "start")
+    try:
+        yield f"postgresql+psycopg://delegator@127.0.0.1:{port}/postgres"
+    finally:
+        run("pg_ctl", "-D", data, "-m", "immediate", "stop")
+        shutil.rmtree(folder)
+
+
+def processes(study) -> set[str]:
+    return {trial.user_attrs["process"] for trial in finished(study)}
+
+
+def _studies(url: str) -> list[str]:
+    """Return the studies' names, none while the tables are being made."""
+    engine = create_engine(url)
+    try:
+        with engine.connect() as connection:
+            return [
+                str(row[0]) for row in connection.execute(text("SELECT study_name FROM studies"))
+            ]
+    except ProgrammingError:
+        return []
+    finally:
+        engine.dispose()
+
+
+@pytest.mark.slow
+def test_processes_share_a_study_and_one_may_be_killed(postgres, tmp_path):
+    command = [sys.executable, "-m", "optimize", "search", "--data", str(small_dataset(tmp_path))]
+    command += ["--trials", str(TRIALS), "--study", "shared", "--storage", postgres]
+
+    def worker() -> subprocess.Popen:
+        return subprocess.Popen(
+            command, cwd=ROOT, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+
+    first, second = worker(), worker()  # at once: one of them finds the tables half made
+    study, storage, deadline = None, None, time.monotonic() + 180
+    while time.monotonic() < deadline:
+        time.sleep(0.2)
+        if study is None and "shared" in _studies(postgres):
+            storage = optuna.storages.RDBStorage(postgres)
+            study = optuna.load_study(study_name="shared", storage=storage)
+        if study is not None and len(processes(study)) == 2:
+            break
+    assert study is not None
+    assert storage is not None
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    assert len(finished(study)) < TRIALS, "it was to be killed before the end"
+    third = worker()
+    for process in (second, third):
+        errors = process.communicate(timeout=180)[1]
+        assert process.returncode == 0, errors
+    states = [trial.state.name for trial in study.get_trials()]
+    # Two may both see room for the last one.
+    assert TRIALS <= states.count("COMPLETE") <= TRIALS + 1
+    assert states.count("RUNNING") == 0
+    assert states.count("FAIL") <= 1, "what the killed one was trying, tried again"
+    assert len(processes(study)) >= 2
+    tried = [tuple(sorted(trial.params.items())) for trial in finished(study)]
+    assert len(set(tried)) == len(tried)
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+def test_what_a_trial_draws_follows_from_its_number(tmp_path):
+    def objective(trial):
+        return trial.suggest_float("x", 0, 1)
+
+    def drawn(storage, *stops):
+        for stop in stops:
+            finish(open_study(Place("s", storage), [{"x": 0.5}], seed=3), objective, stop)
+        study = open_study(Place("s", storage), [], seed=3)
+        return [trial.params["x"] for trial in finished(study)]
+
+    whole = drawn(tmp_path / "whole", 16)
+    assert drawn(tmp_path / "parts", 1, 5, 16) == whole
+    assert whole[0] == 0.5
+    assert len(set(whole)) == 16
+
+
+def test_what_a_dead_process_was_trying_is_tried_again(tmp_path):
+    place = Place("s", tmp_path / "journal")
+    study = open_study(place, [{"x": 0.25}], seed=0)
+    study.ask()  # and the process dies
+
+    def objective(trial):
+        return trial.suggest_float("x", 0, 1)
+
+    done = finish(open_study(place, [{"x": 0.25}], seed=0), objective, 3)
+    assert len(done) == 3
+    assert done[0].params == {"x": 0.25}
+    states = [trial.state.name for trial in study.get_trials()]
+    assert states.count("FAIL") == 1
+    assert states.count("RUNNING") == 0
+
+
+def test_a_study_with_other_objectives_is_not_continued(tmp_path):
+    place = Place("s", f"sqlite:///{tmp_path / 'study.db'}")
+    open_study(place, [], seed=0)
+    with pytest.raises(InputError, match="has other objectives"):
+        open_study(place, [], seed=0, directions=("maximize", "minimize"))
