@@ -124,3 +124,78 @@ class EnrichAgent(dspy.Signature):
     do_not_use_when: str = dspy.OutputField(
         desc="one sentence that tells it from its rivals, naming whose business that is"
     )
+
+
+class Outline(BaseModel):
+    """An agent before its entry is written: a name and where its business ends."""
+
+    name: str = Field(description="two to four words that say which piece of work it does")
+    scope: str = Field(description="one short sentence: what people bring to it, and what not")
+
+
+class OutlineAgents(dspy.Signature):
+    """Name the agents that a company would have for one domain of work.
+
+    An agent does one piece of work that colleagues or customers ask for, such as, in shipping,
+    "Parcel Loss Claims" or "Return Label Desk". It is no job title, leads nobody and never covers
+    the whole domain. The agents are neighbours that a newcomer might mix up; their scopes tell
+    them apart by subject, by whom they serve, by system, or by stage of the work. No piece of work
+    belongs to two of them.
+    """
+
+    domain: str = dspy.InputField(desc="the domain of work")
+    number: int = dspy.InputField(desc="how many agents to name")
+    known: str = dspy.InputField(desc="agents that exist already, one per line: name others")
+    agents: list[Outline] = dspy.OutputField(desc="the new agents")
+
+
+class Entry(BaseModel):
+    """What a registry says of an agent, beside its name."""
+
+    description: str = Field(description="one or two sentences: what it is for, and what not")
+    instructions: str = Field(description="one sentence: how it shall go about its work")
+    tools: list[str] = Field(description="one to three, such as orders.search")
+    samples: list[str] = Field(description="five requests that it should get")
+
+
+class WriteAgent(dspy.Signature):
+    """Write the entry of one agent in a company's list of agents.
+
+    The description says what people bring to it, within its scope, and what it leaves to its
+    neighbours. The samples are messages that people send to it: each a sentence or two about a
+    concrete case of their own, each about another part of its work, without its name.
+    """
+
+    domain: str = dspy.InputField(desc="the domain of work")
+    agent: str = dspy.InputField(desc="name and scope")
+    neighbours: str = dspy.InputField(desc="other agents and their scopes, one per line")
+    entry: Entry = dspy.OutputField(desc="the agent's entry")
+
+
+class WriteRequests(dspy.Signature):
+    """Write what somebody asks of a company, where one agent should get it.
+
+    The person writes about a case of their own, in the voice that is given, and wants something
+    done or answered. They do not know the agents: no agent is named. By the agents' own text each
+    request is the business of this agent and of none of its neighbours. Use other words than its
+    description and examples do, and another case each time.
+    """
+
+    agent: str = dspy.InputField(desc="name, description and example requests")
+    neighbours: str = dspy.InputField(desc="agents that must not get them, one per line")
+    voice: str = dspy.InputField(desc="who writes, and how")
+    number: int = dspy.InputField(desc="how many requests to write")
+    requests: list[str] = dspy.OutputField(desc="what this person writes, a message each")
+
+
+# Who writes a request, by the name that its provenance gives.
+VOICES = {
+    "plain": "a colleague who says in one sentence what is needed",
+    "hurried": "somebody in a hurry on a phone: lower case, half sentences, a typo",
+    "customer": "a customer who writes politely and tells what happened first",
+    "manager": "a manager who says what must be done, by when and why it matters",
+    "newcomer": "somebody new who does not know the right terms and asks a question",
+    "forwarded": "a colleague who passes on what somebody else wrote, quoting it",
+    "expert": "a specialist who is exact: numbers, dates, systems, abbreviations",
+    "annoyed": "somebody who has asked before and is losing patience",
+}
