@@ -6,6 +6,7 @@ calibrate  fit a program's confidence to another registry's labelled requests
 plans      fit when a program splits a task, alone
 evaluate   report how a program does on one split, or compare two on the same requests
 promote    make a program champion in MLflow's registry, if it beats the present one
+synthesize let an LM write agents and labelled requests for named domains; resumable
 enrich     let an LM complete the agents of a dataset, into a file to be reviewed
 merge      add recorded outcomes to a dataset
 drift      say whether recorded outcomes still fit the stated confidence
@@ -260,6 +261,23 @@ def _parser() -> argparse.ArgumentParser:
     enrich.add_argument("--embedder", default=embed or "minilm", help="an embedder spec")
     enrich.add_argument("--out", default="runs/enrichment.json", help="the file to review")
     enrich.set_defaults(run=upkeep.enrich)
+
+    synthesize = commands.add_parser(
+        "synthesize", parents=[seed, lm], help="let an LM write a dataset for named domains"
+    )
+    synthesize.add_argument(
+        "--domains", nargs="*", default=(), metavar="DOMAIN", help='such as "accounts payable"'
+    )
+    synthesize.add_argument("--agents", type=at_least(0), default=8, help="per domain, 2 or more")
+    synthesize.add_argument("--requests", type=at_least(0), default=10, help="per agent")
+    synthesize.add_argument(
+        "--max-lm-calls",
+        type=at_least(0),
+        help="hard limit over all runs of one output; three times what is needed if not given",
+    )
+    synthesize.add_argument("--embedder", default=embed or "minilm", help="an embedder spec")
+    synthesize.add_argument("--out", default="runs/synthetic", help="the dataset directory")
+    synthesize.set_defaults(run=upkeep.synthesize)
 
     merge = commands.add_parser("merge", parents=[data], help="add recorded outcomes to a dataset")
     merge.add_argument("log", help="a feedback file, JSONL")

@@ -21,7 +21,7 @@ from task_delegator.thresholds import Promise, choose_threshold
 
 TARGET_PRECISION = 0.95
 _TURNED_AWAY = 0.03  # of the requests in scope may fall below the "none" threshold
-_LEAST_REQUESTS = 30  # fewer cannot carry a logistic model of three numbers
+LEAST_REQUESTS = 30  # fewer cannot carry a logistic model of three numbers
 _C = 1.0  # ridge on standardised features
 _FOLDS, _REPEATS = 5, 4
 # Sets of features to choose from, the smallest first.
@@ -75,10 +75,10 @@ def calibrate(
         InputError: the validation split is too small.
     """
     requests = dataset.splits["validation"]
-    if len(requests) < _LEAST_REQUESTS:
+    if len(requests) < LEAST_REQUESTS:
         raise InputError(
             f"{dataset.path}: {len(requests)} validation requests; "
-            f"calibration needs at least {_LEAST_REQUESTS}"
+            f"calibration needs at least {LEAST_REQUESTS}"
         )
     program.knobs.set(lm=0.0, gate=0.0, rubric_low=0.0, rubric_high=0.0, sure_foreign=0.0)
     with dspy.context(lm=None):

@@ -1,10 +1,41 @@
-"""Commands that tend a dataset or the embedded LM: enrich, merge, drift, finetune."""
+"""Commands that make or tend a dataset or the embedded LM: synthesize, enrich, merge, drift,
+finetune.
+"""
 
 import argparse
 import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
+
+
+def synthesize(options: argparse.Namespace) -> int:
+    """Let an LM write agents and labelled requests for named domains."""
+    from optimize.synthesis import Wanted
+    from optimize.synthesize import synthesize
+    from task_delegator.embed import embedder
+    from task_delegator.errors import InputError
+    from task_delegator.lm import language_model
+
+    wanted = Wanted(
+        domains=tuple(" ".join(domain.split()) for domain in options.domains),
+        agents=options.agents,
+        requests=options.requests,
+        max_lm_calls=options.max_lm_calls,
+        seed=options.seed,
+    )
+    wanted.check()
+    if options.no_lm:
+        raise InputError("synthesize needs an LM: leave out --no-lm")
+    lm, embed = language_model(options.lm), embedder(options.embedder)
+    limits = f"{wanted.planned} LM calls are needed, at most {wanted.limit} are made"
+    print(f"{limits} (--max-lm-calls), those of earlier runs counted", file=sys.stderr)
+    report = synthesize(wanted, lm, embed, Path(options.out))
+    print(json.dumps(report, indent=1, ensure_ascii=False))
+    if not report["requests"]["compilable"]:
+        print("too few validation requests to compile for: ask for more", file=sys.stderr)
+    print(f"read {options.out} before it is used", file=sys.stderr)
+    return 0
 
 
 def enrich(options: argparse.Namespace) -> int:

@@ -1,0 +1,141 @@
+"""Synthesise a dataset: agents and labelled requests for named domains, in the seed's shape.
+
+Everything the LM answers is kept in ``OUT.work`` beside the output, which appears at once when it
+is whole: a run that was stopped, or killed, goes on with the same command.
+"""
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dspy
+from tqdm import tqdm
+
+from optimize.answers import Answers
+from optimize.author import TURNS, LeadBack, WriteLabelled, WriteRegistry, unless_refused
+from optimize.data import SPLITS
+from optimize.sieve import Draft, Drop, sift
+from optimize.synthesis import ANSWERS, REPORT, Wanted, Written, report, save, split
+from task_delegator.agents import Agent, Registry, read_json, write_text
+from task_delegator.embed import Embedder
+from task_delegator.errors import InputError, LMError
+from task_delegator.library import Library
+from task_delegator.lm import writes
+from task_delegator.retrieve import Retrieve
+
+_CALL_SECONDS = 900.0  # a small LM on a busy machine writes some hundred tokens in minutes
+_SETTINGS = "settings.json"  # in the work folder, before anything else
+
+
+def synthesize(wanted: Wanted, lm: Any, embed: Embedder, out: Path) -> dict[str, Any]:
+    """Write a dataset directory; return its report.
+
+    Args:
+        lm: writes, and judges where retrieval is not sure.
+        embed: the embedder of the retrieval that requests must lead back by.
+        out: the directory; where the same was synthesised already, nothing is done.
+
+    Raises:
+        InputError: the order cannot be met, the limit of calls is reached, or the path holds
+            something else.
+        LMError: the LM cannot be reached, only decides, or writes too little that can be used.
+    """
+    wanted.check()
+    if not writes(lm):
+        raise LMError(f"{lm.model}: only decides; synthesize needs an LM that writes")
+    settings = {
+        "domains": list(wanted.domains),
+        "agents": wanted.agents,
+        "requests": wanted.requests,
+        "seed": wanted.seed,
+        "lm": str(lm.model),
+        "embedder": embed.id,
+    }
+    done = _done(out, settings)
+    work = out.absolute().with_name(out.absolute().name + ".work")
+    if done is None:
+        _claim(work, settings)
+        with Answers(work / ANSWERS, wanted.limit) as answers:
+            with dspy.context(lm=_writer(lm), disable_history=True):
+                written = _write(wanted, lm, embed, answers)
+            splits = split(written.kept, wanted.seed)
+            done = report(wanted, settings, written, splits, answers)
+            write_text(work / REPORT, json.dumps(done, indent=1, ensure_ascii=False) + "\n")
+            empty = [name for name in SPLITS if not splits[name]]
+            if empty:
+                raise LMError(
+                    f"{len(written.kept)} requests are left, none for the split {empty[0]}; see "
+                    f"{work / REPORT}; use a larger LM, or another --seed and --out"
+                )
+            save(work, out, settings, written, splits)
+    if _settings(work) == settings:
+        shutil.rmtree(work, ignore_errors=True)
+    return done
+
+
+def _writer(lm: Any) -> Any:
+    """Return an LM for long answers: without log-probabilities of each token, and with time."""
+    patient = {"timeout": _CALL_SECONDS} if "timeout" in lm.kwargs else {}
+    return lm.copy(logprobs=None, top_logprobs=None, **patient)
+
+
+def _write(wanted: Wanted, lm: Any, embed: Embedder, answers: Answers) -> Written:
+    agents: list[Agent] = []
+    calls: dict[str, list[str]] = {}
+    lost = {"agents": Counter[str](), "samples": Counter[str]()}
+    author = WriteRegistry(answers)
+    for domain in tqdm(wanted.domains, desc="agents", unit="domain"):
+        found = author(domain=domain, number=wanted.agents, others=agents)
+        agents += found.agents
+        calls |= found.calls
+        lost["agents"].update(found.dropped)
+        lost["samples"].update(found.samples)
+    registry = Registry(agents)
+    library = Library(registry, embed)
+    index = library.index({})
+    writer = WriteLabelled(answers, wanted.seed)
+    back = LeadBack(Retrieve(library), answers, lm, wanted.seed)
+    drafts: list[Draft] = []
+    kept: list[Draft] = []
+    dropped: list[Drop] = []
+    unreadable = 0
+    for turn in range(1 + TURNS):
+        have = Counter(draft.agent for draft in kept)
+        short = [i for i, n in enumerate(index.names) if have[n] < wanted.requests]
+        if not short:
+            break
+        for place in tqdm(short, desc=f"requests, turn {turn + 1}", unit="agent"):
+            missing = wanted.requests - have[index.names[place]]
+            found = writer(index=index, place=place, number=missing, turn=turn)
+            drafts += found.drafts
+            unreadable += found.unreadable
+            if turn == 0:
+                unless_refused(found)
+        kept, dropped = sift(drafts, registry, lambda draft: back(draft).reason)
+    first = sum(back.rank(draft) == 1 for draft in kept) / max(len(kept), 1)
+    return Written(registry, calls, lost, drafts, kept, dropped, unreadable, first)
+
+
+def _done(out: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the report of a finished output of the same settings, None where there is none."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return None
+    report = read_json(out / REPORT) if (out / REPORT).is_file() else {}
+    if not isinstance(report, dict) or report.get("settings") != settings:
+        raise InputError(f"{out}: exists and is of other settings; name another --out")
+    return report
+
+
+def _claim(work: Path, settings: Mapping[str, Any]) -> None:
+    """Make the work folder, or refuse to go on in one of other settings."""
+    found = {path.name for path in work.iterdir()} if work.is_dir() else set()
+    if found - {_SETTINGS + ".partial"} and _settings(work) != settings:
+        raise InputError(f"{work}: holds a run of other settings; remove it or name another --out")
+    write_text(work / _SETTINGS, json.dumps(settings, indent=1) + "\n")
+
+
+def _settings(work: Path) -> Any:
+    return read_json(work / _SETTINGS) if (work / _SETTINGS).is_file() else None
