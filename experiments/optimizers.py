@@ -46,11 +46,11 @@ def run(quick: bool) -> list[dict[str, Any]]:
     rows = [_row("none", before, before, plain, 0, 0.0)]
     for name in list(OPTIMIZERS)[: 1 if quick else None]:
         started = perf_counter()
-        made, calls = optimize(name, plain, lm, brief)
+        made = optimize(name, plain, lm, brief)
         seconds = perf_counter() - started
-        select = plain if made is None else _reloaded(made)
-        right = before if made is None else _right(select, lm, asked, name)
-        rows.append(_row(name, right, before, select, calls, seconds))
+        select = plain if made.select is None else _reloaded(made.select)
+        right = before if made.select is None else _right(select, lm, asked, name)
+        rows.append(_row(name, right, before, select, made.calls, seconds))
     return rows
 
 

@@ -19,6 +19,7 @@ from dspy.utils.callback import BaseCallback
 from dspy.utils.exceptions import AdapterParseError
 from dspy.utils.exceptions import LMError as DspyLMError
 
+from optimize.candidates import PromptCandidate, alone, detailed, in_percent, in_shares
 from task_delegator.errors import LMError
 
 _DEMOS = 2
@@ -78,11 +79,28 @@ class Optimizer:
         share: of the LM calls of a compilation; the rest measures what its prompt is worth.
         expected: LM calls that it makes of its budget.
         compile: student and brief to the optimised student.
+        tried: the optimised student to the prompts that were tried.
     """
 
     share: float
     expected: Callable[[Brief], int]
     compile: Callable[[Pick, Brief], Pick]
+    tried: Callable[[Any], list[PromptCandidate]]
+
+
+@dataclass(frozen=True, slots=True)
+class Optimised:
+    """What an optimiser made.
+
+    Attributes:
+        select: the predictor; None where the calls ran out before the optimiser was done.
+        calls: LM calls that it took.
+        candidates: prompts that it tried, as far as it is done.
+    """
+
+    select: dspy.Predict | None
+    calls: int
+    candidates: tuple[PromptCandidate, ...] = ()
 
 
 def _labeled(student: Pick, brief: Brief) -> Pick:
@@ -160,6 +178,7 @@ def _gepa(student: Pick, brief: Brief) -> Pick:
         reflection_lm=brief.teacher,
         num_threads=1,
         seed=brief.seed,
+        track_stats=True,
     )
     train, validation = list(brief.trainset), list(brief.valset)
     return cast("Pick", optimizer.compile(student, trainset=train, valset=validation))
@@ -183,15 +202,20 @@ def _trials(brief: Brief) -> int:
 
 
 OPTIMIZERS = {
-    "labeled-few-shot": Optimizer(0.0, lambda b: 0, _labeled),
-    "bootstrap": Optimizer(0.2, lambda b: min(b.calls, len(b.trainset)), _bootstrap),
+    "labeled-few-shot": Optimizer(0.0, lambda b: 0, _labeled, alone),
+    "bootstrap": Optimizer(0.2, lambda b: min(b.calls, len(b.trainset)), _bootstrap, alone),
     "bootstrap-random-search": Optimizer(
-        0.5, lambda b: (3 + _candidates(b)) * (len(b.valset) + _share(b)), _random_search
+        0.5,
+        lambda b: (3 + _candidates(b)) * (len(b.valset) + _share(b)),
+        _random_search,
+        in_percent,
     ),
-    "copro": Optimizer(0.5, lambda b: (_breadth(b) + 1) * len(b.valset), _copro),
-    "mipro": Optimizer(0.5, lambda b: (_trials(b) + 1) * len(b.valset) + 3 * _share(b), _mipro),
-    "simba": Optimizer(0.5, lambda b: b.calls, _simba),
-    "gepa": Optimizer(0.5, lambda b: b.calls, _gepa),
+    "copro": Optimizer(0.5, lambda b: (_breadth(b) + 1) * len(b.valset), _copro, in_percent),
+    "mipro": Optimizer(
+        0.5, lambda b: (_trials(b) + 1) * len(b.valset) + 3 * _share(b), _mipro, in_percent
+    ),
+    "simba": Optimizer(0.5, lambda b: b.calls, _simba, in_shares),
+    "gepa": Optimizer(0.5, lambda b: b.calls, _gepa, detailed),
 }
 
 
@@ -220,13 +244,8 @@ class _Meter(BaseCallback):
             raise _Stop
 
 
-def optimize(
-    name: str, select: dspy.Predict, lm: dspy.BaseLM, brief: Brief
-) -> tuple[dspy.Predict | None, int]:
-    """Return the predictor that an optimiser makes of one, and the calls it took.
-
-    Returns:
-        None for the predictor where the calls ran out before the optimiser was done.
+def optimize(name: str, select: dspy.Predict, lm: dspy.BaseLM, brief: Brief) -> Optimised:
+    """Return what an optimiser makes of a predictor.
 
     Raises:
         LMError: the LM or the teacher did not answer.
@@ -245,10 +264,10 @@ def optimize(
             line = (str(meter.failure).strip().splitlines() or [type(meter.failure).__name__])[0]
             raise LMError(f"--optimizer {name}: the LM did not answer: {line}") from meter.failure
         _log.warning("%s: stopped at the limit of %d LM calls, nothing kept", name, brief.calls)
-        return None, meter.calls
+        return Optimised(None, meter.calls)
     except DspyLMError as error:
         raise LMError(f"--optimizer {name}: {str(error).strip().splitlines()[0]}") from error
-    return done.select, meter.calls
+    return Optimised(done.select, meter.calls, tuple(optimizer.tried(done)))
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ only ones that the LM will see.
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import dspy
 import numpy as np
 
 from optimize.calibrate import fit_sureness
+from optimize.candidates import PromptCandidate
 from optimize.data import Dataset, Request
 from optimize.evaluate import Outcome, delegate_all
 from optimize.examples import examples, right_slot, slot_feedback
@@ -99,12 +100,16 @@ def teach(
     max_lm_calls: int,
     seed: int,
     way: Way = _BOOTSTRAP,
+    tell: Callable[[Sequence[PromptCandidate]], None] | None = None,
 ) -> Lesson:
     """Optimise the prompt, weigh the LM's word and set the gate, within ``max_lm_calls``.
 
     The gate opens where retrieval is not sure enough to assign. Where the LM's word
     does not raise the likelihood of the right agent by more than two standard errors,
     its weight and the gate are 0: a program does not get worse by having an LM.
+
+    Args:
+        tell: is given the prompts that the optimiser tried, as soon as it is done.
 
     Raises:
         LMError: the LM cannot be reached.
@@ -118,7 +123,9 @@ def teach(
         return Lesson(calls=0, asked=len(asked), gains={})
 
     train = dataset.splits["train"]
-    taught, calls = _optimised(program, train, lm, way, optimizer_calls, seed)
+    taught, calls, tried = _optimised(program, train, lm, way, optimizer_calls, seed)
+    if tell is not None:
+        tell(tried)
     variants: dict[str, tuple[Delegator, dict[str, Any]]] = {
         "plain": (program, {}),
         "prior": (program, {"prior": 1.0}),
@@ -184,12 +191,12 @@ def _optimised(
     way: Way,
     calls: int,
     seed: int,
-) -> tuple[Delegator | None, int]:
-    """Return a copy whose prompt an optimiser rewrote or gave demos, and the calls it took."""
+) -> tuple[Delegator | None, int, Sequence[PromptCandidate]]:
+    """Return a copy whose prompt an optimiser rewrote, the calls it took, the prompts it tried."""
     shown = examples(program, requests, seed)
     held_out = min(_HELD_OUT, len(shown) // 3)
     if not writes(lm) or held_out == 0:
-        return None, 0
+        return None, 0, ()
     brief = Brief(
         calls=calls,
         trainset=shown[held_out:],
@@ -199,12 +206,13 @@ def _optimised(
         teacher=way.teacher or lm,
         seed=seed,
     )
-    select, spent = optimize(way.optimizer, program.classify.select, lm, brief)
-    if select is None or select.dump_state() == program.classify.select.dump_state():
-        return None, spent
+    plain = program.classify.select
+    made = optimize(way.optimizer, plain, lm, brief)
+    if made.select is None or made.select.dump_state() == plain.dump_state():
+        return None, made.calls, made.candidates
     copy = program.deepcopy()
-    copy.classify.select = select
-    return copy, spent
+    copy.classify.select = made.select
+    return copy, made.calls, made.candidates
 
 
 def _ask(

@@ -40,7 +40,7 @@ def answers(shown):
 
     def answer(prompt: str) -> str:
         tasks = re.findall(r"## task ## \]\]\n(.*?)\n", prompt)
-        if tasks and "candidates" in prompt.rsplit("[[ ##", 1)[0]:
+        if re.findall(r"\[\[ ## (\w+) ## \]\]", prompt)[-1:] == ["candidates"]:
             return f'{{"slot": "{known.get(tasks[-1], "A")}"}}'
         return (
             "[[ ## reasoning ## ]]\nx\n[[ ## proposed_instruction ## ]]\nPick the best agent.\n"
@@ -80,20 +80,36 @@ def test_feedback_names_the_confused_pair(shown):
 @pytest.mark.filterwarnings("ignore")  # the optimisers' own
 def test_an_optimiser_keeps_to_its_budget(program, shown, name):
     lm, engine = answers(shown)
-    select, calls = optimize(name, program[0].classify.select, lm, brief(shown, 90, lm))
-    assert calls == len(engine.prompts) <= 90
-    if select is not None:
-        signature: Any = select.signature
-        assert set(signature.output_fields) == {"slot"}
-        for demo in select.demos:
-            assert {"task", "candidates", "slot"} <= set(demo)
+    made = optimize(name, program[0].classify.select, lm, brief(shown, 90, lm))
+    assert made.calls == len(engine.prompts) <= 90
+    assert made.select is not None
+    signature: Any = made.select.signature
+    assert set(signature.output_fields) == {"slot"}
+    for demo in made.select.demos:
+        assert {"task", "candidates", "slot"} <= set(demo)
+    the_chosen_one_is_among_the_candidates(name, made)
+
+
+def the_chosen_one_is_among_the_candidates(name, made):
+    prompts = [(c.instructions, len(c.demos)) for c in made.candidates]
+    assert (made.select.signature.instructions, len(made.select.demos)) in prompts
+    scores = [candidate.score for candidate in made.candidates]
+    if name in SLOW:
+        assert len(scores) > 1
+        assert all(0 <= score <= 1 for score in scores)
+        assert max(scores) > 0.1  # a share, not a share of a per cent
+    else:
+        assert scores == [None]
+    for candidate in made.candidates:
+        for demo in candidate.demos:
+            assert set(demo) == {"task", "candidates", "slot"}
 
 
 def test_the_limit_is_hard(program, shown):
     lm, engine = answers(shown)
-    select, calls = optimize("copro", program[0].classify.select, lm, brief(shown, 4, lm))
-    assert select is None
-    assert calls == len(engine.prompts) == 4
+    made = optimize("copro", program[0].classify.select, lm, brief(shown, 4, lm))
+    assert (made.select, made.candidates) == (None, ())
+    assert made.calls == len(engine.prompts) == 4
 
 
 def test_an_lm_that_fails_stops_the_optimiser(program, shown):

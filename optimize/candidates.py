@@ -1,0 +1,56 @@
+"""The prompts that an optimiser tried, in one shape for all of DSPy's."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class PromptCandidate:
+    """One prompt that an optimiser tried.
+
+    Attributes:
+        score: share of the examples that it answered right; None where it was not measured.
+        instructions: of the signature.
+        demos: by field.
+    """
+
+    score: float | None
+    instructions: str
+    demos: tuple[dict[str, str], ...]
+
+
+def alone(done: Any) -> list[PromptCandidate]:
+    """Return the result of an optimiser that makes one prompt and does not measure it."""
+    return [_candidate(done, None)]
+
+
+def in_percent(done: Any) -> list[PromptCandidate]:
+    """Return the candidates of optimisers that score with ``dspy.Evaluate``."""
+    return [_candidate(row["program"], row["score"] / 100) for row in _attached(done)]
+
+
+def in_shares(done: Any) -> list[PromptCandidate]:
+    """Return the candidates of SIMBA, which averages the metric itself."""
+    return [_candidate(row["program"], row["score"]) for row in _attached(done)]
+
+
+def detailed(done: Any) -> list[PromptCandidate]:
+    """Return the candidates of GEPA, in the order in which it found them."""
+    found = done.detailed_results
+    scored = zip(found.candidates, found.val_aggregate_scores, strict=True)
+    return [_candidate(program, score) for program, score in scored]
+
+
+def _attached(done: Any) -> Sequence[Mapping[str, Any]]:
+    return done.candidate_programs
+
+
+def _candidate(program: Any, score: float | None) -> PromptCandidate:
+    """Read the student of a candidate; demos keep the signature's fields alone."""
+    select = program.select
+    fields = list(select.signature.fields)
+    demos = tuple({f: str(demo[f]) for f in fields if f in demo} for demo in select.demos)
+    return PromptCandidate(
+        None if score is None else float(score), select.signature.instructions, demos
+    )
