@@ -1,15 +1,17 @@
 """Compile a delegator for a registry: search, teach, calibrate, evaluate, save."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import dspy
 
-from optimize import track
+from optimize import store, track
 from optimize.calibrate import TARGET_PRECISION, Calibration, calibrate
+from optimize.candidates import PromptCandidate
 from optimize.data import Dataset, Request, leaks
 from optimize.evaluate import commit, evaluate_requests, select
 from optimize.fusion import LEAN, ScoredRequests, fit_weights
@@ -116,7 +118,7 @@ def compile_program(
     }
     name = f"compile {dataset.path.name} ({options.preset})"
     identity = {**provenance(dataset), "options": asdict(options), "lm": tags["lm"]}
-    identity["store"] = track.store()
+    identity["store"] = store.digest()
     with (
         Work(options.out, identity) as work,
         track.run(name, tags, work.kept("run")) as run,
@@ -130,7 +132,8 @@ def compile_program(
         lesson = None
         if lm is not None:
             before = program.classify.select.deepcopy()
-            lesson = _teach(program, dataset, options, preset, lm, teacher, work)
+            tell = partial(run.candidates, optimizer=options.optimizer)
+            lesson = _teach(program, dataset, options, preset, lm, teacher, work, tell)
             run.prompts(before, program.classify.select)
             run.metrics({"lm_calls": lesson.calls, "weight": lesson.weight}, "teach_")
         reports = _evaluate(program, dataset, options, preset, lm, run)
@@ -201,13 +204,14 @@ def _teach(
     lm: dspy.BaseLM,
     teacher: dspy.BaseLM | None,
     work: Work,
+    tell: Callable[[Sequence[PromptCandidate]], None],
 ) -> Lesson:
     kept = work.kept("lesson")
     if kept is not None:
         program.load_state(kept["program"])
         return Lesson.from_json(kept["lesson"])
     calls, way = _budget(options, preset), Way(options.optimizer, teacher)
-    lesson = teach(program, dataset, lm, max_lm_calls=calls, seed=options.seed, way=way)
+    lesson = teach(program, dataset, lm, max_lm_calls=calls, seed=options.seed, way=way, tell=tell)
     work.keep("lesson", {"program": program.dump_state(), "lesson": asdict(lesson)})
     return lesson
 
@@ -233,7 +237,7 @@ def _evaluate(
         "validation": report("validation", "validation", program),
         "test": report("test", "test", program),
     }
-    if lm is not None and _budget(options, preset) > 0:
+    if _asks(lm, options, preset):
         limit = preset.lm_test_limit
         reports["test_lm"] = report("test_lm", "test", program, lm=lm, limit=limit)
         reports["test_lm_gate_open"] = report(
@@ -254,6 +258,10 @@ def provenance(dataset: Dataset) -> dict[str, Any]:
             "calibrated": sorted(agent.digest() for agent in dataset.registry),
         },
     }
+
+
+def _asks(lm: dspy.BaseLM | None, options: Options, preset: Preset) -> bool:
+    return lm is not None and _budget(options, preset) > 0
 
 
 def _budget(options: Options, preset: Preset) -> int:

@@ -1,72 +1,92 @@
-"""Track compilations in MLflow: the only file that imports it.
+"""Track compilations in MLflow.
 
 A run holds params, dataset inputs with digests, metrics, the compiled program, plots and
-tables. No LM key or header goes into it, and no task beyond those that the compiled
-program itself carries (demos, learned samples).
+tables. No LM key or header goes into it. Of the requests it holds those that the compiled
+program or a candidate for it carries (demos, learned samples).
+
+What is tracked is a record, not the work: a store that fails once a run has started is warned of
+once, and the work goes on without it.
 """
 
-import hashlib
+import functools
 import logging
-import os
 import re
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
-# Set before mlflow is imported: no telemetry, no pickles, and traces that are complete.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
-os.environ.setdefault("MLFLOW_ENABLE_ASYNC_TRACE_LOGGING", "false")
-
-import matplotlib as mpl
 import mlflow
-import numpy as np
 import pandas as pd
-from mlflow.artifacts import download_artifacts
 from mlflow.data import sources
 from mlflow.data.pandas_dataset import from_pandas
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from optimize.candidates import PromptCandidate
 from optimize.data import SPLITS, Dataset
-from optimize.evaluate import Outcome, outcomes_right
-from optimize.metrics import reliability
+from optimize.evaluate import Outcome
+from optimize.figures import confused_pairs, reliability_plot, search_plot
 from optimize.search import Trial
-from task_delegator.artifact import find
-
-mpl.use("Agg")
-import matplotlib.pyplot as plt
+from optimize.store import STORE_ERRORS, cause, connect, named
 
 # Made at import time, one class per kind of artifact store: no type checker sees it.
 local_source: Any = getattr(sources, "LocalArtifactDatasetSource")  # noqa: B009
-EXPERIMENT = "task-delegator"
-STORE = Path("mlflow.db")
-_MOST_CONFUSED = 25
 _SENTENCES = ("task", "reason")  # of a result's rows, not to be in the name of a metric
 _SIZES = ("agents", "asked")  # numbers that tell rows apart
+_MOST_RUNS = 50_000  # that MLflow returns at once
+_log = logging.getLogger(__name__)
+P = ParamSpec("P")
+
+
+def _goes_on(
+    method: "Callable[Concatenate[Run, P], None]",
+) -> "Callable[Concatenate[Run, P], None]":
+    """Let the work go on where the store fails: warn once, and track nothing more."""
+
+    @functools.wraps(method)
+    def tracked(self: "Run", /, *args: P.args, **kwargs: P.kwargs) -> None:
+        if self.lost:
+            return
+        try:
+            method(self, *args, **kwargs)
+        except STORE_ERRORS as error:
+            self.lost = True
+            _log.warning(
+                "MLflow run %s: tracking failed (%s); going on without it", self.id, cause(error)
+            )
+
+    return tracked
 
 
 class Run:
-    """One tracked compilation; children are its search trials."""
+    """One tracked compilation; children are its search trials and its prompt's candidates.
 
-    def __init__(self, run_id: str) -> None:
+    Attributes:
+        lost: whether the store failed; nothing is tracked any more.
+    """
+
+    def __init__(self, run_id: str, experiment_id: str) -> None:
         self.id = run_id
+        self.lost = False
+        self._experiment = experiment_id
+        self._client = MlflowClient()
 
+    @_goes_on
     def params(self, values: Mapping[str, Any]) -> None:
         """Log what the compilation was asked to do."""
         mlflow.log_params({key: str(value)[:6000] for key, value in values.items()})
 
+    @_goes_on
     def metrics(
         self, values: Mapping[str, float], prefix: str = "", step: int | None = None
     ) -> None:
         """Log numbers, at a step of something that goes on."""
         mlflow.log_metrics({prefix + key: value for key, value in values.items()}, step=step)
 
+    @_goes_on
     def dataset(self, dataset: Dataset) -> None:
         """Log each split as an input, by digest and source; texts stay where they are."""
         for split, requests in dataset.splits.items():
@@ -80,31 +100,76 @@ class Run:
             mlflow.log_input(entry, context=split)
         mlflow.log_dict(dataset.digests(), f"dataset_sha256/{dataset.path.name}.json")
 
+    @_goes_on
     def trials(self, trials: Sequence[Trial]) -> None:
-        """Log one child run per search trial, and the course of the search."""
-        client = MlflowClient()
-        experiment = mlflow.get_run(self.id).info.experiment_id
-        best = 0.0
+        """Log one child run per search trial, and the course of the search.
+
+        Trials that are there already, from before a compilation was resumed, stay as they are.
+        """
+        known, best = self._children("trial"), 0.0
         for trial in trials:
-            tags = {"mlflow.parentRunId": self.id, "mlflow.runName": f"trial {trial.number}"}
-            child = client.create_run(experiment, tags={**tags, "kind": "trial"})
-            client.log_batch(
-                child.info.run_id,
+            best = max(best, trial.top1)
+            child = self._child(known, "trial", trial.number, {"stage": "search"})
+            if child is None:
+                continue
+            self._client.log_batch(
+                child,
                 metrics=[Metric(name, v, 0, 0) for name, v in trial.metrics().items()],
                 params=[Param(name, str(v)) for name, v in asdict(trial.knobs).items()],
-                tags=[RunTag("stage", "search")],
             )
-            client.set_terminated(child.info.run_id)
-            best = max(best, trial.top1)
             mlflow.log_metrics(
                 {"search_top1": trial.top1, "search_best_top1": best}, step=trial.number
             )
+            self._client.set_terminated(child)
+        mlflow.log_figure(search_plot(trials), "plots/search.png")
 
+    @_goes_on
+    def candidates(self, candidates: Sequence[PromptCandidate], optimizer: str) -> None:
+        """Log one child run per prompt that an optimiser tried, those already there left out."""
+        known = self._children("candidate")
+        for number, candidate in enumerate(candidates):
+            tags = {"stage": "candidate", "optimizer": optimizer}
+            child = self._child(known, "candidate", number, tags)
+            if child is None:
+                continue
+            score = [] if candidate.score is None else [Metric("score", candidate.score, 0, 0)]
+            self._client.log_batch(
+                child, metrics=score, params=[Param("demos", str(len(candidate.demos)))]
+            )
+            self._client.log_text(child, candidate.instructions, "prompt/instructions.txt")
+            self._client.log_dict(child, {"demos": list(candidate.demos)}, "prompt/demos.json")
+            self._client.set_terminated(child)
+
+    def _children(self, kind: str) -> dict[int, tuple[str, bool]]:
+        """Return the children of a kind by number: id, and whether nothing is missing in them."""
+        found = self._client.search_runs(
+            [self._experiment],
+            f"tags.`mlflow.parentRunId` = '{self.id}' and tags.kind = '{kind}'",
+            max_results=_MOST_RUNS,
+        )
+        return {
+            int(child.data.tags["number"]): (child.info.run_id, child.info.status == "FINISHED")
+            for child in found
+        }
+
+    def _child(
+        self, known: Mapping[int, tuple[str, bool]], kind: str, number: int, tags: dict[str, str]
+    ) -> str | None:
+        """Return the id of the child run to write, a new one or a torso; None if it is there."""
+        if number in known:
+            run_id, whole = known[number]
+            return None if whole else run_id
+        names = {"mlflow.parentRunId": self.id, "mlflow.runName": f"{kind} {number}"}
+        tags = {**names, "kind": kind, "number": str(number), **tags}
+        return self._client.create_run(self._experiment, tags=tags).info.run_id
+
+    @_goes_on
     def outcomes(self, outcomes: Sequence[Outcome], name: str) -> None:
         """Log a reliability plot and the most confused pairs of an evaluation."""
         mlflow.log_figure(reliability_plot(outcomes, name), f"plots/reliability_{name}.png")
         mlflow.log_table(confused_pairs(outcomes), f"tables/confused_pairs_{name}.json")
 
+    @_goes_on
     def results(
         self, result: Path, plots: Sequence[Path], rows: Sequence[Mapping[str, Any]]
     ) -> None:
@@ -121,6 +186,7 @@ class Run:
             numbers = {k: v for k, v in row.items() if isinstance(v, float | int)}
             self.metrics(numbers, f"{name}/")
 
+    @_goes_on
     def prompts(self, before: Any, after: Any) -> None:
         """Log a predictor's instructions and demos as texts, before and after optimising."""
         for when, predictor in (("before", before), ("after", after)):
@@ -128,82 +194,25 @@ class Run:
             demos = [dict(demo) for demo in predictor.demos]
             mlflow.log_dict({"demos": demos}, f"prompts/{when}_demos.json")
 
+    @_goes_on
     def artifact(self, folder: Path) -> None:
         """Log the compiled program."""
         mlflow.log_artifacts(str(folder), "program")
 
+    @_goes_on
     def files(self, folder: Path, names: Sequence[str], where: str) -> None:
         """Log some files of a folder."""
         for name in names:
             mlflow.log_artifact(str(folder / name), where)
 
+    @_goes_on
     def note(self, text: str) -> None:
         """Put a markdown note on the run's page."""
         mlflow.set_tag("mlflow.note.content", text)
 
-
-class Models:
-    """The registered model ``name``: its versions and the aliases champion and previous."""
-
-    def __init__(self, name: str = "delegator") -> None:
-        _connect()
-        self.name = name
-        self._client = MlflowClient()
-
-    def version(self, alias: str) -> str | None:
-        """Return the version that an alias names, or None."""
-        try:
-            return str(self._client.get_model_version_by_alias(self.name, alias).version)
-        except MlflowException as error:
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                return None
-            raise
-
-    def compiled(self, run_id: str, target: Path) -> Path | None:
-        """Return the program's folder of a run, downloaded, or None where there is no such run."""
-        try:
-            self._client.get_run(run_id)
-        except MlflowException:
-            return None
-        target.mkdir()
-        whole = download_artifacts(run_id=run_id, dst_path=str(target))
-        return Path(whole) / "program"
-
-    def download(self, version: str) -> Path:
-        """Return the program's folder of a version."""
-        return find(f"models:/{self.name}/{version}")
-
-    def register(self, folder: Path, source: str) -> str:
-        """Log a program's folder, agents included, as a model; return its version."""
-        mlflow.set_experiment(EXPERIMENT)
-        with mlflow.start_run(run_name=f"promote {source}", tags={"kind": "promote"}):
-            logged = mlflow.pyfunc.log_model(
-                name=self.name,
-                python_model=str(files("task_delegator") / "serve.py"),
-                artifacts={"program": str(folder)},
-                pip_requirements=["task-delegator"],
-                registered_model_name=self.name,
-            )
-        return str(logged.registered_model_version)
-
-    def crown(self, version: str, before: str | None) -> None:
-        """Give a version the alias champion, and the one before it previous."""
-        if before is not None:
-            self._client.set_registered_model_alias(self.name, "previous", before)
-        self._client.set_registered_model_alias(self.name, "champion", version)
-
-
-def _connect() -> None:
-    for noisy in ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    if not os.environ.get("MLFLOW_TRACKING_URI"):
-        mlflow.set_tracking_uri(f"sqlite:///{STORE.resolve()}")
-
-
-def store() -> str:
-    """Return a digest of where runs are kept; the address itself may hold a password."""
-    _connect()
-    return hashlib.sha256(mlflow.get_tracking_uri().encode()).hexdigest()[:12]
+    @_goes_on
+    def _end(self, status: str) -> None:
+        mlflow.end_run(status)
 
 
 @contextmanager
@@ -213,40 +222,33 @@ def run(name: str, tags: Mapping[str, str], begun: str | None = None) -> Iterato
     Args:
         name: of the run.
         tags: of the run.
-        begun: id of a run that was interrupted, to go on with.
+        begun: id of a run that was interrupted, to go on with; if it was deleted, with a new one.
+
+    Raises:
+        InputError: the store cannot be used. Once the run has started its failure is no error.
     """
-    _connect()
-    mlflow.set_experiment(EXPERIMENT)
-    with mlflow.start_run(begun, run_name=name, tags=dict(tags)) as active:
-        yield Run(active.info.run_id)
+    experiment = connect()
+    with named():
+        active = mlflow.start_run(_there(begun), run_name=name, tags=dict(tags))
+    tracked, status = Run(active.info.run_id, experiment), "FAILED"
+    try:
+        yield tracked
+        status = "FINISHED"
+    finally:
+        tracked._end(status)
+        if tracked.lost:  # what is missing in it shows, if the store is back
+            with suppress(*STORE_ERRORS):
+                mlflow.end_run("FAILED")
 
 
-def reliability_plot(outcomes: Sequence[Outcome], name: str) -> Any:
-    """Return a figure: stated confidence against the share that was right."""
-    confidences = np.array([outcome.delegation.confidence for outcome in outcomes])
-    right = outcomes_right(outcomes)
-    parts = reliability(confidences, right)
-    stated, observed = [part[0] for part in parts], [part[1] for part in parts]
-    figure, axes = plt.subplots(figsize=(5, 5))
-    axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
-    axes.plot(stated, observed, marker="o")
-    axes.set(
-        xlabel=f"stated confidence (bins of equal mass, n = {len(right)})",
-        ylabel="share that was right",
-        title=f"Reliability, {name}",
-        xlim=(0, 1),
-        ylim=(0, 1),
-    )
-    plt.close(figure)
-    return figure
-
-
-def confused_pairs(outcomes: Sequence[Outcome]) -> pd.DataFrame:
-    """Return the pairs (expected, given) that were confused most, with counts."""
-    wrong = Counter(
-        (outcome.request.expected, outcome.ranking[0])
-        for outcome in outcomes
-        if not outcome.right and outcome.ranking
-    )
-    rows = [(*pair, count) for pair, count in wrong.most_common(_MOST_CONFUSED)]
-    return pd.DataFrame(rows, columns=pd.Index(["expected", "given", "times"]))
+def _there(run_id: str | None) -> str | None:
+    """Return the id of a run, None where it was deleted."""
+    if run_id is None:
+        return None
+    try:
+        stage = MlflowClient().get_run(run_id).info.lifecycle_stage
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
+    return run_id if stage == "active" else None

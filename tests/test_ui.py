@@ -15,7 +15,7 @@ from mlflow.tracking import MlflowClient
 from playwright.sync_api import Browser, Page, sync_playwright
 from small import ROOT, small_dataset
 
-from optimize import track
+from optimize.store import EXPERIMENT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 SECONDS = 120
@@ -100,7 +100,7 @@ def _wait_for(url: str) -> None:
 def _runs(store: str) -> tuple[str, list[str]]:
     """Return the experiment and its two compilations, the newest first."""
     client = MlflowClient(store)
-    experiment = client.get_experiment_by_name(track.EXPERIMENT)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
     assert experiment is not None
     found = client.search_runs([experiment.experiment_id], "tags.kind = 'compile'")
     return experiment.experiment_id, [run.info.run_id for run in found]
@@ -108,7 +108,7 @@ def _runs(store: str) -> tuple[str, list[str]]:
 
 def test_the_experiment_and_its_runs_are_listed(server, store, page):
     page.goto(server + "/#/experiments")
-    page.get_by_text(track.EXPERIMENT).first.wait_for()
+    page.get_by_text(EXPERIMENT).first.wait_for()
     experiment, runs = _runs(store)
     assert len(runs) == 2
     page.goto(f"{server}/#/experiments/{experiment}/runs")

@@ -1,0 +1,63 @@
+"""What is drawn of a compilation: its search, its confidence, its confusions."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+
+from optimize.evaluate import Outcome, outcomes_right
+from optimize.metrics import reliability
+from optimize.search import Trial
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+_MOST_CONFUSED = 25
+
+
+def search_plot(trials: Sequence[Trial]) -> Any:
+    """Return a figure: every trial's top-1 and recall on validation, and the best so far."""
+    numbers = [trial.number for trial in trials]
+    top1 = [trial.top1 for trial in trials]
+    figure, axes = plt.subplots(figsize=(7, 4))
+    axes.plot(numbers, [trial.recall_at_k for trial in trials], ".", label="recall@k")
+    axes.plot(numbers, top1, ".", label="top-1")
+    axes.step(numbers, np.maximum.accumulate(top1), where="post", label="best top-1 so far")
+    axes.set(xlabel="trial", ylabel="share of the validation requests", title="Search")
+    axes.legend()
+    plt.close(figure)
+    return figure
+
+
+def reliability_plot(outcomes: Sequence[Outcome], name: str) -> Any:
+    """Return a figure: stated confidence against the share that was right."""
+    confidences = np.array([outcome.delegation.confidence for outcome in outcomes])
+    right = outcomes_right(outcomes)
+    parts = reliability(confidences, right)
+    stated, observed = [part[0] for part in parts], [part[1] for part in parts]
+    figure, axes = plt.subplots(figsize=(5, 5))
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
+    axes.plot(stated, observed, marker="o")
+    axes.set(
+        xlabel=f"stated confidence (bins of equal mass, n = {len(right)})",
+        ylabel="share that was right",
+        title=f"Reliability, {name}",
+        xlim=(0, 1),
+        ylim=(0, 1),
+    )
+    plt.close(figure)
+    return figure
+
+
+def confused_pairs(outcomes: Sequence[Outcome]) -> pd.DataFrame:
+    """Return the pairs (expected, given) that were confused most, with counts."""
+    wrong = Counter(
+        (outcome.request.expected, outcome.ranking[0])
+        for outcome in outcomes
+        if not outcome.right and outcome.ranking
+    )
+    rows = [(*pair, count) for pair, count in wrong.most_common(_MOST_CONFUSED)]
+    return pd.DataFrame(rows, columns=pd.Index(["expected", "given", "times"]))

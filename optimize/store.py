@@ -1,0 +1,71 @@
+"""Where MLflow keeps what it is given: opening the store, and saying why that fails."""
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import mlflow
+from mlflow.exceptions import MlflowException
+from mlflow.store.db import utils as databases
+from sqlalchemy.exc import SQLAlchemyError
+
+from task_delegator.errors import InputError
+
+EXPERIMENT = "task-delegator"
+STORE = Path("mlflow.db")
+# What a store, its server or its disk raise; requests' errors are OSErrors. Nothing else is caught.
+STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)
+_DATABASE_TRIES = 4  # within a second; MLflow's ten take two minutes
+
+
+def connect() -> str:
+    """Open the store and return the experiment's id.
+
+    Raises:
+        InputError: the store cannot be used.
+    """
+    # Errors are raised as well; logged by these they would come with stack traces and addresses.
+    for noisy, level in {
+        "alembic": logging.WARNING,
+        "mlflow.tracking.fluent": logging.WARNING,
+        "mlflow.store.db.utils": logging.CRITICAL,
+        "urllib3.connectionpool": logging.ERROR,
+    }.items():
+        logging.getLogger(noisy).setLevel(level)
+    databases.MAX_RETRY_COUNT = _DATABASE_TRIES  # there is no setting for it
+    with named():
+        mlflow.set_tracking_uri(_uri())  # traces follow only what is set
+        return mlflow.set_experiment(EXPERIMENT).experiment_id
+
+
+def digest() -> str:
+    """Return a digest of where runs are kept; the address itself may hold a password."""
+    return hashlib.sha256(_uri().encode()).hexdigest()[:12]
+
+
+def _uri() -> str:
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{STORE.resolve()}"
+
+
+@contextmanager
+def named() -> Iterator[None]:
+    """Say in one line that the store cannot be used, and where it is, without a password."""
+    try:
+        yield
+    except (*STORE_ERRORS, ImportError) as error:  # a database's driver may be missing
+        scheme, _, place = mlflow.get_tracking_uri().partition("://")
+        shown = f"{scheme}://{place.rpartition('@')[2].partition('?')[0]}" if place else scheme
+        raise InputError(
+            f"MLFLOW_TRACKING_URI {shown}: cannot be used ({cause(error)}); "
+            f"start what serves it, or unset it for a local {STORE}"
+        ) from error
+
+
+def cause(error: BaseException) -> str:
+    """Name what lies at the bottom of an error; its message may hold a password."""
+    while (below := error.__cause__ or error.__context__) is not None:
+        error = below
+    return " ".join([type(error).__name__, str(getattr(error, "error_code", ""))]).strip()
