@@ -43,8 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _compile(options: argparse.Namespace) -> int:
-    from optimize.compile import Options, compile_program, summary
+    from optimize.compile import compile_program, summary
     from optimize.data import load_dataset
+    from optimize.options import Options
     from task_delegator.artifact import check_target
     from task_delegator.lm import language_model
 
@@ -65,6 +66,8 @@ def _compile(options: argparse.Namespace) -> int:
             embedder=options.embedder,
             lm=None if options.no_lm else options.lm,
             seed=options.seed,
+            traces=options.traces,
+            trace_texts=options.trace_texts,
         ),
         lm,
         language_model(options.teacher) if options.teacher else None,
@@ -201,6 +204,12 @@ def _parser() -> argparse.ArgumentParser:
         "--target-precision", type=rate, default=0.95, help="of what is assigned, 0 to 1"
     )
     compile_.add_argument("--embedder", default=embed or "minilm", help="an embedder spec")
+    compile_.add_argument(
+        "--traces", type=at_least(0), default=3, metavar="N", help="validation requests to trace"
+    )
+    compile_.add_argument(
+        "--trace-texts", action="store_true", help="show their texts and prompts in the traces"
+    )
     compile_.add_argument("--out", default="runs/program", help="folder of the compiled program")
     compile_.set_defaults(run=_compile)
 

@@ -10,16 +10,18 @@ from typing import Any
 import dspy
 
 from optimize import store, track
-from optimize.calibrate import TARGET_PRECISION, Calibration, calibrate
+from optimize.calibrate import Calibration, calibrate
 from optimize.candidates import PromptCandidate
 from optimize.data import Dataset, Request, leaks
 from optimize.evaluate import commit, evaluate_requests, select
 from optimize.fusion import LEAN, ScoredRequests, fit_weights
+from optimize.options import PRESETS, Options, Preset
 from optimize.plans import fit_split
 from optimize.report import Report
 from optimize.search import search
 from optimize.study import Place
 from optimize.teach import Lesson, Way, opened, teach
+from optimize.traces import traced
 from optimize.work import Work
 from task_delegator.artifact import save
 from task_delegator.delegator import Delegator
@@ -29,44 +31,6 @@ from task_delegator.knobs import KnobValues
 from task_delegator.retrieve import CHANNELS
 
 _MOST_SCORED = 3000  # requests of a split that the search looks at; more cost time and tell little
-
-
-@dataclass(frozen=True, slots=True)
-class Preset:
-    """How much a compilation may take.
-
-    Attributes:
-        trials: of the search.
-        max_lm_calls: hard limit of the LM stage.
-        lm_test_limit: test requests evaluated with the LM; None for all.
-    """
-
-    trials: int
-    max_lm_calls: int
-    lm_test_limit: int | None
-
-
-PRESETS = {
-    "quick": Preset(trials=60, max_lm_calls=140, lm_test_limit=10),
-    "full": Preset(trials=300, max_lm_calls=600, lm_test_limit=100),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What a compilation was asked to do."""
-
-    out: Path
-    preset: str = "quick"
-    optimizer: str = "bootstrap"
-    teacher: str | None = None
-    trials: int | None = None
-    max_lm_calls: int | None = None
-    samples_from_train: int = 0
-    target_precision: float = TARGET_PRECISION
-    embedder: str = "minilm"
-    lm: str | None = None
-    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +110,7 @@ def compile_program(
         run.artifact(options.out)
         run.note(summary(reports))
         work.done()
+        _trace(program, dataset, options, lm if _asks(lm, options, preset) else None, run)
         return Compiled(options.out, program, reports, lesson, calibration, run.id)
 
 
@@ -244,6 +209,16 @@ def _evaluate(
             "test_lm_gate_open", "test", opened(program), lm=lm, limit=limit
         )
     return reports
+
+
+def _trace(
+    program: Delegator, dataset: Dataset, options: Options, lm: dspy.BaseLM | None, run: track.Run
+) -> None:
+    """Trace a fixed sample of validation requests, the LM asked about each where there is one."""
+    if options.traces > 0 and not run.lost:
+        requests = select(dataset.splits["validation"], options.traces, options.seed)
+        shown = program if lm is None else opened(program)
+        run.traces(traced(shown, requests, lm, texts=options.trace_texts))
 
 
 def provenance(dataset: Dataset) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Track compilations in MLflow.
 
-A run holds params, dataset inputs with digests, metrics, the compiled program, plots and
-tables. No LM key or header goes into it. Of the requests it holds those that the compiled
-program or a candidate for it carries (demos, learned samples).
+A run holds params, dataset inputs with digests, metrics, the compiled program, plots, tables and
+a few traces. No LM key or header goes into it. Of the requests it holds those that the compiled
+program or a candidate for it carries (demos, learned samples); traces hold lengths instead.
 
 What is tracked is a record, not the work: a store that fails once a run has started is warned of
 once, and the work goes on without it.
@@ -31,6 +31,7 @@ from optimize.evaluate import Outcome
 from optimize.figures import confused_pairs, reliability_plot, search_plot
 from optimize.search import Trial
 from optimize.store import STORE_ERRORS, cause, connect, named
+from optimize.traces import Span
 
 # Made at import time, one class per kind of artifact store: no type checker sees it.
 local_source: Any = getattr(sources, "LocalArtifactDatasetSource")  # noqa: B009
@@ -193,6 +194,26 @@ class Run:
             mlflow.log_text(predictor.signature.instructions, f"prompts/{when}_instructions.txt")
             demos = [dict(demo) for demo in predictor.demos]
             mlflow.log_dict({"demos": demos}, f"prompts/{when}_demos.json")
+
+    @_goes_on
+    def traces(self, spans: Sequence[Span]) -> None:
+        """Log delegations by their spans, parents before children, as traces of this run."""
+        self._client.get_run(self.id)  # a trace that cannot be written is no error to MLflow
+        opened = {}
+        for span in spans:
+            opened[span.id] = mlflow.start_span_no_context(
+                span.name,
+                span_type=span.kind,
+                parent_span=opened.get(span.parent),
+                inputs=span.inputs,
+                attributes=span.attributes,
+                start_time_ns=span.started,
+            )
+        for span in reversed(spans):
+            status = "OK" if span.error is None else "ERROR"
+            if span.error is not None:
+                opened[span.id].set_attribute("error", span.error)
+            opened[span.id].end(outputs=span.outputs, status=status, end_time_ns=span.ended)
 
     @_goes_on
     def artifact(self, folder: Path) -> None:

@@ -1,0 +1,69 @@
+"""A real MLflow server on loopback."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SECONDS = 120
+
+
+class Server:
+    """A server over a store, in its own process group.
+
+    Args:
+        store: an SQL URI.
+        folder: for artifacts and the log.
+    """
+
+    def __init__(self, store: str, folder: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        self._log = (folder / "server.log").open("w")
+        self._process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store),
+                *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+            ],
+            cwd=folder, stdout=self._log, stderr=self._log, start_new_session=True,
+            env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        )  # fmt: skip
+
+    def wait(self) -> None:
+        """Return when it answers."""
+        deadline = time.monotonic() + SECONDS
+        while True:
+            try:
+                urllib.request.urlopen(f"{self.url}/health", timeout=5).close()
+            except (urllib.error.URLError, ConnectionError):
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.5)
+            else:
+                return
+
+    def kill(self) -> None:
+        """End it at once, as a machine that goes down does."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, 9)
+            self._process.wait(timeout=30)
+        self._log.close()
+
+
+@contextmanager
+def mlflow_server(store: str, folder: Path) -> Iterator[Server]:
+    """Serve a store until the block ends, or it is killed."""
+    server = Server(store, folder)
+    try:
+        server.wait()
+        yield server
+    finally:
+        server.kill()
