@@ -6,6 +6,8 @@ A question that the table does not hold fails the test.
 import dspy
 from dspy.lm15 import Message, Request, Response, Usage
 
+from task_delegator.signatures import CONTENT_FREE
+
 
 class RecordedEngine:
     """Answer with what a function makes of the last user message; count the calls."""
@@ -30,3 +32,21 @@ class RecordedEngine:
 def recorded_lm(answer) -> tuple[dspy.LM, RecordedEngine]:
     engine = RecordedEngine(answer)
     return dspy.LM("recorded/model", engine=engine, cache=False), engine
+
+
+def oracle(dataset):
+    """Answer with the right agent's slot, whatever the order."""
+    labels = {r.text: r.expected for split in dataset.splits.values() for r in split}
+
+    def answer(prompt):
+        task = prompt.split("[[ ## task ## ]]")[-1].split("[[ ## candidates ## ]]")[0].strip()
+        if "[[ ## rivals ## ]]" in prompt:
+            return '{"reasoning": "as good as any", "rubric": 3}'
+        if task == CONTENT_FREE:
+            return '{"slot": "Z"}'
+        expected = next(label for text, label in labels.items() if " ".join(text.split()) == task)
+        lines = prompt.split("[[ ## candidates ## ]]")[-1].splitlines()
+        slots = [line[0] for line in lines if line[1:].startswith(f") {expected}")]
+        return f'{{"slot": "{slots[0] if slots else "Z"}"}}'
+
+    return answer

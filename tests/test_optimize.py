@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from recorded import recorded_lm
+from recorded import oracle, recorded_lm
 from small import ROOT, HashedWords, only, public, small_dataset
 
 from optimize.__main__ import main
@@ -22,7 +22,6 @@ from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues
 from task_delegator.retrieve import CHANNELS
-from task_delegator.signatures import CONTENT_FREE
 from task_delegator.thresholds import choose_threshold
 
 
@@ -35,24 +34,6 @@ def dataset(tmp_path_factory) -> Dataset:
 def scored(dataset) -> ScoredRequests:
     index = Delegator(dataset.registry).retrieve.library.index({})
     return ScoredRequests(index, dataset.splits["validation"])
-
-
-def oracle(dataset):
-    """Answer with the right agent's slot, whatever the order."""
-    labels = {r.text: r.expected for split in dataset.splits.values() for r in split}
-
-    def answer(prompt):
-        task = prompt.split("[[ ## task ## ]]")[-1].split("[[ ## candidates ## ]]")[0].strip()
-        if "[[ ## rivals ## ]]" in prompt:
-            return '{"reasoning": "as good as any", "rubric": 3}'
-        if task == CONTENT_FREE:
-            return '{"slot": "Z"}'
-        expected = next(label for text, label in labels.items() if " ".join(text.split()) == task)
-        lines = prompt.split("[[ ## candidates ## ]]")[-1].splitlines()
-        slots = [line[0] for line in lines if line[1:].startswith(f") {expected}")]
-        return f'{{"slot": "{slots[0] if slots else "Z"}"}}'
-
-    return answer
 
 
 # Search

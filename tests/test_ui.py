@@ -1,24 +1,24 @@
 """The MLflow UI in a headless browser: what is tracked can be seen and compared."""
 
-import os
+import json
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
+import mlflow
 import pytest
 from mlflow.tracking import MlflowClient
 from playwright.sync_api import Browser, Page, sync_playwright
-from small import ROOT, small_dataset
+from recorded import oracle, recorded_lm
+from small import HashedWords, small_dataset
+from tracking import SECONDS, mlflow_server
 
+from optimize import compile as compiling
+from optimize.compile import Options, compile_program
+from optimize.data import Dataset, load_dataset
 from optimize.store import EXPERIMENT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-SECONDS = 120
 
 pytestmark = [
     pytest.mark.slow,
@@ -26,45 +26,42 @@ pytestmark = [
 ]
 
 
+def apt_pupil(dataset: Dataset):
+    """Answer with the first slot, but with the right one where demos are shown."""
+    knows = oracle(dataset)
+
+    def answer(prompt: str) -> str:
+        shown = prompt.count("[[ ## candidates ## ]]") > 1 or "[[ ## rivals ## ]]" in prompt
+        return knows(prompt) if shown else '{"slot": "A"}'
+
+    return answer
+
+
 @pytest.fixture(scope="module")
-def store(tmp_path_factory) -> str:
-    """A store with two compilations that differ in their trials."""
+def store(tmp_path_factory) -> Iterator[str]:
+    """A store with two compilations: without an LM, then with one, its prompt optimised."""
     folder = tmp_path_factory.mktemp("ui")
-    data = small_dataset(folder / "data")
+    dataset = load_dataset(small_dataset(folder / "data"))
+    lm, _ = recorded_lm(apt_pupil(dataset))
     uri = f"sqlite:///{folder / 'mlflow.db'}"
-    environment = os.environ | {"MLFLOW_TRACKING_URI": uri, "PYTHONPATH": str(ROOT)}
-    for trials in ("3", "5"):
-        subprocess.run(
-            [
-                *(sys.executable, "-m", "optimize", "compile", "--data", str(data), "--no-lm"),
-                *("--trials", trials, "--out", str(folder / f"program-{trials}")),
-            ],
-            check=True, cwd=folder, env=environment, capture_output=True,
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", uri)
+        patch.chdir(folder)
+        patch.setattr(compiling, "embedder", lambda spec: HashedWords())
+        compile_program(dataset, Options(folder / "without", trials=3), None)
+        taught = Options(
+            folder / "with", trials=5, lm="recorded/model", optimizer="labeled-few-shot",
+            max_lm_calls=160, target_precision=1.0,
         )  # fmt: skip
-    return uri
+        compile_program(dataset, taught, lm)
+        yield uri
+        mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
 def server(store, tmp_path_factory) -> Iterator[str]:
-    """An MLflow server on loopback."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store]
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    log = (tmp_path_factory.mktemp("log") / "server.log").open("w")
-    process = subprocess.Popen(
-        [*command, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"],
-        env=environment, stdout=log, stderr=log, start_new_session=True,
-    )  # fmt: skip
-    url = f"http://127.0.0.1:{port}"
-    try:
-        _wait_for(url)
-        yield url
-    finally:
-        os.killpg(process.pid, 15)
-        process.wait(timeout=30)
-        log.close()
+    with mlflow_server(store, tmp_path_factory.mktemp("server")) as server:
+        yield server.url
 
 
 @pytest.fixture(scope="module")
@@ -82,19 +79,6 @@ def page(browser, tmp_path) -> Iterator[Page]:
     yield page
     page.screenshot(path=tmp_path / "page.png", full_page=True)
     page.close()
-
-
-def _wait_for(url: str) -> None:
-    deadline = time.monotonic() + SECONDS
-    while True:
-        try:
-            urllib.request.urlopen(f"{url}/health", timeout=5).close()
-        except (urllib.error.URLError, ConnectionError):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.5)
-        else:
-            return
 
 
 def _runs(store: str) -> tuple[str, list[str]]:
@@ -121,8 +105,14 @@ def test_two_compilations_are_compared_side_by_side(server, store, page):
     page.goto(f"{server}/#/compare-runs?runs=%5B{named}%5D&experiments=%5B%22{experiment}%22%5D")
     for text in ("trials", "search_best_top1"):
         page.get_by_text(text, exact=True).first.wait_for()
-    row = page.get_by_role("row").filter(has=page.get_by_text("trials", exact=True)).first
-    assert row.inner_text().split() == ["trials", "5", "3"]
+    for name, values in {
+        "trials": ["5", "3"],
+        "lm": ["recorded/model", "None"],
+        "optimizer": ["labeled-few-shot", "bootstrap"],
+        "target_precision": ["1.0", "0.95"],
+    }.items():
+        row = page.get_by_role("row").filter(has=page.get_by_text(name, exact=True)).first
+        assert row.inner_text().split() == [name, *values]
     _scrolled_to(page, "test_top1")
 
 
@@ -137,20 +127,56 @@ def _scrolled_to(page: Page, text: str) -> None:
     page.get_by_text(text, exact=True).first.wait_for()
 
 
-@pytest.mark.parametrize("shown", ["plots", "tables", "program", "dataset_sha256"])
+@pytest.mark.parametrize("shown", ["plots", "prompts", "tables", "program", "dataset_sha256"])
 def test_plots_tables_and_the_program_are_artifacts_of_a_run(server, store, page, shown):
     experiment, runs = _runs(store)
     page.goto(f"{server}/#/experiments/{experiment}/runs/{runs[0]}/artifacts")
     page.get_by_text(shown, exact=True).first.wait_for()
 
 
-def test_a_plot_is_drawn(server, store, page):
-    experiment, runs = _runs(store)
-    page.goto(f"{server}/#/experiments/{experiment}/runs/{runs[0]}/artifacts")
-    page.get_by_text("plots", exact=True).first.click()
-    page.get_by_text("reliability_test.png", exact=True).first.click()
+@pytest.mark.parametrize("plot", ["reliability_test.png", "search.png"])
+def test_a_plot_is_drawn(server, store, page, plot):
+    _open_artifact(server, store, page, "plots", plot)
     picture = page.locator("img[src^='blob:'], img[src*='get-artifact'], .image-container canvas")
     picture.first.wait_for()
     page.wait_for_function(
         "e => e.naturalWidth > 0 || e.width > 0", arg=picture.first.element_handle()
     )
+
+
+def test_the_prompt_is_shown_before_and_after_it_was_optimised(server, store, page):
+    _, runs = _runs(store)
+    folder = Path(mlflow.artifacts.download_artifacts(run_id=runs[0], artifact_path="prompts"))
+    before, after = (
+        json.loads((folder / f"{when}_demos.json").read_text())["demos"]
+        for when in ("before", "after")
+    )
+    assert (len(before), len(after)) == (0, 2)
+    _open_artifact(server, store, page, "prompts", "after_demos.json")
+    page.get_by_text(after[0]["task"]).first.wait_for()
+    page.get_by_text("before_demos.json", exact=True).first.click()
+    page.get_by_text(after[0]["task"]).first.wait_for(state="detached")
+    page.get_by_text("after_instructions.txt", exact=True).first.click()
+    page.get_by_text("Choose the agent that should do the task.").first.wait_for()
+
+
+def test_the_candidates_of_the_prompt_are_children_of_the_run(server, store, page):
+    experiment, runs = _runs(store)
+    wanted = f"tags.stage = 'candidate' and tags.`mlflow.parentRunId` = '{runs[0]}'"
+    (child,) = MlflowClient(store).search_runs([experiment], wanted)
+    page.goto(f"{server}/#/experiments/{experiment}/runs/{child.info.run_id}")
+    page.get_by_text("candidate 0").first.wait_for()
+    page.get_by_text("labeled-few-shot").first.wait_for()
+
+
+def test_traces_of_a_run_are_listed_without_their_texts(server, store, page):
+    experiment, runs = _runs(store)
+    page.goto(f"{server}/#/experiments/{experiment}/runs/{runs[0]}/traces")
+    page.get_by_text("characters>").first.wait_for()
+
+
+def _open_artifact(server: str, store: str, page: Page, folder: str, name: str) -> None:
+    experiment, runs = _runs(store)
+    page.goto(f"{server}/#/experiments/{experiment}/runs/{runs[0]}/artifacts")
+    page.get_by_text(folder, exact=True).first.click()
+    page.get_by_text(name, exact=True).first.click()
