@@ -9,9 +9,8 @@ import time
 
 import pytest
 from mlflow.tracking import MlflowClient
-from recorded import recorded_lm
+from recorded import oracle, recorded_lm
 from small import ROOT, HashedWords, small_dataset
-from test_optimize import oracle
 
 from optimize import compile as compiling
 from optimize.compile import Options, compile_program
