@@ -7,6 +7,7 @@ import time
 import dspy
 import mlflow
 import pytest
+from mlflow import artifacts
 from mlflow.tracking import MlflowClient
 from recorded import recorded_lm
 from small import HashedWords, office_registry, small_dataset
@@ -72,9 +73,9 @@ def asking() -> Delegator:
 
 def test_spans_are_those_of_the_modules_and_the_lm(asking):
     lm, _ = recorded_lm(lambda prompt: '{"slot": "A"}')
-    spans = traced(asking, [Request(TASK, "Refunds")], lm)
+    spans = traced(asking, [Request(TASK, ("Refunds",))], lm)
     names = {span.id: span.name for span in spans}
-    parents = {(names.get(span.parent), span.name) for span in spans}
+    parents = {(names.get(span.parent or ""), span.name) for span in spans}
     assert {
         (None, "Delegator"),
         ("Delegator", "Retrieve"),
@@ -89,7 +90,7 @@ def test_spans_are_those_of_the_modules_and_the_lm(asking):
 
 @pytest.mark.parametrize("texts", [False, True])
 def test_texts_are_in_the_spans_only_where_they_are_asked_for(asking, secretive, texts):
-    spans = traced(asking, [Request(TASK, "Refunds")], secretive, texts=texts)
+    spans = traced(asking, [Request(TASK, ("Refunds",))], secretive, texts=texts)
     told = str(spans)
     for text in (TASK, "Choose the agent", "pays money back", '{"slot": "B"}'):
         assert (text in told) == texts, text
@@ -104,7 +105,7 @@ def test_what_is_raised_is_shown_by_its_type(asking, monkeypatch):
         traces, "delegate_all", lambda *_: recorders.append(dspy.settings.callbacks)
     )
 
-    traced(asking, [Request(TASK, "Refunds")], None)
+    traced(asking, [Request(TASK, ("Refunds",))], None)
     ((recorder,),) = recorders
 
     def refuse(prompt):
@@ -203,9 +204,11 @@ def test_children_are_logged_once(store):
         torso = {"mlflow.parentRunId": run.id, "kind": "trial", "number": "2", "stage": "search"}
         client.create_run(connect(), tags=torso)
         run.candidates(tried, "copro")
-        run.trials(trials)
-        run.candidates(tried, "copro")
-        assert not run.lost
+    with track.run("once", {"kind": "compile"}, begun=run.id) as again:
+        again.trials(trials)
+        again.candidates(tried, "copro")
+    assert again.id == run.id
+    assert not again.lost
     assert kinds(run.id) == {"trial": 3, "candidate": 2}
     steps = client.get_metric_history(run.id, "search_best_top1")
     assert [(m.step, m.value) for m in steps] == [(n, t.top1) for n, t in enumerate(trials)]
@@ -217,8 +220,18 @@ def test_children_are_logged_once(store):
     assert first.data.tags["stage"] == "candidate"
     assert (first.data.metrics, first.data.params) == ({"score": 0.5}, {"demos": "1"})
     uri = f"runs:/{first.info.run_id}/prompt"
-    assert mlflow.artifacts.load_text(f"{uri}/instructions.txt") == "Pick."
-    assert mlflow.artifacts.load_dict(f"{uri}/demos.json") == {"demos": [demo]}
+    assert artifacts.load_text(f"{uri}/instructions.txt") == "Pick."
+    assert artifacts.load_dict(f"{uri}/demos.json") == {"demos": [demo]}
+
+
+@pytest.mark.slow
+def test_a_run_that_was_deleted_is_begun_anew(store):
+    with track.run("first", {}) as first:
+        pass
+    MlflowClient().delete_run(first.id)
+    for gone in (first.id, "0" * 32):
+        with track.run("second", {}, begun=gone) as second:
+            assert second.id not in (first.id, gone)
 
 
 # A store that fails

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from mlflow import artifacts
 from mlflow.tracking import MlflowClient
 from playwright.sync_api import Browser, Page, sync_playwright
 from recorded import oracle, recorded_lm
@@ -146,7 +147,7 @@ def test_a_plot_is_drawn(server, store, page, plot):
 
 def test_the_prompt_is_shown_before_and_after_it_was_optimised(server, store, page):
     _, runs = _runs(store)
-    folder = Path(mlflow.artifacts.download_artifacts(run_id=runs[0], artifact_path="prompts"))
+    folder = Path(artifacts.download_artifacts(run_id=runs[0], artifact_path="prompts"))
     before, after = (
         json.loads((folder / f"{when}_demos.json").read_text())["demos"]
         for when in ("before", "after")
