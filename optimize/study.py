@@ -119,7 +119,7 @@ def finish(
         return objective(trial)
 
     while len(finished(study)) < trials:
-        with _signs_of_life():
+        with _experimental():
             fail_stale_trials(study)
         states = [trial.state for trial in study.get_trials(deepcopy=False)]
         taken = sum(state in (*_DONE, TrialState.RUNNING) for state in states)
@@ -135,12 +135,26 @@ def finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     return study.get_trials(deepcopy=False, states=_DONE)
 
 
+def wilcoxon() -> optuna.pruners.BasePruner:
+    """Return a pruner for objectives that report one score per request, in a fixed order.
+
+    A trial that is worse than the best by Wilcoxon's signed-rank test is not worth its end.
+    """
+    with _experimental():
+        return optuna.pruners.WilcoxonPruner(p_threshold=0.1)
+
+
+def pruned() -> BaseException:
+    """Return what an objective raises to end its trial early."""
+    return optuna.TrialPruned()
+
+
 def _storage(place: str | Path) -> BaseStorage:
     if isinstance(place, Path):
         return JournalStorage(JournalFileBackend(str(place)))
     for tries_left in reversed(range(_TRIES)):
         try:
-            with _signs_of_life():
+            with _experimental():
                 return RDBStorage(
                     place,
                     heartbeat_interval=_BEAT,
@@ -158,13 +172,13 @@ def _retry_running(study: optuna.Study) -> None:
     """Try again what a process that is dead was trying; nobody else uses the study."""
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
-        with _signs_of_life():
+        with _experimental():
             RetryHeartbeatStaleTrialCallback()(study, trial)
 
 
 @contextmanager
-def _signs_of_life() -> Iterator[None]:
-    """Use what Optuna has called experimental since 2.6: heartbeats of running trials."""
+def _experimental() -> Iterator[None]:
+    """Use what Optuna has called experimental for years: heartbeats, and Wilcoxon's pruner."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         yield

@@ -79,7 +79,7 @@ class ClassifyAgent(dspy.Module):
         for order in (agents, agents[::-1])[: knobs.orders]:
             if answers and apart(mean_belief(answers), posterior, knobs):
                 break
-            belief, asked = self._ask(task, order, knobs)
+            belief, asked = self.ask(task, order, knobs)
             answers.append(_by_name(belief.without(prior, knobs.prior), order))
             calls += asked
         return dspy.Prediction(
@@ -89,7 +89,7 @@ class ClassifyAgent(dspy.Module):
             calls=calls,
         )
 
-    def _ask(
+    def ask(
         self, task: str, agents: Sequence[Agent], knobs: KnobValues
     ) -> tuple[SlotDistribution, int]:
         """Return the belief over slots in one order, and the calls it took."""

@@ -34,17 +34,18 @@ class ExpandQuery(dspy.Module):
         calls = 0
         if knobs.phrasings:
             calls += 1
-            answer = self._ask(self.rephrase, task=one_line(task), number=knobs.phrasings)
+            answer = self.ask(self.rephrase, task=one_line(task), number=knobs.phrasings)
             texts += answer.phrasings[: knobs.phrasings] if answer else []
         if knobs.ideal:
             calls += 1
-            answer = self._ask(self.describe, task=one_line(task))
+            answer = self.ask(self.describe, task=one_line(task))
             texts += [answer.description] if answer else []
         own = fold(task)
         kept = [t for t in texts if t.strip() and fold(t) != own]
         return dspy.Prediction(texts=tuple(dict.fromkeys(kept)), calls=calls)
 
-    def _ask(self, predict: dspy.Predict, **inputs: Any) -> Any:
+    def ask(self, predict: dspy.Predict, **inputs: Any) -> Any:
+        """Return the prediction, None where its answer could not be read."""
         try:
             with asking(self._adapter):
                 return predict(**inputs)

@@ -1,0 +1,298 @@
+"""Search the whole program at once: retrieval, expansion, prompt and gate.
+
+Two objectives that pull apart, top-1 on validation and LM tokens per task, of which the Pareto
+front is kept; or top-1 alone under a limit of tokens, where trials that fall behind on the same
+requests in the same order are pruned.
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import dspy
+import numpy as np
+from tqdm import tqdm
+
+from optimize.answers import Answers
+from optimize.calibrate import TARGET_PRECISION, calibrate
+from optimize.data import Dataset, Request
+from optimize.examples import examples, right_slot, slot_feedback
+from optimize.fusion import HEAD_C, LEAN, ScoredRequests, fit_weights
+from optimize.gains import ALWAYS_CLOSE
+from optimize.optimizers import Brief, optimize
+from optimize.recall import OutOfCallsError, Recalled, RecalledExpansion
+from optimize.search import measure
+from optimize.study import Place, finish, open_study, pruned, wilcoxon
+from task_delegator.delegator import Delegator
+from task_delegator.knobs import KnobValues
+from task_delegator.retrieve import CHANNELS
+
+PLAIN = "plain"
+_WEIGHTS = (*CHANNELS, "bm25_k1", "bm25_b")
+_MOST_K, _MOST_DEMOS = 10, 2
+_HELD_OUT = 8  # train requests on which an optimiser compares its candidates
+_EXPANSIONS = {"none": (0, 0), "phrasings": (2, 0), "ideal agent": (0, 1)}
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a joint search may try and spend.
+
+    Attributes:
+        place: where the study is kept.
+        trials: that the study shall have in the end.
+        optimizers: whose prompts are tried beside the plain one; each gets ``calls`` LM calls.
+        most_tokens: per task; then top-1 is the one objective. None for both objectives.
+        most_calls: LM calls of this process in all; trials that need more are pruned.
+    """
+
+    place: Place
+    trials: int = 40
+    optimizers: tuple[str, ...] = ("labeled-few-shot", "bootstrap")
+    calls: int = 60
+    most_tokens: float | None = None
+    most_calls: int = 3000
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One setting of the whole program and how it did on validation.
+
+    Attributes:
+        prompt: plain, or the optimiser that made it.
+        demos: of the prompt, at most.
+        right: per validation request, in the search's order.
+        tokens: of the LM, per task.
+    """
+
+    number: int
+    knobs: KnobValues
+    prompt: str
+    demos: int
+    right: tuple[bool, ...]
+    tokens: float
+
+    @property
+    def top1(self) -> float:
+        """Share of the requests whose right agent comes first."""
+        return float(np.mean(self.right))
+
+
+def joint_search(
+    program: Delegator, dataset: Dataset, lm: dspy.BaseLM, scope: Scope, answers: Answers
+) -> tuple[list[Point], dict[str, dspy.Predict]]:
+    """Return every finished trial, and the prompts that were tried.
+
+    The first trial is the program without its LM, the second has the LM asked where retrieval is
+    less than half sure.
+
+    Raises:
+        InputError: the storage cannot be opened, or holds the study of something else.
+        LMError: the LM did not answer.
+    """
+    requests = list(dataset.splits["validation"])
+    random.Random(scope.seed).shuffle(requests)
+    alone = _parameters(program.knobs.values)
+    single = scope.most_tokens is not None
+    study = open_study(
+        scope.place,
+        [alone, {**alone, "gate": 0.5, "lm": 0.5}],
+        seed=scope.seed,
+        directions=("maximize",) if single else ("maximize", "minimize"),
+        pruner=wilcoxon() if single else None,
+    )
+    prompts = {PLAIN: program.classify.select}
+    for name in scope.optimizers:
+        prompts |= _prompt(name, study, program, dataset, lm, scope)
+    tried = _Tried(program, dataset, requests, lm, prompts, answers)
+
+    def objective(trial: Any) -> Any:
+        point = tried(trial, report=single)
+        trial.set_user_attr("point", {**asdict(point), "right": [int(r) for r in point.right]})
+        if not single:
+            return point.top1, point.tokens
+        trial.set_constraint("tokens", point.tokens - (scope.most_tokens or 0.0))
+        return point.top1
+
+    done = finish(study, objective, scope.trials)
+    points = [_point(t.user_attrs["point"]) for t in done if "point" in t.user_attrs]
+    return points, prompts
+
+
+def front(points: Sequence[Point]) -> list[Point]:
+    """Return the points that no other beats in both top-1 and tokens, cheapest first."""
+    kept: list[Point] = []
+    for point in sorted(points, key=lambda p: (p.tokens, -p.top1, p.number)):
+        if not kept or point.top1 > kept[-1].top1:
+            kept.append(point)
+    return kept
+
+
+def cheapest(points: Sequence[Point]) -> Point:
+    """Return the cheapest point within one standard error of the best, of the paired difference."""
+    best = max(points, key=lambda p: (p.top1, -p.tokens, -p.number))
+    first = np.array(best.right)
+
+    def close(point: Point) -> bool:
+        differing = int((np.array(point.right) != first).sum())
+        return (best.top1 - point.top1) * len(first) <= np.sqrt(differing)
+
+    return min(filter(close, points), key=lambda p: (p.tokens, -p.top1, p.number))
+
+
+def settled(
+    program: Delegator, dataset: Dataset, point: Point, prompts: Mapping[str, dspy.Predict]
+) -> Delegator:
+    """Return a copy of the program with a point's setting, its confidence calibrated."""
+    copy = program.deepcopy()
+    copy.knobs.values = point.knobs
+    calibrate(copy, dataset, TARGET_PRECISION)
+    copy.knobs.set(gate=point.knobs.gate, lm=point.knobs.lm)
+    copy.classify.select = with_demos(prompts[point.prompt], point.demos)
+    return copy
+
+
+def with_demos(select: dspy.Predict, number: int) -> dspy.Predict:
+    """Return a copy of a prompt with its first demos."""
+    copy = select.deepcopy()
+    copy.demos = copy.demos[:number]
+    return copy
+
+
+class _Tried:
+    """Try settings on the same requests in the same order."""
+
+    def __init__(
+        self,
+        program: Delegator,
+        dataset: Dataset,
+        requests: Sequence[Request],
+        lm: dspy.BaseLM,
+        prompts: Mapping[str, dspy.Predict],
+        answers: Answers,
+    ) -> None:
+        self._program, self._dataset, self._lm = program.deepcopy(), dataset, lm
+        self._requests, self._prompts, self._answers = requests, prompts, answers
+        index = program.retrieve.library.index(program.retrieve.learned.values)
+        self._scored = ScoredRequests(index, requests)
+        fitted = ScoredRequests(index, dataset.splits["train"] or requests)
+        self._fusions = {
+            "program": program.knobs.values,
+            "fitted": fit_weights(fitted, KnobValues()),
+            "lean": fit_weights(fitted, KnobValues(), LEAN),
+        }
+        self._calibrated: dict[KnobValues, KnobValues] = {}
+        self._expand = RecalledExpansion(self._program.expand, answers)
+        self._program.expand = self._expand
+
+    def __call__(self, trial: Any, report: bool) -> Point:
+        knobs = self._knobs(trial)
+        prompt = trial.suggest_categorical("prompt", list(self._prompts))
+        demos = trial.suggest_int("demos", 0, _MOST_DEMOS)
+        classify = Recalled(with_demos(self._prompts[prompt], demos), self._answers)
+        self._program.classify = classify
+        self._program.knobs.values = knobs
+        before = self._expand.tokens
+        right = []
+        bar = tqdm(self._requests, desc=f"trial {trial.number}", delay=3, leave=False)
+        with dspy.context(lm=self._lm, disable_history=True):
+            for step, request in enumerate(bar):
+                try:
+                    delegation = self._program(request.text)
+                except OutOfCallsError:
+                    raise pruned() from None
+                best = delegation.evidence["ranking"][:1]
+                right.append(bool(best and best[0] in request.acceptable))
+                if report:
+                    trial.report(float(right[-1]), step)
+                    if trial.should_prune():
+                        raise pruned()
+        tokens = classify.tokens + self._expand.tokens - before
+        return Point(trial.number, knobs, prompt, demos, tuple(right), tokens / len(self._requests))
+
+    def _knobs(self, trial: Any) -> KnobValues:
+        fusion = trial.suggest_categorical("fusion", [*self._fusions, "free"])
+        if fusion == "free":
+            weights: dict[str, Any] = {c: trial.suggest_float(c, 0.0, 2.0) for c in CHANNELS}
+            start = replace(self._fusions["program"], **weights)
+        else:
+            start = self._fusions[fusion]
+        given = {name: getattr(start, name) for name in _WEIGHTS}
+        phrasings, ideal = _EXPANSIONS[trial.suggest_categorical("expand", list(_EXPANSIONS))]
+        retrieval = replace(
+            self._fusions["program"],
+            **given,
+            head_c=trial.suggest_categorical("head_c", HEAD_C),
+            k=trial.suggest_int("k", 3, _MOST_K),
+        )
+        return replace(
+            self._calibrate(measure(self._scored, retrieval).knobs),
+            gate=trial.suggest_float("gate", 0.0, 1.0),
+            lm=trial.suggest_float("lm", 0.0, 1.5),
+            orders=trial.suggest_int("orders", 1, 2),
+            close=ALWAYS_CLOSE,
+            phrasings=phrasings,
+            ideal=ideal,
+            repeats=1,
+        )
+
+    def _calibrate(self, knobs: KnobValues) -> KnobValues:
+        """Return the knobs with the confidence of their retrieval, which the gate reads."""
+        if knobs not in self._calibrated:
+            self._program.knobs.values = knobs
+            calibrate(self._program, self._dataset, TARGET_PRECISION)
+            self._calibrated[knobs] = self._program.knobs.values
+        return self._calibrated[knobs]
+
+
+def _parameters(knobs: KnobValues) -> dict[str, Any]:
+    """Return a program's own setting as the search names it, with the LM's word left out."""
+    return {
+        "fusion": "program",
+        "expand": "none",
+        "head_c": knobs.head_c,
+        "k": min(max(knobs.k, 3), _MOST_K),
+        "gate": 0.0,
+        "lm": 0.0,
+        "orders": 2,
+        "prompt": PLAIN,
+        "demos": 0,
+    }
+
+
+def _prompt(
+    name: str, study: Any, program: Delegator, dataset: Dataset, lm: dspy.BaseLM, scope: Scope
+) -> dict[str, dspy.Predict]:
+    """Return what an optimiser makes of the prompt, once for all processes of a study."""
+    key, select = f"prompt {name}", program.classify.select
+    if key not in study.user_attrs:
+        shown = examples(program, dataset.splits["train"], scope.seed)
+        brief = Brief(
+            calls=scope.calls,
+            trainset=shown[_HELD_OUT:],
+            valset=shown[:_HELD_OUT],
+            metric=right_slot,
+            feedback=slot_feedback,
+            teacher=lm,
+            seed=scope.seed,
+        )
+        made, _ = optimize(name, select, lm, brief)
+        study.set_user_attr(key, None if made is None else made.dump_state())
+    state = study.user_attrs[key]
+    if state is None:
+        return {}
+    again = select.deepcopy()
+    again.load_state(state)
+    return {name: again}
+
+
+def _point(values: Mapping[str, Any]) -> Point:
+    return Point(
+        **{
+            **values,
+            "knobs": KnobValues(**values["knobs"]),
+            "right": tuple(bool(r) for r in values["right"]),
+        }
+    )

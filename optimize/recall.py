@@ -1,0 +1,99 @@
+"""The LM's stages with a memory: what a search asks in one trial it does not ask in the next."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import dspy
+
+from optimize.answers import Answers
+from task_delegator.agents import Agent
+from task_delegator.classify import ClassifyAgent, render
+from task_delegator.expand import ExpandQuery
+from task_delegator.knobs import KnobValues
+from task_delegator.slots import SlotDistribution
+from task_delegator.untrusted import one_line
+
+
+class OutOfCallsError(Exception):
+    """The limit of LM calls is reached, and an answer is missing."""
+
+
+class Recalled(ClassifyAgent):
+    """``ClassifyAgent`` that asks every question once.
+
+    Attributes:
+        tokens: what the answers given so far cost when they were asked.
+
+    Args:
+        select: the prompt.
+        answers: where answers are kept.
+    """
+
+    def __init__(self, select: dspy.Predict, answers: Answers) -> None:
+        super().__init__()
+        self.select = select
+        self.answers = answers
+        self.tokens = 0
+
+    def ask(
+        self, task: str, agents: Sequence[Agent], knobs: KnobValues
+    ) -> tuple[SlotDistribution, int]:
+        """Return the belief over slots in one order, and the calls it took when it was asked."""
+        question = {
+            "lm": str(dspy.settings.lm.model),
+            "prompt": self.select.dump_state(),
+            "task": one_line(task),
+            "candidates": render(agents),
+            "repeats": knobs.repeats,
+        }
+
+        def asked() -> dict[str, Any]:
+            with dspy.track_usage() as tracker:
+                belief, calls = super(Recalled, self).ask(task, agents, knobs)
+            return {"answer": asdict(belief), "calls": calls, "tokens": _tokens(tracker)}
+
+        row = _found(self.answers, "select", question, asked)
+        self.tokens += row["tokens"]
+        return SlotDistribution(**row["answer"]), row["calls"]
+
+
+class RecalledExpansion(ExpandQuery):
+    """``ExpandQuery`` that asks every question once; ``tokens`` as in ``Recalled``."""
+
+    def __init__(self, expand: ExpandQuery, answers: Answers) -> None:
+        super().__init__()
+        self.rephrase, self.describe = expand.rephrase, expand.describe
+        self.answers = answers
+        self.tokens = 0
+
+    def ask(self, predict: dspy.Predict, **inputs: Any) -> Any:
+        """Return the prediction, None where its answer could not be read."""
+        question = {
+            "lm": str(dspy.settings.lm.model),
+            "prompt": predict.dump_state(),
+            "inputs": inputs,
+        }
+
+        def asked() -> dict[str, Any]:
+            with dspy.track_usage() as tracker:
+                found = super(RecalledExpansion, self).ask(predict, **inputs)
+            signature: Any = predict.signature
+            fields = signature.output_fields
+            answer = None if found is None else {name: found[name] for name in fields}
+            return {"answer": answer, "tokens": _tokens(tracker)}
+
+        row = _found(self.answers, "expand", question, asked)
+        self.tokens += row["tokens"]
+        return None if row["answer"] is None else dspy.Prediction(**row["answer"])
+
+
+def _found(answers: Answers, stage: str, question: dict[str, Any], ask: Any) -> dict[str, Any]:
+    row = answers.get(stage, question, ask)
+    if row is None:
+        raise OutOfCallsError
+    return row
+
+
+def _tokens(tracker: Any) -> int:
+    return sum(int(use.get("total_tokens") or 0) for use in tracker.get_total_tokens().values())
