@@ -3,6 +3,7 @@
 compile    search, teach, calibrate, evaluate and save a program for a dataset
 search     search the retrieval knobs alone; resumable
 calibrate  fit a program's confidence to another registry's labelled requests
+joint      search retrieval, expansion, prompt and gate at once: top-1 against LM tokens
 plans      fit when a program splits a task, alone
 evaluate   report how a program does on one split, or compare two on the same requests
 promote    make a program champion in MLflow's registry, if it beats the present one
@@ -234,6 +235,26 @@ def _parser() -> argparse.ArgumentParser:
     plans.add_argument("program", help="a program's name or folder")
     plans.add_argument("--out", default="runs/plans", help="folder of the result")
     plans.set_defaults(run=refit.plans)
+
+    joint = commands.add_parser(
+        "joint", parents=[data, seed, lm], help="search the whole program, with the LM in it"
+    )
+    joint.add_argument("program", nargs="?", default="default", help="the program to start from")
+    joint.add_argument("--trials", type=at_least(1), default=40, help="that the study shall have")
+    joint.add_argument("--study", default="joint", help="its name in the storage")
+    joint.add_argument("--storage", help="an Optuna storage URL; beside the program if not given")
+    joint.add_argument(
+        "--optimizers", nargs="*", choices=OPTIMIZER_NAMES, default=["labeled-few-shot"],
+        help="whose prompts to try beside the plain one",
+    )  # fmt: skip
+    joint.add_argument(
+        "--max-tokens", type=float, help="of the LM per task; top-1 alone is then the objective"
+    )
+    joint.add_argument(
+        "--max-lm-calls", type=at_least(1), default=3000, help="hard limit of the search"
+    )
+    joint.add_argument("--out", default="runs/joint", help="folder of the result")
+    joint.set_defaults(run=refit.joint)
 
     evaluate = commands.add_parser(
         "evaluate", parents=[data, seed, lm], help="evaluate a program, or compare two"

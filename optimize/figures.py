@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from optimize.evaluate import Outcome, outcomes_right
+from optimize.joint import Point
 from optimize.metrics import reliability
 from optimize.search import Trial
 
@@ -30,6 +31,26 @@ def search_plot(trials: Sequence[Trial]) -> Any:
     axes.legend()
     plt.close(figure)
     return figure
+
+
+def pareto_plot(points: Sequence[Point], front: Sequence[Point]) -> Any:
+    """Return a figure: top-1 on validation against LM tokens per task, the front as a line."""
+    figure, axes = plt.subplots(figsize=(7, 4))
+    axes.plot([p.tokens for p in points], [p.top1 for p in points], ".", label="trials")
+    axes.step(
+        [p.tokens for p in front], [p.top1 for p in front], where="post", label="Pareto front"
+    )
+    axes.set(xlabel="LM tokens per task", ylabel="top-1 on validation", title="Joint search")
+    axes.legend()
+    plt.close(figure)
+    return figure
+
+
+def pareto_table(front: Sequence[Point]) -> pd.DataFrame:
+    """Return the Pareto front as a table, cheapest first."""
+    rows = [(p.number, p.top1, p.tokens, p.prompt, p.demos, p.knobs.gate) for p in front]
+    columns = ["trial", "top1", "tokens_per_task", "prompt", "demos", "gate"]
+    return pd.DataFrame(rows, columns=pd.Index(columns))
 
 
 def reliability_plot(outcomes: Sequence[Outcome], name: str) -> Any:

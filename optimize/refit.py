@@ -1,4 +1,4 @@
-"""Commands on a compiled program: calibrate, plans, promote."""
+"""Commands on a compiled program: calibrate, plans, joint, promote."""
 
 import argparse
 import json
@@ -48,6 +48,38 @@ def plans(options: argparse.Namespace) -> int:
     record = manifest | {"knobs": asdict(program.knobs.values), "plans": fitted}
     save(program, Path(options.out), record)
     print(json.dumps(asdict(chosen_on), indent=1))
+    print(f"program: {options.out}", file=sys.stderr)
+    return 0
+
+
+def joint(options: argparse.Namespace) -> int:
+    """Search the whole program at once, with the LM in it."""
+    from optimize.compile import summary
+    from optimize.improve import Improvement, improve
+    from optimize.joint import Scope
+    from optimize.study import Place
+    from task_delegator.errors import InputError
+    from task_delegator.lm import language_model
+
+    if options.no_lm:
+        raise InputError("joint weighs what the LM costs: leave out --no-lm")
+    dataset, program, manifest = _opened(options)
+    scope = Scope(
+        place=Place(options.study, options.storage),
+        trials=options.trials,
+        optimizers=tuple(options.optimizers),
+        most_tokens=options.max_tokens,
+        most_calls=options.max_lm_calls,
+        seed=options.seed,
+    )
+    done: Improvement = improve(
+        options.program, program, manifest, dataset, language_model(options.lm), scope,
+        Path(options.out),
+    )  # fmt: skip
+    print(done.table())
+    print(summary(done.reports))
+    for split, versus in done.versus.items():
+        print(f"{split}: {versus.sentence()}")
     print(f"program: {options.out}", file=sys.stderr)
     return 0
 

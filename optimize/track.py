@@ -28,7 +28,14 @@ from mlflow.tracking import MlflowClient
 from optimize.candidates import PromptCandidate
 from optimize.data import SPLITS, Dataset
 from optimize.evaluate import Outcome
-from optimize.figures import confused_pairs, reliability_plot, search_plot
+from optimize.figures import (
+    confused_pairs,
+    pareto_plot,
+    pareto_table,
+    reliability_plot,
+    search_plot,
+)
+from optimize.joint import Point
 from optimize.search import Trial
 from optimize.store import STORE_ERRORS, cause, connect, named
 from optimize.traces import Span
@@ -123,6 +130,27 @@ class Run:
             )
             self._client.set_terminated(child)
         mlflow.log_figure(search_plot(trials), "plots/search.png")
+
+    @_goes_on
+    def points(self, points: Sequence[Point], front: Sequence[Point]) -> None:
+        """Log one child run per trial of a joint search, and the Pareto front."""
+        known = self._children("trial")
+        for point in points:
+            child = self._child(known, "trial", point.number, {"stage": "joint"})
+            if child is None:
+                continue
+            params = asdict(point.knobs) | {"prompt": point.prompt, "demos": point.demos}
+            self._client.log_batch(
+                child,
+                metrics=[
+                    Metric("top1", point.top1, 0, 0),
+                    Metric("tokens_per_task", point.tokens, 0, 0),
+                ],
+                params=[Param(name, str(v)) for name, v in params.items()],
+            )
+            self._client.set_terminated(child)
+        mlflow.log_figure(pareto_plot(points, front), "plots/pareto.png")
+        mlflow.log_table(pareto_table(front), "tables/pareto.json")
 
     @_goes_on
     def candidates(self, candidates: Sequence[PromptCandidate], optimizer: str) -> None:

@@ -16,7 +16,7 @@ from small import ROOT, small_dataset
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import ProgrammingError
 
-from optimize.study import Place, finish, finished, open_study
+from optimize.study import Place, finish, finished, open_study, pruned, wilcoxon
 from task_delegator.errors import InputError
 
 TRIALS = 150  # some 50 ms each: the second process has to get its share
@@ -149,3 +149,22 @@ def test_a_study_with_other_objectives_is_not_continued(tmp_path):
     open_study(place, [], seed=0)
     with pytest.raises(InputError, match="has other objectives"):
         open_study(place, [], seed=0, directions=("maximize", "minimize"))
+
+
+def test_a_trial_that_falls_behind_on_the_same_requests_is_pruned():
+    steps = []
+
+    def objective(trial):
+        good = trial.suggest_categorical("good", [True, False])
+        for step in range(40):
+            trial.report(float(good), step)
+            if trial.should_prune():
+                steps.append(step)
+                raise pruned()
+        return float(good)
+
+    place, starts = Place("s"), [{"good": True}, {"good": False}]
+    study = open_study(place, starts, seed=0, pruner=wilcoxon())
+    first, second = finish(study, objective, 2)
+    assert (first.state.name, second.state.name) == ("COMPLETE", "PRUNED")
+    assert steps[0] < 20

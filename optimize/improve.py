@@ -1,0 +1,133 @@
+"""Make a better program of a compiled one by a joint search: search, choose, compare, save."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import dspy
+
+from optimize import store, track
+from optimize.answers import Answers
+from optimize.compile import provenance
+from optimize.data import Dataset
+from optimize.evaluate import evaluate
+from optimize.joint import Point, Scope, cheapest, front, joint_search, settled
+from optimize.report import Report
+from optimize.versus import Versus, versus
+from optimize.work import Work
+from task_delegator.artifact import save
+from task_delegator.delegator import Delegator
+from task_delegator.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Improvement:
+    """What a joint search came to.
+
+    Attributes:
+        points: every trial that was finished.
+        chosen: the cheapest within a standard error of the best.
+        reports: of the saved program, by split.
+        versus: the saved program against the one it came from, by split.
+    """
+
+    points: list[Point]
+    chosen: Point
+    reports: dict[str, Report]
+    versus: dict[str, Versus]
+
+    def table(self) -> str:
+        """Return the Pareto front as a markdown table, the chosen point marked."""
+        lines = ["| trial | top-1 on validation | LM tokens per task | prompt | gate | LM |"]
+        lines += ["|---|---|---|---|---|---|"]
+        for point in front(self.points):
+            mark = " (chosen)" if point == self.chosen else ""
+            lines.append(
+                f"| {point.number}{mark} | {point.top1:.1%} | {point.tokens:.0f} "
+                f"| {point.prompt}, {point.demos} demos | {point.knobs.gate:.2f} "
+                f"| {point.knobs.lm:.2f} |"
+            )
+        return "\n".join(lines)
+
+
+def improve(
+    name: str,
+    program: Delegator,
+    manifest: Mapping[str, Any],
+    dataset: Dataset,
+    lm: dspy.BaseLM,
+    scope: Scope,
+    out: Path,
+) -> Improvement:
+    """Search, settle on a point, compare with the program it came from, save.
+
+    What was killed goes on with the same command: the study is kept beside the program, or in
+    ``scope.place.storage``, and so are the LM's answers.
+
+    Raises:
+        InputError: a split is empty, or no trial was finished within the limits.
+        LMError: the LM did not answer.
+    """
+    for split in ("validation", "test"):
+        if not dataset.splits[split]:
+            raise InputError(f"{dataset.path}: the {split} split is empty; joint needs it")
+    of = {"data": dataset.digests(), "program": manifest["knobs"], "lm": str(lm.model)}
+    place = replace(scope.place, identity=str(sorted(of["data"].items())) + of["lm"])
+    tags = {
+        "kind": "joint",
+        "optimizer": " ".join(scope.optimizers),
+        "lm": of["lm"],
+        "embedder": program.retrieve.library.embed.id,
+        "data": str(dataset.path),
+        "commit": provenance(dataset)["commit"],
+    }
+    with (
+        Work(out, {**of, "scope": asdict(scope), "store": store.digest()}) as work,
+        Answers(work.folder / "answers.jsonl", scope.most_calls) as answers,
+        track.run(f"joint {dataset.path.name}", tags, work.kept("run")) as run,
+    ):
+        work.keep("run", run.id)
+        run.params(asdict(scope))
+        run.dataset(dataset)
+        place = replace(place, storage=place.storage or work.journal)
+        points, prompts = joint_search(program, dataset, lm, replace(scope, place=place), answers)
+        run.points(points, front(points))
+        most = scope.most_tokens
+        within = [p for p in points if most is None or p.tokens <= most]
+        if not within:
+            raise InputError(
+                "joint: no trial was finished within the limits; raise --max-lm-calls or "
+                "--max-tokens"
+            )
+        chosen = cheapest(within)
+        made = settled(program, dataset, chosen, prompts)
+        pair = [("joint", made), (name, program)]
+        found = {split: versus(pair, dataset, split, lm=lm) for split in ("validation", "test")}
+        reports = {
+            split: evaluate(made, dataset, split, name=split, lm=lm)
+            for split in ("validation", "test")
+        }
+        for split, report in reports.items():
+            run.metrics(report.metrics(), f"{split}_")
+        record = {
+            **manifest,
+            **provenance(dataset),
+            "knobs": asdict(made.knobs.values),
+            "scores": {split: report.to_json() for split, report in reports.items()},
+            "joint": {
+                "from": name,
+                "lm": of["lm"],
+                "trials": len(points),
+                "chosen": chosen.number,
+                "prompt": chosen.prompt,
+                "versus": {split: asdict(own) for split, own in found.items()},
+            },
+            "mlflow_run_id": run.id,
+        }
+        save(made, out, record)
+        run.artifact(out)
+        done = Improvement(points, chosen, reports, found)
+        run.note(done.table())
+        work.done()
+    return done

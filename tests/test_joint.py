@@ -1,0 +1,167 @@
+"""The joint search: what it tries, what it keeps, what it spends."""
+
+import json
+
+import dspy
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from recorded import recorded_lm
+from small import HashedWords, small_dataset
+from test_optimize import oracle
+
+from optimize.__main__ import main
+from optimize.answers import Answers
+from optimize.calibrate import calibrate
+from optimize.data import load_dataset
+from optimize.improve import improve
+from optimize.joint import PLAIN, Point, Scope, cheapest, front, joint_search, settled
+from optimize.study import Place
+from task_delegator.delegator import Delegator
+from task_delegator.knobs import KnobValues
+
+
+def point(number, right, tokens) -> Point:
+    return Point(number, KnobValues(), PLAIN, 0, tuple(right), tokens)
+
+
+POINTS = st.lists(
+    st.tuples(st.lists(st.booleans(), min_size=6, max_size=6), st.integers(0, 4)), min_size=1
+).map(lambda drawn: [point(i, right, float(cost)) for i, (right, cost) in enumerate(drawn)])
+
+
+@given(POINTS)
+def test_no_point_beats_one_of_the_front(points):
+    kept = front(points)
+    assert kept
+    for ours in kept:
+        assert not any(
+            p.top1 >= ours.top1
+            and p.tokens <= ours.tokens
+            and (p.top1, p.tokens) != (ours.top1, ours.tokens)
+            for p in points
+        )
+    for other in points:
+        assert any(p.top1 >= other.top1 and p.tokens <= other.tokens for p in kept)
+
+
+@given(POINTS)
+def test_nothing_as_good_as_the_chosen_point_is_cheaper(points):
+    chosen, best = cheapest(points), max(points, key=lambda p: p.top1)
+    assert not any(p.top1 >= chosen.top1 and p.tokens < chosen.tokens for p in points)
+    lost = sum(best.right) - sum(chosen.right)
+    if lost:  # one request in a few is within chance, all of those that differ are not
+        differing = sum(a != b for a, b in zip(best.right, chosen.right, strict=True))
+        assert lost**2 <= differing
+
+
+def answers_of(dataset):
+    """Answer with the right agent's slot, and with the same expansions whatever the task."""
+    choose = oracle(dataset)
+
+    def answer(prompt):
+        if "[[ ## candidates ## ]]" in prompt:
+            return choose(prompt)
+        return '{"phrasings": ["do it", "have it done"], "description": "an agent for this"}'
+
+    return answer
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return load_dataset(small_dataset(tmp_path_factory.mktemp("data")))
+
+
+@pytest.fixture
+def program(dataset):
+    made = Delegator(dataset.registry, HashedWords())
+    calibrate(made, dataset)
+    return made
+
+
+def test_a_search_asks_each_question_once_and_counts_its_tokens_in_every_trial(
+    dataset, program, tmp_path
+):
+    lm, engine = recorded_lm(answers_of(dataset))
+    scope = Scope(Place("joint", tmp_path / "journal"), trials=6, optimizers=("labeled-few-shot",))
+    with Answers(tmp_path / "answers.jsonl", scope.most_calls) as answers:
+        points, prompts = joint_search(program, dataset, lm, scope, answers)
+    assert set(prompts) == {PLAIN, "labeled-few-shot"}
+    assert [p.number for p in points] == list(range(6))
+    assert points[0].tokens == 0
+    assert points[0].knobs.gate == 0
+    assert any(p.tokens > 0 for p in points)
+    assert len(engine.prompts) == len(set(engine.prompts))
+    before = len(engine.prompts)
+    with Answers(tmp_path / "answers.jsonl", scope.most_calls) as answers:
+        fresh = Scope(
+            Place("again", tmp_path / "again"), trials=6, optimizers=("labeled-few-shot",)
+        )
+        again, _ = joint_search(program, dataset, lm, fresh, answers)
+    assert len(engine.prompts) == before
+    assert again == points
+
+
+def test_trials_that_need_more_calls_than_are_left_are_pruned(dataset, program, tmp_path):
+    lm, engine = recorded_lm(answers_of(dataset))
+    scope = Scope(Place("joint"), trials=5, optimizers=(), most_calls=3)
+    with Answers(tmp_path / "answers.jsonl", 3) as answers:
+        points, _ = joint_search(program, dataset, lm, scope, answers)
+    assert len(engine.prompts) <= 3
+    assert 1 <= len(points) < 5
+    assert all(p.tokens <= 3 * 12 for p in points)
+
+
+def test_under_a_limit_of_tokens_trials_that_fall_behind_are_pruned(dataset, program, tmp_path):
+    lm, _ = recorded_lm(answers_of(dataset))
+    scope = Scope(Place("one"), trials=8, optimizers=(), most_tokens=10.0)
+    with Answers(tmp_path / "answers.jsonl", 3000) as answers:
+        points, _ = joint_search(program, dataset, lm, scope, answers)
+    assert points[0].number == 0
+    assert all(len(p.right) == len(dataset.splits["validation"]) for p in points)
+    assert {p.number for p in points} < set(range(8))
+
+
+def test_a_settled_program_ranks_as_its_trial_did(dataset, program, tmp_path):
+    lm, _ = recorded_lm(answers_of(dataset))
+    scope = Scope(Place("joint"), trials=4, optimizers=())
+    with Answers(tmp_path / "answers.jsonl", 3000) as answers:
+        points, prompts = joint_search(program, dataset, lm, scope, answers)
+    for chosen in points:
+        made = settled(program, dataset, chosen, prompts)
+        with dspy.context(lm=lm):
+            top1 = np.mean(
+                [
+                    made(r.text).evidence["ranking"][0] in r.acceptable
+                    for r in dataset.splits["validation"]
+                ]
+            )
+        assert top1 == pytest.approx(chosen.top1)
+
+
+def test_an_improvement_is_saved_with_what_it_was_compared_with(
+    dataset, program, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    lm, _ = recorded_lm(answers_of(dataset))
+    scope = Scope(Place("joint"), trials=4, optimizers=())
+    manifest = {
+        "knobs": {},
+        "embedder": {"spec": "minilm", "id": program.retrieve.library.embed.id},
+    }
+    out = tmp_path / "out"
+    done = improve("small", program, manifest, dataset, lm, scope, out)
+    assert "(chosen)" in done.table() or done.chosen not in front(done.points)
+    record = json.loads((out / "manifest.json").read_text())
+    assert record["joint"]["chosen"] == done.chosen.number
+    assert set(record["joint"]["versus"]) == {"validation", "test"}
+    again = Delegator(dataset.registry, HashedWords())
+    again.load(str(out / "program.json"))
+    assert again.knobs.values.gate == done.chosen.knobs.gate
+    assert not (tmp_path / "out.work").exists()
+
+
+def test_a_joint_search_needs_an_lm(capsys):
+    assert main(["joint", "--no-lm"]) == 2
+    assert "leave out --no-lm" in capsys.readouterr().err
