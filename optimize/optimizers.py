@@ -14,7 +14,12 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import dspy
-from dspy.teleprompt import BootstrapFewShot, BootstrapFewShotWithRandomSearch, LabeledFewShot
+from dspy.teleprompt import (
+    BootstrapFewShot,
+    BootstrapFewShotWithOptuna,
+    BootstrapFewShotWithRandomSearch,
+    LabeledFewShot,
+)
 from dspy.utils.callback import BaseCallback
 from dspy.utils.exceptions import AdapterParseError
 from dspy.utils.exceptions import LMError as DspyLMError
@@ -23,6 +28,8 @@ from optimize.candidates import PromptCandidate, alone, detailed, in_percent, in
 from task_delegator.errors import LMError
 
 _DEMOS = 2
+_REFLECTED = 3  # train examples in a round of GEPA, before and after
+_MOST_TOGETHER = 2  # instructions that better-together tries on its train examples
 _log = logging.getLogger(__name__)
 
 
@@ -128,6 +135,60 @@ def _random_search(student: Pick, brief: Brief) -> Pick:
     )
 
 
+def _optuna(student: Pick, brief: Brief) -> Pick:
+    optimizer = BootstrapFewShotWithOptuna(
+        brief.metric,
+        max_labeled_demos=_DEMOS,
+        num_candidate_programs=_programs(brief),
+        num_threads=1,
+        **brief.settings,
+    )
+    return optimizer.compile(
+        student,
+        max_demos=_DEMOS,
+        trainset=list(brief.trainset[: _share(brief)]),
+        valset=list(brief.valset),
+    )
+
+
+def _rules(student: Pick, brief: Brief) -> Pick:
+    optimizer = dspy.InferRules(
+        metric=brief.metric,
+        num_candidates=_programs(brief),
+        num_rules=5,
+        num_threads=1,
+        max_bootstrapped_demos=_DEMOS,
+        max_labeled_demos=0,
+        **brief.settings,
+    )
+    some = list(brief.trainset[: _share(brief)])
+    return cast("Pick", optimizer.compile(student, trainset=some, valset=list(brief.valset)))
+
+
+def _together(student: Pick, brief: Brief) -> Pick:
+    """Chain demos and instructions; weights have a command of their own, ``finetune``."""
+    demos = BootstrapFewShot(
+        brief.metric, max_bootstrapped_demos=_DEMOS, max_labeled_demos=0, **brief.settings
+    )
+    wording = dspy.COPRO(brief.teacher, brief.metric, breadth=_MOST_TOGETHER, depth=1)
+    quiet = {"num_threads": 1, "display_progress": False, "display_table": 0}
+    student.set_lm(dspy.settings.lm)
+    done: Any = dspy.BetterTogether(brief.metric, demos=demos, wording=wording).compile(
+        student,
+        trainset=list(brief.trainset[: _share(brief)]),
+        valset=list(brief.valset),
+        num_threads=1,
+        seed=brief.seed,
+        strategy="demos -> wording",
+        optimizer_compile_args={"wording": {"eval_kwargs": quiet}},
+    )
+    if done.flag_compilation_error_occurred:
+        raise LMError("--optimizer better-together: a step failed, see the log; nothing is kept")
+    for made in (done, *(row["program"] for row in done.candidate_programs)):
+        made.set_lm(None)  # it stays bound, key and all
+    return done
+
+
 def _copro(student: Pick, brief: Brief) -> Pick:
     optimizer = dspy.COPRO(brief.teacher, brief.metric, breadth=_breadth(brief), depth=1)
     settings = {"num_threads": 1, "display_progress": False, "display_table": 0}
@@ -174,7 +235,8 @@ def _simba(student: Pick, brief: Brief) -> Pick:
 def _gepa(student: Pick, brief: Brief) -> Pick:
     optimizer = dspy.GEPA(
         brief.feedback,
-        max_metric_calls=brief.calls * 9 // 10,
+        max_metric_calls=_measured(brief),
+        reflection_minibatch_size=_REFLECTED,
         reflection_lm=brief.teacher,
         num_threads=1,
         seed=brief.seed,
@@ -185,12 +247,28 @@ def _gepa(student: Pick, brief: Brief) -> Pick:
 
 
 def _share(brief: Brief) -> int:
-    """Return how many train examples may be bootstrapped from: a fifth of the calls."""
-    return max(brief.calls // 5, 1)
+    """Return how many train examples may be bootstrapped from: a fifth of the calls, and no more
+    than a few per demo.
+    """
+    return min(max(brief.calls // 5, 1), 4 * _DEMOS, len(brief.trainset))
+
+
+def _programs(brief: Brief) -> int:
+    """Return how many programs the rest of the calls evaluates, an LM call each to write it."""
+    return max(1, (brief.calls - _share(brief)) // (len(brief.valset) + 1))
 
 
 def _candidates(brief: Brief) -> int:
-    return max(1, (brief.calls - _share(brief)) // max(len(brief.valset), 1) - 3)
+    """Return how many candidates are drawn beside three fixed ones, bootstraps at their worst."""
+    return max(1, brief.calls // (len(brief.valset) + _share(brief)) - 3)
+
+
+def _measured(brief: Brief) -> int:
+    """Return how many answers GEPA may measure: where no reflection can be read it asks twice after
+    every three, and it looks at its limit only between rounds.
+    """
+    round_ = len(brief.valset) + 2 * _REFLECTED
+    return max((brief.calls - round_) * 3 // 5, len(brief.valset))
 
 
 def _breadth(brief: Brief) -> int:
@@ -208,6 +286,18 @@ OPTIMIZERS = {
         0.5,
         lambda b: (3 + _candidates(b)) * (len(b.valset) + _share(b)),
         _random_search,
+        in_percent,
+    ),
+    "bootstrap-optuna": Optimizer(
+        0.5, lambda b: _share(b) + _programs(b) * len(b.valset), _optuna, alone
+    ),
+    "infer-rules": Optimizer(
+        0.5, lambda b: _share(b) + _programs(b) * (len(b.valset) + 1), _rules, alone
+    ),
+    "better-together": Optimizer(
+        0.5,
+        lambda b: (_MOST_TOGETHER + 2) * _share(b) + 3 * len(b.valset),
+        _together,
         in_percent,
     ),
     "copro": Optimizer(0.5, lambda b: (_breadth(b) + 1) * len(b.valset), _copro, in_percent),
@@ -267,7 +357,20 @@ def optimize(name: str, select: dspy.Predict, lm: dspy.BaseLM, brief: Brief) -> 
         return Optimised(None, meter.calls)
     except DspyLMError as error:
         raise LMError(f"--optimizer {name}: {str(error).strip().splitlines()[0]}") from error
+    except (AssertionError, RuntimeError) as error:  # InferRules asserts what kind of error it met
+        if not _unreadable(error):
+            raise
+        raise LMError(f"--optimizer {name}: the teacher's answers could not be read") from error
     return Optimised(done.select, meter.calls, tuple(optimizer.tried(done)))
+
+
+def _unreadable(error: BaseException | None) -> bool:
+    """Tell whether an answer that could not be parsed lies at the bottom of an error."""
+    while error is not None:
+        if isinstance(error, AdapterParseError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @contextlib.contextmanager

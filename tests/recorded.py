@@ -16,6 +16,9 @@ class RecordedEngine:
         self.answer = answer
         self.prompts: list[str] = []
 
+    def __deepcopy__(self, memo) -> "RecordedEngine":
+        return self  # copies of an LM count together
+
     def complete(self, request: Request) -> Response:
         prompt = "\n".join(str(getattr(m, "text", m)) for m in request.messages)
         self.prompts.append(prompt)

@@ -16,7 +16,7 @@ from task_delegator.delegator import Delegator
 from task_delegator.errors import LMError
 from task_delegator.signatures import SLOTS
 
-SLOW = {"bootstrap-random-search", "mipro", "gepa", "simba", "copro"}
+SLOW = {"bootstrap-random-search", "better-together", "mipro", "gepa", "simba", "copro"}
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,9 @@ def answers(shown):
             return f'{{"slot": "{known.get(tasks[-1], "A")}"}}'
         return (
             "[[ ## reasoning ## ]]\nx\n[[ ## proposed_instruction ## ]]\nPick the best agent.\n"
-            "[[ ## proposed_prefix_for_output_field ## ]]\nSlot:\n[[ ## completed ## ]]"
+            "[[ ## proposed_prefix_for_output_field ## ]]\nSlot:\n"
+            "[[ ## improved_instruction ## ]]\nRead every line twice.\n"
+            "[[ ## natural_language_rules ## ]]\nRead every line.\n[[ ## completed ## ]]"
         )
 
     return recorded_lm(answer)
@@ -95,7 +97,8 @@ def the_chosen_one_is_among_the_candidates(name, made):
     assert (made.select.signature.instructions, len(made.select.demos)) in prompts
     scores = [candidate.score for candidate in made.candidates]
     if name in SLOW:
-        assert len(scores) > 1
+        # GEPA keeps what is better: other words are not, for an LM that answers from a table.
+        assert len(scores) > 1 or name == "gepa"
         assert all(0 <= score <= 1 for score in scores)
         assert max(scores) > 0.1  # a share, not a share of a per cent
     else:
