@@ -137,17 +137,22 @@ class Asked(dspy.Module):
             LMError: the LM cannot be reached or refuses.
         """
         signature: Any = self.predict.signature
-        fields = {name: f.json_schema_extra["desc"] for name, f in signature.fields.items()}
-        wording = {"instructions": signature.instructions, "fields": fields}
+        kinds = {n: TypeAdapter(f.annotation) for n, f in signature.output_fields.items()}
+        asked = {
+            "instructions": signature.instructions,
+            "fields": {n: f.json_schema_extra["desc"] for n, f in signature.fields.items()},
+            "schemas": {n: kind.json_schema() for n, kind in kinds.items()},
+            "inputs": inputs,
+            "turn": turn,
+        }
         call = None
         for attempt in range(ATTEMPTS):
-            question = {**wording, "inputs": inputs, "turn": turn, "attempt": attempt}
+            question = {**asked, "attempt": attempt}
             row = self.answers.get(self.stage, question, lambda: self._ask(inputs))
             if row is None:
                 return dspy.Prediction(answer=None, call=call, refused=True)
             call = row["call"]
             if row["answer"] is not None:
-                kinds = {n: TypeAdapter(f.annotation) for n, f in signature.output_fields.items()}
                 answer = {n: kind.validate_python(row["answer"][n]) for n, kind in kinds.items()}
                 return dspy.Prediction(answer=answer, call=call, refused=False)
         return dspy.Prediction(answer=None, call=call, refused=False)

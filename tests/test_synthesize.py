@@ -6,6 +6,8 @@ import subprocess
 import sys
 from collections import Counter
 
+import dspy
+import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +16,7 @@ from small import ROOT, HashedWords, make_agent, office_registry
 
 from optimize import __main__ as command
 from optimize import synthesis, synthesize
-from optimize.answers import ATTEMPTS, Answers
+from optimize.answers import ATTEMPTS, Answers, Asked
 from optimize.author import LeadBack
 from optimize.data import Dataset, Request, check, leaks, load_dataset
 from optimize.sieve import FILTERS, Draft, clean, fault, sift, sift_samples
@@ -456,6 +458,21 @@ t.written(pathlib.Path(sys.argv[1]), answer)
     assert not (tmp_path / "out").exists()
     _, engine = written(tmp_path)
     assert len(engine.prompts) == CALLS - 5
+
+
+def test_an_answer_to_another_wording_is_not_taken(tmp_path):
+    def asking(wording):
+        part = pydantic.create_model("Part", said=(str, pydantic.Field(description=wording)))
+        return dspy.Signature(
+            {"text": (str, dspy.InputField(desc="x")), "part": (part, dspy.OutputField(desc="y"))}
+        )
+
+    lm, engine = recorded_lm(lambda prompt: '{"part": {"said": "yes"}}')
+    with Answers(tmp_path / "answers.jsonl", 9) as answers, dspy.context(lm=lm):
+        for wording in ("one", "other", "one"):
+            found = Asked("test", asking(wording), answers)(text="a")
+            assert found.answer["part"].said == "yes"
+    assert len(engine.prompts) == 2
 
 
 def test_half_a_line_of_a_killed_process_is_dropped(tmp_path):

@@ -129,8 +129,8 @@ class EnrichAgent(dspy.Signature):
 class Outline(BaseModel):
     """An agent before its entry is written: a name and where its business ends."""
 
-    name: str = Field(description="two to four words that say which piece of work it does")
-    scope: str = Field(description="one short sentence: what people bring to it, and what not")
+    name: str = Field(description="two to four words: its piece of work, no department")
+    scope: str = Field(description="one sentence: which requests are its own, and which are not")
 
 
 class OutlineAgents(dspy.Signature):
@@ -155,7 +155,9 @@ class Entry(BaseModel):
     description: str = Field(description="one or two sentences: what it is for, and what not")
     instructions: str = Field(description="one sentence: how it shall go about its work")
     tools: list[str] = Field(description="one to three, such as orders.search")
-    samples: list[str] = Field(description="five requests that it should get")
+    samples: list[str] = Field(
+        description="five messages of people who want something: 'My parcel came broken, who pays?'"
+    )
 
 
 class WriteAgent(dspy.Signature):
@@ -185,7 +187,7 @@ class WriteRequests(dspy.Signature):
     neighbours: str = dspy.InputField(desc="agents that must not get them, one per line")
     voice: str = dspy.InputField(desc="who writes, and how")
     number: int = dspy.InputField(desc="how many requests to write")
-    requests: list[str] = dspy.OutputField(desc="what this person writes, a message each")
+    requests: list[str] = dspy.OutputField(desc="messages of this person, who wants something")
 
 
 # Who writes a request, by the name that its provenance gives.
