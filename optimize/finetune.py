@@ -154,8 +154,9 @@ def _train(
         losses.append(trainer.train(batch))
         bar.update(len(batch))
         bar.set_postfix(loss=f"{losses[-1]:.2f}")
-        last = trainer.step == plan.recipe.steps
-        if (trainer.step * plan.recipe.batch % plan.every == 0 or last) and judge():
+        done, last = trainer.step * plan.recipe.batch, trainer.step == plan.recipe.steps
+        due = done // plan.every > (done - len(batch)) // plan.every
+        if (due or last) and judge():
             break
     bar.close()
     return course

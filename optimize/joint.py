@@ -278,7 +278,7 @@ def _prompt(
             teacher=lm,
             seed=scope.seed,
         )
-        made, _ = optimize(name, select, lm, brief)
+        made = optimize(name, select, lm, brief).select
         study.set_user_attr(key, None if made is None else made.dump_state())
     state = study.user_attrs[key]
     if state is None:

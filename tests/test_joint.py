@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from recorded import recorded_lm
+from recorded import oracle, recorded_lm
 from small import HashedWords, small_dataset
-from test_optimize import oracle
 
 from optimize.__main__ import main
 from optimize.answers import Answers

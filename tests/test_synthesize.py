@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from typing import Any
 
 import dspy
 import pydantic
@@ -461,11 +462,10 @@ t.written(pathlib.Path(sys.argv[1]), answer)
 
 
 def test_an_answer_to_another_wording_is_not_taken(tmp_path):
-    def asking(wording):
-        part = pydantic.create_model("Part", said=(str, pydantic.Field(description=wording)))
-        return dspy.Signature(
-            {"text": (str, dspy.InputField(desc="x")), "part": (part, dspy.OutputField(desc="y"))}
-        )
+    def asking(wording) -> Any:
+        part: Any = pydantic.create_model("Part", said=(str, pydantic.Field(description=wording)))
+        fields = {"text": (str, dspy.InputField(desc="x"))}
+        return dspy.make_signature(fields | {"part": (part, dspy.OutputField(desc="y"))})
 
     lm, engine = recorded_lm(lambda prompt: '{"part": {"said": "yes"}}')
     with Answers(tmp_path / "answers.jsonl", 9) as answers, dspy.context(lm=lm):
