@@ -18,7 +18,8 @@ from tqdm import tqdm
 from optimize import metrics
 from optimize.data import OURS, load_dataset
 from optimize.examples import examples, right_slot, slot_feedback
-from optimize.optimizers import OPTIMIZERS, Brief, Pick, optimize
+from optimize.optimizers import OPTIMIZERS, optimize
+from optimize.student import Brief, Pick
 from task_delegator.artifact import load
 from task_delegator.lm import language_model
 

@@ -15,18 +15,14 @@ finetune   train a LoRA adapter of the embedded LM; hours, resumable
 """
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
 
 # DSPy would fetch a price list from the network at its first LM call.
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
-from optimize import refit, upkeep
+from optimize import make, refit, upkeep
 from optimize.arguments import OPTIMIZER_NAMES, at_least
 from task_delegator.cli import rate
 
@@ -41,111 +37,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DelegatorError as error:
         print(f"optimize {options.command}: {error}", file=sys.stderr)
         return 2
-
-
-def _compile(options: argparse.Namespace) -> int:
-    from optimize.compile import compile_program, summary
-    from optimize.data import load_dataset
-    from optimize.options import Options
-    from task_delegator.artifact import check_target
-    from task_delegator.lm import language_model
-
-    check_target(Path(options.out))
-    dataset = load_dataset(options.data, enriched=options.enriched)
-    lm = None if options.no_lm else language_model(options.lm)
-    compiled = compile_program(
-        dataset,
-        Options(
-            out=Path(options.out),
-            preset=options.preset,
-            optimizer=options.optimizer,
-            teacher=options.teacher,
-            trials=options.trials,
-            max_lm_calls=options.max_lm_calls,
-            samples_from_train=options.samples_from_train,
-            target_precision=options.target_precision,
-            embedder=options.embedder,
-            lm=None if options.no_lm else options.lm,
-            seed=options.seed,
-            traces=options.traces,
-            trace_texts=options.trace_texts,
-        ),
-        lm,
-        language_model(options.teacher) if options.teacher else None,
-    )
-    print(summary(compiled.reports))
-    print(f"program: {compiled.folder}", file=sys.stderr)
-    print(f"MLflow run: {compiled.run_id} (make ui)", file=sys.stderr)
-    return 0
-
-
-def _search(options: argparse.Namespace) -> int:
-    from optimize.data import load_dataset
-    from optimize.fusion import ScoredRequests
-    from optimize.search import measure, search
-    from optimize.study import Place
-    from task_delegator.embed import embedder
-    from task_delegator.errors import InputError
-    from task_delegator.knobs import KnobValues
-    from task_delegator.library import Library
-
-    dataset = load_dataset(options.data, enriched=options.enriched)
-    if not dataset.splits["validation"]:
-        raise InputError(f"{dataset.path}: the validation split is empty; searching needs it")
-    index = Library(dataset.registry, embedder(options.embedder)).index({})
-    scored = ScoredRequests(index, dataset.splits["validation"])
-    knobs, trials = search(
-        scored,
-        [KnobValues()],
-        trials=options.trials,
-        seed=options.seed,
-        place=Place(
-            options.study,
-            options.storage,
-            f"{dataset.sha256('agents.json')[:12]} {index.embed.id}",
-        ),
-    )
-    chosen = measure(scored, knobs)
-    result = {"trials": len(trials), "chosen": chosen.metrics(), "knobs": asdict(chosen.knobs)}
-    print(json.dumps(result, indent=1))
-    return 0
-
-
-def _evaluate(options: argparse.Namespace) -> int:
-    from optimize.data import load_dataset
-    from optimize.evaluate import evaluate
-    from optimize.teach import opened
-    from optimize.versus import versus
-    from task_delegator.agents import write_text
-    from task_delegator.artifact import load
-    from task_delegator.errors import InputError
-    from task_delegator.lm import language_model
-
-    if options.gate_open and options.no_lm:
-        raise InputError("--gate-open asks the LM about every task: leave out --no-lm")
-    dataset = load_dataset(options.data, enriched=options.enriched)
-    programs = [
-        (name, load(name, dataset.registry, embedder_spec=options.embedder))
-        for name in (options.program, options.other)
-        if name is not None
-    ]
-    if options.gate_open:
-        programs = [(name, opened(program)) for name, program in programs]
-    lm = None if options.no_lm else language_model(options.lm)
-    settings: dict[str, Any] = {"lm": lm, "limit": options.limit, "seed": options.seed}
-    if len(programs) == 2:
-        found = versus(programs, dataset, options.split, **settings)
-    else:
-        ((name, program),) = programs
-        found = evaluate(program, dataset, options.split, name=name, **settings)
-    text = json.dumps(found.to_json(), indent=1)
-    if options.json == "-":
-        print(text)
-        return 0
-    if options.json:
-        write_text(Path(options.json), text + "\n")
-    print(found.sentence())
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -212,14 +103,14 @@ def _parser() -> argparse.ArgumentParser:
         "--trace-texts", action="store_true", help="show their texts and prompts in the traces"
     )
     compile_.add_argument("--out", default="runs/program", help="folder of the compiled program")
-    compile_.set_defaults(run=_compile)
+    compile_.set_defaults(run=make.compile_)
 
     search = commands.add_parser("search", parents=[data, seed], help="search the retrieval knobs")
     search.add_argument("--trials", type=at_least(1), default=60, help="that the study shall have")
     search.add_argument("--study", default="retrieval", help="its name in the storage")
     search.add_argument("--storage", help="an Optuna storage URL; in memory if not given")
     search.add_argument("--embedder", default=embed or "minilm", help="an embedder spec")
-    search.set_defaults(run=_search)
+    search.set_defaults(run=make.search)
 
     calibrate = commands.add_parser(
         "calibrate", parents=[data], help="calibrate a program for a registry"
@@ -266,7 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--gate-open", action="store_true", help="ask the LM about every task")
     evaluate.add_argument("--embedder", default=embed, help="if not the one the program names")
     evaluate.add_argument("--json", help="write the report to a file, or - for standard output")
-    evaluate.set_defaults(run=_evaluate)
+    evaluate.set_defaults(run=make.evaluate)
 
     promote = commands.add_parser(
         "promote", parents=[data, lm], help="make a program champion if it beats the present one"

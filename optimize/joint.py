@@ -20,9 +20,10 @@ from optimize.data import Dataset, Request
 from optimize.examples import examples, right_slot, slot_feedback
 from optimize.fusion import HEAD_C, LEAN, ScoredRequests, fit_weights
 from optimize.gains import ALWAYS_CLOSE
-from optimize.optimizers import Brief, optimize
+from optimize.optimizers import optimize
 from optimize.recall import OutOfCallsError, Recalled, RecalledExpansion
 from optimize.search import measure
+from optimize.student import Brief
 from optimize.study import Place, finish, open_study, pruned, wilcoxon
 from task_delegator.delegator import Delegator
 from task_delegator.knobs import KnobValues

@@ -5,11 +5,8 @@ is stopped at the limit. What an LM refuses stops the compilation: an optimiser 
 errors would call a broken answer a bad prompt.
 """
 
-import contextlib
 import logging
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -20,62 +17,17 @@ from dspy.teleprompt import (
     BootstrapFewShotWithRandomSearch,
     LabeledFewShot,
 )
-from dspy.utils.callback import BaseCallback
-from dspy.utils.exceptions import AdapterParseError
 from dspy.utils.exceptions import LMError as DspyLMError
 
 from optimize.candidates import PromptCandidate, alone, detailed, in_percent, in_shares
+from optimize.meter import Meter, Stop, quiet, unreadable
+from optimize.student import Brief, Pick
 from task_delegator.errors import LMError
 
 _DEMOS = 2
 _REFLECTED = 3  # train examples in a round of GEPA, before and after
 _MOST_TOGETHER = 2  # instructions that better-together tries on its train examples
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Brief:
-    """What an optimiser is given.
-
-    Attributes:
-        calls: LM calls that it may make, the teacher's included.
-        trainset, valset: examples with ``task``, ``candidates`` and ``slot``.
-        metric: whether the slot is right.
-        feedback: the same as GEPA wants it, with what tells the confused pair apart.
-        teacher: the LM that writes instructions and demos; it may be the student's.
-    """
-
-    calls: int
-    trainset: Sequence[dspy.Example]
-    valset: Sequence[dspy.Example]
-    metric: Callable[..., float]
-    feedback: Callable[..., dspy.Prediction]
-    teacher: Any
-    seed: int
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Return what bootstrapping optimisers take for their teacher."""
-        return {"teacher_settings": {"lm": self.teacher}}
-
-
-class Pick(dspy.Module):
-    """The student: ``ClassifyAgent``'s predictor over a shortlist that is given.
-
-    An answer without a slot is a wrong answer; an LM that cannot be reached is none.
-    """
-
-    def __init__(self, select: dspy.Predict) -> None:
-        super().__init__()
-        self.select = select
-
-    def forward(self, task: str, candidates: str) -> dspy.Prediction:
-        """Return the slot that the LM answers, None where it answers no slot."""
-        try:
-            with dspy.context(adapter=dspy.JSONAdapter()):
-                return dspy.Prediction(slot=self.select(task=task, candidates=candidates).slot)
-        except AdapterParseError:
-            return dspy.Prediction(slot=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +123,7 @@ def _together(student: Pick, brief: Brief) -> Pick:
         brief.metric, max_bootstrapped_demos=_DEMOS, max_labeled_demos=0, **brief.settings
     )
     wording = dspy.COPRO(brief.teacher, brief.metric, breadth=_MOST_TOGETHER, depth=1)
-    quiet = {"num_threads": 1, "display_progress": False, "display_table": 0}
+    silent = {"num_threads": 1, "display_progress": False, "display_table": 0}
     student.set_lm(dspy.settings.lm)
     done: Any = dspy.BetterTogether(brief.metric, demos=demos, wording=wording).compile(
         student,
@@ -180,7 +132,7 @@ def _together(student: Pick, brief: Brief) -> Pick:
         num_threads=1,
         seed=brief.seed,
         strategy="demos -> wording",
-        optimizer_compile_args={"wording": {"eval_kwargs": quiet}},
+        optimizer_compile_args={"wording": {"eval_kwargs": silent}},
     )
     if done.flag_compilation_error_occurred:
         raise LMError("--optimizer better-together: a step failed, see the log; nothing is kept")
@@ -309,31 +261,6 @@ OPTIMIZERS = {
 }
 
 
-class _Stop(BaseException):
-    """Ends an optimiser through whatever it catches."""
-
-
-class _Meter(BaseCallback):
-    """Count every LM call, the teacher's and those of copies included; stop at the limit."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit, self.calls = limit, 0
-        self.failure: BaseException | None = None
-
-    def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
-        """Count every completion that is asked for, and refuse what is beyond the limit."""
-        asked = int((inputs.get("kwargs") or {}).get("n") or 1)
-        if self.calls + asked > self.limit:
-            raise _Stop
-        self.calls += asked
-
-    def on_lm_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
-        """Stop at the first failure."""
-        if exception is not None and not isinstance(exception, _Stop):
-            self.failure = exception
-            raise _Stop
-
-
 def optimize(name: str, select: dspy.Predict, lm: dspy.BaseLM, brief: Brief) -> Optimised:
     """Return what an optimiser makes of a predictor.
 
@@ -343,13 +270,13 @@ def optimize(name: str, select: dspy.Predict, lm: dspy.BaseLM, brief: Brief) -> 
     optimizer = OPTIMIZERS[name]
     expected = optimizer.expected(brief)
     _log.warning("%s: some %d LM calls expected, %d at most", name, expected, brief.calls)
-    meter = _Meter(brief.calls)
+    meter = Meter(brief.calls)
     callbacks = [*dspy.settings.get("callbacks", []), meter]
     student = Pick(select.deepcopy())
     try:
-        with _quiet(), dspy.context(lm=lm, callbacks=callbacks, disable_history=True):
+        with quiet(), dspy.context(lm=lm, callbacks=callbacks, disable_history=True):
             done = optimizer.compile(student, brief)
-    except _Stop:
+    except Stop:
         if meter.failure is not None:
             line = (str(meter.failure).strip().splitlines() or [type(meter.failure).__name__])[0]
             raise LMError(f"--optimizer {name}: the LM did not answer: {line}") from meter.failure
@@ -358,29 +285,7 @@ def optimize(name: str, select: dspy.Predict, lm: dspy.BaseLM, brief: Brief) -> 
     except DspyLMError as error:
         raise LMError(f"--optimizer {name}: {str(error).strip().splitlines()[0]}") from error
     except (AssertionError, RuntimeError) as error:  # InferRules asserts what kind of error it met
-        if not _unreadable(error):
+        if not unreadable(error):
             raise
         raise LMError(f"--optimizer {name}: the teacher's answers could not be read") from error
     return Optimised(done.select, meter.calls, tuple(optimizer.tried(done)))
-
-
-def _unreadable(error: BaseException | None) -> bool:
-    """Tell whether an answer that could not be parsed lies at the bottom of an error."""
-    while error is not None:
-        if isinstance(error, AdapterParseError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the optimisers' own prints off standard output, and their progress to errors."""
-    loud = logging.getLogger("dspy")
-    level = loud.level
-    loud.setLevel(logging.ERROR)
-    try:
-        with redirect_stdout(sys.stderr):
-            yield
-    finally:
-        loud.setLevel(level)

@@ -27,7 +27,8 @@ from optimize.gains import (
     pooled,
 )
 from optimize.metrics import auroc
-from optimize.optimizers import OPTIMIZERS, Brief, optimize
+from optimize.optimizers import OPTIMIZERS, optimize
+from optimize.student import Brief
 from task_delegator.confidence import SURE_LM, Features, assemble
 from task_delegator.delegation import Candidate
 from task_delegator.delegator import Delegator

@@ -4,13 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from probes import served
 from small import HashedWords, small_dataset
 
 for package in ("torch", "transformers", "peft", "gguf"):
     pytest.importorskip(package, reason="the extra finetune is not installed")
 
-
-import dspy
 
 from optimize.adapter import interleaved
 from optimize.data import load_dataset
@@ -19,8 +18,6 @@ from optimize.lora import Recipe, Trainer
 from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues
 from task_delegator.lm import language_model
-from task_delegator.signatures import NONE_SLOT, SLOTS, SelectAgent
-from task_delegator.slots import slot_distribution
 from task_delegator.weights import packaged
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # the libraries' own
@@ -53,17 +50,6 @@ def test_a_run_goes_on_where_it_was_stopped_and_its_adapter_serves(tmp_path, mon
     lm = language_model(f"embedded:{plan.out / ADAPTER}", prompt_cache=False)
     for probe in manifest["probes"]:
         assert served(lm, probe) == pytest.approx(probe["belief"], abs=0.1)
-
-
-def served(lm, probe) -> list[float]:
-    """Return the served LM's belief over the slots of a probe, the none-slot last."""
-    shown = {"task": probe["task"], "candidates": probe["candidates"]}
-    with dspy.context(lm=lm, adapter=dspy.JSONAdapter()):
-        answer = dspy.Predict(SelectAgent)(**shown)
-    slots = (*SLOTS[: len(probe["belief"]) - 1], NONE_SLOT)
-    belief = slot_distribution(answer.slot, answer.logprobs, "slot", slots)
-    assert belief.source == "logprobs"
-    return list(belief.probabilities.values())
 
 
 def test_rows_are_interleaved_head_by_head():

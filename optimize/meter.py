@@ -1,0 +1,58 @@
+"""Hold an optimiser to its LM calls, and to the first failure of an LM."""
+
+import contextlib
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from typing import Any
+
+from dspy.utils.callback import BaseCallback
+from dspy.utils.exceptions import AdapterParseError
+
+
+class Stop(BaseException):
+    """Ends an optimiser through whatever it catches."""
+
+
+class Meter(BaseCallback):
+    """Count every LM call, the teacher's and those of copies included; stop at the limit."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.calls = limit, 0
+        self.failure: BaseException | None = None
+
+    def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
+        """Count every completion that is asked for, and refuse what is beyond the limit."""
+        asked = int((inputs.get("kwargs") or {}).get("n") or 1)
+        if self.calls + asked > self.limit:
+            raise Stop
+        self.calls += asked
+
+    def on_lm_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
+        """Stop at the first failure."""
+        if exception is not None and not isinstance(exception, Stop):
+            self.failure = exception
+            raise Stop
+
+
+def unreadable(error: BaseException | None) -> bool:
+    """Tell whether an answer that could not be parsed lies at the bottom of an error."""
+    while error is not None:
+        if isinstance(error, AdapterParseError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the optimisers' own prints off standard output, and their progress to errors."""
+    loud = logging.getLogger("dspy")
+    level = loud.level
+    loud.setLevel(logging.ERROR)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        loud.setLevel(level)

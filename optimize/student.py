@@ -1,0 +1,53 @@
+"""What DSPy's optimisers are given: a brief, and the student whose prompt they write."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dspy
+from dspy.utils.exceptions import AdapterParseError
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What an optimiser is given.
+
+    Attributes:
+        calls: LM calls that it may make, the teacher's included.
+        trainset, valset: examples with ``task``, ``candidates`` and ``slot``.
+        metric: whether the slot is right.
+        feedback: the same as GEPA wants it, with what tells the confused pair apart.
+        teacher: the LM that writes instructions and demos; it may be the student's.
+    """
+
+    calls: int
+    trainset: Sequence[dspy.Example]
+    valset: Sequence[dspy.Example]
+    metric: Callable[..., float]
+    feedback: Callable[..., dspy.Prediction]
+    teacher: Any
+    seed: int
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return what bootstrapping optimisers take for their teacher."""
+        return {"teacher_settings": {"lm": self.teacher}}
+
+
+class Pick(dspy.Module):
+    """The student: ``ClassifyAgent``'s predictor over a shortlist that is given.
+
+    An answer without a slot is a wrong answer; an LM that cannot be reached is none.
+    """
+
+    def __init__(self, select: dspy.Predict) -> None:
+        super().__init__()
+        self.select = select
+
+    def forward(self, task: str, candidates: str) -> dspy.Prediction:
+        """Return the slot that the LM answers, None where it answers no slot."""
+        try:
+            with dspy.context(adapter=dspy.JSONAdapter()):
+                return dspy.Prediction(slot=self.select(task=task, candidates=candidates).slot)
+        except AdapterParseError:
+            return dspy.Prediction(slot=None)
