@@ -131,7 +131,7 @@ def language_model(spec: str, threads: int = 2, prompt_cache: bool = True) -> An
     """Return the LM that a spec names, asked for log-probabilities, without DSPy's cache.
 
     Args:
-        spec: ``embedded`` (the packaged LM, with the installed adapter if there is one),
+        spec: ``embedded`` (the packaged LM with the adapter that ships),
             ``embedded:raw`` (without it), ``embedded:<path to a .gguf>`` (a model, or an
             adapter of the packaged LM), a DSPy model string, or ``systemone:<http address>``:
             TypeSafe's API or a llama.cpp server with a decision model, reached with DSPy's

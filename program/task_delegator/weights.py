@@ -1,8 +1,8 @@
 """The files of the embedded LM: weights that a package carries, and an adapter of them.
 
 An adapter makes the small LM fit for the one decision that ``ClassifyAgent`` asks of it; its
-manifest says what it was trained on (``optimize finetune lm``). Where one is installed with this
-package (``finetune --install``), it is the default.
+manifest says what it was trained on (``optimize finetune lm``). The one that comes with this
+package is the default.
 """
 
 import hashlib
@@ -40,14 +40,14 @@ def weights(name: str) -> Weights:
     """Return the files that a name means.
 
     Args:
-        name: '' for the packaged LM with the installed adapter, if there is one, ``raw`` for it
-            without, or a GGUF file: a model, or an adapter of the packaged LM.
+        name: '' for the packaged LM with the adapter that ships, ``raw`` for it without, or a
+            GGUF file: a model, or an adapter of the packaged LM.
 
     Raises:
         LMError: a file or package is missing, damaged or no GGUF.
     """
     if not name:
-        return Weights(packaged(), _shipped() if SHIPPED.is_dir() else None)
+        return Weights(packaged(), _shipped())
     if name == RAW:
         return Weights(packaged())
     path = Path(name).resolve()
