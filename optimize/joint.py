@@ -132,15 +132,19 @@ def front(points: Sequence[Point]) -> list[Point]:
 
 
 def cheapest(points: Sequence[Point]) -> Point:
-    """Return the cheapest point within one standard error of the best, of the paired difference."""
-    best = max(points, key=lambda p: (p.top1, -p.tokens, -p.number))
-    first = np.array(best.right)
+    """Return the cheapest of the front within one standard error of the best.
+
+    The standard error is that of the paired difference, the square root of the number of requests
+    on which the two differ.
+    """
+    kept = front(points)
+    best = np.array(kept[-1].right)
 
     def close(point: Point) -> bool:
-        differing = int((np.array(point.right) != first).sum())
-        return (best.top1 - point.top1) * len(first) <= np.sqrt(differing)
+        right = np.array(point.right)
+        return int(best.sum() - right.sum()) ** 2 <= int((right != best).sum())
 
-    return min(filter(close, points), key=lambda p: (p.tokens, -p.top1, p.number))
+    return next(filter(close, kept))
 
 
 def settled(
