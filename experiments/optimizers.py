@@ -2,7 +2,8 @@
 
 The shipped program's shortlists, half of them turned round. Each optimiser has the same budget of
 LM calls, train requests and held-out train requests; what it made is saved, loaded again and then
-asked about validation requests, as is the prompt it started from. The LM teaches itself.
+asked about validation requests, as is the prompt it started from. Some of them are asked before
+saving, too: both must answer alike. The LM teaches itself.
 """
 
 import tempfile
@@ -23,14 +24,14 @@ from optimize.student import Brief, Pick
 from task_delegator.artifact import load
 from task_delegator.lm import language_model
 
-_BUDGET, _HELD_OUT, _TRAIN, _ASKED = 80, 8, 40, 40
+_BUDGET, _HELD_OUT, _TRAIN, _ASKED, _AGAIN = 80, 8, 40, 40, 6
 
 
 def run(quick: bool) -> list[dict[str, Any]]:
     """Return one row per optimiser and one for the plain prompt; quick: one, 2 requests."""
     dataset = load_dataset(OURS)
     program = load("default", dataset.registry)
-    lm = language_model("embedded", threads=1, prompt_cache=False)
+    lm = language_model("embedded", threads=1)
     train = examples(program, dataset.splits["train"], seed=0)
     asked = examples(program, dataset.splits["validation"], seed=0)[: 2 if quick else _ASKED]
     brief = Brief(
@@ -43,15 +44,21 @@ def run(quick: bool) -> list[dict[str, Any]]:
         seed=0,
     )
     plain = program.classify.select
-    before = _right(plain, lm, asked, "plain")
-    rows = [_row("none", before, before, plain, 0, 0.0)]
+    first = _slots(plain, lm, asked, "plain")
+    before = _right(first, asked)
+    rows = [_row("none", before, before, plain) | {"lm_calls": 0, "seconds": 0.0}]
     for name in list(OPTIMIZERS)[: 1 if quick else None]:
         started = perf_counter()
         made = optimize(name, plain, lm, brief)
         seconds = perf_counter() - started
-        select = plain if made.select is None else _reloaded(made.select)
-        right = before if made.select is None else _right(select, lm, asked, name)
-        rows.append(_row(name, right, before, select, made.calls, seconds))
+        row = {"lm_calls": made.calls, "seconds": seconds}
+        if made.select is None:
+            rows.append(_row(name, before, before, plain) | row)
+            continue
+        slots = _slots(_reloaded(made.select), lm, asked, name)
+        again = _slots(made.select, lm, asked[:_AGAIN], f"{name}, as made")
+        row |= {"asked_again": len(again), "same_answers": int((again == slots[:_AGAIN]).sum())}
+        rows.append(_row(name, _right(slots, asked), before, made.select) | row)
     return rows
 
 
@@ -65,11 +72,16 @@ def _reloaded(select: Any) -> dspy.Predict:
     return again
 
 
-def _right(select: dspy.Predict, lm: Any, asked: list[dspy.Example], what: str) -> np.ndarray:
+def _slots(select: dspy.Predict, lm: Any, asked: list[dspy.Example], what: str) -> np.ndarray:
+    """Return the slot that each request is given, None where the answer holds none."""
     student = Pick(select)
     bar = tqdm(asked, desc=what, delay=3, leave=False)
     with dspy.context(lm=lm, disable_history=True):
-        return np.array([right_slot(e, student(**e.inputs())) for e in bar])
+        return np.array([student(**e.inputs()).slot for e in bar], dtype=object)
+
+
+def _right(slots: np.ndarray, asked: list[dspy.Example]) -> np.ndarray:
+    return np.array([slot in e.acceptable for slot, e in zip(slots, asked, strict=True)])
 
 
 def _row(
@@ -77,8 +89,6 @@ def _row(
     right: np.ndarray,
     before: np.ndarray,
     select: Any,
-    calls: int,
-    seconds: float,
 ) -> dict[str, Any]:
     return {
         "optimizer": name,
@@ -90,6 +100,4 @@ def _row(
         "demos": len(select.demos),
         "instruction_characters": len(select.signature.instructions),
         "budget": _BUDGET,
-        "lm_calls": calls,
-        "seconds": seconds,
     }
