@@ -227,6 +227,9 @@ def optimizers() -> str:
             "over the plain prompt, points": lambda r: _difference(r["versus_plain"]),
             "demos": lambda r: r["demos"],
             "characters of instructions": lambda r: r["instruction_characters"],
+            "same answers after loading": lambda r: (
+                f"{r['same_answers']} of {r['asked_again']}" if "asked_again" in r else "-"
+            ),
             "LM calls": lambda r: f"{r['lm_calls']} of {r['budget']}",
             "s": lambda r: f"{r['seconds']:.0f}",
         },

@@ -24,7 +24,7 @@ from optimize.student import Brief, Pick
 from task_delegator.artifact import load
 from task_delegator.lm import language_model
 
-_BUDGET, _HELD_OUT, _TRAIN, _ASKED, _AGAIN = 80, 8, 40, 40, 6
+_BUDGET, _HELD_OUT, _TRAIN, _ASKED, _AGAIN = 80, 8, 40, 30, 4
 
 
 def run(quick: bool) -> list[dict[str, Any]]:
