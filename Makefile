@@ -15,12 +15,16 @@ BOTH := $(PUBLIC)/healthcare_routing
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help setup quickstart test test-fast lint types format ui peers adapter folds results clean
+# In the order in which they are cheap; those at the end ask language models.
+EXPERIMENTS := hardness channels default families ablation enrichment plans languages public scaling peers finetuned optimizers attacks asking prompting order confidence
+
+.PHONY: help setup quickstart test test-fast quick-experiments lint types format ui peers adapter folds results clean
 
 help:
 	@echo "make quickstart  set up, compile a program with the embedded LM, delegate three tasks"
 	@echo "make test        set up, lint, type-check and run every test"
 	@echo "make test-fast   the tests that take under two minutes together"
+	@echo "make quick-experiments  every experiment, small, nothing kept"
 	@echo "make ui          the MLflow UI on http://127.0.0.1:$(UI_PORT)"
 	@echo "make peers       an environment for the libraries that are compared with"
 	@echo "make adapter     fine-tune the embedded LM again (hours)"
@@ -49,6 +53,10 @@ test: $(READY) lint types
 
 test-fast: $(READY)
 	$(BIN)/python -m pytest -q -m "not slow"
+
+# Needs the environment of make peers; prints what each took.
+quick-experiments: peers
+	for name in $(EXPERIMENTS); do begun=$$(date +%s); $(BIN)/python -m experiments $$name --quick > /dev/null || exit; echo "$$name: $$(($$(date +%s) - begun)) s"; done
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -79,7 +87,7 @@ folds: $(READY)
 	$(BIN)/python -m optimize finetune lm --train $(FOLD_B) $(BOTH) --keep-out $(FOLD_A) --examples $(EXAMPLES) --out runs/folds/other
 
 results: $(READY)
-	for name in hardness channels default families ablation enrichment plans languages public scaling peers finetuned optimizers attacks asking prompting order confidence; do $(BIN)/python -m experiments $$name || exit; done
+	for name in $(EXPERIMENTS); do $(BIN)/python -m experiments $$name || exit; done
 	$(BIN)/python -m experiments.tables
 
 clean:

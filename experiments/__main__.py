@@ -33,29 +33,29 @@ from experiments import (
     public,
     scaling,
 )
-from experiments.results import clean_commit, save
+from experiments.results import clean_commit, constants, save
 from optimize import track
 from task_delegator.errors import DelegatorError
 
 EXPERIMENTS = {
-    "ablation": ablation.run,
-    "asking": asking.run,
-    "attacks": attacks.run,
-    "channels": channels.run,
-    "confidence": confidence.run,
-    "default": default.run,
-    "enrichment": enrichment.run,
-    "families": families.run,
-    "finetuned": finetuned.run,
-    "hardness": hardness.run,
-    "languages": languages.run,
-    "optimizers": optimizers.run,
-    "order": order.run,
-    "peers": peers.run,
-    "plans": plans.run,
-    "prompting": prompting.run,
-    "public": public.run,
-    "scaling": scaling.run,
+    "ablation": ablation,
+    "asking": asking,
+    "attacks": attacks,
+    "channels": channels,
+    "confidence": confidence,
+    "default": default,
+    "enrichment": enrichment,
+    "families": families,
+    "finetuned": finetuned,
+    "hardness": hardness,
+    "languages": languages,
+    "optimizers": optimizers,
+    "order": order,
+    "peers": peers,
+    "plans": plans,
+    "prompting": prompting,
+    "public": public,
+    "scaling": scaling,
 }
 
 
@@ -68,11 +68,12 @@ def main() -> int:
     try:
         head = "" if options.quick else clean_commit()
         started = perf_counter()
-        rows = EXPERIMENTS[options.name](options.quick)
+        experiment = EXPERIMENTS[options.name]
+        rows = experiment.run(options.quick)
         if options.quick:
             print(json.dumps(rows, indent=1))
             return 0
-        path = save(options.name, head, rows, perf_counter() - started)
+        path = save(options.name, head, constants(experiment), rows, perf_counter() - started)
         pictures = plots.draw(options.name)
         with track.run(f"experiment {options.name}", {"kind": "experiment", "commit": head}) as run:
             run.results(path, pictures, rows)

@@ -41,7 +41,7 @@ _PEERS = (
 )  # fmt: skip
 _REQUESTS, _STRANGERS = 500, 300
 _FITTING = 500  # validation requests that every system's settings are chosen on
-_SETS = ("banking77", "hwu64")
+_SETS = ("banking77", "clinc150", "hwu64")
 _SQUAD = 20  # requests asked with agent-squad's prompt and the embedded LM
 _SECONDS = 1800
 
@@ -181,6 +181,7 @@ def _theirs(
         "tuning_seconds": answers["tuning_seconds"],
         "tokens_per_task": 0,
         "settings": answers["settings"],
+        "version": answers["version"],
     }
 
 
@@ -217,6 +218,7 @@ def _squad(answers: Mapping[str, Any], outcomes: Sequence[Outcome]) -> dict[str,
         "oos_auroc": None,
         "p50_ms": float(np.median(spent)),
         "tokens_per_task": float(np.mean(tokens)),
+        "version": answers["version"],
     }
 
 

@@ -1,4 +1,8 @@
-"""Result files: ``experiments/results/<name>-<commit>.json``, one per experiment."""
+"""Result files: ``experiments/results/<name>-<commit>.json``, one per experiment.
+
+Each says what it takes to get its rows again: the commit, the experiment's constants, versions,
+and digests of the data and of the models that were there.
+"""
 
 import hashlib
 import json
@@ -6,12 +10,16 @@ import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+from experiments.answers import SECOND
 from optimize.data import OURS
 from optimize.evaluate import commit
 from task_delegator.agents import read_json, write_text
+from task_delegator.artifact import PROGRAM, find, read_manifest
 from task_delegator.errors import InputError
+from task_delegator.weights import RAW, digest, weights
 
 FOLDER = Path("experiments/results")
 ROOT = Path(os.environ.get("TASK_DELEGATOR_PUBLIC_DATA", "../shared/data"))
@@ -32,15 +40,19 @@ def clean_commit() -> str:
     return head
 
 
-def save(name: str, head: str, rows: list[dict[str, Any]], seconds: float) -> Path:
+def save(
+    name: str, head: str, config: dict[str, Any], rows: list[dict[str, Any]], seconds: float
+) -> Path:
     """Write an experiment's rows, in place of its older results."""
     path = FOLDER / f"{name}-{head}.json"
     content = {
         "experiment": name,
         "commit": head,
+        "config": config,
         "python": platform.python_version(),
         "versions": {package: version(package) for package in _PACKAGES},
         "data": digests(),
+        "models": models(),
         "seconds": round(seconds, 1),
         "rows": rows,
     }
@@ -49,6 +61,40 @@ def save(name: str, head: str, rows: list[dict[str, Any]], seconds: float) -> Pa
         if older != path:
             older.unlink()
     return path
+
+
+def constants(module: ModuleType) -> dict[str, Any]:
+    """Return an experiment's constants: the numbers, names and tables at its head."""
+    found = {}
+    for name, value in vars(module).items():
+        if name.isupper() and _plain(value):
+            found[name.strip("_").lower()] = value
+    return found
+
+
+def _plain(value: Any) -> bool:
+    try:
+        json.dumps(value)
+    except TypeError:
+        return False
+    return True
+
+
+def models() -> dict[str, str]:
+    """Return the sha256 of the shipped program and of every model, and the embedder's id."""
+    program = find("default")
+    raw, shipped = weights(RAW), weights("")
+    found = {
+        "program": digest(program / PROGRAM),
+        "embedder": read_manifest(program)["embedder"]["id"],
+        raw.base.name: digest(raw.base),
+    }
+    if shipped.adapter is not None:
+        found["adapter"] = digest(shipped.adapter)
+    second = os.environ.get(SECOND)
+    if second:
+        found[Path(second).name] = digest(Path(second))
+    return found
 
 
 def digests() -> dict[str, str]:

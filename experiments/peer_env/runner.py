@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -252,14 +253,14 @@ def agent_squad_prompt(job: Job) -> tuple[Ranker, dict[str, Any]]:
     return lambda text: ([], 0.0), {"prompt": filled, "agents": [a["name"] for a in job.agents]}
 
 
-PEERS: dict[str, Callable[[Job], tuple[Ranker, dict[str, Any]]]] = {
-    "semantic-router": semantic_router,
-    "toolpicker": toolpicker,
-    "llama-index": llama_index,
-    "langgraph-bigtool": bigtool,
-    "tfidf-logistic": tfidf,
-    "minilm-logistic": minilm,
-    "agent-squad": agent_squad_prompt,
+PEERS: dict[str, tuple[str, Callable[[Job], tuple[Ranker, dict[str, Any]]]]] = {
+    "semantic-router": ("semantic-router", semantic_router),
+    "toolpicker": ("toolpicker", toolpicker),
+    "llama-index": ("llama-index-core", llama_index),
+    "langgraph-bigtool": ("langgraph-bigtool", bigtool),
+    "tfidf-logistic": ("scikit-learn", tfidf),
+    "minilm-logistic": ("scikit-learn", minilm),
+    "agent-squad": ("agent-squad", agent_squad_prompt),
 }
 
 
@@ -268,7 +269,8 @@ def main() -> None:
     name, folder = sys.argv[1], Path(sys.argv[2])
     job = Job(folder)
     started = perf_counter()
-    ranker, settings = PEERS[name](job)
+    distribution, make = PEERS[name]
+    ranker, settings = make(job)
     tuned = perf_counter() - started
     answers, spent = [], []
     for text in job.requests:
@@ -277,6 +279,7 @@ def main() -> None:
         spent.append((perf_counter() - begun) * 1000)
         answers.append({"names": names, "confidence": sure})
     content = {
+        "version": f"{distribution} {version(distribution)}",
         "settings": settings,
         "tuning_seconds": tuned,
         "p50_ms": float(np.median(spent)) if spent else 0.0,
