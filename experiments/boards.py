@@ -203,13 +203,19 @@ def finetuned() -> str:
             ),
             "both (95 %)": lambda r: f"{percent(r['both'])} ({_span(r['both_ci95'])})",
             "over retrieval, points": lambda r: _difference(r["both_versus_retrieval"]),
-            "flips": lambda r: percent(r["flips"]),
+            "flips (95 %)": lambda r: f"{percent(r['flips'])} ({_span(r['flips_ci95'])})",
             "all requests: retrieval": lambda r: percent(r["retrieval_top1"]),
-            "with the LM's word": lambda r: percent(r["fused_top1"]),
+            "with the LM's word": lambda r: percent(r["fused"]),
             "gained, points": lambda r: _difference(r["fused_versus_retrieval"]),
             "weight": lambda r: f"{r['weight']:.2f}",
-            "calls per task": lambda r: f"{r['calls_per_task']:.1f}",
-            "ms per call": lambda r: f"{r['ms_per_call']:.0f}",
+            "calls, tokens per task": lambda r: (
+                f"{r['calls_per_task']:.0f}, {r['tokens_per_task']:.0f}"
+            ),
+            "ms per call (raw)": lambda r: (
+                f"{r['ms_per_call']:.0f} ({r['ms_per_call_raw']:.0f})"
+                if "ms_per_call" in r
+                else "-"
+            ),
         },
     )
 

@@ -5,12 +5,16 @@ retrieval's order and turned round. Given that the right agent is on it: how oft
 right, and does turning change it? And over all requests: what does its word add to retrieval, at a
 weight fitted on validation? *Transferred* means that neither agents nor requests of the registry
 were trained on, *adapted* that its train split was. Beside the adapter that ships, those in
-``runs/folds`` (``make folds``) are asked about the registries that they were kept from.
+``runs/folds`` (``make folds``) are asked about the registries that they were kept from. Answers
+are kept in ``runs/finetuned``: a run that was interrupted asks only what is missing.
+
+A registry's text is a request's cost: ``ms_per_call`` is measured on ours, raw and adapted in turn
+and without the prefix cache.
 """
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,40 +23,55 @@ import numpy as np
 
 from experiments.public import public
 from optimize import metrics
+from optimize.answers import Answers
 from optimize.compile import Options, compile_program
-from optimize.data import OURS, Dataset, load_dataset
+from optimize.data import OURS, Dataset, Request, load_dataset
 from optimize.evaluate import Outcome, delegate_all, outcomes_right, select
 from optimize.gains import fit_weight, gain_curve, pooled
+from optimize.recall import Recalled
 from optimize.teach import opened
 from task_delegator.agents import read_json
 from task_delegator.delegator import Delegator
 from task_delegator.lm import language_model
-from task_delegator.weights import ADAPTER, MANIFEST, SHIPPED
+from task_delegator.weights import ADAPTER, MANIFEST, RAW, SHIPPED
 
 FOLDS = Path("runs/folds")
 _SETS = ("banking77", "clinc150", "hwu64", "seal_tools")
 _PLACES = 5
-_FITTED, _TESTED, _RAW = 80, 150, 50  # requests: two calls each
+# Validation and test requests, two calls each; fewer where it is only to compare with.
+_ASKED = {"transferred": (30, 70), "raw": (12, 24), "adapted": (12, 24)}
+_COMPILED = 500  # requests of a split that a program is compiled on
+_TIMED = 6  # prompts
+_KEPT = Path("runs/finetuned")
+_MOST_CALLS = 10_000
 
 
 def run(quick: bool) -> list[dict[str, Any]]:
     """Return one row per registry and LM; quick: ours, the raw LM, 3 validation requests."""
-    rows = []
-    for name in ("ours", *(() if quick else _SETS)):
-        dataset = load_dataset(OURS) if name == "ours" else public(name)
-        with tempfile.TemporaryDirectory() as out:
-            options = Options(out=Path(out) / "program", preset="full", trials=5 if quick else 60)
-            program = compile_program(dataset, options, lm=None).program
+    return [row for name in ("ours", *(() if quick else _SETS)) for row in registry(name, quick)]
+
+
+def registry(name: str, quick: bool) -> Iterator[dict[str, Any]]:
+    """Yield one row per LM that is asked about a registry."""
+    dataset = load_dataset(OURS) if name == "ours" else public(name)
+    fewer = {split: tuple(select(r, _COMPILED, seed=0)) for split, r in dataset.splits.items()}
+    with tempfile.TemporaryDirectory() as out:
+        options = Options(out=Path(out) / "program", preset="full", trials=5 if quick else 40)
+        program = compile_program(replace(dataset, splits=fewer), options, lm=None).program
+        kept = Path(out) if quick else _KEPT
+        kept.mkdir(parents=True, exist_ok=True)
         for label, seen, spec in _lms(dataset, quick):
-            fitting = select(dataset.splits["validation"], 3 if quick else _FITTED, seed=0)
-            tested = _RAW if seen == "raw" else _TESTED
-            testing = fitting if quick else select(dataset.splits["test"], tested, seed=0)
+            fit, test = (3, 0) if quick else _ASKED[seen]
+            fitting = select(dataset.splits["validation"], fit, seed=0)
+            testing = fitting if quick else select(dataset.splits["test"], test, seed=0)
             lm = language_model(spec, threads=1)
-            weight = fit_weight([gain_curve(o) for o in _ask(program, fitting, lm, name)])
-            row = _row(_ask(program, testing, lm, name), weight)
+            with Answers(kept / f"{name}-{label}.jsonl", _MOST_CALLS) as answers:
+                weight = fit_weight([gain_curve(o) for o in _ask(program, fitting, lm, answers)[0]])
+                row = _row(*_ask(program, testing, lm, answers), weight)
             split = "validation" if quick else "test"
-            rows.append({"data": name, "lm": label, "seen": seen, "split": split} | row)
-    return rows
+            facts = {"data": name, "lm": label, "seen": seen, "split": split, "fitted_on": fit}
+            cost = _milliseconds(spec, program, testing) if name == "ours" else {}
+            yield facts | row | cost
 
 
 def _lms(dataset: Dataset, quick: bool) -> Iterator[tuple[str, str, str]]:
@@ -67,42 +86,58 @@ def _lms(dataset: Dataset, quick: bool) -> Iterator[tuple[str, str, str]]:
             yield label, "adapted" if trained else "transferred", f"embedded:{folder / ADAPTER}"
 
 
-def _ask(program: Delegator, requests: Sequence[Any], lm: Any, what: str) -> list[Outcome]:
+def _ask(
+    program: Delegator, requests: Sequence[Request], lm: Any, answers: Answers
+) -> tuple[list[Outcome], int]:
+    """Return what the LM says of each request in two orders, and the tokens it took."""
     student = opened(program, orders=2, lm=0.0, k=_PLACES, prior=0.0, repeats=1)
+    student.classify = recalled = Recalled(student.classify.select, answers)
     with dspy.context(lm=lm):
-        return delegate_all(student, requests, what)
+        return delegate_all(student, requests, answers.path.stem), recalled.tokens
 
 
-def _row(outcomes: Sequence[Outcome], weight: float) -> dict[str, Any]:
+def _milliseconds(spec: str, program: Delegator, requests: Sequence[Request]) -> dict[str, float]:
+    """Return the mean milliseconds of a call, and of the raw LM's, asked in turn."""
+    spent: dict[str, list[float]] = {spec: [], f"embedded:{RAW}": []}
+    student = opened(program, orders=1, lm=0.0, k=_PLACES, prior=0.0, repeats=1)
+    for request in requests[:_TIMED]:
+        for each in spent:
+            lm = language_model(each, threads=1, prompt_cache=False)
+            with dspy.context(lm=lm):
+                spent[each].append(student(request.text).usage.seconds * 1000)
+    ours, raw = (float(np.mean(times[1:])) for times in (spent[spec], spent[f"embedded:{RAW}"]))
+    return {"ms_per_call": ours, "ms_per_call_raw": raw}
+
+
+def _row(outcomes: Sequence[Outcome], tokens: int, weight: float) -> dict[str, Any]:
     listed = [o for o in outcomes if set(_shown(o)) & set(o.request.acceptable)]
     first = _right(listed, [_shown(o)[0] for o in listed])
     picked = [o.delegation.evidence["lm"]["picked"] for o in listed]
     both = [o.delegation.evidence["lm"]["probabilities"] for o in listed]
     pick = _right(listed, [max(belief, key=lambda n, b=belief: b[n]) for belief in both])
     fused = _right(outcomes, [pooled(o, weight)[0].name for o in outcomes])
-    usage = [o.delegation.usage for o in outcomes]
-    calls = sum(own.lm_calls for own in usage)
+    flips = sum(len(set(pair)) > 1 for pair in picked)
     return {
         "n": len(outcomes),
         "listed": len(listed),
         "retrieval_first": float(first.mean()),
-        **{
-            name: float(_right(listed, [pair[place] for pair in picked]).mean())
-            for place, name in enumerate(("in_order", "reversed"))
-        },
-        "both": float(pick.mean()),
-        "both_ci95": metrics.wilson(int(pick.sum()), len(pick)),
+        **_share("in_order", _right(listed, [pair[0] for pair in picked])),
+        **_share("reversed", _right(listed, [pair[1] for pair in picked])),
+        **_share("both", pick),
         "both_versus_retrieval": asdict(metrics.compare(pick, first)),
-        "flips": float(np.mean([len(set(pair)) > 1 for pair in picked])),
+        "flips": flips / len(listed),
+        "flips_ci95": metrics.wilson(flips, len(listed)),
         "weight": weight,
         "retrieval_top1": float(outcomes_right(outcomes).mean()),
-        "fused_top1": float(fused.mean()),
-        "fused_ci95": metrics.wilson(int(fused.sum()), len(fused)),
+        **_share("fused", fused),
         "fused_versus_retrieval": asdict(metrics.compare(fused, outcomes_right(outcomes))),
-        "calls_per_task": calls / len(outcomes),
-        "tokens_per_task": sum(own.tokens for own in usage) / len(outcomes),
-        "ms_per_call": 1000 * sum(own.seconds for own in usage) / calls,
+        "calls_per_task": 2.0,
+        "tokens_per_task": tokens / len(outcomes),
     }
+
+
+def _share(name: str, right: np.ndarray) -> dict[str, Any]:
+    return {name: float(right.mean()), f"{name}_ci95": metrics.wilson(int(right.sum()), len(right))}
 
 
 def _shown(outcome: Outcome) -> list[str]:
