@@ -242,6 +242,20 @@ def optimizers() -> str:
     )
 
 
+def joint() -> str:
+    """Return the shipped program beside those before it."""
+    return table(
+        rows("joint"),
+        {
+            "program": lambda r: r["program"],
+            "split": lambda r: r["split"],
+            "n": lambda r: r["n"],
+            "top-1 (95 %)": lambda r: f"{percent(r['top1'])} ({_span(r['top1_ci95'])})",
+            "shipped over it, points": lambda r: _difference(r["shipped_over_it"]),
+        },
+    )
+
+
 def families() -> str:
     """Return the domains, the hardest first."""
     return table(
@@ -282,4 +296,5 @@ BOARDS = {
     "finetuned": finetuned,
     "optimizers": optimizers,
     "families": families,
+    "joint": joint,
 }
