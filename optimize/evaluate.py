@@ -59,6 +59,18 @@ def select(requests: Sequence[Request], limit: int | None, seed: int) -> list[Re
     return [requests[i] for i in kept]
 
 
+def requests_of(dataset: Dataset, split: str, limit: int | None, seed: int) -> list[Request]:
+    """Return a split's requests, or a fixed random subset.
+
+    Raises:
+        InputError: the split is empty, or the limit below 1.
+    """
+    requests = select(dataset.splits[split], limit, seed)
+    if not requests:
+        raise InputError(f"{dataset.path}: the {split} split is empty")
+    return requests
+
+
 def delegate_all(program: Delegator, requests: Iterable[Request], what: str) -> list[Outcome]:
     """Delegate every request in turn, with a progress bar."""
     bar = tqdm(list(requests), desc=what, unit="task", delay=3, leave=False)
@@ -92,9 +104,7 @@ def evaluate_requests(
     Raises:
         InputError: the split is empty.
     """
-    requests = select(dataset.splits[split], limit, seed)
-    if not requests:
-        raise InputError(f"{dataset.path}: the {split} split is empty")
+    requests = requests_of(dataset, split, limit, seed)
     with dspy.context(lm=lm):
         outcomes = delegate_all(program, requests, split)
     with dspy.context(lm=None):

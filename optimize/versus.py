@@ -8,10 +8,9 @@ import dspy
 
 from optimize import metrics
 from optimize.data import Dataset, Request
-from optimize.evaluate import Outcome, commit, delegate_all, outcomes_right, select
+from optimize.evaluate import Outcome, commit, delegate_all, outcomes_right, requests_of
 from optimize.metrics import Comparison
 from task_delegator.delegator import Delegator
-from task_delegator.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +86,7 @@ def versus(
     Raises:
         InputError: the split is empty.
     """
-    requests = select(dataset.splits[split], limit, seed)
-    if not requests:
-        raise InputError(f"{dataset.path}: the {split} split is empty")
+    requests = requests_of(dataset, split, limit, seed)
     with dspy.context(lm=lm):
         answers = [delegate_all(program, requests, name) for name, program in programs]
     right = [outcomes_right(own) for own in answers]
