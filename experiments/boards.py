@@ -231,13 +231,14 @@ def optimizers() -> str:
                 f"{percent(r['picked_right'])} ({_span(r['picked_right_ci95'])})"
             ),
             "over the plain prompt, points": lambda r: _difference(r["versus_plain"]),
-            "demos": lambda r: r["demos"],
-            "characters of instructions": lambda r: r["instruction_characters"],
+            "demos": lambda r: r.get("demos", "-"),
+            "characters of instructions": lambda r: r.get("instruction_characters", "-"),
             "same answers after loading": lambda r: (
                 f"{r['same_answers']} of {r['asked_again']}" if "asked_again" in r else "-"
             ),
-            "LM calls": lambda r: f"{r['lm_calls']} of {r['budget']}",
+            "LM calls": lambda r: f"{r['lm_calls']} of {r['budget']}" if "lm_calls" in r else "-",
             "s": lambda r: f"{r['seconds']:.0f}",
+            "failed": lambda r: r.get("failure", "-"),
         },
     )
 

@@ -3,10 +3,14 @@
 The shipped program's shortlists, half of them turned round. Each optimiser has the same budget of
 LM calls, train requests and held-out train requests; what it made is saved, loaded again and then
 asked about validation requests, as is the prompt it started from. Some of them are asked before
-saving, too: both must answer alike. The LM teaches itself.
+saving, too: both must answer alike. The LM teaches itself. An optimiser that fails leaves the plain
+prompt, and its row says why. What each found is kept in ``runs/optimizers``: a run that was
+interrupted goes on.
 """
 
+import json
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
@@ -21,9 +25,12 @@ from optimize.data import OURS, load_dataset
 from optimize.examples import examples, right_slot, slot_feedback
 from optimize.optimizers import OPTIMIZERS, optimize
 from optimize.student import Brief, Pick
+from task_delegator.agents import read_json, write_text
 from task_delegator.artifact import load
+from task_delegator.errors import LMError
 from task_delegator.lm import language_model
 
+_KEPT = Path("runs/optimizers")
 _BUDGET, _HELD_OUT, _TRAIN, _ASKED, _AGAIN = 80, 8, 40, 30, 4
 
 
@@ -31,7 +38,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
     """Return one row per optimiser and one for the plain prompt; quick: one, 2 requests."""
     dataset = load_dataset(OURS)
     program = load("default", dataset.registry)
-    lm = language_model("embedded", threads=1)
+    lm = language_model("embedded")
     train = examples(program, dataset.splits["train"], seed=0)
     asked = examples(program, dataset.splits["validation"], seed=0)[: 2 if quick else _ASKED]
     brief = Brief(
@@ -44,22 +51,53 @@ def run(quick: bool) -> list[dict[str, Any]]:
         seed=0,
     )
     plain = program.classify.select
-    first = _slots(plain, lm, asked, "plain")
-    before = _right(first, asked)
-    rows = [_row("none", before, before, plain) | {"lm_calls": 0, "seconds": 0.0}]
+    settings = [_BUDGET, len(asked), lm.model, dataset.digests(), asdict(program.knobs.values)]
+
+    def kept(name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        return make() if quick else _kept(name, settings, make)
+
+    first = kept("none", lambda: {"slots": _slots(plain, lm, asked, "plain")})["slots"]
+    rows = [_row("none", first, first, asked) | {"lm_calls": 0, "seconds": 0.0}]
     for name in list(OPTIMIZERS)[: 1 if quick else None]:
-        started = perf_counter()
-        made = optimize(name, plain, lm, brief)
-        seconds = perf_counter() - started
-        row = {"lm_calls": made.calls, "seconds": seconds}
-        if made.select is None:
-            rows.append(_row(name, before, before, plain) | row)
-            continue
-        slots = _slots(_reloaded(made.select), lm, asked, name)
-        again = _slots(made.select, lm, asked[:_AGAIN], f"{name}, as made")
-        row |= {"asked_again": len(again), "same_answers": int((again == slots[:_AGAIN]).sum())}
-        rows.append(_row(name, _right(slots, asked), before, made.select) | row)
+        found = kept(name, lambda n=name: _optimised(n, plain, lm, brief, asked))
+        rows.append(_row(name, found.pop("slots") or first, first, asked) | found)
     return rows
+
+
+def _optimised(
+    name: str, plain: dspy.Predict, lm: Any, brief: Brief, asked: list[dspy.Example]
+) -> dict[str, Any]:
+    """Return what an optimiser made: the slots that its prompt answers, None where it failed."""
+    started = perf_counter()
+    try:
+        made = optimize(name, plain, lm, brief)
+    except LMError as error:
+        return {"slots": None, "failure": str(error), "seconds": perf_counter() - started}
+    spent = {"lm_calls": made.calls, "seconds": perf_counter() - started}
+    if made.select is None:
+        return {"slots": None, "failure": "the calls ran out, nothing kept"} | spent
+    select: Any = made.select
+    slots = _slots(_reloaded(select), lm, asked, name)
+    again = _slots(select, lm, asked[:_AGAIN], f"{name}, as made")
+    return {
+        "slots": slots,
+        "asked_again": len(again),
+        "same_answers": sum(a == b for a, b in zip(again, slots, strict=False)),
+        "demos": len(select.demos),
+        "instruction_characters": len(select.signature.instructions),
+    } | spent
+
+
+def _kept(name: str, settings: Any, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what an earlier run found with the same settings, or find it and keep it."""
+    path = _KEPT / f"{name}.json"
+    of = json.loads(json.dumps(settings))
+    if path.is_file() and (known := read_json(path))["of"] == of:
+        return known["found"]
+    found = make()
+    _KEPT.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps({"of": of, "found": found}, indent=1) + "\n")
+    return found
 
 
 def _reloaded(select: Any) -> dspy.Predict:
@@ -72,32 +110,32 @@ def _reloaded(select: Any) -> dspy.Predict:
     return again
 
 
-def _slots(select: dspy.Predict, lm: Any, asked: list[dspy.Example], what: str) -> np.ndarray:
+def _slots(select: dspy.Predict, lm: Any, asked: list[dspy.Example], what: str) -> list[str | None]:
     """Return the slot that each request is given, None where the answer holds none."""
     student = Pick(select)
     bar = tqdm(asked, desc=what, delay=3, leave=False)
     with dspy.context(lm=lm, disable_history=True):
-        return np.array([student(**e.inputs()).slot for e in bar], dtype=object)
+        return [student(**example.inputs()).slot for example in bar]
 
 
-def _right(slots: np.ndarray, asked: list[dspy.Example]) -> np.ndarray:
+def _right(slots: Sequence[str | None], asked: list[dspy.Example]) -> np.ndarray:
     return np.array([slot in e.acceptable for slot, e in zip(slots, asked, strict=True)])
 
 
 def _row(
     name: str,
-    right: np.ndarray,
-    before: np.ndarray,
-    select: Any,
+    slots: Sequence[str | None],
+    before: Sequence[str | None],
+    asked: list[dspy.Example],
 ) -> dict[str, Any]:
+    right = _right(slots, asked)
     return {
         "optimizer": name,
         "split": "validation",
         "n": len(right),
         "picked_right": float(right.mean()),
         "picked_right_ci95": metrics.wilson(int(right.sum()), len(right)),
-        "versus_plain": asdict(metrics.compare(right, before)),
-        "demos": len(select.demos),
-        "instruction_characters": len(select.signature.instructions),
+        "versus_plain": asdict(metrics.compare(right, _right(before, asked))),
+        "unreadable": sum(slot is None for slot in slots),
         "budget": _BUDGET,
     }
