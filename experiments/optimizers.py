@@ -38,7 +38,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
     """Return one row per optimiser and one for the plain prompt; quick: one, 2 requests."""
     dataset = load_dataset(OURS)
     program = load("default", dataset.registry)
-    lm = language_model("embedded")
+    lm = language_model("embedded", threads=1)
     train = examples(program, dataset.splits["train"], seed=0)
     asked = examples(program, dataset.splits["validation"], seed=0)[: 2 if quick else _ASKED]
     brief = Brief(
