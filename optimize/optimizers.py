@@ -7,7 +7,7 @@ errors would call a broken answer a bad prompt.
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import dspy
@@ -261,8 +261,15 @@ OPTIMIZERS = {
 }
 
 
+def _wordy(lm: dspy.BaseLM) -> dspy.BaseLM:
+    return lm.copy(logprobs=None, top_logprobs=None)
+
+
 def optimize(name: str, select: dspy.Predict, lm: dspy.BaseLM, brief: Brief) -> Optimised:
     """Return what an optimiser makes of a predictor.
+
+    The LM and the teacher are asked for words alone: hundreds of log-probabilities a token would
+    go into the demos, and into the prompts of those optimisers that read answers.
 
     Raises:
         LMError: the LM or the teacher did not answer.
@@ -273,8 +280,9 @@ def optimize(name: str, select: dspy.Predict, lm: dspy.BaseLM, brief: Brief) -> 
     meter = Meter(brief.calls)
     callbacks = [*dspy.settings.get("callbacks", []), meter]
     student = Pick(select.deepcopy())
+    brief = replace(brief, teacher=_wordy(brief.teacher))
     try:
-        with quiet(), dspy.context(lm=lm, callbacks=callbacks, disable_history=True):
+        with quiet(), dspy.context(lm=_wordy(lm), callbacks=callbacks, disable_history=True):
             done = optimizer.compile(student, brief)
     except Stop:
         if meter.failure is not None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import dspy
 import pytest
+from dspy.utils.callback import BaseCallback
 from recorded import recorded_lm
 from small import small_dataset
 
@@ -107,6 +108,22 @@ def the_chosen_one_is_among_the_candidates(name, made):
     for candidate in made.candidates:
         for demo in candidate.demos:
             assert set(demo) == {"task", "candidates", "slot"}
+
+
+def test_an_optimiser_asks_for_no_log_probabilities(program, shown):
+    """They would stand in the demos, and in what GEPA and SIMBA read of an answer."""
+    asked = []
+
+    class Seen(BaseCallback):
+        def on_lm_start(self, call_id, instance, inputs) -> None:
+            asked.append(instance.kwargs)
+
+    lm, _ = answers(shown)
+    lm = lm.copy(logprobs=True, top_logprobs=500)
+    with dspy.context(callbacks=[Seen()]):
+        made = optimize("bootstrap", program[0].classify.select, lm, brief(shown, 30, lm))
+    assert made.calls == len(asked) > 0
+    assert not any({"logprobs", "top_logprobs"} & set(kwargs) for kwargs in asked)
 
 
 def test_the_limit_is_hard(program, shown):
