@@ -17,6 +17,7 @@ from dspy.teleprompt import (
     BootstrapFewShotWithRandomSearch,
     LabeledFewShot,
 )
+from dspy.utils.exceptions import AdapterParseError
 from dspy.utils.exceptions import LMError as DspyLMError
 
 from optimize.candidates import PromptCandidate, alone, detailed, in_percent, in_shares
@@ -292,7 +293,7 @@ def optimize(name: str, select: dspy.Predict, lm: dspy.BaseLM, brief: Brief) -> 
         return Optimised(None, meter.calls)
     except DspyLMError as error:
         raise LMError(f"--optimizer {name}: {str(error).strip().splitlines()[0]}") from error
-    except (AssertionError, RuntimeError) as error:  # InferRules asserts what kind of error it met
+    except (AdapterParseError, AssertionError, RuntimeError) as error:  # InferRules asserts
         if not unreadable(error):
             raise
         raise LMError(f"--optimizer {name}: the teacher's answers could not be read") from error

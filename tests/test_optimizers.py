@@ -140,3 +140,13 @@ def test_an_lm_that_fails_stops_the_optimiser(program, shown):
     lm, _ = recorded_lm(refuse)
     with pytest.raises(LMError, match="--optimizer bootstrap: the LM did not answer"):
         optimize("bootstrap", program[0].classify.select, lm, brief(shown, 30, lm))
+
+
+@pytest.mark.parametrize("name", ["copro", "infer-rules"])
+@pytest.mark.filterwarnings("ignore")  # the optimisers' own
+def test_a_teacher_that_cannot_be_read_stops_the_optimiser(program, shown, name):
+    lm, _ = answers(shown)
+    mumbling, _ = recorded_lm(lambda prompt: "well")
+    told = brief(shown, 60, mumbling)
+    with pytest.raises(LMError, match=f"--optimizer {name}: the teacher's answers could not be"):
+        optimize(name, program[0].classify.select, lm, told)
