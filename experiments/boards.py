@@ -226,6 +226,7 @@ def optimizers() -> str:
         rows("optimizers"),
         {
             "optimiser": lambda r: r["optimizer"],
+            "teacher": lambda r: r.get("teacher", "-"),
             "n": lambda r: r["n"],
             "picked right (95 %)": lambda r: (
                 f"{percent(r['picked_right'])} ({_span(r['picked_right_ci95'])})"

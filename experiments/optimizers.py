@@ -3,15 +3,17 @@
 The shipped program's shortlists, half of them turned round. Each optimiser has the same budget of
 LM calls, train requests and held-out train requests; what it made is saved, loaded again and then
 asked about validation requests, as is the prompt it started from. Some of them are asked before
-saving, too: both must answer alike. The LM teaches itself. An optimiser that fails leaves the plain
-prompt, and its row says why. What each found is kept in ``runs/optimizers``: a run that was
-interrupted goes on.
+saving, too: both must answer alike. The LM teaches itself; an optimiser that fails with it leaves
+the plain prompt, its row says why, and the second LM (``TASK_DELEGATOR_SECOND_LM``) teaches it once
+more. What each found is kept in ``runs/optimizers``: a run that was interrupted goes on.
 """
 
 import json
+import os
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -20,6 +22,7 @@ import dspy
 import numpy as np
 from tqdm import tqdm
 
+from experiments.answers import SECOND
 from optimize import metrics
 from optimize.data import OURS, load_dataset
 from optimize.examples import examples, right_slot, slot_feedback
@@ -58,9 +61,14 @@ def run(quick: bool) -> list[dict[str, Any]]:
 
     first = kept("none", lambda: {"slots": _slots(plain, lm, asked, "plain")})["slots"]
     rows = [_row("none", first, first, asked) | {"lm_calls": 0, "seconds": 0.0}]
+    second = None if quick else os.environ.get(SECOND)
     for name in list(OPTIMIZERS)[: 1 if quick else None]:
-        found = kept(name, lambda n=name: _optimised(n, plain, lm, brief, asked))
-        rows.append(_row(name, found.pop("slots") or first, first, asked) | found)
+        found = kept(name, partial(_optimised, name, plain, lm, brief, asked))
+        rows.append(_found(name, "itself", found, first, asked))
+        if "failure" in found and second:
+            taught = replace(brief, teacher=language_model(f"embedded:{second}"))
+            found = kept(f"{name}-taught", partial(_optimised, name, plain, lm, taught, asked))
+            rows.append(_found(name, Path(second).stem, found, first, asked))
     return rows
 
 
@@ -120,6 +128,18 @@ def _slots(select: dspy.Predict, lm: Any, asked: list[dspy.Example], what: str) 
 
 def _right(slots: Sequence[str | None], asked: list[dspy.Example]) -> np.ndarray:
     return np.array([slot in e.acceptable for slot, e in zip(slots, asked, strict=True)])
+
+
+def _found(
+    name: str,
+    teacher: str,
+    found: dict[str, Any],
+    before: Sequence[str | None],
+    asked: list[dspy.Example],
+) -> dict[str, Any]:
+    slots = found["slots"] or before
+    rest = {key: value for key, value in found.items() if key != "slots"}
+    return _row(name, slots, before, asked) | {"teacher": teacher} | rest
 
 
 def _row(
