@@ -18,7 +18,7 @@ from task_delegator.artifact import load
 from task_delegator.delegator import Delegator
 from task_delegator.knobs import KnobValues
 
-FIRST = {
+FIRST: dict[str, Any] = {
     "k": 5,
     "bm25": 0.0256,
     "chars": 0.7824,
@@ -65,7 +65,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
     return rows
 
 
-def _with(program: Delegator, knobs: dict[str, float]) -> Delegator:
+def _with(program: Delegator, knobs: dict[str, Any]) -> Delegator:
     copy = program.deepcopy()
     copy.knobs.values = KnobValues(**knobs)
     return copy
