@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 
 from task_delegator.agents import Agent
 from task_delegator.errors import InputError
-from task_delegator.lm import language_model
+from task_delegator.lm import language_model, words_alone
 from task_delegator.untrusted import one_line
 
 FOLDER = Path("experiments/answers")
@@ -95,9 +95,7 @@ class Asked:
         shape = _shape(tuple(names))
         started = perf_counter()
         with dspy.track_usage() as tracker, dspy.context(disable_history=True):
-            lm = language_model(self.spec, threads=_THREADS).copy(
-                logprobs=None, top_logprobs=None, timeout=_PATIENCE
-            )
+            lm = words_alone(language_model(self.spec, threads=_THREADS)).copy(timeout=_PATIENCE)
             text = lm(messages=messages, response_format=shape, max_tokens=_MOST_TOKENS)[0]
         spent = sum(int(u["total_tokens"] or 0) for u in tracker.get_total_tokens().values())
         seconds = perf_counter() - started

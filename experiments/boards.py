@@ -245,7 +245,7 @@ def optimizers() -> str:
 
 
 def joint() -> str:
-    """Return the shipped program beside those before it."""
+    """Return the shipped program beside the first version's knobs."""
     return table(
         rows("joint"),
         {

@@ -8,8 +8,7 @@ were trained on, *adapted* that its train split was. Beside the adapter that shi
 ``runs/folds`` (``make folds``) are asked about the registries that they were kept from. Answers
 are kept in ``runs/finetuned``: a run that was interrupted asks only what is missing.
 
-A registry's text is a request's cost: ``ms_per_call`` is measured on ours, raw and adapted in turn
-and without the prefix cache.
+``ms_per_call`` is measured on ours, the raw LM and each adapter in turn, without the prefix cache.
 """
 
 import tempfile
@@ -131,7 +130,7 @@ def _row(outcomes: Sequence[Outcome], tokens: int, weight: float) -> dict[str, A
         "retrieval_top1": float(outcomes_right(outcomes).mean()),
         **_share("fused", fused),
         "fused_versus_retrieval": asdict(metrics.compare(fused, outcomes_right(outcomes))),
-        "calls_per_task": 2.0,
+        "calls_per_task": float(np.mean([o.delegation.usage.lm_calls for o in outcomes])),
         "tokens_per_task": tokens / len(outcomes),
     }
 

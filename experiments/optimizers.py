@@ -8,10 +8,9 @@ the plain prompt, its row says why, and the second LM (``TASK_DELEGATOR_SECOND_L
 more. What each found is kept in ``runs/optimizers``: a run that was interrupted goes on.
 """
 
-import json
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -24,11 +23,11 @@ from tqdm import tqdm
 
 from experiments.answers import SECOND
 from optimize import metrics
+from optimize.answers import Answers
 from optimize.data import OURS, load_dataset
 from optimize.examples import examples, right_slot, slot_feedback
 from optimize.optimizers import OPTIMIZERS, optimize
 from optimize.student import Brief, Pick
-from task_delegator.agents import read_json, write_text
 from task_delegator.artifact import load
 from task_delegator.errors import LMError
 from task_delegator.lm import language_model
@@ -39,6 +38,14 @@ _BUDGET, _HELD_OUT, _TRAIN, _ASKED, _AGAIN = 80, 8, 40, 30, 4
 
 def run(quick: bool) -> list[dict[str, Any]]:
     """Return one row per optimiser and one for the plain prompt; quick: one, 2 requests."""
+    with tempfile.TemporaryDirectory() as empty:
+        folder = Path(empty) if quick else _KEPT
+        folder.mkdir(parents=True, exist_ok=True)
+        with Answers(folder / "found.jsonl", 2 * len(OPTIMIZERS) + 1) as found:
+            return list(_rows(found, quick))
+
+
+def _rows(known: Answers, quick: bool) -> Iterator[dict[str, Any]]:
     dataset = load_dataset(OURS)
     program = load("default", dataset.registry)
     lm = language_model("embedded", threads=1)
@@ -54,58 +61,55 @@ def run(quick: bool) -> list[dict[str, Any]]:
         seed=0,
     )
     plain = program.classify.select
-    settings = [_BUDGET, len(asked), lm.model, dataset.digests(), asdict(program.knobs.values)]
+    question = {
+        "budget": _BUDGET,
+        "asked": len(asked),
+        "lm": str(lm.model),
+        "data": dataset.digests(),
+        "knobs": asdict(program.knobs.values),
+    }
 
-    def kept(name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        return make() if quick else _kept(name, settings, make)
+    def found(name: str, teacher: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        row = known.get(name, question | {"teacher": teacher}, make)
+        assert row is not None, "there is room for every optimiser"
+        return row
 
-    first = kept("none", lambda: {"slots": _slots(plain, lm, asked, "plain")})["slots"]
-    rows = [_row("none", first, first, asked) | {"lm_calls": 0, "seconds": 0.0}]
+    row = found("none", "", lambda: {"answer": _slots(plain, lm, asked, "plain")})
+    first = row["answer"]
+    yield _row("none", first, first, asked) | {"lm_calls": 0, "seconds": 0.0}
     second = None if quick else os.environ.get(SECOND)
     for name in list(OPTIMIZERS)[: 1 if quick else None]:
-        found = kept(name, partial(_optimised, name, plain, lm, brief, asked))
-        rows.append(_found(name, "itself", found, first, asked))
-        if "failure" in found and second:
+        row = found(name, "itself", partial(_optimised, name, plain, lm, brief, asked))
+        yield _row(name, row["answer"] or first, first, asked) | _facts("itself", row)
+        if "failure" in row and second:
+            teacher = Path(second).stem
             taught = replace(brief, teacher=language_model(f"embedded:{second}"))
-            found = kept(f"{name}-taught", partial(_optimised, name, plain, lm, taught, asked))
-            rows.append(_found(name, Path(second).stem, found, first, asked))
-    return rows
+            row = found(name, teacher, partial(_optimised, name, plain, lm, taught, asked))
+            yield _row(name, row["answer"] or first, first, asked) | _facts(teacher, row)
 
 
 def _optimised(
     name: str, plain: dspy.Predict, lm: Any, brief: Brief, asked: list[dspy.Example]
 ) -> dict[str, Any]:
-    """Return what an optimiser made: the slots that its prompt answers, None where it failed."""
+    """Return what an optimiser made; its ``answer`` is its prompt's slots, None where it failed."""
     started = perf_counter()
     try:
         made = optimize(name, plain, lm, brief)
     except LMError as error:
-        return {"slots": None, "failure": str(error), "seconds": perf_counter() - started}
+        return {"answer": None, "failure": str(error), "seconds": perf_counter() - started}
     spent = {"lm_calls": made.calls, "seconds": perf_counter() - started}
     if made.select is None:
-        return {"slots": None, "failure": "the calls ran out, nothing kept"} | spent
+        return {"answer": None, "failure": "the calls ran out, nothing kept"} | spent
     select: Any = made.select
     slots = _slots(_reloaded(select), lm, asked, name)
     again = _slots(select, lm, asked[:_AGAIN], f"{name}, as made")
     return {
-        "slots": slots,
+        "answer": slots,
         "asked_again": len(again),
         "same_answers": sum(a == b for a, b in zip(again, slots, strict=False)),
         "demos": len(select.demos),
         "instruction_characters": len(select.signature.instructions),
     } | spent
-
-
-def _kept(name: str, settings: Any, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return what an earlier run found with the same settings, or find it and keep it."""
-    path = _KEPT / f"{name}.json"
-    of = json.loads(json.dumps(settings))
-    if path.is_file() and (known := read_json(path))["of"] == of:
-        return known["found"]
-    found = make()
-    _KEPT.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps({"of": of, "found": found}, indent=1) + "\n")
-    return found
 
 
 def _reloaded(select: Any) -> dspy.Predict:
@@ -130,16 +134,8 @@ def _right(slots: Sequence[str | None], asked: list[dspy.Example]) -> np.ndarray
     return np.array([slot in e.acceptable for slot, e in zip(slots, asked, strict=True)])
 
 
-def _found(
-    name: str,
-    teacher: str,
-    found: dict[str, Any],
-    before: Sequence[str | None],
-    asked: list[dspy.Example],
-) -> dict[str, Any]:
-    slots = found["slots"] or before
-    rest = {key: value for key, value in found.items() if key != "slots"}
-    return _row(name, slots, before, asked) | {"teacher": teacher} | rest
+def _facts(teacher: str, row: dict[str, Any]) -> dict[str, Any]:
+    return {"teacher": teacher} | {k: row[k] for k in row if k not in ("call", "stage", "answer")}
 
 
 def _row(

@@ -30,7 +30,7 @@ from task_delegator.delegator import Delegator
 from task_delegator.embed import Embedder
 from task_delegator.errors import InputError
 from task_delegator.index import description_text
-from task_delegator.lm import language_model
+from task_delegator.lm import language_model, words_alone
 
 _NO_VECTORS = ("tfidf-logistic",)
 _HERE = Path(__file__).parent / "peer_env"
@@ -193,7 +193,7 @@ def _squad(answers: Mapping[str, Any], outcomes: Sequence[Outcome]) -> dict[str,
         "Analysis", selected_agent=(cast("Any", Literal)[(*names, "unknown")], ...),
         confidence=(float, ...),
     )  # fmt: skip
-    lm = language_model("embedded", threads=1).copy(logprobs=None, top_logprobs=None)
+    lm = words_alone(language_model("embedded", threads=1))
     right, spent, tokens = [], [], []
     for outcome in some:
         messages = [

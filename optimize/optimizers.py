@@ -24,6 +24,7 @@ from optimize.candidates import PromptCandidate, alone, detailed, in_percent, in
 from optimize.meter import Meter, Stop, quiet, unreadable
 from optimize.student import Brief, Pick
 from task_delegator.errors import LMError
+from task_delegator.lm import words_alone
 
 _DEMOS = 2
 _REFLECTED = 3  # train examples in a round of GEPA, before and after
@@ -262,10 +263,6 @@ OPTIMIZERS = {
 }
 
 
-def _wordy(lm: dspy.BaseLM) -> dspy.BaseLM:
-    return lm.copy(logprobs=None, top_logprobs=None)
-
-
 def optimize(name: str, select: dspy.Predict, lm: dspy.BaseLM, brief: Brief) -> Optimised:
     """Return what an optimiser makes of a predictor.
 
@@ -281,9 +278,9 @@ def optimize(name: str, select: dspy.Predict, lm: dspy.BaseLM, brief: Brief) -> 
     meter = Meter(brief.calls)
     callbacks = [*dspy.settings.get("callbacks", []), meter]
     student = Pick(select.deepcopy())
-    brief = replace(brief, teacher=_wordy(brief.teacher))
+    brief = replace(brief, teacher=words_alone(brief.teacher))
     try:
-        with quiet(), dspy.context(lm=_wordy(lm), callbacks=callbacks, disable_history=True):
+        with quiet(), dspy.context(lm=words_alone(lm), callbacks=callbacks, disable_history=True):
             done = optimizer.compile(student, brief)
     except Stop:
         if meter.failure is not None:

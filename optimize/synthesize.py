@@ -23,7 +23,7 @@ from task_delegator.agents import Agent, Registry, read_json, write_text
 from task_delegator.embed import Embedder
 from task_delegator.errors import InputError, LMError
 from task_delegator.library import Library
-from task_delegator.lm import writes
+from task_delegator.lm import words_alone, writes
 from task_delegator.retrieve import Retrieve
 
 _CALL_SECONDS = 900.0  # a small LM on a busy machine writes some hundred tokens in minutes
@@ -79,7 +79,7 @@ def synthesize(wanted: Wanted, lm: Any, embed: Embedder, out: Path) -> dict[str,
 def _writer(lm: Any) -> Any:
     """Return an LM for long answers: without log-probabilities of each token, and with time."""
     patient = {"timeout": _CALL_SECONDS} if "timeout" in lm.kwargs else {}
-    return lm.copy(logprobs=None, top_logprobs=None, **patient)
+    return words_alone(lm).copy(**patient)
 
 
 def _write(wanted: Wanted, lm: Any, embed: Embedder, answers: Answers) -> Written:

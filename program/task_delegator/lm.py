@@ -156,6 +156,11 @@ def language_model(spec: str, threads: int = 2, prompt_cache: bool = True) -> An
     return lm.copy(logprobs=True, top_logprobs=_HOSTED_TOP_LOGPROBS)
 
 
+def words_alone(lm: Any) -> Any:
+    """Return a copy of an LM that is asked for no log-probabilities."""
+    return lm.copy(logprobs=None, top_logprobs=None)
+
+
 def writes(lm: Any) -> bool:
     """Tell whether an LM writes text; a System One backend only decides."""
     return not getattr(lm, "supports_decision_requests", False)
