@@ -13,7 +13,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import optuna
-from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
+from optuna.exceptions import (
+    DuplicatedStudyError,
+    ExperimentalWarning,
+    UpdateFinishedTrialError,
+)
 from optuna.storages import (
     BaseStorage,
     JournalStorage,
@@ -30,7 +34,7 @@ from task_delegator.errors import InputError
 _BEAT, _GRACE = 5, 15  # seconds between signs of life, and without one before a trial is dead
 _TRIES = 5  # to open a storage whose tables another process is making
 _LOOK = 1.0  # seconds between looks at trials that other processes run
-_ENQUEUED, _IDENTITY = "enqueued", "identity"
+_ENQUEUED, _IDENTITY, _BEGUN = "enqueued", "identity", "begun"
 _DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -111,23 +115,29 @@ def finish(
     """Run trials until the study has so many finished ones, of all processes; return those.
 
     Trials of a process that died are tried again after ``_GRACE`` seconds. Each carries the
-    process that ran it, as host and number.
+    process that ran it, as host and number. What others are still trying is waited for: every
+    process returns the same trials.
     """
 
     def told(trial: optuna.Trial) -> Any:
         trial.set_user_attr("process", f"{platform.node()}:{os.getpid()}")
+        trial.set_user_attr(_BEGUN, trial.number)
         return objective(trial)
 
-    while len(finished(study)) < trials:
+    unbegun: dict[int, float] = {}
+    while True:
         with _experimental():
             fail_stale_trials(study)
+        _retry_unbegun(study, unbegun)
         states = [trial.state for trial in study.get_trials(deepcopy=False)]
-        taken = sum(state in (*_DONE, TrialState.RUNNING) for state in states)
-        if taken < trials:
+        running = states.count(TrialState.RUNNING)
+        done = sum(state in _DONE for state in states)
+        if done + running < trials:
             study.optimize(told, n_trials=1)
-        else:
+        elif running:
             time.sleep(_LOOK)
-    return finished(study)
+        else:
+            return finished(study)
 
 
 def finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
@@ -171,9 +181,30 @@ def _storage(place: str | Path) -> BaseStorage:
 def _retry_running(study: optuna.Study) -> None:
     """Try again what a process that is dead was trying; nobody else uses the study."""
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        _retry(study, trial)
+
+
+def _retry_unbegun(study: optuna.Study, since: dict[int, float]) -> None:
+    """Try again what a process drew and then died, with no sign of life that could grow stale.
+
+    Args:
+        study: any.
+        since: when each such trial was first seen, by this process' own clock; updated.
+    """
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if trial.user_attrs.get(_BEGUN) == trial.number:
+            continue
+        if time.monotonic() - since.setdefault(trial.number, time.monotonic()) > _GRACE:
+            _retry(study, trial)
+
+
+def _retry(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+    try:
         study.tell(trial.number, state=TrialState.FAIL)
-        with _experimental():
-            RetryHeartbeatStaleTrialCallback()(study, trial)
+    except (UpdateFinishedTrialError, ValueError):  # another process was faster
+        return
+    with _experimental():
+        RetryHeartbeatStaleTrialCallback()(study, trial)
 
 
 @contextmanager

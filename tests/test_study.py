@@ -54,6 +54,22 @@ def postgres():
         shutil.rmtree(folder)
 
 
+@pytest.fixture
+def shared(postgres):
+    """Open the study of this name, which must be there."""
+    storage = optuna.storages.RDBStorage(postgres)
+    yield optuna.load_study(study_name="shared", storage=storage)
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+def until(holds, seconds=180):
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
 def processes(study) -> set[str]:
     return {trial.user_attrs["process"] for trial in finished(study)}
 
@@ -73,7 +89,7 @@ def _studies(url: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_processes_share_a_study_and_one_may_be_killed(postgres, tmp_path):
+def test_processes_share_a_study_and_one_may_be_killed(postgres, request, tmp_path):
     command = [sys.executable, "-m", "optimize", "search", "--data", str(small_dataset(tmp_path))]
     command += ["--trials", str(TRIALS), "--study", "shared", "--storage", postgres]
 
@@ -83,16 +99,9 @@ def test_processes_share_a_study_and_one_may_be_killed(postgres, tmp_path):
         )
 
     first, second = worker(), worker()  # at once: one of them finds the tables half made
-    study, storage, deadline = None, None, time.monotonic() + 180
-    while time.monotonic() < deadline:
-        time.sleep(0.2)
-        if study is None and "shared" in _studies(postgres):
-            storage = optuna.storages.RDBStorage(postgres)
-            study = optuna.load_study(study_name="shared", storage=storage)
-        if study is not None and len(processes(study)) == 2:
-            break
-    assert study is not None
-    assert storage is not None
+    until(lambda: "shared" in _studies(postgres))
+    study = request.getfixturevalue("shared")
+    until(lambda: len(processes(study)) == 2)
     first.send_signal(signal.SIGKILL)
     first.communicate()
     assert len(finished(study)) < TRIALS, "it was to be killed before the end"
@@ -108,8 +117,6 @@ def test_processes_share_a_study_and_one_may_be_killed(postgres, tmp_path):
     assert len(processes(study)) >= 2
     tried = [tuple(sorted(trial.params.items())) for trial in finished(study)]
     assert len(set(tried)) == len(tried)
-    storage.remove_session()
-    storage.engine.dispose()
 
 
 def test_what_a_trial_draws_follows_from_its_number(tmp_path):
@@ -139,6 +146,25 @@ def test_what_a_dead_process_was_trying_is_tried_again(tmp_path):
     done = finish(open_study(place, [{"x": 0.25}], seed=0), objective, 3)
     assert len(done) == 3
     assert done[0].params == {"x": 0.25}
+    states = [trial.state.name for trial in study.get_trials()]
+    assert states.count("FAIL") == 1
+    assert states.count("RUNNING") == 0
+
+
+def test_a_trial_that_never_showed_a_sign_of_life_is_tried_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("optimize.study._GRACE", 0.2)
+    monkeypatch.setattr("optimize.study._LOOK", 0.05)
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    open_study(Place("s", url), [{"x": 0.25}], seed=0)
+    study = optuna.load_study(study_name="s", storage=url)
+    study.ask()  # and the process dies before its heartbeat begins
+
+    def objective(trial):
+        return trial.suggest_float("x", 0, 1)
+
+    done = finish(open_study(Place("s", url), [], seed=0), objective, 2)
+    assert len(done) == 2
+    assert {"x": 0.25} in [trial.params for trial in done]
     states = [trial.state.name for trial in study.get_trials()]
     assert states.count("FAIL") == 1
     assert states.count("RUNNING") == 0
