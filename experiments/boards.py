@@ -87,6 +87,7 @@ def scaling() -> str:
             "top-3": lambda r: percent(r["top3"]),
             "recall@k": lambda r: percent(r["recall_at_k"]) if "recall_at_k" in r else "-",
             "against 70, points": lambda r: _difference(r.get("versus_70")),
+            "the LM adds, points": lambda r: _difference(r.get("versus_without")),
             "p50 ms": lambda r: f"{r['p50_ms']:.0f}" if "p50_ms" in r else "-",
             "index: s": lambda r: f"{r['build_seconds']:.0f}" if "build_seconds" in r else "-",
             "vectors: MB": lambda r: f"{r['vectors_mb']:.0f}" if "vectors_mb" in r else "-",

@@ -20,14 +20,13 @@ from typing import Any
 import dspy
 import numpy as np
 
+from experiments.heard import PLACES, ask, places, weight_of
 from experiments.public import public
 from optimize import metrics
 from optimize.answers import Answers
 from optimize.compile import Options, compile_program
 from optimize.data import OURS, Dataset, Request, load_dataset
-from optimize.evaluate import Outcome, delegate_all, outcomes_right, select
-from optimize.gains import fit_weight, gain_curve, pooled
-from optimize.recall import Recalled
+from optimize.evaluate import Outcome, outcomes_right, select
 from optimize.teach import opened
 from task_delegator.agents import read_json
 from task_delegator.delegator import Delegator
@@ -36,7 +35,6 @@ from task_delegator.weights import ADAPTER, MANIFEST, RAW, SHIPPED
 
 FOLDS = Path("runs/folds")
 _SETS = ("banking77", "clinc150", "hwu64", "seal_tools")
-_PLACES = 5
 # Validation and test requests, two calls each; fewer where it is only to compare with.
 _ASKED = {"transferred": (30, 70), "raw": (12, 24), "adapted": (12, 24)}
 _COMPILED = 500  # requests of a split that a program is compiled on
@@ -63,10 +61,10 @@ def registry(name: str, quick: bool) -> Iterator[dict[str, Any]]:
             fit, test = (3, 0) if quick else _ASKED[seen]
             fitting = select(dataset.splits["validation"], fit, seed=0)
             testing = fitting if quick else select(dataset.splits["test"], test, seed=0)
-            lm = language_model(spec, threads=1)
+            lm = language_model(spec)
             with Answers(kept / f"{name}-{label}.jsonl", _MOST_CALLS) as answers:
-                weight = fit_weight([gain_curve(o) for o in _ask(program, fitting, lm, answers)[0]])
-                row = _row(*_ask(program, testing, lm, answers), weight)
+                weight = weight_of(ask(program, fitting, lm, answers)[0])
+                row = _row(*ask(program, testing, lm, answers), weight)
             split = "validation" if quick else "test"
             facts = {"data": name, "lm": label, "seen": seen, "split": split, "fitted_on": fit}
             cost = _milliseconds(spec, program, testing) if name == "ours" else {}
@@ -85,20 +83,10 @@ def _lms(dataset: Dataset, quick: bool) -> Iterator[tuple[str, str, str]]:
             yield label, "adapted" if trained else "transferred", f"embedded:{folder / ADAPTER}"
 
 
-def _ask(
-    program: Delegator, requests: Sequence[Request], lm: Any, answers: Answers
-) -> tuple[list[Outcome], int]:
-    """Return what the LM says of each request in two orders, and the tokens it took."""
-    student = opened(program, orders=2, lm=0.0, k=_PLACES, prior=0.0, repeats=1)
-    student.classify = recalled = Recalled(student.classify.select, answers)
-    with dspy.context(lm=lm):
-        return delegate_all(student, requests, answers.path.stem), recalled.tokens
-
-
 def _milliseconds(spec: str, program: Delegator, requests: Sequence[Request]) -> dict[str, float]:
     """Return the mean milliseconds of a call, and of the raw LM's, asked in turn."""
     spent: dict[str, list[float]] = {spec: [], f"embedded:{RAW}": []}
-    student = opened(program, orders=1, lm=0.0, k=_PLACES, prior=0.0, repeats=1)
+    student = opened(program, orders=1, lm=0.0, k=PLACES, prior=0.0, repeats=1)
     for request in requests[:_TIMED]:
         for each in spent:
             lm = language_model(each, threads=1, prompt_cache=False)
@@ -114,7 +102,7 @@ def _row(outcomes: Sequence[Outcome], tokens: int, weight: float) -> dict[str, A
     picked = [o.delegation.evidence["lm"]["picked"] for o in listed]
     both = [o.delegation.evidence["lm"]["probabilities"] for o in listed]
     pick = _right(listed, [max(belief, key=lambda n, b=belief: b[n]) for belief in both])
-    fused = _right(outcomes, [pooled(o, weight)[0].name for o in outcomes])
+    fused = places(outcomes, weight) == 1
     flips = sum(len(set(pair)) > 1 for pair in picked)
     return {
         "n": len(outcomes),

@@ -6,7 +6,9 @@ enrichment, which nobody wrote for the others. The program is compiled on our 70
 keeps its knobs as others join; beside it the same program with its weights fitted again among
 them. Small registries are random draws of ours, and draws that take the right agent's own family
 first. Large ones grow by distractors, with all of them and without those nearer to one of ours
-than its own family. Compiled without an LM, the program asks none.
+than its own family. Compiled without an LM, the program asks none; what the embedded LM's word
+about the shortlist adds is measured on a part of the requests among 70 and among 10,000. Its
+answers are kept in ``runs/scaling``.
 """
 
 import random
@@ -22,7 +24,9 @@ import numpy as np
 from tqdm import tqdm
 
 from experiments.crowd import distractors, has_real_samples, look_alikes, without_samples
+from experiments.heard import PLACES, ask, places, weight_of
 from optimize import metrics
+from optimize.answers import Answers
 from optimize.compile import Options, compile_program
 from optimize.data import OURS, Dataset, Request, load_dataset
 from optimize.evaluate import select
@@ -33,6 +37,7 @@ from task_delegator.embed import Embedder, Encoded, embedder
 from task_delegator.index import Index
 from task_delegator.knobs import KnobValues
 from task_delegator.library import Library
+from task_delegator.lm import language_model
 from task_delegator.retrieve import CHANNELS
 
 _SMALL, _DRAWS = (10, 20, 35, 50), 20
@@ -41,6 +46,9 @@ _TIMED = 60  # requests whose latency is measured
 _EMBEDDINGS = ("description", "sample_best", "sample_mean")
 _CONDITIONS = ("samples withheld", "samples for all", "agents completed")
 _REFITTED = "compiled, weights fitted again"
+_WITH_LM = "compiled, with the embedded LM"
+_FITTED, _HEARD = 30, 60  # requests that the LM is asked about: validation, test
+_KEPT, _MOST_CALLS = Path("runs/scaling"), 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +58,13 @@ class Systems:
     Attributes:
         program: the compiled program; its knobs are those of ``compiled``.
         train: requests to fit weights on again.
+        validation: requests to fit the weight of an LM's word on.
     """
 
     knobs: Mapping[str, KnobValues]
     program: Delegator
     train: Sequence[Request]
+    validation: Sequence[Request]
 
 
 class Remembering:
@@ -90,7 +100,15 @@ def run(quick: bool) -> list[dict[str, Any]]:
         requests = select(dataset.splits[split], 20 if quick else None, seed=0)
         rows += [facts | r for r in _small(agents, requests, systems, embed, known, quick)]
         if not quick:
-            rows += [facts | r for r in _large(agents, crowd, requests, systems, embed, known)]
+            crowds = {"all distractors": crowd}
+            if crowd:
+                alike = look_alikes(agents, crowd, embed, known)
+                crowds["look-alikes left out"] = [a for a in crowd if a.name not in alike]
+            rows += [facts | r for r in _large(agents, crowds, requests, systems, embed, known)]
+            _KEPT.mkdir(parents=True, exist_ok=True)
+            with Answers(_KEPT / f"{condition.replace(' ', '-')}.jsonl", _MOST_CALLS) as answers:
+                heard = _heard(agents, crowds, requests, systems, answers, known)
+                rows += [facts | row for row in heard]
     return rows
 
 
@@ -110,7 +128,7 @@ def _compiled(dataset: Dataset, trials: int) -> Systems:
         "embeddings": fit_weights(train, KnobValues(), _EMBEDDINGS),
         "compiled": program.knobs.values,
     }
-    return Systems(knobs, program, dataset.splits["train"])
+    return Systems(knobs, program, dataset.splits["train"], dataset.splits["validation"])
 
 
 def _small(
@@ -140,8 +158,8 @@ def _small(
                         found = scored.ranks(scored.fused(knobs)).tolist()
                         for request, place in zip(own, found, strict=True):
                             ranks[name].setdefault(request, []).append(place)
-            for name, places in ranks.items():
-                each_request = [np.array(found) for found in places.values()]
+            for name, by_request in ranks.items():
+                each_request = [np.array(found) for found in by_request.values()]
                 first = np.array([np.mean(found == 1) for found in each_request])
                 yield {
                     "growth": way,
@@ -168,7 +186,7 @@ def _draw(agents: Sequence[Agent], size: int, family: bool, seed: int) -> list[A
 
 def _large(
     agents: Sequence[Agent],
-    crowd: Sequence[Agent],
+    crowds: Mapping[str, Sequence[Agent]],
     requests: Sequence[Request],
     systems: Systems,
     embed: Embedder,
@@ -176,11 +194,7 @@ def _large(
 ) -> Iterator[dict[str, Any]]:
     """Yield accuracy, latency and memory among ours and so many distractors."""
     base: dict[str, np.ndarray] = {}
-    for growth in ("all distractors", "look-alikes left out"):
-        others = list(crowd)
-        if growth != "all distractors" and crowd:
-            alike = look_alikes(agents, crowd, embed, known)
-            others = [agent for agent in crowd if agent.name not in alike]
+    for growth, others in crowds.items():
         for size in _LARGE if others else _LARGE[:1]:
             if size == _LARGE[0] and base:
                 continue
@@ -197,7 +211,7 @@ def _large(
             if size > _LARGE[0]:
                 again = fit_weights(ScoredRequests(index, systems.train), systems.knobs["compiled"])
                 ranks[_REFITTED] = scored.ranks(scored.fused(again))
-            built |= _timed(systems.program, gathered, requests, known)
+            built |= _timed(_among(systems.program, gathered, known), requests)
             base = base or ranks | {_REFITTED: ranks["compiled"]}
             facts = {
                 "growth": growth if size > _LARGE[0] else "ours alone",
@@ -221,15 +235,53 @@ def _large(
                 )
 
 
-def _timed(
-    compiled: Delegator,
+def _heard(
     agents: Sequence[Agent],
+    crowds: Mapping[str, Sequence[Agent]],
     requests: Sequence[Request],
+    systems: Systems,
+    answers: Answers,
     known: Mapping[str, Encoded],
-) -> dict[str, float]:
-    """Return the program's own latency over these agents, in milliseconds."""
+) -> Iterator[dict[str, Any]]:
+    """Yield what the LM's word adds, at the weight that fits our agents alone."""
+    lm, weight, base = language_model("embedded"), 0.0, np.array([])
+    some = select(requests, _HEARD, seed=2)
+    for growth in ("ours alone", *list(crowds)[1:]):
+        others = crowds[growth][: _LARGE[-1] - len(agents)] if growth in crowds else ()
+        program = _among(systems.program, [*agents, *others], known)
+        if not len(base):
+            fitting = select(systems.validation, _FITTED, seed=0)
+            weight = weight_of(ask(program, fitting, lm, answers)[0])
+        outcomes, tokens = ask(program, some, lm, answers)
+        with_lm = places(outcomes, weight)
+        base = base if len(base) else with_lm == 1
+        right = with_lm == 1
+        yield {
+            "growth": growth,
+            "agents": len(program.registry),
+            "system": _WITH_LM,
+            "weight": weight,
+            "n": len(right),
+            "top1": float(right.mean()),
+            "top1_ci95": metrics.wilson(int(right.sum()), len(right)),
+            "top3": float(np.mean(with_lm <= 3)),
+            "recall_at_k": float(np.mean(with_lm <= PLACES)),
+            "versus_70": asdict(metrics.compare(right, base)),
+            "versus_without": asdict(metrics.compare(right, places(outcomes, 0.0) == 1)),
+            "calls_per_task": float(np.mean([o.delegation.usage.lm_calls for o in outcomes])),
+            "tokens_per_task": tokens / len(outcomes),
+        }
+
+
+def _among(compiled: Delegator, agents: Sequence[Agent], known: Mapping[str, Encoded]) -> Delegator:
+    """Return a copy of a program that delegates to other agents."""
     program = compiled.deepcopy()
     program.retrieve.library = Library(Registry(agents), compiled.retrieve.library.embed, known)
+    return program
+
+
+def _timed(program: Delegator, requests: Sequence[Request]) -> dict[str, float]:
+    """Return the program's latency without an LM, in milliseconds."""
     spent = []
     with dspy.context(lm=None):
         for request in select(requests, _TIMED, seed=1):
