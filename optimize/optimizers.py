@@ -28,6 +28,9 @@ from task_delegator.lm import words_alone
 
 _DEMOS = 2
 _REFLECTED = 3  # train examples in a round of GEPA, before and after
+_INDUCED = (
+    4  # calls for rules: InferRules asks again, with fewer examples, where it cannot read any
+)
 _MOST_TOGETHER = 2  # instructions that better-together tries on its train examples
 _log = logging.getLogger(__name__)
 
@@ -108,7 +111,7 @@ def _optuna(student: Pick, brief: Brief) -> Pick:
 def _rules(student: Pick, brief: Brief) -> Pick:
     optimizer = dspy.InferRules(
         metric=brief.metric,
-        num_candidates=_programs(brief),
+        num_candidates=_programs(brief, written=_INDUCED),
         num_rules=5,
         num_threads=1,
         max_bootstrapped_demos=_DEMOS,
@@ -207,9 +210,9 @@ def _share(brief: Brief) -> int:
     return min(max(brief.calls // 5, 1), 4 * _DEMOS, len(brief.trainset))
 
 
-def _programs(brief: Brief) -> int:
-    """Return how many programs the rest of the calls evaluates, an LM call each to write it."""
-    return max(1, (brief.calls - _share(brief)) // (len(brief.valset) + 1))
+def _programs(brief: Brief, written: int = 1) -> int:
+    """Return how many programs the rest of the calls evaluates, so many calls each to write it."""
+    return max(1, (brief.calls - _share(brief)) // (len(brief.valset) + written))
 
 
 def _candidates(brief: Brief) -> int:
@@ -246,7 +249,10 @@ OPTIMIZERS = {
         0.5, lambda b: _share(b) + _programs(b) * len(b.valset), _optuna, alone
     ),
     "infer-rules": Optimizer(
-        0.5, lambda b: _share(b) + _programs(b) * (len(b.valset) + 1), _rules, alone
+        0.5,
+        lambda b: _share(b) + _programs(b, _INDUCED) * (len(b.valset) + _INDUCED),
+        _rules,
+        alone,
     ),
     "better-together": Optimizer(
         0.5,

@@ -126,6 +126,24 @@ def test_an_optimiser_asks_for_no_log_probabilities(program, shown):
     assert not any({"logprobs", "top_logprobs"} & set(kwargs) for kwargs in asked)
 
 
+@pytest.mark.filterwarnings("ignore")  # the optimiser's own
+def test_rules_that_cannot_be_read_at_once_fit_the_budget(program, shown):
+    """DSPy asks for what it cannot read in other formats, which costs calls."""
+    lm, _ = answers(shown)
+
+    def mumble(prompt: str) -> str:
+        if "[[ ## natural_language_rules ## ]]" in prompt.rpartition("Respond with")[2]:
+            return "well"
+        return '{"reasoning": "x", "natural_language_rules": "Read every line."}'
+
+    teacher, engine = recorded_lm(mumble)
+    made = optimize("infer-rules", program[0].classify.select, lm, brief(shown, 60, teacher))
+    assert made.select is not None
+    assert made.calls <= 60
+    written = [prompt for prompt in engine.prompts if "examples_text" in prompt]
+    assert len(written) >= 4
+
+
 def test_the_limit_is_hard(program, shown):
     lm, engine = answers(shown)
     made = optimize("copro", program[0].classify.select, lm, brief(shown, 4, lm))
