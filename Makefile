@@ -6,6 +6,7 @@ READY := .venv/.ready
 UI_PORT ?= 5000
 PUBLIC ?= ../shared/data
 EXAMPLES ?= 1300
+EVERY ?= 650
 # Two folds: each registry is measured with the adapter that was not trained on it.
 FOLD_A := $(PUBLIC)/clinc150 $(PUBLIC)/seal_tools
 FOLD_B := datasets $(PUBLIC)/banking77 $(PUBLIC)/hwu64
@@ -79,12 +80,12 @@ peers: $(READY)
 # Rebuilds the adapter that ships, from data and seed: an hour or two.
 adapter: $(READY)
 	$(BIN)/python -m pip install --quiet -e '.[finetune]'
-	$(BIN)/python -m optimize finetune lm --train $(FOLD_A) $(BOTH) --keep-out $(FOLD_B) --examples $(EXAMPLES) --out runs/adapter --install program/task_delegator/adapter
+	$(BIN)/python -m optimize finetune lm --train $(FOLD_A) $(BOTH) --keep-out $(FOLD_B) --examples $(EXAMPLES) --every $(EVERY) --out runs/adapter --install program/task_delegator/adapter
 
 # The other fold, for the registries that the one that ships was trained on.
 folds: $(READY)
 	$(BIN)/python -m pip install --quiet -e '.[finetune]'
-	$(BIN)/python -m optimize finetune lm --train $(FOLD_B) $(BOTH) --keep-out $(FOLD_A) --examples $(EXAMPLES) --out runs/folds/other
+	$(BIN)/python -m optimize finetune lm --train $(FOLD_B) $(BOTH) --keep-out $(FOLD_A) --examples $(EXAMPLES) --every $(EVERY) --out runs/folds/other
 
 results: $(READY)
 	for name in $(EXPERIMENTS); do $(BIN)/python -m experiments $$name || exit; done

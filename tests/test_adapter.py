@@ -44,8 +44,9 @@ def test_what_it_is_measured_on_was_kept_from_it(manifest):
 
 def test_its_recipe_is_the_one_that_the_makefile_runs(manifest):
     lines = Path("Makefile").read_text(encoding="utf-8").splitlines()
-    (examples,) = [line.split()[-1] for line in lines if line.startswith("EXAMPLES ?=")]
-    assert manifest["recipe"]["examples"] == int(examples)
+    settings = dict(line.split(" ?= ") for line in lines if " ?= " in line)
+    assert manifest["recipe"]["examples"] == int(settings["EXAMPLES"])
+    assert manifest["every"] == int(settings["EVERY"])
 
 
 @pytest.mark.slow
