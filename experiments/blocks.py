@@ -22,6 +22,23 @@ def points(difference: float) -> str:
     return f"{100 * difference:.1f}"
 
 
+def span(interval: Any) -> str:
+    """Return an interval of rates as text."""
+    return f"{percent(interval[0])} to {percent(interval[1])}"
+
+
+def span_points(interval: Any) -> str:
+    """Return an interval of differences in points."""
+    return f"{points(interval[0])} to {points(interval[1])}"
+
+
+def difference(versus: dict[str, Any] | None) -> str:
+    """Return a paired difference with interval and p."""
+    if versus is None:
+        return "-"
+    return f"{points(versus['difference'])} ({span_points(versus['ci95'])}), p = {versus['p']:.2g}"
+
+
 def confidence_parts() -> str:
     """Return what calibration and each set of features add."""
     return table(

@@ -1,8 +1,6 @@
 """Tables of the larger experiments: prompts, order, scaling, peers, public sets, confidence."""
 
-from typing import Any
-
-from experiments.blocks import percent, points, rows, table
+from experiments.blocks import difference, percent, points, rows, span, span_points, table
 
 # Of other systems, by others, with other encoders; from papers and a listing, not measured here.
 _PUBLISHED = (
@@ -39,15 +37,15 @@ def prompting() -> str:
             "LM": lambda r: r["lm"],
             "prompt": lambda r: r["way"],
             "n": lambda r: f"{r['n']} x {r['orders']}" if r["orders"] > 1 else r["n"],
-            "top-1 (95 %)": lambda r: f"{percent(r['top1'])} ({_span(r['top1_ci95'])})",
+            "top-1 (95 %)": lambda r: f"{percent(r['top1'])} ({span(r['top1_ci95'])})",
             "top-3": lambda r: percent(r["top3"]),
             "against all agents, points": lambda r: (
-                f"{points(r['versus_all_agents'])} ({_points(r['versus_all_agents_ci95'])})"
+                f"{points(r['versus_all_agents'])} ({span_points(r['versus_all_agents_ci95'])})"
                 if "versus_all_agents" in r
                 else "-"
             ),
             "this program over it, same requests": lambda r: (
-                f"{points(r['program_over_it'])} ({_points(r['program_over_it_ci95'])})"
+                f"{points(r['program_over_it'])} ({span_points(r['program_over_it_ci95'])})"
                 if "program_over_it" in r
                 else "-"
             ),
@@ -68,7 +66,7 @@ def order() -> str:
             "LM": lambda r: r["lm"],
             "what": lambda r: r["what"],
             "n": lambda r: r["n"],
-            "share (95 %)": lambda r: f"{percent(r['rate'])} ({_span(r['ci95'])})",
+            "share (95 %)": lambda r: f"{percent(r['rate'])} ({span(r['ci95'])})",
         },
     )
 
@@ -83,11 +81,11 @@ def scaling() -> str:
             "agents": lambda r: f"{r['agents']:,}",
             "system": lambda r: r["system"],
             "n": lambda r: r["n"],
-            "top-1 (95 %)": lambda r: f"{percent(r['top1'])} ({_span(r['top1_ci95'])})",
+            "top-1 (95 %)": lambda r: f"{percent(r['top1'])} ({span(r['top1_ci95'])})",
             "top-3": lambda r: percent(r["top3"]),
             "recall@k": lambda r: percent(r["recall_at_k"]) if "recall_at_k" in r else "-",
-            "against 70, points": lambda r: _difference(r.get("versus_70")),
-            "the LM adds, points": lambda r: _difference(r.get("versus_without")),
+            "against 70, points": lambda r: difference(r.get("versus_70")),
+            "the LM adds, points": lambda r: difference(r.get("versus_without")),
             "p50 ms": lambda r: f"{r['p50_ms']:.0f}" if "p50_ms" in r else "-",
             "index: s": lambda r: f"{r['build_seconds']:.0f}" if "build_seconds" in r else "-",
             "vectors: MB": lambda r: f"{r['vectors_mb']:.0f}" if "vectors_mb" in r else "-",
@@ -104,9 +102,9 @@ def peers() -> str:
             "data": lambda r: r["data"],
             "system": lambda r: r["system"],
             "n": lambda r: r["n"],
-            "top-1 (95 %)": lambda r: f"{percent(r['top1'])} ({_span(r['top1_ci95'])})",
+            "top-1 (95 %)": lambda r: f"{percent(r['top1'])} ({span(r['top1_ci95'])})",
             "top-3": lambda r: percent(r["top3"]),
-            "ours over it, points": lambda r: _difference(r.get("versus")),
+            "ours over it, points": lambda r: difference(r.get("versus")),
             "out of scope: AUROC": lambda r: (
                 f"{r['oos_auroc']:.3f}" if r["oos_auroc"] is not None else "-"
             ),
@@ -124,7 +122,7 @@ def public() -> str:
             "data": lambda r: r["data"],
             "agents": lambda r: r["agents"],
             "n": lambda r: r["n"],
-            "top-1 (95 %)": lambda r: f"{percent(r['top1'])} ({_span(r['top1_ci95'])})",
+            "top-1 (95 %)": lambda r: f"{percent(r['top1'])} ({span(r['top1_ci95'])})",
             "top-3": lambda r: percent(r["top3"]),
             "assigned": lambda r: percent(r["decisions"]["assign"] / r["n"]),
             "right of those": lambda r: (
@@ -189,76 +187,6 @@ def stories() -> str:
     return "\n".join(told)
 
 
-def finetuned() -> str:
-    """Return what the fine-tuned LM is worth, per registry."""
-    return table(
-        rows("finetuned"),
-        {
-            "data": lambda r: r["data"],
-            "LM": lambda r: r["lm"],
-            "registry": lambda r: r["seen"] if r["seen"] != "raw" else "-",
-            "right agent listed": lambda r: f"{r['listed']} of {r['n']}",
-            "of those: retrieval first": lambda r: percent(r["retrieval_first"]),
-            "LM in order / reversed": lambda r: (
-                f"{percent(r['in_order'])} / {percent(r['reversed'])}"
-            ),
-            "both (95 %)": lambda r: f"{percent(r['both'])} ({_span(r['both_ci95'])})",
-            "over retrieval, points": lambda r: _difference(r["both_versus_retrieval"]),
-            "flips (95 %)": lambda r: f"{percent(r['flips'])} ({_span(r['flips_ci95'])})",
-            "all requests: retrieval": lambda r: percent(r["retrieval_top1"]),
-            "with the LM's word": lambda r: percent(r["fused"]),
-            "gained, points": lambda r: _difference(r["fused_versus_retrieval"]),
-            "weight": lambda r: f"{r['weight']:.2f}",
-            "calls, tokens per task": lambda r: (
-                f"{r['calls_per_task']:.0f}, {r['tokens_per_task']:.0f}"
-            ),
-            "ms per call (raw)": lambda r: (
-                f"{r['ms_per_call']:.0f} ({r['ms_per_call_raw']:.0f})"
-                if "ms_per_call" in r
-                else "-"
-            ),
-        },
-    )
-
-
-def optimizers() -> str:
-    """Return what each optimiser makes of the LM's prompt."""
-    return table(
-        rows("optimizers"),
-        {
-            "optimiser": lambda r: r["optimizer"],
-            "teacher": lambda r: r.get("teacher", "-"),
-            "n": lambda r: r["n"],
-            "picked right (95 %)": lambda r: (
-                f"{percent(r['picked_right'])} ({_span(r['picked_right_ci95'])})"
-            ),
-            "over the plain prompt, points": lambda r: _difference(r["versus_plain"]),
-            "demos": lambda r: r.get("demos", "-"),
-            "characters of instructions": lambda r: r.get("instruction_characters", "-"),
-            "same answers after loading": lambda r: (
-                f"{r['same_answers']} of {r['asked_again']}" if "asked_again" in r else "-"
-            ),
-            "LM calls": lambda r: f"{r['lm_calls']} of {r['budget']}" if "lm_calls" in r else "-",
-            "s": lambda r: f"{r['seconds']:.0f}",
-            "failed": lambda r: r.get("failure", "-"),
-        },
-    )
-
-
-def joint() -> str:
-    """Return the shipped program beside the first version's knobs."""
-    return table(
-        rows("joint"),
-        {
-            "program": lambda r: r["program"],
-            "split": lambda r: r["split"],
-            "n": lambda r: r["n"],
-            "top-1 (95 %)": lambda r: f"{percent(r['top1'])} ({_span(r['top1_ci95'])})",
-            "shipped over it, points": lambda r: _difference(r["shipped_over_it"]),
-        },
-    )
-
-
 def families() -> str:
     """Return the domains, the hardest first."""
     return table(
@@ -266,25 +194,11 @@ def families() -> str:
         {
             "domain": lambda r: r["domain"],
             "n": lambda r: r["n"],
-            "top-1 (95 %)": lambda r: f"{percent(r['top1'])} ({_span(r['top1_ci95'])})",
+            "top-1 (95 %)": lambda r: f"{percent(r['top1'])} ({span(r['top1_ci95'])})",
             "errors": lambda r: r["errors"],
             "of those within the domain": lambda r: r["errors_within_domain"],
         },
     )
-
-
-def _span(interval: Any) -> str:
-    return f"{percent(interval[0])} to {percent(interval[1])}"
-
-
-def _points(interval: Any) -> str:
-    return f"{points(interval[0])} to {points(interval[1])}"
-
-
-def _difference(versus: dict[str, Any] | None) -> str:
-    if versus is None:
-        return "-"
-    return f"{points(versus['difference'])} ({_points(versus['ci95'])}), p = {versus['p']:.2g}"
 
 
 BOARDS = {
@@ -296,8 +210,5 @@ BOARDS = {
     "published": published,
     "signs": signs,
     "stories": stories,
-    "finetuned": finetuned,
-    "optimizers": optimizers,
     "families": families,
-    "joint": joint,
 }

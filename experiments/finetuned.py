@@ -44,8 +44,12 @@ _MOST_CALLS = 10_000
 
 
 def run(quick: bool) -> list[dict[str, Any]]:
-    """Return one row per registry and LM; quick: ours, the raw LM, 3 validation requests."""
-    return [row for name in ("ours", *(() if quick else _SETS)) for row in registry(name, quick)]
+    """Return rows per registry and LM, and the adapters' courses.
+
+    Quick: ours, the raw LM, 3 validation requests.
+    """
+    names = ("ours", *(() if quick else _SETS))
+    return [*(row for name in names for row in registry(name, quick)), *learning()]
 
 
 def registry(name: str, quick: bool) -> Iterator[dict[str, Any]]:
@@ -68,7 +72,19 @@ def registry(name: str, quick: bool) -> Iterator[dict[str, Any]]:
             split = "validation" if quick else "test"
             facts = {"data": name, "lm": label, "seen": seen, "split": split, "fitted_on": fit}
             cost = _milliseconds(spec, program, testing) if name == "ours" else {}
-            yield facts | row | cost
+            yield {"part": "accuracy"} | facts | row | cost
+
+
+def learning() -> Iterator[dict[str, Any]]:
+    """Yield how each adapter came to read the shortlists of registries kept from it."""
+    for label, folder in _adapters():
+        manifest = read_json(folder / MANIFEST)
+        for passed in manifest["course"]:
+            facts = {key: passed[key] for key in ("examples", "minutes", "loss")}
+            for data, held in passed["held_out"].items():
+                name = "ours" if data == OURS.name else data
+                known = {"part": "learning", "data": name, "lm": label, "split": "validation"}
+                yield known | facts | held | {"n": manifest["held_out"]}
 
 
 def _lms(dataset: Dataset, quick: bool) -> Iterator[tuple[str, str, str]]:
@@ -76,11 +92,14 @@ def _lms(dataset: Dataset, quick: bool) -> Iterator[tuple[str, str, str]]:
     yield "raw", "raw", "embedded:raw"
     if quick:
         return
-    for folder in (SHIPPED, *sorted(FOLDS.glob("*/"))):
+    for label, folder in _adapters():
         trained = dataset.path.name in read_json(folder / MANIFEST)["train"]
         if folder == SHIPPED or not trained:
-            label = "ships" if folder == SHIPPED else folder.name
             yield label, "adapted" if trained else "transferred", f"embedded:{folder / ADAPTER}"
+
+
+def _adapters() -> list[tuple[str, Path]]:
+    return [("ships", SHIPPED), *((f.name, f) for f in sorted(FOLDS.glob("*/")))]
 
 
 def _milliseconds(spec: str, program: Delegator, requests: Sequence[Request]) -> dict[str, float]:

@@ -129,6 +129,27 @@ def families() -> Any:
     return figure
 
 
+def learning() -> Any:
+    """What each adapter picks of shortlists it never saw, against the examples it was shown."""
+    figure, (picked, flips) = plt.subplots(1, 2, figsize=(11, 4), sharex=True, sharey=True)
+    found = [row for row in rows("finetuned") if row["part"] == "learning"]
+    for number, (lm, data) in enumerate(dict.fromkeys((r["lm"], r["data"]) for r in found)):
+        line = [row for row in found if (row["lm"], row["data"]) == (lm, data)]
+        examples, colour = [row["examples"] for row in line], f"C{number}"
+        picked.plot(examples, [row["both"] for row in line], ".-", color=colour, label=data)
+        picked.axhline(line[0]["retrieval"], color=colour, linestyle=":")
+        flips.plot(
+            examples, [row["flips"] for row in line], ".-", color=colour, label=f"{data}: {lm}"
+        )
+    picked.set(
+        xlabel="examples", ylabel="share", ylim=(0, 1.02),
+        title="right over both orders (dotted: retrieval's first place)",
+    )  # fmt: skip
+    flips.set(xlabel="examples", title="picks that change when the list is turned round")
+    flips.legend(fontsize=8)
+    return figure
+
+
 def _sign(row: dict[str, Any]) -> str:
     return row["sign"] if row["lm"] == "none" else f"{row['sign']} ({row['lm']})"
 
@@ -140,6 +161,7 @@ PLOTS: dict[str, tuple[str, Callable[[], Any]]] = {
     "coverage": ("confidence", coverage),
     "pareto": ("prompting", pareto),
     "families": ("families", families),
+    "learning": ("finetuned", learning),
 }
 
 

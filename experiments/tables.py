@@ -25,6 +25,7 @@ from experiments.blocks import (
     writer,
 )
 from experiments.boards import BOARDS
+from experiments.tuned_boards import TUNED_BOARDS
 from task_delegator.agents import write_text
 from task_delegator.artifact import find, read_manifest
 
@@ -213,6 +214,7 @@ BLOCKS = {
     "languages": languages,
     "compiled": compiled,
     **BOARDS,
+    **TUNED_BOARDS,
 }
 
 

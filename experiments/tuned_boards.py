@@ -1,0 +1,100 @@
+"""Tables of what compilation makes: a fine-tuned LM, optimised prompts, the joint search."""
+
+from experiments.blocks import difference, percent, rows, span, table
+
+
+def finetuned() -> str:
+    """Return what the fine-tuned LM is worth, per registry."""
+    return table(
+        [row for row in rows("finetuned") if row["part"] == "accuracy"],
+        {
+            "data": lambda r: r["data"],
+            "LM": lambda r: r["lm"],
+            "registry": lambda r: r["seen"] if r["seen"] != "raw" else "-",
+            "right agent listed": lambda r: f"{r['listed']} of {r['n']}",
+            "of those: retrieval first": lambda r: percent(r["retrieval_first"]),
+            "LM in order / reversed": lambda r: (
+                f"{percent(r['in_order'])} / {percent(r['reversed'])}"
+            ),
+            "both (95 %)": lambda r: f"{percent(r['both'])} ({span(r['both_ci95'])})",
+            "over retrieval, points": lambda r: difference(r["both_versus_retrieval"]),
+            "flips (95 %)": lambda r: f"{percent(r['flips'])} ({span(r['flips_ci95'])})",
+            "all requests: retrieval": lambda r: percent(r["retrieval_top1"]),
+            "with the LM's word": lambda r: percent(r["fused"]),
+            "gained, points": lambda r: difference(r["fused_versus_retrieval"]),
+            "weight": lambda r: f"{r['weight']:.2f}",
+            "calls, tokens per task": lambda r: (
+                f"{r['calls_per_task']:.0f}, {r['tokens_per_task']:.0f}"
+            ),
+            "ms per call (raw)": lambda r: (
+                f"{r['ms_per_call']:.0f} ({r['ms_per_call_raw']:.0f})"
+                if "ms_per_call" in r
+                else "-"
+            ),
+        },
+    )
+
+
+def learning() -> str:
+    """Return how the adapters came to read shortlists of registries kept from them."""
+    return table(
+        [row for row in rows("finetuned") if row["part"] == "learning"],
+        {
+            "adapter": lambda r: r["lm"],
+            "kept out": lambda r: r["data"],
+            "examples": lambda r: f"{r['examples']:,}",
+            "minutes": lambda r: f"{r['minutes']:.0f}",
+            "loss": lambda r: "-" if r["loss"] is None else f"{r['loss']:.2f}",
+            "n": lambda r: r["n"],
+            "retrieval first": lambda r: percent(r["retrieval"]),
+            "LM in order / reversed": lambda r: f"{percent(r['order'])} / {percent(r['reversed'])}",
+            "both": lambda r: percent(r["both"]),
+            "flips": lambda r: percent(r["flips"]),
+        },
+    )
+
+
+def optimizers() -> str:
+    """Return what each optimiser makes of the LM's prompt."""
+    return table(
+        rows("optimizers"),
+        {
+            "optimiser": lambda r: r["optimizer"],
+            "teacher": lambda r: r.get("teacher", "-"),
+            "n": lambda r: r["n"],
+            "picked right (95 %)": lambda r: (
+                f"{percent(r['picked_right'])} ({span(r['picked_right_ci95'])})"
+            ),
+            "over the plain prompt, points": lambda r: difference(r["versus_plain"]),
+            "demos": lambda r: r.get("demos", "-"),
+            "characters of instructions": lambda r: r.get("instruction_characters", "-"),
+            "same answers after loading": lambda r: (
+                f"{r['same_answers']} of {r['asked_again']}" if "asked_again" in r else "-"
+            ),
+            "LM calls": lambda r: f"{r['lm_calls']} of {r['budget']}" if "lm_calls" in r else "-",
+            "s": lambda r: f"{r['seconds']:.0f}",
+            "failed": lambda r: r.get("failure", "-"),
+        },
+    )
+
+
+def joint() -> str:
+    """Return the shipped program beside the first version's knobs."""
+    return table(
+        rows("joint"),
+        {
+            "program": lambda r: r["program"],
+            "split": lambda r: r["split"],
+            "n": lambda r: r["n"],
+            "top-1 (95 %)": lambda r: f"{percent(r['top1'])} ({span(r['top1_ci95'])})",
+            "shipped over it, points": lambda r: difference(r["shipped_over_it"]),
+        },
+    )
+
+
+TUNED_BOARDS = {
+    "finetuned": finetuned,
+    "learning": learning,
+    "optimizers": optimizers,
+    "joint": joint,
+}
