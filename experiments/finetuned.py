@@ -36,7 +36,7 @@ from task_delegator.weights import ADAPTER, MANIFEST, RAW, SHIPPED
 FOLDS = Path("runs/folds")
 _SETS = ("banking77", "clinc150", "hwu64", "seal_tools")
 # Validation and test requests, two calls each; fewer where it is only to compare with.
-_ASKED = {"transferred": (24, 60), "raw": (10, 24), "adapted": (10, 24)}
+_ASKED = {"transferred": (20, 50), "raw": (8, 20), "adapted": (8, 20)}
 _COMPILED = 500  # requests of a split that a program is compiled on
 _TIMED = 6  # prompts
 _KEPT = Path("runs/finetuned")
