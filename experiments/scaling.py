@@ -219,20 +219,21 @@ def _large(
                 "with_real_samples": sum(map(has_real_samples, gathered)),
             }
             for name, found in ranks.items():
-                right = found == 1
-                yield (
-                    facts
-                    | {
-                        "system": name,
-                        "n": len(found),
-                        "top1": float(right.mean()),
-                        "top1_ci95": metrics.wilson(int(right.sum()), len(right)),
-                        "top3": float(np.mean(found <= 3)),
-                        "recall_at_k": float(np.mean(found <= systems.program.knobs.values.k)),
-                        "versus_70": asdict(metrics.compare(right, base[name] == 1)),
-                    }
-                    | (built if name == "compiled" else {})
-                )
+                shares = _shares(found, systems.program.knobs.values.k, base[name])
+                yield facts | {"system": name} | shares | (built if name == "compiled" else {})
+
+
+def _shares(found: np.ndarray, k: int, base: np.ndarray) -> dict[str, Any]:
+    """Return accuracy from the right agents' places, beside those among 70 agents."""
+    right = found == 1
+    return {
+        "n": len(found),
+        "top1": float(right.mean()),
+        "top1_ci95": metrics.wilson(int(right.sum()), len(right)),
+        "top3": float(np.mean(found <= 3)),
+        "recall_at_k": float(np.mean(found <= k)),
+        "versus_70": asdict(metrics.compare(right, base == 1)),
+    }
 
 
 def _heard(
@@ -244,33 +245,27 @@ def _heard(
     known: Mapping[str, Encoded],
 ) -> Iterator[dict[str, Any]]:
     """Yield what the LM's word adds, at the weight that fits our agents alone."""
-    lm, weight, base = language_model("embedded"), 0.0, np.array([])
-    some = select(requests, _HEARD, seed=2)
-    for growth in ("ours alone", *list(crowds)[1:]):
-        others = crowds[growth][: _LARGE[-1] - len(agents)] if growth in crowds else ()
-        program = _among(systems.program, [*agents, *others], known)
-        if not len(base):
-            fitting = select(systems.validation, _FITTED, seed=0)
-            weight = weight_of(ask(program, fitting, lm, answers)[0])
-        outcomes, tokens = ask(program, some, lm, answers)
-        with_lm = places(outcomes, weight)
-        base = base if len(base) else with_lm == 1
-        right = with_lm == 1
-        yield {
-            "growth": growth,
-            "agents": len(program.registry),
-            "system": _WITH_LM,
-            "weight": weight,
-            "n": len(right),
-            "top1": float(right.mean()),
-            "top1_ci95": metrics.wilson(int(right.sum()), len(right)),
-            "top3": float(np.mean(with_lm <= 3)),
-            "recall_at_k": float(np.mean(with_lm <= PLACES)),
-            "versus_70": asdict(metrics.compare(right, base)),
-            "versus_without": asdict(metrics.compare(right, places(outcomes, 0.0) == 1)),
-            "calls_per_task": float(np.mean([o.delegation.usage.lm_calls for o in outcomes])),
-            "tokens_per_task": tokens / len(outcomes),
-        }
+    lm = language_model("embedded")
+    fitting = select(systems.validation, _FITTED, seed=0)
+    weight = weight_of(ask(systems.program, fitting, lm, answers)[0])
+    others = {"ours alone": []} | {g: c for g, c in crowds.items() if g == "look-alikes left out"}
+    base = np.array([])
+    for growth, crowd in others.items():
+        gathered = [*agents, *crowd[: _LARGE[-1] - len(agents)]]
+        program = _among(systems.program, gathered, known)
+        outcomes, tokens = ask(program, select(requests, _HEARD, seed=2), lm, answers)
+        found, without = places(outcomes, weight), places(outcomes, 0.0)
+        base = base if len(base) else found
+        facts = {"growth": growth, "agents": len(gathered), "system": _WITH_LM, "weight": weight}
+        yield (
+            facts
+            | _shares(found, PLACES, base)
+            | {
+                "versus_without": asdict(metrics.compare(found == 1, without == 1)),
+                "calls_per_task": float(np.mean([o.delegation.usage.lm_calls for o in outcomes])),
+                "tokens_per_task": tokens / len(outcomes),
+            }
+        )
 
 
 def _among(compiled: Delegator, agents: Sequence[Agent], known: Mapping[str, Encoded]) -> Delegator:

@@ -28,9 +28,7 @@ from task_delegator.lm import words_alone
 
 _DEMOS = 2
 _REFLECTED = 3  # train examples in a round of GEPA, before and after
-_INDUCED = (
-    4  # calls for rules: InferRules asks again, with fewer examples, where it cannot read any
-)
+_INDUCED = 4  # calls that rules may take: what DSPy cannot read it asks for in other formats
 _MOST_TOGETHER = 2  # instructions that better-together tries on its train examples
 _log = logging.getLogger(__name__)
 
