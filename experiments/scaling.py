@@ -245,7 +245,7 @@ def _heard(
     known: Mapping[str, Encoded],
 ) -> Iterator[dict[str, Any]]:
     """Yield what the LM's word adds, at the weight that fits our agents alone."""
-    lm = language_model("embedded")
+    lm = language_model("embedded", threads=1)  # two wait for each other beside other work
     fitting = select(systems.validation, _FITTED, seed=0)
     weight = weight_of(ask(systems.program, fitting, lm, answers)[0])
     others = {"ours alone": []} | {g: c for g, c in crowds.items() if g == "look-alikes left out"}

@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from task_delegator.classify import render
 from task_delegator.delegator import Delegator
 from task_delegator.languages import foreign_language
 from task_delegator.signatures import SLOTS
-from task_delegator.untrusted import Names, one_line
+from task_delegator.untrusted import Names, one_line, plain
 
 ATTACKS = json.loads((ROOT / "datasets" / "attacks.json").read_text(encoding="utf-8"))
 
@@ -84,6 +85,20 @@ def test_naming_an_agent_is_no_way_to_get_it(task, left, held):
     text, found = Names(names).taken_from(task)
     assert " ".join(text.split()) == left
     assert list(found) == held
+
+
+@given(
+    names=st.lists(st.text("aB_é@-. ", min_size=1, max_size=6), unique=True, max_size=8),
+    between=st.sampled_from([" ", "", "-", "x", ". "]),
+)
+def test_among_many_names_each_is_found_as_if_it_was_alone(names, between):
+    task = between.join(names)
+    alone = {name for name in names if Names([name]).taken_from(task)[1]}
+    among = Names([*names, "Ba", "a.B"]).taken_from(task)[1]
+    assert {name for name in among if name in names} == alone
+    identifiers = {n for n in names if "_" in n and n == plain(n)}
+    written = {n for n in identifiers if re.search(rf"(?<!\w){re.escape(n)}(?!\w)", plain(task))}
+    assert alone & identifiers == written
 
 
 def test_a_name_that_must_not_show_is_found_whatever_it_is():

@@ -7,6 +7,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+_WORD = re.compile(r"\w+")
+
 
 def plain(text: str) -> str:
     """Return the text in compatibility form (NFKC), without invisible format characters."""
@@ -31,6 +33,12 @@ class Names:
     def __init__(self, names: Iterable[str]) -> None:
         longest = sorted(names, key=lambda name: (-len(name), name))
         self._names = [(name, plain(name), plain(name).lower()) for name in longest]
+        # A name that stands in a text has its first word there: of ten thousand names, a
+        # text's words leave a few to look for.
+        self._by_word: dict[str, list[int]] = {}
+        for place, (_, _, lower) in enumerate(self._names):
+            word = _WORD.search(lower)
+            self._by_word.setdefault(word[0] if word else "", []).append(place)
 
     def __len__(self) -> int:
         """Return how many names there are."""
@@ -48,7 +56,9 @@ class Names:
         text = left = plain(task)
         lowered = text.lower()
         held = []
-        for name, shown, lower in self._names:
+        words = {"", *_WORD.findall(lowered)}
+        for place in sorted(p for word in words for p in self._by_word.get(word, ())):
+            name, shown, lower = self._names[place]
             if lower in lowered and (pattern := _pattern(shown, subjects)):
                 found = re.search(pattern, text)
                 left = re.sub(pattern, " ", left)
