@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from optimize import track
 from optimize.adapter import write_adapter
+from optimize.course import best_state, read_course
 from optimize.data import Dataset
 from optimize.evaluate import commit
 from optimize.lora import Model, Recipe, Trainer, batches
@@ -115,7 +116,7 @@ def _train(
     run: track.Run,
 ) -> list[dict[str, Any]]:
     """Train to the end or until evaluations no longer improve; return the course."""
-    course = _course(plan.out / COURSE)
+    course = read_course(plan.out / COURSE)
     if (plan.out / CHECKPOINT).is_file():
         trainer.load(plan.out / CHECKPOINT)
     done = trainer.step * plan.recipe.batch
@@ -124,11 +125,7 @@ def _train(
     started, losses = time.perf_counter(), []
 
     def judge() -> bool:
-        """Evaluate, keep the state and tell whether to stop.
-
-        The LM as it is, evaluated first, is there to compare with and no candidate: by always
-        taking the first place it is as good as retrieval in half of the orders.
-        """
+        """Evaluate, keep the state and tell whether to stop."""
         found = {name: _judged(trainer.model, own) for name, own in judged.items()}
         row: dict[str, Any] = {
             "examples": trainer.step * plan.recipe.batch,
@@ -139,16 +136,15 @@ def _train(
         }
         course.append(row)
         losses.clear()
-        scores = [other["score"] for other in course[1:]]
-        if scores and row["score"] >= max(scores):
+        best = best_state(course)
+        if best == len(course) - 1:
             trainer.save(plan.out / BEST)
         write_text(plan.out / COURSE, "".join(json.dumps(r) + "\n" for r in course))
         trainer.save(plan.out / CHECKPOINT)
         for name, own in found.items():
             run.metrics(own, f"{name}/", step=row["examples"])
         run.metrics({"loss": row["loss"] or 0.0, "score": row["score"]}, step=row["examples"])
-        best = max(range(len(scores)), key=lambda i: (scores[i], i), default=0)
-        return len(scores) - 1 - best >= plan.patience
+        return best is not None and len(course) - 1 - best >= plan.patience
 
     if not course:
         judge()
@@ -270,9 +266,3 @@ def _check_identity(path: Path, identity: dict[str, Any]) -> None:
     if path.is_file() and path.read_text(encoding="utf-8") != text:
         raise InputError(f"{path}: a run of other data or settings; name another --out")
     write_text(path, text)
-
-
-def _course(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

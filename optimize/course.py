@@ -1,0 +1,23 @@
+"""The course of a fine-tuning: one row per evaluation, the first before any training."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def read_course(path: Path) -> list[dict[str, Any]]:
+    """Return the evaluations so far; none where there is no such file."""
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def best_state(course: Sequence[Mapping[str, Any]]) -> int | None:
+    """Return the evaluation with the highest score, the later among equals.
+
+    The LM as it is, evaluated first, is there to compare with and no candidate: by always taking
+    the first place it is as good as retrieval in half of the orders. None where it is alone.
+    """
+    trained = range(1, len(course))
+    return max(trained, key=lambda i: (course[i]["score"], i), default=None)
