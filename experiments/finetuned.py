@@ -65,7 +65,7 @@ def registry(name: str, quick: bool) -> Iterator[dict[str, Any]]:
             fit, test = (3, 0) if quick else _ASKED[seen]
             fitting = select(dataset.splits["validation"], fit, seed=0)
             testing = fitting if quick else select(dataset.splits["test"], test, seed=0)
-            lm = language_model(spec, threads=1)  # two wait for each other beside other work
+            lm = language_model(spec)
             with Answers(kept / f"{name}-{label}.jsonl", _MOST_CALLS) as answers:
                 weight = weight_of(ask(program, fitting, lm, answers)[0])
                 row = _row(*ask(program, testing, lm, answers), weight)

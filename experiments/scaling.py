@@ -47,7 +47,7 @@ _EMBEDDINGS = ("description", "sample_best", "sample_mean")
 _CONDITIONS = ("samples withheld", "samples for all", "agents completed")
 _REFITTED = "compiled, weights fitted again"
 _WITH_LM = "compiled, with the embedded LM"
-_FITTED, _HEARD = 30, 60  # requests that the LM is asked about: validation, test
+_FITTED, _HEARD = 20, 40  # requests that the LM is asked about: validation, test
 _KEPT, _MOST_CALLS = Path("runs/scaling"), 2000
 
 
@@ -245,7 +245,7 @@ def _heard(
     known: Mapping[str, Encoded],
 ) -> Iterator[dict[str, Any]]:
     """Yield what the LM's word adds, at the weight that fits our agents alone."""
-    lm = language_model("embedded", threads=1)  # two wait for each other beside other work
+    lm = language_model("embedded")
     fitting = select(systems.validation, _FITTED, seed=0)
     weight = weight_of(ask(systems.program, fitting, lm, answers)[0])
     others = {"ours alone": []} | {g: c for g, c in crowds.items() if g == "look-alikes left out"}
