@@ -33,10 +33,11 @@ def span_points(interval: Any) -> str:
 
 
 def difference(versus: dict[str, Any] | None) -> str:
-    """Return a paired difference with interval and p."""
+    """Return a paired difference with interval, and p where there is one."""
     if versus is None:
         return "-"
-    return f"{points(versus['difference'])} ({span_points(versus['ci95'])}), p = {versus['p']:.2g}"
+    shown = f"{points(versus['difference'])} ({span_points(versus['ci95'])})"
+    return f"{shown}, p = {versus['p']:.2g}" if "p" in versus else shown
 
 
 def confidence_parts() -> str:
@@ -78,7 +79,7 @@ def retrieval_parts() -> str:
             "n": lambda r: r["n"],
             "top-1": lambda r: percent(r["top1"]),
             "top-3": lambda r: percent(r["top3"]),
-            "top-1 against lean, points": lambda r: _versus(r["versus_lean"]),
+            "top-1 against lean, points": lambda r: difference(r["versus_lean"]),
             "shortlist of 1 / 2 / 3 / 5 / 8 / 12 / 19 holds it": lambda r: " / ".join(
                 f"{100 * share:.1f}" for share in r["recall_at"].values()
             ),
@@ -95,7 +96,7 @@ def enrichment() -> str:
             "samples added": lambda r: r["samples_added"],
             "top-1": lambda r: percent(r["top1"]),
             "top-3": lambda r: percent(r["top3"]),
-            "against as it is, points": lambda r: _versus(r["versus_as_it_is"]),
+            "against as it is, points": lambda r: difference(r["versus_as_it_is"]),
             "assigned": lambda r: percent(r["decisions"]["assign"] / r["n"]),
             "right of those": lambda r: percent(r["precision_assigned"] or 0.0),
             "AUROC of error": lambda r: f"{r['auroc_error']:.2f}",
@@ -137,7 +138,7 @@ def asking() -> str:
             "LM's first pick right": lambda r: percent(r["picked_right"]),
             "retrieval right, before": lambda r: percent(r["retrieved_right_before"]),
             "after (expansions)": lambda r: percent(r["retrieved_right_after"]),
-            "paired, points": lambda r: _versus(r["versus_before"]),
+            "paired, points": lambda r: difference(r["versus_before"]),
             "flips": lambda r: percent(r["flips"]),
             "belief from": lambda r: ", ".join(r["sources"]),
             "calls": lambda r: f"{r['calls_per_task']:.1f}",
@@ -226,14 +227,6 @@ def writer(row: dict[str, Any]) -> str:
     """Return by whom the agents were completed."""
     name = row["writer"]
     return name if name == "as it is" else f"completed by a {name}"
-
-
-def _versus(comparison: dict[str, Any]) -> str:
-    low, high = comparison["ci95"]
-    return (
-        f"{points(comparison['difference'])} ({points(low)} to {points(high)}), "
-        f"p = {comparison['p']:.2g}"
-    )
 
 
 def _gain(value: float, interval: Sequence[float], digits: int) -> str:

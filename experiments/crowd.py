@@ -30,6 +30,20 @@ _FRAMES = (
 )
 
 
+class Remembering:
+    """Encode each text once: the same requests are asked of many registries."""
+
+    def __init__(self, inner: Embedder) -> None:
+        self._inner, self._known = inner, dict[str, Encoded]()
+        self.id, self.languages = inner.id, inner.languages
+
+    def encode(self, texts: Sequence[str]) -> list[Encoded]:
+        """Return what the inner embedder returns."""
+        new = list(dict.fromkeys(text for text in texts if text not in self._known))
+        self._known |= dict(zip(new, self._inner.encode(new), strict=True))
+        return [self._known[text] for text in texts]
+
+
 def distractors(taken: Registry, seed: int) -> list[Agent]:
     """Return the distractors with samples, those with real ones first, else in random order.
 

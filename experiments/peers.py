@@ -186,14 +186,17 @@ def _theirs(
 
 
 def _squad(answers: Mapping[str, Any], outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Ask the embedded LM with agent-squad's own prompt, its answer's names enforced."""
+    """Ask the embedded LM with agent-squad's own prompt, its answer's names enforced.
+
+    Without its adapter, which was trained for another prompt.
+    """
     some = random.Random(0).sample(list(outcomes), min(len(outcomes), _SQUAD))
     names = tuple(answers["settings"]["agents"])
     shape: type[BaseModel] = create_model(
         "Analysis", selected_agent=(cast("Any", Literal)[(*names, "unknown")], ...),
         confidence=(float, ...),
     )  # fmt: skip
-    lm = words_alone(language_model("embedded", threads=1))
+    lm = words_alone(language_model("embedded:raw", threads=1))
     right, spent, tokens = [], [], []
     for outcome in some:
         messages = [
@@ -212,7 +215,7 @@ def _squad(answers: Mapping[str, Any], outcomes: Sequence[Outcome]) -> dict[str,
         tokens.append(sum(int(u["total_tokens"] or 0) for u in tracker.get_total_tokens().values()))
     good = np.array(right)
     return {
-        "system": "agent-squad's prompt, embedded LM",
+        "system": "agent-squad's prompt, raw embedded LM",
         **_scores(good, good.tolist()),
         "versus": asdict(metrics.compare(outcomes_right(some), good)),
         "oos_auroc": None,

@@ -18,23 +18,29 @@ _DPI = 110
 
 
 def scaling() -> Any:
-    """Accuracy against the number of agents, in both conditions."""
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.5), sharey=True)
-    for ax, condition in zip(axes, ("samples withheld", "samples for all"), strict=True):
+    """Accuracy against the number of agents, in every condition."""
+    conditions = list(dict.fromkeys(row["condition"] for row in rows("scaling")))
+    figure, axes = plt.subplots(
+        1, len(conditions), figsize=(5.5 * len(conditions), 4.5), sharey=True
+    )
+    for ax, condition in zip(axes, conditions, strict=True):
         found = [row for row in rows("scaling") if row["condition"] == condition]
+        shown = set[str]()
         for number, system in enumerate(dict.fromkeys(row["system"] for row in found)):
             for growth, style in (
                 ("random draws", ":"),
                 ("all distractors", "--"),
                 ("look-alikes left out", "-"),
             ):
-                line = sorted(
-                    (row["agents"], row["top1"])
+                own = [
+                    row
                     for row in found
                     if row["system"] == system and row["growth"] in (growth, "ours alone")
-                )
+                ]
+                line = sorted((row["agents"], row["top1"]) for row in own)
                 if len(line) > 1:
-                    label = system if style == "-" else None
+                    label = None if system in shown else f"{system}, n = {own[-1]['n']}"
+                    shown.add(system)
                     ax.plot(
                         *zip(*line, strict=True), style, marker=".", color=f"C{number}", label=label
                     )

@@ -23,7 +23,13 @@ import dspy
 import numpy as np
 from tqdm import tqdm
 
-from experiments.crowd import distractors, has_real_samples, look_alikes, without_samples
+from experiments.crowd import (
+    Remembering,
+    distractors,
+    has_real_samples,
+    look_alikes,
+    without_samples,
+)
 from experiments.heard import PLACES, ask, places, weight_of
 from optimize import metrics
 from optimize.answers import Answers
@@ -67,20 +73,6 @@ class Systems:
     validation: Sequence[Request]
 
 
-class Remembering:
-    """Encode each text once: the same requests are asked of many registries."""
-
-    def __init__(self, inner: Embedder) -> None:
-        self._inner, self._known = inner, dict[str, Encoded]()
-        self.id, self.languages = inner.id, inner.languages
-
-    def encode(self, texts: Sequence[str]) -> list[Encoded]:
-        """Return what the inner embedder returns."""
-        new = list(dict.fromkeys(text for text in texts if text not in self._known))
-        self._known |= dict(zip(new, self._inner.encode(new), strict=True))
-        return [self._known[text] for text in texts]
-
-
 def run(quick: bool) -> list[dict[str, Any]]:
     """Return one row per condition, size and system; quick: small sizes, few draws, validation."""
     split = "validation" if quick else "test"
@@ -121,14 +113,25 @@ def _compiled(dataset: Dataset, trials: int) -> Systems:
     train, validation = (
         ScoredRequests(index, dataset.splits[split]) for split in ("train", "validation")
     )
-    alone: dict[str, Any] = dict.fromkeys(CHANNELS, 0.0) | {"bm25": 1.0}
-    settings = [KnobValues(**alone, bm25_k1=k1, bm25_b=b) for k1 in BM25_K1 for b in BM25_B]
-    knobs = {
-        "BM25": max(settings, key=lambda s: np.mean(validation.ranks(validation.fused(s)) == 1)),
-        "embeddings": fit_weights(train, KnobValues(), _EMBEDDINGS),
-        "compiled": program.knobs.values,
+    settings = {
+        "BM25": [_alone("bm25", bm25_k1=k1, bm25_b=b) for k1 in BM25_K1 for b in BM25_B],
+        "embeddings": [
+            fit_weights(train, KnobValues(), _EMBEDDINGS),
+            *(_alone(channel) for channel in _EMBEDDINGS),
+        ],
+        "compiled": [program.knobs.values],
     }
+
+    def accuracy(knobs: KnobValues) -> float:
+        return float(np.mean(validation.ranks(validation.fused(knobs)) == 1))
+
+    knobs = {name: max(tried, key=accuracy) for name, tried in settings.items()}
     return Systems(knobs, program, dataset.splits["train"], dataset.splits["validation"])
+
+
+def _alone(channel: str, **others: float) -> KnobValues:
+    weights: dict[str, Any] = dict.fromkeys(CHANNELS, 0.0) | {channel: 1.0} | others
+    return KnobValues(**weights)
 
 
 def _small(
@@ -141,9 +144,15 @@ def _small(
 ) -> Iterator[dict[str, Any]]:
     """Yield mean accuracy over draws of a few of our agents, requests of those agents alone.
 
-    A request's accuracy is its mean over draws; the interval is bootstrapped over requests.
+    A request's accuracy is its mean over draws, and paired with that among all of ours; the
+    intervals are bootstrapped over requests.
     """
     draws, k = 2 if quick else _DRAWS, systems.program.knobs.values.k
+    everyone = ScoredRequests(_index(agents, embed, known), requests)
+    whole = {
+        name: dict(zip(requests, everyone.ranks(everyone.fused(knobs)) == 1, strict=True))
+        for name, knobs in systems.knobs.items()
+    }
     for way in ("random draws", "own family first"):
         for size in _SMALL[: 1 if quick else None]:
             # Per system and request, its places over the draws that hold its agent.
@@ -161,6 +170,7 @@ def _small(
             for name, by_request in ranks.items():
                 each_request = [np.array(found) for found in by_request.values()]
                 first = np.array([np.mean(found == 1) for found in each_request])
+                more = first - np.array([whole[name][request] for request in by_request])
                 yield {
                     "growth": way,
                     "agents": size,
@@ -171,15 +181,21 @@ def _small(
                     "top1_ci95": metrics.bootstrap(first),
                     "top3": float(np.mean([np.mean(found <= 3) for found in each_request])),
                     "recall_at_k": float(np.mean([np.mean(found <= k) for found in each_request])),
+                    "versus_70": {
+                        "difference": float(more.mean()),
+                        "ci95": metrics.bootstrap(more),
+                    },
                 }
 
 
 def _draw(agents: Sequence[Agent], size: int, family: bool, seed: int) -> list[Agent]:
-    """Return a random draw; with ``family``, whole domains as far as they go."""
+    """Return a random draw; with ``family``, of whole domains, each in turn first."""
     shuffled = list(agents)
     random.Random(seed).shuffle(shuffled)
     if family:
-        domains = list(dict.fromkeys(agent.domain for agent in shuffled))
+        domains = sorted({agent.domain for agent in agents})
+        first = seed % len(domains)
+        domains = domains[first:] + domains[:first]
         shuffled.sort(key=lambda agent: domains.index(agent.domain))
     return shuffled[:size]
 
