@@ -5,14 +5,15 @@ retrieval's order and turned round. Given that the right agent is on it: how oft
 right, and does turning change it? And over all requests: what does its word add to retrieval, at a
 weight fitted on validation? *Transferred* means that neither agents nor requests of the registry
 were trained on, *adapted* that its train split was. Beside the adapter that ships, those in
-``runs/folds`` (``make folds``) are asked about the registries that they were kept from. Answers
-are kept in ``runs/finetuned``: a run that was interrupted asks only what is missing.
+``runs/folds`` (``make folds``) are asked: each registry has an adapter that was kept from it. Each
+is paired with the raw LM on the requests that both were asked about. Answers are kept in
+``runs/finetuned``: a run that was interrupted asks only what is missing.
 
 ``ms_per_call`` is measured on ours, the raw LM and each adapter in turn, without the prefix cache.
 """
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,7 @@ def registry(name: str, quick: bool) -> Iterator[dict[str, Any]]:
         program = compile_program(replace(dataset, splits=fewer), options, lm=None).program
         kept = Path(out) if quick else _KEPT
         kept.mkdir(parents=True, exist_ok=True)
+        before: dict[str, bool] = {}
         for label, seen, spec in _lms(dataset, quick):
             fit, test = (3, 0) if quick else _ASKED[seen]
             fitting = select(dataset.splits["validation"], fit, seed=0)
@@ -68,9 +70,14 @@ def registry(name: str, quick: bool) -> Iterator[dict[str, Any]]:
             lm = language_model(spec)
             with Answers(kept / f"{name}-{label}.jsonl", _MOST_CALLS) as answers:
                 weight = weight_of(ask(program, fitting, lm, answers)[0])
-                row = _row(*ask(program, testing, lm, answers), weight)
+                outcomes, tokens = ask(program, testing, lm, answers)
+            if not before:  # the raw LM is asked first
+                listed = _listed(outcomes)
+                before |= zip((o.request.text for o in listed), _picked(listed), strict=True)
+            row = _row(outcomes, tokens, weight, before)
             split = "validation" if quick else "test"
             facts = {"data": name, "lm": label, "seen": seen, "split": split, "fitted_on": fit}
+            facts["model"] = lm.model.rpartition("/")[2]
             cost = _milliseconds(spec, program, testing) if name == "ours" else {}
             yield {"part": "accuracy"} | facts | row | cost
 
@@ -88,14 +95,13 @@ def learning() -> Iterator[dict[str, Any]]:
 
 
 def _lms(dataset: Dataset, quick: bool) -> Iterator[tuple[str, str, str]]:
-    """Yield label, what was seen of the registry, and spec."""
+    """Yield label, what was seen of the registry, and spec; the raw LM first."""
     yield "raw", "raw", "embedded:raw"
     if quick:
         return
     for label, folder in _adapters():
         trained = dataset.path.name in read_json(folder / MANIFEST)["train"]
-        if folder == SHIPPED or not trained:
-            yield label, "adapted" if trained else "transferred", f"embedded:{folder / ADAPTER}"
+        yield label, "adapted" if trained else "transferred", f"embedded:{folder / ADAPTER}"
 
 
 def _adapters() -> list[tuple[str, Path]]:
@@ -115,12 +121,15 @@ def _milliseconds(spec: str, program: Delegator, requests: Sequence[Request]) ->
     return {"ms_per_call": ours, "ms_per_call_raw": raw}
 
 
-def _row(outcomes: Sequence[Outcome], tokens: int, weight: float) -> dict[str, Any]:
-    listed = [o for o in outcomes if set(_shown(o)) & set(o.request.acceptable)]
+def _row(
+    outcomes: Sequence[Outcome], tokens: int, weight: float, before: Mapping[str, bool]
+) -> dict[str, Any]:
+    listed = _listed(outcomes)
     first = _right(listed, [_shown(o)[0] for o in listed])
     picked = [o.delegation.evidence["lm"]["picked"] for o in listed]
-    both = [o.delegation.evidence["lm"]["probabilities"] for o in listed]
-    pick = _right(listed, [max(belief, key=lambda n, b=belief: b[n]) for belief in both])
+    pick = _picked(listed)
+    shared = np.array([o.request.text in before for o in listed])
+    raw = np.array([before[o.request.text] for o in listed if o.request.text in before])
     fused = places(outcomes, weight) == 1
     flips = sum(len(set(pair)) > 1 for pair in picked)
     return {
@@ -131,6 +140,7 @@ def _row(outcomes: Sequence[Outcome], tokens: int, weight: float) -> dict[str, A
         **_share("reversed", _right(listed, [pair[1] for pair in picked])),
         **_share("both", pick),
         "both_versus_retrieval": asdict(metrics.compare(pick, first)),
+        "both_versus_raw": asdict(metrics.compare(pick[shared], raw)),
         "flips": flips / len(listed),
         "flips_ci95": metrics.wilson(flips, len(listed)),
         "weight": weight,
@@ -144,6 +154,16 @@ def _row(outcomes: Sequence[Outcome], tokens: int, weight: float) -> dict[str, A
 
 def _share(name: str, right: np.ndarray) -> dict[str, Any]:
     return {name: float(right.mean()), f"{name}_ci95": metrics.wilson(int(right.sum()), len(right))}
+
+
+def _listed(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    return [o for o in outcomes if set(_shown(o)) & set(o.request.acceptable)]
+
+
+def _picked(listed: Sequence[Outcome]) -> np.ndarray:
+    """Return whether the pick over both orders is right."""
+    beliefs = [o.delegation.evidence["lm"]["probabilities"] for o in listed]
+    return _right(listed, [max(belief, key=lambda n, b=belief: b[n]) for belief in beliefs])
 
 
 def _shown(outcome: Outcome) -> list[str]:

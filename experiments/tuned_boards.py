@@ -17,6 +17,11 @@ def finetuned() -> str:
                 f"{percent(r['in_order'])} / {percent(r['reversed'])}"
             ),
             "both (95 %)": lambda r: f"{percent(r['both'])} ({span(r['both_ci95'])})",
+            "over the raw LM, points": lambda r: (
+                "-"
+                if r["seen"] == "raw"
+                else f"{difference(r['both_versus_raw'])}, n = {r['both_versus_raw']['n']}"
+            ),
             "over retrieval, points": lambda r: difference(r["both_versus_retrieval"]),
             "flips (95 %)": lambda r: f"{percent(r['flips'])} ({span(r['flips_ci95'])})",
             "all requests: retrieval": lambda r: percent(r["retrieval_top1"]),

@@ -21,3 +21,9 @@ def best_state(course: Sequence[Mapping[str, Any]]) -> int | None:
     """
     trained = range(1, len(course))
     return max(trained, key=lambda i: (course[i]["score"], i), default=None)
+
+
+def exhausted(course: Sequence[Mapping[str, Any]], patience: int) -> bool:
+    """Return whether so many evaluations since the best state were no better."""
+    best = best_state(course)
+    return best is not None and len(course) - 1 - best >= patience

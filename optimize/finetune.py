@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from optimize import track
 from optimize.adapter import write_adapter
-from optimize.course import best_state, read_course
+from optimize.course import best_state, exhausted, read_course
 from optimize.data import Dataset
 from optimize.evaluate import commit
 from optimize.lora import Model, Recipe, Trainer, batches
@@ -30,9 +30,9 @@ from task_delegator.agents import write_text
 from task_delegator.embed import Embedder
 from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues
+from task_delegator.weights import ADAPTER, MANIFEST
 
-ADAPTER, CHECKPOINT, COURSE = "adapter.gguf", "checkpoint.pt", "course.jsonl"
-BEST = "best.pt"
+CHECKPOINT, BEST, COURSE = "checkpoint.pt", "best.pt", "course.jsonl"
 _PROBES = 12  # shortlists whose beliefs the manifest keeps, for the served adapter to repeat
 
 
@@ -104,7 +104,7 @@ def finetune(
         course = _train(trainer, shortlists, judged, plan, run)
         trainer.load(plan.out / BEST)
         manifest = _export(trainer, judged, identity, course, plan, run.id)
-        run.files(plan.out, (ADAPTER, "manifest.json", COURSE), "adapter")
+        run.files(plan.out, (ADAPTER, MANIFEST, COURSE), "adapter")
     return manifest
 
 
@@ -124,8 +124,8 @@ def _train(
     spent = course[-1]["minutes"] * 60 if course else 0.0
     started, losses = time.perf_counter(), []
 
-    def judge() -> bool:
-        """Evaluate, keep the state and tell whether to stop."""
+    def judge() -> None:
+        """Evaluate and keep the state."""
         found = {name: _judged(trainer.model, own) for name, own in judged.items()}
         row: dict[str, Any] = {
             "examples": trainer.step * plan.recipe.batch,
@@ -136,20 +136,20 @@ def _train(
         }
         course.append(row)
         losses.clear()
-        best = best_state(course)
-        if best == len(course) - 1:
+        if best_state(course) == len(course) - 1:
             trainer.save(plan.out / BEST)
         write_text(plan.out / COURSE, "".join(json.dumps(r) + "\n" for r in course))
         trainer.save(plan.out / CHECKPOINT)
         for name, own in found.items():
             run.metrics(own, f"{name}/", step=row["examples"])
         run.metrics({"loss": row["loss"] or 0.0, "score": row["score"]}, step=row["examples"])
-        return best is not None and len(course) - 1 - best >= plan.patience
 
     if not course:
         judge()
     bar = tqdm(total=plan.recipe.examples, initial=done, desc="finetune", unit="example")
     for number, batch in enumerate(batches(shortlists, plan.recipe.batch, trainer.model.tokens)):
+        if exhausted(course, plan.patience):
+            break
         if number < trainer.step:
             continue
         losses.append(trainer.train(batch))
@@ -157,8 +157,8 @@ def _train(
         bar.set_postfix(loss=f"{losses[-1]:.2f}")
         done, last = trainer.step * plan.recipe.batch, trainer.step == plan.recipe.steps
         due = done // plan.every > (done - len(batch)) // plan.every
-        if (due or last) and judge():
-            break
+        if due or last:
+            judge()
     bar.close()
     return course
 
@@ -211,14 +211,14 @@ def _export(
         },
         "mlflow_run_id": run_id,
     }
-    write_text(plan.out / "manifest.json", json.dumps(manifest, indent=1) + "\n")
+    write_text(plan.out / MANIFEST, json.dumps(manifest, indent=1) + "\n")
     return manifest
 
 
 def install(out: Path, target: Path) -> None:
     """Copy an adapter and its manifest to where the package looks for them."""
     target.mkdir(parents=True, exist_ok=True)
-    for name in (ADAPTER, "manifest.json"):
+    for name in (ADAPTER, MANIFEST):
         shutil.copy2(out / name, target / name)
 
 

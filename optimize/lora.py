@@ -218,9 +218,10 @@ class Model:
 
     def load(self, tensors: dict[str, Any]) -> None:
         """Take over an adapter's tensors."""
-        missing = self.network.load_state_dict(tensors, strict=False).unexpected_keys
-        if missing:
-            raise InputError(f"finetune: the checkpoint has unknown tensors, e.g. {missing[0]}")
+        found = self.network.load_state_dict(tensors, strict=False)
+        other = [*found.unexpected_keys, *(key for key in found.missing_keys if "lora_" in key)]
+        if other:
+            raise InputError(f"finetune: a checkpoint of another adapter, see {other[0]}")
 
     def parameters(self) -> list[Any]:
         """Return what is trained."""

@@ -86,11 +86,12 @@ def drift(options: argparse.Namespace) -> int:
 
 def finetune(options: argparse.Namespace) -> int:
     """Fine-tune the embedded LM on shortlists of labelled registries."""
+    from optimize.course import best_state
     from optimize.data import load_dataset
     from optimize.finetune import Plan, finetune, install
     from optimize.lora import Recipe
     from task_delegator.artifact import find, load
-    from task_delegator.weights import packaged
+    from task_delegator.weights import ADAPTER, packaged
 
     train = [load_dataset(path) for path in options.train]
     kept_out = [load_dataset(path) for path in options.keep_out]
@@ -107,6 +108,6 @@ def finetune(options: argparse.Namespace) -> int:
     manifest = finetune(train, kept_out, program.knobs.values, embed, plan)
     if options.install:
         install(plan.out, Path(options.install))
-    best = max(manifest["course"], key=lambda row: row["score"])
-    print(json.dumps({"adapter": str(plan.out / "adapter.gguf"), "best": best}, indent=1))
+    best = manifest["course"][best_state(manifest["course"])]
+    print(json.dumps({"adapter": str(plan.out / ADAPTER), "best": best}, indent=1))
     return 0

@@ -9,7 +9,7 @@ from small import HashedWords, make_agent, small_dataset
 
 from optimize import shortlists as shortlists_module
 from optimize.__main__ import main
-from optimize.course import best_state
+from optimize.course import best_state, exhausted
 from optimize.data import load_dataset
 from optimize.picks import picks
 from optimize.shortlists import Retrieved, Shortlist, draw
@@ -123,6 +123,11 @@ def test_the_best_state_is_a_trained_one_and_the_later_among_equals():
     course = [{"score": score} for score in (0.9, 0.4, 0.5, 0.5, 0.3)]
     assert best_state(course[:1]) is None
     assert [best_state(course[: n + 1]) for n in range(1, 5)] == [1, 2, 3, 3]
+
+
+def test_training_ends_where_patience_does():
+    course = [{"score": score} for score in (0.9, 0.5, 0.4, 0.3)]
+    assert [exhausted(course[:n], patience=2) for n in range(1, 5)] == [False, False, False, True]
 
 
 def test_a_missing_extra_is_named(tmp_path, capsys, monkeypatch):

@@ -13,12 +13,12 @@ for package in ("torch", "transformers", "peft", "gguf"):
 
 from optimize.adapter import interleaved
 from optimize.data import load_dataset
-from optimize.finetune import ADAPTER, COURSE, Plan, finetune
+from optimize.finetune import COURSE, Plan, finetune
 from optimize.lora import Recipe, Trainer
 from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues
 from task_delegator.lm import language_model
-from task_delegator.weights import packaged
+from task_delegator.weights import ADAPTER, packaged
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # the libraries' own
 
