@@ -39,6 +39,7 @@ def prompting() -> str:
             "n": lambda r: f"{r['n']} x {r['orders']}" if r["orders"] > 1 else r["n"],
             "top-1 (95 %)": lambda r: f"{percent(r['top1'])} ({span(r['top1_ci95'])})",
             "top-3": lambda r: percent(r["top3"]),
+            "names an agent twice": lambda r: percent(r["repeats"]) if "repeats" in r else "-",
             "against all agents, points": lambda r: (
                 f"{points(r['versus_all_agents'])} ({span_points(r['versus_all_agents_ci95'])})"
                 if "versus_all_agents" in r
@@ -87,7 +88,11 @@ def scaling() -> str:
             "against 70, points": lambda r: difference(r.get("versus_70")),
             "the LM adds, points": lambda r: difference(r.get("versus_without")),
             "p50 ms": lambda r: f"{r['p50_ms']:.0f}" if "p50_ms" in r else "-",
-            "index: s": lambda r: f"{r['build_seconds']:.0f}" if "build_seconds" in r else "-",
+            "index: s (texts embedded)": lambda r: (
+                f"{r['build_seconds']:.0f} ({r['texts_encoded']:,})"
+                if "texts_encoded" in r
+                else "-"
+            ),
             "vectors: MB": lambda r: f"{r['vectors_mb']:.0f}" if "vectors_mb" in r else "-",
             "agents with real samples": lambda r: r.get("with_real_samples", "-"),
         },

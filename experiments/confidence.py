@@ -80,11 +80,15 @@ def _with_lm(
         _row("log-probabilities, both orders, its pick", lm.label, split, mean, agreed),
         _row("log-probabilities of the program's pick", lm.label, split, belief, right),
         _row("rubric of the program's pick", lm.label, split, rated, right, probability=False),
-        _row("margin, same requests", lm.label, split, margin, right, probability=False),
-        _row("calibrated confidence, same requests", lm.label, split, whole, right),
     ]
     unrated = sum(s["rubric"] is None for s in said)
-    return [row | {"flips": flips, "unrated": unrated} for row in rows]
+    return [
+        *(row | {"flips": flips, "unrated": unrated} for row in rows),
+        _row(
+            f"margin, same requests as {lm.label}", "none", split, margin, right, probability=False
+        ),
+        _row(f"calibrated confidence, same requests as {lm.label}", "none", split, whole, right),
+    ]
 
 
 def consulted(

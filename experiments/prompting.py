@@ -149,6 +149,7 @@ def _row(
         "program_over_it": float(lead.mean()),
         "program_over_it_ci95": metrics.bootstrap(lead),
         "unreadable": sum(not answer.names for answer in answers),
+        "repeats": float(np.mean([len(set(a.names)) < len(a.names) for a in answers])),
         "tokens_per_task": float(np.mean([answer.tokens for answer in answers])),
         "seconds_per_task": float(np.mean([answer.seconds for answer in answers])),
         "lm_calls_per_task": 1.0,
