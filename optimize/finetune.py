@@ -10,7 +10,7 @@ import json
 import random
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -25,7 +25,7 @@ from optimize.data import Dataset
 from optimize.evaluate import commit
 from optimize.lora import Model, Recipe, Trainer, batches
 from optimize.picks import picks
-from optimize.shortlists import Retrieved, Shortlist, draw
+from optimize.shortlists import Retrieved, Shortlist, draw, folded
 from task_delegator.agents import write_text
 from task_delegator.embed import Embedder
 from task_delegator.errors import InputError
@@ -74,7 +74,8 @@ def finetune(
 
     Args:
         train: registries to train on: their train split and the agents' samples, or the
-            validation split where there is no train split. Test splits are never read.
+            validation split where there is no train split, without requests that a registry
+            kept out has as well. Test splits are never trained on.
         kept_out: registries to evaluate on, by their validation split.
 
     Raises:
@@ -86,7 +87,8 @@ def finetune(
     identity = _identity(train, kept_out, knobs, embed, plan)
     _check_identity(plan.out / "plan.json", identity)
     seed = plan.recipe.seed
-    sources = [_source(dataset, knobs, embed, seed) for dataset in train]
+    unseen = {folded(text) for dataset in kept_out for text in _texts(dataset)}
+    sources = [_source(dataset, unseen, knobs, embed, seed) for dataset in train]
     shortlists = list(draw(sources, plan.recipe.examples, seed))
     judged = {
         dataset.path.name: Retrieved(
@@ -103,7 +105,8 @@ def finetune(
             run.dataset(dataset)
         course = _train(trainer, shortlists, judged, plan, run)
         trainer.load(plan.out / BEST)
-        manifest = _export(trainer, judged, identity, course, plan, run.id)
+        known = identity | {"left_out": {source.name: source.left_out for source in sources}}
+        manifest = _export(trainer, judged, known, course, plan, run.id)
         run.files(plan.out, (ADAPTER, MANIFEST, COURSE), "adapter")
     return manifest
 
@@ -222,15 +225,30 @@ def install(out: Path, target: Path) -> None:
         shutil.copy2(out / name, target / name)
 
 
-def _source(dataset: Dataset, knobs: KnobValues, embed: Embedder, seed: int) -> Retrieved:
+def _source(
+    dataset: Dataset, unseen: Collection[str], knobs: KnobValues, embed: Embedder, seed: int
+) -> Retrieved:
     split = "train" if dataset.splits["train"] else "validation"
-    return Retrieved(dataset, [split], knobs, embed, samples=True, seed=seed)
+    return Retrieved(dataset, [split], knobs, embed, samples=True, without=unseen, seed=seed)
+
+
+def _texts(dataset: Dataset) -> Iterator[str]:
+    """Yield every request of a registry, of every split, and its agents' samples."""
+    for split in dataset.splits:
+        yield from (request.text for request in dataset.splits[split])
+        yield from dataset.out_of_scope[split]
+    for agent in dataset.registry:
+        yield from agent.user_request_samples
 
 
 def _check(train: Sequence[Dataset], kept_out: Sequence[Dataset]) -> None:
     both = {d.path.resolve() for d in train} & {d.path.resolve() for d in kept_out}
     if both:
         raise InputError(f"{min(both)}: a registry is either trained on or kept out")
+    names = [dataset.path.name for dataset in (*train, *kept_out)]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"{name}: two registries of that name; rename a folder")
     for dataset in kept_out:
         if not dataset.splits["validation"]:
             raise InputError(f"{dataset.path}: the validation split is empty; it is kept out for")

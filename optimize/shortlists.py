@@ -6,7 +6,7 @@ the agent is then shown without it.
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import dspy
@@ -72,7 +72,13 @@ class Retrieved:
         splits: which of its requests to take.
         knobs: the compiled retriever's.
         samples: take the agents' own sample requests as well.
+        without: texts (``folded``) that are left out, because another registry is to stay unseen.
         limit: of requests, a fixed random part; None for all.
+
+    Attributes:
+        left_out: how many requests that were.
+        unsure: per request, what retrieval leaves to the others than its first place. A sample
+            finds itself in the index, which says nothing: it has the mean of the requests.
     """
 
     def __init__(
@@ -83,6 +89,7 @@ class Retrieved:
         embed: Embedder,
         *,
         samples: bool = False,
+        without: Collection[str] = (),
         limit: int | None = _POOL,
         seed: int = 0,
     ) -> None:
@@ -94,8 +101,11 @@ class Retrieved:
                 for agent in dataset.registry
                 for sample in agent.user_request_samples
             ]
-        random.Random(seed).shuffle(requests)
-        self.requests = requests[:limit]
+        kept = [request for request in requests if folded(request.text) not in without]
+        self.left_out = len(requests) - len(kept)
+        own = {s for agent in dataset.registry for s in agent.user_request_samples}
+        random.Random(seed).shuffle(kept)
+        self.requests = kept[:limit]
         self._index = Index(dataset.registry, embed)
         scored = ScoredRequests(self._index, self.requests)
         fused = scored.fused(knobs) / knobs.temperature
@@ -104,6 +114,9 @@ class Retrieved:
         likely = np.exp(top - top.max(axis=1, keepdims=True))
         likely /= likely.sum(axis=1, keepdims=True)
         self.unsure = np.maximum(1.0 - likely[:, 0], _EASY)
+        asked = np.array([request.text not in own for request in self.requests], dtype=bool)
+        if asked.any():
+            self.unsure[~asked] = self.unsure[asked].mean()
 
     @property
     def agents(self) -> Sequence[Agent]:
@@ -127,6 +140,11 @@ class Retrieved:
     def expected(self, number: int) -> Agent:
         """Return the agent on the label."""
         return self._index.agents[self._index.names.index(self.requests[number].expected)]
+
+
+def folded(text: str) -> str:
+    """Return a text without what does not make it another one: case and spaces."""
+    return " ".join(text.casefold().split())
 
 
 def places(agents: Sequence[Agent], request: Request) -> frozenset[int]:

@@ -12,7 +12,7 @@ from optimize.__main__ import main
 from optimize.course import best_state, exhausted
 from optimize.data import load_dataset
 from optimize.picks import picks
-from optimize.shortlists import Retrieved, Shortlist, draw
+from optimize.shortlists import Retrieved, Shortlist, draw, folded
 from task_delegator.classify import render
 from task_delegator.knobs import KnobValues
 from task_delegator.signatures import NONE_SLOT, SLOTS
@@ -71,6 +71,25 @@ def test_agents_are_drawn_at_random_first_and_as_retrieved_later(source):
     )
     assert near(drawn[-160:]) == 1.0
     assert near(drawn[:80]) < 1.0
+
+
+def test_what_another_registry_has_as_well_is_left_out(tmp_path, source):
+    task = source.requests[0].text
+    dataset = load_dataset(small_dataset(tmp_path))
+    fewer = Retrieved(
+        dataset, ["train"], KnobValues(), HashedWords(), samples=True,
+        without={folded(f" {task.upper()} ")},
+    )  # fmt: skip
+    assert task not in [request.text for request in fewer.requests]
+    assert fewer.left_out == len(source.requests) - len(fewer.requests) >= 1
+    assert source.left_out == 0
+
+
+def test_a_sample_that_finds_itself_counts_as_hard_as_the_requests_do(source):
+    samples = {s for agent in source.agents for s in agent.user_request_samples}
+    own = np.array([request.text in samples for request in source.requests])
+    assert own.any()
+    assert source.unsure[own] == pytest.approx(source.unsure[~own].mean())
 
 
 def test_hard_requests_are_drawn_more_often(source):
