@@ -79,12 +79,12 @@ peers: $(READY)
 
 # Rebuilds the adapter that ships, from data and seed: an hour or two.
 adapter: $(READY)
-	$(BIN)/python -m pip install --quiet -e '.[finetune]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt -e '.[finetune]'
 	$(BIN)/python -m optimize finetune lm --train $(FOLD_A) $(BOTH) --keep-out $(FOLD_B) --examples $(EXAMPLES) --every $(EVERY) --out runs/adapter --install program/task_delegator/adapter
 
 # The other fold, for the registries that the one that ships was trained on.
 folds: $(READY)
-	$(BIN)/python -m pip install --quiet -e '.[finetune]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt -e '.[finetune]'
 	$(BIN)/python -m optimize finetune lm --train $(FOLD_B) $(BOTH) --keep-out $(FOLD_A) --examples $(EXAMPLES) --every $(EVERY) --out runs/folds/other
 
 results: $(READY)
