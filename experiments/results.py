@@ -82,19 +82,22 @@ def _plain(value: Any) -> bool:
 
 def models() -> dict[str, str]:
     """Return the sha256 of the shipped program and of every model, and the embedder's id."""
-    program = find("default")
-    raw, shipped = weights(RAW), weights("")
-    found = {
-        "program": digest(program / PROGRAM),
-        "embedder": read_manifest(program)["embedder"]["id"],
+    raw = weights(RAW)
+    found = shipped() | {
+        "embedder": read_manifest(find("default"))["embedder"]["id"],
         raw.base.name: digest(raw.base),
     }
-    if shipped.adapter is not None:
-        found["adapter"] = digest(shipped.adapter)
     second = os.environ.get(SECOND)
     if second:
         found[Path(second).name] = digest(Path(second))
     return found
+
+
+def shipped() -> dict[str, str]:
+    """Return the sha256 of the program and of the adapter that ship."""
+    found = {"program": digest(find("default") / PROGRAM)}
+    adapter = weights("").adapter
+    return found if adapter is None else found | {"adapter": digest(adapter)}
 
 
 def digests() -> dict[str, str]:

@@ -25,6 +25,7 @@ from experiments.blocks import (
     writer,
 )
 from experiments.boards import BOARDS
+from experiments.results import latest, shipped
 from experiments.tuned_boards import TUNED_BOARDS
 from task_delegator.agents import write_text
 from task_delegator.artifact import find, read_manifest
@@ -68,10 +69,23 @@ def claim() -> str:
 
 
 def missing() -> str:
-    """Return which experiments have no committed result."""
-    names = {path.stem for path in Path("experiments").glob("*.py") if _runs(path)}
-    absent = sorted(name for name in names if not rows(name))
-    return f"Not yet run in full: {', '.join(absent)}." if absent else "All were run in full."
+    """Return which experiments have no committed result, and which another one than ships."""
+    names = sorted(path.stem for path in Path("experiments").glob("*.py") if _runs(path))
+    found = {name: latest(name) for name in names}
+    absent = [name for name, result in found.items() if result is None]
+    now = shipped()
+    older = [
+        name
+        for name, result in found.items()
+        if result is not None and not now.items() <= result.get("models", {}).items()
+    ]
+    said = f"Not yet run in full: {', '.join(absent)}." if absent else "All were run in full."
+    if older:
+        said += (
+            " Run before the program and the adapter that ship now, or before result files named"
+            f" them: {', '.join(older)}."
+        )
+    return said
 
 
 def _runs(path: Path) -> bool:
