@@ -71,9 +71,9 @@ def registry(name: str, quick: bool) -> Iterator[dict[str, Any]]:
             with Answers(kept / f"{name}-{label}.jsonl", _MOST_CALLS) as answers:
                 weight = weight_of(ask(program, fitting, lm, answers)[0])
                 outcomes, tokens = ask(program, testing, lm, answers)
-            if not before:  # the raw LM is asked first
+            if seen == "raw":
                 listed = _listed(outcomes)
-                before |= zip((o.request.text for o in listed), _picked(listed), strict=True)
+                before = dict(zip((o.request.text for o in listed), _picked(listed), strict=True))
             row = _row(outcomes, tokens, weight, before)
             split = "validation" if quick else "test"
             facts = {"data": name, "lm": label, "seen": seen, "split": split, "fitted_on": fit}

@@ -115,6 +115,14 @@ def load_dataset(path: str | Path, enriched: bool = True) -> Dataset:
     )
 
 
+def known_texts(dataset: Dataset) -> set[str]:
+    """Return every request of every split, in or out of scope, and every sample, folded."""
+    requests = [request.text for split in dataset.splits.values() for request in split]
+    strangers = [text for split in dataset.out_of_scope.values() for text in split]
+    samples = [s for agent in dataset.registry for s in agent.user_request_samples]
+    return {fold(text) for text in (*requests, *strangers, *samples)}
+
+
 def _rows(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []

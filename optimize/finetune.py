@@ -10,7 +10,7 @@ import json
 import random
 import shutil
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,11 +21,11 @@ from tqdm import tqdm
 from optimize import track
 from optimize.adapter import write_adapter
 from optimize.course import best_state, exhausted, read_course
-from optimize.data import Dataset
+from optimize.data import Dataset, known_texts
 from optimize.evaluate import commit
 from optimize.lora import Model, Recipe, Trainer, batches
 from optimize.picks import picks
-from optimize.shortlists import Retrieved, Shortlist, draw, folded
+from optimize.shortlists import Retrieved, Shortlist, draw
 from task_delegator.agents import write_text
 from task_delegator.embed import Embedder
 from task_delegator.errors import InputError
@@ -87,7 +87,7 @@ def finetune(
     identity = _identity(train, kept_out, knobs, embed, plan)
     _check_identity(plan.out / "plan.json", identity)
     seed = plan.recipe.seed
-    unseen = {folded(text) for dataset in kept_out for text in _texts(dataset)}
+    unseen = set[str]().union(*map(known_texts, kept_out))
     sources = [_source(dataset, unseen, knobs, embed, seed) for dataset in train]
     shortlists = list(draw(sources, plan.recipe.examples, seed))
     judged = {
@@ -230,15 +230,6 @@ def _source(
 ) -> Retrieved:
     split = "train" if dataset.splits["train"] else "validation"
     return Retrieved(dataset, [split], knobs, embed, samples=True, without=unseen, seed=seed)
-
-
-def _texts(dataset: Dataset) -> Iterator[str]:
-    """Yield every request of a registry, of every split, and its agents' samples."""
-    for split in dataset.splits:
-        yield from (request.text for request in dataset.splits[split])
-        yield from dataset.out_of_scope[split]
-    for agent in dataset.registry:
-        yield from agent.user_request_samples
 
 
 def _check(train: Sequence[Dataset], kept_out: Sequence[Dataset]) -> None:

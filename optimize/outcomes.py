@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 from optimize import metrics
-from optimize.data import SPLITS, Dataset, load_dataset
+from optimize.data import SPLITS, known_texts, load_dataset
 from task_delegator.agents import fold, read_json, write_text
 from task_delegator.errors import InputError
 from task_delegator.feedback import Feedback, read_feedback
@@ -49,7 +49,7 @@ def merge(log: str | Path, data: str | Path, split: str = "train") -> Merged:
     if split not in ("train", "validation"):
         raise InputError(f"--split {split}: feedback goes to train or validation")
     dataset = load_dataset(data, enriched=False)
-    known = _known_texts(dataset)
+    known = known_texts(dataset)
     outcomes: dict[str, list[Feedback]] = {}
     for row in read_feedback(log):
         outcomes.setdefault(fold(row.task), []).append(row)
@@ -77,13 +77,6 @@ def merge(log: str | Path, data: str | Path, split: str = "train") -> Merged:
     _extend(dataset.path / SPLITS[split], rows)
     _extend(dataset.path / "out_of_scope.json", strangers)
     return Merged(len(rows), len(strangers), seen, tuple(conflicts), tuple(sorted(set(unknown))))
-
-
-def _known_texts(dataset: Dataset) -> set[str]:
-    requests = [request.text for split in dataset.splits.values() for request in split]
-    strangers = [text for split in dataset.out_of_scope.values() for text in split]
-    samples = [s for agent in dataset.registry for s in agent.user_request_samples]
-    return {fold(text) for text in (*requests, *strangers, *samples)}
 
 
 def _provenance(row: Feedback) -> dict[str, Any]:

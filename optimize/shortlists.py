@@ -14,7 +14,7 @@ import numpy as np
 
 from optimize.data import Dataset, Request
 from optimize.fusion import ScoredRequests
-from task_delegator.agents import Agent
+from task_delegator.agents import Agent, fold
 from task_delegator.classify import render
 from task_delegator.embed import Embedder
 from task_delegator.index import Index
@@ -72,7 +72,7 @@ class Retrieved:
         splits: which of its requests to take.
         knobs: the compiled retriever's.
         samples: take the agents' own sample requests as well.
-        without: texts (``folded``) that are left out, because another registry is to stay unseen.
+        without: texts (``fold``) that are left out, because another registry is to stay unseen.
         limit: of requests, a fixed random part; None for all.
 
     Attributes:
@@ -101,7 +101,7 @@ class Retrieved:
                 for agent in dataset.registry
                 for sample in agent.user_request_samples
             ]
-        kept = [request for request in requests if folded(request.text) not in without]
+        kept = [request for request in requests if fold(request.text) not in without]
         self.left_out = len(requests) - len(kept)
         own = {s for agent in dataset.registry for s in agent.user_request_samples}
         random.Random(seed).shuffle(kept)
@@ -140,11 +140,6 @@ class Retrieved:
     def expected(self, number: int) -> Agent:
         """Return the agent on the label."""
         return self._index.agents[self._index.names.index(self.requests[number].expected)]
-
-
-def folded(text: str) -> str:
-    """Return a text without what does not make it another one: case and spaces."""
-    return " ".join(text.casefold().split())
 
 
 def places(agents: Sequence[Agent], request: Request) -> frozenset[int]:

@@ -12,7 +12,8 @@ from optimize.__main__ import main
 from optimize.course import best_state, exhausted
 from optimize.data import load_dataset
 from optimize.picks import picks
-from optimize.shortlists import Retrieved, Shortlist, draw, folded
+from optimize.shortlists import Retrieved, Shortlist, draw
+from task_delegator.agents import fold
 from task_delegator.classify import render
 from task_delegator.knobs import KnobValues
 from task_delegator.signatures import NONE_SLOT, SLOTS
@@ -78,7 +79,7 @@ def test_what_another_registry_has_as_well_is_left_out(tmp_path, source):
     dataset = load_dataset(small_dataset(tmp_path))
     fewer = Retrieved(
         dataset, ["train"], KnobValues(), HashedWords(), samples=True,
-        without={folded(f" {task.upper()} ")},
+        without={fold(f" {task.upper()} ")},
     )  # fmt: skip
     assert task not in [request.text for request in fewer.requests]
     assert fewer.left_out == len(source.requests) - len(fewer.requests) >= 1
