@@ -5,12 +5,12 @@ BIN := .venv/bin
 READY := .venv/.ready
 UI_PORT ?= 5000
 PUBLIC ?= ../shared/data
-EXAMPLES ?= 1300
-EVERY ?= 650
+EXAMPLES ?= 2400
+EVERY ?= 600
 # Two folds: each registry is measured with the adapter that was not trained on it.
 FOLD_A := $(PUBLIC)/clinc150 $(PUBLIC)/seal_tools
 FOLD_B := datasets $(PUBLIC)/banking77 $(PUBLIC)/hwu64
-BOTH := $(PUBLIC)/healthcare_routing
+BOTH := $(PUBLIC)/healthcare_routing --described $(PUBLIC)/distractors
 
 # No price list from the network at the first LM call, and no telemetry.
 export LITELLM_LOCAL_MODEL_COST_MAP := True

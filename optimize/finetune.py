@@ -54,7 +54,7 @@ class Plan:
     base: Path
     recipe: Recipe
     every: int = 400
-    held_out: int = 20
+    held_out: int = 12
     patience: int = 4
     size: int = 5
     threads: int = 2

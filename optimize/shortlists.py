@@ -9,7 +9,6 @@ import random
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import dspy
 import numpy as np
 
 from optimize.data import Dataset, Request
@@ -17,17 +16,17 @@ from optimize.fusion import ScoredRequests
 from task_delegator.agents import Agent, fold
 from task_delegator.classify import render
 from task_delegator.embed import Embedder
-from task_delegator.index import Index
+from task_delegator.index import Index, readable
 from task_delegator.knobs import KnobValues
-from task_delegator.signatures import NONE_SLOT, SLOTS, SelectAgent
+from task_delegator.signatures import NONE_SLOT, SLOTS, SelectAgent, SlotAdapter
 from task_delegator.untrusted import one_line
 
 MOST = 10  # agents on a shortlist to train on
-_SIZES = (3, 4, 4, 5, 5, 5, 6, 10)  # the compiled program shows some five
+_SIZES = (3, 4, 4, 4, 5, 5, 5, 5, 6, 10)  # the compiled program shows some five
 _EASY_SIZES = (2, 2, 3, 3, 4)
 _EASY_UNTIL, _HARD_FROM = 0.2, 0.6  # of a training: all easy before, all hard after
 _MISSING = 0.08  # of the shortlists lack the right agent: the answer is the none-slot
-_POOL = 3000  # requests of a registry that are retrieved for; more cost time, not variety
+_POOL = 1500  # requests of a registry that are retrieved for; more cost time, not variety
 _EASY = 0.15  # least weight of a request that retrieval is sure of; an even one has 1
 
 
@@ -61,7 +60,7 @@ class Shortlist:
 
     def messages(self) -> list[dict[str, str]]:
         """Return the prompt that ``ClassifyAgent`` sends."""
-        return dspy.JSONAdapter().format(SelectAgent, demos=[], inputs=self.inputs())
+        return SlotAdapter().format(SelectAgent, demos=[], inputs=self.inputs())
 
 
 class Retrieved:
@@ -167,39 +166,52 @@ def draw(sources: Sequence[Retrieved], number: int, seed: int) -> Iterator[Short
 
 
 def _drawn(source: Retrieved, number: int, hard: bool, rng: random.Random) -> Shortlist:
-    request, size = source.requests[number], rng.choice(_SIZES if hard else _EASY_SIZES)
+    request, expected = source.requests[number], source.expected(number)
+    size = rng.choice(_SIZES if hard else _EASY_SIZES)
     if hard:
         found = source.found(number, size + 1)
     else:
         found = rng.sample(source.agents, min(size + 1, len(source.agents)))
     rivals = [agent for agent in found if agent.name not in request.acceptable]
-    if rng.random() < _MISSING:
-        shown = rivals[:size]
-    else:
-        shown = [source.expected(number), *rivals[: size - 1]]
+    missing = rng.random() < _MISSING
+    shown = rivals[:size] if missing else [expected, *rivals[: size - 1]]
     rng.shuffle(shown)
     right = places(shown, request)
-    parts = _parts(rng)
-    agents = tuple(_varied(agent, request.text, parts, rng) for agent in shown)
+    look = _look(hard, request.text in one_line(expected.description), rng)
+    agents = tuple(_varied(agent, request.text, look, rng) for agent in shown)
     return Shortlist(source.name, request.text, agents, right)
 
 
-def _parts(rng: random.Random) -> frozenset[str]:
-    """Return which parts of the agents a shortlist shows; names always."""
-    kept = {"description": 0.8, "do_not_use_when": 0.5, "user_request_samples": 0.8}
-    return frozenset(part for part, share in kept.items() if rng.random() < share)
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What a shortlist shows of its agents beside their names; all alike, or it would tell."""
+
+    description: bool
+    do_not_use_when: bool
+    samples: int
+    name: str
 
 
-def _varied(agent: Agent, task: str, parts: frozenset[str], rng: random.Random) -> Agent:
+def _look(hard: bool, cloze: bool, rng: random.Random) -> _Look:
+    """Draw a look: short ones at first, which cost less to learn from, then as they are served."""
+    return _Look(
+        description=not cloze and rng.random() < (0.7 if hard else 0.5),
+        do_not_use_when=rng.random() < (0.4 if hard else 0.1),
+        samples=rng.choice((0, 1, 1, 2) if hard else (0, 1)),
+        name=rng.choice(("", "", "lower", "title")),
+    )
+
+
+def _varied(agent: Agent, task: str, look: _Look, rng: random.Random) -> Agent:
     """Return the agent as another registry might have written it, without the task itself."""
     samples = [sample for sample in agent.user_request_samples if sample != task]
     rng.shuffle(samples)
     bare = not agent.description  # then its samples are all there is
-    changes = {
-        "description": agent.description if "description" in parts else "",
-        "do_not_use_when": agent.do_not_use_when if "do_not_use_when" in parts else "",
-        "user_request_samples": tuple(samples) if "user_request_samples" in parts or bare else (),
-    }
-    if not (changes["description"] or changes["user_request_samples"]):
-        changes["description"] = agent.description
-    return agent.model_copy(update=changes)
+    return agent.model_copy(
+        update={
+            "name": getattr(readable(agent.name), look.name)() if look.name else agent.name,
+            "description": agent.description if look.description else "",
+            "do_not_use_when": agent.do_not_use_when if look.do_not_use_when else "",
+            "user_request_samples": tuple(samples[: max(look.samples, bare)]),
+        }
+    )

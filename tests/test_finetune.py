@@ -1,3 +1,4 @@
+import json
 import random
 import sys
 
@@ -11,10 +12,12 @@ from optimize import shortlists as shortlists_module
 from optimize.__main__ import main
 from optimize.course import best_state, exhausted
 from optimize.data import load_dataset
+from optimize.described import described_dataset, opening
 from optimize.picks import picks
 from optimize.shortlists import Retrieved, Shortlist, draw
-from task_delegator.agents import fold
+from task_delegator.agents import Registry, fold
 from task_delegator.classify import render
+from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues
 from task_delegator.signatures import NONE_SLOT, SLOTS
 
@@ -45,7 +48,75 @@ def test_a_task_is_never_among_the_samples_shown(source):
     for shortlist in draw([source], 300, seed=2):
         shown = [s for agent in shortlist.agents for s in agent.user_request_samples]
         assert shortlist.task not in shown
-        assert all(a.description or a.user_request_samples for a in shortlist.agents)
+
+
+def test_agents_look_alike_and_cheap_first(source):
+    drawn = list(draw([source], 400, seed=7))
+    for shown in drawn:
+        assert len({bool(agent.description) for agent in shown.agents}) == 1
+        assert all(len(agent.user_request_samples) <= 2 for agent in shown.agents)
+
+    def characters(shortlists) -> float:
+        return float(np.mean([len(render(s.agents)) / len(s.agents) for s in shortlists]))
+
+    assert characters(drawn[:100]) < characters(drawn[-100:])
+
+
+@pytest.fixture
+def described(tmp_path):
+    rows = [
+        {"name": "one", "description": "Ships a parcel to a customer. By road.", "tools": []},
+        {"name": "two", "description": "Ships a parcel home.", "tools": [
+            {"name": "t", "description": "Track where a parcel is now.\nReturns JSON."},
+            {"name": "u", "description": None}, "bare",
+        ]},
+        {"name": "two", "description": "A second one of that name."},
+        {"name": "three", "description": "Short one."},
+        {"name": "Known", "description": "Does what another registry has."},
+        {"name": "four", "description": "Said elsewhere, word for word."},
+    ]  # fmt: skip
+    (tmp_path / "agents.json").write_text(json.dumps(rows))
+    return tmp_path
+
+
+def test_descriptions_stand_for_requests(described):
+    known = Registry([make_agent("known", description="said elsewhere, word for word.")])
+    dataset = described_dataset(described, [known])
+    asked = {request.expected: request.text for request in dataset.splits["train"]}
+    assert asked == {"one": "Ships a parcel to a customer.", "two": "Ships a parcel home."}
+    assert dataset.registry["two"].user_request_samples == ("Track where a parcel is now.",)
+    assert dataset.registry["two"].tools == ("t", "u", "bare")
+
+
+def test_an_agent_is_not_shown_with_the_description_that_is_the_task(described):
+    dataset = described_dataset(described, [])
+    source = Retrieved(dataset, ["train"], KnobValues(), HashedWords(), samples=True)
+    cloze = {request.text for request in dataset.splits["train"]}
+    drawn = [s for s in draw([source], 200, seed=0) if s.task in cloze]
+    assert len(drawn) > 50
+    assert not any(agent.description for s in drawn for agent in s.agents)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{}", "expected a JSON list of agents, got dict"),
+        ('[{"description": "has no name at all"}]', "agent 0: name"),
+        ('["one"]', "agent 0: "),
+        ("[]", "no agent with a description"),
+    ],
+)
+def test_a_broken_file_of_described_agents_is_named(tmp_path, content, message):
+    (tmp_path / "agents.json").write_text(content)
+    with pytest.raises(InputError, match=message):
+        described_dataset(tmp_path, [])
+
+
+@given(st.text())
+def test_an_opening_is_a_part_of_what_was_said(text):
+    words = opening(text).split()
+    assert not words or 3 <= len(words) <= 30
+    assert words == text.split()[: len(words)]
 
 
 def test_the_same_seed_draws_the_same_shortlists(source):
@@ -60,7 +131,8 @@ def test_agents_are_drawn_at_random_first_and_as_retrieved_later(source):
     def near(shortlists) -> float:
         """Return the share of rivals that are among the first few retrieved."""
         rivals = [
-            agent.name in [found.name for found in source.found(place[s.task], len(s.agents) + 1)]
+            fold(agent.name)
+            in [fold(found.name) for found in source.found(place[s.task], len(s.agents) + 1)]
             for s in shortlists
             for i, agent in enumerate(s.agents)
             if i not in s.right
