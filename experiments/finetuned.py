@@ -7,7 +7,7 @@ weight fitted on validation? *Transferred* means that neither agents nor request
 were trained on, *adapted* that its train split was. Beside the adapter that ships, those in
 ``runs/folds`` (``make folds``) are asked: each registry has an adapter that was kept from it. Each
 is paired with the raw LM on the requests that both were asked about. Answers are kept in
-``runs/finetuned``: a run that was interrupted asks only what is missing.
+``answers/finetuned``: a run that was interrupted asks only what is missing.
 
 ``ms_per_call`` is measured on ours, the raw LM and each adapter in turn, without the prefix cache.
 """
@@ -21,6 +21,7 @@ from typing import Any
 import dspy
 import numpy as np
 
+from experiments.answers import FOLDER
 from experiments.heard import PLACES, ask, places, weight_of
 from experiments.public import public
 from optimize import metrics
@@ -28,6 +29,7 @@ from optimize.answers import Answers
 from optimize.compile import Options, compile_program
 from optimize.data import OURS, Dataset, Request, load_dataset
 from optimize.evaluate import Outcome, outcomes_right, select
+from optimize.picks import Picks, picks
 from optimize.teach import opened
 from task_delegator.agents import read_json
 from task_delegator.delegator import Delegator
@@ -40,7 +42,7 @@ _SETS = ("banking77", "clinc150", "hwu64", "seal_tools")
 _ASKED = {"transferred": (20, 50), "raw": (8, 20), "adapted": (8, 20)}
 _COMPILED = 500  # requests of a split that a program is compiled on
 _TIMED = 6  # prompts
-_KEPT = Path("runs/finetuned")
+_KEPT = FOLDER / "finetuned"
 _MOST_CALLS = 10_000
 
 
@@ -73,7 +75,8 @@ def registry(name: str, quick: bool) -> Iterator[dict[str, Any]]:
                 outcomes, tokens = ask(program, testing, lm, answers)
             if seen == "raw":
                 listed = _listed(outcomes)
-                before = dict(zip((o.request.text for o in listed), _picked(listed), strict=True))
+                both = map(bool, _picks(listed).both)
+                before = dict(zip((o.request.text for o in listed), both, strict=True))
             row = _row(outcomes, tokens, weight, before)
             split = "validation" if quick else "test"
             facts = {"data": name, "lm": label, "seen": seen, "split": split, "fitted_on": fit}
@@ -125,24 +128,20 @@ def _row(
     outcomes: Sequence[Outcome], tokens: int, weight: float, before: Mapping[str, bool]
 ) -> dict[str, Any]:
     listed = _listed(outcomes)
-    first = _right(listed, [_shown(o)[0] for o in listed])
-    picked = [o.delegation.evidence["lm"]["picked"] for o in listed]
-    pick = _picked(listed)
+    found = _picks(listed)
     shared = np.array([o.request.text in before for o in listed])
     raw = np.array([before[o.request.text] for o in listed if o.request.text in before])
     fused = places(outcomes, weight) == 1
-    flips = sum(len(set(pair)) > 1 for pair in picked)
     return {
         "n": len(outcomes),
         "listed": len(listed),
-        "retrieval_first": float(first.mean()),
-        **_share("in_order", _right(listed, [pair[0] for pair in picked])),
-        **_share("reversed", _right(listed, [pair[1] for pair in picked])),
-        **_share("both", pick),
-        "both_versus_retrieval": asdict(metrics.compare(pick, first)),
-        "both_versus_raw": asdict(metrics.compare(pick[shared], raw)),
-        "flips": flips / len(listed),
-        "flips_ci95": metrics.wilson(flips, len(listed)),
+        "retrieval_first": float(found.retrieval.mean()),
+        **_share("in_order", found.order),
+        **_share("reversed", found.reversed),
+        **_share("both", found.both),
+        "both_versus_retrieval": asdict(metrics.compare(found.both, found.retrieval)),
+        "both_versus_raw": asdict(metrics.compare(found.both[shared], raw)),
+        **_share("flips", found.flips),
         "weight": weight,
         "retrieval_top1": float(outcomes_right(outcomes).mean()),
         **_share("fused", fused),
@@ -157,19 +156,24 @@ def _share(name: str, right: np.ndarray) -> dict[str, Any]:
 
 
 def _listed(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    return [o for o in outcomes if set(_shown(o)) & set(o.request.acceptable)]
+    return [o for o in outcomes if set(_orders(o)[0]) & set(o.request.acceptable)]
 
 
-def _picked(listed: Sequence[Outcome]) -> np.ndarray:
-    """Return whether the pick over both orders is right."""
-    beliefs = [o.delegation.evidence["lm"]["probabilities"] for o in listed]
-    return _right(listed, [max(belief, key=lambda n, b=belief: b[n]) for belief in beliefs])
+def _picks(listed: Sequence[Outcome]) -> Picks:
+    """Return what the LM picked in retrieval's order and turned round."""
+    forth, back = zip(*map(_orders, listed), strict=True)
+    rights = [
+        {place for place, name in enumerate(order) if name in outcome.request.acceptable}
+        for outcome, order in zip(listed, forth, strict=True)
+    ]
+    nones = [outcome.delegation.evidence["lm"]["none"] for outcome in listed]
+    beliefs = [
+        [np.array([*order.values(), none[turn]]) for order, none in zip(shown, nones, strict=True)]
+        for turn, shown in enumerate((forth, back))
+    ]
+    return picks(rights, *beliefs)
 
 
-def _shown(outcome: Outcome) -> list[str]:
-    """Return the shortlist in the first order that the LM saw."""
-    return list(outcome.delegation.evidence["lm"]["orders"][0])
-
-
-def _right(outcomes: Sequence[Outcome], names: Sequence[str | None]) -> np.ndarray:
-    return np.array([n in o.request.acceptable for n, o in zip(names, outcomes, strict=True)])
+def _orders(outcome: Outcome) -> list[dict[str, float]]:
+    """Return the LM's belief by name, in the order in which it saw the agents, per order."""
+    return outcome.delegation.evidence["lm"]["orders"]

@@ -169,7 +169,7 @@ def _train(
 def _judged(model: Model, shortlists: Sequence[Shortlist]) -> dict[str, float]:
     forth = _beliefs(model, shortlists)
     back = _beliefs(model, [shortlist.reversed() for shortlist in shortlists])
-    return picks(shortlists, forth, back).means()
+    return picks([shortlist.right for shortlist in shortlists], forth, back).means()
 
 
 def _beliefs(model: Model, shortlists: Sequence[Shortlist]) -> list[Any]:

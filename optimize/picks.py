@@ -1,11 +1,9 @@
 """What an LM picks from shortlists, in retrieval's order and turned round."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-from optimize.shortlists import Shortlist
 
 _LEAST = 1e-9  # of a probability before its logarithm is taken
 
@@ -34,14 +32,14 @@ class Picks:
 
 
 def picks(
-    shortlists: Sequence[Shortlist],
+    rights: Sequence[Collection[int]],
     beliefs: Sequence[np.ndarray],
     turned: Sequence[np.ndarray],
 ) -> Picks:
-    """Return what was picked.
+    """Return which agents were picked; how likely none of them is plays no part.
 
     Args:
-        shortlists: in retrieval's order.
+        rights: per shortlist the places of its acceptable agents, in retrieval's order.
         beliefs: per shortlist the probabilities of its slots and of none, shape (agents + 1,).
         turned: the same for the shortlists turned round.
     """
@@ -50,7 +48,6 @@ def picks(
     first = [int(np.argmax(own)) for own in logs]
     last = [int(np.argmax(own)) for own in back]
     mean = [int(np.argmax(own + other)) for own, other in zip(logs, back, strict=True)]
-    rights = [shortlist.right for shortlist in shortlists]
 
     def right(chosen: Sequence[int]) -> np.ndarray:
         return np.array([pick in own for pick, own in zip(chosen, rights, strict=True)])

@@ -11,6 +11,7 @@ from task_delegator.agents import Agent
 from task_delegator.classify import ClassifyAgent, render
 from task_delegator.expand import ExpandQuery
 from task_delegator.knobs import KnobValues
+from task_delegator.signatures import SlotAdapter
 from task_delegator.slots import SlotDistribution
 from task_delegator.untrusted import one_line
 
@@ -43,6 +44,7 @@ class Recalled(ClassifyAgent):
         question = {
             "lm": str(dspy.settings.lm.model),
             "prompt": self.select.dump_state(),
+            "adapter": SlotAdapter.__name__,
             "task": one_line(task),
             "candidates": render(agents),
             "repeats": knobs.repeats,

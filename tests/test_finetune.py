@@ -14,7 +14,7 @@ from optimize.course import best_state, exhausted
 from optimize.data import load_dataset
 from optimize.described import described_dataset, opening
 from optimize.picks import picks
-from optimize.shortlists import Retrieved, Shortlist, draw
+from optimize.shortlists import Retrieved, draw
 from task_delegator.agents import Registry, fold
 from task_delegator.classify import render
 from task_delegator.errors import InputError
@@ -187,21 +187,19 @@ def test_the_prompt_is_what_the_program_sends(source):
 @given(st.integers(2, 9), st.integers(0, 10_000))
 def test_picks_do_not_depend_on_the_order_where_the_belief_does_not(size, seed):
     rng = random.Random(seed)
-    agents = tuple(make_agent(f"agent {i}") for i in range(size))
-    shortlist = Shortlist("r", "task", agents, frozenset({rng.randrange(size)}))
+    right = frozenset({rng.randrange(size)})
     belief = np.array([rng.random() for _ in range(size + 1)])
     turned = np.array([*belief[:-1][::-1], belief[-1]])
-    found = picks([shortlist], [belief], [turned])
+    found = picks([right], [belief], [turned])
     best = int(np.argmax(belief[:-1]))
     assert not found.flips[0]
-    assert found.order[0] == found.reversed[0] == found.both[0] == (best in shortlist.right)
-    assert found.retrieval[0] == (0 in shortlist.right)
+    assert found.order[0] == found.reversed[0] == found.both[0] == (best in right)
+    assert found.retrieval[0] == (0 in right)
 
 
 def test_an_lm_that_answers_the_first_slot_always_flips():
-    agents = tuple(make_agent(f"agent {i}") for i in range(3))
     belief = np.array([0.8, 0.1, 0.05, 0.05])
-    found = picks([Shortlist("r", "t", agents, frozenset({0}))], [belief], [belief])
+    found = picks([frozenset({0})], [belief], [belief])
     assert found.means() == {
         "retrieval": 1.0,
         "order": 1.0,
