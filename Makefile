@@ -30,7 +30,7 @@ help:
 	@echo "make peers       an environment for the libraries that are compared with"
 	@echo "make adapter     fine-tune the embedded LM again (hours)"
 	@echo "make folds       fine-tune it on the other registries, to measure (hours)"
-	@echo "make results     measure the shipped program again and rewrite the README's table"
+	@echo "make results     run every experiment again and rewrite the tables (hours)"
 
 setup: $(READY)
 

@@ -68,9 +68,13 @@ def optimizers() -> str:
             "teacher": lambda r: r.get("teacher", "-"),
             "n": lambda r: r["n"],
             "picked right (95 %)": lambda r: (
-                f"{percent(r['picked_right'])} ({span(r['picked_right_ci95'])})"
+                "failed"
+                if r.get("failure")
+                else f"{percent(r['picked_right'])} ({span(r['picked_right_ci95'])})"
             ),
-            "over the plain prompt, points": lambda r: difference(r["versus_plain"]),
+            "over the plain prompt, points": lambda r: (
+                "-" if r.get("failure") else difference(r["versus_plain"])
+            ),
             "demos": lambda r: r.get("demos", "-"),
             "characters of instructions": lambda r: r.get("instruction_characters", "-"),
             "same answers after loading": lambda r: (
