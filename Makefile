@@ -5,8 +5,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 UI_PORT ?= 5000
 PUBLIC ?= ../shared/data
-EXAMPLES ?= 2400
-EVERY ?= 600
+EXAMPLES ?= 2200
+EVERY ?= 550
 # Two folds: each registry is measured with the adapter that was not trained on it.
 FOLD_A := $(PUBLIC)/clinc150 $(PUBLIC)/seal_tools
 FOLD_B := datasets $(PUBLIC)/banking77 $(PUBLIC)/hwu64

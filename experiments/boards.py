@@ -200,7 +200,8 @@ def stories() -> str:
             told.append(
                 f"- **{row['sign'].removeprefix('story: ').capitalize()}, "
                 f"{'right' if right else 'and wrong'}.** “{row['task']}” "
-                f"Retrieval's shares: {shares}. Expected: {' or '.join(row['expected'])}. Calibrated confidence in the first "
+                f"Retrieval's shares: {shares}. Expected: {' or '.join(row['expected'])}. "
+                "Calibrated confidence in the first "
                 f"{row['confidence']:.2f}: {row['decision']}. “{row['reason']}”"
             )
     return "\n".join(told)

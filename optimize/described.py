@@ -7,11 +7,12 @@ find the line that is about the same thing; how people ask is learned from label
 
 import random
 import re
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError, model_validator
 
 from optimize.data import Dataset, Request
 from task_delegator.agents import Agent, Registry, first_fault, fold, read_json
@@ -42,15 +43,27 @@ def described_dataset(path: str | Path, others: Iterable[Registry], seed: int = 
     for number, row in enumerate(rows):
         try:
             agent = _agent(row)
-        except (ValidationError, TypeError) as error:
-            fault = first_fault(error) if isinstance(error, ValidationError) else error
-            raise InputError(f"{file}: agent {number}: {fault}") from error
+        except ValidationError as error:
+            raise InputError(f"{file}: agent {number}: {first_fault(error)}") from error
         if opening(agent.description) and not known & {fold(agent.name), fold(agent.description)}:
             agents.setdefault(agent.name, agent)
     if not agents:
         raise InputError(f"{file}: no agent with a description that no other registry has")
     kept = random.Random(seed).sample(list(agents.values()), min(len(agents), _AGENTS))
-    requests = tuple(Request(opening(agent.description), (agent.name,)) for agent in kept)
+    said = Counter(text for agent in kept for text in _said(agent))  # whose it is, if several's?
+    kept = [
+        agent.model_copy(
+            update={
+                "user_request_samples": tuple(t for t in agent.user_request_samples if said[t] == 1)
+            }
+        )
+        for agent in kept
+    ]
+    requests = tuple(
+        Request(text, (agent.name,))
+        for agent in kept
+        if said[text := opening(agent.description)] == 1
+    )
     splits = {"train": requests, "validation": (), "test": ()}
     return Dataset(Path(path), Registry(kept), splits, {}, {}, {})
 
@@ -62,9 +75,26 @@ def opening(text: str) -> str:
     return " ".join(words[:most]) if len(words) >= least else ""
 
 
+def _said(agent: Agent) -> set[str]:
+    return {opening(agent.description), *agent.user_request_samples}
+
+
 def _agent(row: Any) -> Agent:
-    tools = row.get("tools", []) if isinstance(row, dict) else []
-    said = [tool.get("description") or "" for tool in tools if isinstance(tool, dict)]
-    samples = list(dict.fromkeys(text for text in map(opening, said) if text))[:_TOOLS]
-    names = [tool["name"] if isinstance(tool, dict) else tool for tool in tools]
-    return Agent.model_validate({**row, "tools": names, "user_request_samples": samples})
+    if not isinstance(row, dict) or not isinstance(row.get("tools", []), list):
+        return Agent.model_validate(row)  # which says what is wrong with it
+    tools = [_Tool.model_validate(tool) for tool in row.get("tools", [])]
+    openings = list(dict.fromkeys(text for t in tools if (text := opening(t.description or ""))))
+    told = {"tools": [tool.name for tool in tools], "user_request_samples": openings[:_TOOLS]}
+    return Agent.model_validate(row | told)
+
+
+class _Tool(BaseModel):
+    """A tool: its name, or an object with more."""
+
+    name: str
+    description: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value

@@ -17,7 +17,7 @@ class Picks:
         order: whether the LM's pick is right in retrieval's order.
         reversed: the same with the shortlist turned round.
         both: the same by the mean log-probability over both.
-        flips: whether the pick differs between them.
+        flips: whether the pick differs between them. A tie is no pick, and wrong.
     """
 
     retrieval: np.ndarray
@@ -45,11 +45,11 @@ def picks(
     """
     logs = [np.log(np.maximum(belief[:-1], _LEAST)) for belief in beliefs]
     back = [np.log(np.maximum(belief[:-1], _LEAST))[::-1] for belief in turned]
-    first = [int(np.argmax(own)) for own in logs]
-    last = [int(np.argmax(own)) for own in back]
-    mean = [int(np.argmax(own + other)) for own, other in zip(logs, back, strict=True)]
+    first = [_pick(own) for own in logs]
+    last = [_pick(own) for own in back]
+    mean = [_pick(own + other) for own, other in zip(logs, back, strict=True)]
 
-    def right(chosen: Sequence[int]) -> np.ndarray:
+    def right(chosen: Sequence[int | None]) -> np.ndarray:
         return np.array([pick in own for pick, own in zip(chosen, rights, strict=True)])
 
     return Picks(
@@ -57,5 +57,10 @@ def picks(
         order=right(first),
         reversed=right(last),
         both=right(mean),
-        flips=np.array(first) != np.array(last),
+        flips=np.array([a is None or a != b for a, b in zip(first, last, strict=True)]),
     )
+
+
+def _pick(logs: np.ndarray) -> int | None:
+    best = np.flatnonzero(logs == logs.max())
+    return int(best[0]) if len(best) == 1 else None

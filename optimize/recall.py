@@ -41,12 +41,11 @@ class Recalled(ClassifyAgent):
         self, task: str, agents: Sequence[Agent], knobs: KnobValues
     ) -> tuple[SlotDistribution, int]:
         """Return the belief over slots in one order, and the calls it took when it was asked."""
+        inputs = {"task": one_line(task), "candidates": render(agents)}
+        signature: Any = self.select.signature
         question = {
             "lm": str(dspy.settings.lm.model),
-            "prompt": self.select.dump_state(),
-            "adapter": SlotAdapter.__name__,
-            "task": one_line(task),
-            "candidates": render(agents),
+            "messages": SlotAdapter().format(signature, self.select.demos, inputs),
             "repeats": knobs.repeats,
         }
 
