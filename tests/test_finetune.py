@@ -3,10 +3,12 @@ import random
 import sys
 from dataclasses import replace
 
+import dspy
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from recorded import recorded_lm
 from small import HashedWords, make_agent, small_dataset
 
 from optimize import shortlists as shortlists_module
@@ -18,7 +20,7 @@ from optimize.picks import picks
 from optimize.shortlists import Retrieved, draw
 from optimize.unseen import apart
 from task_delegator.agents import Registry, fold
-from task_delegator.classify import render
+from task_delegator.classify import ClassifyAgent, render
 from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues
 from task_delegator.signatures import NONE_SLOT, SLOTS
@@ -219,9 +221,13 @@ def test_evaluated_shortlists_are_in_the_order_of_retrieval(source):
 
 def test_the_prompt_is_what_the_program_sends(source):
     (shortlist,) = draw([source], 1, seed=6)
-    system, user = shortlist.messages()
-    assert system["role"] == "system"
-    assert render(shortlist.agents) in user["content"]
+    lm, engine = recorded_lm(lambda prompt: '{"slot": "A"}')
+    with dspy.context(lm=lm):
+        ClassifyAgent().ask(shortlist.task, shortlist.agents, KnobValues(repeats=1))
+    (sent,) = engine.requests
+    assert [sent.system, *(message.text for message in sent.messages)] == [
+        message["content"] for message in shortlist.messages()
+    ]
 
 
 @given(st.integers(2, 9), st.integers(0, 10_000))
