@@ -87,7 +87,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
         if condition == "samples withheld":  # then an agent has to say at least what it does
             agents = without_samples(agents)
             crowd = without_samples([a for a in crowd if a.description])
-        dataset = replace(ours, registry=Registry(agents))
+        dataset = replace(ours, registry=Registry(agents)).without_plans()
         systems = _compiled(dataset, trials=5 if quick else 50)
         facts = {"condition": condition, "split": split}
         requests = select(dataset.splits[split], 20 if quick else None, seed=0)
