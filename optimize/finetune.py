@@ -21,7 +21,7 @@ from tqdm import tqdm
 from optimize import track
 from optimize.adapter import write_adapter
 from optimize.course import best_state, exhausted, read_course
-from optimize.data import Dataset, known_texts
+from optimize.data import Dataset
 from optimize.evaluate import commit
 from optimize.lora import Model, Recipe, Trainer, batches
 from optimize.picks import picks
@@ -228,8 +228,12 @@ def install(out: Path, target: Path) -> None:
 
 
 def _source(dataset: Dataset, knobs: KnobValues, embed: Embedder, seed: int) -> Retrieved:
-    split = "train" if dataset.splits["train"] else "validation"
-    return Retrieved(dataset, [split], knobs, embed, samples=True, seed=seed)
+    return Retrieved(dataset, [_split(dataset)], knobs, embed, samples=True, seed=seed)
+
+
+def _split(dataset: Dataset) -> str:
+    """Return which split is trained on."""
+    return "train" if dataset.splits["train"] else "validation"
 
 
 def _held_out(dataset: Dataset, knobs: KnobValues, embed: Embedder, plan: Plan) -> list[Shortlist]:
@@ -242,10 +246,14 @@ def _held_out(dataset: Dataset, knobs: KnobValues, embed: Embedder, plan: Plan) 
 
 
 def _left_out(whole: Sequence[Dataset], kept: Sequence[Dataset]) -> dict[str, int]:
-    """Return how many texts of each registry to train on had to stay unseen."""
+    """Return how many requests and samples of each registry to train on had to stay unseen."""
+
+    def texts(dataset: Dataset) -> int:
+        requests = dataset.splits[_split(dataset)]
+        return len(requests) + sum(len(a.user_request_samples) for a in dataset.registry)
+
     return {
-        all_of_it.path.name: len(known_texts(all_of_it)) - len(known_texts(rest))
-        for all_of_it, rest in zip(whole, kept, strict=True)
+        every.path.name: texts(every) - texts(rest) for every, rest in zip(whole, kept, strict=True)
     }
 
 
