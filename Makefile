@@ -5,12 +5,12 @@ BIN := .venv/bin
 READY := .venv/.ready
 UI_PORT ?= 5000
 PUBLIC ?= ../shared/data
-EXAMPLES ?= 1300
-EVERY ?= 650
+EXAMPLES ?= 2200
+EVERY ?= 550
 # Two folds: each registry is measured with the adapter that was not trained on it.
 FOLD_A := $(PUBLIC)/clinc150 $(PUBLIC)/seal_tools
 FOLD_B := datasets $(PUBLIC)/banking77 $(PUBLIC)/hwu64
-BOTH := $(PUBLIC)/healthcare_routing
+BOTH := $(PUBLIC)/healthcare_routing --described $(PUBLIC)/distractors
 
 # No price list from the network at the first LM call, and no telemetry.
 export LITELLM_LOCAL_MODEL_COST_MAP := True
@@ -30,7 +30,7 @@ help:
 	@echo "make peers       an environment for the libraries that are compared with"
 	@echo "make adapter     fine-tune the embedded LM again (hours)"
 	@echo "make folds       fine-tune it on the other registries, to measure (hours)"
-	@echo "make results     measure the shipped program again and rewrite the README's table"
+	@echo "make results     run every experiment again and rewrite the tables (hours)"
 
 setup: $(READY)
 

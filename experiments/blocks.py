@@ -96,7 +96,7 @@ def enrichment() -> str:
             "samples added": lambda r: r["samples_added"],
             "top-1": lambda r: percent(r["top1"]),
             "top-3": lambda r: percent(r["top3"]),
-            "against as it is, points": lambda r: difference(r["versus_as_it_is"]),
+            "against as written, points": lambda r: difference(r["versus_as_it_is"]),
             "assigned": lambda r: percent(r["decisions"]["assign"] / r["n"]),
             "right of those": lambda r: percent(r["precision_assigned"] or 0.0),
             "AUROC of error": lambda r: f"{r['auroc_error']:.2f}",
@@ -188,13 +188,18 @@ def attacks() -> str:
             "n": lambda r: r["n"],
             "host first: before": lambda r: percent(r["first_before"]),
             "after": lambda r: percent(r["first_after"]),
-            "gained, points (95 %)": lambda r: _gain(
-                100 * r["gained"], [100 * bound for bound in r["gained_ci95"]], 1
-            ),
+            "gained, points (95 %)": _gained,
             "assigned to it: before": lambda r: percent(r["assigned_before"]),
             "after ": lambda r: percent(r["assigned_after"]),
         },
     )
+
+
+def _gained(row: dict[str, Any]) -> str:
+    """Return what an attack gained; a bootstrap of none but zeros has no width to show."""
+    if not row["gained"] and row["gained_ci95"] == [0.0, 0.0]:
+        return f"none in {row['n']}"
+    return _gain(100 * row["gained"], [100 * bound for bound in row["gained_ci95"]], 1)
 
 
 def languages() -> str:
@@ -226,7 +231,7 @@ def table(found: list[dict[str, Any]], columns: dict[str, Callable[[dict[str, An
 def writer(row: dict[str, Any]) -> str:
     """Return by whom the agents were completed."""
     name = row["writer"]
-    return name if name == "as it is" else f"completed by a {name}"
+    return "as written" if name == "as it is" else f"completed by a {name}"
 
 
 def _gain(value: float, interval: Sequence[float], digits: int) -> str:

@@ -1,5 +1,7 @@
 """Tables of the larger experiments: prompts, order, scaling, peers, public sets, confidence."""
 
+from typing import Any
+
 from experiments.blocks import difference, percent, points, rows, span, span_points, table
 
 # Of other systems, by others, with other encoders; from papers and a listing, not measured here.
@@ -31,6 +33,9 @@ def prompting() -> str:
         "shortlist": "76 / 93",
         "shortlist and samples": "81 / 96",
     }
+    repeats: dict[str, Any] = {}
+    if any("repeats" in row for row in rows("prompting")):
+        repeats["names an agent twice"] = lambda r: percent(r["repeats"]) if "repeats" in r else "-"
     return table(
         rows("prompting"),
         {
@@ -39,14 +44,15 @@ def prompting() -> str:
             "n": lambda r: f"{r['n']} x {r['orders']}" if r["orders"] > 1 else r["n"],
             "top-1 (95 %)": lambda r: f"{percent(r['top1'])} ({span(r['top1_ci95'])})",
             "top-3": lambda r: percent(r["top3"]),
-            "names an agent twice": lambda r: percent(r["repeats"]) if "repeats" in r else "-",
+            **repeats,
             "against all agents, points": lambda r: (
                 f"{points(r['versus_all_agents'])} ({span_points(r['versus_all_agents_ci95'])})"
                 if "versus_all_agents" in r
                 else "-"
             ),
-            "this program over it, same requests": lambda r: (
-                f"{points(r['program_over_it'])} ({span_points(r['program_over_it_ci95'])})"
+            "this program, same requests, agents as written (over the LM, points)": lambda r: (
+                f"{percent(r['top1'] + r['program_over_it'])} ({points(r['program_over_it'])}, "
+                f"{span_points(r['program_over_it_ci95'])})"
                 if "program_over_it" in r
                 else "-"
             ),
@@ -73,11 +79,17 @@ def order() -> str:
 
 
 def scaling() -> str:
-    """Return accuracy against the number of agents, with latency and memory."""
+    """Return accuracy against the number of agents, with latency and memory; one table each."""
+    conditions = list(dict.fromkeys(row["condition"] for row in rows("scaling")))
+    return "\n\n".join(
+        f"**{condition.capitalize()}**\n\n{_scaling(condition)}" for condition in conditions
+    )
+
+
+def _scaling(condition: str) -> str:
     return table(
-        rows("scaling"),
+        [row for row in rows("scaling") if row["condition"] == condition],
         {
-            "condition": lambda r: r["condition"],
             "growth": lambda r: r["growth"],
             "agents": lambda r: f"{r['agents']:,}",
             "system": lambda r: r["system"],
@@ -184,9 +196,12 @@ def stories() -> str:
     for row in rows("confidence"):
         if row["sign"].startswith("story"):
             shares = ", ".join(f"{name} {percent(p)}" for name, p in row["top3"])
+            right = row["top3"][0][0] in row["expected"]
             told.append(
-                f"- **{row['sign'].removeprefix('story: ').capitalize()}.** “{row['task']}” "
-                f"{shares}. Expected: {' or '.join(row['expected'])}. Confidence "
+                f"- **{row['sign'].removeprefix('story: ').capitalize()}, "
+                f"{'right' if right else 'and wrong'}.** “{row['task']}” "
+                f"Retrieval's shares: {shares}. Expected: {' or '.join(row['expected'])}. "
+                "Calibrated confidence in the first "
                 f"{row['confidence']:.2f}: {row['decision']}. “{row['reason']}”"
             )
     return "\n".join(told)

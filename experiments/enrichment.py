@@ -39,7 +39,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
                 shutil.copy(source, data / FILE)
                 additions = read_json(source)["agents"].values()
                 samples = sum(len(a["user_request_samples"]) for a in additions)
-            dataset = load_dataset(data)
+            dataset = load_dataset(data).without_plans()
             options = Options(
                 out=Path(folder) / "program", preset="full", trials=20 if quick else None
             )

@@ -4,10 +4,12 @@ Each registry's program is compiled without an LM; the LM then sees its shortlis
 retrieval's order and turned round. Given that the right agent is on it: how often is the LM's pick
 right, and does turning change it? And over all requests: what does its word add to retrieval, at a
 weight fitted on validation? *Transferred* means that neither agents nor requests of the registry
-were trained on, *adapted* that its train split was. Beside the adapter that ships, those in
-``runs/folds`` (``make folds``) are asked: each registry has an adapter that was kept from it. Each
-is paired with the raw LM on the requests that both were asked about. Answers are kept in
-``runs/finetuned``: a run that was interrupted asks only what is missing.
+were trained on, though a few of its validation requests chose the state that was exported;
+*adapted* that its train split was trained on (Seal-Tools has none: its validation was, so that no
+weight could be fitted, and it is left out). Beside the adapter that ships, those in ``runs/folds``
+(``make folds``) are asked: each registry has an adapter that was kept from it. The best agent
+counts as the LM's pick, however likely it finds that none fits. Answers are kept in
+``answers/finetuned``: a run that was interrupted asks only what is missing.
 
 ``ms_per_call`` is measured on ours, the raw LM and each adapter in turn, without the prefix cache.
 """
@@ -21,6 +23,7 @@ from typing import Any
 import dspy
 import numpy as np
 
+from experiments.answers import FOLDER
 from experiments.heard import PLACES, ask, places, weight_of
 from experiments.public import public
 from optimize import metrics
@@ -28,19 +31,20 @@ from optimize.answers import Answers
 from optimize.compile import Options, compile_program
 from optimize.data import OURS, Dataset, Request, load_dataset
 from optimize.evaluate import Outcome, outcomes_right, select
+from optimize.picks import Picks, picks
 from optimize.teach import opened
 from task_delegator.agents import read_json
 from task_delegator.delegator import Delegator
+from task_delegator.errors import InputError
 from task_delegator.lm import language_model
 from task_delegator.weights import ADAPTER, MANIFEST, RAW, SHIPPED
 
 FOLDS = Path("runs/folds")
 _SETS = ("banking77", "clinc150", "hwu64", "seal_tools")
-# Validation and test requests, two calls each; fewer where it is only to compare with.
-_ASKED = {"transferred": (20, 50), "raw": (8, 20), "adapted": (8, 20)}
+_FITTED_ON, _ASKED = 20, 40  # validation and test requests, two calls each; the same for all
 _COMPILED = 500  # requests of a split that a program is compiled on
 _TIMED = 6  # prompts
-_KEPT = Path("runs/finetuned")
+_KEPT = FOLDER / "finetuned"
 _MOST_CALLS = 10_000
 
 
@@ -59,12 +63,13 @@ def registry(name: str, quick: bool) -> Iterator[dict[str, Any]]:
     fewer = {split: tuple(select(r, _COMPILED, seed=0)) for split, r in dataset.splits.items()}
     with tempfile.TemporaryDirectory() as out:
         options = Options(out=Path(out) / "program", preset="full", trials=5 if quick else 40)
-        program = compile_program(replace(dataset, splits=fewer), options, lm=None).program
+        smaller = replace(dataset, splits=fewer).without_plans()
+        program = compile_program(smaller, options, lm=None).program
         kept = Path(out) if quick else _KEPT
         kept.mkdir(parents=True, exist_ok=True)
         before: dict[str, bool] = {}
         for label, seen, spec in _lms(dataset, quick):
-            fit, test = (3, 0) if quick else _ASKED[seen]
+            fit, test = (3, 0) if quick else (_FITTED_ON, _ASKED)
             fitting = select(dataset.splits["validation"], fit, seed=0)
             testing = fitting if quick else select(dataset.splits["test"], test, seed=0)
             lm = language_model(spec)
@@ -73,7 +78,8 @@ def registry(name: str, quick: bool) -> Iterator[dict[str, Any]]:
                 outcomes, tokens = ask(program, testing, lm, answers)
             if seen == "raw":
                 listed = _listed(outcomes)
-                before = dict(zip((o.request.text for o in listed), _picked(listed), strict=True))
+                both = map(bool, _picks(listed).both)
+                before = dict(zip((o.request.text for o in listed), both, strict=True))
             row = _row(outcomes, tokens, weight, before)
             split = "validation" if quick else "test"
             facts = {"data": name, "lm": label, "seen": seen, "split": split, "fitted_on": fit}
@@ -91,7 +97,7 @@ def learning() -> Iterator[dict[str, Any]]:
             for data, held in passed["held_out"].items():
                 name = "ours" if data == OURS.name else data
                 known = {"part": "learning", "data": name, "lm": label, "split": "validation"}
-                yield known | facts | held | {"n": manifest["held_out"]}
+                yield known | facts | held
 
 
 def _lms(dataset: Dataset, quick: bool) -> Iterator[tuple[str, str, str]]:
@@ -101,7 +107,8 @@ def _lms(dataset: Dataset, quick: bool) -> Iterator[tuple[str, str, str]]:
         return
     for label, folder in _adapters():
         trained = dataset.path.name in read_json(folder / MANIFEST)["train"]
-        yield label, "adapted" if trained else "transferred", f"embedded:{folder / ADAPTER}"
+        if not trained or dataset.splits["train"]:
+            yield label, "adapted" if trained else "transferred", f"embedded:{folder / ADAPTER}"
 
 
 def _adapters() -> list[tuple[str, Path]]:
@@ -125,24 +132,22 @@ def _row(
     outcomes: Sequence[Outcome], tokens: int, weight: float, before: Mapping[str, bool]
 ) -> dict[str, Any]:
     listed = _listed(outcomes)
-    first = _right(listed, [_shown(o)[0] for o in listed])
-    picked = [o.delegation.evidence["lm"]["picked"] for o in listed]
-    pick = _picked(listed)
+    if not listed:
+        raise InputError("finetuned: no request's agent is on its shortlist")
+    found = _picks(listed)
     shared = np.array([o.request.text in before for o in listed])
     raw = np.array([before[o.request.text] for o in listed if o.request.text in before])
     fused = places(outcomes, weight) == 1
-    flips = sum(len(set(pair)) > 1 for pair in picked)
     return {
         "n": len(outcomes),
         "listed": len(listed),
-        "retrieval_first": float(first.mean()),
-        **_share("in_order", _right(listed, [pair[0] for pair in picked])),
-        **_share("reversed", _right(listed, [pair[1] for pair in picked])),
-        **_share("both", pick),
-        "both_versus_retrieval": asdict(metrics.compare(pick, first)),
-        "both_versus_raw": asdict(metrics.compare(pick[shared], raw)),
-        "flips": flips / len(listed),
-        "flips_ci95": metrics.wilson(flips, len(listed)),
+        "retrieval_first": float(found.retrieval.mean()),
+        **_share("in_order", found.order),
+        **_share("reversed", found.reversed),
+        **_share("both", found.both),
+        "both_versus_retrieval": asdict(metrics.compare(found.both, found.retrieval)),
+        "both_versus_raw": asdict(metrics.compare(found.both[shared], raw)),
+        **_share("flips", found.flips),
         "weight": weight,
         "retrieval_top1": float(outcomes_right(outcomes).mean()),
         **_share("fused", fused),
@@ -157,19 +162,24 @@ def _share(name: str, right: np.ndarray) -> dict[str, Any]:
 
 
 def _listed(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    return [o for o in outcomes if set(_shown(o)) & set(o.request.acceptable)]
+    return [o for o in outcomes if set(_orders(o)[0]) & set(o.request.acceptable)]
 
 
-def _picked(listed: Sequence[Outcome]) -> np.ndarray:
-    """Return whether the pick over both orders is right."""
-    beliefs = [o.delegation.evidence["lm"]["probabilities"] for o in listed]
-    return _right(listed, [max(belief, key=lambda n, b=belief: b[n]) for belief in beliefs])
+def _picks(listed: Sequence[Outcome]) -> Picks:
+    """Return what the LM picked in retrieval's order and turned round."""
+    forth, back = zip(*map(_orders, listed), strict=True)
+    rights = [
+        {place for place, name in enumerate(order) if name in outcome.request.acceptable}
+        for outcome, order in zip(listed, forth, strict=True)
+    ]
+    nones = [outcome.delegation.evidence["lm"]["none"] for outcome in listed]
+    beliefs = [
+        [np.array([*order.values(), none[turn]]) for order, none in zip(shown, nones, strict=True)]
+        for turn, shown in enumerate((forth, back))
+    ]
+    return picks(rights, *beliefs)
 
 
-def _shown(outcome: Outcome) -> list[str]:
-    """Return the shortlist in the first order that the LM saw."""
-    return list(outcome.delegation.evidence["lm"]["orders"][0])
-
-
-def _right(outcomes: Sequence[Outcome], names: Sequence[str | None]) -> np.ndarray:
-    return np.array([n in o.request.acceptable for n, o in zip(names, outcomes, strict=True)])
+def _orders(outcome: Outcome) -> list[dict[str, float]]:
+    """Return the LM's belief by name, in the order in which it saw the agents, per order."""
+    return outcome.delegation.evidence["lm"]["orders"]

@@ -70,7 +70,8 @@ def _rows(name: str, dataset: Dataset, quick: bool) -> list[dict[str, Any]]:
     }
     with tempfile.TemporaryDirectory() as out:
         options = Options(out=Path(out) / "program", preset="full", trials=5 if quick else 150)
-        program = compile_program(replace(dataset, splits=fitting), options, lm=None).program
+        smaller = replace(dataset, splits=fitting).without_plans()
+        program = compile_program(smaller, options, lm=None).program
         with dspy.context(lm=None):
             outcomes = delegate_all(program, requests, name)
             strangers = [program(text) for text in chosen]

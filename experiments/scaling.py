@@ -8,7 +8,8 @@ them. Small registries are random draws of ours, and draws that take the right a
 first. Large ones grow by distractors, with all of them and without those nearer to one of ours
 than its own family. Compiled without an LM, the program asks none; what the embedded LM's word
 about the shortlist adds is measured on a part of the requests among 70 and among 10,000. Its
-answers are kept in ``runs/scaling``.
+answers are kept in ``runs/scaling``. The adapter has read descriptions of some distractors in
+training, and has not read ours.
 """
 
 import random
@@ -86,7 +87,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
         if condition == "samples withheld":  # then an agent has to say at least what it does
             agents = without_samples(agents)
             crowd = without_samples([a for a in crowd if a.description])
-        dataset = replace(ours, registry=Registry(agents))
+        dataset = replace(ours, registry=Registry(agents)).without_plans()
         systems = _compiled(dataset, trials=5 if quick else 50)
         facts = {"condition": condition, "split": split}
         requests = select(dataset.splits[split], 20 if quick else None, seed=0)

@@ -1,6 +1,9 @@
 """Tables of what compilation makes: a fine-tuned LM, optimised prompts, the joint search."""
 
+from typing import Any
+
 from experiments.blocks import difference, percent, rows, span, table
+from optimize.metrics import wilson
 
 
 def finetuned() -> str:
@@ -13,7 +16,7 @@ def finetuned() -> str:
             "registry": lambda r: r["seen"] if r["seen"] != "raw" else "-",
             "right agent listed": lambda r: f"{r['listed']} of {r['n']}",
             "of those: retrieval first": lambda r: percent(r["retrieval_first"]),
-            "LM in order / reversed": lambda r: (
+            "best agent by the LM, in order / reversed": lambda r: (
                 f"{percent(r['in_order'])} / {percent(r['reversed'])}"
             ),
             "both (95 %)": lambda r: f"{percent(r['both'])} ({span(r['both_ci95'])})",
@@ -27,7 +30,7 @@ def finetuned() -> str:
             "all requests: retrieval": lambda r: percent(r["retrieval_top1"]),
             "with the LM's word": lambda r: percent(r["fused"]),
             "gained, points": lambda r: difference(r["fused_versus_retrieval"]),
-            "weight": lambda r: f"{r['weight']:.2f}",
+            "weight (fitted on)": lambda r: f"{r['weight']:.2f} ({r['fitted_on']})",
             "calls, tokens per task": lambda r: (
                 f"{r['calls_per_task']:.0f}, {r['tokens_per_task']:.0f}"
             ),
@@ -53,8 +56,8 @@ def learning() -> str:
             "n": lambda r: r["n"],
             "retrieval first": lambda r: percent(r["retrieval"]),
             "LM in order / reversed": lambda r: f"{percent(r['order'])} / {percent(r['reversed'])}",
-            "both": lambda r: percent(r["both"]),
-            "flips": lambda r: percent(r["flips"]),
+            "both (95 %)": lambda r: _counted(r, "both"),
+            "flips (95 %)": lambda r: _counted(r, "flips"),
         },
     )
 
@@ -68,9 +71,13 @@ def optimizers() -> str:
             "teacher": lambda r: r.get("teacher", "-"),
             "n": lambda r: r["n"],
             "picked right (95 %)": lambda r: (
-                f"{percent(r['picked_right'])} ({span(r['picked_right_ci95'])})"
+                "failed"
+                if r.get("failure")
+                else f"{percent(r['picked_right'])} ({span(r['picked_right_ci95'])})"
             ),
-            "over the plain prompt, points": lambda r: difference(r["versus_plain"]),
+            "over the plain prompt, points": lambda r: (
+                "-" if r.get("failure") else difference(r["versus_plain"])
+            ),
             "demos": lambda r: r.get("demos", "-"),
             "characters of instructions": lambda r: r.get("instruction_characters", "-"),
             "same answers after loading": lambda r: (
@@ -95,6 +102,11 @@ def joint() -> str:
             "shipped over it, points": lambda r: difference(r["shipped_over_it"]),
         },
     )
+
+
+def _counted(row: dict[str, Any], name: str) -> str:
+    """Return a share of ``n`` with its interval."""
+    return f"{percent(row[name])} ({span(wilson(round(row[name] * row['n']), row['n']))})"
 
 
 TUNED_BOARDS = {

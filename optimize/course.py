@@ -5,12 +5,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from task_delegator.errors import InputError
+
 
 def read_course(path: Path) -> list[dict[str, Any]]:
-    """Return the evaluations so far; none where there is no such file."""
+    """Return the evaluations so far; none where there is no such file.
+
+    Raises:
+        InputError: the file is damaged.
+    """
     if not path.is_file():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except ValueError as error:
+        raise InputError(f"{path}: is damaged; name another --out") from error
 
 
 def best_state(course: Sequence[Mapping[str, Any]]) -> int | None:

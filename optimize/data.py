@@ -12,7 +12,7 @@ import logging
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,10 @@ class Dataset:
         names = ("agents.json", *SPLITS.values(), "out_of_scope.json", "multi.json", LANGUAGES)
         used = (*names, FILE) if self.enriched else names
         return {name: self.sha256(name) for name in used if self.sha256(name)}
+
+    def without_plans(self) -> "Dataset":
+        """Return it without tasks for several agents: compiling then fits no plans."""
+        return replace(self, multi=dict.fromkeys(self.multi, ()))
 
 
 def load_dataset(path: str | Path, enriched: bool = True) -> Dataset:

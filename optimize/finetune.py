@@ -10,7 +10,7 @@ import json
 import random
 import shutil
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,12 +21,13 @@ from tqdm import tqdm
 from optimize import track
 from optimize.adapter import write_adapter
 from optimize.course import best_state, exhausted, read_course
-from optimize.data import Dataset, known_texts
+from optimize.data import Dataset
 from optimize.evaluate import commit
 from optimize.lora import Model, Recipe, Trainer, batches
 from optimize.picks import picks
 from optimize.shortlists import Retrieved, Shortlist, draw
-from task_delegator.agents import write_text
+from optimize.unseen import apart
+from task_delegator.agents import read_json, write_text
 from task_delegator.embed import Embedder
 from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues
@@ -54,7 +55,7 @@ class Plan:
     base: Path
     recipe: Recipe
     every: int = 400
-    held_out: int = 20
+    held_out: int = 12
     patience: int = 4
     size: int = 5
     threads: int = 2
@@ -74,28 +75,29 @@ def finetune(
 
     Args:
         train: registries to train on: their train split and the agents' samples, or the
-            validation split where there is no train split, without requests that a registry
-            kept out has as well. Test splits are never trained on.
-        kept_out: registries to evaluate on, by their validation split.
+            validation split where there is no train split, ``apart`` from what has to stay
+            unseen. Test splits are never trained on.
+        kept_out: registries to evaluate on, by their validation split, which also chooses the
+            state that is exported.
 
     Raises:
-        InputError: a registry is on both sides, has no requests, or the folder holds the
-            run of another plan.
+        InputError: a registry is on both sides, has no requests, or the folder cannot be used
+            or holds the run of another plan.
     """
     _check(train, kept_out)
-    plan.out.mkdir(parents=True, exist_ok=True)
-    identity = _identity(train, kept_out, knobs, embed, plan)
-    _check_identity(plan.out / "plan.json", identity)
+    try:
+        plan.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{plan.out}: cannot be used: {error.strerror}; name another --out"
+        ) from error
     seed = plan.recipe.seed
-    unseen = set[str]().union(*map(known_texts, kept_out))
-    sources = [_source(dataset, unseen, knobs, embed, seed) for dataset in train]
+    apart_ones = [apart(dataset, train, kept_out) for dataset in train]
+    sources = [_source(dataset, knobs, embed, seed) for dataset in apart_ones]
     shortlists = list(draw(sources, plan.recipe.examples, seed))
-    judged = {
-        dataset.path.name: Retrieved(
-            dataset, ["validation"], knobs, embed, limit=plan.held_out * 2, seed=seed
-        ).shortlists(plan.size)[: plan.held_out]
-        for dataset in kept_out
-    }
+    judged = {dataset.path.name: _held_out(dataset, knobs, embed, plan) for dataset in kept_out}
+    identity = _identity(train, kept_out, knobs, embed, plan) | {"drawn": _digest(shortlists)}
+    begun = _begin(plan.out / "plan.json", identity)
     model = Model(plan.base, plan.recipe, plan.threads)
     trainer = Trainer(model, plan.recipe)
     tags = {"kind": "finetune", "lm": plan.base.stem, "embedder": embed.id, "commit": commit()}
@@ -105,7 +107,7 @@ def finetune(
             run.dataset(dataset)
         course = _train(trainer, shortlists, judged, plan, run)
         trainer.load(plan.out / BEST)
-        known = identity | {"left_out": {source.name: source.left_out for source in sources}}
+        known = identity | {"commit": begun, "left_out": _left_out(train, apart_ones)}
         manifest = _export(trainer, judged, known, course, plan, run.id)
         run.files(plan.out, (ADAPTER, MANIFEST, COURSE), "adapter")
     return manifest
@@ -169,7 +171,8 @@ def _train(
 def _judged(model: Model, shortlists: Sequence[Shortlist]) -> dict[str, float]:
     forth = _beliefs(model, shortlists)
     back = _beliefs(model, [shortlist.reversed() for shortlist in shortlists])
-    return picks(shortlists, forth, back).means()
+    found = picks([shortlist.right for shortlist in shortlists], forth, back)
+    return {"n": len(shortlists), **found.means()}
 
 
 def _beliefs(model: Model, shortlists: Sequence[Shortlist]) -> list[Any]:
@@ -208,7 +211,6 @@ def _export(
             {**shown.inputs(), "belief": [round(float(p), 4) for p in belief]}
             for shown, belief in zip(probes, _beliefs(model, probes), strict=True)
         ],
-        "commit": commit(),
         "versions": {
             name: version(name) for name in ("torch", "transformers", "peft", "gguf", "dspy")
         },
@@ -225,11 +227,40 @@ def install(out: Path, target: Path) -> None:
         shutil.copy2(out / name, target / name)
 
 
-def _source(
-    dataset: Dataset, unseen: Collection[str], knobs: KnobValues, embed: Embedder, seed: int
-) -> Retrieved:
-    split = "train" if dataset.splits["train"] else "validation"
-    return Retrieved(dataset, [split], knobs, embed, samples=True, without=unseen, seed=seed)
+def _source(dataset: Dataset, knobs: KnobValues, embed: Embedder, seed: int) -> Retrieved:
+    return Retrieved(dataset, [_split(dataset)], knobs, embed, samples=True, seed=seed)
+
+
+def _split(dataset: Dataset) -> str:
+    """Return which split is trained on."""
+    return "train" if dataset.splits["train"] else "validation"
+
+
+def _held_out(dataset: Dataset, knobs: KnobValues, embed: Embedder, plan: Plan) -> list[Shortlist]:
+    found = Retrieved(
+        dataset, ["validation"], knobs, embed, limit=plan.held_out * 2, seed=plan.recipe.seed
+    ).shortlists(plan.size)
+    if not found:
+        raise InputError(f"{dataset.path}: no validation request's agent is on its shortlist")
+    return found[: plan.held_out]
+
+
+def _left_out(whole: Sequence[Dataset], kept: Sequence[Dataset]) -> dict[str, int]:
+    """Return how many requests and samples of each registry to train on had to stay unseen."""
+
+    def texts(dataset: Dataset) -> int:
+        requests = dataset.splits[_split(dataset)]
+        return len(requests) + sum(len(a.user_request_samples) for a in dataset.registry)
+
+    return {
+        every.path.name: texts(every) - texts(rest) for every, rest in zip(whole, kept, strict=True)
+    }
+
+
+def _digest(shortlists: Sequence[Shortlist]) -> str:
+    """Return the digest of what is trained on: the prompts as they are served, and the slots."""
+    shown = [[shortlist.messages(), shortlist.slot] for shortlist in shortlists]
+    return hashlib.sha256(json.dumps(shown).encode()).hexdigest()
 
 
 def _check(train: Sequence[Dataset], kept_out: Sequence[Dataset]) -> None:
@@ -269,9 +300,15 @@ def _identity(
     }
 
 
-def _check_identity(path: Path, identity: dict[str, Any]) -> None:
-    """Write what a run is made of, or refuse to go on with another one."""
-    text = json.dumps(identity, indent=1, sort_keys=True) + "\n"
-    if path.is_file() and path.read_text(encoding="utf-8") != text:
-        raise InputError(f"{path}: a run of other data or settings; name another --out")
-    write_text(path, text)
+def _begin(path: Path, identity: dict[str, Any]) -> str:
+    """Write what a run is made of, or refuse to go on with another one; return its commit."""
+    identity = json.loads(json.dumps(identity))
+    if path.is_file():
+        known = read_json(path)
+        if known.get("identity") != identity:
+            raise InputError(f"{path}: a run of other data, settings or code; name another --out")
+        return known["commit"]
+    head = commit()
+    text = json.dumps({"commit": head, "identity": identity}, indent=1, sort_keys=True)
+    write_text(path, text + "\n")
+    return head

@@ -1,11 +1,9 @@
 """What an LM picks from shortlists, in retrieval's order and turned round."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-from optimize.shortlists import Shortlist
 
 _LEAST = 1e-9  # of a probability before its logarithm is taken
 
@@ -19,7 +17,7 @@ class Picks:
         order: whether the LM's pick is right in retrieval's order.
         reversed: the same with the shortlist turned round.
         both: the same by the mean log-probability over both.
-        flips: whether the pick differs between them.
+        flips: whether the pick differs between them. A tie is no pick, and wrong.
     """
 
     retrieval: np.ndarray
@@ -34,25 +32,24 @@ class Picks:
 
 
 def picks(
-    shortlists: Sequence[Shortlist],
+    rights: Sequence[Collection[int]],
     beliefs: Sequence[np.ndarray],
     turned: Sequence[np.ndarray],
 ) -> Picks:
-    """Return what was picked.
+    """Return which agents were picked; how likely none of them is plays no part.
 
     Args:
-        shortlists: in retrieval's order.
+        rights: per shortlist the places of its acceptable agents, in retrieval's order.
         beliefs: per shortlist the probabilities of its slots and of none, shape (agents + 1,).
         turned: the same for the shortlists turned round.
     """
     logs = [np.log(np.maximum(belief[:-1], _LEAST)) for belief in beliefs]
     back = [np.log(np.maximum(belief[:-1], _LEAST))[::-1] for belief in turned]
-    first = [int(np.argmax(own)) for own in logs]
-    last = [int(np.argmax(own)) for own in back]
-    mean = [int(np.argmax(own + other)) for own, other in zip(logs, back, strict=True)]
-    rights = [shortlist.right for shortlist in shortlists]
+    first = [_pick(own) for own in logs]
+    last = [_pick(own) for own in back]
+    mean = [_pick(own + other) for own, other in zip(logs, back, strict=True)]
 
-    def right(chosen: Sequence[int]) -> np.ndarray:
+    def right(chosen: Sequence[int | None]) -> np.ndarray:
         return np.array([pick in own for pick, own in zip(chosen, rights, strict=True)])
 
     return Picks(
@@ -60,5 +57,10 @@ def picks(
         order=right(first),
         reversed=right(last),
         both=right(mean),
-        flips=np.array(first) != np.array(last),
+        flips=np.array([a is None or a != b for a, b in zip(first, last, strict=True)]),
     )
+
+
+def _pick(logs: np.ndarray) -> int | None:
+    best = np.flatnonzero(logs == logs.max())
+    return int(best[0]) if len(best) == 1 else None

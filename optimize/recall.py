@@ -11,6 +11,7 @@ from task_delegator.agents import Agent
 from task_delegator.classify import ClassifyAgent, render
 from task_delegator.expand import ExpandQuery
 from task_delegator.knobs import KnobValues
+from task_delegator.signatures import SlotAdapter
 from task_delegator.slots import SlotDistribution
 from task_delegator.untrusted import one_line
 
@@ -40,11 +41,11 @@ class Recalled(ClassifyAgent):
         self, task: str, agents: Sequence[Agent], knobs: KnobValues
     ) -> tuple[SlotDistribution, int]:
         """Return the belief over slots in one order, and the calls it took when it was asked."""
+        inputs = {"task": one_line(task), "candidates": render(agents)}
+        signature: Any = self.select.signature
         question = {
             "lm": str(dspy.settings.lm.model),
-            "prompt": self.select.dump_state(),
-            "task": one_line(task),
-            "candidates": render(agents),
+            "messages": SlotAdapter().format(signature, self.select.demos, inputs),
             "repeats": knobs.repeats,
         }
 

@@ -6,28 +6,28 @@ the agent is then shown without it.
 """
 
 import random
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import dspy
 import numpy as np
 
 from optimize.data import Dataset, Request
 from optimize.fusion import ScoredRequests
-from task_delegator.agents import Agent, fold
+from task_delegator.agents import Agent
 from task_delegator.classify import render
 from task_delegator.embed import Embedder
-from task_delegator.index import Index
+from task_delegator.errors import InputError
+from task_delegator.index import Index, readable
 from task_delegator.knobs import KnobValues
-from task_delegator.signatures import NONE_SLOT, SLOTS, SelectAgent
+from task_delegator.signatures import NONE_SLOT, SLOTS, SelectAgent, SlotAdapter
 from task_delegator.untrusted import one_line
 
 MOST = 10  # agents on a shortlist to train on
-_SIZES = (3, 4, 4, 5, 5, 5, 6, 10)  # the compiled program shows some five
+_SIZES = (3, 4, 4, 4, 5, 5, 5, 5, 6, 10)  # as compiled programs show them, and more
 _EASY_SIZES = (2, 2, 3, 3, 4)
 _EASY_UNTIL, _HARD_FROM = 0.2, 0.6  # of a training: all easy before, all hard after
 _MISSING = 0.08  # of the shortlists lack the right agent: the answer is the none-slot
-_POOL = 3000  # requests of a registry that are retrieved for; more cost time, not variety
+_POOL = 1500  # requests of a registry that are retrieved for; more cost time, not variety
 _EASY = 0.15  # least weight of a request that retrieval is sure of; an even one has 1
 
 
@@ -61,7 +61,7 @@ class Shortlist:
 
     def messages(self) -> list[dict[str, str]]:
         """Return the prompt that ``ClassifyAgent`` sends."""
-        return dspy.JSONAdapter().format(SelectAgent, demos=[], inputs=self.inputs())
+        return SlotAdapter().format(SelectAgent, demos=[], inputs=self.inputs())
 
 
 class Retrieved:
@@ -72,13 +72,16 @@ class Retrieved:
         splits: which of its requests to take.
         knobs: the compiled retriever's.
         samples: take the agents' own sample requests as well.
-        without: texts (``fold``) that are left out, because another registry is to stay unseen.
         limit: of requests, a fixed random part; None for all.
 
     Attributes:
-        left_out: how many requests that were.
-        unsure: per request, what retrieval leaves to the others than its first place. A sample
-            finds itself in the index, which says nothing: it has the mean of the requests.
+        tasks: per request what the LM is asked, as ``Delegator`` does: without agents' names.
+        unsure: per request, what retrieval leaves to the others than its first place. A text of
+            the agent itself is found in the index, which says nothing: it has the mean of the
+            others.
+
+    Raises:
+        InputError: there are no such requests.
     """
 
     def __init__(
@@ -89,7 +92,6 @@ class Retrieved:
         embed: Embedder,
         *,
         samples: bool = False,
-        without: Collection[str] = (),
         limit: int | None = _POOL,
         seed: int = 0,
     ) -> None:
@@ -101,12 +103,12 @@ class Retrieved:
                 for agent in dataset.registry
                 for sample in agent.user_request_samples
             ]
-        kept = [request for request in requests if fold(request.text) not in without]
-        self.left_out = len(requests) - len(kept)
-        own = {s for agent in dataset.registry for s in agent.user_request_samples}
-        random.Random(seed).shuffle(kept)
-        self.requests = kept[:limit]
+        if not requests:
+            raise InputError(f"{dataset.path}: no request is left to draw shortlists for")
+        random.Random(seed).shuffle(requests)
+        self.requests = requests[:limit]
         self._index = Index(dataset.registry, embed)
+        self.tasks = [self._index.mentions.taken_from(r.text)[0] for r in self.requests]
         scored = ScoredRequests(self._index, self.requests)
         fused = scored.fused(knobs) / knobs.temperature
         self._order = np.argsort(-fused, axis=1, kind="stable")[:, : max(MOST, knobs.k) + 1]
@@ -114,9 +116,8 @@ class Retrieved:
         likely = np.exp(top - top.max(axis=1, keepdims=True))
         likely /= likely.sum(axis=1, keepdims=True)
         self.unsure = np.maximum(1.0 - likely[:, 0], _EASY)
-        asked = np.array([request.text not in own for request in self.requests], dtype=bool)
-        if asked.any():
-            self.unsure[~asked] = self.unsure[asked].mean()
+        own = np.array([self._says(number) for number in range(len(self.requests))])
+        self.unsure[own] = self.unsure[own if own.all() else ~own].mean()
 
     @property
     def agents(self) -> Sequence[Agent]:
@@ -134,12 +135,22 @@ class Retrieved:
             agents = tuple(self.found(number, size))
             right = places(agents, request)
             if right:
-                shown.append(Shortlist(self.name, request.text, agents, right))
+                shown.append(Shortlist(self.name, self.tasks[number], agents, right))
         return shown
 
     def expected(self, number: int) -> Agent:
         """Return the agent on the label."""
         return self._index.agents[self._index.names.index(self.requests[number].expected)]
+
+    def cloze(self, number: int) -> bool:
+        """Tell whether a request stands in the description of its agent."""
+        description = one_line(self.expected(number).description)
+        return one_line(self.requests[number].text) in description
+
+    def _says(self, number: int) -> bool:
+        """Tell whether the agent says the request of itself."""
+        samples = self.expected(number).user_request_samples
+        return self.requests[number].text in samples or self.cloze(number)
 
 
 def places(agents: Sequence[Agent], request: Request) -> frozenset[int]:
@@ -167,39 +178,55 @@ def draw(sources: Sequence[Retrieved], number: int, seed: int) -> Iterator[Short
 
 
 def _drawn(source: Retrieved, number: int, hard: bool, rng: random.Random) -> Shortlist:
-    request, size = source.requests[number], rng.choice(_SIZES if hard else _EASY_SIZES)
+    request, expected = source.requests[number], source.expected(number)
+    size = rng.choice(_SIZES if hard else _EASY_SIZES)
     if hard:
         found = source.found(number, size + 1)
     else:
         found = rng.sample(source.agents, min(size + 1, len(source.agents)))
     rivals = [agent for agent in found if agent.name not in request.acceptable]
-    if rng.random() < _MISSING:
-        shown = rivals[:size]
-    else:
-        shown = [source.expected(number), *rivals[: size - 1]]
+    missing = rng.random() < _MISSING
+    shown = rivals[:size] if missing else [expected, *rivals[: size - 1]]
     rng.shuffle(shown)
     right = places(shown, request)
-    parts = _parts(rng)
-    agents = tuple(_varied(agent, request.text, parts, rng) for agent in shown)
-    return Shortlist(source.name, request.text, agents, right)
+    cloze = source.cloze(number)
+    samples = [[t for t in agent.user_request_samples if t != request.text] for agent in shown]
+    look = _Look(
+        description=not cloze
+        and all(agent.description for agent in shown)
+        and rng.random() < (0.7 if hard else 0.5),
+        do_not_use_when=rng.random() < (0.4 if hard else 0.1),
+        samples=min(rng.choice((0, 1, 1, 2) if hard else (0, 1)), *map(len, samples)),
+        name=rng.choice(("", "", "lower", "title")),
+    )
+    if not look.description and not cloze:  # then samples are all there is
+        look = replace(look, samples=max(look.samples, min(1, *map(len, samples))))
+    agents = tuple(
+        _varied(agent, look, rng.sample(own, look.samples))
+        for agent, own in zip(shown, samples, strict=True)
+    )
+    return Shortlist(source.name, source.tasks[number], agents, right)
 
 
-def _parts(rng: random.Random) -> frozenset[str]:
-    """Return which parts of the agents a shortlist shows; names always."""
-    kept = {"description": 0.8, "do_not_use_when": 0.5, "user_request_samples": 0.8}
-    return frozenset(part for part, share in kept.items() if rng.random() < share)
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What a shortlist shows of its agents: as another registry might have written them.
+
+    All alike, or it would tell which is right; little at first, which costs less to learn from.
+    """
+
+    description: bool
+    do_not_use_when: bool
+    samples: int
+    name: str
 
 
-def _varied(agent: Agent, task: str, parts: frozenset[str], rng: random.Random) -> Agent:
-    """Return the agent as another registry might have written it, without the task itself."""
-    samples = [sample for sample in agent.user_request_samples if sample != task]
-    rng.shuffle(samples)
-    bare = not agent.description  # then its samples are all there is
-    changes = {
-        "description": agent.description if "description" in parts else "",
-        "do_not_use_when": agent.do_not_use_when if "do_not_use_when" in parts else "",
-        "user_request_samples": tuple(samples) if "user_request_samples" in parts or bare else (),
-    }
-    if not (changes["description"] or changes["user_request_samples"]):
-        changes["description"] = agent.description
-    return agent.model_copy(update=changes)
+def _varied(agent: Agent, look: _Look, samples: Sequence[str]) -> Agent:
+    return agent.model_copy(
+        update={
+            "name": getattr(readable(agent.name), look.name)() if look.name else agent.name,
+            "description": agent.description if look.description else "",
+            "do_not_use_when": agent.do_not_use_when if look.do_not_use_when else "",
+            "user_request_samples": tuple(samples),
+        }
+    )

@@ -7,6 +7,8 @@ from typing import Any
 import dspy
 from dspy.utils.exceptions import AdapterParseError
 
+from task_delegator.signatures import SlotAdapter
+
 
 @dataclass(frozen=True, slots=True)
 class Brief:
@@ -47,7 +49,7 @@ class Pick(dspy.Module):
     def forward(self, task: str, candidates: str) -> dspy.Prediction:
         """Return the slot that the LM answers, None where it answers no slot."""
         try:
-            with dspy.context(adapter=dspy.JSONAdapter()):
+            with dspy.context(adapter=SlotAdapter()):
                 return dspy.Prediction(slot=self.select(task=task, candidates=candidates).slot)
         except AdapterParseError:
             return dspy.Prediction(slot=None)

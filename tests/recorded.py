@@ -15,6 +15,7 @@ class RecordedEngine:
     def __init__(self, answer) -> None:
         self.answer = answer
         self.prompts: list[str] = []
+        self.requests: list[Request] = []
 
     def __deepcopy__(self, memo) -> "RecordedEngine":
         return self  # copies of an LM count together
@@ -22,6 +23,7 @@ class RecordedEngine:
     def complete(self, request: Request) -> Response:
         prompt = "\n".join(str(getattr(m, "text", m)) for m in request.messages)
         self.prompts.append(prompt)
+        self.requests.append(request)
         text = self.answer(prompt)
         return Response(
             id="recorded",

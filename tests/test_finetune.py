@@ -1,20 +1,27 @@
+import json
 import random
 import sys
+from dataclasses import replace
 
+import dspy
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from recorded import recorded_lm
 from small import HashedWords, make_agent, small_dataset
 
 from optimize import shortlists as shortlists_module
 from optimize.__main__ import main
 from optimize.course import best_state, exhausted
-from optimize.data import load_dataset
+from optimize.data import Request, load_dataset
+from optimize.described import described_dataset, opening
 from optimize.picks import picks
-from optimize.shortlists import Retrieved, Shortlist, draw
-from task_delegator.agents import fold
-from task_delegator.classify import render
+from optimize.shortlists import Retrieved, draw
+from optimize.unseen import apart
+from task_delegator.agents import Registry, fold
+from task_delegator.classify import ClassifyAgent, render
+from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues
 from task_delegator.signatures import NONE_SLOT, SLOTS
 
@@ -45,7 +52,109 @@ def test_a_task_is_never_among_the_samples_shown(source):
     for shortlist in draw([source], 300, seed=2):
         shown = [s for agent in shortlist.agents for s in agent.user_request_samples]
         assert shortlist.task not in shown
-        assert all(a.description or a.user_request_samples for a in shortlist.agents)
+
+
+def test_agents_look_alike_and_cheap_first(source):
+    drawn = list(draw([source], 400, seed=7))
+    for shown in drawn:
+        assert len({bool(agent.description) for agent in shown.agents}) == 1
+        assert all(len(agent.user_request_samples) <= 2 for agent in shown.agents)
+
+    def characters(shortlists) -> float:
+        return float(np.mean([len(render(s.agents)) / len(s.agents) for s in shortlists]))
+
+    assert characters(drawn[:100]) < characters(drawn[-100:])
+
+
+@pytest.fixture
+def described(tmp_path):
+    rows = [
+        {"name": "one", "description": "Ships a parcel to a customer. By road.", "tools": []},
+        {"name": "two", "description": "Ships a parcel home.", "tools": [
+            {"name": "t", "description": "Track where a parcel is now.\nReturns JSON."},
+            {"name": "u", "description": None}, "bare",
+        ]},
+        {"name": "two", "description": "A second one of that name."},
+        {"name": "three", "description": "Short one."},
+        {"name": "Known", "description": "Does what another registry has."},
+        {"name": "four", "description": "Said elsewhere, word for word."},
+    ]  # fmt: skip
+    (tmp_path / "agents.json").write_text(json.dumps(rows))
+    return tmp_path
+
+
+def test_descriptions_stand_for_requests(described):
+    known = Registry([make_agent("known", description="said elsewhere, word for word.")])
+    dataset = described_dataset(described, [known])
+    asked = {request.expected: request.text for request in dataset.splits["train"]}
+    assert asked == {"one": "Ships a parcel to a customer.", "two": "Ships a parcel home."}
+    assert dataset.registry["two"].user_request_samples == ("Track where a parcel is now.",)
+    assert dataset.registry["two"].tools == ("t", "u", "bare")
+
+
+def test_an_agent_is_not_shown_with_the_description_that_is_the_task(described):
+    dataset = described_dataset(described, [])
+    source = Retrieved(dataset, ["train"], KnobValues(), HashedWords(), samples=True)
+    cloze = {request.text for request in dataset.splits["train"]}
+    drawn = [s for s in draw([source], 200, seed=0) if s.task in cloze]
+    assert len(drawn) > 50
+    assert not any(agent.description for s in drawn for agent in s.agents)
+
+
+def test_the_right_agent_is_not_told_by_what_it_shows(described):
+    """Some agents have tools to show, others none."""
+    dataset = described_dataset(described, [])
+    source = Retrieved(dataset, ["train"], KnobValues(), HashedWords(), samples=True)
+    for shown in draw([source], 200, seed=1):
+        assert len({len(agent.user_request_samples) for agent in shown.agents}) == 1
+
+
+def test_what_several_agents_say_is_no_task(tmp_path):
+    rows = [
+        {"name": "one", "description": "Ships a parcel.", "tools": [{"name": "t", "description": "Tracks a parcel now."}]},
+        {"name": "two", "description": "Ships a parcel.", "tools": [{"name": "t", "description": "Tracks a parcel now."}]},
+        {"name": "three", "description": "Brings it back home."},
+    ]  # fmt: skip
+    (tmp_path / "agents.json").write_text(json.dumps(rows))
+    dataset = described_dataset(tmp_path, [])
+    assert [request.text for request in dataset.splits["train"]] == ["Brings it back home."]
+    assert not any(agent.user_request_samples for agent in dataset.registry)
+
+
+def test_the_lm_is_shown_the_task_without_agents_names(tmp_path):
+    rows = [
+        {"name": "Trello Desk", "description": "Moves a Trello Desk card."},
+        {"name": "other", "description": "Does another thing."},
+    ]
+    (tmp_path / "agents.json").write_text(json.dumps(rows))
+    dataset = described_dataset(tmp_path, [])
+    source = Retrieved(dataset, ["train"], KnobValues(), HashedWords())
+    assert not any("Trello Desk" in shown.task for shown in draw([source], 50, seed=0))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{}", "expected a JSON list of agents, got dict"),
+        ('[{"description": "has no name at all"}]', "agent 0: name"),
+        ('["one"]', "agent 0: "),
+        ('[{"name": "a", "tools": null}]', "agent 0: tools"),
+        ('[{"name": "a", "tools": [{"description": "x y z"}]}]', "agent 0: name"),
+        ('[{"name": "a", "tools": [{"name": "t", "description": 5}]}]', "agent 0: description"),
+        ("[]", "no agent with a description"),
+    ],
+)
+def test_a_broken_file_of_described_agents_is_named(tmp_path, content, message):
+    (tmp_path / "agents.json").write_text(content)
+    with pytest.raises(InputError, match=message):
+        described_dataset(tmp_path, [])
+
+
+@given(st.text())
+def test_an_opening_is_a_part_of_what_was_said(text):
+    words = opening(text).split()
+    assert not words or 3 <= len(words) <= 30
+    assert words == text.split()[: len(words)]
 
 
 def test_the_same_seed_draws_the_same_shortlists(source):
@@ -60,7 +169,8 @@ def test_agents_are_drawn_at_random_first_and_as_retrieved_later(source):
     def near(shortlists) -> float:
         """Return the share of rivals that are among the first few retrieved."""
         rivals = [
-            agent.name in [found.name for found in source.found(place[s.task], len(s.agents) + 1)]
+            fold(agent.name)
+            in [fold(found.name) for found in source.found(place[s.task], len(s.agents) + 1)]
             for s in shortlists
             for i, agent in enumerate(s.agents)
             if i not in s.right
@@ -74,16 +184,20 @@ def test_agents_are_drawn_at_random_first_and_as_retrieved_later(source):
     assert near(drawn[:80]) < 1.0
 
 
-def test_what_another_registry_has_as_well_is_left_out(tmp_path, source):
-    task = source.requests[0].text
-    dataset = load_dataset(small_dataset(tmp_path))
-    fewer = Retrieved(
-        dataset, ["train"], KnobValues(), HashedWords(), samples=True,
-        without={fold(f" {task.upper()} ")},
-    )  # fmt: skip
-    assert task not in [request.text for request in fewer.requests]
-    assert fewer.left_out == len(source.requests) - len(fewer.requests) >= 1
-    assert source.left_out == 0
+def test_what_has_to_stay_unseen_is_left_out(tmp_path):
+    whole = load_dataset(small_dataset(tmp_path / "one"))
+    first, second, *_ = list(whole.registry)
+    sample = second.user_request_samples[0]
+    twin = make_agent(f" {first.name.lower()} ", "Does it elsewhere.", f"{sample.upper()}  ")
+    kept_out = replace(whole, registry=Registry([twin]), splits={}, out_of_scope={})
+    rest = apart(whole, [whole], [kept_out])
+    assert first.name in whole.registry
+    assert first.name not in rest.registry
+    assert {request.expected for request in rest.splits["train"]} <= {a.name for a in rest.registry}
+    assert sample not in rest.registry[second.name].user_request_samples
+    tested = whole.splits["test"][0].text
+    trained = replace(whole, splits={**whole.splits, "train": (Request(tested, (second.name,)),)})
+    assert not apart(trained, [trained], [kept_out]).splits["train"]
 
 
 def test_a_sample_that_finds_itself_counts_as_hard_as_the_requests_do(source):
@@ -107,34 +221,36 @@ def test_evaluated_shortlists_are_in_the_order_of_retrieval(source):
 
 def test_the_prompt_is_what_the_program_sends(source):
     (shortlist,) = draw([source], 1, seed=6)
-    system, user = shortlist.messages()
-    assert system["role"] == "system"
-    assert render(shortlist.agents) in user["content"]
+    lm, engine = recorded_lm(lambda prompt: '{"slot": "A"}')
+    with dspy.context(lm=lm):
+        ClassifyAgent().ask(shortlist.task, shortlist.agents, KnobValues(repeats=1))
+    (sent,) = engine.requests
+    assert [sent.system, *(message.text for message in sent.messages)] == [
+        message["content"] for message in shortlist.messages()
+    ]
 
 
 @given(st.integers(2, 9), st.integers(0, 10_000))
 def test_picks_do_not_depend_on_the_order_where_the_belief_does_not(size, seed):
     rng = random.Random(seed)
-    agents = tuple(make_agent(f"agent {i}") for i in range(size))
-    shortlist = Shortlist("r", "task", agents, frozenset({rng.randrange(size)}))
+    right = frozenset({rng.randrange(size)})
     belief = np.array([rng.random() for _ in range(size + 1)])
     turned = np.array([*belief[:-1][::-1], belief[-1]])
-    found = picks([shortlist], [belief], [turned])
+    found = picks([right], [belief], [turned])
     best = int(np.argmax(belief[:-1]))
     assert not found.flips[0]
-    assert found.order[0] == found.reversed[0] == found.both[0] == (best in shortlist.right)
-    assert found.retrieval[0] == (0 in shortlist.right)
+    assert found.order[0] == found.reversed[0] == found.both[0] == (best in right)
+    assert found.retrieval[0] == (0 in right)
 
 
 def test_an_lm_that_answers_the_first_slot_always_flips():
-    agents = tuple(make_agent(f"agent {i}") for i in range(3))
     belief = np.array([0.8, 0.1, 0.05, 0.05])
-    found = picks([Shortlist("r", "t", agents, frozenset({0}))], [belief], [belief])
+    found = picks([frozenset({0})], [belief], [belief])
     assert found.means() == {
         "retrieval": 1.0,
         "order": 1.0,
         "reversed": 0.0,
-        "both": found.both[0],
+        "both": 0.0,  # over both orders the first and the last place tie
         "flips": 1.0,
     }
 

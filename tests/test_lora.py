@@ -1,6 +1,7 @@
 """Training itself; needs the extra ``finetune``."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -46,6 +47,9 @@ def test_a_run_goes_on_where_it_was_stopped_and_its_adapter_serves(tmp_path, mon
     assert [row["examples"] for row in half] == [0, 8]
     assert [row["examples"] for row in manifest["course"]] == [0, 8, 16]
     assert manifest["course"][:2] == half
+    whole = replace(plan, out=tmp_path / "whole")
+    unbroken = finetune([train], [kept_out], KnobValues(), HashedWords(), whole)
+    assert manifest["course"][2]["loss"] == pytest.approx(unbroken["course"][2]["loss"], rel=1e-3)
     assert (plan.out / ADAPTER).stat().st_size < 12e6
     lm = language_model(f"embedded:{plan.out / ADAPTER}", prompt_cache=False)
     for probe in manifest["probes"]:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from task_delegator.signatures import NONE_SLOT, SLOTS, SelectAgent, Slot
+from task_delegator.signatures import NONE_SLOT, SLOTS, SelectAgent, Slot, SlotAdapter
 from task_delegator.slots import slot_distribution
 
 OFFERED = ("A", "B", "C", "Z")
@@ -22,6 +22,15 @@ def test_the_slots_are_what_the_signature_enumerates():
     assert SelectAgent.output_fields["slot"].annotation == Slot
     assert "N" not in SLOTS
     assert len(SLOTS) == 19
+
+
+def test_the_slots_are_named_in_the_system_prompt_alone():
+    shown = {"task": "a task", "candidates": "A) one\nB) two"}
+    system, user = SlotAdapter().format(SelectAgent, demos=[], inputs=shown)
+    assert "'S', 'T', 'Z'" in system["content"]
+    assert "'S', 'T', 'Z'" not in user["content"]
+    assert "JSON" in user["content"]  # OpenAI's JSON mode wants the word in a message
+    assert all(text in user["content"] for text in shown.values())
 
 
 def test_log_probabilities_are_renormalised_over_the_offered_slots():

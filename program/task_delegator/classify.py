@@ -14,7 +14,7 @@ from .errors import LMError
 from .index import readable
 from .knobs import KnobValues
 from .lm import writes
-from .signatures import CONTENT_FREE, NONE_SLOT, SLOTS, SelectAgent, WeighAgents
+from .signatures import CONTENT_FREE, NONE_SLOT, SLOTS, SelectAgent, SlotAdapter, WeighAgents
 from .slots import SlotDistribution, given, repeated, slot_distribution
 from .untrusted import one_line
 
@@ -43,7 +43,7 @@ class ClassifyAgent(dspy.Module):
         super().__init__()
         self.select = dspy.Predict(SelectAgent)
         self.weigh = dspy.Predict(WeighAgents)
-        self._adapter = dspy.JSONAdapter()
+        self._slots, self._decisions = SlotAdapter(), dspy.JSONAdapter()
         self._priors: dict[tuple[str, object, int], dict[str, float]] = {}
 
     def forward(
@@ -111,7 +111,7 @@ class ClassifyAgent(dspy.Module):
 
     def _selected(self, inputs: dict[str, str], **settings: Any) -> tuple[str | None, Any]:
         try:
-            with asking(self._adapter):
+            with asking(self._slots):
                 prediction = self.select(**inputs, **settings)
         except AdapterParseError:
             return None, None  # no slot in the answer: the distribution says "unreadable"
@@ -123,7 +123,7 @@ class ClassifyAgent(dspy.Module):
 
     def _weighed(self, inputs: dict[str, str], slots: Sequence[str], source: Any) -> Any:
         try:
-            with asking(self._adapter):
+            with asking(self._decisions):
                 decision: Any = self.weigh(**inputs).slot
         except AdapterParseError:
             return given({}, slots, source)
