@@ -77,7 +77,7 @@ def _worth() -> str:
     said = (
         f"What compiling found for it: fixed weights are right on {percent(fixed['top1'])}, searched ones on "
         f"{percent(parts['lean']['top1'])} (p = {fixed['versus_lean']['p']:.2g}), so that here the gain is in the "
-        "completed agents, in the confidence, and in weights for agents without samples or among thousands."
+        "completed agents, and in weights for agents without samples or among thousands (`scaling`)."
     )
     lesson = read_manifest(find("default"))["lesson"]
     if lesson and not lesson["weight"]:
@@ -125,12 +125,13 @@ def results() -> str:
         if row["writer"] != "large LM":
             name = f"compiled for it, agents {writer(row)}"
             lines.append(_line(name, "ours", 70, row))
-    scores = read_manifest(find("default"))["scores"]
+    manifest = read_manifest(find("default"))
+    scores = manifest["scores"]
     if "test_lm" in scores:
         closed = scores["test_lm"]["lm_calls_per_task"] == 0
         asked = "the same on fewer requests" if closed else "`default` with the embedded LM"
         lines.append(_line(asked, "ours", 70, scores["test_lm"]))
-        weightless = not read_manifest(find("default"))["lesson"]["weight"]
+        weightless = not manifest["lesson"]["weight"]
         forced = "made to ask always" + (", at weight 0: changes no answer" if weightless else "")
         lines.append(_line(forced, "ours", 70, scores["test_lm_gate_open"]))
     for report in rows("public"):
@@ -243,7 +244,8 @@ def _right_of_all(report: dict[str, Any]) -> str:
         return "-"
     assigned = report["decisions"]["assign"]
     all_assigned = assigned + report["decisions_out_of_scope"]["assign"]
-    return percent(report["precision_assigned"] * assigned / all_assigned) if all_assigned else "-"
+    right = (report["precision_assigned"] or 0.0) * assigned  # no precision where none is assigned
+    return percent(right / all_assigned) if all_assigned else "-"
 
 
 BLOCKS = {
