@@ -92,7 +92,7 @@ def finetune(
             f"{plan.out}: cannot be used: {error.strerror}; name another --out"
         ) from error
     seed = plan.recipe.seed
-    apart_ones = [apart(dataset, train, kept_out) for dataset in train]
+    apart_ones = apart(train, kept_out)
     sources = [_source(dataset, knobs, embed, seed) for dataset in apart_ones]
     shortlists = list(draw(sources, plan.recipe.examples, seed))
     judged = {dataset.path.name: _held_out(dataset, knobs, embed, plan) for dataset in kept_out}
@@ -100,7 +100,7 @@ def finetune(
     begun = _begin(plan.out / "plan.json", identity)
     model = Model(plan.base, plan.recipe, plan.threads)
     trainer = Trainer(model, plan.recipe)
-    tags = {"kind": "finetune", "lm": plan.base.stem, "embedder": embed.id, "commit": commit()}
+    tags = {"kind": "finetune", "lm": plan.base.stem, "embedder": embed.id, "commit": begun}
     with track.run(f"finetune {plan.base.stem}", tags) as run:
         run.params(identity)
         for dataset in (*train, *kept_out):

@@ -191,16 +191,15 @@ def _drawn(source: Retrieved, number: int, hard: bool, rng: random.Random) -> Sh
     right = places(shown, request)
     cloze = source.cloze(number)
     samples = [[t for t in agent.user_request_samples if t != request.text] for agent in shown]
+    can_describe = not cloze and all(agent.description for agent in shown)
+    description = can_describe and rng.random() < (0.7 if hard else 0.5)
+    least = 0 if description or cloze else 1  # without a description samples are all there is
     look = _Look(
-        description=not cloze
-        and all(agent.description for agent in shown)
-        and rng.random() < (0.7 if hard else 0.5),
+        description=description,
         do_not_use_when=rng.random() < (0.4 if hard else 0.1),
-        samples=min(rng.choice((0, 1, 1, 2) if hard else (0, 1)), *map(len, samples)),
+        samples=min(max(rng.choice((0, 1, 1, 2) if hard else (0, 1)), least), *map(len, samples)),
         name=rng.choice(("", "", "lower", "title")),
     )
-    if not look.description and not cloze:  # then samples are all there is
-        look = replace(look, samples=max(look.samples, min(1, *map(len, samples))))
     agents = tuple(
         _varied(agent, look, rng.sample(own, look.samples))
         for agent, own in zip(shown, samples, strict=True)

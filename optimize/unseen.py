@@ -1,6 +1,6 @@
 """What has to stay unseen when an LM is trained: other registries, and every test split."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from optimize.data import Dataset, known_texts
@@ -8,8 +8,8 @@ from task_delegator.agents import Registry, fold
 from task_delegator.index import readable
 
 
-def apart(dataset: Dataset, train: Sequence[Dataset], kept_out: Sequence[Dataset]) -> Dataset:
-    """Return a registry to train on without what has to stay unseen.
+def apart(train: Sequence[Dataset], kept_out: Sequence[Dataset]) -> list[Dataset]:
+    """Return the registries to train on without what has to stay unseen.
 
     Left out are agents that a registry kept out has by name, and requests and samples that it
     has in any split, or that a registry trained on has in its test split.
@@ -17,6 +17,11 @@ def apart(dataset: Dataset, train: Sequence[Dataset], kept_out: Sequence[Dataset
     tested = {fold(request.text) for other in train for request in other.splits["test"]}
     unseen = tested.union(*map(known_texts, kept_out))
     twins = {fold(readable(agent.name)) for other in kept_out for agent in other.registry}
+    return [_without(dataset, unseen, twins) for dataset in train]
+
+
+def _without(dataset: Dataset, unseen: Collection[str], twins: Collection[str]) -> Dataset:
+    """Return a registry without these texts, and without agents of these names, all folded."""
     agents = [
         agent.model_copy(
             update={

@@ -52,6 +52,7 @@ def test_a_task_is_never_among_the_samples_shown(source):
     for shortlist in draw([source], 300, seed=2):
         shown = [s for agent in shortlist.agents for s in agent.user_request_samples]
         assert shortlist.task not in shown
+        assert all(a.description or a.user_request_samples for a in shortlist.agents)
 
 
 def test_agents_look_alike_and_cheap_first(source):
@@ -190,14 +191,14 @@ def test_what_has_to_stay_unseen_is_left_out(tmp_path):
     sample = second.user_request_samples[0]
     twin = make_agent(f" {first.name.lower()} ", "Does it elsewhere.", f"{sample.upper()}  ")
     kept_out = replace(whole, registry=Registry([twin]), splits={}, out_of_scope={})
-    rest = apart(whole, [whole], [kept_out])
+    (rest,) = apart([whole], [kept_out])
     assert first.name in whole.registry
     assert first.name not in rest.registry
     assert {request.expected for request in rest.splits["train"]} <= {a.name for a in rest.registry}
     assert sample not in rest.registry[second.name].user_request_samples
     tested = whole.splits["test"][0].text
     trained = replace(whole, splits={**whole.splits, "train": (Request(tested, (second.name,)),)})
-    assert not apart(trained, [trained], [kept_out]).splits["train"]
+    assert not apart([trained], [kept_out])[0].splits["train"]
 
 
 def test_a_sample_that_finds_itself_counts_as_hard_as_the_requests_do(source):
