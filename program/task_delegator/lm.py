@@ -30,8 +30,9 @@ from dspy.lm15 import (
     register_provider,
 )
 
+from .eight_bit import at_eight_bits
 from .errors import LMError
-from .weights import Weights, weights
+from .weights import SMOLLM2, Weights, weights
 
 _PROVIDER = "task-delegator-embedded"
 _SYSTEM_ONE = "systemone"
@@ -60,8 +61,9 @@ class EmbeddedServer:
             raise LMError("lm embedded: xllamacpp is not installed; run pip install xllamacpp")
         self.files = files
         self.api_key = secrets.token_urlsafe(24)
+        path = at_eight_bits(files.base) if files.base.name == SMOLLM2 else files.base
         settings = {
-            "path": str(files.base),
+            "path": str(path),
             "adapter": None if files.adapter is None else str(files.adapter),
             "api_key": self.api_key,
             "context": _CONTEXT,

@@ -1,0 +1,71 @@
+"""The packaged LM's weights stored at 8 bits, made once and kept in the user's cache.
+
+The package carries them at 4 bits with an offset (Q4_1), for which llama.cpp has no fast matrix
+product on CPUs; the same weights at 8 bits (Q8_0) are read 1.6 times as fast on AVX2.
+"""
+
+import logging
+import os
+import tempfile
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from .weights import digest
+
+_log = logging.getLogger(__name__)
+
+
+def at_eight_bits(path: Path) -> Path:
+    """Return a GGUF file's weights at 8 bits; the file itself where they cannot be stored.
+
+    Args:
+        path: a GGUF file, whose name ends in its quantisation: ``model.Q4_1.gguf``.
+    """
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "task-delegator"
+    target = folder / f"{path.stem.rpartition('.')[0]}.Q8_0-{digest(path)[:8]}.gguf"
+    if target.is_file():
+        return target
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _log.warning("lm embedded: storing its weights at 8 bits in %s, once", target)
+        with tempfile.TemporaryDirectory(dir=folder) as made:
+            part = Path(made) / target.name
+            convert(path, part)
+            part.replace(target)
+    except (ImportError, OSError) as error:
+        _log.warning("lm embedded: %s: served as packaged, which is slower", error)
+        return path
+    return target
+
+
+def convert(source: Path, target: Path) -> None:
+    """Write a GGUF file's matrices at 8 bits, the rest as it is."""
+    gguf: Any = import_module("gguf")
+    kinds, eight = gguf.GGMLQuantizationType, gguf.GGMLQuantizationType.Q8_0
+    reader = gguf.GGUFReader(source)
+    writer = gguf.GGUFWriter(target, reader.fields["general.architecture"].contents())
+    for name, kind, value, of in _facts(gguf, reader):
+        writer.add_key_value(name, value, kind, of)
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
+    for tensor in reader.tensors:
+        if tensor.tensor_type in (kinds.F32, kinds.F16, eight):
+            writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+        else:
+            values = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
+            writer.add_tensor(tensor.name, gguf.quants.quantize(values, eight), raw_dtype=eight)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def _facts(gguf: Any, reader: Any) -> Iterator[tuple[str, Any, Any, Any]]:
+    """Yield the file's facts, but for those that the writer makes itself."""
+    for name, field in reader.fields.items():
+        if name.startswith("GGUF.") or name in ("general.architecture", "general.file_type"):
+            continue
+        kind = field.types[0]
+        of = field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
+        yield name, kind, field.contents(), of
