@@ -5,12 +5,12 @@ BIN := .venv/bin
 READY := .venv/.ready
 UI_PORT ?= 5000
 PUBLIC ?= ../shared/data
-EXAMPLES ?= 2200
-EVERY ?= 550
+EXAMPLES ?= 1800
+EVERY ?= 450
 # Two folds: each registry is measured with the adapter that was not trained on it.
 FOLD_A := $(PUBLIC)/clinc150 $(PUBLIC)/seal_tools
 FOLD_B := datasets $(PUBLIC)/banking77 $(PUBLIC)/hwu64
-BOTH := $(PUBLIC)/healthcare_routing --described $(PUBLIC)/distractors
+BOTH := $(PUBLIC)/healthcare_routing
 
 # No price list from the network at the first LM call, and no telemetry.
 export LITELLM_LOCAL_MODEL_COST_MAP := True

@@ -197,7 +197,7 @@ def _drawn(source: Retrieved, number: int, hard: bool, rng: random.Random) -> Sh
     look = _Look(
         description=description,
         do_not_use_when=rng.random() < (0.4 if hard else 0.1),
-        samples=min(max(rng.choice((0, 1, 1, 2) if hard else (0, 1)), least), *map(len, samples)),
+        samples=min(max(rng.choice((0, 1, 2, 2) if hard else (0, 1)), least), *map(len, samples)),
         name=rng.choice(("", "", "lower", "title")),
     )
     agents = tuple(
