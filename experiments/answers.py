@@ -25,7 +25,7 @@ FOLDER = Path("experiments/answers")
 SECOND = "TASK_DELEGATOR_SECOND_LM"  # a .gguf of a stronger instruct model
 _PATIENCE = 1800.0  # seconds for an answer: a slow LM reads the agents of a new order first
 _MOST_TOKENS = 200
-_THREADS = 1  # two wait for each other when anything else runs: times would not compare
+_THREADS = 2  # with nothing else running: two wait for each other
 _TASK = "You are in charge of accomplishing the following task:\n"
 _CHOOSE = "You MUST select one agent from the list below.\n\n## Agents\n"
 _SAMPLES = "Examples of possible tasks that this agent can help with:"
@@ -131,11 +131,9 @@ def language_models(quick: bool) -> list[Asked]:
     path = os.environ.get(SECOND)
     if not path:
         raise InputError(f"{SECOND} is not set: name the .gguf file of a stronger instruct model")
-    # Of the 150: an answer over 70 agents takes 10 to 30 s, a new order minutes. Answers are kept:
-    # raise these, and a run asks only what is new.
     return [
-        Asked("embedded:raw", "SmolLM2-135M", requests=25, shuffles=1),
-        Asked(f"embedded:{path}", Path(path).stem, requests=40, shuffles=1),
+        Asked("embedded:raw", "SmolLM2-135M"),
+        Asked(f"embedded:{path}", Path(path).stem),
     ]
 
 

@@ -38,13 +38,12 @@ def _rows(
 ) -> list[dict[str, Any]]:
     ways = {way.name: way for way in ask(lm, dataset, requests)}
     lists = [ways["all agents"], ways["all agents, shuffled"]]
-    picks = [[a.names[:1] for a in answers] for way in lists for answers in way.orders]
+    picks = [[answer.names[:1] for answer in way.answers] for way in lists]
     places, right = [], []
     # In the registry's order, domains stand together: only the shuffled orders tell of places.
-    for answers, shown in zip(lists[1].orders, lists[1].shown, strict=True):
-        for request, answer, names in zip(requests, answers, shown, strict=True):
-            places.append(names.index(request.expected) / len(names))
-            right.append(answer.names[:1] != () and answer.names[0] in request.acceptable)
+    for request, answer, names in zip(requests, lists[1].answers, lists[1].shown, strict=True):
+        places.append(names.index(request.expected) / len(names))
+        right.append(answer.names[:1] != () and answer.names[0] in request.acceptable)
     part = np.minimum((np.array(places) * _PARTS).astype(int), _PARTS - 1)
     good = np.array(right)
     rows: list[dict[str, Any]] = []
@@ -70,8 +69,7 @@ def _first_place(lm: str, split: str, way: Way) -> dict[str, Any]:
     early = np.array(
         [
             bool(answer.names) and names.index(answer.names[0]) < len(names) / 10
-            for answers, shown in zip(way.orders, way.shown, strict=True)
-            for answer, names in zip(answers, shown, strict=True)
+            for answer, names in zip(way.answers, way.shown, strict=True)
         ]
     )
     return _flips(lm, "picks from the first tenth of a shuffled list", split, early)

@@ -3,8 +3,7 @@
 The chain of experiments of Interloom's "Agentic Task Delegation": all agents in the prompt
 with structured output over them (baseline), in five other orders (shuffled), the shortlist of
 the shipped program instead (rerank), and its sample requests too (samples). The same 150 test
-requests for all, a fixed random part of them where an LM is slow; agents as they are, without
-enrichment.
+requests for all; agents as they are, without enrichment.
 """
 
 import random
@@ -32,13 +31,15 @@ class Way:
     """One way of putting agents into a prompt, and what came of it.
 
     Attributes:
-        orders: per order of the agents, the answers to the requests.
-        shown: per order and request, the names in the order in which they stood there.
+        answers: to the requests.
+        shown: per request, the names in the order in which they stood there.
+        orders: how many orders of the agents were shown.
     """
 
     name: str
-    orders: tuple[tuple[Answer, ...], ...]
-    shown: tuple[tuple[tuple[str, ...], ...], ...]
+    answers: tuple[Answer, ...]
+    shown: tuple[tuple[str, ...], ...]
+    orders: int = 1
 
 
 def run(quick: bool) -> list[dict[str, Any]]:
@@ -51,7 +52,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
     for lm in language_models(quick):
         some = asked(lm, requests)
         ways = list(ask(lm, dataset, some))
-        first = _right(some, ways[0].orders[0])
+        first = _right(some, ways[0].answers)
         ours = program_right(dataset, some)
         rows += [_row(lm.label, split, some, way, first, ours) for way in ways]
     return rows
@@ -70,20 +71,20 @@ def asked(lm: Asked, requests: Sequence[Request]) -> list[Request]:
 
 
 def ask(lm: Asked, dataset: Dataset, requests: Sequence[Request]) -> Iterator[Way]:
-    """Ask in every way, the shuffled orders last."""
+    """Ask in every way; of the shuffled orders each request sees one, in turn."""
     agents = list(dataset.registry)
-    orders = [agents]
+    orders = []
     for seed in range(lm.shuffles):
         orders.append(agents.copy())
         random.Random(seed).shuffle(orders[-1])
-    yield _all_agents(lm, "all agents", orders[:1], requests)
+    yield _all_agents(lm, "all agents", [agents], requests)
     program = program_over(dataset)
     shortlists = [_shortlist(program, request.text) for request in requests]
     for name, samples in (("shortlist", False), ("shortlist and samples", True)):
         bar = tqdm(zip(requests, shortlists, strict=True), desc=f"{lm.label}, {name}", delay=3)
         answers = tuple(lm(request.text, shown, samples) for request, shown in bar)
-        yield Way(name, (answers,), (tuple(_names(shown) for shown in shortlists),))
-    yield _all_agents(lm, "all agents, shuffled", orders[1:], requests)
+        yield Way(name, answers, tuple(_names(shown) for shown in shortlists))
+    yield _all_agents(lm, "all agents, shuffled", orders, requests)
 
 
 def program_over(dataset: Dataset) -> Delegator:
@@ -94,12 +95,15 @@ def program_over(dataset: Dataset) -> Delegator:
 def _all_agents(
     lm: Asked, name: str, orders: Sequence[list[Agent]], requests: Sequence[Request]
 ) -> Way:
-    answers, shown = [], []
+    """Ask about every request in one order, those of the same order in a row."""
+    answers = dict[int, Answer]()
     for number, agents in enumerate(orders):
-        bar = tqdm(requests, desc=f"{lm.label}, {name} {number}", delay=3)
-        answers.append(tuple(lm(request.text, agents) for request in bar))
-        shown.append((_names(agents),) * len(requests))
-    return Way(name, tuple(answers), tuple(shown))
+        own = range(number, len(requests), len(orders))
+        for place in tqdm(own, desc=f"{lm.label}, {name} {number}", delay=3):
+            answers[place] = lm(requests[place].text, agents)
+    given = tuple(answers[place] for place in range(len(requests)))
+    shown = tuple(_names(orders[place % len(orders)]) for place in range(len(requests)))
+    return Way(name, given, shown, len(orders))
 
 
 def _shortlist(program: Delegator, task: str) -> list[Agent]:
@@ -117,7 +121,8 @@ def _right(requests: Sequence[Request], answers: Sequence[Answer], within: int =
         [
             any(name in request.acceptable for name in answer.names[:within])
             for request, answer in zip(requests, answers, strict=True)
-        ]
+        ],
+        dtype=float,
     )
 
 
@@ -129,19 +134,17 @@ def _row(
     baseline: np.ndarray,
     ours: np.ndarray,
 ) -> dict[str, Any]:
-    first = np.array([_right(requests, answers) for answers in way.orders])
-    third = np.array([_right(requests, answers, 3) for answers in way.orders])
-    answers = [answer for order in way.orders for answer in order]
-    gain, lead = first.mean(axis=0) - baseline, ours - first.mean(axis=0)
+    right, third = _right(requests, way.answers), _right(requests, way.answers, 3)
+    answers = way.answers
+    gain, lead = right - baseline, ours - right
     return {
         "lm": lm,
         "way": way.name,
         "split": split,
         "n": len(requests),
-        "orders": len(way.orders),
-        "top1": float(first.mean()),
-        "top1_ci95": metrics.bootstrap(first.mean(axis=0)),
-        "top1_by_order": [float(right.mean()) for right in first],
+        "orders": way.orders,
+        "top1": float(right.mean()),
+        "top1_ci95": metrics.wilson(int(right.sum()), len(right)),
         "top3": float(third.mean()),
         "versus_all_agents": float(gain.mean()),
         "versus_all_agents_ci95": metrics.bootstrap(gain),
