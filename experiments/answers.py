@@ -4,10 +4,8 @@ The answers of a slow LM stand in ``answers/``, so that a run that was interrupt
 where it ended and the tables can be made without the LM. Delete a file to ask again.
 """
 
-import hashlib
-import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -16,6 +14,7 @@ from typing import Any, Literal, cast
 import dspy
 from pydantic import BaseModel, Field, ValidationError, create_model
 
+from optimize.answers import Answers
 from task_delegator.agents import Agent
 from task_delegator.errors import InputError
 from task_delegator.lm import language_model, words_alone
@@ -25,8 +24,13 @@ FOLDER = Path("experiments/answers")
 SECOND = "TASK_DELEGATOR_SECOND_LM"  # a .gguf of a stronger instruct model
 _PATIENCE = 1800.0  # seconds for an answer: a slow LM reads the agents of a new order first
 _MOST_TOKENS = 200
+_MOST_ANSWERS = 10_000
 _THREADS = 2  # with nothing else running: two wait for each other
 _TASK = "You are in charge of accomplishing the following task:\n"
+_FORM = (
+    "Name the three agents of the list that suit the task best, the best one first: answer with a "
+    'JSON object {"top1": name, "top2": name, "top3": name}.'
+)
 _CHOOSE = "You MUST select one agent from the list below.\n\n## Agents\n"
 _SAMPLES = "Examples of possible tasks that this agent can help with:"
 
@@ -41,12 +45,12 @@ class Answer:
 
 
 class Asked:
-    """Ask one LM for the three best agents of a list, or read what it answered before.
+    """Ask one LM, or read what it answered before.
 
     Args:
         spec: an LM spec.
         label: what to call the LM in file names and results.
-        keep: where to keep answers; None to keep none.
+        keep: folder of kept answers; None to keep none.
         requests: so many of the fixed test requests are asked, a fixed random part.
         shuffles: so many orders beside that of the registry are shown.
     """
@@ -60,19 +64,13 @@ class Asked:
         shuffles: int = 5,
     ) -> None:
         self.label = label
-        self.spec = spec
         self.requests = requests
         self.shuffles = shuffles
-        self._path = None if keep is None else keep / f"{label}.jsonl"
-        self._known: dict[str, Answer] = {}
-        if self._path is not None and self._path.is_file():
-            for line in self._path.read_text(encoding="utf-8").splitlines():
-                row = json.loads(line)
-                answer = Answer(tuple(row["names"]), row["tokens"], row["seconds"])
-                self._known[row["prompt"]] = answer
+        self.lm = language_model(spec, threads=_THREADS)
+        self._keep = keep
 
     def __call__(self, task: str, agents: Sequence[Agent], samples: bool = False) -> Answer:
-        """Return the LM's three best agents.
+        """Return the LM's three best agents of a list.
 
         Args:
             task: the task in plain words.
@@ -80,30 +78,35 @@ class Asked:
             samples: whether their sample requests are shown.
         """
         messages = prompt(task, agents, samples)
-        digest = hashlib.sha256(json.dumps(messages).encode()).hexdigest()[:24]
-        if digest not in self._known:
-            self._known[digest] = answer = self._ask(messages, [agent.name for agent in agents])
-            if self._path is not None:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                row = {"prompt": digest, "names": answer.names}
-                row |= {"tokens": answer.tokens, "seconds": round(answer.seconds, 3)}
-                with self._path.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(row) + "\n")
-        return self._known[digest]
+        shape = _shape(tuple(agent.name for agent in agents))
+        row = self.kept("prompting", {"messages": messages}, lambda: self._ask(messages, shape))
+        return Answer(tuple(row["names"]), row["tokens"], row["seconds"])
 
-    def _ask(self, messages: list[dict[str, str]], names: Sequence[str]) -> Answer:
-        shape = _shape(tuple(names))
+    def kept(
+        self, stage: str, question: dict[str, Any], ask: Callable[[], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """Return what was answered before, or ask and keep it; the LM is part of the question."""
+        if self._keep is None:
+            return ask()
+        self._keep.mkdir(parents=True, exist_ok=True)
+        with Answers(self._keep / f"{self.label}.jsonl", _MOST_ANSWERS) as answers:
+            row = answers.get(stage, {"lm": str(self.lm.model)} | question, ask)
+        if row is None:
+            raise InputError(f"{self._keep}: {self.label}.jsonl is full; delete it to ask again")
+        return row
+
+    def _ask(self, messages: list[dict[str, str]], shape: type[BaseModel]) -> dict[str, Any]:
         started = perf_counter()
         with dspy.track_usage() as tracker, dspy.context(disable_history=True):
-            lm = words_alone(language_model(self.spec, threads=_THREADS)).copy(timeout=_PATIENCE)
+            lm = words_alone(self.lm).copy(timeout=_PATIENCE)
             text = lm(messages=messages, response_format=shape, max_tokens=_MOST_TOKENS)[0]
         spent = sum(int(u["total_tokens"] or 0) for u in tracker.get_total_tokens().values())
-        seconds = perf_counter() - started
+        cost = {"tokens": spent, "seconds": round(perf_counter() - started, 3)}
         try:
             given: Any = shape.model_validate_json(text if isinstance(text, str) else text["text"])
         except ValidationError:
-            return Answer((), spent, seconds)
-        return Answer((given.top1, given.top2, given.top3), spent, seconds)
+            return {"answer": text, "names": []} | cost
+        return {"answer": text, "names": [given.top1, given.top2, given.top3]} | cost
 
 
 def prompt(task: str, agents: Sequence[Agent], samples: bool) -> list[dict[str, str]]:
@@ -116,7 +119,7 @@ def prompt(task: str, agents: Sequence[Agent], samples: bool) -> list[dict[str, 
             lines += [f"  - {one_line(sample)}" for sample in agent.user_request_samples]
     return [
         {"role": "system", "content": _CHOOSE + "\n".join(lines)},
-        {"role": "user", "content": f"{_TASK}Task: {one_line(task)}"},
+        {"role": "user", "content": f"{_TASK}Task: {one_line(task)}\n\n{_FORM}"},
     ]
 
 

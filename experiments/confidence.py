@@ -1,31 +1,29 @@
 """Which sign of confidence tells right from wrong: log-probabilities, rubric, margin, the whole?
 
-For the same test requests: the embedded LM's belief in its pick (log-probabilities of the slot, in
+For the same test requests: each LM's belief in its pick (log-probabilities of the slot, in
 shortlist order and over both orders), its rating of the program's first place on the rubric,
 the margin of retrieval, and the program's calibrated confidence. Signs of the same pick on the same
 requests compare; a rating that could not be read counts as 3. What the LM said is kept in
 ``answers/``.
 """
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import dspy
 import numpy as np
 from tqdm import tqdm
 
-from experiments.answers import FOLDER, Asked, language_models
+from experiments.answers import Asked, language_models
 from optimize import metrics
 from optimize.data import OURS, load_dataset
 from optimize.evaluate import Outcome, delegate_all, outcomes_right, select
 from optimize.teach import opened
 from task_delegator.artifact import load
 from task_delegator.delegator import Delegator
-from task_delegator.lm import language_model
+from task_delegator.signatures import SlotAdapter
 
 _ASKED = 40  # requests that the LM is asked about: two orders and a rating take three calls
 _PLACES = 5  # agents on the shortlist that the LM sees
@@ -40,10 +38,10 @@ def run(quick: bool) -> list[dict[str, Any]]:
     with dspy.context(lm=None):
         outcomes = delegate_all(program, dataset.splits[split], split)
     rows = _without_lm(outcomes, split)
-    lm = language_models(quick)[0]
     some = set(select(dataset.splits[split], 3 if quick else _ASKED, seed=0))
     asked = [outcome for outcome in outcomes if outcome.request in some]
-    rows += _with_lm(program, asked, lm, split, None if quick else FOLDER)
+    for lm in language_models(quick):
+        rows += _with_lm(program, asked, lm, split)
     return rows + _stories(outcomes, split)
 
 
@@ -60,9 +58,9 @@ def _without_lm(outcomes: Sequence[Outcome], split: str) -> list[dict[str, Any]]
 
 
 def _with_lm(
-    program: Delegator, asked: Sequence[Outcome], lm: Asked, split: str, keep: Path | None
+    program: Delegator, asked: Sequence[Outcome], lm: Asked, split: str
 ) -> list[dict[str, Any]]:
-    said = consulted(program, asked, lm, keep)
+    said = _consulted(program, asked, lm)
     right = outcomes_right(asked)
     pairs = list(zip(said, asked, strict=True))
     picked = np.array([s["picked"][0] in o.request.acceptable for s, o in pairs])
@@ -91,34 +89,31 @@ def _with_lm(
     ]
 
 
-def consulted(
-    program: Delegator, asked: Sequence[Outcome], lm: Asked, keep: Path | None
-) -> list[dict[str, Any]]:
+def _consulted(program: Delegator, asked: Sequence[Outcome], lm: Asked) -> list[dict[str, Any]]:
     """Return what an LM said of each request's shortlist, and its rating of the first place."""
-    path = None if keep is None else keep / f"confidence-{lm.label}.jsonl"
-    known: dict[str, dict[str, Any]] = {}
-    if path is not None and path.is_file():
-        rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-        known = {row["asked"]: row for row in rows}
     student = opened(program, orders=2, lm=0.0, k=_PLACES, prior=0.0)
-    setting = json.dumps([asdict(student.knobs.values), program.registry.sha256()])
+    select: Any = student.classify.select
+    setting = {
+        "knobs": asdict(student.knobs.values),
+        "registry": program.registry.sha256(),
+        "rate": student.rate.dump_state(),
+    }
+    kept = ("probabilities", "orders", "picked", "mass")
+
+    def ask(outcome: Outcome) -> dict[str, Any]:
+        text = outcome.request.text
+        agents = [program.registry[name] for name in outcome.ranking[:4]]
+        with dspy.context(lm=lm.lm, disable_history=True):
+            seen = student(text).evidence["lm"]
+            rubric = student.rate(task=text, agents=agents).rubric
+        return {"answer": {"rubric": rubric} | {name: seen[name] for name in kept}}
+
     said = []
     for outcome in tqdm(asked, desc=f"{lm.label}, confidence", delay=3):
-        text = outcome.request.text
-        key = hashlib.sha256((setting + text).encode()).hexdigest()[:24]
-        if key in known:
-            said.append(known[key])
-            continue
-        names = outcome.ranking[:4]
-        with dspy.context(lm=language_model(lm.spec, threads=1), disable_history=True):
-            seen = student(text).evidence["lm"]
-            rubric = student.rate(task=text, agents=[program.registry[n] for n in names]).rubric
-        kept = ("probabilities", "orders", "picked", "mass")
-        said.append({"asked": key, "rubric": rubric, **{name: seen[name] for name in kept}})
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(said[-1]) + "\n")
+        inputs = {"task": outcome.request.text, "candidates": ""}
+        shown = SlotAdapter().format(select.signature, select.demos, inputs)
+        question = setting | {"select": shown}
+        said.append(lm.kept("confidence", question, partial(ask, outcome))["answer"])
     return said
 
 

@@ -23,6 +23,7 @@ from optimize.adapter import write_adapter
 from optimize.course import best_state, exhausted, read_course
 from optimize.data import Dataset
 from optimize.evaluate import commit
+from optimize.lock import hold
 from optimize.lora import Model, Recipe, Trainer, batches
 from optimize.picks import picks
 from optimize.shortlists import Retrieved, Shortlist, draw
@@ -81,16 +82,21 @@ def finetune(
             state that is exported.
 
     Raises:
-        InputError: a registry is on both sides, has no requests, or the folder cannot be used
-            or holds the run of another plan.
+        InputError: a registry is on both sides, has no requests, or the folder cannot be used,
+            holds the run of another plan or is used by another process.
     """
     _check(train, kept_out)
-    try:
-        plan.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"{plan.out}: cannot be used: {error.strerror}; name another --out"
-        ) from error
+    with hold(plan.out, plan.out):
+        return _finetune(train, kept_out, knobs, embed, plan)
+
+
+def _finetune(
+    train: Sequence[Dataset],
+    kept_out: Sequence[Dataset],
+    knobs: KnobValues,
+    embed: Embedder,
+    plan: Plan,
+) -> dict[str, Any]:
     seed = plan.recipe.seed
     apart_ones = apart(train, kept_out)
     sources = [_source(dataset, knobs, embed, seed) for dataset in apart_ones]

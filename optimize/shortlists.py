@@ -185,7 +185,7 @@ def _drawn(source: Retrieved, number: int, hard: bool, rng: random.Random) -> Sh
     else:
         found = rng.sample(source.agents, min(size + 1, len(source.agents)))
     rivals = [agent for agent in found if agent.name not in request.acceptable]
-    missing = rng.random() < _MISSING
+    missing = rng.random() < _MISSING and bool(rivals)
     shown = rivals[:size] if missing else [expected, *rivals[: size - 1]]
     rng.shuffle(shown)
     right = places(shown, request)

@@ -36,9 +36,9 @@ def _without(dataset: Dataset, unseen: Collection[str], twins: Collection[str]) 
     registry = Registry(agents)
     splits = {
         name: tuple(
-            request
-            for request in requests
-            if fold(request.text) not in unseen and request.expected in registry
+            replace(r, acceptable=tuple(a for a in r.acceptable if a in registry))
+            for r in requests
+            if fold(r.text) not in unseen and r.expected in registry
         )
         for name, requests in dataset.splits.items()
     }

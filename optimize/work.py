@@ -3,16 +3,15 @@
 It is never part of the program: that appears whole, at the end.
 """
 
-import fcntl
 import json
 import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
+from optimize.lock import hold
 from task_delegator.agents import write_text
-from task_delegator.errors import InputError
 
 _log = logging.getLogger(__name__)
 
@@ -28,13 +27,13 @@ class Work:
         identity: of data, options and code, plain JSON.
 
     Raises:
-        InputError: another process makes the same program.
+        InputError: another process makes the same program, or the folder cannot be used.
     """
 
     def __init__(self, out: Path, identity: Mapping[str, Any]) -> None:
         self._out = out.absolute()
         self.folder = self._out.with_name(f"{out.name}.work")
-        self._lock = self._locked()
+        self._lock = hold(self.folder, self._out)
         text = json.dumps(identity, indent=1, sort_keys=True, default=str) + "\n"
         begun = self.folder / "identity.json"
         if begun.is_file() and begun.read_text(encoding="utf-8") != text:
@@ -43,18 +42,6 @@ class Work:
                 if path.name != "lock":
                     path.unlink()
         write_text(begun, text)
-
-    def _locked(self) -> TextIO:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lock = (self.folder / "lock").open("w", encoding="utf-8")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a process that dies lets go of it
-        except BlockingIOError:
-            lock.close()
-            raise InputError(
-                f"{self._out}: another process is making this program; name another --out"
-            ) from None
-        return lock
 
     @property
     def journal(self) -> Path:

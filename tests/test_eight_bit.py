@@ -1,5 +1,8 @@
 """The packaged weights at 8 bits."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import gguf
 import numpy as np
 import pytest
@@ -74,3 +77,36 @@ def test_a_cache_that_cannot_be_made_serves_the_package(packaged, tmp_path, monk
     monkeypatch.setenv("XDG_CACHE_HOME", str(packaged))
     assert at_eight_bits(packaged) == packaged
     assert "slower" in caplog.text
+
+
+def test_without_a_home_the_package_is_served(packaged, monkeypatch, caplog):
+    def homeless(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr("pathlib.Path.expanduser", homeless)
+    assert at_eight_bits(packaged) == packaged
+    assert "home directory" in caplog.text
+
+
+def test_what_a_killed_process_left_is_written_over(cache, packaged):
+    cache.mkdir(parents=True)
+    stored = at_eight_bits(packaged)
+    stored.rename(stored.with_suffix(".part"))
+    assert at_eight_bits(packaged) == stored
+    assert list(cache.iterdir()) == [stored]
+
+
+def test_two_processes_store_them_once(cache, packaged, monkeypatch):
+    made, convert = [], eight_bit.convert
+
+    def slow(source, target):
+        made.append(target)
+        time.sleep(0.2)
+        convert(source, target)
+
+    monkeypatch.setattr(eight_bit, "convert", slow)
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(at_eight_bits, [packaged, packaged])
+    assert one == other
+    assert len(made) == 1

@@ -201,6 +201,25 @@ def test_what_has_to_stay_unseen_is_left_out(tmp_path):
     assert not apart([trained], [kept_out])[0].splits["train"]
 
 
+def test_an_agent_that_has_to_stay_unseen_is_no_acceptable_answer_either(tmp_path):
+    whole = load_dataset(small_dataset(tmp_path / "one"))
+    first, second, *_ = (agent.name for agent in whole.registry)
+    both = (Request("who pays?", (second, first)),)
+    twin = Registry([make_agent(first.lower(), "Does it elsewhere.")])
+    kept_out = replace(whole, registry=twin, splits={}, out_of_scope={})
+    (rest,) = apart([replace(whole, splits={**whole.splits, "train": both})], [kept_out])
+    assert [request.acceptable for request in rest.splits["train"]] == [(second,)]
+
+
+def test_a_registry_of_agents_that_are_all_acceptable_misses_none(tmp_path):
+    dataset = load_dataset(small_dataset(tmp_path))
+    names = tuple(agent.name for agent in dataset.registry)
+    dataset = replace(dataset, splits={"train": (Request("anything", names),)})
+    source = Retrieved(dataset, ["train"], KnobValues(), HashedWords())
+    drawn = list(draw([source], 100, seed=0))
+    assert all(shortlist.right == {0} for shortlist in drawn)
+
+
 def test_a_sample_that_finds_itself_counts_as_hard_as_the_requests_do(source):
     samples = {s for agent in source.agents for s in agent.user_request_samples}
     own = np.array([request.text in samples for request in source.requests])

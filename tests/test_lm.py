@@ -11,7 +11,6 @@ from urllib.request import Request, urlopen
 import dspy
 import pytest
 from small import ROOT, HashedWords
-from wire import Provider
 
 from task_delegator import lm as lm_module
 from task_delegator import weights as weights_module
@@ -67,6 +66,31 @@ def test_a_damaged_model_is_refused(tmp_path):
         language_model(f"embedded:{path}")
 
 
+def test_a_copy_of_the_packaged_model_that_is_damaged_is_refused(tmp_path):
+    path = tmp_path / weights_module.SMOLLM2
+    path.write_bytes(weights_module.packaged().read_bytes()[:1_000_000])
+    with pytest.raises(LMError, match=f"{path} cannot be served"):
+        language_model(f"embedded:{path}")
+
+
+def test_a_server_that_cannot_start_says_why(monkeypatch, tmp_path):
+    broken = tmp_path / "child.py"
+    broken.write_text("raise ImportError('libgomp.so.1: cannot open shared object file')")
+    monkeypatch.setattr(lm_module, "__file__", str(tmp_path / "lm.py"))
+    broken.rename(tmp_path / "llama_child.py")
+    with pytest.raises(LMError, match=r"code 1: ImportError: libgomp.so.1"):
+        EmbeddedServer(weights_module.weights("raw"))
+
+
+def test_a_file_that_may_not_be_read_is_an_error_in_one_line(tmp_path, monkeypatch):
+    def closed(path, mode):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.open", closed)
+    with pytest.raises(LMError, match="cannot be read: Permission denied"):
+        language_model(f"embedded:{tmp_path / 'x.gguf'}")
+
+
 def test_missing_and_damaged_packages_name_the_remedy(monkeypatch):
     monkeypatch.setattr(weights_module, "SMOLLM2_SHA256", "0" * 64)
     with pytest.raises(LMError, match=r"damaged \(sha256 differs\)"):
@@ -79,76 +103,6 @@ def test_missing_and_damaged_packages_name_the_remedy(monkeypatch):
         EmbeddedServer(Weights(Path("x.gguf")))
 
 
-def test_a_provider_is_asked_for_log_probabilities_on_the_wire(office, monkeypatch):
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment")
-    program = Delegator(office, HashedWords())
-    program.knobs.set(k=3, gate=1.01, lm=1.0)
-    with Provider() as provider:
-        lm = language_model("openai/gpt-4o-mini").copy(api_base=provider.url)
-        with dspy.context(lm=lm):
-            delegation = program("refund my order")
-    sent = provider.requests[0]
-    assert sent["logprobs"] is True
-    assert sent["top_logprobs"] == 20
-    schema = sent["response_format"]["json_schema"]["schema"]
-    assert schema["properties"]["slot"]["enum"] == [*SLOTS, NONE_SLOT]
-    assert provider.keys[0] == "Bearer sk-of-the-environment"
-    assert delegation.evidence["lm"]["source"] == ["logprobs"] * 2
-    assert delegation.evidence["lm"]["mass"] == pytest.approx([1.0, 1.0])
-    assert delegation.usage.tokens == 206
-    assert "sk-of" not in str(delegation.to_json())
-
-
-def test_a_provider_without_log_probabilities_is_believed_in_part(office, monkeypatch):
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment")
-    with Provider(logprobs=False) as provider:
-        lm = language_model("openai/gpt-4o-mini").copy(api_base=provider.url)
-        with dspy.context(lm=lm):
-            answer = classified(office, repeats=1)
-    assert (answer.source, answer.mass) == (["answer"], [None])
-    assert answer.picked == ["Invoices"]
-
-
-def test_answers_are_repeated_where_there_are_no_log_probabilities(office, monkeypatch):
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment")
-    with Provider(logprobs=False, answers=["B", "B", "A", "B"]) as provider:
-        lm = language_model("openai/gpt-4o-mini").copy(api_base=provider.url)
-        with dspy.context(lm=lm):
-            answer = classified(office, repeats=4)
-    assert (answer.source, answer.calls, len(provider.requests)) == (["repeated"], 4, 4)
-    assert [r.get("temperature") for r in provider.requests[1:]] == [1.0] * 3
-    # Three of four answers, with one more spread over the four slots.
-    assert answer.probabilities["Invoices"] / answer.probabilities["Refunds"] == pytest.approx(
-        (3 + 0.25) / (1 + 0.25)
-    )
-
-
-def test_a_distribution_is_written_down_where_that_is_asked(office, monkeypatch):
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment")
-    with Provider(logprobs=False) as provider:
-        lm = language_model("openai/gpt-4o-mini").copy(api_base=provider.url)
-        with dspy.context(lm=lm):
-            answer = classified(office, repeats=0)
-    assert (answer.source, answer.calls) == (["verbalised"], 2)
-    assert answer.probabilities["Invoices"] == pytest.approx(0.7 / 0.95)
-
-
-def test_a_system_one_backend_decides_through_the_same_module(office, monkeypatch):
-    monkeypatch.setenv("TYPESAFE_API_KEY", "key-of-the-environment")
-    with Provider() as provider:
-        program = Delegator(office, HashedWords(), lm=f"systemone:{provider.address}")
-        # What would have to be written is left out: it decides and writes nothing.
-        program.knobs.set(k=3, gate=1.01, lm=1.0, phrasings=1, rubric_high=1.0, split_lm=1)
-        delegation = program("refund my order")
-        assert program.plan("refund my order").source == "lexical"
-    assert set(provider.paths) == {"/v1/systemone"}
-    assert set(provider.requests[0]["questions"]["slot"]["criteria"]) == {*SLOTS, NONE_SLOT}
-    assert provider.keys[0] == "Bearer key-of-the-environment"
-    assert delegation.evidence["lm"]["source"] == ["decision"] * 2
-    assert delegation.usage.tokens == 2 * 103
-    assert "key-of" not in str(delegation.to_json())
-
-
 def test_a_server_without_a_decision_model_says_so(embedded, office, monkeypatch):
     """The embedded server speaks System One; the packaged model is none that decides."""
     server = next(iter(lm_module._servers.values()))
@@ -158,61 +112,6 @@ def test_a_server_without_a_decision_model_says_so(embedded, office, monkeypatch
     with pytest.raises(LMError, match="not a decision model") as caught:
         program("refund my order")
     assert server.api_key not in str(caught.value)
-
-
-def classified(office, **knobs):
-    values = {"orders": 1, **knobs}
-    return ClassifyAgent()(
-        task="refund my money", agents=list(office)[:3], knobs=KnobValues(**values)
-    )
-
-
-def test_the_second_order_is_asked_where_the_best_are_close(office, monkeypatch):
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment")
-    agents = list(office)[:3]
-    posterior = {"Refunds": 0.5, "Invoices": 0.4, "Payroll": 0.1}
-    with Provider() as provider:
-        lm = language_model("openai/gpt-4o-mini").copy(api_base=provider.url)
-        for close, calls in ((0.1, 1), (99.0, 2)):
-            with dspy.context(lm=lm):
-                answer = ClassifyAgent()(
-                    task="refund",
-                    agents=agents,
-                    knobs=KnobValues(close=close, lm=1.0),
-                    posterior=posterior,
-                )
-            assert (answer.calls, len(answer.picked)) == (calls, calls)
-
-
-def test_a_preference_for_a_slot_is_divided_out(office, monkeypatch):
-    """A provider that always says the same has no opinion, only a habit."""
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment")
-    agents = sorted(office, key=lambda agent: agent.name)
-    classify = ClassifyAgent()
-    with Provider() as provider:
-        lm = language_model("openai/gpt-4o-mini").copy(api_base=provider.url)
-        with dspy.context(lm=lm):
-            answers = [
-                classify(
-                    task=task,
-                    agents=agents[:3],
-                    knobs=KnobValues(orders=1, prior=1.0),
-                    reference=(7, agents),
-                )
-                for task in ("refund", "travel")
-            ]
-    assert [answer.calls for answer in answers] == [3, 1]  # two shortlists, asked once
-    assert list(answers[0].probabilities.values()) == pytest.approx([1 / 3] * 3)
-
-
-def test_a_provider_that_is_out_of_order_is_an_error_in_one_line(office, monkeypatch):
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment")
-    with Provider(status=500) as provider:
-        lm = language_model("openai/gpt-4o-mini").copy(api_base=provider.url, num_retries=0)
-        with dspy.context(lm=lm), pytest.raises(LMError, match="did not answer") as caught:
-            classified(office)
-    assert "\n" not in str(caught.value)
-    assert "sk-of" not in str(caught.value)
 
 
 def test_each_slot_is_one_token_of_the_embedded_lm(embedded):
@@ -274,12 +173,38 @@ def test_the_server_goes_when_its_parent_goes(ending):
     parent.send_signal(ending)
     parent.wait()
     parent.stdout.close()
+    assert ended(child), "the server outlived its parent by ten seconds"
+
+
+def test_the_server_goes_though_its_parent_forked():
+    code = (
+        "import os, time\n"
+        "from task_delegator import lm\n"
+        "lm.language_model('embedded')\n"
+        "forked = os.fork()\n"
+        "if forked:\n"
+        "    print(next(iter(lm._servers.values())).process.pid, forked, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    server, forked = map(int, parent.stdout.readline().split())
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    gone = ended(server)
+    os.kill(forked, signal.SIGKILL)
+    assert gone
+
+
+def ended(process: int) -> bool:
+    """Wait for a process to end; kill it after ten seconds and return False."""
     for _ in range(100):
-        if not Path(f"/proc/{child}").exists():
-            return
+        if not Path(f"/proc/{process}").exists():
+            return True
         time.sleep(0.1)
-    os.kill(child, signal.SIGKILL)
-    pytest.fail("the server outlived its parent by ten seconds")
+    os.kill(process, signal.SIGKILL)
+    return False
 
 
 def test_a_server_that_died_is_started_again(embedded):

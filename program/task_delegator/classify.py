@@ -74,7 +74,7 @@ class ClassifyAgent(dspy.Module):
         """
         if not 1 <= len(agents) <= len(SLOTS):
             raise ValueError(f"a shortlist has 1 to {len(SLOTS)} agents, got {len(agents)}")
-        prior, calls = self._prior(len(agents), reference) if knobs.prior else ({}, 0)
+        prior, calls = self._prior(len(agents), knobs, reference) if knobs.prior else ({}, 0)
         answers = []
         for order in (agents, agents[::-1])[: knobs.orders]:
             if answers and apart(mean_belief(answers), posterior, knobs):
@@ -130,30 +130,26 @@ class ClassifyAgent(dspy.Module):
         return given(decision.probabilities, slots, source)
 
     def _prior(
-        self, places: int, reference: tuple[object, Sequence[Agent]]
+        self, places: int, knobs: KnobValues, reference: tuple[object, Sequence[Agent]]
     ) -> tuple[dict[str, float], int]:
         """Return the LM's belief over slots for a task without content, and the calls it took.
 
         Contextual calibration (Zhao et al., 2021): averaged over shortlists of the registry,
-        once per LM and registry version.
+        once per LM and registry version, and asked as the task itself will be.
         """
         version, agents = reference
-        key = (str(getattr(dspy.settings.lm, "model", "")), version, places)
+        key = (str(getattr(dspy.settings.lm, "model", "")), version, places, knobs.repeats)
         if key in self._priors:
             return self._priors[key], 0
         lists = [agents[i * places : (i + 1) * places] for i in range(_PRIOR_LISTS)]
         lists = [shown for shown in lists if len(shown) == places]
-        beliefs = [
-            slot_distribution(*self._selected(
-                {"task": CONTENT_FREE, "candidates": render(shown)}
-            ), "slot", (*SLOTS[:places], NONE_SLOT)).probabilities
-            for shown in lists
-        ]  # fmt: skip
+        asked = [self.ask(CONTENT_FREE, shown, knobs) for shown in lists]
+        beliefs = [belief.probabilities for belief, _ in asked]
         self._priors[key] = {
             slot: math.fsum(belief[slot] for belief in beliefs) / len(beliefs)
             for slot in (beliefs[0] if beliefs else ())
         }
-        return self._priors[key], len(lists)
+        return self._priors[key], sum(calls for _, calls in asked)
 
 
 @contextmanager

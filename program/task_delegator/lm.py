@@ -12,10 +12,11 @@ import secrets
 import select
 import subprocess
 import sys
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import IO, Any
 
 import dspy
 from dspy.lm15 import (
@@ -32,12 +33,13 @@ from dspy.lm15 import (
 
 from .eight_bit import at_eight_bits
 from .errors import LMError
-from .weights import SMOLLM2, Weights, weights
+from .weights import SMOLLM2_SHA256, Weights, digest, weights
 
 _PROVIDER = "task-delegator-embedded"
 _SYSTEM_ONE = "systemone"
 _CONTEXT = 8192  # tokens; SmolLM2's own limit, and room for a shortlist with demos
 _START_SECONDS = 60.0
+_SILENT = f"no answer within {_START_SECONDS:.0f} s"
 _CALL_SECONDS = 120.0
 _HOSTED_TOP_LOGPROBS = 20  # the most that hosted APIs return
 _EMBEDDED_TOP_LOGPROBS = 500  # taken before the grammar's mask: other tokens fill the top
@@ -61,26 +63,28 @@ class EmbeddedServer:
             raise LMError("lm embedded: xllamacpp is not installed; run pip install xllamacpp")
         self.files = files
         self.api_key = secrets.token_urlsafe(24)
-        path = at_eight_bits(files.base) if files.base.name == SMOLLM2 else files.base
+        ours = digest(files.base) == SMOLLM2_SHA256
+        self.path = at_eight_bits(files.base) if ours else files.base
         settings = {
-            "path": str(path),
+            "path": str(self.path),
             "adapter": None if files.adapter is None else str(files.adapter),
             "api_key": self.api_key,
             "context": _CONTEXT,
             "threads": threads,
             "prompt_cache": prompt_cache,
         }
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", str(Path(__file__).with_name("llama_child.py"))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            start_new_session=True,  # Ctrl-C is for the parent, whose end ends the child
-        )
-        self.url = self._start(settings)
+        with tempfile.TemporaryFile("w+", errors="replace") as said:  # an unread pipe fills up
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", str(Path(__file__).with_name("llama_child.py"))],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=said,
+                text=True,
+                start_new_session=True,  # Ctrl-C is for the parent, whose end ends the child
+            )
+            self.url = self._start(settings, said)
 
-    def _start(self, settings: dict[str, object]) -> str:
+    def _start(self, settings: dict[str, object], said: IO[str]) -> str:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         try:
@@ -90,27 +94,33 @@ class EmbeddedServer:
             line = self.process.stdout.readline() if ready else ""
             answer = json.loads(line) if line.strip() else {}
         except (OSError, ValueError) as error:
-            answer = {"error": str(error)}
+            answer, ready = {"error": str(error)}, []
         if "url" not in answer:
-            ended = self.process.poll()
+            why = answer.get("error") or (self._ending(said) if ready else _SILENT)
             self.stop()
-            silent = f"no answer within {_START_SECONDS:.0f} s"
-            if ended is not None:
-                silent = f"the server ended at once with code {ended}"
-            raise LMError(
-                f"lm embedded: {self.files.base} cannot be served: {answer.get('error', silent)}"
-            )
+            raise LMError(f"lm embedded: {self.path} cannot be served: {why}")
         return str(answer["url"])
+
+    def _ending(self, said: IO[str]) -> str:
+        """Return the last that the child said before it ended."""
+        code = self.process.wait(timeout=_START_SECONDS)
+        said.seek(0)
+        last = said.read().strip().splitlines()[-1:]
+        return ": ".join([f"the server ended at once with code {code}", *last])
 
     def alive(self) -> bool:
         """Tell whether the child process runs."""
         return self.process.poll() is None
 
-    def stop(self) -> None:
-        """End the child process and wait for it."""
+    def let_go(self) -> None:
+        """Close the pipes; the child ends when no process holds them."""
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 pipe.close()
+
+    def stop(self) -> None:
+        """End the child process and wait for it."""
+        self.let_go()
         try:
             self.process.wait(timeout=5)
         except subprocess.TimeoutExpired:
@@ -127,6 +137,17 @@ def _stop_servers() -> None:
     for (pid, *_), server in _servers.items():
         if pid == os.getpid():  # a forked child leaves its parent's servers alone
             server.stop()
+
+
+def _forked() -> None:
+    """Leave a parent's servers to the parent: a pipe held here would keep them running."""
+    global _servers_lock
+    _servers_lock = Lock()
+    for server in _servers.values():
+        server.let_go()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def language_model(spec: str, threads: int = 2, prompt_cache: bool = True) -> Any:

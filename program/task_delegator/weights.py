@@ -51,10 +51,13 @@ def weights(name: str) -> Weights:
     if name == RAW:
         return Weights(packaged())
     path = Path(name).resolve()
-    if not path.is_file():
-        raise LMError(f"lm embedded: {path}: no such file; name a .gguf file")
-    with path.open("rb") as file:
-        head = file.read(_HEAD)
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except FileNotFoundError:
+        raise LMError(f"lm embedded: {path}: no such file; name a .gguf file") from None
+    except OSError as error:
+        raise LMError(f"lm embedded: {path}: cannot be read: {error.strerror}") from error
     if not head.startswith(b"GGUF"):
         raise LMError(f"lm embedded: {path}: not a GGUF file")
     return Weights(packaged(), path) if b"adapter.type" in head else Weights(path)

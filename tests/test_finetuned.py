@@ -1,0 +1,66 @@
+"""What is counted of an LM's word: picks over both orders, and places after it was heard."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from experiments import finetuned
+from experiments.heard import places
+from optimize.data import Request
+
+
+def outcome(text: str, acceptable: tuple[str, ...], posterior, *orders) -> Any:
+    """Return what was heard: retrieval's posterior, and the LM's belief per order shown."""
+    evidence = {
+        "retrieval": {"posterior": posterior},
+        "lm": {"orders": orders, "none": [0.1] * len(orders)},
+    }
+    usage = SimpleNamespace(lm_calls=len(orders))
+    return SimpleNamespace(
+        request=Request(text, acceptable),
+        right=next(iter(posterior)) in acceptable,
+        delegation=SimpleNamespace(evidence=evidence, usage=usage),
+        ranking=list(posterior),
+    )
+
+
+FIRST = outcome(  # right in both orders, where retrieval is wrong
+    "one", ("b",), {"a": 0.6, "b": 0.4}, {"a": 0.2, "b": 0.7}, {"b": 0.6, "a": 0.3}
+)
+PLACE = outcome(  # the first place, whatever stands there
+    "two", ("a",), {"a": 0.6, "b": 0.4}, {"a": 0.7, "b": 0.2}, {"b": 0.8, "a": 0.1}
+)
+MISSING = outcome("three", ("c",), {"a": 0.6, "b": 0.4}, {"a": 0.6, "b": 0.3}, {"b": 0.3, "a": 0.6})
+
+
+def test_picks_are_those_of_the_agent_wherever_it_stands():
+    found = finetuned._picks([FIRST, PLACE])
+    assert found.retrieval.tolist() == [False, True]
+    assert found.order.tolist() == [True, True]
+    assert found.reversed.tolist() == [True, False]
+    assert found.both.tolist() == [True, False]
+    assert found.flips.tolist() == [False, True]
+
+
+def test_only_shortlists_that_hold_the_right_agent_are_judged():
+    assert finetuned._listed([FIRST, PLACE, MISSING]) == [FIRST, PLACE]
+
+
+def test_an_lm_is_compared_with_the_raw_one_on_requests_that_both_were_shown():
+    row = finetuned._row([FIRST, PLACE, MISSING], 300, 1.0, {"two": True, "four": False})
+    assert (row["n"], row["listed"]) == (3, 2)
+    assert row["both_versus_raw"]["difference"] == -1.0  # "two": right before, wrong now
+    assert row["both_versus_retrieval"]["difference"] == 0.0
+    assert row["tokens_per_task"] == 100
+
+
+def test_a_place_is_that_of_the_first_right_agent_after_the_lms_word():
+    assert places([FIRST, PLACE, MISSING], 0.0).tolist() == [2, 1, np.inf]
+    assert places([FIRST], 5.0).tolist() == [1]
+
+
+def test_no_shortlist_with_the_right_agent_is_an_error_in_one_line():
+    with pytest.raises(finetuned.InputError, match="no request's agent"):
+        finetuned._row([MISSING], 0, 1.0, {})

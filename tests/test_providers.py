@@ -1,0 +1,155 @@
+"""Hosted LMs and decision models, on the wire against a server on loopback."""
+
+import dspy
+import pytest
+from small import HashedWords
+from wire import Provider
+
+from task_delegator.classify import ClassifyAgent
+from task_delegator.delegator import Delegator
+from task_delegator.errors import LMError
+from task_delegator.knobs import KnobValues
+from task_delegator.lm import language_model
+from task_delegator.signatures import NONE_SLOT, SLOTS
+
+
+def test_a_provider_is_asked_for_log_probabilities_on_the_wire(office, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment")
+    program = Delegator(office, HashedWords())
+    program.knobs.set(k=3, gate=1.01, lm=1.0)
+    with Provider() as provider:
+        lm = language_model("openai/gpt-4o-mini").copy(api_base=provider.url)
+        with dspy.context(lm=lm):
+            delegation = program("refund my order")
+    sent = provider.requests[0]
+    assert sent["logprobs"] is True
+    assert sent["top_logprobs"] == 20
+    schema = sent["response_format"]["json_schema"]["schema"]
+    assert schema["properties"]["slot"]["enum"] == [*SLOTS, NONE_SLOT]
+    assert provider.keys[0] == "Bearer sk-of-the-environment"
+    assert delegation.evidence["lm"]["source"] == ["logprobs"] * 2
+    assert delegation.evidence["lm"]["mass"] == pytest.approx([1.0, 1.0])
+    assert delegation.usage.tokens == 206
+    assert "sk-of" not in str(delegation.to_json())
+
+
+def test_a_provider_without_log_probabilities_is_believed_in_part(office, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment")
+    with Provider(logprobs=False) as provider:
+        lm = language_model("openai/gpt-4o-mini").copy(api_base=provider.url)
+        with dspy.context(lm=lm):
+            answer = classified(office, repeats=1)
+    assert (answer.source, answer.mass) == (["answer"], [None])
+    assert answer.picked == ["Invoices"]
+
+
+def test_answers_are_repeated_where_there_are_no_log_probabilities(office, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment")
+    with Provider(logprobs=False, answers=["B", "B", "A", "B"]) as provider:
+        lm = language_model("openai/gpt-4o-mini").copy(api_base=provider.url)
+        with dspy.context(lm=lm):
+            answer = classified(office, repeats=4)
+    assert (answer.source, answer.calls, len(provider.requests)) == (["repeated"], 4, 4)
+    assert [r.get("temperature") for r in provider.requests[1:]] == [1.0] * 3
+    # Three of four answers, with one more spread over the four slots.
+    assert answer.probabilities["Invoices"] / answer.probabilities["Refunds"] == pytest.approx(
+        (3 + 0.25) / (1 + 0.25)
+    )
+
+
+def test_a_distribution_is_written_down_where_that_is_asked(office, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment")
+    with Provider(logprobs=False) as provider:
+        lm = language_model("openai/gpt-4o-mini").copy(api_base=provider.url)
+        with dspy.context(lm=lm):
+            answer = classified(office, repeats=0)
+    assert (answer.source, answer.calls) == (["verbalised"], 2)
+    assert answer.probabilities["Invoices"] == pytest.approx(0.7 / 0.95)
+
+
+def test_a_system_one_backend_decides_through_the_same_module(office, monkeypatch):
+    monkeypatch.setenv("TYPESAFE_API_KEY", "key-of-the-environment")
+    with Provider() as provider:
+        program = Delegator(office, HashedWords(), lm=f"systemone:{provider.address}")
+        # What would have to be written is left out: it decides and writes nothing.
+        program.knobs.set(k=3, gate=1.01, lm=1.0, phrasings=1, rubric_high=1.0, split_lm=1)
+        delegation = program("refund my order")
+        assert program.plan("refund my order").source == "lexical"
+    assert set(provider.paths) == {"/v1/systemone"}
+    assert set(provider.requests[0]["questions"]["slot"]["criteria"]) == {*SLOTS, NONE_SLOT}
+    assert provider.keys[0] == "Bearer key-of-the-environment"
+    assert delegation.evidence["lm"]["source"] == ["decision"] * 2
+    assert delegation.usage.tokens == 2 * 103
+    assert "key-of" not in str(delegation.to_json())
+
+
+def classified(office, **knobs):
+    values = {"orders": 1, **knobs}
+    return ClassifyAgent()(
+        task="refund my money", agents=list(office)[:3], knobs=KnobValues(**values)
+    )
+
+
+def test_the_second_order_is_asked_where_the_best_are_close(office, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment")
+    agents = list(office)[:3]
+    posterior = {"Refunds": 0.5, "Invoices": 0.4, "Payroll": 0.1}
+    with Provider() as provider:
+        lm = language_model("openai/gpt-4o-mini").copy(api_base=provider.url)
+        for close, calls in ((0.1, 1), (99.0, 2)):
+            with dspy.context(lm=lm):
+                answer = ClassifyAgent()(
+                    task="refund",
+                    agents=agents,
+                    knobs=KnobValues(close=close, lm=1.0),
+                    posterior=posterior,
+                )
+            assert (answer.calls, len(answer.picked)) == (calls, calls)
+
+
+def test_a_preference_for_a_slot_is_divided_out(office, monkeypatch):
+    """A provider that always says the same has no opinion, only a habit."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment")
+    agents = sorted(office, key=lambda agent: agent.name)
+    classify = ClassifyAgent()
+    with Provider() as provider:
+        lm = language_model("openai/gpt-4o-mini").copy(api_base=provider.url)
+        with dspy.context(lm=lm):
+            answers = [
+                classify(
+                    task=task,
+                    agents=agents[:3],
+                    knobs=KnobValues(orders=1, prior=1.0),
+                    reference=(7, agents),
+                )
+                for task in ("refund", "travel")
+            ]
+    assert [answer.calls for answer in answers] == [3, 1]  # two shortlists, asked once
+    assert list(answers[0].probabilities.values()) == pytest.approx([1 / 3] * 3)
+
+
+def test_a_preference_of_a_system_one_backend_is_asked_of_the_backend(office, monkeypatch):
+    monkeypatch.setenv("TYPESAFE_API_KEY", "key-of-the-environment")
+    agents = sorted(office, key=lambda agent: agent.name)
+    with Provider() as provider:
+        lm = language_model(f"systemone:{provider.address}")
+        with dspy.context(lm=lm):
+            answer = ClassifyAgent()(
+                task="refund",
+                agents=agents[:3],
+                knobs=KnobValues(orders=1, prior=1.0),
+                reference=(7, agents),
+            )
+    assert set(provider.paths) == {"/v1/systemone"}
+    assert answer.calls == 3
+    assert list(answer.probabilities.values()) == pytest.approx([1 / 3] * 3)
+
+
+def test_a_provider_that_is_out_of_order_is_an_error_in_one_line(office, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment")
+    with Provider(status=500) as provider:
+        lm = language_model("openai/gpt-4o-mini").copy(api_base=provider.url, num_retries=0)
+        with dspy.context(lm=lm), pytest.raises(LMError, match="did not answer") as caught:
+            classified(office)
+    assert "\n" not in str(caught.value)
+    assert "sk-of" not in str(caught.value)
