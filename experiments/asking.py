@@ -19,7 +19,7 @@ import numpy as np
 from optimize import metrics
 from optimize.data import OURS, load_dataset
 from optimize.evaluate import Outcome, delegate_all, outcomes_right
-from optimize.gains import cross_validated_gain, fit_weight, gain_curve, pooled
+from optimize.gains import belief_of, cross_validated_gain, fit_weight, gain_curve, pooled
 from optimize.teach import opened, rubric_gain
 from task_delegator.artifact import load
 from task_delegator.delegator import Delegator
@@ -48,9 +48,15 @@ def run(quick: bool) -> list[dict[str, Any]]:
     for way, knobs in list(_WAYS.items())[: 1 if quick else None]:
         answers = _ask(program, asked, lm, way, **knobs)
         plain = plain or answers
-        rows.append(_row(way, asked, answers))
-        if way == "both orders":
-            rows.append(_row("one order", asked, answers, orders=1))
+        rows.append(_row(way, answers))
+        if knobs:
+            rows[-1] |= _retrieved(asked, answers)
+        else:
+            once = _row("one order", answers, orders=1)
+            once["versus_both"] = asdict(
+                metrics.compare(_picked_right(answers, 1), _picked_right(answers, 2))
+            )
+            rows.append(once)
     if not quick:
         rows += [_rubric(program, plain, lm), *_gate(outcomes, plain)]
     return rows
@@ -64,27 +70,42 @@ def _ask(
         return delegate_all(student, [outcome.request for outcome in asked], way)
 
 
-def _row(way: str, asked: list[Outcome], answers: list[Outcome], orders: int = 2) -> dict[str, Any]:
+def _retrieved(asked: list[Outcome], answers: list[Outcome]) -> dict[str, Any]:
+    """Return what an expansion does to retrieval's first place."""
+    before, after = outcomes_right(asked), outcomes_right(answers)
+    return {
+        "retrieved_right_before": float(before.mean()),
+        "retrieved_right_after": float(after.mean()),
+        "versus_before": asdict(metrics.compare(after, before)),
+    }
+
+
+def _picked_right(answers: list[Outcome], orders: int) -> np.ndarray:
+    beliefs = [belief_of(answer, orders) for answer in answers]
+    return np.array(
+        [
+            max(belief, key=lambda name: belief[name]) in answer.request.acceptable
+            for belief, answer in zip(beliefs, answers, strict=True)
+        ]
+    )
+
+
+def _row(way: str, answers: list[Outcome], orders: int = 2) -> dict[str, Any]:
     mean, error = cross_validated_gain([gain_curve(o, orders) for o in answers], seed=0)
     seen = [o.delegation.evidence["lm"] for o in answers]
-    picks = np.array(
-        [s["picked"][0] in o.request.acceptable for s, o in zip(seen, answers, strict=True)]
-    )
-    before, after = outcomes_right(asked), outcomes_right(answers)
     return {
         "way": way,
         "split": "validation",
         "n": len(answers),
         "gained": mean,
         "gained_error": error,
-        "picked_right": float(picks.mean()),
-        "retrieved_right_before": float(before.mean()),
-        "retrieved_right_after": float(after.mean()),
-        "versus_before": asdict(metrics.compare(after, before)),
+        "picked_right": float(_picked_right(answers, orders).mean()),
         "flips": float(np.mean([len(set(s["picked"])) > 1 for s in seen])),
         "sources": sorted({source for s in seen for source in s["source"]}),
         "calls_per_task": float(np.mean([s["calls"] for s in seen])) * orders / 2,
-        "seconds_per_task": float(np.mean([o.delegation.usage.seconds for o in answers])),
+        "seconds_per_task": float(np.mean([o.delegation.usage.seconds for o in answers]))
+        * orders
+        / 2,
     }
 
 

@@ -135,10 +135,14 @@ def asking() -> str:
             "way": lambda r: r["way"],
             "n": lambda r: r["n"],
             "log-likelihood gained": lambda r: f"{r['gained']:.3f} ± {r['gained_error']:.3f}",
-            "LM's first pick right": lambda r: percent(r["picked_right"]),
-            "retrieval right, before": lambda r: percent(r["retrieved_right_before"]),
-            "after (expansions)": lambda r: percent(r["retrieved_right_after"]),
-            "paired, points": lambda r: difference(r["versus_before"]),
+            "LM's pick right": lambda r: percent(r["picked_right"]),
+            "against both orders, points": lambda r: difference(r.get("versus_both")),
+            "retrieval right, before and after": lambda r: (
+                f"{percent(r['retrieved_right_before'])}, {percent(r['retrieved_right_after'])}"
+                if "versus_before" in r
+                else "-"
+            ),
+            "paired, points": lambda r: difference(r.get("versus_before")),
             "flips": lambda r: percent(r["flips"]),
             "belief from": lambda r: ", ".join(r["sources"]),
             "calls": lambda r: f"{r['calls_per_task']:.1f}",

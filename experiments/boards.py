@@ -41,7 +41,7 @@ def prompting() -> str:
         {
             "LM": lambda r: r["lm"],
             "prompt": lambda r: r["way"],
-            "n": lambda r: f"{r['n']} x {r['orders']}" if r["orders"] > 1 else r["n"],
+            "n": lambda r: f"{r['n']}, in {r['orders']} orders" if r["orders"] > 1 else r["n"],
             "top-1 (95 %)": lambda r: f"{percent(r['top1'])} ({span(r['top1_ci95'])})",
             "top-3": lambda r: percent(r["top3"]),
             **repeats,
@@ -96,8 +96,13 @@ def _scaling(condition: str) -> str:
             "n": lambda r: r["n"],
             "top-1 (95 %)": lambda r: f"{percent(r['top1'])} ({span(r['top1_ci95'])})",
             "top-3": lambda r: percent(r["top3"]),
-            "recall@k": lambda r: percent(r["recall_at_k"]) if "recall_at_k" in r else "-",
+            "recall@k": lambda r: (
+                percent(r["recall_at_k"]) + (f", k = {r['k']}" if "k" in r else "")
+                if "recall_at_k" in r
+                else "-"
+            ),
             "against 70, points": lambda r: difference(r.get("versus_70")),
+            "against the old weights, points": lambda r: difference(r.get("versus_compiled")),
             "the LM adds, points": lambda r: difference(r.get("versus_without")),
             "p50 ms": lambda r: f"{r['p50_ms']:.0f}" if "p50_ms" in r else "-",
             "index: s (texts embedded)": lambda r: (

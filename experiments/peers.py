@@ -39,9 +39,10 @@ _PEERS = (
     "semantic-router", "toolpicker", "llama-index", "langgraph-bigtool",
     "tfidf-logistic", "minilm-logistic",
 )  # fmt: skip
-_REQUESTS, _STRANGERS = 500, 300
+_REQUESTS, _STRANGERS = 5000, 300  # all test requests of every set
 _FITTING = 500  # validation requests that every system's settings are chosen on
-_SETS = ("banking77", "clinc150", "hwu64")
+_SETS = ("banking77", "clinc150", "hwu64", "seal_tools")
+_TOO_MANY_AGENTS = {"seal_tools": ("tfidf-logistic",)}  # coefficients of a term for each of 4,076
 _SQUAD = 20  # requests asked with agent-squad's prompt and the embedded LM
 _SECONDS = 1800
 
@@ -81,6 +82,8 @@ def _rows(name: str, dataset: Dataset, quick: bool) -> list[dict[str, Any]]:
         embedding = _embedding_ms(program.retrieve.library.embed, requests)
         rows = [facts | _ours(outcomes, [s.evidence["fits"] for s in strangers])]
         for peer in _PEERS[-1:] if quick else _PEERS:
+            if peer in _TOO_MANY_AGENTS.get(name, ()):
+                continue
             answers = _run(peer, folder)
             row: dict[str, Any] = facts | {"system": peer} | _theirs(answers, outcomes, requests)
             row["p50_ms"] += 0.0 if peer in _NO_VECTORS else embedding

@@ -15,46 +15,64 @@ import matplotlib.pyplot as plt
 FOLDER = Path("experiments/plots")
 _SEED = {"10": 0.89, "70": 0.74}  # the seed document's curve, read at its ends
 _DPI = 110
+_GROWN = {
+    "top1": "top-1",
+    "recall_at_k": "recall@k of the shortlist",
+    "p50_ms": "ms per task, median",
+    "vectors_mb": "MB of vectors",
+}
 
 
 def scaling() -> Any:
-    """Accuracy against the number of agents, in every condition."""
+    """Accuracy, recall, latency and memory against the number of agents, in every condition."""
     conditions = list(dict.fromkeys(row["condition"] for row in rows("scaling")))
     figure, axes = plt.subplots(
-        1, len(conditions), figsize=(5.5 * len(conditions), 4.5), sharey=True
-    )
-    for ax, condition in zip(axes, conditions, strict=True):
-        found = [
-            row
-            for row in rows("scaling")
-            # What the LM adds was asked of other, fewer requests: it is in the table.
-            if row["condition"] == condition and "versus_without" not in row
-        ]
-        shown = set[str]()
-        for number, system in enumerate(dict.fromkeys(row["system"] for row in found)):
-            for growth, style in (
-                ("random draws", ":"),
-                ("all distractors", "--"),
-                ("look-alikes left out", "-"),
-            ):
-                own = [
-                    row
-                    for row in found
-                    if row["system"] == system and row["growth"] in (growth, "ours alone")
-                ]
-                line = sorted((row["agents"], row["top1"]) for row in own)
-                if len(line) > 1:
-                    label = None if system in shown else f"{system}, n = {own[-1]['n']}"
-                    shown.add(system)
-                    ax.plot(
-                        *zip(*line, strict=True), style, marker=".", color=f"C{number}", label=label
-                    )
-        ax.set(xscale="log", xlabel="agents", title=condition, ylim=(0, 1))
-        ax.plot([10, 70], list(_SEED.values()), color="grey", marker="x", linewidth=1)
-        ax.legend(loc="lower left", fontsize=8)
-    axes[0].annotate("seed document, another LM and data", (11, 0.91), fontsize=7, color="grey")
-    axes[0].set_ylabel("top-1 (dotted: draws of ours; dashed: with look-alikes)")
+        len(_GROWN), len(conditions), figsize=(5.5 * len(conditions), 14),
+        sharex=True, sharey="row", gridspec_kw={"height_ratios": [2, 2, 1, 1]},
+    )  # fmt: skip
+    for row, label in zip(axes, _GROWN.values(), strict=True):
+        row[0].set_ylabel(label)
+    for column, condition in zip(axes.T, conditions, strict=True):
+        for ax, key in zip(column, _GROWN, strict=True):
+            _grown(ax, condition, key)
+            ax.set_xscale("log")
+        column[0].set(title=condition, ylim=(0, 1))
+        column[0].plot([10, 70], list(_SEED.values()), color="grey", marker="x", linewidth=1)
+        column[0].legend(loc="lower left", fontsize=8)
+        column[-1].set(xlabel="agents (dotted: draws of ours; dashed: with look-alikes)")
+    axes[0, 0].annotate("seed document, another LM and data", (11, 0.91), fontsize=7, color="grey")
     return figure
+
+
+def _grown(ax: Any, condition: str, key: str) -> None:
+    """Draw one measure of every system that has it, by way of growing."""
+    found = [
+        row
+        for row in rows("scaling")
+        # What the LM adds was asked of other, fewer requests: it is in the table.
+        if row["condition"] == condition and "versus_without" not in row
+    ]
+    shown = set[str]()
+    for number, system in enumerate(dict.fromkeys(row["system"] for row in found)):
+        for growth, style in (
+            ("random draws", ":"),
+            ("all distractors", "--"),
+            ("look-alikes left out", "-"),
+        ):
+            own = [
+                row
+                for row in found
+                if row["system"] == system
+                and row["growth"] in (growth, "ours alone")
+                and key in row
+            ]
+            line = sorted((row["agents"], row[key]) for row in own)
+            if len(line) > 1:
+                label = None if system in shown else f"{system}, n = {own[-1]['n']}"
+                shown.add(system)
+                ax.plot(
+                    *zip(*line, strict=True), style, marker=".", color=f"C{number}", label=label
+                )
 
 
 def order() -> Any:

@@ -182,6 +182,7 @@ def _small(
                     "top1_ci95": metrics.bootstrap(first),
                     "top3": float(np.mean([np.mean(found <= 3) for found in each_request])),
                     "recall_at_k": float(np.mean([np.mean(found <= k) for found in each_request])),
+                    "k": k,
                     "versus_70": {
                         "difference": float(more.mean()),
                         "ci95": metrics.bootstrap(more),
@@ -237,6 +238,9 @@ def _large(
             }
             for name, found in ranks.items():
                 shares = _shares(found, systems.program.knobs.values.k, base[name])
+                if name == _REFITTED:
+                    versus = metrics.compare(found == 1, ranks["compiled"] == 1)
+                    shares["versus_compiled"] = asdict(versus)
                 yield facts | {"system": name} | shares | (built if name == "compiled" else {})
 
 
@@ -249,6 +253,7 @@ def _shares(found: np.ndarray, k: int, base: np.ndarray) -> dict[str, Any]:
         "top1_ci95": metrics.wilson(int(right.sum()), len(right)),
         "top3": float(np.mean(found <= 3)),
         "recall_at_k": float(np.mean(found <= k)),
+        "k": k,
         "versus_70": asdict(metrics.compare(right, base == 1)),
     }
 

@@ -76,8 +76,7 @@ def _worth() -> str:
     fixed = parts["fixed weights (the uncompiled program)"]
     said = (
         f"What compiling found for it: fixed weights are right on {percent(fixed['top1'])}, searched ones on "
-        f"{percent(parts['lean']['top1'])} (p = {fixed['versus_lean']['p']:.2g}), so that here the gain is in the "
-        "completed agents, and in weights for agents without samples or among thousands (`scaling`)."
+        f"{percent(parts['lean']['top1'])} (p = {fixed['versus_lean']['p']:.2g}): here the gain is in the completed agents."
     )
     lesson = read_manifest(find("default"))["lesson"]
     if lesson and not lesson["weight"]:
@@ -121,19 +120,20 @@ def results() -> str:
     ]
     for report in rows("default"):
         lines.append(_line("`default`", "ours", 70, report))
-    for row in rows("enrichment"):
-        if row["writer"] != "large LM":
-            name = f"compiled for it, agents {writer(row)}"
-            lines.append(_line(name, "ours", 70, row))
     manifest = read_manifest(find("default"))
     scores = manifest["scores"]
     if "test_lm" in scores:
         closed = scores["test_lm"]["lm_calls_per_task"] == 0
-        asked = "the same on fewer requests" if closed else "`default` with the embedded LM"
+        asked = f"`default`{'' if closed else ' with the embedded LM'}, fewer requests"
         lines.append(_line(asked, "ours", 70, scores["test_lm"]))
         weightless = not manifest["lesson"]["weight"]
-        forced = "made to ask always" + (", at weight 0: changes no answer" if weightless else "")
+        forced = "`default`, fewer requests, made to ask always"
+        forced += ", at weight 0: changes no answer" if weightless else ""
         lines.append(_line(forced, "ours", 70, scores["test_lm_gate_open"]))
+    for row in rows("enrichment"):
+        if row["writer"] != "large LM":
+            name = f"compiled for it, agents {writer(row)}"
+            lines.append(_line(name, "ours", 70, row))
     for report in rows("public"):
         lines.append(_line("compiled for it", report["data"], report["agents"], report))
     return "\n".join(lines)

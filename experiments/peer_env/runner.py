@@ -17,6 +17,11 @@ from typing import Any
 
 import numpy as np
 
+_TOP_K = (1, 3, 5, 10, 20, 50, 100)  # texts that a retriever ranks agents by
+_C = (0.1, 1, 10, 100, 1000, 10_000)  # inverse of a logistic regression's regularisation
+_FEW_C = (10, 1000)  # of them, where there are thousands of agents
+_MANY = 1000
+
 Ranked = tuple[list[str], float]  # up to three agents, best first, and how sure
 Ranker = Callable[[str], Ranked]
 
@@ -67,11 +72,11 @@ def semantic_router(job: Job) -> tuple[Ranker, dict[str, Any]]:
     both = routers.IndexedRouter(encoder=Table(name="table"), routes=routes, sparse_encoder=sparse)
     answered = {
         "dense": (dense, [1.0]),
-        "dense and TF-IDF": (both, [0.3, 0.5, 0.7, 0.85]),
+        "dense and TF-IDF": (both, [0.1, 0.3, 0.5, 0.7, 0.85, 0.95]),
     }
     best: tuple[float, Any, dict[str, Any]] = (-1.0, None, {})
     for kind, (router, shares) in answered.items():
-        for share, top_k, way in itertools.product(shares, (1, 5, 10, 20), ("mean", "max", "sum")):
+        for share, top_k, way in itertools.product(shares, _TOP_K, ("mean", "max", "sum")):
             router.alpha, router.top_k, router.aggregate = share, top_k, indexed._AGG[way]
             settings = {"index": kind, "alpha": share, "top_k": top_k, "aggregation": way}
             scored = router_scores(router, [text for text, _ in job.validation])
@@ -114,7 +119,7 @@ def toolpicker(job: Job) -> tuple[Ranker, dict[str, Any]]:
     ]
     best: tuple[float, Any, dict[str, Any]] = (-1.0, None, {})
     some = job.validation[:: max(1, len(job.validation) // 100)]  # its cosines are plain Python
-    for neighbours in (5, 15):
+    for neighbours in (1, 3, 5, 15):
         intent = peer.EmbeddingNNIntent(examples=examples, embedder=Table(), neighbours=neighbours)
         for bm25, semantic in ((1.0, 1.0), (0.3, 1.0), (0.3, 0.3), (0.0, 0.3)):
             picker = peer.ToolPicker(
@@ -153,7 +158,6 @@ def llama_index(job: Job) -> tuple[Ranker, dict[str, Any]]:
         for name, text in job.texts()
     ]
     index = core.VectorStoreIndex(nodes, embed_model=Table(), show_progress=False)
-    retriever = index.as_retriever(similarity_top_k=20)
 
     def best(scores: dict[str, list[float]]) -> list[str]:
         return sorted(scores, key=lambda name: -max(scores[name]))
@@ -161,7 +165,9 @@ def llama_index(job: Job) -> tuple[Ranker, dict[str, Any]]:
     def voted(scores: dict[str, list[float]]) -> list[str]:
         return sorted(scores, key=lambda name: -sum(scores[name]))
 
-    def ranker(order: Callable[[dict[str, list[float]]], list[str]]) -> Ranker:
+    def ranker(top_k: int, order: Callable[[dict[str, list[float]]], list[str]]) -> Ranker:
+        retriever = index.as_retriever(similarity_top_k=top_k)
+
         def rank(text: str) -> Ranked:
             found = retriever.retrieve(text)
             scores: dict[str, list[float]] = {}
@@ -171,13 +177,17 @@ def llama_index(job: Job) -> tuple[Ranker, dict[str, Any]]:
 
         return rank
 
-    ways = {"best text of an agent": ranker(best), "sum over its texts": ranker(voted)}
+    ways = {
+        (top_k, name): ranker(top_k, order)
+        for top_k in _TOP_K
+        for name, order in (("best text of an agent", best), ("sum over its texts", voted))
+    }
     rates = {
         name: job.rate([(way(x)[0] or [None])[0] for x, _ in job.validation])
         for name, way in ways.items()
     }
     chosen = max(rates, key=lambda name: rates[name])
-    return ways[chosen], {"similarity_top_k": 20, "agents by": chosen}
+    return ways[chosen], {"similarity_top_k": chosen[0], "agents by": chosen[1]}
 
 
 def bigtool(job: Job) -> tuple[Ranker, dict[str, Any]]:
@@ -200,9 +210,7 @@ def tfidf(job: Job) -> tuple[Ranker, dict[str, Any]]:
     pipeline = import_module("sklearn.pipeline")
     owners, texts = zip(*job.texts(), strict=True)
     best: tuple[float, Any, dict[str, Any]] = (-1.0, None, {})
-    for c, grams, analyser in itertools.product(
-        (1, 10, 100), ((1, 1), (1, 2)), ("word", "char_wb")
-    ):
+    for c, grams, analyser in itertools.product(_C, ((1, 1), (1, 2)), ("word", "char_wb")):
         ngrams = grams if analyser == "word" else (2, 2 + 2 * grams[1])
         model = pipeline.make_pipeline(
             text.TfidfVectorizer(ngram_range=ngrams, analyzer=analyser, sublinear_tf=True),
@@ -221,7 +229,7 @@ def minilm(job: Job) -> tuple[Ranker, dict[str, Any]]:
     owners, texts = zip(*job.texts(), strict=True)
     vectors = np.array(job.embed(texts))
     best: tuple[float, Any, dict[str, Any]] = (-1.0, None, {})
-    for c in (1, 3, 10, 30, 100):
+    for c in _C if len(job.agents) < _MANY else _FEW_C:
         model = linear.LogisticRegression(C=c, max_iter=1000).fit(vectors, owners)
         said = list(model.predict(np.array(job.embed([x for x, _ in job.validation]))))
         rate = job.rate(said)
