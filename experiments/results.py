@@ -25,7 +25,10 @@ FOLDER = Path("experiments/results")
 ROOT = Path(os.environ.get("TASK_DELEGATOR_PUBLIC_DATA", "../shared/data"))
 # What experiments write does not change what they measure: several may run one after another.
 _MADE = ("experiments/results", "experiments/answers", "experiments/plots", "*.md")
-_PACKAGES = ("dspy", "optuna", "mlflow", "scikit-learn", "bm25s", "onnxruntime", "numpy")
+_PACKAGES = (
+    "dspy", "optuna", "mlflow", "scikit-learn", "bm25s", "onnxruntime", "numpy",
+    "xllamacpp", "gguf",
+)  # fmt: skip
 
 
 def clean_commit() -> str:

@@ -4,15 +4,14 @@ Twice: with samples withheld from every agent, and with samples for every agent 
 real ones where there are, else synthesised); and among our own 70 as the program ships, with
 enrichment, which nobody wrote for the others. The program is compiled on our 70 agents alone and
 keeps its knobs as others join; beside it the same program with its weights fitted again among
-them. Small registries are random draws of ours, and draws that take the right agent's own family
-first. Large ones grow by distractors, with all of them and without those nearer to one of ours
+them. Small registries are random draws of ours, each agent in 20 of them, and draws of whole
+families. Large ones grow by distractors, with all of them and without those nearer to one of ours
 than its own family. Compiled without an LM, the program asks none; what the embedded LM's word
 about the shortlist adds is measured on a part of the requests among 70 and among 10,000. Its
-answers are kept in ``runs/scaling``. The adapter has read descriptions of some distractors in
-training, and has not read ours.
+answers are kept in ``runs/scaling``. The adapter was trained on some of the distractors
+(those of Seal-Tools), and not on ours.
 """
 
-import random
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -31,6 +30,7 @@ from experiments.crowd import (
     look_alikes,
     without_samples,
 )
+from experiments.draws import draws, within
 from experiments.heard import PLACES, ask, places, weight_of
 from optimize import metrics
 from optimize.answers import Answers
@@ -148,7 +148,7 @@ def _small(
     A request's accuracy is its mean over draws, and paired with that among all of ours; the
     intervals are bootstrapped over requests.
     """
-    draws, k = 2 if quick else _DRAWS, systems.program.knobs.values.k
+    number, k = 1 if quick else _DRAWS, systems.program.knobs.values.k
     everyone = ScoredRequests(_index(agents, embed, known), requests)
     whole = {
         name: dict(zip(requests, everyone.ranks(everyone.fused(knobs)) == 1, strict=True))
@@ -158,16 +158,17 @@ def _small(
         for size in _SMALL[: 1 if quick else None]:
             # Per system and request, its places over the draws that hold its agent.
             ranks: dict[str, dict[Request, list[int]]] = {name: {} for name in systems.knobs}
-            for seed in tqdm(range(draws), desc=f"{way}, {size}", delay=3, leave=False):
-                drawn = _draw(agents, size, way == "own family first", seed)
+            registries = draws(agents, size, number, way == "own family first")
+            for drawn in tqdm(registries, desc=f"{way}, {size}", delay=3, leave=False):
                 index = _index(drawn, embed, known)
-                own = [r for r in requests if set(r.acceptable) <= set(index.names)]
-                if own:
-                    scored = ScoredRequests(index, own)
-                    for name, knobs in systems.knobs.items():
-                        found = scored.ranks(scored.fused(knobs)).tolist()
-                        for request, place in zip(own, found, strict=True):
-                            ranks[name].setdefault(request, []).append(place)
+                own = within(requests, index.names)
+                if not own:
+                    continue
+                scored = ScoredRequests(index, list(own.values()))
+                for name, knobs in systems.knobs.items():
+                    found = scored.ranks(scored.fused(knobs)).tolist()
+                    for request, place in zip(own, found, strict=True):
+                        ranks[name].setdefault(request, []).append(place)
             for name, by_request in ranks.items():
                 each_request = [np.array(found) for found in by_request.values()]
                 first = np.array([np.mean(found == 1) for found in each_request])
@@ -177,7 +178,7 @@ def _small(
                     "agents": size,
                     "system": name,
                     "n": len(first),
-                    "draws": draws,
+                    "draws": number,
                     "top1": float(first.mean()),
                     "top1_ci95": metrics.bootstrap(first),
                     "top3": float(np.mean([np.mean(found <= 3) for found in each_request])),
@@ -188,18 +189,6 @@ def _small(
                         "ci95": metrics.bootstrap(more),
                     },
                 }
-
-
-def _draw(agents: Sequence[Agent], size: int, family: bool, seed: int) -> list[Agent]:
-    """Return a random draw; with ``family``, of whole domains, each in turn first."""
-    shuffled = list(agents)
-    random.Random(seed).shuffle(shuffled)
-    if family:
-        domains = sorted({agent.domain for agent in agents})
-        first = seed % len(domains)
-        domains = domains[first:] + domains[:first]
-        shuffled.sort(key=lambda agent: domains.index(agent.domain))
-    return shuffled[:size]
 
 
 def _large(

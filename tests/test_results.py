@@ -2,8 +2,12 @@
 
 import hashlib
 import json
+from collections import Counter
 
 from experiments import results, scaling
+from experiments.draws import draws, within
+from optimize.data import Request
+from task_delegator.agents import Agent
 
 
 def test_a_result_holds_commit_constants_versions_and_digests(tmp_path, monkeypatch):
@@ -27,3 +31,28 @@ def test_a_second_language_model_is_named_with_its_digest(tmp_path, monkeypatch)
     model.write_bytes(b"GGUF")
     monkeypatch.setenv("TASK_DELEGATOR_SECOND_LM", str(model))
     assert results.models()["strong.gguf"] == hashlib.sha256(b"GGUF").hexdigest()
+
+
+def test_every_agent_is_in_as_many_draws():
+    agents = [Agent(name=f"a{n}", domain=f"d{n % 5}") for n in range(70)]
+    for size in (10, 20, 35, 50):
+        drawn = list(draws(agents, size, 20, family=False))
+        assert {len(registry) for registry in drawn} == {size}
+        assert all(len({a.name for a in registry}) == size for registry in drawn)
+        times = Counter(agent.name for registry in drawn for agent in registry)
+        assert min(times[agent.name] for agent in agents) >= 20
+
+
+def test_families_stand_together_in_draws_of_families():
+    agents = [Agent(name=f"a{n}", domain=f"d{n % 5}") for n in range(70)]
+    for registry in draws(agents, 14, 20, family=True):
+        assert len({agent.domain for agent in registry}) == 1
+
+
+def test_a_request_is_asked_where_its_agent_is():
+    requests = [Request("one", ("a", "b")), Request("two", ("b",)), Request("three", ("b", "c"))]
+    assert within(requests, ["b", "c"]) == {
+        requests[1]: requests[1],
+        requests[2]: requests[2],
+    }
+    assert within(requests, ["a"]) == {requests[0]: Request("one", ("a",))}

@@ -1,0 +1,35 @@
+"""Smaller registries drawn from one, so that every agent is in as many of them."""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from optimize.data import Request
+from task_delegator.agents import Agent
+
+
+def draws(agents: Sequence[Agent], size: int, number: int, family: bool) -> Iterator[list[Agent]]:
+    """Yield registries of ``size`` agents; each agent is in at least ``number`` of them.
+
+    Args:
+        family: agents of a domain stand together, so that look-alikes do, the domains in turn.
+    """
+    for seed in range(number):
+        shuffled = list(agents)
+        random.Random(seed).shuffle(shuffled)
+        if family:
+            domains = sorted({agent.domain for agent in agents})
+            random.Random(seed).shuffle(domains)
+            shuffled.sort(key=lambda agent: domains.index(agent.domain))
+        for start in range(0, len(shuffled), size):
+            window = shuffled[start : start + size]
+            yield window + shuffled[: size - len(window)]  # the last goes round
+
+
+def within(requests: Sequence[Request], names: Sequence[str]) -> dict[Request, Request]:
+    """Return the requests whose expected agent is among these, with what else is acceptable."""
+    return {
+        request: replace(request, acceptable=tuple(n for n in request.acceptable if n in names))
+        for request in requests
+        if request.expected in names
+    }
