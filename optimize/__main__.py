@@ -217,10 +217,6 @@ def _parser() -> argparse.ArgumentParser:
         "--train", nargs="+", metavar="DIR", required=True, help="dataset directories to train on"
     )
     tune.add_argument(
-        "--described", nargs="+", metavar="DIR", default=[],
-        help="registries to train on without requests: their agents' descriptions stand for them",
-    )  # fmt: skip
-    tune.add_argument(
         "--keep-out", nargs="+", metavar="DIR", default=["datasets"], help="and to evaluate on"
     )
     tune.add_argument("--program", default="default", help="whose retriever draws the shortlists")

@@ -142,15 +142,9 @@ class Retrieved:
         """Return the agent on the label."""
         return self._index.agents[self._index.names.index(self.requests[number].expected)]
 
-    def cloze(self, number: int) -> bool:
-        """Tell whether a request stands in the description of its agent."""
-        description = one_line(self.expected(number).description)
-        return one_line(self.requests[number].text) in description
-
     def _says(self, number: int) -> bool:
-        """Tell whether the agent says the request of itself."""
-        samples = self.expected(number).user_request_samples
-        return self.requests[number].text in samples or self.cloze(number)
+        """Tell whether the request is a sample of its agent."""
+        return self.requests[number].text in self.expected(number).user_request_samples
 
 
 def places(agents: Sequence[Agent], request: Request) -> frozenset[int]:
@@ -189,11 +183,10 @@ def _drawn(source: Retrieved, number: int, hard: bool, rng: random.Random) -> Sh
     shown = rivals[:size] if missing else [expected, *rivals[: size - 1]]
     rng.shuffle(shown)
     right = places(shown, request)
-    cloze = source.cloze(number)
     samples = [[t for t in agent.user_request_samples if t != request.text] for agent in shown]
-    can_describe = not cloze and all(agent.description for agent in shown)
+    can_describe = all(agent.description for agent in shown)
     description = can_describe and rng.random() < (0.7 if hard else 0.5)
-    least = 0 if description or cloze else 1  # without a description samples are all there is
+    least = 0 if description else 1  # without a description samples are all there is
     look = _Look(
         description=description,
         do_not_use_when=rng.random() < (0.4 if hard else 0.1),

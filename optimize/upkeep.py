@@ -88,7 +88,6 @@ def finetune(options: argparse.Namespace) -> int:
     """Fine-tune the embedded LM on shortlists of labelled registries."""
     from optimize.course import best_state
     from optimize.data import load_dataset
-    from optimize.described import described_dataset
     from optimize.finetune import Plan, finetune, install
     from optimize.lora import Recipe
     from task_delegator.artifact import find, load
@@ -96,8 +95,6 @@ def finetune(options: argparse.Namespace) -> int:
 
     train = [load_dataset(path) for path in options.train]
     kept_out = [load_dataset(path) for path in options.keep_out]
-    labelled = [dataset.registry for dataset in (*train, *kept_out)]
-    train += [described_dataset(path, labelled, options.seed) for path in options.described]
     program = load(find(options.program), kept_out[0].registry)
     recipe = Recipe(rank=options.rank, examples=options.examples, seed=options.seed)
     plan = Plan(

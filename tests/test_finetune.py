@@ -1,4 +1,3 @@
-import json
 import random
 import sys
 from dataclasses import replace
@@ -15,13 +14,11 @@ from optimize import shortlists as shortlists_module
 from optimize.__main__ import main
 from optimize.course import best_state, exhausted
 from optimize.data import Request, load_dataset
-from optimize.described import described_dataset, opening
 from optimize.picks import picks
 from optimize.shortlists import Retrieved, draw
 from optimize.unseen import apart
 from task_delegator.agents import Registry, fold
 from task_delegator.classify import ClassifyAgent, render
-from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues
 from task_delegator.signatures import NONE_SLOT, SLOTS
 
@@ -67,95 +64,29 @@ def test_agents_look_alike_and_cheap_first(source):
     assert characters(drawn[:100]) < characters(drawn[-100:])
 
 
-@pytest.fixture
-def described(tmp_path):
-    rows = [
-        {"name": "one", "description": "Ships a parcel to a customer. By road.", "tools": []},
-        {"name": "two", "description": "Ships a parcel home.", "tools": [
-            {"name": "t", "description": "Track where a parcel is now.\nReturns JSON."},
-            {"name": "u", "description": None}, "bare",
-        ]},
-        {"name": "two", "description": "A second one of that name."},
-        {"name": "three", "description": "Short one."},
-        {"name": "Known", "description": "Does what another registry has."},
-        {"name": "four", "description": "Said elsewhere, word for word."},
-    ]  # fmt: skip
-    (tmp_path / "agents.json").write_text(json.dumps(rows))
-    return tmp_path
-
-
-def test_descriptions_stand_for_requests(described):
-    known = Registry([make_agent("known", description="said elsewhere, word for word.")])
-    dataset = described_dataset(described, [known])
-    asked = {request.expected: request.text for request in dataset.splits["train"]}
-    assert asked == {"one": "Ships a parcel to a customer.", "two": "Ships a parcel home."}
-    assert dataset.registry["two"].user_request_samples == ("Track where a parcel is now.",)
-    assert dataset.registry["two"].tools == ("t", "u", "bare")
-
-
-def test_an_agent_is_not_shown_with_the_description_that_is_the_task(described):
-    dataset = described_dataset(described, [])
-    source = Retrieved(dataset, ["train"], KnobValues(), HashedWords(), samples=True)
-    cloze = {request.text for request in dataset.splits["train"]}
-    drawn = [s for s in draw([source], 200, seed=0) if s.task in cloze]
-    assert len(drawn) > 50
-    assert not any(agent.description for s in drawn for agent in s.agents)
-
-
-def test_the_right_agent_is_not_told_by_what_it_shows(described):
-    """Some agents have tools to show, others none."""
-    dataset = described_dataset(described, [])
+def test_the_right_agent_is_not_told_by_what_it_shows(tmp_path):
+    """Some agents have samples to show, others none."""
+    dataset = load_dataset(small_dataset(tmp_path))
+    agents = [
+        agent.model_copy(update={"user_request_samples": agent.user_request_samples[: n % 3]})
+        for n, agent in enumerate(dataset.registry)
+    ]
+    dataset = replace(dataset, registry=Registry(agents))
     source = Retrieved(dataset, ["train"], KnobValues(), HashedWords(), samples=True)
     for shown in draw([source], 200, seed=1):
         assert len({len(agent.user_request_samples) for agent in shown.agents}) == 1
 
 
-def test_what_several_agents_say_is_no_task(tmp_path):
-    rows = [
-        {"name": "one", "description": "Ships a parcel.", "tools": [{"name": "t", "description": "Tracks a parcel now."}]},
-        {"name": "two", "description": "Ships a parcel.", "tools": [{"name": "t", "description": "Tracks a parcel now."}]},
-        {"name": "three", "description": "Brings it back home."},
-    ]  # fmt: skip
-    (tmp_path / "agents.json").write_text(json.dumps(rows))
-    dataset = described_dataset(tmp_path, [])
-    assert [request.text for request in dataset.splits["train"]] == ["Brings it back home."]
-    assert not any(agent.user_request_samples for agent in dataset.registry)
-
-
 def test_the_lm_is_shown_the_task_without_agents_names(tmp_path):
-    rows = [
-        {"name": "Trello Desk", "description": "Moves a Trello Desk card."},
-        {"name": "other", "description": "Does another thing."},
-    ]
-    (tmp_path / "agents.json").write_text(json.dumps(rows))
-    dataset = described_dataset(tmp_path, [])
+    dataset = load_dataset(small_dataset(tmp_path))
+    desk = make_agent("Trello Desk", description="Moves a card.")
+    registry = Registry([desk, *dataset.registry])
+    splits = {"train": (Request("ask the Trello Desk to move my card", ("Trello Desk",)),)}
+    dataset = replace(dataset, registry=registry, splits=splits)
     source = Retrieved(dataset, ["train"], KnobValues(), HashedWords())
-    assert not any("Trello Desk" in shown.task for shown in draw([source], 50, seed=0))
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("{}", "expected a JSON list of agents, got dict"),
-        ('[{"description": "has no name at all"}]', "agent 0: name"),
-        ('["one"]', "agent 0: "),
-        ('[{"name": "a", "tools": null}]', "agent 0: tools"),
-        ('[{"name": "a", "tools": [{"description": "x y z"}]}]', "agent 0: name"),
-        ('[{"name": "a", "tools": [{"name": "t", "description": 5}]}]', "agent 0: description"),
-        ("[]", "no agent with a description"),
-    ],
-)
-def test_a_broken_file_of_described_agents_is_named(tmp_path, content, message):
-    (tmp_path / "agents.json").write_text(content)
-    with pytest.raises(InputError, match=message):
-        described_dataset(tmp_path, [])
-
-
-@given(st.text())
-def test_an_opening_is_a_part_of_what_was_said(text):
-    words = opening(text).split()
-    assert not words or 3 <= len(words) <= 30
-    assert words == text.split()[: len(words)]
+    for shown in draw([source], 50, seed=0):
+        assert "Trello Desk" not in shown.task
+        assert "move my card" in shown.task
 
 
 def test_the_same_seed_draws_the_same_shortlists(source):
