@@ -1,5 +1,6 @@
 """The adapter that ships: what it was trained on, and that it is served as it was trained."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -44,9 +45,15 @@ def test_what_it_is_measured_on_was_kept_from_it(manifest):
 
 def test_its_recipe_is_the_one_that_the_makefile_runs(manifest):
     lines = Path("Makefile").read_text(encoding="utf-8").splitlines()
-    settings = dict(line.split(" ?= ") for line in lines if " ?= " in line)
+    settings = dict(re.split(r" [?:]= ", line) for line in lines if re.match(r"\w+ [?:]= ", line))
+    fold, other, both = (
+        {Path(folder).name for folder in settings[name].split()}
+        for name in ("FOLD_A", "FOLD_B", "BOTH")
+    )
     assert manifest["recipe"]["examples"] == int(settings["EXAMPLES"])
     assert manifest["every"] == int(settings["EVERY"])
+    assert set(manifest["train"]) == fold | both
+    assert set(manifest["kept_out"]) == other
 
 
 @pytest.mark.slow
