@@ -175,6 +175,7 @@ def test_traces_of_a_run_are_listed_without_their_texts(server, store, page):
     experiment, runs = _runs(store)
     page.goto(f"{server}/#/experiments/{experiment}/runs/{runs[0]}/traces")
     wanted = page.get_by_text("characters>").first
+    seen = ""
     for _ in range(2):  # the page asks once; a server under load may not have answered
         try:
             return wanted.wait_for()

@@ -44,7 +44,7 @@ class ClassifyAgent(dspy.Module):
         self.select = dspy.Predict(SelectAgent)
         self.weigh = dspy.Predict(WeighAgents)
         self._slots, self._decisions = SlotAdapter(), dspy.JSONAdapter()
-        self._priors: dict[tuple[str, object, int], dict[str, float]] = {}
+        self._priors: dict[tuple[str, object, int, int], dict[str, float]] = {}
 
     def forward(
         self,
