@@ -19,6 +19,7 @@ from task_delegator.agents import Agent
 from task_delegator.errors import InputError
 from task_delegator.lm import language_model, words_alone
 from task_delegator.untrusted import one_line
+from task_delegator.weights import weights
 
 FOLDER = Path("experiments/answers")
 SECOND = "TASK_DELEGATOR_SECOND_LM"  # a .gguf of a stronger instruct model
@@ -48,7 +49,7 @@ class Asked:
     """Ask one LM, or read what it answered before.
 
     Args:
-        spec: an LM spec.
+        spec: of an embedded LM.
         label: what to call the LM in file names and results.
         keep: folder of kept answers; None to keep none.
         requests: so many of the fixed test requests are asked, a fixed random part.
@@ -66,8 +67,14 @@ class Asked:
         self.label = label
         self.requests = requests
         self.shuffles = shuffles
-        self.lm = language_model(spec, threads=_THREADS)
+        self._spec = spec
+        self._files = weights(spec.removeprefix("embedded:"))
         self._keep = keep
+
+    @property
+    def lm(self) -> Any:
+        """The LM, whose server is started when it is first asked."""
+        return language_model(self._spec, threads=_THREADS)
 
     def __call__(self, task: str, agents: Sequence[Agent], samples: bool = False) -> Answer:
         """Return the LM's three best agents of a list.
@@ -90,7 +97,7 @@ class Asked:
             return ask()
         self._keep.mkdir(parents=True, exist_ok=True)
         with Answers(self._keep / f"{self.label}.jsonl", _MOST_ANSWERS) as answers:
-            row = answers.get(stage, {"lm": str(self.lm.model)} | question, ask)
+            row = answers.get(stage, {"lm": self._files.name} | question, ask)
         if row is None:
             raise InputError(f"{self._keep}: {self.label}.jsonl is full; delete it to ask again")
         return row

@@ -86,37 +86,27 @@ def finetune(
             holds the run of another plan or is used by another process.
     """
     _check(train, kept_out)
-    with hold(plan.out, plan.out):
-        return _finetune(train, kept_out, knobs, embed, plan)
-
-
-def _finetune(
-    train: Sequence[Dataset],
-    kept_out: Sequence[Dataset],
-    knobs: KnobValues,
-    embed: Embedder,
-    plan: Plan,
-) -> dict[str, Any]:
-    seed = plan.recipe.seed
-    apart_ones = apart(train, kept_out)
-    sources = [_source(dataset, knobs, embed, seed) for dataset in apart_ones]
-    shortlists = list(draw(sources, plan.recipe.examples, seed))
-    judged = {dataset.path.name: _held_out(dataset, knobs, embed, plan) for dataset in kept_out}
-    identity = _identity(train, kept_out, knobs, embed, plan) | {"drawn": _digest(shortlists)}
-    begun = _begin(plan.out / "plan.json", identity)
-    model = Model(plan.base, plan.recipe, plan.threads)
-    trainer = Trainer(model, plan.recipe)
-    tags = {"kind": "finetune", "lm": plan.base.stem, "embedder": embed.id, "commit": begun}
-    with track.run(f"finetune {plan.base.stem}", tags) as run:
-        run.params(identity)
-        for dataset in (*train, *kept_out):
-            run.dataset(dataset)
-        course = _train(trainer, shortlists, judged, plan, run)
-        trainer.load(plan.out / BEST)
-        known = identity | {"commit": begun, "left_out": _left_out(train, apart_ones)}
-        manifest = _export(trainer, judged, known, course, plan, run.id)
-        run.files(plan.out, (ADAPTER, MANIFEST, COURSE), "adapter")
-    return manifest
+    with hold(plan.out, plan.out, "adapter"):
+        seed = plan.recipe.seed
+        apart_ones = apart(train, kept_out)
+        sources = [_source(dataset, knobs, embed, seed) for dataset in apart_ones]
+        shortlists = list(draw(sources, plan.recipe.examples, seed))
+        judged = {dataset.path.name: _held_out(dataset, knobs, embed, plan) for dataset in kept_out}
+        identity = _identity(train, kept_out, knobs, embed, plan) | {"drawn": _digest(shortlists)}
+        begun = _begin(plan.out / "plan.json", identity)
+        model = Model(plan.base, plan.recipe, plan.threads)
+        trainer = Trainer(model, plan.recipe)
+        tags = {"kind": "finetune", "lm": plan.base.stem, "embedder": embed.id, "commit": begun}
+        with track.run(f"finetune {plan.base.stem}", tags) as run:
+            run.params(identity)
+            for dataset in (*train, *kept_out):
+                run.dataset(dataset)
+            course = _train(trainer, shortlists, judged, plan, run)
+            trainer.load(plan.out / BEST)
+            known = identity | {"commit": begun, "left_out": _left_out(train, apart_ones)}
+            manifest = _export(trainer, judged, known, course, plan, run.id)
+            run.files(plan.out, (ADAPTER, MANIFEST, COURSE), "adapter")
+        return manifest
 
 
 def _train(

@@ -7,12 +7,13 @@ from typing import TextIO
 from task_delegator.errors import InputError
 
 
-def hold(folder: Path, out: Path) -> TextIO:
+def hold(folder: Path, out: Path, what: str) -> TextIO:
     """Make a folder and hold it until the file that is returned is closed, or the process ends.
 
     Args:
         folder: where the lock stands.
-        out: what is being made there, for the message.
+        out: where the result will stand, for the message.
+        what: is being made: ``program``.
 
     Raises:
         InputError: another process holds it, or it cannot be used.
@@ -27,6 +28,6 @@ def hold(folder: Path, out: Path) -> TextIO:
     except BlockingIOError:
         lock.close()
         raise InputError(
-            f"{out}: another process is making this; wait for it, or name another --out"
+            f"{out}: another process is making this {what}; name another --out"
         ) from None
     return lock

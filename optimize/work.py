@@ -33,7 +33,7 @@ class Work:
     def __init__(self, out: Path, identity: Mapping[str, Any]) -> None:
         self._out = out.absolute()
         self.folder = self._out.with_name(f"{out.name}.work")
-        self._lock = hold(self.folder, self._out)
+        self._lock = hold(self.folder, self._out, "program")
         text = json.dumps(identity, indent=1, sort_keys=True, default=str) + "\n"
         begun = self.folder / "identity.json"
         if begun.is_file() and begun.read_text(encoding="utf-8") != text:

@@ -166,13 +166,10 @@ def test_the_server_goes_when_its_parent_goes(ending):
         "print(next(iter(lm._servers.values())).process.pid, flush=True)\n"
         "time.sleep(60)\n"
     )
-    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert parent.stdout is not None
-    child = int(parent.stdout.readline())
+    parent, (child,) = started(code)
     os.kill(child, 0)  # it runs
     parent.send_signal(ending)
     parent.wait()
-    parent.stdout.close()
     assert ended(child), "the server outlived its parent by ten seconds"
 
 
@@ -186,15 +183,20 @@ def test_the_server_goes_though_its_parent_forked():
         "    print(next(iter(lm._servers.values())).process.pid, forked, flush=True)\n"
         "time.sleep(60)\n"
     )
-    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert parent.stdout is not None
-    server, forked = map(int, parent.stdout.readline().split())
+    parent, (server, forked) = started(code)
     parent.kill()
     parent.wait()
-    parent.stdout.close()
     gone = ended(server)
     os.kill(forked, signal.SIGKILL)
     assert gone
+
+
+def started(code: str) -> tuple[subprocess.Popen[str], list[int]]:
+    """Return a process of Python, and the process ids that it prints first."""
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    with parent.stdout as said:
+        return parent, [int(number) for number in said.readline().split()]
 
 
 def ended(process: int) -> bool:

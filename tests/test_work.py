@@ -103,7 +103,7 @@ def test_an_interrupted_compilation_does_not_ask_its_lm_again(tmp_path, monkeypa
 def test_two_processes_do_not_make_the_same_program(tmp_path):
     with (
         Work(tmp_path / "program", {"seed": 0}),
-        pytest.raises(InputError, match="another process is making this"),
+        pytest.raises(InputError, match="another process is making this program"),
     ):
         Work(tmp_path / "program", {"seed": 0})
 
