@@ -1,7 +1,7 @@
 """Late interaction: a task's tokens against those of the agents' texts, in both directions."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,11 +17,13 @@ class _Tokens:
         vectors: int8, shape (tokens, dim).
         rarity: of each token, shape (tokens,).
         starts: where each text begins, shape (texts,).
+        sums: of the rarities of each text's tokens, shape (texts,).
     """
 
     vectors: np.ndarray
     rarity: np.ndarray
     starts: np.ndarray
+    sums: np.ndarray
 
 
 class LateInteraction:
@@ -49,30 +51,39 @@ class LateInteraction:
         if not filled or len(task.token_ids) == 0:
             return to, fro
         agents = [self._agents[rows[i]] for i in filled]
-        starts = np.concatenate([[0], np.cumsum([len(a.vectors) for a in agents])[:-1]]).astype(int)
+        agent_starts = _offsets(len(agent.vectors) for agent in agents)
         tokens = np.concatenate([agent.vectors for agent in agents]).astype(np.float32)
         cosines = task.token_vectors.astype(np.float32) @ tokens.T / 127**2
         rarity = self._rarity(task.token_ids)
-        to[filled] = rarity @ np.maximum.reduceat(cosines, starts, axis=1) / rarity.sum()
-        covered = cosines.max(axis=0)
-        for i, agent, start in zip(filled, agents, starts, strict=True):
-            weighted = covered[start : start + len(agent.vectors)] * agent.rarity
-            each = np.add.reduceat(weighted, agent.starts)
-            fro[i] = (each / np.add.reduceat(agent.rarity, agent.starts)).max()
+        to[filled] = rarity @ np.maximum.reduceat(cosines, agent_starts, axis=1) / rarity.sum()
+        covered = cosines.max(axis=0) * np.concatenate([agent.rarity for agent in agents])
+        text_starts = np.concatenate(
+            [a.starts + start for a, start in zip(agents, agent_starts, strict=True)]
+        )
+        shares = np.add.reduceat(covered, text_starts) / np.concatenate([a.sums for a in agents])
+        fro[filled] = np.maximum.reduceat(shares, _offsets(len(agent.starts) for agent in agents))
         return to, fro
 
     def _tokens(self, texts: Sequence[Encoded]) -> _Tokens:
         shown = [text for text in texts if len(text.token_ids)]
         if not shown:
             dimensions = texts[0].token_vectors.shape[1] if texts else 0
-            return _Tokens(np.zeros((0, dimensions), np.int8), np.zeros(0), np.zeros(0, int))
-        lengths = [len(text.token_ids) for text in shown]
+            none = np.zeros(0)
+            return _Tokens(np.zeros((0, dimensions), np.int8), none, none.astype(int), none)
+        rarity = self._rarity(np.concatenate([text.token_ids for text in shown]))
+        starts = _offsets(len(text.token_ids) for text in shown)
         return _Tokens(
             vectors=np.concatenate([text.token_vectors for text in shown]),
-            rarity=self._rarity(np.concatenate([text.token_ids for text in shown])),
-            starts=np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(int),
+            rarity=rarity,
+            starts=starts,
+            sums=np.add.reduceat(rarity, starts),
         )
 
     def _rarity(self, token_ids: np.ndarray) -> np.ndarray:
         counts = np.array([self._holders[int(token)] for token in token_ids])
         return np.log(1 + self._count / (counts + 0.5))
+
+
+def _offsets(lengths: Iterable[int]) -> np.ndarray:
+    """Return where each of so many things in a row begins, shape (things,)."""
+    return np.cumsum([0, *lengths])[:-1]

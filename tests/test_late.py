@@ -1,0 +1,50 @@
+"""Late interaction is what its formula says, text by text and token by token."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from task_delegator.embed import Encoded
+from task_delegator.late import LateInteraction
+
+DIMENSIONS = 4
+_TEXTS = st.lists(st.lists(st.integers(0, 9), max_size=5), max_size=4)
+
+
+def encoded(token_ids: list[int]) -> Encoded:
+    vectors = np.random.default_rng(0).normal(size=(10, DIMENSIONS))
+    units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    tokens = (units * 127).round().astype(np.int8)[token_ids]
+    return Encoded(np.zeros(DIMENSIONS), np.array(token_ids, int), tokens)
+
+
+def by_hand(agents: list[list[list[int]]], task: list[int], row: int) -> tuple[float, float]:
+    """Return *to* and *fro* of one agent, one cosine at a time."""
+    held = [{token for text in own for token in text} for own in agents]
+
+    def rarity(token: int) -> float:
+        return float(np.log(1 + len(agents) / (sum(token in own for own in held) + 0.5)))
+
+    def cosine(one: int, other: int) -> float:
+        vectors = [encoded([token]).token_vectors[0].astype(float) for token in (one, other)]
+        return float(vectors[0] @ vectors[1] / 127**2)
+
+    shown = [text for text in agents[row] if text]
+    if not shown or not task:
+        return float("nan"), float("nan")
+
+    def covered(ours: list[int], theirs: list[int]) -> float:
+        best = [max(cosine(token, other) for other in theirs) * rarity(token) for token in ours]
+        return sum(best) / sum(rarity(token) for token in ours)
+
+    every = [token for text in shown for token in text]
+    return covered(task, every), max(covered(text, task) for text in shown)
+
+
+@given(st.lists(_TEXTS, min_size=1, max_size=4), st.lists(st.integers(0, 9), max_size=5))
+def test_both_directions_are_the_weighted_maxima(agents, task):
+    late = LateInteraction([[encoded(text) for text in own] for own in agents])
+    rows = np.arange(len(agents))[::-1]
+    to, fro = late(encoded(task), rows)
+    expected = np.array([by_hand(agents, task, row) for row in rows])
+    np.testing.assert_allclose(np.stack([to, fro], axis=1), expected, rtol=1e-5, atol=1e-6)
