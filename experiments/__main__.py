@@ -34,8 +34,8 @@ from experiments import (
     public,
     scaling,
 )
+from experiments.publish import publish
 from experiments.results import clean_commit, constants, save
-from optimize import track
 from task_delegator.errors import DelegatorError
 
 EXPERIMENTS = {
@@ -76,9 +76,8 @@ def main() -> int:
             print(json.dumps(rows, indent=1))
             return 0
         path = save(options.name, head, constants(experiment), rows, perf_counter() - started)
-        pictures = plots.draw(options.name)
-        with track.run(f"experiment {options.name}", {"kind": "experiment", "commit": head}) as run:
-            run.results(path, pictures, rows)
+        plots.draw(options.name)
+        publish(options.name)
         print(path)
     except DelegatorError as error:
         print(f"experiments {options.name}: {error}", file=sys.stderr)

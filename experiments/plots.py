@@ -202,11 +202,21 @@ def draw(experiment: str | None = None) -> list[Path]:
         if experiment in (None, source) and rows(source):
             figure = make()
             figure.tight_layout()
-            path = FOLDER / f"{name}.png"
+            path = _file(name)
             figure.savefig(path, dpi=_DPI, metadata={"Software": None})
             plt.close(figure)
             drawn.append(path)
     return drawn
+
+
+def of(experiment: str) -> list[Path]:
+    """Return the files of an experiment's pictures that are drawn."""
+    files = [_file(name) for name, (source, _) in PLOTS.items() if source == experiment]
+    return [file for file in files if file.is_file()]
+
+
+def _file(plot: str) -> Path:
+    return FOLDER / f"{plot}.png"
 
 
 if __name__ == "__main__":

@@ -117,5 +117,11 @@ def digests() -> dict[str, str]:
 
 def latest(name: str) -> dict[str, Any] | None:
     """Return an experiment's committed result, or None where it has not been run."""
+    path = latest_file(name)
+    return None if path is None else read_json(path)
+
+
+def latest_file(name: str) -> Path | None:
+    """Return where an experiment's committed result is, or None where it has not been run."""
     found = sorted(FOLDER.glob(f"{name}-*.json"))
-    return read_json(found[-1]) if found else None
+    return found[-1] if found else None

@@ -202,8 +202,9 @@ class Run:
     def results(
         self, result: Path, plots: Sequence[Path], rows: Sequence[Mapping[str, Any]]
     ) -> None:
-        """Log an experiment: its result file, its pictures, and every rate as a metric."""
+        """Log an experiment: its result file, pictures and rows, and every rate as a metric."""
         mlflow.log_artifact(str(result), "results")
+        mlflow.log_table(pd.DataFrame(list(rows)), "tables/rows.json")
         for plot in plots:
             mlflow.log_artifact(str(plot), "plots")
         for row in rows:

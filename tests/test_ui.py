@@ -15,11 +15,13 @@ from recorded import oracle, recorded_lm
 from small import HashedWords, small_dataset
 from tracking import SECONDS, mlflow_server
 
+from experiments.publish import publish
 from optimize import compile as compiling
 from optimize.compile import Options, compile_program
 from optimize.data import Dataset, load_dataset
 from optimize.store import EXPERIMENT
 
+PUBLISHED = ("order", "prompting")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 pytestmark = [
@@ -41,8 +43,9 @@ def apt_pupil(dataset: Dataset):
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory) -> Iterator[str]:
-    """A store with two compilations: without an LM, then with one, its prompt optimised."""
+    """A store with two compilations, without and with an LM, and two experiments' results."""
     folder = tmp_path_factory.mktemp("ui")
+    (folder / "experiments").symlink_to(Path("experiments").resolve())
     dataset = load_dataset(small_dataset(folder / "data"))
     lm, _ = recorded_lm(apt_pupil(dataset))
     uri = f"sqlite:///{folder / 'mlflow.db'}"
@@ -56,6 +59,8 @@ def store(tmp_path_factory) -> Iterator[str]:
             max_lm_calls=160, target_precision=1.0,
         )  # fmt: skip
         compile_program(dataset, taught, lm)
+        for name in PUBLISHED:
+            publish(name)
         yield uri
         mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
 
@@ -83,12 +88,12 @@ def page(browser, tmp_path) -> Iterator[Page]:
     page.close()
 
 
-def _runs(store: str) -> tuple[str, list[str]]:
-    """Return the experiment and its two compilations, the newest first."""
+def _runs(store: str, kind: str = "compile") -> tuple[str, list[str]]:
+    """Return the experiment and its two compilations, or results, the newest first."""
     client = MlflowClient(store)
     experiment = client.get_experiment_by_name(EXPERIMENT)
     assert experiment is not None
-    found = client.search_runs([experiment.experiment_id], "tags.kind = 'compile'")
+    found = client.search_runs([experiment.experiment_id], f"tags.kind = '{kind}'")
     return experiment.experiment_id, [run.info.run_id for run in found]
 
 
@@ -98,13 +103,12 @@ def test_the_experiment_and_its_runs_are_listed(server, store, page):
     experiment, runs = _runs(store)
     assert len(runs) == 2
     page.goto(f"{server}/#/experiments/{experiment}/runs")
-    page.get_by_text("compile data (quick)").first.wait_for()
+    for name in ("compile data (quick)", *(f"experiment {name}" for name in PUBLISHED)):
+        page.get_by_text(name).first.wait_for()
 
 
 def test_two_compilations_are_compared_side_by_side(server, store, page):
-    experiment, runs = _runs(store)
-    named = "%2C".join(f"%22{run}%22" for run in runs)
-    page.goto(f"{server}/#/compare-runs?runs=%5B{named}%5D&experiments=%5B%22{experiment}%22%5D")
+    _compare(server, page, *_runs(store))
     for text in ("trials", "search_best_top1"):
         page.get_by_text(text, exact=True).first.wait_for()
     for name, values in {
@@ -116,6 +120,18 @@ def test_two_compilations_are_compared_side_by_side(server, store, page):
         row = page.get_by_role("row").filter(has=page.get_by_text(name, exact=True)).first
         assert row.inner_text().split() == [name, *values]
     _scrolled_to(page, "test_top1")
+
+
+def test_two_experiments_are_compared_side_by_side(server, store, page):
+    _compare(server, page, *_runs(store, "experiment"))
+    page.get_by_text("experiment", exact=True).first.wait_for()
+    row = page.get_by_role("row").filter(has=page.get_by_text("experiment", exact=True)).first
+    assert row.inner_text().split() == ["experiment", *reversed(PUBLISHED)]
+
+
+def _compare(server: str, page: Page, experiment: str, runs: list[str]) -> None:
+    named = "%2C".join(f"%22{run}%22" for run in runs)
+    page.goto(f"{server}/#/compare-runs?runs=%5B{named}%5D&experiments=%5B%22{experiment}%22%5D")
 
 
 def _scrolled_to(page: Page, text: str) -> None:
@@ -136,14 +152,22 @@ def test_plots_tables_and_the_program_are_artifacts_of_a_run(server, store, page
     page.get_by_text(shown, exact=True).first.wait_for()
 
 
-@pytest.mark.parametrize("plot", ["reliability_test.png", "search.png"])
-def test_a_plot_is_drawn(server, store, page, plot):
-    _open_artifact(server, store, page, "plots", plot)
+@pytest.mark.parametrize(
+    ("kind", "plot"),
+    [("compile", "reliability_test.png"), ("compile", "search.png"), ("experiment", "pareto.png")],
+)
+def test_a_plot_is_drawn(server, store, page, kind, plot):
+    _open_artifact(server, page, *_runs(store, kind), "plots", plot)
     picture = page.locator("img[src^='blob:'], img[src*='get-artifact'], .image-container canvas")
     picture.first.wait_for()
     page.wait_for_function(
         "e => e.naturalWidth > 0 || e.width > 0", arg=picture.first.element_handle()
     )
+
+
+def test_the_rows_of_an_experiment_are_a_table(server, store, page):
+    _open_artifact(server, page, *_runs(store, "experiment"), "tables", "rows.json")
+    page.get_by_text("shortlist and samples", exact=True).first.wait_for()
 
 
 def test_the_prompt_is_shown_before_and_after_it_was_optimised(server, store, page):
@@ -154,7 +178,7 @@ def test_the_prompt_is_shown_before_and_after_it_was_optimised(server, store, pa
         for when in ("before", "after")
     )
     assert (len(before), len(after)) == (0, 2)
-    _open_artifact(server, store, page, "prompts", "after_demos.json")
+    _open_artifact(server, page, *_runs(store), "prompts", "after_demos.json")
     page.get_by_text(after[0]["task"]).first.wait_for()
     page.get_by_text("before_demos.json", exact=True).first.click()
     page.get_by_text(after[0]["task"]).first.wait_for(state="detached")
@@ -185,8 +209,10 @@ def test_traces_of_a_run_are_listed_without_their_texts(server, store, page):
     pytest.fail(f"no trace is listed: {seen}")
 
 
-def _open_artifact(server: str, store: str, page: Page, folder: str, name: str) -> None:
-    experiment, runs = _runs(store)
+def _open_artifact(
+    server: str, page: Page, experiment: str, runs: list[str], folder: str, name: str
+) -> None:
+    """Open an artifact of the first of the runs."""
     page.goto(f"{server}/#/experiments/{experiment}/runs/{runs[0]}/artifacts")
     page.get_by_text(folder, exact=True).first.click()
     page.get_by_text(name, exact=True).first.click()
