@@ -2,11 +2,12 @@
 
 Each registry's program is compiled without an LM; the LM then sees its shortlist of five, in
 retrieval's order and turned round. Given that the right agent is on it: how often is the LM's pick
-right, and does turning change it? And over all requests: what does its word add to retrieval, at a
-weight fitted on validation? *Transferred* means that neither agents nor requests of the registry
+right, and does turning change it? And over all requests, where the LM is asked about the quarter
+that retrieval is least sure of: what does its word add, with gate and weight chosen on validation?
+*Transferred* means that neither agents nor requests of the registry
 were trained on, though a few of its validation requests chose the state that was exported;
-*adapted* that its train split was trained on (Seal-Tools has none: its validation was, so that no
-weight could be fitted, and it is left out). Beside the adapter that ships, those in ``runs/folds``
+*adapted* that its train split was trained on (Seal-Tools has none: its validation was, and it is
+left out). Beside the adapter that ships, those in ``runs/folds``
 (``make folds``) are asked: each registry has an adapter that was kept from it. The best agent
 counts as the LM's pick, however likely it finds that none fits. Answers are kept in
 ``answers/finetuned``: a run that was interrupted asks only what is missing.
@@ -30,7 +31,7 @@ from optimize import metrics
 from optimize.answers import Answers
 from optimize.compile import Options, compile_program
 from optimize.data import OURS, Dataset, Request, load_dataset
-from optimize.evaluate import Outcome, outcomes_right, select
+from optimize.evaluate import Outcome, delegate_all, outcomes_right, select
 from optimize.picks import Picks, picks
 from optimize.teach import opened
 from task_delegator.agents import read_json
@@ -41,8 +42,10 @@ from task_delegator.weights import ADAPTER, MANIFEST, RAW, SHIPPED
 
 FOLDS = Path("runs/folds")
 _SETS = ("banking77", "clinc150", "hwu64", "seal_tools")
-_FITTED_ON, _ASKED = 20, 40  # validation and test requests, two calls each; the same for all
-_COMPILED = 500  # requests of a split that a program is compiled on
+_ASKED = 40  # test requests that every LM is asked about, two calls each
+_USED = 500  # requests of a split that a program is compiled on, and heard with its LM
+_UNSURE = 0.25  # of those: so many are asked about, two calls each
+_FITTED_ON = 40  # unsure validation requests that give the LM's weight
 _TIMED = 6  # prompts
 _KEPT = FOLDER / "finetuned"
 _MOST_CALLS = 10_000
@@ -60,32 +63,32 @@ def run(quick: bool) -> list[dict[str, Any]]:
 def registry(name: str, quick: bool) -> Iterator[dict[str, Any]]:
     """Yield one row per LM that is asked about a registry."""
     dataset = load_dataset(OURS) if name == "ours" else public(name)
-    fewer = {split: tuple(select(r, _COMPILED, seed=0)) for split, r in dataset.splits.items()}
+    fewer = {split: tuple(select(r, _USED, seed=0)) for split, r in dataset.splits.items()}
+    smaller = replace(dataset, splits=fewer).without_plans()
     with tempfile.TemporaryDirectory() as out:
         options = Options(out=Path(out) / "program", preset="full", trials=5 if quick else 40)
-        smaller = replace(dataset, splits=fewer).without_plans()
         program = compile_program(smaller, options, lm=None).program
         kept = Path(out) if quick else _KEPT
         kept.mkdir(parents=True, exist_ok=True)
+        split = "validation" if quick else "test"
+        requests = select(dataset.splits[split], 3 if quick else _ASKED, seed=0)
         before: dict[str, bool] = {}
         for label, seen, spec in _lms(dataset, quick):
-            fit, test = (3, 0) if quick else (_FITTED_ON, _ASKED)
-            fitting = select(dataset.splits["validation"], fit, seed=0)
-            testing = fitting if quick else select(dataset.splits["test"], test, seed=0)
             lm = language_model(spec)
-            with Answers(kept / f"{name}-{label}.jsonl", _MOST_CALLS) as answers:
-                weight = weight_of(ask(program, fitting, lm, answers)[0])
-                outcomes, tokens = ask(program, testing, lm, answers)
-            if seen == "raw":
-                listed = _listed(outcomes)
-                both = map(bool, _picks(listed).both)
-                before = dict(zip((o.request.text for o in listed), both, strict=True))
-            row = _row(outcomes, tokens, weight, before)
-            split = "validation" if quick else "test"
-            facts = {"data": name, "lm": label, "seen": seen, "split": split, "fitted_on": fit}
+            facts = {"data": name, "lm": label, "seen": seen, "split": split}
             facts["model"] = lm.model.rpartition("/")[2]
-            cost = _milliseconds(spec, program, testing) if name == "ours" else {}
-            yield {"part": "accuracy"} | facts | row | cost
+            with Answers(kept / f"{name}-{label}.jsonl", _MOST_CALLS) as answers:
+                outcomes, tokens = ask(program, requests, lm, answers)
+                if seen == "raw":
+                    listed = _listed(outcomes)
+                    both = map(bool, _picks(listed).both)
+                    before = dict(zip((o.request.text for o in listed), both, strict=True))
+                cost = _milliseconds(spec, program, requests) if name == "ours" else {}
+                yield {"part": "accuracy"} | facts | _row(outcomes, tokens, before) | cost
+                if seen == "transferred" or quick:
+                    used = fewer | ({"test": fewer["validation"][:12]} if quick else {})
+                    heard = _heard(program, used, lm, answers, 3 if quick else _FITTED_ON)
+                    yield {"part": "heard"} | facts | heard
 
 
 def learning() -> Iterator[dict[str, Any]]:
@@ -128,16 +131,13 @@ def _milliseconds(spec: str, program: Delegator, requests: Sequence[Request]) ->
     return {"ms_per_call": ours, "ms_per_call_raw": raw}
 
 
-def _row(
-    outcomes: Sequence[Outcome], tokens: int, weight: float, before: Mapping[str, bool]
-) -> dict[str, Any]:
+def _row(outcomes: Sequence[Outcome], tokens: int, before: Mapping[str, bool]) -> dict[str, Any]:
     listed = _listed(outcomes)
     if not listed:
         raise InputError("finetuned: no request's agent is on its shortlist")
     found = _picks(listed)
     shared = np.array([o.request.text in before for o in listed])
     raw = np.array([before[o.request.text] for o in listed if o.request.text in before])
-    fused = places(outcomes, weight) == 1
     return {
         "n": len(outcomes),
         "listed": len(listed),
@@ -148,12 +148,43 @@ def _row(
         "both_versus_retrieval": asdict(metrics.compare(found.both, found.retrieval)),
         "both_versus_raw": asdict(metrics.compare(found.both[shared], raw)),
         **_share("flips", found.flips),
-        "weight": weight,
-        "retrieval_top1": float(outcomes_right(outcomes).mean()),
-        **_share("fused", fused),
-        "fused_versus_retrieval": asdict(metrics.compare(fused, outcomes_right(outcomes))),
-        "calls_per_task": float(np.mean([o.delegation.usage.lm_calls for o in outcomes])),
         "tokens_per_task": tokens / len(outcomes),
+    }
+
+
+def _heard(
+    program: Delegator,
+    splits: Mapping[str, Sequence[Request]],
+    lm: dspy.BaseLM,
+    answers: Answers,
+    fitted_on: int,
+) -> dict[str, Any]:
+    """Return retrieval's accuracy on test, and that with the LM's word on what is unsure."""
+    with dspy.context(lm=None):
+        known = delegate_all(program, splits["validation"], "find unsure requests")
+        outcomes = delegate_all(program, splits["test"], "find unsure requests")
+    gate = float(np.quantile([o.delegation.confidence for o in known], _UNSURE))
+    fitting = [o.request for o in known if o.delegation.confidence < gate]
+    fitting = select(fitting, fitted_on, seed=0)
+    weight = weight_of(ask(program, fitting, lm, answers)[0])
+    unsure = np.array([o.delegation.confidence < gate for o in outcomes])
+    about = [o.request for o, asked in zip(outcomes, unsure, strict=True) if asked]
+    heard, tokens = ask(program, about, lm, answers)
+    before = outcomes_right(outcomes)
+    after = before.copy()
+    after[unsure] = places(heard, weight) == 1
+    return {
+        "n": len(outcomes),
+        "asked": len(about),
+        "fitted_on": len(fitting),
+        "weight": weight,
+        "calls_per_task": 2 * len(about) / len(outcomes),
+        "tokens_per_task": tokens / len(outcomes),
+        "asked_right_before": float(before[unsure].mean()),
+        "asked_right_after": float(after[unsure].mean()),
+        **_share("retrieval", before),
+        **_share("with_lm", after),
+        "with_lm_versus_retrieval": asdict(metrics.compare(after, before)),
     }
 
 

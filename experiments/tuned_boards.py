@@ -27,17 +27,37 @@ def finetuned() -> str:
             ),
             "over retrieval, points": lambda r: difference(r["both_versus_retrieval"]),
             "flips (95 %)": lambda r: f"{percent(r['flips'])} ({span(r['flips_ci95'])})",
-            "all requests: retrieval": lambda r: percent(r["retrieval_top1"]),
-            "with the LM's word": lambda r: percent(r["fused"]),
-            "gained, points": lambda r: difference(r["fused_versus_retrieval"]),
-            "weight (fitted on)": lambda r: f"{r['weight']:.2f} ({r['fitted_on']})",
-            "calls, tokens per task": lambda r: (
-                f"{r['calls_per_task']:.0f}, {r['tokens_per_task']:.0f}"
-            ),
+            "tokens per task": lambda r: f"{r['tokens_per_task']:.0f}",
             "ms per call (raw)": lambda r: (
                 f"{r['ms_per_call']:.0f} ({r['ms_per_call_raw']:.0f})"
                 if "ms_per_call" in r
                 else "-"
+            ),
+        },
+    )
+
+
+def heard() -> str:
+    """Return what the fine-tuned LM adds where retrieval is unsure, per registry."""
+    return table(
+        [row for row in rows("finetuned") if row["part"] == "heard"],
+        {
+            "data": lambda r: r["data"],
+            "LM": lambda r: r["lm"],
+            "n": lambda r: r["n"],
+            "asked": lambda r: r["asked"],
+            "retrieval right on those": lambda r: percent(r["asked_right_before"]),
+            "with the LM": lambda r: percent(r["asked_right_after"]),
+            "all: retrieval (95 %)": lambda r: (
+                f"{percent(r['retrieval'])} ({span(r['retrieval_ci95'])})"
+            ),
+            "all: with the LM (95 %)": lambda r: (
+                f"{percent(r['with_lm'])} ({span(r['with_lm_ci95'])})"
+            ),
+            "gained, points": lambda r: difference(r["with_lm_versus_retrieval"]),
+            "weight (fitted on)": lambda r: f"{r['weight']:.2f} ({r['fitted_on']})",
+            "calls, tokens per task": lambda r: (
+                f"{r['calls_per_task']:.2f}, {r['tokens_per_task']:.0f}"
             ),
         },
     )
@@ -111,6 +131,7 @@ def _counted(row: dict[str, Any], name: str) -> str:
 
 TUNED_BOARDS = {
     "finetuned": finetuned,
+    "heard": heard,
     "learning": learning,
     "optimizers": optimizers,
     "joint": joint,

@@ -11,7 +11,7 @@ from experiments.heard import places
 from optimize.data import Request
 
 
-def outcome(text: str, acceptable: tuple[str, ...], posterior, *orders) -> Any:
+def outcome(text: str, acceptable: tuple[str, ...], posterior, *orders, confidence=0.5) -> Any:
     """Return what was heard: retrieval's posterior, and the LM's belief per order shown."""
     evidence = {
         "retrieval": {"posterior": posterior},
@@ -21,7 +21,7 @@ def outcome(text: str, acceptable: tuple[str, ...], posterior, *orders) -> Any:
     return SimpleNamespace(
         request=Request(text, acceptable),
         right=next(iter(posterior)) in acceptable,
-        delegation=SimpleNamespace(evidence=evidence, usage=usage),
+        delegation=SimpleNamespace(evidence=evidence, usage=usage, confidence=confidence),
         ranking=list(posterior),
     )
 
@@ -49,7 +49,7 @@ def test_only_shortlists_that_hold_the_right_agent_are_judged():
 
 
 def test_an_lm_is_compared_with_the_raw_one_on_requests_that_both_were_shown():
-    row = finetuned._row([FIRST, PLACE, MISSING], 300, 1.0, {"two": True, "four": False})
+    row = finetuned._row([FIRST, PLACE, MISSING], 300, {"two": True, "four": False})
     assert (row["n"], row["listed"]) == (3, 2)
     assert row["both_versus_raw"]["difference"] == -1.0  # "two": right before, wrong now
     assert row["both_versus_retrieval"]["difference"] == 0.0
@@ -61,6 +61,32 @@ def test_a_place_is_that_of_the_first_right_agent_after_the_lms_word():
     assert places([FIRST], 5.0).tolist() == [1]
 
 
+def test_the_lms_word_counts_where_retrieval_is_less_sure_than_the_gate(monkeypatch):
+    sure = outcome("four", ("b",), {"b": 0.9, "a": 0.1}, confidence=0.9)
+    agreed = outcome("two", ("a",), {"a": 0.6, "b": 0.4}, {"a": 0.7, "b": 0.2}, {"a": 0.8, "b": 0})
+    wrong_but_sure = outcome("five", ("a",), {"b": 0.9, "a": 0.1}, confidence=0.9)
+    splits = {
+        "validation": [FIRST, sure, sure, sure],  # a quarter of it lies below the gate
+        "test": [FIRST, agreed, MISSING, sure, wrong_but_sure],
+    }
+    asked = []
+
+    def ask(program, requests, lm, answers):
+        asked.append([request.text for request in requests])
+        by_text = {o.request.text: o for o in splits["test"]}
+        return [by_text[request.text] for request in requests], 90
+
+    monkeypatch.setattr(finetuned, "delegate_all", lambda program, outcomes, label: outcomes)
+    monkeypatch.setattr(finetuned, "ask", ask)
+    row = finetuned._heard(Any, splits, Any, Any, fitted_on=40)  # type: ignore[arg-type]
+    assert asked == [["one"], ["one", "two", "three"]]
+    assert (row["n"], row["asked"], row["fitted_on"]) == (5, 3, 1)
+    assert row["calls_per_task"] == 6 / 5
+    assert row["weight"] > 1  # it was right where retrieval was wrong
+    assert (row["retrieval"], row["with_lm"]) == (2 / 5, 3 / 5)  # "one" is won
+    assert (row["asked_right_before"], row["asked_right_after"]) == (1 / 3, 2 / 3)
+
+
 def test_no_shortlist_with_the_right_agent_is_an_error_in_one_line():
     with pytest.raises(finetuned.InputError, match="no request's agent"):
-        finetuned._row([MISSING], 0, 1.0, {})
+        finetuned._row([MISSING], 0, {})
