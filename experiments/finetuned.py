@@ -43,9 +43,10 @@ from task_delegator.weights import ADAPTER, MANIFEST, RAW, SHIPPED
 FOLDS = Path("runs/folds")
 _SETS = ("banking77", "clinc150", "hwu64", "seal_tools")
 _ASKED = 40  # test requests that every LM is asked about, two calls each
-_USED = 500  # requests of a split that a program is compiled on, and heard with its LM
-_UNSURE = 0.25  # of those: so many are asked about, two calls each
-_FITTED_ON = 40  # unsure validation requests that give the LM's weight
+_COMPILED = 500  # requests of a split that a program is compiled on
+_HEARD = 300  # test requests over which the LM's word is judged
+_UNSURE = 0.25  # of those: about so many are asked about, two calls each
+_FITTED_ON = 30  # unsure validation requests that give the LM's weight
 _TIMED = 6  # prompts
 _KEPT = FOLDER / "finetuned"
 _MOST_CALLS = 10_000
@@ -63,7 +64,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
 def registry(name: str, quick: bool) -> Iterator[dict[str, Any]]:
     """Yield one row per LM that is asked about a registry."""
     dataset = load_dataset(OURS) if name == "ours" else public(name)
-    fewer = {split: tuple(select(r, _USED, seed=0)) for split, r in dataset.splits.items()}
+    fewer = {split: tuple(select(r, _COMPILED, seed=0)) for split, r in dataset.splits.items()}
     smaller = replace(dataset, splits=fewer).without_plans()
     with tempfile.TemporaryDirectory() as out:
         options = Options(out=Path(out) / "program", preset="full", trials=5 if quick else 40)
@@ -86,8 +87,10 @@ def registry(name: str, quick: bool) -> Iterator[dict[str, Any]]:
                 cost = _milliseconds(spec, program, requests) if name == "ours" else {}
                 yield {"part": "accuracy"} | facts | _row(outcomes, tokens, before) | cost
                 if seen == "transferred" or quick:
-                    used = fewer | ({"test": fewer["validation"][:12]} if quick else {})
-                    heard = _heard(program, used, lm, answers, 3 if quick else _FITTED_ON)
+                    known = fewer["validation"]
+                    about = known[:12] if quick else select(fewer["test"], _HEARD, seed=0)
+                    fitted_on = 3 if quick else _FITTED_ON
+                    heard = _heard(program, known, about, lm, answers, fitted_on)
                     yield {"part": "heard"} | facts | heard
 
 
@@ -154,15 +157,16 @@ def _row(outcomes: Sequence[Outcome], tokens: int, before: Mapping[str, bool]) -
 
 def _heard(
     program: Delegator,
-    splits: Mapping[str, Sequence[Request]],
+    validation: Sequence[Request],
+    requests: Sequence[Request],
     lm: dspy.BaseLM,
     answers: Answers,
     fitted_on: int,
 ) -> dict[str, Any]:
-    """Return retrieval's accuracy on test, and that with the LM's word on what is unsure."""
+    """Return retrieval's accuracy on requests, and that with the LM's word on what is unsure."""
     with dspy.context(lm=None):
-        known = delegate_all(program, splits["validation"], "find unsure requests")
-        outcomes = delegate_all(program, splits["test"], "find unsure requests")
+        known = delegate_all(program, validation, "find unsure requests")
+        outcomes = delegate_all(program, requests, "find unsure requests")
     gate = float(np.quantile([o.delegation.confidence for o in known], _UNSURE))
     fitting = [o.request for o in known if o.delegation.confidence < gate]
     fitting = select(fitting, fitted_on, seed=0)

@@ -65,20 +65,18 @@ def test_the_lms_word_counts_where_retrieval_is_less_sure_than_the_gate(monkeypa
     sure = outcome("four", ("b",), {"b": 0.9, "a": 0.1}, confidence=0.9)
     agreed = outcome("two", ("a",), {"a": 0.6, "b": 0.4}, {"a": 0.7, "b": 0.2}, {"a": 0.8, "b": 0})
     wrong_but_sure = outcome("five", ("a",), {"b": 0.9, "a": 0.1}, confidence=0.9)
-    splits = {
-        "validation": [FIRST, sure, sure, sure],  # a quarter of it lies below the gate
-        "test": [FIRST, agreed, MISSING, sure, wrong_but_sure],
-    }
+    validation: Any = [FIRST, sure, sure, sure]  # a quarter of it lies below the gate
+    test: Any = [FIRST, agreed, MISSING, sure, wrong_but_sure]
     asked = []
 
     def ask(program, requests, lm, answers):
         asked.append([request.text for request in requests])
-        by_text = {o.request.text: o for o in splits["test"]}
+        by_text = {o.request.text: o for o in test}
         return [by_text[request.text] for request in requests], 90
 
     monkeypatch.setattr(finetuned, "delegate_all", lambda program, outcomes, label: outcomes)
     monkeypatch.setattr(finetuned, "ask", ask)
-    row = finetuned._heard(Any, splits, Any, Any, fitted_on=40)  # type: ignore[arg-type]
+    row = finetuned._heard(None, validation, test, None, None, fitted_on=40)  # type: ignore[arg-type]
     assert asked == [["one"], ["one", "two", "three"]]
     assert (row["n"], row["asked"], row["fitted_on"]) == (5, 3, 1)
     assert row["calls_per_task"] == 6 / 5
