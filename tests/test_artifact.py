@@ -63,6 +63,7 @@ def said(delegation):
     return values
 
 
+@pytest.mark.slow
 def test_a_reloaded_program_gives_the_same_answers(folder, registry):
     lm, _ = recorded_lm(lambda prompt: '{"slot": "B"}')
     first, again = load(folder, registry), load(folder, registry)
@@ -73,6 +74,7 @@ def test_a_reloaded_program_gives_the_same_answers(folder, registry):
             assert said(first(task)) == said(again(task))
 
 
+@pytest.mark.slow
 def test_every_predictor_and_every_plan_comes_back(folder, registry):
     first, again = Delegator(registry), load(folder, registry)
     assert [n for n, _ in again.named_predictors()] == [n for n, _ in first.named_predictors()]
@@ -157,6 +159,7 @@ def test_saving_again_replaces_in_one_step_and_leaves_nothing_behind(folder, reg
     assert [p.name for p in folder.parent.iterdir()] == ["program"]
 
 
+@pytest.mark.slow
 def test_a_failed_save_leaves_the_old_program(folder, registry):
     with pytest.raises(TypeError):
         save(load(folder, registry), folder, manifest_of(registry, bad=object()))

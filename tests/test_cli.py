@@ -18,6 +18,7 @@ def delegate(capsys, task, *options):
     return run(capsys, "delegate", task, "--agents", AGENTS, *options)
 
 
+@pytest.mark.slow
 def test_a_task_is_delegated_in_words(capsys):
     code, out, _ = delegate(capsys, "Our card was charged twice in May, who checks that?")
     assert code == 0
@@ -25,6 +26,7 @@ def test_a_task_is_delegated_in_words(capsys):
     assert "confidence" in out
 
 
+@pytest.mark.slow
 def test_a_task_is_delegated_as_json(capsys):
     code, out, _ = delegate(capsys, "Invite people to the October webinar", "--json")
     found = json.loads(out)
@@ -33,6 +35,7 @@ def test_a_task_is_delegated_as_json(capsys):
     assert found["usage"]["lm_calls"] == 0
 
 
+@pytest.mark.slow
 def test_permissions_hide_agents(capsys):
     _, out, _ = delegate(capsys, "send the refund to the customer", "--permissions", "", "--json")
     assert "Refund Desk" not in out
@@ -42,6 +45,7 @@ def test_permissions_hide_agents(capsys):
     assert "Refund Desk" in out
 
 
+@pytest.mark.slow
 def test_a_batch_is_one_line_per_task(capsys, tmp_path):
     tasks, out = tmp_path / "tasks.jsonl", tmp_path / "out.jsonl"
     tasks.write_text('{"task": "reset my password"}\n\n"translate the guide into French"\n')
@@ -51,6 +55,7 @@ def test_a_batch_is_one_line_per_task(capsys, tmp_path):
     assert [row["task"] for row in rows] == ["reset my password", "translate the guide into French"]
 
 
+@pytest.mark.slow
 def test_a_task_for_several_agents_is_planned(capsys):
     task = (
         "A customer was billed twice for May, please check who is right. "
@@ -69,6 +74,7 @@ def test_a_task_for_several_agents_is_planned(capsys):
     assert "2. after 1" in out
 
 
+@pytest.mark.slow
 def test_an_enrichment_can_be_left_aside_or_named(capsys, tmp_path):
     _, _, err = delegate(capsys, "reset my password", "--enrichment", "none")
     assert "completed from" not in err
@@ -79,6 +85,7 @@ def test_an_enrichment_can_be_left_aside_or_named(capsys, tmp_path):
     assert "no agent is named 'Nobody'" in err
 
 
+@pytest.mark.slow
 def test_feedback_is_recorded(capsys, tmp_path):
     log = tmp_path / "f.jsonl"
     options = ("--agents", AGENTS, "--log", str(log), "--no-lm")

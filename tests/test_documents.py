@@ -68,6 +68,7 @@ def test_the_layout_names_every_module():
             assert path.name in README, path.name
 
 
+@pytest.mark.slow
 def test_the_six_lines_of_python_run(monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     code = next(block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL))

@@ -87,6 +87,7 @@ def program(dataset):
     return made
 
 
+@pytest.mark.slow
 def test_a_search_asks_each_question_once_and_counts_its_tokens_in_every_trial(
     dataset, program, tmp_path
 ):
@@ -110,6 +111,7 @@ def test_a_search_asks_each_question_once_and_counts_its_tokens_in_every_trial(
     assert again == points
 
 
+@pytest.mark.slow
 def test_trials_that_need_more_calls_than_are_left_are_pruned(dataset, program, tmp_path):
     lm, engine = recorded_lm(answers_of(dataset))
     scope = Scope(Place("joint"), trials=5, optimizers=(), most_calls=3)
@@ -120,6 +122,7 @@ def test_trials_that_need_more_calls_than_are_left_are_pruned(dataset, program, 
     assert all(p.tokens <= 3 * 12 for p in points)
 
 
+@pytest.mark.slow
 def test_under_a_limit_of_tokens_trials_that_fall_behind_are_pruned(dataset, program, tmp_path):
     lm, _ = recorded_lm(answers_of(dataset))
     scope = Scope(Place("one"), trials=8, optimizers=(), most_tokens=10.0)
@@ -130,6 +133,7 @@ def test_under_a_limit_of_tokens_trials_that_fall_behind_are_pruned(dataset, pro
     assert {p.number for p in points} < set(range(8))
 
 
+@pytest.mark.slow
 def test_a_settled_program_ranks_as_its_trial_did(dataset, program, tmp_path):
     lm, _ = recorded_lm(answers_of(dataset))
     scope = Scope(Place("joint"), trials=4, optimizers=())
@@ -147,6 +151,7 @@ def test_a_settled_program_ranks_as_its_trial_did(dataset, program, tmp_path):
         assert top1 == pytest.approx(chosen.top1)
 
 
+@pytest.mark.slow
 def test_an_improvement_is_saved_with_what_it_was_compared_with(
     dataset, program, tmp_path, monkeypatch
 ):

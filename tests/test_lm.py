@@ -30,6 +30,7 @@ def embedded() -> dspy.LM:
     return language_model("embedded", prompt_cache=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
@@ -140,6 +141,7 @@ def test_the_embedded_lm_gives_a_distribution_over_the_offered_slots(embedded, o
     assert answer.probabilities == again.probabilities
 
 
+@pytest.mark.slow
 def test_threads_share_one_server(embedded, office):
     agents = list(office)[:2]
 
@@ -157,6 +159,7 @@ def test_threads_share_one_server(embedded, office):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL])
 def test_the_server_goes_when_its_parent_goes(ending):
     code = (
@@ -173,6 +176,7 @@ def test_the_server_goes_when_its_parent_goes(ending):
     assert ended(child), "the server outlived its parent by ten seconds"
 
 
+@pytest.mark.slow
 def test_the_server_goes_though_its_parent_forked():
     code = (
         "import os, time\n"
@@ -218,6 +222,7 @@ def test_a_server_that_died_is_started_again(embedded):
     next(iter(lm_module._servers.values())).stop()
 
 
+@pytest.mark.slow
 def test_a_program_outlives_its_server(office):
     program = Delegator(office, HashedWords(), lm="embedded")
     program.knobs.set(k=2, gate=1.01, orders=1)

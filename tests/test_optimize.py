@@ -151,6 +151,7 @@ def test_calibration_needs_enough_requests(tmp_path):
         calibrate(Delegator(few.registry, HashedWords()), few)
 
 
+@pytest.mark.slow
 def test_calibration_sets_what_decisions_need(dataset):
     program = Delegator(dataset.registry)
     calibration = calibrate(program, dataset, target_precision=0.9)
@@ -176,6 +177,7 @@ def unsure_program(dataset) -> Delegator:
     return program
 
 
+@pytest.mark.slow
 def test_an_lm_that_knows_is_listened_to_within_its_budget(dataset):
     program = unsure_program(dataset)
     lm, engine = recorded_lm(oracle(dataset))
@@ -201,6 +203,7 @@ def test_an_optimiser_that_asks_nothing_is_heard_as_well(dataset):
     assert lesson.calls == len(engine.prompts) <= 160
 
 
+@pytest.mark.slow
 def test_an_lm_that_always_answers_the_first_slot_is_not_asked(dataset):
     program = unsure_program(dataset)
     lm, engine = recorded_lm(lambda prompt: '{"slot": "A"}')
@@ -226,6 +229,7 @@ def test_a_budget_too_small_to_measure_asks_nothing(dataset):
 # Evaluation
 
 
+@pytest.mark.slow
 def test_a_report_is_complete_and_its_rates_are_fractions(dataset):
     report = evaluate(Delegator(dataset.registry), dataset, "test", name="x", limit=20)
     values = report.to_json()

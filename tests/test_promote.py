@@ -53,6 +53,7 @@ def test_a_program_against_itself_has_no_winner(data):
     assert (found.comparison.difference, found.winner, found.by_agent) == (0.0, None, {})
 
 
+@pytest.mark.slow
 def test_evaluate_compares_two_programs_on_the_same_requests(data, worse, capsys):
     code, out, _ = run(
         capsys, "evaluate", "default", worse, "--data", data, "--split", "validation",

@@ -89,6 +89,7 @@ def test_an_agent_without_samples_is_not_beaten_for_lacking_them(office):
     assert ranked(office, "invites to fairs and webinars")[0][0] == "Events"
 
 
+@pytest.mark.slow
 def test_a_few_agents_with_samples_do_not_drown_those_without():
     """Samples on 20 of 200 agents, none of them right: the right one still wins."""
     random = Random(1)

@@ -88,6 +88,7 @@ def test_spans_are_those_of_the_modules_and_the_lm(asking):
     assert all(span.started <= span.ended for span in spans)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("texts", [False, True])
 def test_texts_are_in_the_spans_only_where_they_are_asked_for(asking, secretive, texts):
     spans = traced(asking, [Request(TASK, ("Refunds",))], secretive, texts=texts)

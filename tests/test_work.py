@@ -67,6 +67,7 @@ def test_a_killed_search_loses_and_repeats_no_trial(tmp_path):
     assert len(numbers) == len(set(numbers)) == TRIALS
 
 
+@pytest.mark.slow
 def test_an_interrupted_compilation_does_not_ask_its_lm_again(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     dataset = load_dataset(small_dataset(tmp_path / "data"))
