@@ -27,6 +27,11 @@ def span(interval: Any) -> str:
     return f"{percent(interval[0])} to {percent(interval[1])}"
 
 
+def share(row: dict[str, Any], name: str) -> str:
+    """Return a rate of a row with its interval as text."""
+    return f"{percent(row[name])} ({span(row[f'{name}_ci95'])})"
+
+
 def span_points(interval: Any) -> str:
     """Return an interval of differences in points."""
     return f"{points(interval[0])} to {points(interval[1])}"
@@ -173,9 +178,7 @@ def gate() -> str:
         {
             "asked": lambda r: f"{r['asked']} of {r['n']}",
             "LM calls per task": lambda r: f"{r['calls_per_task']:.2f}",
-            "top-1 (95 %)": lambda r: (
-                f"{percent(r['top1'])} ({percent(r['top1_ci95'][0])} to {percent(r['top1_ci95'][1])})"
-            ),
+            "top-1 (95 %)": lambda r: share(r, "top1"),
             "weight of the LM's word": lambda r: f"{r['weight']:.2f}",
         },
     )

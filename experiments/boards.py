@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from experiments.blocks import difference, percent, points, rows, span, span_points, table
+from experiments.blocks import difference, percent, points, rows, share, span, span_points, table
 
 # Of other systems, by others, with other encoders; from papers and a listing, not measured here.
 _PUBLISHED = (
@@ -42,7 +42,7 @@ def prompting() -> str:
             "LM": lambda r: r["lm"],
             "prompt": lambda r: r["way"],
             "n": lambda r: f"{r['n']}, in {r['orders']} orders" if r["orders"] > 1 else r["n"],
-            "top-1 (95 %)": lambda r: f"{percent(r['top1'])} ({span(r['top1_ci95'])})",
+            "top-1 (95 %)": lambda r: share(r, "top1"),
             "top-3": lambda r: percent(r["top3"]),
             **repeats,
             "against all agents, points": lambda r: (
@@ -94,7 +94,7 @@ def _scaling(condition: str) -> str:
             "agents": lambda r: f"{r['agents']:,}",
             "system": lambda r: r["system"],
             "n": lambda r: r["n"],
-            "top-1 (95 %)": lambda r: f"{percent(r['top1'])} ({span(r['top1_ci95'])})",
+            "top-1 (95 %)": lambda r: share(r, "top1"),
             "top-3": lambda r: percent(r["top3"]),
             "recall@k": lambda r: (
                 percent(r["recall_at_k"]) + (f", k = {r['k']}" if "k" in r else "")
@@ -124,7 +124,7 @@ def peers() -> str:
             "data": lambda r: r["data"],
             "system": lambda r: r["system"],
             "n": lambda r: r["n"],
-            "top-1 (95 %)": lambda r: f"{percent(r['top1'])} ({span(r['top1_ci95'])})",
+            "top-1 (95 %)": lambda r: share(r, "top1"),
             "top-3": lambda r: percent(r["top3"]),
             "ours over it, points": lambda r: difference(r.get("versus")),
             "out of scope: AUROC": lambda r: (
@@ -144,7 +144,7 @@ def public() -> str:
             "data": lambda r: r["data"],
             "agents": lambda r: r["agents"],
             "n": lambda r: r["n"],
-            "top-1 (95 %)": lambda r: f"{percent(r['top1'])} ({span(r['top1_ci95'])})",
+            "top-1 (95 %)": lambda r: share(r, "top1"),
             "top-3": lambda r: percent(r["top3"]),
             "assigned": lambda r: percent(r["decisions"]["assign"] / r["n"]),
             "right of those": lambda r: (
@@ -219,7 +219,7 @@ def families() -> str:
         {
             "domain": lambda r: r["domain"],
             "n": lambda r: r["n"],
-            "top-1 (95 %)": lambda r: f"{percent(r['top1'])} ({span(r['top1_ci95'])})",
+            "top-1 (95 %)": lambda r: share(r, "top1"),
             "errors": lambda r: r["errors"],
             "of those within the domain": lambda r: r["errors_within_domain"],
         },

@@ -194,19 +194,15 @@ PLOTS: dict[str, tuple[str, Callable[[], Any]]] = {
 }
 
 
-def draw(experiment: str | None = None) -> list[Path]:
-    """Draw one experiment's pictures, or all; return their files."""
+def draw(experiment: str | None = None) -> None:
+    """Draw one experiment's pictures, or all."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    drawn = []
     for name, (source, make) in PLOTS.items():
         if experiment in (None, source) and rows(source):
             figure = make()
             figure.tight_layout()
-            path = _file(name)
-            figure.savefig(path, dpi=_DPI, metadata={"Software": None})
+            figure.savefig(_file(name), dpi=_DPI, metadata={"Software": None})
             plt.close(figure)
-            drawn.append(path)
-    return drawn
 
 
 def of(experiment: str) -> list[Path]:

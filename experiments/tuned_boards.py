@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from experiments.blocks import difference, percent, rows, span, table
+from experiments.blocks import difference, percent, rows, share, span, table
 from optimize.metrics import wilson
 
 
@@ -19,14 +19,14 @@ def finetuned() -> str:
             "best agent by the LM, in order / reversed": lambda r: (
                 f"{percent(r['in_order'])} / {percent(r['reversed'])}"
             ),
-            "both (95 %)": lambda r: f"{percent(r['both'])} ({span(r['both_ci95'])})",
+            "both (95 %)": lambda r: share(r, "both"),
             "over the raw LM, points": lambda r: (
                 "-"
                 if r["seen"] == "raw"
                 else f"{difference(r['both_versus_raw'])}, n = {r['both_versus_raw']['n']}"
             ),
             "over retrieval, points": lambda r: difference(r["both_versus_retrieval"]),
-            "flips (95 %)": lambda r: f"{percent(r['flips'])} ({span(r['flips_ci95'])})",
+            "flips (95 %)": lambda r: share(r, "flips"),
             "tokens per task": lambda r: f"{r['tokens_per_task']:.0f}",
             "ms per call (raw)": lambda r: (
                 f"{r['ms_per_call']:.0f} ({r['ms_per_call_raw']:.0f})"
@@ -48,12 +48,8 @@ def heard() -> str:
             "asked": lambda r: r["asked"],
             "retrieval right on those": lambda r: percent(r["asked_right_before"]),
             "with the LM": lambda r: percent(r["asked_right_after"]),
-            "all: retrieval (95 %)": lambda r: (
-                f"{percent(r['retrieval'])} ({span(r['retrieval_ci95'])})"
-            ),
-            "all: with the LM (95 %)": lambda r: (
-                f"{percent(r['with_lm'])} ({span(r['with_lm_ci95'])})"
-            ),
+            "all: retrieval (95 %)": lambda r: share(r, "retrieval"),
+            "all: with the LM (95 %)": lambda r: share(r, "with_lm"),
             "gained, points": lambda r: difference(r["with_lm_versus_retrieval"]),
             "weight (fitted on)": lambda r: f"{r['weight']:.2f} ({r['fitted_on']})",
             "calls, tokens per task": lambda r: (
@@ -91,9 +87,7 @@ def optimizers() -> str:
             "teacher": lambda r: r.get("teacher", "-"),
             "n": lambda r: r["n"],
             "picked right (95 %)": lambda r: (
-                "failed"
-                if r.get("failure")
-                else f"{percent(r['picked_right'])} ({span(r['picked_right_ci95'])})"
+                "failed" if r.get("failure") else share(r, "picked_right")
             ),
             "over the plain prompt, points": lambda r: (
                 "-" if r.get("failure") else difference(r["versus_plain"])
@@ -118,7 +112,7 @@ def joint() -> str:
             "program": lambda r: r["program"],
             "split": lambda r: r["split"],
             "n": lambda r: r["n"],
-            "top-1 (95 %)": lambda r: f"{percent(r['top1'])} ({span(r['top1_ci95'])})",
+            "top-1 (95 %)": lambda r: share(r, "top1"),
             "shipped over it, points": lambda r: difference(r["shipped_over_it"]),
         },
     )

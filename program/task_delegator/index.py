@@ -16,7 +16,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from .agents import Agent
 from .embed import Embedder, Encoded
 from .head import Head, fit_head
-from .late import LateInteraction
+from .late import LateInteraction, offsets
 from .untrusted import Names
 
 
@@ -77,7 +77,7 @@ class Index:
         counts = np.array([len(agent.user_request_samples) for agent in self.agents], dtype=int)
         self.has_samples = counts > 0
         self._counts = counts[self.has_samples]
-        self._starts = np.concatenate([[0], np.cumsum(self._counts)[:-1]]).astype(int)
+        self._starts = offsets(self._counts)
         self._documents = [
             " ".join((readable(a.name), a.description, a.use_when, *a.user_request_samples))
             for a in self.agents

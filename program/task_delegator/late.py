@@ -51,7 +51,7 @@ class LateInteraction:
         if not filled or len(task.token_ids) == 0:
             return to, fro
         agents = [self._agents[rows[i]] for i in filled]
-        agent_starts = _offsets(len(agent.vectors) for agent in agents)
+        agent_starts = offsets(len(agent.vectors) for agent in agents)
         tokens = np.concatenate([agent.vectors for agent in agents]).astype(np.float32)
         cosines = task.token_vectors.astype(np.float32) @ tokens.T / 127**2
         rarity = self._rarity(task.token_ids)
@@ -61,7 +61,7 @@ class LateInteraction:
             [a.starts + start for a, start in zip(agents, agent_starts, strict=True)]
         )
         shares = np.add.reduceat(covered, text_starts) / np.concatenate([a.sums for a in agents])
-        fro[filled] = np.maximum.reduceat(shares, _offsets(len(agent.starts) for agent in agents))
+        fro[filled] = np.maximum.reduceat(shares, offsets(len(agent.starts) for agent in agents))
         return to, fro
 
     def _tokens(self, texts: Sequence[Encoded]) -> _Tokens:
@@ -71,7 +71,7 @@ class LateInteraction:
             none = np.zeros(0)
             return _Tokens(np.zeros((0, dimensions), np.int8), none, none.astype(int), none)
         rarity = self._rarity(np.concatenate([text.token_ids for text in shown]))
-        starts = _offsets(len(text.token_ids) for text in shown)
+        starts = offsets(len(text.token_ids) for text in shown)
         return _Tokens(
             vectors=np.concatenate([text.token_vectors for text in shown]),
             rarity=rarity,
@@ -84,6 +84,6 @@ class LateInteraction:
         return np.log(1 + self._count / (counts + 0.5))
 
 
-def _offsets(lengths: Iterable[int]) -> np.ndarray:
+def offsets(lengths: Iterable[int]) -> np.ndarray:
     """Return where each of so many things in a row begins, shape (things,)."""
     return np.cumsum([0, *lengths])[:-1]
