@@ -2,9 +2,9 @@
 
 Fitted as ``compile`` does, on train and validation; measured on test. For confidence: the
 uncalibrated posterior, each set of features, and out-of-scope signals with and without the late
-interaction. For retrieval: the fusion without each of its channels, its weights learned or fixed,
-and what a shortlist of k holds. What the LM's parts add (gate, orders, prior, expansion, rubric):
-``asking``; decomposition: ``plans``; enrichment: ``enrichment``.
+interaction. For retrieval: the lean fusion and the whole one without each of their channels,
+weights learned or fixed, and what a shortlist of k holds. What the LM's parts add (gate, orders,
+prior, expansion, rubric): ``asking``; decomposition: ``plans``; enrichment: ``enrichment``.
 """
 
 from dataclasses import asdict, replace
@@ -125,7 +125,8 @@ def _fusion(dataset: Dataset, split: str) -> list[dict[str, Any]]:
     index = load("default", dataset.registry).retrieve.library.index({})
     train, test = (ScoredRequests(index, dataset.splits[part]) for part in ("train", split))
     choices = {"lean": LEAN, "every channel": CHANNELS}
-    choices |= {f"lean without {c}": tuple(o for o in LEAN if o != c) for c in LEAN}
+    for name, whole in list(choices.items()):
+        choices |= {f"{name} without {c}": tuple(o for o in whole if o != c) for c in whole}
     choices["lean without late and back"] = ("bm25", "chars", "head")
     learned = {
         name: test.fused(fit_weights(train, KnobValues(), channels))

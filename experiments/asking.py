@@ -25,7 +25,7 @@ from task_delegator.artifact import load
 from task_delegator.delegator import Delegator
 from task_delegator.lm import language_model
 
-_ASKED = 24
+_ASKED = 48  # requests that the LM is asked about in every way
 _WAYS: dict[str, dict[str, Any]] = {
     "both orders": {},
     "two phrasings retrieved beside the task": {"phrasings": 2},

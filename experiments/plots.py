@@ -138,15 +138,22 @@ def pareto() -> Any:
 
 
 def families() -> Any:
-    """Who is taken for whom in the hardest family."""
-    hardest = rows("families")[0]
+    """Who is taken for whom in the hardest family, and in those as hard."""
+    found = rows("families")
+    hardest = [row for row in found if row["top1"] == found[0]["top1"]]
+    figure, axes = plt.subplots(1, len(hardest), figsize=(8 * len(hardest), 7), squeeze=False)
+    for ax, family in zip(axes[0], hardest, strict=True):
+        _confused(ax, family)
+    return figure
+
+
+def _confused(ax: Any, family: dict[str, Any]) -> None:
     names = sorted(
-        {name for expected, given, _ in hardest["confused"] for name in (expected, given)}
+        {name for expected, given, _ in family["confused"] for name in (expected, given)}
     )
     table = np.zeros((len(names), len(names)))
-    for expected, given, times in hardest["confused"]:
+    for expected, given, times in family["confused"]:
         table[names.index(expected), names.index(given)] = times
-    figure, ax = plt.subplots(figsize=(8, 7))
     ax.imshow(table, cmap="Oranges")
     for (i, j), times in np.ndenumerate(table):
         if times:
@@ -154,8 +161,7 @@ def families() -> Any:
     ax.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
     ax.set_yticks(range(len(names)), names, fontsize=7)
     ax.set(xlabel="given", ylabel="expected")
-    ax.set_title(f"{hardest['domain']}: {hardest['errors']} of {hardest['n']} wrong")
-    return figure
+    ax.set_title(f"{family['domain']}: {family['errors']} of {family['n']} wrong")
 
 
 def learning() -> Any:
