@@ -40,7 +40,7 @@ from optimize.evaluate import select
 from optimize.fusion import BM25_B, BM25_K1, ScoredRequests, fit_weights
 from task_delegator.agents import Agent, Registry
 from task_delegator.delegator import Delegator
-from task_delegator.embed import Embedder, Encoded, embedder
+from task_delegator.embed import Embedder, Encoded, MiniLM
 from task_delegator.index import Index
 from task_delegator.knobs import KnobValues
 from task_delegator.library import Library
@@ -77,7 +77,7 @@ class Systems:
 def run(quick: bool) -> list[dict[str, Any]]:
     """Return one row per condition, size and system; quick: small sizes, few draws, validation."""
     split = "validation" if quick else "test"
-    embed, known = Remembering(embedder()), dict[str, Encoded]()
+    embed, known = Remembering(MiniLM()), dict[str, Encoded]()
     rows = []
     for condition in _CONDITIONS:
         ours = load_dataset(OURS, enriched=condition == "agents completed")

@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from .cache import cache_folder
 from .weights import digest
 
 _log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ def at_eight_bits(path: Path) -> Path:
 
 def _stored(path: Path) -> Path:
     """Return the stored file, which one process at a time makes and which appears whole."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "task-delegator"
+    folder = cache_folder()
     target = folder / f"{path.stem.rpartition('.')[0]}.Q8_0-{digest(path)[:8]}.gguf"
     if target.is_file():
         return target

