@@ -3,9 +3,11 @@
 Each peer runs in an environment of its own (``make peers``), at its best settings on the same
 validation requests, and sees the same texts: what an agent says of itself and its samples. Ours
 is compiled for each set, without an LM, and chosen on the same validation requests. A peer's
-milliseconds hold the embedder's median for one request, where it needs vectors.
+milliseconds hold the embedder's median for one request, where it needs vectors. What a peer
+answered is kept in ``runs/peers``, so that a run of hours goes on where it was interrupted.
 """
 
+import hashlib
 import json
 import os
 import random
@@ -26,6 +28,7 @@ from optimize import metrics
 from optimize.compile import Options, compile_program
 from optimize.data import OURS, Dataset, Request, load_dataset
 from optimize.evaluate import Outcome, delegate_all, outcomes_right, select
+from task_delegator.agents import read_json, write_text
 from task_delegator.delegator import Delegator
 from task_delegator.embed import Embedder
 from task_delegator.errors import InputError
@@ -44,7 +47,8 @@ _FITTING = 500  # validation requests that every system's settings are chosen on
 _SETS = ("banking77", "clinc150", "hwu64", "seal_tools")
 _TOO_MANY_AGENTS = {"seal_tools": ("tfidf-logistic",)}  # coefficients of a term for each of 4,076
 _SQUAD = 20  # requests asked with agent-squad's prompt and the embedded LM
-_SECONDS = 1800
+_SECONDS = 3600
+_KEPT = Path("runs/peers")
 
 
 def run(quick: bool) -> list[dict[str, Any]]:
@@ -134,7 +138,18 @@ def _write_job(
 
 
 def _run(peer: str, folder: Path) -> dict[str, Any]:
-    """Return what a peer answered, from a process of its own environment."""
+    """Return what a peer answered to this job, in a process of its own environment or before."""
+    parts = (*sorted(_HERE.glob("*.*")), folder / "job.json", folder / "vectors.npz")
+    asked = hashlib.sha256(b"".join(file.read_bytes() for file in parts)).hexdigest()
+    kept = _KEPT / f"{peer}-{asked[:16]}.json"
+    if not kept.is_file():
+        answers = _asked(peer, folder)
+        _KEPT.mkdir(parents=True, exist_ok=True)
+        write_text(kept, json.dumps(answers))
+    return read_json(kept)
+
+
+def _asked(peer: str, folder: Path) -> dict[str, Any]:
     command = [str(PYTHON), "-P", str(_HERE / "runner.py"), peer, str(folder)]
     try:
         done = subprocess.run(

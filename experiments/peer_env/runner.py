@@ -21,6 +21,7 @@ _TOP_K = (1, 3, 5, 10, 20, 50, 100)  # texts that a retriever ranks agents by
 _C = (0.1, 1, 10, 100, 1000, 10_000)  # inverse of a logistic regression's regularisation
 _FEW_C = (10, 1000)  # of them, where there are thousands of agents
 _MANY = 1000
+_FEW, _KEPT = 100, 15  # a slow grid is tried on some so many requests, its best settings on all
 
 Ranked = tuple[list[str], float]  # up to three agents, best first, and how sure
 Ranker = Callable[[str], Ranked]
@@ -33,6 +34,7 @@ class Job:
         content = json.loads((folder / "job.json").read_text(encoding="utf-8"))
         self.agents: list[dict[str, Any]] = content["agents"]
         self.validation: list[tuple[str, list[str]]] = content["validation"]
+        self.few = self.validation[:: max(1, len(self.validation) // _FEW)]
         self.requests: list[str] = content["requests"]
         table = np.load(folder / "vectors.npz")
         self.vectors = dict(zip(content["texts"], table["vectors"], strict=True))
@@ -48,8 +50,9 @@ class Job:
         return [self.vectors[text].tolist() for text in texts]
 
     def rate(self, first: Sequence[str | None]) -> float:
-        """Return how many of these first places are right on validation."""
-        pairs = zip(first, self.validation, strict=False)
+        """Return how many of these first places are right on validation, or on the few of it."""
+        labelled = self.validation if len(first) == len(self.validation) else self.few
+        pairs = zip(first, labelled, strict=True)
         return float(np.mean([name in right for name, (_, right) in pairs]))
 
 
@@ -74,18 +77,25 @@ def semantic_router(job: Job) -> tuple[Ranker, dict[str, Any]]:
         "dense": (dense, [1.0]),
         "dense and TF-IDF": (both, [0.1, 0.3, 0.5, 0.7, 0.85, 0.95]),
     }
-    best: tuple[float, Any, dict[str, Any]] = (-1.0, None, {})
-    for kind, (router, shares) in answered.items():
-        for share, top_k, way in itertools.product(shares, _TOP_K, ("mean", "max", "sum")):
-            router.alpha, router.top_k, router.aggregate = share, top_k, indexed._AGG[way]
-            settings = {"index": kind, "alpha": share, "top_k": top_k, "aggregation": way}
-            scored = router_scores(router, [text for text, _ in job.validation])
-            rate = job.rate([max(scores, key=lambda n: scores[n]) for scores in scored])
-            if rate > best[0]:
-                best = (rate, router, settings)
-    _, router, settings = best
-    router.alpha, router.top_k = settings["alpha"], settings["top_k"]
-    router.aggregate = indexed._AGG[settings["aggregation"]]
+    grid = [
+        {"index": kind, "alpha": share, "top_k": top_k, "aggregation": way}
+        for kind, (_, shares) in answered.items()
+        for share, top_k, way in itertools.product(shares, _TOP_K, ("mean", "max", "sum"))
+    ]
+
+    def at(settings: dict[str, Any]) -> Any:
+        router, _ = answered[settings["index"]]
+        router.alpha, router.top_k = settings["alpha"], settings["top_k"]
+        router.aggregate = indexed._AGG[settings["aggregation"]]
+        return router
+
+    def rate(settings: dict[str, Any], labelled: list[tuple[str, list[str]]]) -> float:
+        scored = router_scores(at(settings), [text for text, _ in labelled])
+        return job.rate([max(scores, key=lambda n: scores[n]) for scores in scored])
+
+    good = sorted(grid, key=lambda settings: -rate(settings, job.few))[:_KEPT]
+    settings = max(good, key=lambda settings: rate(settings, job.validation))
+    router = at(settings)
     router.fit([text for text, _ in job.validation], [labels[0] for _, labels in job.validation])
 
     def rank(text: str) -> Ranked:
@@ -118,7 +128,6 @@ def toolpicker(job: Job) -> tuple[Ranker, dict[str, Any]]:
         for sample in a["samples"]
     ]
     best: tuple[float, Any, dict[str, Any]] = (-1.0, None, {})
-    some = job.validation[:: max(1, len(job.validation) // 100)]  # its cosines are plain Python
     for neighbours in (1, 3, 5, 15):
         intent = peer.EmbeddingNNIntent(examples=examples, embedder=Table(), neighbours=neighbours)
         for bm25, semantic in ((1.0, 1.0), (0.3, 1.0), (0.3, 0.3), (0.0, 0.3)):
@@ -129,8 +138,8 @@ def toolpicker(job: Job) -> tuple[Ranker, dict[str, Any]]:
                 bm25_weight=bm25,
                 semantic_weight=semantic,
             )
-            picks = [next((t.id for t in picker.select(x, k=3)), None) for x, _ in some]
-            rate = float(np.mean([p in right for p, (_, right) in zip(picks, some, strict=True)]))
+            # Its cosines are plain Python.
+            rate = job.rate([next((t.id for t in picker.select(x, k=3)), None) for x, _ in job.few])
             if rate > best[0]:
                 weights = {"bm25": bm25, "semantic": semantic, "neighbours": neighbours}
                 best = (rate, picker, weights)
