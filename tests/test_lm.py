@@ -246,3 +246,15 @@ def test_the_shipped_program_runs_with_the_embedded_lm():
     assert delegation.usage.lm_calls == 2
     assert delegation.usage.tokens > 500
     assert delegation.evidence["lm"]["source"] == ["logprobs"] * 2
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no processor sets here")
+def test_a_server_has_no_more_threads_than_processors(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        EmbeddedServer, "_start", lambda self, settings, said: asked.append(settings)
+    )
+    for processors in ({0}, {0, 1, 2}):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda pid, mine=processors: mine)
+        EmbeddedServer(weights_module.weights(""), threads=2).stop()
+    assert [settings["threads"] for settings in asked] == [1, 2]

@@ -50,7 +50,8 @@ class EmbeddedServer:
 
     Args:
         files: the model to serve.
-        threads: compute threads.
+        threads: compute threads, at most one for each processor that this process may use:
+            more wait for each other.
         prompt_cache: reuse the shared prefix of prompts; faster, but the
             log-probabilities of the same prompt then differ by up to 0.1.
 
@@ -70,7 +71,7 @@ class EmbeddedServer:
             "adapter": None if files.adapter is None else str(files.adapter),
             "api_key": self.api_key,
             "context": _CONTEXT,
-            "threads": threads,
+            "threads": min(threads, _processors()),
             "prompt_cache": prompt_cache,
         }
         with tempfile.TemporaryFile("w+", errors="replace") as said:  # an unread pipe fills up
@@ -126,6 +127,13 @@ class EmbeddedServer:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+
+def _processors() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 _servers: dict[tuple[int, Weights, int, bool], EmbeddedServer] = {}
