@@ -46,8 +46,11 @@ class Kept:
             if self._usable and path.is_file():
                 with closing(sqlite3.connect(path, timeout=_WAIT)) as store:
                     for key in keys:
-                        row = store.execute("SELECT * FROM kept WHERE key = ?", (key,)).fetchone()
-                        found |= dict([row] if row else [])
+                        row = store.execute(
+                            "SELECT value FROM kept WHERE key = ?", (key,)
+                        ).fetchone()
+                        if row is not None:
+                            found[key] = row[0]
         except (OSError, RuntimeError, sqlite3.Error) as error:
             self._give_up(error)
         return found
