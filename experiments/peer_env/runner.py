@@ -19,6 +19,7 @@ import numpy as np
 
 _TOP_K = (1, 3, 5, 10, 20, 50, 100)  # texts that a retriever ranks agents by
 _C = (0.1, 1, 10, 100, 1000, 10_000)  # inverse of a logistic regression's regularisation
+_MIDDLE_C = 10
 _FEW_C = (10, 1000)  # of them, where there are thousands of agents
 _MANY = 1000
 _FEW, _KEPT = 100, 15  # a slow grid is tried on some so many requests, its best settings on all
@@ -213,23 +214,28 @@ def bigtool(job: Job) -> tuple[Ranker, dict[str, Any]]:
 
 
 def tfidf(job: Job) -> tuple[Ranker, dict[str, Any]]:
-    """Tune scikit-learn's TF-IDF and logistic regression over the agents' texts."""
+    """Tune scikit-learn's TF-IDF and logistic regression over the agents' texts.
+
+    First words or characters and their n-grams, then the regularisation.
+    """
     text = import_module("sklearn.feature_extraction.text")
     linear = import_module("sklearn.linear_model")
     pipeline = import_module("sklearn.pipeline")
     owners, texts = zip(*job.texts(), strict=True)
-    best: tuple[float, Any, dict[str, Any]] = (-1.0, None, {})
-    for c, grams, analyser in itertools.product(_C, ((1, 1), (1, 2)), ("word", "char_wb")):
-        ngrams = grams if analyser == "word" else (2, 2 + 2 * grams[1])
+
+    def fitted(analyser: str, ngrams: tuple[int, int], c: float) -> tuple[float, Any]:
         model = pipeline.make_pipeline(
             text.TfidfVectorizer(ngram_range=ngrams, analyzer=analyser, sublinear_tf=True),
             linear.LogisticRegression(C=c, max_iter=1000),
         ).fit(texts, owners)
-        said = list(model.predict([x for x, _ in job.validation]))
-        rate = job.rate(said)
-        if rate > best[0]:
-            best = (rate, model, {"C": c, "ngrams": ngrams, "analyzer": analyser})
-    return _probabilities(best[1], lambda x: [x]), best[2]
+        return job.rate(list(model.predict([x for x, _ in job.validation]))), model
+
+    read = (("word", (1, 1)), ("word", (1, 2)), ("char_wb", (2, 4)), ("char_wb", (2, 6)))
+    analyser, ngrams = max(read, key=lambda way: fitted(*way, _MIDDLE_C)[0])
+    models = {c: fitted(analyser, ngrams, c) for c in _C}
+    best = max(models, key=lambda c: models[c][0])
+    settings = {"C": best, "ngrams": ngrams, "analyzer": analyser}
+    return _probabilities(models[best][1], lambda x: [x]), settings
 
 
 def minilm(job: Job) -> tuple[Ranker, dict[str, Any]]:
