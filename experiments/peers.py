@@ -81,6 +81,7 @@ def _rows(name: str, dataset: Dataset, quick: bool) -> list[dict[str, Any]]:
             outcomes = delegate_all(program, requests, name)
             strangers = [program(text) for text in chosen]
         folder = Path(out) / "job"
+        keep = Path(out) if quick else _KEPT
         _write_job(folder, program, dataset, requests, chosen)
         facts = {"data": name, "split": split}
         embedding = _embedding_ms(program.retrieve.library.embed, requests)
@@ -88,12 +89,12 @@ def _rows(name: str, dataset: Dataset, quick: bool) -> list[dict[str, Any]]:
         for peer in _PEERS[-1:] if quick else _PEERS:
             if peer in _TOO_MANY_AGENTS.get(name, ()):
                 continue
-            answers = _run(peer, folder)
+            answers = _run(peer, folder, keep)
             row: dict[str, Any] = facts | {"system": peer} | _theirs(answers, outcomes, requests)
             row["p50_ms"] += 0.0 if peer in _NO_VECTORS else embedding
             rows.append(row)
         if name == "ours" and not quick:
-            rows.append(facts | _squad(_run("agent-squad", folder), outcomes))
+            rows.append(facts | _squad(_run("agent-squad", folder, keep), outcomes))
     return rows
 
 
@@ -137,19 +138,18 @@ def _write_job(
     (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
 
 
-def _run(peer: str, folder: Path) -> dict[str, Any]:
-    """Return what a peer answered to this job, in a process of its own environment or before."""
+def _run(peer: str, folder: Path, keep: Path) -> dict[str, Any]:
+    """Return what a peer answered to this job, before or now, and keep it."""
     parts = (*sorted(_HERE.glob("*.*")), folder / "job.json", folder / "vectors.npz")
     asked = hashlib.sha256(b"".join(file.read_bytes() for file in parts)).hexdigest()
-    kept = _KEPT / f"{peer}-{asked[:16]}.json"
+    kept = keep / f"{peer}-{asked[:16]}.json"
     if not kept.is_file():
-        answers = _asked(peer, folder)
-        _KEPT.mkdir(parents=True, exist_ok=True)
-        write_text(kept, json.dumps(answers))
+        write_text(kept, json.dumps(_asked(peer, folder)))
     return read_json(kept)
 
 
 def _asked(peer: str, folder: Path) -> dict[str, Any]:
+    """Ask a peer, in a process of its own environment."""
     command = [str(PYTHON), "-P", str(_HERE / "runner.py"), peer, str(folder)]
     try:
         done = subprocess.run(

@@ -77,6 +77,7 @@ class Systems:
 def run(quick: bool) -> list[dict[str, Any]]:
     """Return one row per condition, size and system; quick: small sizes, few draws, validation."""
     split = "validation" if quick else "test"
+    # Nothing from the user's cache: how long an index takes to build is measured.
     embed, known = Remembering(MiniLM()), dict[str, Encoded]()
     rows = []
     for condition in _CONDITIONS:
