@@ -20,12 +20,14 @@ import numpy as np
 _TOP_K = (1, 3, 5, 10, 20, 50, 100)  # texts that a retriever ranks agents by
 _C = (0.1, 1, 10, 100, 1000, 10_000)  # inverse of a logistic regression's regularisation
 _MIDDLE_C = 10
+_TOLERANCE = 1e-6  # the loss is a mean: with thousands of agents, scikit-learn's 1e-4 ends at once
 _FEW_C = (10, 1000)  # of them, where there are thousands of agents
 _MANY = 1000
 _FEW, _KEPT = 100, 15  # a slow grid is tried on some so many requests, its best settings on all
 
 Ranked = tuple[list[str], float]  # up to three agents, best first, and how sure
 Ranker = Callable[[str], Ranked]
+Labelled = tuple[str, list[str]]  # a request, and the agents that are right for it
 
 
 class Job:
@@ -34,7 +36,7 @@ class Job:
     def __init__(self, folder: Path) -> None:
         content = json.loads((folder / "job.json").read_text(encoding="utf-8"))
         self.agents: list[dict[str, Any]] = content["agents"]
-        self.validation: list[tuple[str, list[str]]] = content["validation"]
+        self.validation: list[Labelled] = content["validation"]
         self.few = self.validation[:: max(1, len(self.validation) // _FEW)]
         self.requests: list[str] = content["requests"]
         table = np.load(folder / "vectors.npz")
@@ -50,11 +52,11 @@ class Job:
         """Return the vectors of known texts."""
         return [self.vectors[text].tolist() for text in texts]
 
-    def rate(self, first: Sequence[str | None]) -> float:
-        """Return how many of these first places are right on validation, or on the few of it."""
-        labelled = self.validation if len(first) == len(self.validation) else self.few
-        pairs = zip(first, labelled, strict=True)
-        return float(np.mean([name in right for name, (_, right) in pairs]))
+
+def rated(first: Sequence[str | None], labelled: Sequence[Labelled]) -> float:
+    """Return how many of these first places are right."""
+    pairs = zip(first, labelled, strict=True)
+    return float(np.mean([name in right for name, (_, right) in pairs]))
 
 
 def semantic_router(job: Job) -> tuple[Ranker, dict[str, Any]]:
@@ -90,9 +92,9 @@ def semantic_router(job: Job) -> tuple[Ranker, dict[str, Any]]:
         router.aggregate = indexed._AGG[settings["aggregation"]]
         return router
 
-    def rate(settings: dict[str, Any], labelled: list[tuple[str, list[str]]]) -> float:
+    def rate(settings: dict[str, Any], labelled: list[Labelled]) -> float:
         scored = router_scores(at(settings), [text for text, _ in labelled])
-        return job.rate([max(scores, key=lambda n: scores[n]) for scores in scored])
+        return rated([max(scores, key=lambda n: scores[n]) for scores in scored], labelled)
 
     good = sorted(grid, key=lambda settings: -rate(settings, job.few))[:_KEPT]
     settings = max(good, key=lambda settings: rate(settings, job.validation))
@@ -140,7 +142,8 @@ def toolpicker(job: Job) -> tuple[Ranker, dict[str, Any]]:
                 semantic_weight=semantic,
             )
             # Its cosines are plain Python.
-            rate = job.rate([next((t.id for t in picker.select(x, k=3)), None) for x, _ in job.few])
+            picks = [next((t.id for t in picker.select(x, k=3)), None) for x, _ in job.few]
+            rate = rated(picks, job.few)
             if rate > best[0]:
                 weights = {"bm25": bm25, "semantic": semantic, "neighbours": neighbours}
                 best = (rate, picker, weights)
@@ -193,7 +196,7 @@ def llama_index(job: Job) -> tuple[Ranker, dict[str, Any]]:
         for name, order in (("best text of an agent", best), ("sum over its texts", voted))
     }
     rates = {
-        name: job.rate([(way(x)[0] or [None])[0] for x, _ in job.validation])
+        name: rated([(way(x)[0] or [None])[0] for x, _ in job.validation], job.validation)
         for name, way in ways.items()
     }
     chosen = max(rates, key=lambda name: rates[name])
@@ -226,9 +229,9 @@ def tfidf(job: Job) -> tuple[Ranker, dict[str, Any]]:
     def fitted(analyser: str, ngrams: tuple[int, int], c: float) -> tuple[float, Any]:
         model = pipeline.make_pipeline(
             text.TfidfVectorizer(ngram_range=ngrams, analyzer=analyser, sublinear_tf=True),
-            linear.LogisticRegression(C=c, max_iter=1000),
+            linear.LogisticRegression(C=c, tol=_TOLERANCE, max_iter=1000),
         ).fit(texts, owners)
-        return job.rate(list(model.predict([x for x, _ in job.validation]))), model
+        return rated(list(model.predict([x for x, _ in job.validation])), job.validation), model
 
     read = (("word", (1, 1)), ("word", (1, 2)), ("char_wb", (2, 4)), ("char_wb", (2, 6)))
     analyser, ngrams = max(read, key=lambda way: fitted(*way, _MIDDLE_C)[0])
@@ -245,9 +248,9 @@ def minilm(job: Job) -> tuple[Ranker, dict[str, Any]]:
     vectors = np.array(job.embed(texts))
     best: tuple[float, Any, dict[str, Any]] = (-1.0, None, {})
     for c in _C if len(job.agents) < _MANY else _FEW_C:
-        model = linear.LogisticRegression(C=c, max_iter=1000).fit(vectors, owners)
+        model = linear.LogisticRegression(C=c, tol=_TOLERANCE, max_iter=1000).fit(vectors, owners)
         said = list(model.predict(np.array(job.embed([x for x, _ in job.validation]))))
-        rate = job.rate(said)
+        rate = rated(said, job.validation)
         if rate > best[0]:
             best = (rate, model, {"C": c})
     return _probabilities(best[1], lambda x: np.array(job.embed([x]))), best[2]
