@@ -26,7 +26,7 @@ SECOND = "TASK_DELEGATOR_SECOND_LM"  # a .gguf of a stronger instruct model
 _PATIENCE = 1800.0  # seconds for an answer: a slow LM reads the agents of a new order first
 _MOST_TOKENS = 200
 _MOST_ANSWERS = 10_000
-_THREADS = 2  # with nothing else running: two wait for each other
+_THREADS = 1  # two wait for each other where anything else runs
 _TASK = "You are in charge of accomplishing the following task:\n"
 _FORM = (
     "Name the three agents of the list that suit the task best, the best one first: answer with a "
@@ -53,6 +53,7 @@ class Asked:
         label: what to call the LM in file names and results.
         keep: folder of kept answers; None to keep none.
         requests: so many of the fixed test requests are asked, a fixed random part.
+        crowded: so many of those with all agents in the prompt.
         shuffles: so many orders beside that of the registry are shown.
     """
 
@@ -61,11 +62,13 @@ class Asked:
         spec: str,
         label: str,
         keep: Path | None = FOLDER,
-        requests: int = 150,
+        requests: int = 60,
+        crowded: int = 30,
         shuffles: int = 5,
     ) -> None:
         self.label = label
         self.requests = requests
+        self.crowded = crowded
         self.shuffles = shuffles
         self._spec = spec
         self._files = weights(spec.removeprefix("embedded:"))

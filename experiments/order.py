@@ -41,7 +41,9 @@ def _rows(
     picks = [[answer.names[:1] for answer in way.answers] for way in lists]
     places, right = [], []
     # In the registry's order, domains stand together: only the shuffled orders tell of places.
-    for request, answer, names in zip(requests, lists[1].answers, lists[1].shown, strict=True):
+    for request, answer, names in zip(
+        lists[1].requests, lists[1].answers, lists[1].shown, strict=True
+    ):
         places.append(names.index(request.expected) / len(names))
         right.append(answer.names[:1] != () and answer.names[0] in request.acceptable)
     part = np.minimum((np.array(places) * _PARTS).astype(int), _PARTS - 1)

@@ -2,13 +2,15 @@
 
 The chain of experiments of Interloom's "Agentic Task Delegation": all agents in the prompt
 with structured output over them (baseline), in five other orders (shuffled), the shortlist of
-the shipped program instead (rerank), and its sample requests too (samples). The same 150 test
-requests for all; agents as they are, without enrichment.
+the shipped program instead (rerank), and its sample requests too (samples). The program is asked
+about 150 test requests, each LM about the same fixed random part of them, and with all agents in
+the prompt about a part of that: such a prompt takes up to a minute to answer. Agents as they are,
+without enrichment.
 """
 
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import dspy
@@ -32,12 +34,14 @@ class Way:
     """One way of putting agents into a prompt, and what came of it.
 
     Attributes:
+        requests: those that were asked so.
         answers: to the requests.
         shown: per request, the names in the order in which they stood there.
         orders: how many orders of the agents were shown.
     """
 
     name: str
+    requests: tuple[Request, ...]
     answers: tuple[Answer, ...]
     shown: tuple[tuple[str, ...], ...]
     orders: int = 1
@@ -48,23 +52,33 @@ def run(quick: bool) -> list[dict[str, Any]]:
     dataset, requests, split = chosen(quick)
     rows = [
         _program("this program", dataset, requests, split),
-        _program("this program, agents completed", load_dataset(OURS), requests, split),
+        _program(
+            "this program, agents completed", chosen(quick, enriched=True)[0], requests, split
+        ),
     ]
     for lm in language_models(quick):
         some = asked(lm, requests)
         ways = list(ask(lm, dataset, some))
-        first = _right(some, ways[0].answers)
-        ours = program_right(dataset, some)
-        rows += [_row(lm.label, split, some, way, first, ours) for way in ways]
+        right = {way.name: _by_request(way.requests, _right(way)) for way in ways}
+        ours = _by_request(some, program_right(dataset, some))
+        for way in ways:
+            row = _row(lm.label, split, way) | {
+                "versus_all_agents": _versus(right[way.name], right["all agents"]),
+                "program_versus": _versus(ours, right[way.name]),
+                "program_top1": float(np.mean([ours[request] for request in way.requests])),
+            }
+            if way.name == "shortlist and samples":
+                row["versus_shortlist"] = _versus(right[way.name], right["shortlist"])
+            rows.append(row)
     return rows
 
 
-def chosen(quick: bool) -> tuple[Dataset, list[Request], str]:
-    """Return the dataset without enrichment, the fixed requests and their split.
+def chosen(quick: bool, enriched: bool = False) -> tuple[Dataset, list[Request], str]:
+    """Return the dataset, the fixed requests and their split.
 
     Quick: the first eight agents alone, which an LM reads in seconds instead of minutes.
     """
-    dataset = load_dataset(OURS, enriched=False)
+    dataset = load_dataset(OURS, enriched=enriched)
     if not quick:
         return dataset, select(dataset.splits["test"], REQUESTS, seed=0), "test"
     few = Registry(list(dataset.registry)[:8])
@@ -79,24 +93,27 @@ def asked(lm: Asked, requests: Sequence[Request]) -> list[Request]:
 
 def ask(lm: Asked, dataset: Dataset, requests: Sequence[Request]) -> Iterator[Way]:
     """Ask in every way; of the shuffled orders each request sees one, in turn."""
+    crowd = select(requests, lm.crowded, seed=2)
     agents = list(dataset.registry)
     orders = []
     for seed in range(lm.shuffles):
         orders.append(agents.copy())
         random.Random(seed).shuffle(orders[-1])
-    yield _all_agents(lm, "all agents", [agents], requests)
+    yield _all_agents(lm, "all agents", [agents], crowd)
     program = program_over(dataset)
     shortlists = [_shortlist(program, request.text) for request in requests]
     for name, samples in (("shortlist", False), ("shortlist and samples", True)):
         bar = tqdm(zip(requests, shortlists, strict=True), desc=f"{lm.label}, {name}", delay=3)
         answers = tuple(lm(request.text, shown, samples) for request, shown in bar)
-        yield Way(name, answers, tuple(_names(shown) for shown in shortlists))
-    yield _all_agents(lm, "all agents, shuffled", orders, requests)
+        yield Way(name, tuple(requests), answers, tuple(_names(shown) for shown in shortlists))
+    yield _all_agents(lm, "all agents, shuffled", orders, crowd)
 
 
 def program_over(dataset: Dataset) -> Delegator:
-    """Return the shipped program over the dataset's agents."""
-    return load("default", dataset.registry, allow_uncalibrated=True)
+    """Return the shipped program over the dataset's agents, with a shortlist of five."""
+    program = load("default", dataset.registry, allow_uncalibrated=True)
+    program.knobs.set(k=PLACES)
+    return program
 
 
 def _all_agents(
@@ -110,7 +127,7 @@ def _all_agents(
             answers[place] = lm(requests[place].text, agents)
     given = tuple(answers[place] for place in range(len(requests)))
     shown = tuple(_names(orders[place % len(orders)]) for place in range(len(requests)))
-    return Way(name, given, shown, len(orders))
+    return Way(name, tuple(requests), given, shown, len(orders))
 
 
 def _shortlist(program: Delegator, task: str) -> list[Agent]:
@@ -123,41 +140,38 @@ def _names(agents: Sequence[Agent]) -> tuple[str, ...]:
     return tuple(agent.name for agent in agents)
 
 
-def _right(requests: Sequence[Request], answers: Sequence[Answer], within: int = 1) -> np.ndarray:
+def _right(way: Way, within: int = 1) -> np.ndarray:
     return np.array(
         [
             any(name in request.acceptable for name in answer.names[:within])
-            for request, answer in zip(requests, answers, strict=True)
-        ],
-        dtype=float,
+            for request, answer in zip(way.requests, way.answers, strict=True)
+        ]
     )
 
 
-def _row(
-    lm: str,
-    split: str,
-    requests: Sequence[Request],
-    way: Way,
-    baseline: np.ndarray,
-    ours: np.ndarray,
-) -> dict[str, Any]:
-    right, third = _right(requests, way.answers), _right(requests, way.answers, 3)
+def _by_request(requests: Sequence[Request], right: np.ndarray) -> dict[Request, bool]:
+    return dict(zip(requests, right.tolist(), strict=True))
+
+
+def _versus(one: Mapping[Request, bool], other: Mapping[Request, bool]) -> dict[str, Any]:
+    """Return the paired difference on the requests that both were asked about."""
+    both = [request for request in one if request in other]
+    pair = (np.array([asked[request] for request in both]) for asked in (one, other))
+    return asdict(metrics.compare(*pair))
+
+
+def _row(lm: str, split: str, way: Way) -> dict[str, Any]:
+    right, third = _right(way), _right(way, 3)
     answers = way.answers
-    gain, lead = right - baseline, ours - right
     return {
         "lm": lm,
         "way": way.name,
         "split": split,
-        "n": len(requests),
+        "n": len(right),
         "orders": way.orders,
         "top1": float(right.mean()),
         "top1_ci95": metrics.wilson(int(right.sum()), len(right)),
         "top3": float(third.mean()),
-        "versus_all_agents": float(gain.mean()),
-        "versus_all_agents_ci95": metrics.bootstrap(gain),
-        "program_top1": float(ours.mean()),
-        "program_over_it": float(lead.mean()),
-        "program_over_it_ci95": metrics.bootstrap(lead),
         "unreadable": sum(not answer.names for answer in answers),
         "repeats": float(np.mean([len(set(a.names)) < len(a.names) for a in answers])),
         "tokens_per_task": float(np.mean([answer.tokens for answer in answers])),

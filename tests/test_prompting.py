@@ -1,0 +1,71 @@
+"""The chain of prompts and the place in them, asked of an LM that reads nothing but places."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from experiments import order, prompting
+from experiments.answers import Answer, prompt
+from task_delegator.agents import Agent
+
+
+@dataclass
+class TakesTheFirst:
+    """An LM that answers with the agents that stand first."""
+
+    label: str = "takes the first"
+    requests: int = 6
+    crowded: int = 4
+    shuffles: int = 2
+
+    def __call__(self, task, agents, samples=False) -> Answer:
+        return Answer(tuple(agent.name for agent in agents[:3]), 100, 1.0)
+
+
+@pytest.fixture(scope="module")
+def ways():
+    dataset, requests, split = prompting.chosen(quick=True)
+    assert split == "validation"
+    return {way.name: way for way in prompting.ask(TakesTheFirst(), dataset, requests)}  # type: ignore[arg-type]
+
+
+def test_shortlists_are_asked_of_all_and_whole_lists_of_a_part(ways):
+    listed, crowded = ways["shortlist"].requests, ways["all agents"].requests
+    assert (len(listed), len(crowded)) == (6, 4)
+    assert set(crowded) < set(listed)
+    assert ways["all agents, shuffled"].requests == crowded
+    assert {len(shown) for shown in ways["shortlist"].shown} == {5}
+
+
+def test_shuffled_each_request_sees_one_of_the_orders_in_turn(ways):
+    shuffled = ways["all agents, shuffled"]
+    assert shuffled.orders == 2
+    assert shuffled.shown[0] == shuffled.shown[2] != shuffled.shown[1] == shuffled.shown[3]
+    assert len(set(ways["all agents"].shown)) == 1
+    assert all(set(shown) == set(ways["all agents"].shown[0]) for shown in shuffled.shown)
+
+
+def test_rows_pair_the_requests_that_both_were_asked(monkeypatch):
+    for module in (prompting, order):
+        monkeypatch.setattr(module, "language_models", lambda quick: [TakesTheFirst()])
+    rows = {row["way"]: row for row in prompting.run(quick=True) if row["lm"] != "none"}
+    assert rows["all agents"]["versus_all_agents"]["difference"] == 0
+    gained = rows["shortlist"]["versus_all_agents"]
+    assert -1 <= gained["ci95"][0] <= gained["difference"] <= gained["ci95"][1] <= 1
+    # It takes the first place, which is the program's.
+    assert rows["shortlist"]["program_versus"]["difference"] == 0
+    assert rows["shortlist and samples"]["versus_shortlist"]["p"] == 1
+    found = {row["what"]: row for row in order.run(quick=True)}
+    assert found["picks from the first tenth of a shuffled list"]["rate"] == 1
+    assert found["pick differs over 2 orders"]["n"] == 4
+    assert found["this program's ranking differs over 3 orders"]["rate"] == 0
+
+
+def test_the_agents_stand_before_the_task_so_that_a_prefix_is_shared():
+    agents = [Agent(name="A", description="does\na", user_request_samples=("do a",))]
+    (before, task), (other, _) = prompt("x", agents, True), prompt("y", agents, True)
+    assert before == other
+    assert "do a" in before["content"]
+    assert "does a" in before["content"]
+    assert task["content"].endswith('{"top1": name, "top2": name, "top3": name}.')
+    assert "Task: x" in task["content"]
