@@ -1,9 +1,9 @@
 """Does the place of the right agent in the prompt matter? "Lost in the middle", per LM.
 
 The answers are those of ``prompting``: all 70 agents in several orders. Accuracy by where the right
-agent stood in the shuffled orders, by fifths of the list, and how often the pick changes with the
-order alone. For the program: how often its ranking changes when agents are registered in another
-order.
+agent stood in the shuffled orders, by fifths of the list, how often the pick changes with the
+order alone, and how often it is what stands first. For the program: how often its ranking changes
+when agents are registered in another order.
 """
 
 import random
@@ -63,18 +63,23 @@ def _rows(
         )
     changed = np.array([len(set(given)) > 1 for given in zip(*picks, strict=True)])
     rows.append(_flips(lm.label, f"pick differs over {len(picks)} orders", split, changed))
-    return rows + [_first_place(lm.label, split, way) for way in lists[1:]]
+    firsts = {
+        "from the first tenth of a shuffled list": lists[1],
+        "the first place of the shortlist": ways["shortlist"],
+        "the first place of the shortlist with samples": ways["shortlist and samples"],
+    }
+    return rows + [_first(lm.label, f"picks {what}", split, way) for what, way in firsts.items()]
 
 
-def _first_place(lm: str, split: str, way: Way) -> dict[str, Any]:
-    """Return how often the LM picks whatever stands in the first tenth of the list."""
+def _first(lm: str, what: str, split: str, way: Way) -> dict[str, Any]:
+    """Return how often the LM picks whatever stands in the first tenth of its list, or first."""
     early = np.array(
         [
             bool(answer.names) and names.index(answer.names[0]) < len(names) / 10
             for answer, names in zip(way.answers, way.shown, strict=True)
         ]
     )
-    return _flips(lm, "picks from the first tenth of a shuffled list", split, early)
+    return _flips(lm, what, split, early)
 
 
 def _program(

@@ -57,6 +57,7 @@ def test_rows_pair_the_requests_that_both_were_asked(monkeypatch):
     assert rows["shortlist and samples"]["versus_shortlist"]["p"] == 1
     found = {row["what"]: row for row in order.run(quick=True)}
     assert found["picks from the first tenth of a shuffled list"]["rate"] == 1
+    assert found["picks the first place of the shortlist"]["rate"] == 1
     assert found["pick differs over 2 orders"]["n"] == 4
     assert found["this program's ranking differs over 3 orders"]["rate"] == 0
 
