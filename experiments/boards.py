@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from experiments.blocks import difference, percent, points, rows, share, span, span_points, table
+from experiments.blocks import difference, percent, rows, share, span, table
 
 # Of other systems, by others, with other encoders; from papers and a listing, not measured here.
 _PUBLISHED = (
@@ -45,17 +45,9 @@ def prompting() -> str:
             "top-1 (95 %)": lambda r: share(r, "top1"),
             "top-3": lambda r: percent(r["top3"]),
             **repeats,
-            "against all agents, points": lambda r: (
-                f"{points(r['versus_all_agents'])} ({span_points(r['versus_all_agents_ci95'])})"
-                if "versus_all_agents" in r
-                else "-"
-            ),
-            "this program, same requests, agents as written (over the LM, points)": lambda r: (
-                f"{percent(r['top1'] + r['program_over_it'])} ({points(r['program_over_it'])}, "
-                f"{span_points(r['program_over_it_ci95'])})"
-                if "program_over_it" in r
-                else "-"
-            ),
+            "against all agents, points": lambda r: difference(r.get("versus_all_agents")),
+            "against the shortlist, points": lambda r: difference(r.get("versus_shortlist")),
+            "this program over it, points": lambda r: difference(r.get("program_versus")),
             "tokens": lambda r: f"{r['tokens_per_task']:.0f}",
             "s": lambda r: f"{r['seconds_per_task']:.2f}",
             "the seed's (another LM and data)": lambda r: (
