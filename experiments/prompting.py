@@ -156,8 +156,8 @@ def _by_request(requests: Sequence[Request], right: np.ndarray) -> dict[Request,
 def _versus(one: Mapping[Request, bool], other: Mapping[Request, bool]) -> dict[str, Any]:
     """Return the paired difference on the requests that both were asked about."""
     both = [request for request in one if request in other]
-    pair = (np.array([asked[request] for request in both]) for asked in (one, other))
-    return asdict(metrics.compare(*pair))
+    right, theirs = (np.array([asked[request] for request in both]) for asked in (one, other))
+    return asdict(metrics.compare(right, theirs))
 
 
 def _row(lm: str, split: str, way: Way) -> dict[str, Any]:
