@@ -1,6 +1,5 @@
 """Tables of the larger experiments: prompts, order, scaling, peers, public sets, confidence."""
 
-from typing import Any
 
 from experiments.blocks import difference, percent, rows, share, span, table
 
@@ -33,9 +32,6 @@ def prompting() -> str:
         "shortlist": "76 / 93",
         "shortlist and samples": "81 / 96",
     }
-    repeats: dict[str, Any] = {}
-    if any("repeats" in row for row in rows("prompting")):
-        repeats["names an agent twice"] = lambda r: percent(r["repeats"]) if "repeats" in r else "-"
     return table(
         rows("prompting"),
         {
@@ -44,7 +40,7 @@ def prompting() -> str:
             "n": lambda r: f"{r['n']}, in {r['orders']} orders" if r["orders"] > 1 else r["n"],
             "top-1 (95 %)": lambda r: share(r, "top1"),
             "top-3": lambda r: percent(r["top3"]),
-            **repeats,
+            "names an agent twice": lambda r: percent(r["repeats"]) if "repeats" in r else "-",
             "against all agents, points": lambda r: difference(r.get("versus_all_agents")),
             "against the shortlist, points": lambda r: difference(r.get("versus_shortlist")),
             "this program over it, points": lambda r: difference(r.get("program_versus")),

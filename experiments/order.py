@@ -14,7 +14,7 @@ import dspy
 import numpy as np
 
 from experiments.answers import Asked, language_models
-from experiments.prompting import Way, ask, asked, chosen, program_over
+from experiments.prompting import Way, answers_right, ask, asked, chosen, program_over
 from optimize import metrics
 from optimize.data import Dataset, Request
 from task_delegator.agents import Registry
@@ -37,34 +37,23 @@ def _rows(
     lm: Asked, dataset: Dataset, requests: Sequence[Request], split: str
 ) -> list[dict[str, Any]]:
     ways = {way.name: way for way in ask(lm, dataset, requests)}
-    lists = [ways["all agents"], ways["all agents, shuffled"]]
-    picks = [[answer.names[:1] for answer in way.answers] for way in lists]
-    places, right = [], []
     # In the registry's order, domains stand together: only the shuffled orders tell of places.
-    for request, answer, names in zip(
-        lists[1].requests, lists[1].answers, lists[1].shown, strict=True
-    ):
-        places.append(names.index(request.expected) / len(names))
-        right.append(answer.names[:1] != () and answer.names[0] in request.acceptable)
-    part = np.minimum((np.array(places) * _PARTS).astype(int), _PARTS - 1)
-    good = np.array(right)
-    rows: list[dict[str, Any]] = []
-    for number in range(_PARTS):
-        here = good[part == number]
-        rows.append(
-            {
-                "lm": lm.label,
-                "what": f"right agent in fifth {number + 1} of the list",
-                "split": split,
-                "n": len(here),
-                "rate": float(here.mean()) if len(here) else 0.0,
-                "ci95": metrics.wilson(int(here.sum()), len(here)),
-            }
+    shuffled = ways["all agents, shuffled"]
+    pairs = zip(shuffled.requests, shuffled.shown, strict=True)
+    places = np.array([names.index(request.expected) / len(names) for request, names in pairs])
+    part = (places * _PARTS).astype(int)
+    right = answers_right(shuffled)
+    rows = [
+        _share(
+            lm.label, f"right agent in fifth {number + 1} of the list", split, right[part == number]
         )
+        for number in range(_PARTS)
+    ]
+    picks = [[a.names[:1] for a in way.answers] for way in (ways["all agents"], shuffled)]
     changed = np.array([len(set(given)) > 1 for given in zip(*picks, strict=True)])
-    rows.append(_flips(lm.label, f"pick differs over {len(picks)} orders", split, changed))
+    rows.append(_share(lm.label, f"pick differs over {len(picks)} orders", split, changed))
     firsts = {
-        "from the first tenth of a shuffled list": lists[1],
+        "from the first tenth of a shuffled list": shuffled,
         "the first place of the shortlist": ways["shortlist"],
         "the first place of the shortlist with samples": ways["shortlist and samples"],
     }
@@ -79,7 +68,7 @@ def _first(lm: str, what: str, split: str, way: Way) -> dict[str, Any]:
             for answer, names in zip(way.answers, way.shown, strict=True)
         ]
     )
-    return _flips(lm, what, split, early)
+    return _share(lm, what, split, early)
 
 
 def _program(
@@ -97,15 +86,15 @@ def _program(
             picks.append([tuple(shuffled(r.text).evidence["ranking"]) for r in requests])
     changed = np.array([len(set(given)) > 1 for given in zip(*picks, strict=True)])
     what = f"this program's ranking differs over {len(picks)} orders"
-    return _flips("none", what, split, changed)
+    return _share("none", what, split, changed)
 
 
-def _flips(lm: str, what: str, split: str, changed: np.ndarray) -> dict[str, Any]:
+def _share(lm: str, what: str, split: str, said: np.ndarray) -> dict[str, Any]:
     return {
         "lm": lm,
         "what": what,
         "split": split,
-        "n": len(changed),
-        "rate": float(changed.mean()),
-        "ci95": metrics.wilson(int(changed.sum()), len(changed)),
+        "n": len(said),
+        "rate": float(said.mean()) if len(said) else 0.0,
+        "ci95": metrics.wilson(int(said.sum()), len(said)),
     }

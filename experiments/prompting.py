@@ -21,7 +21,7 @@ from experiments.answers import Answer, Asked, language_models
 from experiments.draws import within
 from optimize import metrics
 from optimize.data import OURS, Dataset, Request, load_dataset
-from optimize.evaluate import delegate_all, outcomes_right, select
+from optimize.evaluate import Outcome, delegate_all, outcomes_right, select
 from task_delegator.agents import Agent, Registry
 from task_delegator.artifact import load
 from task_delegator.delegator import Delegator
@@ -50,17 +50,18 @@ class Way:
 def run(quick: bool) -> list[dict[str, Any]]:
     """Return one row per LM and way, and two for the program; quick: 3 validation requests."""
     dataset, requests, split = chosen(quick)
+    outcomes = _delegated(dataset, requests)
+    completed = _delegated(chosen(quick, enriched=True)[0], requests)
     rows = [
-        _program("this program", dataset, requests, split),
-        _program(
-            "this program, agents completed", chosen(quick, enriched=True)[0], requests, split
-        ),
+        _program("this program", split, outcomes),
+        _program("this program, agents completed", split, completed),
     ]
+    program = _by_request(requests, outcomes_right(outcomes))
     for lm in language_models(quick):
         some = asked(lm, requests)
         ways = list(ask(lm, dataset, some))
-        right = {way.name: _by_request(way.requests, _right(way)) for way in ways}
-        ours = _by_request(some, program_right(dataset, some))
+        right = {way.name: _by_request(way.requests, answers_right(way)) for way in ways}
+        ours = {request: program[request] for request in some}
         for way in ways:
             row = _row(lm.label, split, way) | {
                 "versus_all_agents": _versus(right[way.name], right["all agents"]),
@@ -140,7 +141,8 @@ def _names(agents: Sequence[Agent]) -> tuple[str, ...]:
     return tuple(agent.name for agent in agents)
 
 
-def _right(way: Way, within: int = 1) -> np.ndarray:
+def answers_right(way: Way, within: int = 1) -> np.ndarray:
+    """Return whether a right agent is among so many of each answer, shape (n,), bool."""
     return np.array(
         [
             any(name in request.acceptable for name in answer.names[:within])
@@ -161,7 +163,7 @@ def _versus(one: Mapping[Request, bool], other: Mapping[Request, bool]) -> dict[
 
 
 def _row(lm: str, split: str, way: Way) -> dict[str, Any]:
-    right, third = _right(way), _right(way, 3)
+    right, third = answers_right(way), answers_right(way, 3)
     answers = way.answers
     return {
         "lm": lm,
@@ -180,16 +182,13 @@ def _row(lm: str, split: str, way: Way) -> dict[str, Any]:
     }
 
 
-def program_right(dataset: Dataset, requests: Sequence[Request]) -> np.ndarray:
-    """Return whether the shipped program, no LM, is right about each request."""
-    with dspy.context(lm=None):
-        return outcomes_right(delegate_all(program_over(dataset), requests, "program"))
-
-
-def _program(way: str, dataset: Dataset, requests: Sequence[Request], split: str) -> dict[str, Any]:
+def _delegated(dataset: Dataset, requests: Sequence[Request]) -> list[Outcome]:
     """Return what the shipped program does, no LM."""
     with dspy.context(lm=None):
-        outcomes = delegate_all(program_over(dataset), requests, "program")
+        return delegate_all(program_over(dataset), requests, "program")
+
+
+def _program(way: str, split: str, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     right = outcomes_right(outcomes)
     third = [o.rank is not None and o.rank <= 3 for o in outcomes]
     usages = [o.delegation.usage for o in outcomes]
