@@ -1,6 +1,5 @@
 """Tables of the larger experiments: prompts, order, scaling, peers, public sets, confidence."""
 
-
 from experiments.blocks import difference, percent, rows, share, span, table
 
 # Of other systems, by others, with other encoders; from papers and a listing, not measured here.

@@ -53,6 +53,7 @@ def _rows(
     changed = np.array([len(set(given)) > 1 for given in zip(*picks, strict=True)])
     rows.append(_share(lm.label, f"pick differs over {len(picks)} orders", split, changed))
     firsts = {
+        "from the first tenth of the registry's list": ways["all agents"],
         "from the first tenth of a shuffled list": shuffled,
         "the first place of the shortlist": ways["shortlist"],
         "the first place of the shortlist with samples": ways["shortlist and samples"],

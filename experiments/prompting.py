@@ -9,6 +9,7 @@ without enrichment.
 """
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -63,7 +64,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
         right = {way.name: _by_request(way.requests, answers_right(way)) for way in ways}
         ours = {request: program[request] for request in some}
         for way in ways:
-            row = _row(lm.label, split, way) | {
+            row = _row(lm.label, split, way, dataset.registry) | {
                 "versus_all_agents": _versus(right[way.name], right["all agents"]),
                 "program_versus": _versus(ours, right[way.name]),
                 "program_top1": float(np.mean([ours[request] for request in way.requests])),
@@ -162,9 +163,19 @@ def _versus(one: Mapping[Request, bool], other: Mapping[Request, bool]) -> dict[
     return asdict(metrics.compare(right, theirs))
 
 
-def _row(lm: str, split: str, way: Way) -> dict[str, Any]:
+def _row(lm: str, split: str, way: Way, registry: Registry) -> dict[str, Any]:
     right, third = answers_right(way), answers_right(way, 3)
     answers = way.answers
+    domains = [
+        (registry[name].domain, registry[request.expected].domain)
+        for request, answer in zip(way.requests, answers, strict=True)
+        for name in answer.names[:1]
+    ]
+    named = Counter(answer.names[0] for answer in answers if answer.names)
+    shown = [
+        any(name in request.acceptable for name in names)
+        for request, names in zip(way.requests, way.shown, strict=True)
+    ]
     return {
         "lm": lm,
         "way": way.name,
@@ -174,6 +185,9 @@ def _row(lm: str, split: str, way: Way) -> dict[str, Any]:
         "top1": float(right.mean()),
         "top1_ci95": metrics.wilson(int(right.sum()), len(right)),
         "top3": float(third.mean()),
+        "right_agent_shown": float(np.mean(shown)),
+        "right_domain": sum(picked == right for picked, right in domains) / len(answers),
+        "named_most": max(named.values(), default=0) / len(answers),
         "unreadable": sum(not answer.names for answer in answers),
         "repeats": float(np.mean([len(set(a.names)) < len(a.names) for a in answers])),
         "tokens_per_task": float(np.mean([answer.tokens for answer in answers])),

@@ -50,6 +50,8 @@ def test_rows_pair_the_requests_that_both_were_asked(monkeypatch):
         monkeypatch.setattr(module, "language_models", lambda quick: [TakesTheFirst()])
     rows = {row["way"]: row for row in prompting.run(quick=True) if row["lm"] != "none"}
     assert rows["all agents"]["versus_all_agents"]["difference"] == 0
+    assert rows["all agents"]["named_most"] == rows["all agents"]["right_agent_shown"] == 1
+    assert rows["all agents"]["top1"] <= rows["all agents"]["right_domain"]
     gained = rows["shortlist"]["versus_all_agents"]
     assert -1 <= gained["ci95"][0] <= gained["difference"] <= gained["ci95"][1] <= 1
     # It takes the first place, which is the program's.
