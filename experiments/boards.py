@@ -162,6 +162,7 @@ def signs() -> str:
         {
             "sign": lambda r: r["sign"],
             "LM": lambda r: r["lm"],
+            "requests": lambda r: r["requests"],
             "n": lambda r: r["n"],
             "right": lambda r: percent(r["accuracy"]),
             "AUROC of error (95 %)": lambda r: (
@@ -178,6 +179,7 @@ def signs() -> str:
             ),
             "right on the surest half": lambda r: percent(r["accuracy_at_coverage"]["0.5"]),
             "flips": lambda r: percent(r["flips"]) if "flips" in r else "-",
+            "ratings not read": lambda r: r["unrated"] if r["sign"].startswith("rubric") else "-",
         },
     )
 

@@ -26,6 +26,7 @@ from task_delegator.delegator import Delegator
 from task_delegator.signatures import SlotAdapter
 
 _ASKED = 40  # requests that the LM is asked about: two orders and a rating take three calls
+_PER_BIN = 10  # requests in a bin of the reliability diagram, at least
 _PLACES = 5  # agents on the shortlist that the LM sees
 _COVERAGES = tuple(round(0.1 * step, 1) for step in range(1, 11))
 
@@ -37,24 +38,26 @@ def run(quick: bool) -> list[dict[str, Any]]:
     split = "validation" if quick else "test"
     with dspy.context(lm=None):
         outcomes = delegate_all(program, dataset.splits[split], split)
-    rows = _without_lm(outcomes, split)
     some = set(select(dataset.splits[split], 3 if quick else _ASKED, seed=0))
     asked = [outcome for outcome in outcomes if outcome.request in some]
+    rows = _without_lm(outcomes, split, "all") + _without_lm(asked, split, "a part")
     for lm in language_models(quick):
         rows += _with_lm(program, asked, lm, split)
     return rows + _stories(outcomes, split)
 
 
-def _without_lm(outcomes: Sequence[Outcome], split: str) -> list[dict[str, Any]]:
+def _without_lm(outcomes: Sequence[Outcome], split: str, which: str) -> list[dict[str, Any]]:
+    """Return the program's own signs, for all requests or the part that LMs are asked about."""
     right = outcomes_right(outcomes)
     margin = np.array([o.delegation.evidence["features"]["margin"] for o in outcomes])
     posterior = np.array([o.delegation.top3[0].probability for o in outcomes])
     whole = np.array([o.delegation.confidence for o in outcomes])
-    return [
+    rows = [
         _row("retrieval margin", "none", split, margin, right, probability=False),
         _row("retrieval posterior", "none", split, posterior, right),
         _row("calibrated confidence", "none", split, whole, right),
     ]
+    return [row | {"requests": which} for row in rows]
 
 
 def _with_lm(
@@ -69,8 +72,6 @@ def _with_lm(
     agreed = np.array([n in o.request.acceptable for n, o in zip(both, asked, strict=True)])
     mean = np.array([max(s["probabilities"].values()) for s in said])
     rated = np.array([s["rubric"] or 3 for s in said])
-    whole = np.array([o.delegation.confidence for o in asked])
-    margin = np.array([o.delegation.evidence["features"]["margin"] for o in asked])
     belief = np.array([s["probabilities"][o.ranking[0]] for s, o in pairs])
     flips = float(np.mean([len(set(s["picked"])) > 1 for s in said]))
     rows = [
@@ -79,14 +80,8 @@ def _with_lm(
         _row("log-probabilities of the program's pick", lm.label, split, belief, right),
         _row("rubric of the program's pick", lm.label, split, rated, right, probability=False),
     ]
-    unrated = sum(s["rubric"] is None for s in said)
-    return [
-        *(row | {"flips": flips, "unrated": unrated} for row in rows),
-        _row(
-            f"margin, same requests as {lm.label}", "none", split, margin, right, probability=False
-        ),
-        _row(f"calibrated confidence, same requests as {lm.label}", "none", split, whole, right),
-    ]
+    facts = {"flips": flips, "unrated": sum(s["rubric"] is None for s in said)}
+    return [row | facts | {"requests": "a part"} for row in rows]
 
 
 def _consulted(program: Delegator, asked: Sequence[Outcome], lm: Asked) -> list[dict[str, Any]]:
@@ -142,7 +137,9 @@ def _row(
     if probability:
         row["ece"] = metrics.expected_calibration_error(scores, right)
         row["ece_calibrated_range"] = metrics.calibrated_ece_range(scores)
-        row["reliability"] = metrics.reliability(scores, right)
+        row["reliability"] = metrics.reliability(
+            scores, right, bins=min(10, max(1, len(right) // _PER_BIN))
+        )
     return row
 
 

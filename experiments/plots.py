@@ -93,28 +93,54 @@ def order() -> Any:
 
 
 def reliability() -> Any:
-    """Stated against observed, for each sign that is a probability."""
-    figure, ax = plt.subplots(figsize=(5.5, 5))
-    ax.plot([0, 1], [0, 1], color="grey", linewidth=1)
-    for row in rows("confidence"):
-        if "reliability" in row and "same requests" not in row["sign"]:
-            stated, observed, _ = zip(*row["reliability"], strict=True)
-            ax.plot(stated, observed, marker="o", label=_sign(row))
-    ax.set(xlabel="stated", ylabel="share that was right", xlim=(0, 1), ylim=(0, 1))
-    ax.legend(fontsize=7)
+    """Stated against observed, for each sign that is a probability: the program's, each LM's."""
+    found = [row for row in rows("confidence") if "reliability" in row and _own(row)]
+    lms = list(dict.fromkeys(row["lm"] for row in found))
+    figure, axes = plt.subplots(
+        1, len(lms), figsize=(4.5 * len(lms), 4.8), sharey=True, squeeze=False
+    )
+    for ax, lm in zip(axes[0], lms, strict=True):
+        ax.plot([0, 1], [0, 1], color="grey", linewidth=1)
+        for row in found:
+            if row["lm"] == lm:
+                stated, observed, _ = zip(*row["reliability"], strict=True)
+                ax.plot(stated, observed, marker="o", label=f"{row['sign']}, n {row['n']}")
+        ax.set(title=_whose(lm), xlabel="stated", xlim=(0, 1), ylim=(0, 1.02))
+        ax.legend(fontsize=7, loc="lower right")
+    axes[0, 0].set_ylabel("share that was right")
     return figure
 
 
 def coverage() -> Any:
-    """Accuracy on the surest share of the requests."""
-    figure, ax = plt.subplots(figsize=(6, 4))
-    for row in rows("confidence"):
-        if "accuracy_at_coverage" in row:
-            line = [(float(c), a) for c, a in row["accuracy_at_coverage"].items()]
-            ax.plot(*zip(*line, strict=True), marker=".", label=_sign(row))
-    ax.set(xlabel="coverage: share of requests, the surest first", ylabel="top-1", ylim=(0, 1.02))
-    ax.legend(fontsize=7)
+    """Accuracy on the surest share: of all requests, and of those that the LMs were asked about."""
+    found = [row for row in rows("confidence") if "accuracy_at_coverage" in row]
+    figure, axes = plt.subplots(1, 2, figsize=(13, 4.8), sharey=True)
+    for ax, which in zip(axes, ("all", "a part"), strict=True):
+        for number, lm in enumerate(dict.fromkeys(row["lm"] for row in found)):
+            own = [row for row in found if row["requests"] == which and row["lm"] == lm]
+            for row, style in zip(own, ("-", "--", ":", "-."), strict=False):
+                line = [(float(c), a) for c, a in row["accuracy_at_coverage"].items()]
+                ax.plot(
+                    *zip(*line, strict=True), style, marker=".", color=f"C{number}",
+                    label=row["sign"] if lm == "none" else f"{row['sign']} ({lm})",
+                )  # fmt: skip
+        most = max(row["n"] for row in found if row["requests"] == which)
+        ax.set(
+            title=f"{which if which == 'all' else 'what LMs were asked about'}, n {most}",
+            xlabel="coverage: share of requests, the surest first", ylim=(0, 1.02),
+        )  # fmt: skip
+        ax.legend(fontsize=7, loc="lower left")
+    axes[0].set_ylabel("top-1")
     return figure
+
+
+def _own(row: dict[str, Any]) -> bool:
+    """Tell whether a row is of all the requests that its sign was taken on."""
+    return row["lm"] != "none" or row["requests"] == "all"
+
+
+def _whose(lm: str) -> str:
+    return "no LM" if lm == "none" else lm
 
 
 def pareto() -> Any:
@@ -131,7 +157,7 @@ def pareto() -> Any:
                     marker="o", color=f"C{number}", capsize=3,
                 )  # fmt: skip
                 ax.annotate(f"{row['way']}, n {row['n']}", (at * 1.1, row["top1"]), fontsize=7)
-        ax.plot([], [], marker="o", color=f"C{number}", label="no LM" if lm == "none" else lm)
+        ax.plot([], [], marker="o", color=f"C{number}", label=_whose(lm))
     ax.set(xscale="log", xlabel="tokens per task + 1", ylabel="top-1 (95 %)", ylim=(0, 1))
     ax.legend()
     return figure
@@ -183,10 +209,6 @@ def learning() -> Any:
     flips.set(xlabel="examples", title="picks that change when the list is turned round")
     flips.legend(fontsize=8)
     return figure
-
-
-def _sign(row: dict[str, Any]) -> str:
-    return row["sign"] if row["lm"] == "none" else f"{row['sign']} ({row['lm']})"
 
 
 PLOTS: dict[str, tuple[str, Callable[[], Any]]] = {
