@@ -114,7 +114,7 @@ def reliability() -> Any:
 def coverage() -> Any:
     """Accuracy on the surest share: of all requests, and of those that the LMs were asked about."""
     found = [row for row in rows("confidence") if "accuracy_at_coverage" in row]
-    figure, axes = plt.subplots(1, 2, figsize=(13, 4.8), sharey=True)
+    figure, axes = plt.subplots(1, 2, figsize=(14, 4.8), sharey=True)
     for ax, which in zip(axes, ("all", "a part"), strict=True):
         for number, lm in enumerate(dict.fromkeys(row["lm"] for row in found)):
             own = [row for row in found if row["requests"] == which and row["lm"] == lm]
@@ -129,7 +129,8 @@ def coverage() -> Any:
             title=f"{which if which == 'all' else 'what LMs were asked about'}, n {most}",
             xlabel="coverage: share of requests, the surest first", ylim=(0, 1.02),
         )  # fmt: skip
-        ax.legend(fontsize=7, loc="lower left")
+    axes[0].legend(fontsize=7, loc="lower left")
+    axes[1].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
     axes[0].set_ylabel("top-1")
     return figure
 
