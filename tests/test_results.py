@@ -4,7 +4,10 @@ import hashlib
 import json
 from collections import Counter
 
+import pytest
+
 from experiments import results, scaling
+from experiments.__main__ import EXPERIMENTS
 from experiments.draws import draws, within
 from optimize.data import Request
 from task_delegator.agents import Agent
@@ -24,6 +27,21 @@ def test_a_result_holds_commit_constants_versions_and_digests(tmp_path, monkeypa
     assert saved["models"]["embedder"].startswith("minilm:")
     assert not older.exists()
     assert results.latest("scaling") == saved
+
+
+@pytest.mark.parametrize("name", sorted(EXPERIMENTS))
+def test_the_committed_result_says_how_to_get_it_again(name):
+    [path] = results.FOLDER.glob(f"{name}-*.json")
+    saved = json.loads(path.read_text())
+    assert path.stem == f"{name}-{saved['commit']}"
+    assert len(saved["commit"]) == 12
+    assert saved["experiment"] == name
+    assert saved["rows"]
+    assert saved["seconds"] > 0
+    assert saved.keys() >= {"config", "python"}
+    assert saved["versions"].keys() >= {"dspy", "optuna", "mlflow", "scikit-learn", "numpy"}
+    assert saved["data"]["datasets"]
+    assert saved["models"].keys() >= {"program", "adapter", "embedder"}
 
 
 def test_a_second_language_model_is_named_with_its_digest(tmp_path, monkeypatch):
