@@ -92,6 +92,24 @@ def retrieval_parts() -> str:
     )
 
 
+def bm25() -> str:
+    """Return BM25 at its best setting of the reports' grid and of a wider one."""
+    return table(
+        rows("bm25"),
+        {
+            "data": lambda r: r["data"],
+            "n": lambda r: r["n"],
+            "k1, b of 20 settings": lambda r: (
+                f"{r['setting']['narrow'][0]}, {r['setting']['narrow'][1]}"
+            ),
+            "top-1": lambda r: percent(r["top1"]["narrow"]),
+            "k1, b of 70": lambda r: f"{r['setting']['wide'][0]}, {r['setting']['wide'][1]}",
+            "top-1 ": lambda r: percent(r["top1"]["wide"]),
+            "wider grid gains on test, points": lambda r: difference(r["wide_versus_narrow"]),
+        },
+    )
+
+
 def enrichment() -> str:
     """Return what completing the agents adds, by writer."""
     return table(

@@ -1,5 +1,7 @@
 """Tables of the larger experiments: prompts, order, scaling, peers, public sets, confidence."""
 
+from typing import Any
+
 from experiments.blocks import difference, percent, rows, share, span, table
 
 # Of other systems, by others, with other encoders; from papers and a listing, not measured here.
@@ -40,16 +42,26 @@ def prompting() -> str:
             "top-1 (95 %)": lambda r: share(r, "top1"),
             "top-3": lambda r: percent(r["top3"]),
             "names an agent twice": lambda r: percent(r["repeats"]) if "repeats" in r else "-",
-            "against all agents, points": lambda r: difference(r.get("versus_all_agents")),
-            "against the shortlist, points": lambda r: difference(r.get("versus_shortlist")),
-            "this program over it, points": lambda r: difference(r.get("program_versus")),
+            "against all agents, points": lambda r: _of(r, "versus_all_agents"),
+            "against the shortlist, points": lambda r: _of(r, "versus_shortlist"),
+            "this program on the same requests": lambda r: (
+                percent(r["program_top1"]) if "program_top1" in r else "-"
+            ),
+            "this program over it, points": lambda r: _of(r, "program_versus"),
             "tokens": lambda r: f"{r['tokens_per_task']:.0f}",
             "s": lambda r: f"{r['seconds_per_task']:.2f}",
-            "the seed's (another LM and data)": lambda r: (
+            "that document's (another LM and data)": lambda r: (
                 seed.get(r["way"], "-") if r["lm"] != "none" else "-"
             ),
         },
     )
+
+
+def _of(row: dict[str, Any], name: str) -> str:
+    """Return a paired difference, and its n where it is of fewer requests than the row."""
+    versus = row.get(name)
+    fewer = f", n = {versus['n']}" if versus and versus["n"] != row["n"] else ""
+    return difference(versus) + fewer
 
 
 def order() -> str:
@@ -178,8 +190,14 @@ def signs() -> str:
                 else "-"
             ),
             "right on the surest half": lambda r: percent(r["accuracy_at_coverage"]["0.5"]),
-            "flips": lambda r: percent(r["flips"]) if "flips" in r else "-",
-            "ratings not read": lambda r: r["unrated"] if r["sign"].startswith("rubric") else "-",
+            "picks the first place, in order / reversed": lambda r: (
+                " / ".join(map(percent, r["picks_first_place"])) if "its pick" in r["sign"] else "-"
+            ),
+            "rated 1 / 2 / 3 / 4 / 5, not read": lambda r: (
+                " / ".join(map(str, r["ratings"][:5])) + f", {r['ratings'][5]}"
+                if r["sign"].startswith("rubric")
+                else "-"
+            ),
         },
     )
 

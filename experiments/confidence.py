@@ -7,6 +7,7 @@ requests compare; a rating that could not be read counts as 3. What the LM said 
 ``answers/``.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
@@ -80,8 +81,18 @@ def _with_lm(
         _row("log-probabilities of the program's pick", lm.label, split, belief, right),
         _row("rubric of the program's pick", lm.label, split, rated, right, probability=False),
     ]
-    facts = {"flips": flips, "unrated": sum(s["rubric"] is None for s in said)}
-    return [row | facts | {"requests": "a part"} for row in rows]
+    first = [[pick == next(iter(o)) for pick, o in zip(s["picked"], s["orders"], strict=True)]
+             for s in said]  # fmt: skip
+    ratings = Counter(s["rubric"] for s in said)
+    facts = {
+        "flips": flips,
+        "picks_first_place": np.mean(first, axis=0).tolist(),
+        "ratings": [ratings[rating] for rating in (1, 2, 3, 4, 5, None)],
+        "mass": float(np.median([s["mass"] for s in said])),
+        "belief_in_pick": [float(once.min()), float(once.max())],
+        "requests": "a part",
+    }
+    return [row | facts for row in rows]
 
 
 def _consulted(program: Delegator, asked: Sequence[Outcome], lm: Asked) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ _SETS = ("banking77", "clinc150", "hwu64")
 def run(quick: bool) -> list[dict[str, Any]]:
     """Return one report per public set; quick takes one, few trials and its validation."""
     rows = []
-    for name, dataset in _datasets(_SETS[-1:] if quick else _SETS, quick):
+    for name, dataset in public_sets(_SETS[-1:] if quick else _SETS, quick):
         with tempfile.TemporaryDirectory() as out:
             trials = 10 if quick else _TRIALS
             options = Options(out=Path(out) / "program", preset="full", trials=trials)
@@ -35,7 +35,10 @@ def run(quick: bool) -> list[dict[str, Any]]:
     return rows
 
 
-def _datasets(names: tuple[str, ...], quick: bool) -> Iterator[tuple[str, Dataset]]:
+def public_sets(
+    names: tuple[str, ...] = _SETS, quick: bool = False
+) -> Iterator[tuple[str, Dataset]]:
+    """Yield intent sets with 10 and 5 samples, then the others; quick: with 10 alone."""
     for name in names:
         dataset = public(name)
         yield name, dataset

@@ -53,6 +53,7 @@ def save(
         "commit": head,
         "config": config,
         "python": platform.python_version(),
+        "processors": len(os.sched_getaffinity(0)),
         "versions": {package: version(package) for package in _PACKAGES},
         "data": digests(),
         "models": models(),

@@ -19,9 +19,10 @@ from task_delegator.agents import Registry
 from task_delegator.delegation import Delegation
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
+from task_delegator.index import Index
 from task_delegator.library import Library
 
-_CHOSEN_ON = 500  # validation requests on which BM25's setting is chosen
+CHOSEN_ON = 500  # validation requests on which BM25's setting is chosen
 _SHUFFLED = 100  # requests delegated again with the registry in another order
 
 
@@ -266,21 +267,22 @@ def _baseline(
 ) -> dict[str, Any]:
     """Compare with BM25 alone over the same texts, at its best setting on validation."""
     index = program.retrieve.library.index(program.retrieve.learned.values)
-
-    def right(requests: Sequence[Request], k1: float, b: float) -> np.ndarray:
-        winners = [index.names[int(np.argmax(index.bm25(r.text, k1, b)))] for r in requests]
-        return np.array([w in r.acceptable for w, r in zip(winners, requests, strict=True)])
-
-    validation = select(dataset.splits["validation"], _CHOSEN_ON, seed)
+    validation = select(dataset.splits["validation"], CHOSEN_ON, seed)
     settings = [(k1, b) for k1 in BM25_K1 for b in BM25_B]
     if validation:
-        k1, b = max(settings, key=lambda setting: right(validation, *setting).mean())
+        k1, b = max(settings, key=lambda setting: bm25_right(index, validation, *setting).mean())
     else:
         k1, b = 1.5, 0.75
-    theirs = right([outcome.request for outcome in outcomes], k1, b)
+    theirs = bm25_right(index, [outcome.request for outcome in outcomes], k1, b)
     comparison = metrics.compare(outcomes_right(outcomes), theirs, seed=seed)
     return {
         "baseline_bm25_top1": float(theirs.mean()),
         "baseline_bm25": {"k1": k1, "b": b},
         "versus_bm25": asdict(comparison),
     }
+
+
+def bm25_right(index: Index, requests: Sequence[Request], k1: float, b: float) -> np.ndarray:
+    """Return whether BM25 alone puts a right agent first, shape (n,), bool."""
+    winners = [index.names[int(np.argmax(index.bm25(r.text, k1, b)))] for r in requests]
+    return np.array([w in r.acceptable for w, r in zip(winners, requests, strict=True)])
