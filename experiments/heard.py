@@ -24,10 +24,15 @@ def ask(
 
     Its word has no weight yet: ``weight_of`` fits one.
     """
-    student = opened(program, orders=2, lm=0.0, k=PLACES, prior=0.0, repeats=1)
+    student = as_asked(program)
     student.classify = recalled = Recalled(student.classify.select, answers)
     with dspy.context(lm=lm):
         return delegate_all(student, requests, answers.path.stem), recalled.tokens
+
+
+def as_asked(program: Delegator) -> Delegator:
+    """Return the program as it is asked: the gate open, two orders of a short shortlist."""
+    return opened(program, orders=2, lm=0.0, k=PLACES, prior=0.0, repeats=1)
 
 
 def weight_of(outcomes: Sequence[Outcome]) -> float:

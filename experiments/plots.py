@@ -46,12 +46,7 @@ def scaling() -> Any:
 
 def _grown(ax: Any, condition: str, key: str) -> None:
     """Draw one measure of every system that has it, by way of growing."""
-    found = [
-        row
-        for row in rows("scaling")
-        # What the LM adds was asked of other, fewer requests: it is in the table.
-        if row["condition"] == condition and "versus_without" not in row
-    ]
+    found = [row for row in rows("scaling") if row["condition"] == condition]
     shown = set[str]()
     for number, system in enumerate(dict.fromkeys(row["system"] for row in found)):
         for growth, style in (

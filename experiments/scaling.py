@@ -7,8 +7,8 @@ keeps its knobs as others join; beside it the same program with its weights fitt
 them. Small registries are random draws of ours, each agent in 20 of them, and draws of whole
 families. Large ones grow by distractors, with all of them and without those nearer to one of ours
 than its own family. Compiled without an LM, the program asks none; what the embedded LM's word
-about the shortlist adds is measured on a part of the requests among 70 and among 10,000. Its
-answers are kept in ``runs/scaling``. The adapter was trained on some of the distractors
+about the shortlist adds is measured on a part of the requests, without look-alikes. Its answers
+are kept in ``runs/scaling``. The adapter was trained on some of the distractors
 (those of Seal-Tools), and not on ours.
 """
 
@@ -31,7 +31,7 @@ from experiments.crowd import (
     without_samples,
 )
 from experiments.draws import draws, within
-from experiments.heard import PLACES, ask, places, weight_of
+from experiments.heard import PLACES, as_asked, ask, places, weight_of
 from optimize import metrics
 from optimize.answers import Answers
 from optimize.compile import Options, compile_program
@@ -49,12 +49,12 @@ from task_delegator.retrieve import CHANNELS
 
 _SMALL, _DRAWS = (10, 20, 35, 50), 20
 _LARGE = (70, 500, 2000, 10_000)
-_TIMED = 60  # requests whose latency is measured
+_TIMED, _TIMED_LM = 60, 4  # requests whose latency is measured, without and with the LM
 _EMBEDDINGS = ("description", "sample_best", "sample_mean")
 _CONDITIONS = ("samples withheld", "samples for all", "agents completed")
 _REFITTED = "compiled, weights fitted again"
 _WITH_LM = "compiled, with the embedded LM"
-_FITTED, _HEARD = 20, 40  # requests that the LM is asked about: validation, test
+_FITTED, _HEARD = 20, 60  # requests that the LM is asked about: validation, test
 _KEPT, _MOST_CALLS = Path("runs/scaling"), 2000
 
 
@@ -260,23 +260,29 @@ def _heard(
     lm = language_model("embedded")
     fitting = select(systems.validation, _FITTED, seed=0)
     weight = weight_of(ask(systems.program, fitting, lm, answers)[0])
-    others = {"ours alone": []} | {g: c for g, c in crowds.items() if g == "look-alikes left out"}
+    asked = select(requests, _HEARD, seed=2)
     base = np.array([])
-    for growth, crowd in others.items():
-        gathered = [*agents, *crowd[: _LARGE[-1] - len(agents)]]
+    others = crowds.get("look-alikes left out", [])
+    for size in _LARGE if others else _LARGE[:1]:
+        gathered = [*agents, *others[: size - len(agents)]]
         program = _among(systems.program, gathered, known)
-        outcomes, tokens = ask(program, select(requests, _HEARD, seed=2), lm, answers)
+        outcomes, tokens = ask(program, asked, lm, answers)
         found, without = places(outcomes, weight), places(outcomes, 0.0)
         base = base if len(base) else found
-        facts = {"growth": growth, "agents": len(gathered), "system": _WITH_LM, "weight": weight}
         yield (
-            facts
+            {
+                "growth": "look-alikes left out" if size > _LARGE[0] else "ours alone",
+                "agents": len(gathered),
+                "system": _WITH_LM,
+                "weight": weight,
+            }
             | _shares(found, PLACES, base)
             | {
                 "versus_without": asdict(metrics.compare(found == 1, without == 1)),
                 "calls_per_task": float(np.mean([o.delegation.usage.lm_calls for o in outcomes])),
                 "tokens_per_task": tokens / len(outcomes),
             }
+            | _timed(as_asked(program), systems.train, lm, _TIMED_LM)  # never asked before
         )
 
 
@@ -287,12 +293,15 @@ def _among(compiled: Delegator, agents: Sequence[Agent], known: Mapping[str, Enc
     return program
 
 
-def _timed(program: Delegator, requests: Sequence[Request]) -> dict[str, float]:
-    """Return the program's latency without an LM, in milliseconds."""
+def _timed(
+    program: Delegator, requests: Sequence[Request], lm: Any = None, number: int = _TIMED
+) -> dict[str, float]:
+    """Return the program's latency in milliseconds, with the LM where one is given."""
     spent = []
-    with dspy.context(lm=None):
-        for request in select(requests, _TIMED, seed=1):
-            program(request.text)
+    with dspy.context(lm=lm):
+        for request in select(requests, number, seed=1):
+            if lm is None:
+                program(request.text)
             spent.append(program(request.text).usage.seconds * 1000)
     return {
         "p50_ms": float(np.quantile(spent, 0.5)),
