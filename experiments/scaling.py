@@ -54,7 +54,7 @@ _EMBEDDINGS = ("description", "sample_best", "sample_mean")
 _CONDITIONS = ("samples withheld", "samples for all", "agents completed")
 _REFITTED = "compiled, weights fitted again"
 _WITH_LM = "compiled, with the embedded LM"
-_FITTED, _HEARD = 20, 60  # requests that the LM is asked about: validation, test
+_FITTED, _HEARD = 20, 40  # requests that the LM is asked about: validation, test
 _KEPT, _MOST_CALLS = Path("runs/scaling"), 2000
 
 

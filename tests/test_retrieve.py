@@ -12,7 +12,7 @@ from task_delegator.head import ShrinkageLDA, SoftmaxRegression
 from task_delegator.index import Channels, Index
 from task_delegator.knobs import KnobValues
 from task_delegator.library import Library
-from task_delegator.retrieve import CHANNELS, Retrieve, fuse, softmax, standardise
+from task_delegator.retrieve import CHANNELS, Retrieve, fuse, largest, softmax, standardise
 
 NAMES = ("Refunds", "Invoices", "Payroll", "Travel", "Events", "Ada")
 share = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -112,6 +112,12 @@ def test_ties_break_by_name():
     twins = Registry([Agent(name=name, description="the same") for name in ("b", "a", "c")])
     words_only = only("bm25", k=3)
     assert [name for name, _ in ranked(twins, "the same", words_only)] == ["a", "b", "c"]
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=30), st.integers(1, 40))
+def test_the_largest_are_the_head_of_a_stable_sort(scores, number):
+    found = largest(np.array(scores, dtype=float), number)
+    assert found.tolist() == sorted(range(len(scores)), key=lambda i: -scores[i])[:number]
 
 
 @given(st.lists(st.floats(-50, 50), min_size=1, max_size=20))

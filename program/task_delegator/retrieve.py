@@ -83,8 +83,7 @@ class Retrieve(dspy.Module):
             others = [score(index, index.read(text), knobs).standing for text in further]
             standing = blend(standing, others, knobs.expansion)
         posterior = softmax(fuse(standing, knobs) / knobs.temperature)
-        order = np.argsort(-posterior, kind="stable")
-        best = order[: max(knobs.k, 3)]
+        best = largest(posterior, max(knobs.k, 3))
         names = [index.names[i] for i in best]
         return dspy.Prediction(
             candidates=tuple(
@@ -93,7 +92,7 @@ class Retrieve(dspy.Module):
             agents=tuple(index.agents[i] for i in best),
             asked=asked,
             named=named,
-            signals=signals(index, scored, order, knobs),
+            signals=signals(index, scored, best, knobs),
             standing={
                 name: {c: round(float(standing[c][i]), 3) for c in CHANNELS}
                 for name, i in zip(names, best, strict=True)
@@ -157,7 +156,7 @@ def late_scores(index: Index, query: Query, standing: Mapping[str, np.ndarray]) 
     description stands in.
     """
     rough = standing["chars"] + standing["description"] + standing["sample_best"]
-    near = np.argsort(-rough, kind="stable")[:LATE_AGENTS]
+    near = largest(rough, LATE_AGENTS)
     raw = dict(zip(("late", "back"), index.late(query.encoded, near), strict=True))
     if np.isnan(raw["late"]).any():
         return Late(dict.fromkeys(raw, standing["description"]), 0.0)
@@ -185,8 +184,8 @@ def fuse(standing: Mapping[str, np.ndarray], knobs: KnobValues) -> np.ndarray:
     return sum((getattr(knobs, c) * standing[c] for c in CHANNELS), np.zeros(1))
 
 
-def signals(index: Index, scored: Scored, order: np.ndarray, knobs: KnobValues) -> Signals:
-    """Return the signals of a task whose agents rank in the given order."""
+def signals(index: Index, scored: Scored, best: np.ndarray, knobs: KnobValues) -> Signals:
+    """Return the signals of a task, given its best agents in order."""
     description = float(scored.channels.description.max())
     sample = scored.channels.sample_best
     head = scored.channels.head
@@ -196,9 +195,20 @@ def signals(index: Index, scored: Scored, order: np.ndarray, knobs: KnobValues) 
         sample=description if np.isnan(sample).all() else float(np.nanmax(sample)),
         head=0.0 if np.isnan(head).all() else float(np.nanmax(head)),
         late=scored.late,
-        agree=float(np.mean([np.argmax(own) == order[0] for own in heard])) if heard else 0.0,
-        near=index.closeness(order[0], order[1]) if len(order) > 1 else 0.0,
+        agree=float(np.mean([np.argmax(own) == best[0] for own in heard])) if heard else 0.0,
+        near=index.closeness(best[0], best[1]) if len(best) > 1 else 0.0,
     )
+
+
+def largest(scores: np.ndarray, number: int) -> np.ndarray:
+    """Return the places of the largest scores, best first, ties in order; shape (number,) at most.
+
+    Not all of them are sorted: of ten thousand, a handful counts.
+    """
+    if number >= len(scores):
+        return np.argsort(-scores, kind="stable")
+    near = np.flatnonzero(scores >= np.partition(scores, -number)[-number])
+    return near[np.argsort(-scores[near], kind="stable")][:number]
 
 
 def softmax(scores: np.ndarray) -> np.ndarray:
