@@ -66,8 +66,8 @@ class ShrinkageLDA:
         shrunk = (1 - _SHRINKAGE) * covariance + _SHRINKAGE * scale * np.eye(len(covariance))
         weights = np.linalg.solve(shrunk, means.T).T
         self._bias = -0.5 * np.einsum("cd,cd->c", means, weights)
-        # As exact as the vectors, and half as much to read for each text.
-        self._weights = weights.astype(np.float32)
+        # As exact as the vectors, half as much to read for each text, and by columns, as they are.
+        self._weights = np.asfortranarray(weights.astype(np.float32))
 
     def __call__(self, vector: np.ndarray) -> np.ndarray:
         """Return one logit per class, shape (classes,)."""
