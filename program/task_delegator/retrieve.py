@@ -12,7 +12,8 @@ from .knobs import KnobValues, LearnedSamples
 from .library import Library
 
 CHANNELS = ("bm25", "chars", "description", "sample_best", "sample_mean", "head", "late", "back")
-LATE_AGENTS = 16  # agents whose tokens are compared with the task's, some 3 ms
+# Agents whose tokens are compared with the task's: so many at least, some 3 ms, or one in so many.
+_LATE_AGENTS, _LATE_ONE_IN = 16, 250
 _REFERENCE = 100  # best scores of a channel that set its scale, however many agents there are
 
 
@@ -156,7 +157,7 @@ def late_scores(index: Index, query: Query, standing: Mapping[str, np.ndarray]) 
     description stands in.
     """
     rough = standing["chars"] + standing["description"] + standing["sample_best"]
-    near = largest(rough, LATE_AGENTS)
+    near = largest(rough, max(_LATE_AGENTS, len(rough) // _LATE_ONE_IN))
     raw = dict(zip(("late", "back"), index.late(query.encoded, near), strict=True))
     if np.isnan(raw["late"]).any():
         return Late(dict.fromkeys(raw, standing["description"]), 0.0)
