@@ -25,10 +25,10 @@ from experiments.blocks import (
     rubric,
     scope_parts,
     share,
-    span_points,
     writer,
 )
 from experiments.boards import BOARDS
+from experiments.claims import claim, grown
 from experiments.results import latest, shipped
 from experiments.tuned_boards import TUNED_BOARDS
 from task_delegator.agents import write_text
@@ -52,53 +52,6 @@ def render(text: str) -> str:
             after = rest.split(closing, 1)[1]
             text = f"{before}{opening}\n{make()}\n{closing}{after}"
     return text
-
-
-def claim() -> str:
-    """Return the best honest number in a sentence, and what it owes to whom."""
-    report = rows("default")[0]
-    low, high = report["top1_ci95"]
-    versus = report["versus_bm25"]
-    written = {row["writer"]: row for row in rows("enrichment")}
-    bare, completed = written["as it is"], written["large LM"]["versus_as_it_is"]
-    order = next(row for row in rows("order") if row["lm"] == "none")
-    return (
-        f"On {report['n']} held-out requests for 70 agents in five domains, many of them alike, it names the right one first in "
-        f"**{percent(report['top1'])}** (95 % interval {percent(low)} to {percent(high)}) and among the "
-        f"first three in **{percent(report['top3'])}**, without asking a language model, in "
-        f"{report['latency_ms']['p50']:.0f} ms (median). BM25 over the same texts: "
-        f"{percent(report['baseline_bm25_top1'])} (paired difference {points(versus['difference'])} points, "
-        f"{points(versus['ci95'][0])} to {points(versus['ci95'][1])}, p = {versus['p']:.1g}). Agents and requests "
-        "are synthetic, and a large LM of the family that wrote them completed the agents' entries offline "
-        f"(`datasets/enrichment.json`), which flatters: compiled for the agents as they were written, it is "
-        f"{percent(bare['top1'])} and {percent(bare['top3'])} (BM25 {percent(bare['baseline_bm25_top1'])}).\n\n"
-        f"{_worth(completed)}\n\n"
-        f"The order in which agents are registered changes no answer: none of {order['n']} rankings differed over six orders."
-    )
-
-
-def _worth(completed: dict[str, Any]) -> str:
-    """Return what the search, the completed agents and the LM are worth to what ships."""
-    parts = {row["variant"]: row for row in rows("ablation") if row["part"] == "retrieval"}
-    fixed = parts["fixed weights (the uncompiled program)"]
-    lesson = read_manifest(find("default"))["lesson"]
-    said = (
-        f"Where that comes from, on test: completing the agents adds {points(completed['difference'])} points "
-        f"({span_points(completed['ci95'])}); searching the weights adds nothing that can be shown, "
-        f"{percent(parts['lean']['top1'])} against {percent(fixed['top1'])} with fixed ones (p = {fixed['versus_lean']['p']:.2g})."
-    )
-    if lesson and not lesson["weight"]:
-        gained, error = lesson["gains"]["optimised"]
-        said += (
-            f" On {lesson['asked']} validation requests that retrieval is not sure of, no gain from the embedded LM could be"
-            f" shown (log-likelihood {gained:+.3f} ± {error:.3f}), so the program that ships gives its word no weight and"
-            " asks none"
-        )
-        said += (
-            "; no prompt of DSPy's optimisers was kept either." if not lesson["optimizer"] else "."
-        )
-        said += " Compile with your LM to see whether it helps."
-    return said
 
 
 def missing() -> str:
@@ -277,6 +230,7 @@ def _right_of_all(report: dict[str, Any]) -> str:
 
 BLOCKS = {
     "claim": claim,
+    "grown": grown,
     "missing": missing,
     "results": results,
     "confidence": confidence,
