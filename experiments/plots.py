@@ -36,6 +36,8 @@ def scaling() -> Any:
         for ax, key in zip(column, _GROWN, strict=True):
             _grown(ax, condition, key)
             ax.set_xscale("log")
+            if key == "p50_ms":  # with an LM it is a hundred times as long
+                ax.set_yscale("log")
         column[0].set(title=condition, ylim=(0, 1))
         column[0].plot([10, 70], list(_SEED.values()), color="grey", marker="x", linewidth=1)
         column[0].legend(loc="lower left", fontsize=8)
