@@ -22,17 +22,19 @@ _WIDE_B = (0.0, 0.15, 0.3, 0.5, 0.75, 0.9, 1.0)
 
 def run(quick: bool) -> list[dict[str, Any]]:
     """Return one row per set; quick: ours as written, 60 requests of validation for both."""
-    narrow = [(k1, b) for k1 in BM25_K1 for b in BM25_B]
-    wide = [(k1, b) for k1 in _WIDE_K1 for b in _WIDE_B]
+    grids = {
+        "narrow": [(k1, b) for k1 in BM25_K1 for b in BM25_B],
+        "wide": [(k1, b) for k1 in _WIDE_K1 for b in _WIDE_B],
+    }
     rows = []
     for name, dataset in _datasets(quick):
         index = Library(dataset.registry, embedder()).index({})
         split = "validation" if quick else "test"
         chosen_on = select(dataset.splits["validation"], 60 if quick else CHOSEN_ON, seed=0)
         asked = chosen_on if quick else dataset.splits[split]
-        score = {s: float(bm25_right(index, chosen_on, *s).mean()) for s in {*narrow, *wide}}
-        best = {which: max(grid, key=score.__getitem__) for which, grid in
-                (("narrow", narrow), ("wide", wide))}  # fmt: skip
+        settings = {setting for grid in grids.values() for setting in grid}
+        score = {s: float(bm25_right(index, chosen_on, *s).mean()) for s in settings}
+        best = {which: max(grid, key=score.__getitem__) for which, grid in grids.items()}
         right = {which: bm25_right(index, asked, *setting) for which, setting in best.items()}
         rows.append(
             {

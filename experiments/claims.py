@@ -1,8 +1,9 @@
 """Sentences of the documents that state numbers, from result files."""
 
+from operator import itemgetter
 from typing import Any
 
-from experiments.blocks import percent, points, rows, span_points
+from experiments.blocks import percent, points, rows, span_points, table
 from task_delegator.artifact import find, read_manifest
 
 
@@ -20,7 +21,7 @@ def claim() -> str:
         f"first three in **{percent(report['top3'])}**, without asking a language model, in "
         f"{report['latency_ms']['p50']:.0f} ms (median). BM25 over the same texts: "
         f"{percent(report['baseline_bm25_top1'])} (paired difference {points(versus['difference'])} points, "
-        f"{points(versus['ci95'][0])} to {points(versus['ci95'][1])}, p = {versus['p']:.1g}). Agents and requests "
+        f"{span_points(versus['ci95'])}, p = {versus['p']:.1g}). Agents and requests "
         "are synthetic, and a large LM of the family that wrote them completed the agents' entries offline "
         f"(`datasets/enrichment.json`), which flatters: compiled for the agents as they were written, it is "
         f"{percent(bare['top1'])} and {percent(bare['top3'])} (BM25 {percent(bare['baseline_bm25_top1'])}).\n\n"
@@ -60,22 +61,30 @@ def grown() -> str:
         "compiled, weights fitted again",
         "look-alikes left out",
     )
-    lines = [
-        "| from | to | agents | top-1 lost, points (95 %) | the goal | BM25 loses | ms per task, median |",
-        "|---|---|---|---|---|---|---|",
+    found = [
+        {"from": 10, "to": 70, "agents": f"ours, as the program ships; {growth}", "goal": 5}
+        | {"ours": _lost(_grown(ships, growth, 10, "compiled"), 1)}
+        | {"BM25": _lost(_grown(ships, growth, 10, "BM25"), 1), "ms": ""}
+        for growth in ("random draws", "own family first")
+    ] + [
+        {"from": 70, "to": "10,000", "agents": f"{condition}; {apart}", "goal": 12}
+        | {"ours": _lost(_grown(condition, apart, 10_000, again), -1)}
+        | {"BM25": _lost(_grown(condition, apart, 10_000, "BM25"), -1)}
+        | {"ms": f"{_grown(condition, apart, 10_000, 'compiled')['p50_ms']:.0f}"}
+        for condition in ("samples withheld", "samples for all")
     ]
-    for growth in ("random draws", "own family first"):
-        ours, plain = (_grown(ships, growth, 10, system) for system in ("compiled", "BM25"))
-        lines.append(
-            f"| 10 | 70 | ours, as the program ships; {growth} | {_lost(ours, 1)} | 5 | {_lost(plain, 1)} | |"
-        )
-    for condition in ("samples withheld", "samples for all"):
-        found, plain = (_grown(condition, apart, 10_000, system) for system in (again, "BM25"))
-        took = _grown(condition, apart, 10_000, "compiled")["p50_ms"]
-        lines.append(
-            f"| 70 | 10,000 | {condition}; {apart} | {_lost(found, -1)} | 12 | {_lost(plain, -1)} | {took:.0f} |"
-        )
-    return "\n".join(lines)
+    return table(
+        found,
+        {
+            "from": itemgetter("from"),
+            "to": itemgetter("to"),
+            "agents": itemgetter("agents"),
+            "top-1 lost, points (95 %)": itemgetter("ours"),
+            "the goal": itemgetter("goal"),
+            "BM25 loses": itemgetter("BM25"),
+            "ms per task, median": itemgetter("ms"),
+        },
+    )
 
 
 def _grown(condition: str, growth: str, agents: int, system: str) -> dict[str, Any]:

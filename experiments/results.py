@@ -19,6 +19,7 @@ from optimize.evaluate import commit
 from task_delegator.agents import read_json, write_text
 from task_delegator.artifact import PROGRAM, find, read_manifest
 from task_delegator.errors import InputError
+from task_delegator.lm import processors
 from task_delegator.weights import RAW, digest, weights
 
 FOLDER = Path("experiments/results")
@@ -53,7 +54,7 @@ def save(
         "commit": head,
         "config": config,
         "python": platform.python_version(),
-        "processors": len(os.sched_getaffinity(0)),
+        "processors": processors(),
         "versions": {package: version(package) for package in _PACKAGES},
         "data": digests(),
         "models": models(),

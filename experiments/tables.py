@@ -6,6 +6,7 @@ where the documents and the results differ.
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from experiments.blocks import (
     rubric,
     scope_parts,
     share,
+    table,
     writer,
 )
 from experiments.boards import BOARDS
@@ -105,32 +107,16 @@ def results() -> str:
 
 def confidence() -> str:
     """Return what the confidence is worth on test."""
-    titles = (
-        "data", "n", "ECE (range of a calibrated model)", "AUROC, first place right or wrong",
-        "top-1 on the surest 80 %", "assigned", "precision of those (95 %)", "told that nobody fits",
-        "out of scope: n", "AUROC, in or out of scope", "out of scope and assigned",
-        "precision of all assigned", "in scope, kept and right, with 90 % out of scope rejected",
-    )  # fmt: skip
-    lines = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
-    outside = []
-    for report in (*rows("default"), *rows("public")):
-        data = report["data"].replace("datasets", "ours")
-        low, high = report["ece_calibrated_range"]
-        done, n = report["decisions"], report["n"]
-        if not low <= report["ece"] <= high:
-            outside.append(f"{data} ({report['ece']:.3f})")
-        precise = report["precision_assigned"]
-        shown = (
-            data, n, f"{report['ece']:.3f} ({low:.3f} to {high:.3f})",
-            _number(report["auroc_error"], 2), percent(report["accuracy_at_coverage_80"]),
-            percent(done["assign"] / n),
-            "-" if precise is None else share(report, "precision_assigned"),
-            f"{done['none']} of {n}", report["n_out_of_scope"] or "-",
-            _number(report["oos_auroc"], 3),
-            report["decisions_out_of_scope"]["assign"] if report["n_out_of_scope"] else "-",
-            _right_of_all(report), percent(report["oos_90"][0]) if report["oos_90"] else "-",
-        )  # fmt: skip
-        lines.append(f"| {' | '.join(map(str, shown))} |")
+    found = [
+        row | {"data": row["data"].replace("datasets", "ours")}
+        for row in (*rows("default"), *rows("public"))
+    ]
+    lines = [table(found, _CONFIDENCE)]
+    outside = [
+        f"{row['data']} ({row['ece']:.3f})"
+        for row in found
+        if not row["ece_calibrated_range"][0] <= row["ece"] <= row["ece_calibrated_range"][1]
+    ]
     if outside:
         lines += ["", f"ECE outside of that range: {'; '.join(outside)}."]
     return "\n".join([*lines, "", _promise()])
@@ -227,6 +213,30 @@ def _right_of_all(report: dict[str, Any]) -> str:
     right = (report["precision_assigned"] or 0.0) * assigned  # no precision where none is assigned
     return percent(right / all_assigned) if all_assigned else "-"
 
+
+_CONFIDENCE: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "data": lambda r: r["data"],
+    "n": lambda r: r["n"],
+    "ECE (range of a calibrated model)": lambda r: (
+        f"{r['ece']:.3f} ({r['ece_calibrated_range'][0]:.3f} to {r['ece_calibrated_range'][1]:.3f})"
+    ),
+    "AUROC, first place right or wrong": lambda r: _number(r["auroc_error"], 2),
+    "top-1 on the surest 80 %": lambda r: percent(r["accuracy_at_coverage_80"]),
+    "assigned": lambda r: percent(r["decisions"]["assign"] / r["n"]),
+    "precision of those (95 %)": lambda r: (
+        "-" if r["precision_assigned"] is None else share(r, "precision_assigned")
+    ),
+    "told that nobody fits": lambda r: f"{r['decisions']['none']} of {r['n']}",
+    "out of scope: n": lambda r: r["n_out_of_scope"] or "-",
+    "AUROC, in or out of scope": lambda r: _number(r["oos_auroc"], 3),
+    "out of scope and assigned": lambda r: (
+        r["decisions_out_of_scope"]["assign"] if r["n_out_of_scope"] else "-"
+    ),
+    "precision of all assigned": _right_of_all,
+    "in scope, kept and right, with 90 % out of scope rejected": lambda r: (
+        percent(r["oos_90"][0]) if r["oos_90"] else "-"
+    ),
+}
 
 BLOCKS = {
     "claim": claim,

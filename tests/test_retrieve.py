@@ -114,6 +114,22 @@ def test_ties_break_by_name():
     assert [name for name, _ in ranked(twins, "the same", words_only)] == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize(("one_in", "compared"), [(250, 16), (2, 20), (1, 40)])
+def test_a_larger_registry_has_more_agents_compared_token_by_token(monkeypatch, one_in, compared):
+    monkeypatch.setattr("task_delegator.retrieve._LATE_ONE_IN", one_in)
+    registry = Registry([make_agent(f"a{n:02}", f"does work {n}") for n in range(40)])
+    asked = []
+    late = Index.late
+
+    def spy(self, task, rows):
+        asked.append(len(rows))
+        return late(self, task, rows)
+
+    monkeypatch.setattr(Index, "late", spy)
+    ranked(registry, "do work 7")
+    assert asked == [compared]
+
+
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=30), st.integers(1, 40))
 def test_the_largest_are_the_head_of_a_stable_sort(scores, number):
     found = largest(np.array(scores, dtype=float), number)

@@ -172,6 +172,7 @@ class Index:
         owners = np.repeat(np.arange(classes), self._counts)
         chosen = np.flatnonzero(self.has_samples)
         return fit_head(
+            # By rows, as the regression reads them.
             np.ascontiguousarray(np.concatenate([self._samples, self._descriptions[chosen]])),
             np.concatenate([owners, np.arange(classes)]),
             c,

@@ -71,7 +71,7 @@ class EmbeddedServer:
             "adapter": None if files.adapter is None else str(files.adapter),
             "api_key": self.api_key,
             "context": _CONTEXT,
-            "threads": min(threads, _processors()),
+            "threads": min(threads, processors()),
             "prompt_cache": prompt_cache,
         }
         with tempfile.TemporaryFile("w+", errors="replace") as said:  # an unread pipe fills up
@@ -129,7 +129,7 @@ class EmbeddedServer:
             self.process.wait()
 
 
-def _processors() -> int:
+def processors() -> int:
     """Return how many processors this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
