@@ -150,14 +150,26 @@ class Late:
     largest: float
 
 
-def late_scores(index: Index, query: Query, standing: Mapping[str, np.ndarray]) -> Late:
+def late_scores(
+    index: Index,
+    query: Query,
+    standing: Mapping[str, np.ndarray],
+    number: int | None = None,
+) -> Late:
     """Compare token by token the agents that stand best by characters, description and samples.
 
     The others share the least standing of those. Where the embedder shows no tokens, the
     description stands in.
+
+    Args:
+        index, query: the agents and the text.
+        standing: in the other channels, shape (agents,) each.
+        number: how many agents to compare; None for what suits the index.
     """
     rough = standing["chars"] + standing["description"] + standing["sample_best"]
-    near = largest(rough, max(_LATE_AGENTS, len(rough) // _LATE_ONE_IN))
+    near = largest(
+        rough, max(_LATE_AGENTS, len(rough) // _LATE_ONE_IN) if number is None else number
+    )
     raw = dict(zip(("late", "back"), index.late(query.encoded, near), strict=True))
     if np.isnan(raw["late"]).any():
         return Late(dict.fromkeys(raw, standing["description"]), 0.0)
