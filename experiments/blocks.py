@@ -110,6 +110,23 @@ def bm25() -> str:
     )
 
 
+def late() -> str:
+    """Return what comparing more agents token by token gains and costs."""
+    return table(
+        rows("late"),
+        {
+            "data (validation)": lambda r: r["data"],
+            "agents": lambda r: f"{r['agents']:,}",
+            "compared": lambda r: r["compared"],
+            "n": lambda r: r["n"],
+            "top-1 (95 %)": lambda r: share(r, "top1"),
+            "top-3": lambda r: percent(r["top3"]),
+            "over the fewest, points": lambda r: difference(r["versus_least"]),
+            "ms": lambda r: f"{r['late_ms']:.1f}",
+        },
+    )
+
+
 def enrichment() -> str:
     """Return what completing the agents adds, by writer."""
     return table(

@@ -27,9 +27,11 @@ class ScoredRequests:
     Args:
         index: the index that scores.
         requests: labelled requests.
+        late: how many agents are compared token by token; None for what suits the index.
     """
 
-    def __init__(self, index: Index, requests: Sequence[Request]) -> None:
+    def __init__(self, index: Index, requests: Sequence[Request], late: int | None = None) -> None:
+        self._late = late
         places = {name: i for i, name in enumerate(index.names)}
         self._index = index
         self._queries = [
@@ -64,7 +66,7 @@ class ScoredRequests:
             head = index.head(query.encoded.vector, knobs.head_c) if "head" in new else nothing
             standing = standardise(Channels(bm25, *fixed, head))
             if "late" in new:
-                standing |= late_scores(index, query, standing).standing
+                standing |= late_scores(index, query, standing, self._late).standing
             for channel in new:
                 rows[channel].append(standing[channel])
         return {_setting(channel, knobs): np.stack(rows[channel]) for channel in new}

@@ -52,8 +52,10 @@ class LateInteraction:
             return to, fro
         agents = [self._agents[rows[i]] for i in filled]
         agent_starts = offsets(len(agent.vectors) for agent in agents)
-        tokens = np.concatenate([agent.vectors for agent in agents]).astype(np.float32)
-        cosines = task.token_vectors.astype(np.float32) @ tokens.T / 127**2
+        asked = task.token_vectors.astype(np.float32)
+        # Agent by agent: what has just been made float is multiplied while the cache holds it.
+        products = [asked @ agent.vectors.astype(np.float32).T for agent in agents]
+        cosines = np.concatenate(products, axis=1) / 127**2
         rarity = self._rarity(task.token_ids)
         to[filled] = rarity @ np.maximum.reduceat(cosines, agent_starts, axis=1) / rarity.sum()
         covered = cosines.max(axis=0) * np.concatenate([agent.rarity for agent in agents])

@@ -12,8 +12,9 @@ from .knobs import KnobValues, LearnedSamples
 from .library import Library
 
 CHANNELS = ("bm25", "chars", "description", "sample_best", "sample_mean", "head", "late", "back")
-# Agents whose tokens are compared with the task's: so many at least, some 3 ms, or one in so many.
-_LATE_AGENTS, _LATE_ONE_IN = 16, 250
+# Agents whose tokens are compared with the task's: one in so many, at least and at most these
+# (2 ms for sixteen with samples, 6 for sixty-four; what that gains: ``experiments late``).
+_LATE_ONE_IN, _LATE_LEAST, _LATE_MOST = 50, 16, 64
 _REFERENCE = 100  # best scores of a channel that set its scale, however many agents there are
 
 
@@ -150,14 +151,25 @@ class Late:
     largest: float
 
 
-def late_scores(index: Index, query: Query, standing: Mapping[str, np.ndarray]) -> Late:
+def late_scores(
+    index: Index,
+    query: Query,
+    standing: Mapping[str, np.ndarray],
+    number: int | None = None,
+) -> Late:
     """Compare token by token the agents that stand best by characters, description and samples.
 
     The others share the least standing of those. Where the embedder shows no tokens, the
     description stands in.
+
+    Args:
+        index, query: the agents and the text.
+        standing: in the other channels, shape (agents,) each.
+        number: how many agents to compare; None for what suits the index.
     """
     rough = standing["chars"] + standing["description"] + standing["sample_best"]
-    near = largest(rough, max(_LATE_AGENTS, len(rough) // _LATE_ONE_IN))
+    suits = min(max(_LATE_LEAST, len(rough) // _LATE_ONE_IN), _LATE_MOST)
+    near = largest(rough, suits if number is None else number)
     raw = dict(zip(("late", "back"), index.late(query.encoded, near), strict=True))
     if np.isnan(raw["late"]).any():
         return Late(dict.fromkeys(raw, standing["description"]), 0.0)
