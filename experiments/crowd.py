@@ -16,7 +16,7 @@ from experiments.results import ROOT
 from task_delegator.agents import Agent, Registry, read_json
 from task_delegator.embed import Embedder, Encoded
 from task_delegator.errors import InputError
-from task_delegator.index import description_text
+from task_delegator.index import Index, description_text
 
 _PUBLIC = ("banking77", "clinc150", "hwu64", "healthcare_routing")
 _SAMPLES = 5  # as ours have
@@ -86,6 +86,13 @@ def synthesised(agent: Agent) -> tuple[str, ...]:
 def without_samples(agents: Sequence[Agent]) -> list[Agent]:
     """Return the agents with their samples withheld."""
     return [agent.model_copy(update={"user_request_samples": ()}) for agent in agents]
+
+
+def index_of(agents: Sequence[Agent], embed: Embedder, known: dict[str, Encoded]) -> Index:
+    """Return the agents' index; what it encodes is added to the texts that are known."""
+    index = Index(agents, embed, known)
+    known |= index.encodings
+    return index
 
 
 def look_alikes(

@@ -13,15 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from experiments.crowd import Remembering, distractors, look_alikes, without_samples
+from experiments.crowd import Remembering, distractors, index_of, look_alikes, without_samples
 from experiments.public import public
 from optimize import metrics
 from optimize.data import OURS, Request, load_dataset
 from optimize.evaluate import select
 from optimize.fusion import ScoredRequests, fit_weights
-from task_delegator.agents import Agent
 from task_delegator.embed import Encoded, MiniLM
-from task_delegator.index import Channels, Index
+from task_delegator.index import Index
 from task_delegator.knobs import KnobValues
 from task_delegator.retrieve import late_scores, standardise
 
@@ -51,7 +50,7 @@ def _cases(quick: bool) -> Iterator[Case]:
     crowd = [] if quick else distractors(ours.registry, seed=0)
     if not quick:
         seal = public("seal_tools")
-        index = _index(list(seal.registry), embed, known)
+        index = index_of(list(seal.registry), embed, known)
         requests = seal.splits["validation"]
         yield Case("seal_tools", index, requests[::2], requests[1::2])
     for withheld in (True, False):
@@ -63,15 +62,9 @@ def _cases(quick: bool) -> Iterator[Case]:
             alike = look_alikes(agents, others, embed, known)
             others = [a for a in others if a.name not in alike]
         for size in _SIZES if others else _SIZES[:1]:
-            index = _index([*agents, *others[: size - len(agents)]], embed, known)
+            index = index_of([*agents, *others[: size - len(agents)]], embed, known)
             data = f"ours, {'samples withheld' if withheld else 'samples for all'}"
             yield Case(data, index, ours.splits["train"], ours.splits["validation"])
-
-
-def _index(agents: list[Agent], embed: Remembering, known: dict[str, Encoded]) -> Index:
-    index = Index(agents, embed, known)
-    known |= index.encodings
-    return index
 
 
 def _rows(case: Case, most: int) -> Iterator[dict[str, Any]]:
@@ -104,7 +97,7 @@ def _milliseconds(
     spent = []
     for request in requests:
         query = index.read(request.text)
-        channels: Channels = index.channels(query, knobs.bm25_k1, knobs.bm25_b, knobs.head_c)
+        channels = index.channels(query, knobs.bm25_k1, knobs.bm25_b, knobs.head_c)
         standing = standardise(channels)
         started = perf_counter()
         late_scores(index, query, standing, number)

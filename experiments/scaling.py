@@ -27,6 +27,7 @@ from experiments.crowd import (
     Remembering,
     distractors,
     has_real_samples,
+    index_of,
     look_alikes,
     without_samples,
 )
@@ -41,7 +42,6 @@ from optimize.fusion import BM25_B, BM25_K1, ScoredRequests, fit_weights
 from task_delegator.agents import Agent, Registry
 from task_delegator.delegator import Delegator
 from task_delegator.embed import Embedder, Encoded, MiniLM
-from task_delegator.index import Index
 from task_delegator.knobs import KnobValues
 from task_delegator.library import Library
 from task_delegator.lm import language_model
@@ -150,7 +150,7 @@ def _small(
     intervals are bootstrapped over requests.
     """
     number, k = 1 if quick else _DRAWS, systems.program.knobs.values.k
-    everyone = ScoredRequests(_index(agents, embed, known), requests)
+    everyone = ScoredRequests(index_of(agents, embed, known), requests)
     whole = {
         name: dict(zip(requests, everyone.ranks(everyone.fused(knobs)) == 1, strict=True))
         for name, knobs in systems.knobs.items()
@@ -161,7 +161,7 @@ def _small(
             ranks: dict[str, dict[Request, list[int]]] = {name: {} for name in systems.knobs}
             registries = draws(agents, size, number, way == "own family first")
             for drawn in tqdm(registries, desc=f"{way}, {size}", delay=3, leave=False):
-                index = _index(drawn, embed, known)
+                index = index_of(drawn, embed, known)
                 own = within(requests, index.names)
                 if not own:
                     continue
@@ -208,7 +208,7 @@ def _large(
                 continue
             gathered = [*agents, *others[: size - len(agents)]]
             encoded, started = len(known), perf_counter()
-            index = _index(gathered, embed, known)
+            index = index_of(gathered, embed, known)
             built = {
                 "build_seconds": perf_counter() - started,
                 "texts_encoded": len(known) - encoded,  # the others were known from a smaller size
@@ -307,12 +307,6 @@ def _timed(
         "p50_ms": float(np.quantile(spent, 0.5)),
         "p95_ms": float(np.quantile(spent, 0.95)),
     }
-
-
-def _index(agents: Sequence[Agent], embed: Embedder, known: dict[str, Encoded]) -> Index:
-    index = Index(agents, embed, known)
-    known |= index.encodings
-    return index
 
 
 def _bytes(text: Encoded) -> int:
