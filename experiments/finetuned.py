@@ -41,6 +41,7 @@ from task_delegator.lm import language_model
 from task_delegator.weights import ADAPTER, MANIFEST, RAW, SHIPPED
 
 FOLDS = Path("runs/folds")
+_TRIALS = 40
 _SETS = ("banking77", "clinc150", "hwu64", "seal_tools")
 _ASKED = 40  # test requests that every LM is asked about, two calls each
 _COMPILED = 500  # requests of a split that a program is compiled on
@@ -56,7 +57,12 @@ def run(quick: bool) -> list[dict[str, Any]]:
     """Return rows per registry and LM, and the adapters' courses.
 
     Quick: ours, the raw LM, 3 validation requests.
+
+    Raises:
+        InputError: a full run, and there are no adapters of other folds.
     """
+    if not quick and len(_adapters()) < 2:
+        raise InputError(f"{FOLDS}: no adapters of other folds; run make folds")
     names = ("ours", *(() if quick else _SETS))
     return [*(row for name in names for row in registry(name, quick)), *learning()]
 
@@ -67,7 +73,7 @@ def registry(name: str, quick: bool) -> Iterator[dict[str, Any]]:
     fewer = {split: tuple(select(r, _COMPILED, seed=0)) for split, r in dataset.splits.items()}
     smaller = replace(dataset, splits=fewer).without_plans()
     with tempfile.TemporaryDirectory() as out:
-        options = Options(out=Path(out) / "program", preset="full", trials=5 if quick else 40)
+        options = Options(out=Path(out) / "program", preset="full", trials=5 if quick else _TRIALS)
         program = compile_program(smaller, options, lm=None).program
         kept = Path(out) if quick else _KEPT
         kept.mkdir(parents=True, exist_ok=True)

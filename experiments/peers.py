@@ -35,6 +35,7 @@ from task_delegator.errors import InputError
 from task_delegator.index import description_text
 from task_delegator.lm import language_model, words_alone
 
+_TRIALS = 150
 _NO_VECTORS = ("tfidf-logistic",)
 _HERE = Path(__file__).parent / "peer_env"
 PYTHON = Path(os.environ.get("TASK_DELEGATOR_PEERS", ".venv-peers/bin/python"))
@@ -74,7 +75,7 @@ def _rows(name: str, dataset: Dataset, quick: bool) -> list[dict[str, Any]]:
         part: tuple(select(every, _FITTING, seed=0)) for part, every in dataset.splits.items()
     }
     with tempfile.TemporaryDirectory() as out:
-        options = Options(out=Path(out) / "program", preset="full", trials=5 if quick else 150)
+        options = Options(out=Path(out) / "program", preset="full", trials=5 if quick else _TRIALS)
         smaller = replace(dataset, splits=fitting).without_plans()
         program = compile_program(smaller, options, lm=None).program
         with dspy.context(lm=None):

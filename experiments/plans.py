@@ -23,6 +23,7 @@ from task_delegator.artifact import load
 from task_delegator.delegator import Delegator
 from task_delegator.lm import language_model
 
+_TRIALS = 60
 _SEAL = 80  # of seal_tools' 1,060 tasks: each takes up to 21 looks at 4,076 tools
 _SEAL_SINGLE = 40
 _LM_SINGLE = 30
@@ -61,7 +62,7 @@ def _rows(program: Delegator, dataset: Dataset, split: str, lm: bool) -> list[di
 def _seal_tools(program: Delegator) -> list[dict[str, Any]]:
     dataset = load_dataset(ROOT / "seal_tools")
     with tempfile.TemporaryDirectory() as out:
-        options = Options(out=Path(out) / "seal", preset="full", trials=60)
+        options = Options(out=Path(out) / "seal", preset="full", trials=_TRIALS)
         tools = compile_program(dataset, options, lm=None).program
     fitted = program.knobs.values
     tools.knobs.values = replace(

@@ -13,6 +13,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 FOLDER = Path("experiments/plots")
+_WITH_LM, _GAIN = "compiled, with the embedded LM", "versus_without"
 _SEED = {"10": 0.89, "70": 0.74}  # the seed document's curve, read at its ends
 _DPI = 110
 _GROWN = {
@@ -64,12 +65,17 @@ def _grown(ax: Any, condition: str, key: str) -> None:
                 and key in row
             ]
             line = sorted((row["agents"], row[key]) for row in own)
-            if len(line) > 1:
-                label = None if system in shown else f"{system}, n = {own[-1]['n']}"
-                shown.add(system)
+            if len(line) < 2 or (system == _WITH_LM and key == "recall_at_k"):  # of another k
+                continue
+            label = None if system in shown else f"{system}, n = {own[-1]['n']}"
+            shown.add(system)
+            ax.plot(*zip(*line, strict=True), style, marker=".", color=f"C{number}", label=label)
+            if system == _WITH_LM and key == "top1":
+                without = sorted((r["agents"], r[key] - r[_GAIN]["difference"]) for r in own)
                 ax.plot(
-                    *zip(*line, strict=True), style, marker=".", color=f"C{number}", label=label
-                )
+                    *zip(*without, strict=True), style, marker=".", color=f"C{number}", alpha=0.35,
+                    label=f"the same {own[-1]['n']} without it",
+                )  # fmt: skip
 
 
 def order() -> Any:

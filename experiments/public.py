@@ -1,8 +1,8 @@
 """How does the program do on public data, without an LM?
 
 Intent sets true 5- and 10-shot: agents have their names and so many samples. Seal-Tools: 4,076
-tools with descriptions and no samples. Healthcare routing: seven overlapping routes; what is out
-of scope or ambiguous should not be assigned. Train and validation choose knobs and calibration
+tools with descriptions and no samples. Healthcare routing: seven overlapping routes, and three
+requests that none of them should get. Train and validation choose knobs and calibration
 and nothing else; the full test split is evaluated once.
 """
 

@@ -47,6 +47,7 @@ from task_delegator.library import Library
 from task_delegator.lm import language_model
 from task_delegator.retrieve import CHANNELS
 
+_TRIALS = 50
 _SMALL, _DRAWS = (10, 20, 35, 50), 20
 _LARGE = (70, 500, 2000, 10_000)
 _TIMED, _TIMED_LM = 60, 4  # requests whose latency is measured, without and with the LM
@@ -89,7 +90,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
             agents = without_samples(agents)
             crowd = without_samples([a for a in crowd if a.description])
         dataset = replace(ours, registry=Registry(agents)).without_plans()
-        systems = _compiled(dataset, trials=5 if quick else 50)
+        systems = _compiled(dataset, trials=5 if quick else _TRIALS)
         facts = {"condition": condition, "split": split}
         requests = select(dataset.splits[split], 20 if quick else None, seed=0)
         rows += [facts | r for r in _small(agents, requests, systems, embed, known, quick)]

@@ -15,6 +15,7 @@ from experiments.blocks import (
     attacks,
     bm25,
     confidence_parts,
+    difference,
     enrichment,
     gate,
     languages,
@@ -82,8 +83,8 @@ def _runs(path: Path) -> bool:
 def results() -> str:
     """Return the table of results: what, on which data, n, interval, LM, cost."""
     lines = [
-        "| program | data (test split) | agents | n | top-1 | 95 % | top-3 | BM25 top-1 | LM asked | LM calls per task | tokens per task | ms per task, median |",
-        f"|{'---|' * 12}",
+        "| program | data (test split) | agents | n | top-1 | 95 % | top-3 | BM25 top-1 | over BM25, points (95 %) | LM asked | LM calls per task | tokens per task | ms per task, median |",
+        f"|{'---|' * 13}",
     ]
     for report in rows("default"):
         lines.append(_line("`default`", "ours", 70, report))
@@ -91,18 +92,18 @@ def results() -> str:
     scores = manifest["scores"]
     if "test_lm" in scores:
         closed = scores["test_lm"]["lm_calls_per_task"] == 0
-        asked = f"`default`{'' if closed else ' with the embedded LM'}, on a random part of them"
+        asked = f"`default`{'' if closed else ' with the embedded LM'}, a random part"
         lines.append(_line(asked, "ours", 70, scores["test_lm"]))
         weightless = not manifest["lesson"]["weight"]
-        forced = "`default`, on the same part, the LM asked about every request"
-        forced += ", its word at weight 0: its cost" if weightless else ""
+        forced = "`default`, the same part, the LM asked about every request"
+        forced += " and not listened to: what asking costs" if weightless else ""
         lines.append(_line(forced, "ours", 70, scores["test_lm_gate_open"]))
     for row in rows("enrichment"):
         if row["writer"] != "large LM":
-            name = f"compiled on it, agents {writer(row)}"
+            name = f"compiled on this data, agents {writer(row)}"
             lines.append(_line(name, "ours", 70, row))
     for report in rows("public"):
-        lines.append(_line("compiled on it", report["data"], report["agents"], report))
+        lines.append(_line("compiled on this data", report["data"], report["agents"], report))
     return "\n".join(lines)
 
 
@@ -188,7 +189,7 @@ def _line(program: str, data: str, agents: int | str, report: dict[str, Any]) ->
     return (
         f"| {program} | {data} | {agents} | {report['n']} | {percent(report['top1'])} "
         f"| {percent(low)} to {percent(high)} | {percent(report['top3'])} "
-        f"| {baseline} | {_lm(report)} | {report['lm_calls_per_task']:.2f} "
+        f"| {baseline} | {difference(report['versus_bm25'])} | {_lm(report)} | {report['lm_calls_per_task']:.2f} "
         f"| {report['tokens_per_task']:.0f} | {report['latency_ms']['p50']:.0f} |"
     )
 

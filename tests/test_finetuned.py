@@ -9,6 +9,7 @@ import pytest
 from experiments import finetuned
 from experiments.heard import places
 from optimize.data import Request
+from task_delegator.errors import InputError
 
 
 def outcome(text: str, acceptable: tuple[str, ...], posterior, *orders, confidence=0.5) -> Any:
@@ -88,3 +89,9 @@ def test_the_lms_word_counts_where_retrieval_is_less_sure_than_the_gate(monkeypa
 def test_no_shortlist_with_the_right_agent_is_an_error_in_one_line():
     with pytest.raises(finetuned.InputError, match="no request's agent"):
         finetuned._row([MISSING], 0, {})
+
+
+def test_a_full_run_wants_the_other_folds(tmp_path, monkeypatch):
+    monkeypatch.setattr(finetuned, "FOLDS", tmp_path)
+    with pytest.raises(InputError, match="run make folds"):
+        finetuned.run(quick=False)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +43,12 @@ def test_the_committed_result_says_how_to_get_it_again(name):
     assert saved["versions"].keys() >= {"dspy", "optuna", "mlflow", "scikit-learn", "numpy"}
     assert saved["data"]["datasets"]
     assert saved["models"].keys() >= {"program", "adapter", "embedder"}
+
+
+def test_every_experiment_is_run_by_make():
+    lines = Path("Makefile").read_text(encoding="utf-8").splitlines()
+    [listed] = [line for line in lines if line.startswith("EXPERIMENTS := ")]
+    assert sorted(listed.split()[2:]) == sorted(EXPERIMENTS)
 
 
 def test_a_second_language_model_is_named_with_its_digest(tmp_path, monkeypatch):
