@@ -151,7 +151,7 @@ def _run(peer: str, folder: Path, keep: Path) -> dict[str, Any]:
 
 def _asked(peer: str, folder: Path) -> dict[str, Any]:
     """Ask a peer, in a process of its own environment."""
-    command = [str(PYTHON), "-P", str(_HERE / "runner.py"), peer, str(folder)]
+    command = [str(PYTHON), str(_HERE / "runner.py"), peer, str(folder)]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=_SECONDS, check=False

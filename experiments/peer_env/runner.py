@@ -1,6 +1,6 @@
 """Run one peer on one job; executed by the peers' own Python, so it imports no project code.
 
-``python -P runner.py PEER FOLDER``: reads ``job.json`` and ``vectors.npz`` of the folder and
+``python runner.py PEER FOLDER``: reads ``job.json`` and ``vectors.npz`` of the folder and
 writes ``PEER.json``. The embedder of every peer is a table of vectors that the project's own
 embedder made, so that all see the same ones; its time is not part of a peer's time.
 """
@@ -8,7 +8,7 @@ embedder made, so that all see the same ones; its time is not part of a peer's t
 import itertools
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -16,139 +16,14 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+from hybrids import semantic_router, toolpicker
+from job import TOP_K, Job, Ranked, Ranker, rated
 
-_TOP_K = (1, 3, 5, 10, 20, 50, 100)  # texts that a retriever ranks agents by
 _C = (0.1, 1, 10, 100, 1000, 10_000)  # inverse of a logistic regression's regularisation
 _MIDDLE_C = 10
 _TOLERANCE = 1e-6  # the loss is a mean: with thousands of agents, scikit-learn's 1e-4 ends at once
-_FEW_C = (10, 1000)  # of them, where there are thousands of agents
+_FEW_C = (10, 1000, 10_000)  # of them, where there are thousands of agents
 _MANY = 1000
-_FEW, _KEPT = 100, 15  # a slow grid is tried on some so many requests, its best settings on all
-
-Ranked = tuple[list[str], float]  # up to three agents, best first, and how sure
-Ranker = Callable[[str], Ranked]
-Labelled = tuple[str, list[str]]  # a request, and the agents that are right for it
-
-
-class Job:
-    """Agents, labelled requests to choose settings on, requests to answer, and vectors."""
-
-    def __init__(self, folder: Path) -> None:
-        content = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-        self.agents: list[dict[str, Any]] = content["agents"]
-        self.validation: list[Labelled] = content["validation"]
-        self.few = self.validation[:: max(1, len(self.validation) // _FEW)]
-        self.requests: list[str] = content["requests"]
-        table = np.load(folder / "vectors.npz")
-        self.vectors = dict(zip(content["texts"], table["vectors"], strict=True))
-
-    def texts(self) -> Iterator[tuple[str, str]]:
-        """Yield what each agent says of itself, text by text, as (name, text)."""
-        for agent in self.agents:
-            for text in [agent["described"], *agent["samples"]]:
-                yield agent["name"], text
-
-    def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """Return the vectors of known texts."""
-        return [self.vectors[text].tolist() for text in texts]
-
-
-def rated(first: Sequence[str | None], labelled: Sequence[Labelled]) -> float:
-    """Return how many of these first places are right."""
-    pairs = zip(first, labelled, strict=True)
-    return float(np.mean([name in right for name, (_, right) in pairs]))
-
-
-def semantic_router(job: Job) -> tuple[Ranker, dict[str, Any]]:
-    """Tune the IndexedRouter: sparse half, its share, top_k and aggregation; then ``fit``."""
-    routers = import_module("semantic_router")
-    encoders = import_module("semantic_router.encoders")
-    indexed = import_module("semantic_router.routers.indexed")
-
-    class Table(encoders.DenseEncoder):
-        def __call__(self, docs: list[Any]) -> list[list[float]]:
-            return job.embed(docs)
-
-    routes = [
-        routers.Route(name=a["name"], utterances=[*a["samples"], a["described"]])
-        for a in job.agents
-    ]
-    dense = routers.IndexedRouter(encoder=Table(name="table"), routes=routes)
-    sparse = encoders.TfidfEncoder()
-    both = routers.IndexedRouter(encoder=Table(name="table"), routes=routes, sparse_encoder=sparse)
-    answered = {
-        "dense": (dense, [1.0]),
-        "dense and TF-IDF": (both, [0.1, 0.3, 0.5, 0.7, 0.85, 0.95]),
-    }
-    grid = [
-        {"index": kind, "alpha": share, "top_k": top_k, "aggregation": way}
-        for kind, (_, shares) in answered.items()
-        for share, top_k, way in itertools.product(shares, _TOP_K, ("mean", "max", "sum"))
-    ]
-
-    def at(settings: dict[str, Any]) -> Any:
-        router, _ = answered[settings["index"]]
-        router.alpha, router.top_k = settings["alpha"], settings["top_k"]
-        router.aggregate = indexed._AGG[settings["aggregation"]]
-        return router
-
-    def rate(settings: dict[str, Any], labelled: list[Labelled]) -> float:
-        scored = router_scores(at(settings), [text for text, _ in labelled])
-        return rated([max(scores, key=lambda n: scores[n]) for scores in scored], labelled)
-
-    good = sorted(grid, key=lambda settings: -rate(settings, job.few))[:_KEPT]
-    settings = max(good, key=lambda settings: rate(settings, job.validation))
-    router = at(settings)
-    router.fit([text for text, _ in job.validation], [labels[0] for _, labels in job.validation])
-
-    def rank(text: str) -> Ranked:
-        picks = router(text, limit=3, threshold=0.0)
-        return [pick.name for pick in picks], float(picks[0].confidence) if picks else 0.0
-
-    return rank, settings
-
-
-def router_scores(router: Any, texts: list[str]) -> list[dict[str, float]]:
-    """Return a router's raw score of every route."""
-    base = import_module("semantic_router.routers.base")
-    return base.run(router._scores_many(texts))
-
-
-def toolpicker(job: Job) -> tuple[Ranker, dict[str, Any]]:
-    """Tune ToolPicker's weights and neighbours, with the samples as its intent examples."""
-    peer = import_module("toolpicker")
-
-    class Table:
-        dimensions = 384
-
-        def embed(self, texts: list[str]) -> list[list[float]]:
-            return job.embed(texts)
-
-    schemas = [{"name": a["name"], "description": a["described"]} for a in job.agents]
-    examples = [
-        peer.IntentExample(query=sample, tool_id=a["name"])
-        for a in job.agents
-        for sample in a["samples"]
-    ]
-    best: tuple[float, Any, dict[str, Any]] = (-1.0, None, {})
-    for neighbours in (1, 3, 5, 15):
-        intent = peer.EmbeddingNNIntent(examples=examples, embedder=Table(), neighbours=neighbours)
-        for bm25, semantic in ((1.0, 1.0), (0.3, 1.0), (0.3, 0.3), (0.0, 0.3)):
-            picker = peer.ToolPicker(
-                peer.FunctionSchemaSource(schemas),
-                embedder=Table(),
-                intent_classifier=intent,
-                bm25_weight=bm25,
-                semantic_weight=semantic,
-            )
-            # Its cosines are plain Python.
-            picks = [next((t.id for t in picker.select(x, k=3)), None) for x, _ in job.few]
-            rate = rated(picks, job.few)
-            if rate > best[0]:
-                weights = {"bm25": bm25, "semantic": semantic, "neighbours": neighbours}
-                best = (rate, picker, weights)
-    _, picker, settings = best
-    return lambda text: ([tool.id for tool in picker.select(text, k=3)], 0.0), settings
 
 
 def llama_index(job: Job) -> tuple[Ranker, dict[str, Any]]:
@@ -172,35 +47,33 @@ def llama_index(job: Job) -> tuple[Ranker, dict[str, Any]]:
     ]
     index = core.VectorStoreIndex(nodes, embed_model=Table(), show_progress=False)
 
-    def best(scores: dict[str, list[float]]) -> list[str]:
-        return sorted(scores, key=lambda name: -max(scores[name]))
-
-    def voted(scores: dict[str, list[float]]) -> list[str]:
-        return sorted(scores, key=lambda name: -sum(scores[name]))
-
-    def ranker(top_k: int, order: Callable[[dict[str, list[float]]], list[str]]) -> Ranker:
-        retriever = index.as_retriever(similarity_top_k=top_k)
-
-        def rank(text: str) -> Ranked:
-            found = retriever.retrieve(text)
-            scores: dict[str, list[float]] = {}
-            for hit in found:
-                scores.setdefault(hit.node.metadata["agent"], []).append(float(hit.score or 0.0))
-            return order(scores)[:3], float(found[0].score or 0.0) if found else 0.0
-
-        return rank
-
-    ways = {
-        (top_k, name): ranker(top_k, order)
-        for top_k in _TOP_K
-        for name, order in (("best text of an agent", best), ("sum over its texts", voted))
+    orders: dict[str, Callable[[list[float]], float]] = {
+        "best text of an agent": max,
+        "sum over its texts": sum,
     }
-    rates = {
-        name: rated([(way(x)[0] or [None])[0] for x, _ in job.validation], job.validation)
-        for name, way in ways.items()
-    }
-    chosen = max(rates, key=lambda name: rates[name])
-    return ways[chosen], {"similarity_top_k": chosen[0], "agents by": chosen[1]}
+
+    def ranked(hits: Sequence[Any], order: str) -> list[str]:
+        scores: dict[str, list[float]] = {}
+        for hit in hits:
+            scores.setdefault(hit.node.metadata["agent"], []).append(float(hit.score or 0.0))
+        return sorted(scores, key=lambda name: -orders[order](scores[name]))[:3]
+
+    # The best of fewer texts are the first of more: each request is asked once.
+    widest = index.as_retriever(similarity_top_k=TOP_K[-1])
+    found = [widest.retrieve(text) for text, _ in job.validation]
+
+    def rate(top_k: int, order: str) -> float:
+        first = [ranked(hits[:top_k], order)[0] if hits else None for hits in found]
+        return rated(first, job.validation)
+
+    top_k, order = max(itertools.product(TOP_K, orders), key=lambda settings: rate(*settings))
+    retriever = index.as_retriever(similarity_top_k=top_k)
+
+    def rank(text: str) -> Ranked:
+        hits = retriever.retrieve(text)
+        return ranked(hits, order), float(hits[0].score or 0.0) if hits else 0.0
+
+    return rank, {"similarity_top_k": top_k, "agents by": order}
 
 
 def bigtool(job: Job) -> tuple[Ranker, dict[str, Any]]:

@@ -1,0 +1,138 @@
+"""The peers that mix words and vectors: semantic-router and toolpicker."""
+
+import itertools
+from importlib import import_module
+from typing import Any
+
+from job import TOP_K, Job, Labelled, Ranked, Ranker, rated
+
+_KEPT = 15  # settings that are best on some requests, tried on all
+_WEIGHTS = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0)  # of words and of descriptions, beside the samples' 1
+_NEIGHBOURS = (1, 3, 5, 15, 40)  # samples that vote
+_RRF_K = (1, 10, 60)
+_OVERFETCH = 12  # agents of each ranking that ToolPicker fuses to answer with three
+
+
+def semantic_router(job: Job) -> tuple[Ranker, dict[str, Any]]:
+    """Tune the IndexedRouter: sparse half, its share, top_k and aggregation; then ``fit``."""
+    routers = import_module("semantic_router")
+    encoders = import_module("semantic_router.encoders")
+    indexed = import_module("semantic_router.routers.indexed")
+
+    class Table(encoders.DenseEncoder):
+        def __call__(self, docs: list[Any]) -> list[list[float]]:
+            return job.embed(docs)
+
+    routes = [
+        routers.Route(name=a["name"], utterances=[*a["samples"], a["described"]])
+        for a in job.agents
+    ]
+    dense = routers.IndexedRouter(encoder=Table(name="table"), routes=routes)
+    sparse = encoders.TfidfEncoder()
+    both = routers.IndexedRouter(encoder=Table(name="table"), routes=routes, sparse_encoder=sparse)
+    answered = {
+        "dense": (dense, [1.0]),
+        "dense and TF-IDF": (both, [0.1, 0.3, 0.5, 0.7, 0.85, 0.95]),
+    }
+    grid = [
+        {"index": kind, "alpha": share, "top_k": top_k, "aggregation": way}
+        for kind, (_, shares) in answered.items()
+        for share, top_k, way in itertools.product(shares, TOP_K, ("mean", "max", "sum"))
+    ]
+
+    def at(settings: dict[str, Any]) -> Any:
+        router, _ = answered[settings["index"]]
+        router.alpha, router.top_k = settings["alpha"], settings["top_k"]
+        router.aggregate = indexed._AGG[settings["aggregation"]]
+        return router
+
+    def rate(settings: dict[str, Any], labelled: list[Labelled]) -> float:
+        scored = router_scores(at(settings), [text for text, _ in labelled])
+        return rated([max(scores, key=lambda n: scores[n]) for scores in scored], labelled)
+
+    dense_alone = [settings for settings in grid if settings["index"] == "dense"]
+    mixed = [settings for settings in grid if settings["index"] != "dense"]
+    good = sorted(mixed, key=lambda settings: -rate(settings, job.few))[:_KEPT]
+    settings = max(dense_alone + good, key=lambda settings: rate(settings, job.validation))
+    router = at(settings)
+    router.fit([text for text, _ in job.validation], [labels[0] for _, labels in job.validation])
+
+    def rank(text: str) -> Ranked:
+        picks = router(text, limit=3, threshold=0.0)
+        return [pick.name for pick in picks], float(picks[0].confidence) if picks else 0.0
+
+    return rank, settings
+
+
+def router_scores(router: Any, texts: list[str]) -> list[dict[str, float]]:
+    """Return a router's raw score of every route."""
+    base = import_module("semantic_router.routers.base")
+    return base.run(router._scores_many(texts))
+
+
+def toolpicker(job: Job) -> tuple[Ranker, dict[str, Any]]:
+    """Tune ToolPicker's weights, fusion and neighbours, the samples as its intent examples.
+
+    What its three retrievers answer is asked once and fused with every setting by its own function.
+    """
+    peer = import_module("toolpicker")
+    retrievers = import_module("toolpicker.retrievers")
+
+    class Table:
+        dimensions = 384
+
+        def embed(self, texts: list[str]) -> list[list[float]]:
+            return job.embed(texts)
+
+    schemas = [{"name": a["name"], "description": a["described"]} for a in job.agents]
+    samples = {a["name"]: a["samples"] for a in job.agents}
+    examples = [
+        peer.IntentExample(query=sample, tool_id=name)
+        for name, own in samples.items()
+        for sample in own
+    ]
+    sources = {
+        "descriptions": peer.FunctionSchemaSource(schemas),
+        "descriptions and samples": peer.FunctionSchemaSource(schemas, keywords=samples),
+    }
+    intents = {
+        number: peer.EmbeddingNNIntent(examples=examples, embedder=Table(), neighbours=number)
+        for number in _NEIGHBOURS
+    }
+    tools = sources["descriptions"].tools()
+    halves = {
+        **{way: peer.BM25Retriever(source.tools()).retrieve for way, source in sources.items()},
+        "meaning": retrievers.SemanticRetriever(tools, Table()).retrieve,
+        **{number: intent.classify for number, intent in intents.items()},
+    }
+    found = {
+        name: [half(text, k=_OVERFETCH) for text, _ in job.validation]
+        for name, half in halves.items()
+    }
+
+    def rate(way: str, bm25: float, semantic: float, neighbours: int, rrf_k: int) -> float:
+        rankings = zip(found[way], found["meaning"], found[neighbours], strict=True)
+        fused = [
+            peer.reciprocal_rank_fusion(list(three), weights=[bm25, semantic, 1.0], rrf_k=rrf_k)
+            for three in rankings
+        ]
+        return rated([ranking[0][0] if ranking else None for ranking in fused], job.validation)
+
+    grid = itertools.product(sources, _WEIGHTS, _WEIGHTS, _NEIGHBOURS, _RRF_K)
+    way, bm25, semantic, neighbours, rrf_k = max(grid, key=lambda settings: rate(*settings))
+    picker = peer.ToolPicker(
+        sources[way],
+        embedder=Table(),
+        intent_classifier=intents[neighbours],
+        bm25_weight=bm25,
+        semantic_weight=semantic,
+        rrf_k=rrf_k,
+    )
+    settings = {
+        "BM25 over": way,
+        "bm25": bm25,
+        "semantic": semantic,
+        "neighbours": neighbours,
+        "rrf_k": rrf_k,
+    }
+    return lambda text: ([tool.id for tool in picker.select(text, k=3)], 0.0), settings
