@@ -52,8 +52,6 @@ class Asked:
         spec: of an embedded LM.
         label: what to call the LM in file names and results.
         keep: folder of kept answers; None to keep none.
-        requests: so many of the fixed test requests are asked, a fixed random part.
-        crowded: so many of those with all agents in the prompt.
         shuffles: so many orders beside that of the registry are shown.
     """
 
@@ -62,13 +60,9 @@ class Asked:
         spec: str,
         label: str,
         keep: Path | None = FOLDER,
-        requests: int = 60,
-        crowded: int = 30,
         shuffles: int = 5,
     ) -> None:
         self.label = label
-        self.requests = requests
-        self.crowded = crowded
         self.shuffles = shuffles
         self._spec = spec
         self._files = weights(spec.removeprefix("embedded:"))
@@ -140,7 +134,7 @@ def language_models(quick: bool) -> list[Asked]:
         InputError: a full run, and the second LM is not named.
     """
     if quick:
-        return [Asked("embedded:raw", "SmolLM2-135M", None, requests=3, shuffles=1)]
+        return [Asked("embedded:raw", "SmolLM2-135M", None, shuffles=1)]
     path = os.environ.get(SECOND)
     if not path:
         raise InputError(f"{SECOND} is not set: name the .gguf file of a stronger instruct model")

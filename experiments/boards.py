@@ -1,10 +1,9 @@
 """Tables of the larger experiments: prompts, order, scaling, peers, public sets, confidence."""
 
-from typing import Any
-
 from experiments.blocks import difference, percent, rows, share, span, table
 
 # Of other systems, by others, with other encoders; not measured here.
+_PLACES = ("right_listed_first", "right_listed_later")
 _INTENTS = ("banking77", "clinc150", "hwu64")
 _PUBLISHED = (
     (
@@ -44,12 +43,14 @@ def prompting() -> str:
             "top-1 (95 %)": lambda r: share(r, "top1"),
             "top-3": lambda r: percent(r["top3"]),
             "names an agent twice": lambda r: percent(r["repeats"]) if "repeats" in r else "-",
-            "against all agents, points": lambda r: _of(r, "versus_all_agents"),
-            "against the shortlist, points": lambda r: _of(r, "versus_shortlist"),
-            "this program on the same requests": lambda r: (
-                percent(r["program_top1"]) if "program_top1" in r else "-"
+            "against all agents, points": lambda r: difference(r.get("versus_all_agents")),
+            "against the shortlist, points": lambda r: difference(r.get("versus_shortlist")),
+            "right where the right agent is listed first, later": lambda r: (
+                "; ".join(f"{r[part]['right']} of {r[part]['n']}" for part in _PLACES)
+                if _PLACES[0] in r
+                else "-"
             ),
-            "this program over it, points": lambda r: _of(r, "program_versus"),
+            "this program over it, points": lambda r: difference(r.get("program_versus")),
             "tokens": lambda r: f"{r['tokens_per_task']:.0f}",
             "s": lambda r: f"{r['seconds_per_task']:.2f}",
             "that document's (another LM and data)": lambda r: (
@@ -57,13 +58,6 @@ def prompting() -> str:
             ),
         },
     )
-
-
-def _of(row: dict[str, Any], name: str) -> str:
-    """Return a paired difference, and its n where it is of fewer requests than the row."""
-    versus = row.get(name)
-    fewer = f", n = {versus['n']}" if versus and versus["n"] != row["n"] else ""
-    return difference(versus) + fewer
 
 
 def order() -> str:

@@ -14,7 +14,7 @@ import dspy
 import numpy as np
 
 from experiments.answers import Asked, language_models
-from experiments.prompting import Way, answers_right, ask, asked, chosen, program_over
+from experiments.prompting import Way, answers_right, ask, chosen, program_over
 from optimize import metrics
 from optimize.data import Dataset, Request
 from task_delegator.agents import Registry
@@ -29,7 +29,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
     lms = language_models(quick)
     rows = [_program(dataset, requests, split, max(lm.shuffles for lm in lms))]
     for lm in lms:
-        rows += _rows(lm, dataset, asked(lm, requests), split)
+        rows += _rows(lm, dataset, requests, split)
     return rows
 
 

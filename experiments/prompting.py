@@ -2,15 +2,13 @@
 
 The chain of experiments of Interloom's "Agentic Task Delegation": all agents in the prompt
 with structured output over them (baseline), in five other orders (shuffled), the shortlist of
-the shipped program instead (rerank), and its sample requests too (samples). The program is asked
-about 150 test requests, each LM about the same fixed random part of them, and with all agents in
-the prompt about a part of that: such a prompt takes up to a minute to answer. Agents as they are,
-without enrichment.
+the shipped program instead (rerank), and its sample requests too (samples). The program and the
+LMs are asked about the same 150 test requests. Agents as they are, without enrichment.
 """
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -57,20 +55,19 @@ def run(quick: bool) -> list[dict[str, Any]]:
         _program("this program", split, outcomes),
         _program("this program, agents completed", split, completed),
     ]
-    program = _by_request(requests, outcomes_right(outcomes))
+    program = outcomes_right(outcomes)
     for lm in language_models(quick):
-        some = asked(lm, requests)
-        ways = list(ask(lm, dataset, some))
-        right = {way.name: _by_request(way.requests, answers_right(way)) for way in ways}
-        ours = {request: program[request] for request in some}
+        ways = list(ask(lm, dataset, requests))
+        right = {way.name: answers_right(way) for way in ways}
         for way in ways:
             row = _row(lm.label, split, way, dataset.registry) | {
                 "versus_all_agents": _versus(right[way.name], right["all agents"]),
-                "program_versus": _versus(ours, right[way.name]),
-                "program_top1": float(np.mean([ours[request] for request in way.requests])),
+                "program_versus": _versus(program, right[way.name]),
             }
             if way.name == "shortlist and samples":
                 row["versus_shortlist"] = _versus(right[way.name], right["shortlist"])
+            if way.name.startswith("shortlist"):
+                row |= _by_place(way, right[way.name])
             rows.append(row)
     return rows
 
@@ -85,30 +82,24 @@ def chosen(quick: bool, enriched: bool = False) -> tuple[Dataset, list[Request],
         return dataset, select(dataset.splits["test"], REQUESTS, seed=0), "test"
     few = Registry(list(dataset.registry)[:8])
     requests = within(dataset.splits["validation"], [agent.name for agent in few])
-    return replace(dataset, registry=few), select(list(requests.values()), 6, seed=0), "validation"
-
-
-def asked(lm: Asked, requests: Sequence[Request]) -> list[Request]:
-    """Return the requests that an LM is asked about: all, or a fixed random part."""
-    return select(requests, lm.requests, seed=1)
+    return replace(dataset, registry=few), select(list(requests.values()), 3, seed=0), "validation"
 
 
 def ask(lm: Asked, dataset: Dataset, requests: Sequence[Request]) -> Iterator[Way]:
     """Ask in every way; of the shuffled orders each request sees one, in turn."""
-    crowd = select(requests, lm.crowded, seed=2)
     agents = list(dataset.registry)
     orders = []
     for seed in range(lm.shuffles):
         orders.append(agents.copy())
         random.Random(seed).shuffle(orders[-1])
-    yield _all_agents(lm, "all agents", [agents], crowd)
+    yield _all_agents(lm, "all agents", [agents], requests)
     program = program_over(dataset)
     shortlists = [_shortlist(program, request.text) for request in requests]
     for name, samples in (("shortlist", False), ("shortlist and samples", True)):
         bar = tqdm(zip(requests, shortlists, strict=True), desc=f"{lm.label}, {name}", delay=3)
         answers = tuple(lm(request.text, shown, samples) for request, shown in bar)
         yield Way(name, tuple(requests), answers, tuple(_names(shown) for shown in shortlists))
-    yield _all_agents(lm, "all agents, shuffled", orders, crowd)
+    yield _all_agents(lm, "all agents, shuffled", orders, requests)
 
 
 def program_over(dataset: Dataset) -> Delegator:
@@ -152,15 +143,23 @@ def answers_right(way: Way, within: int = 1) -> np.ndarray:
     )
 
 
-def _by_request(requests: Sequence[Request], right: np.ndarray) -> dict[Request, bool]:
-    return dict(zip(requests, right.tolist(), strict=True))
+def _versus(one: np.ndarray, other: np.ndarray) -> dict[str, Any]:
+    return asdict(metrics.compare(one, other))
 
 
-def _versus(one: Mapping[Request, bool], other: Mapping[Request, bool]) -> dict[str, Any]:
-    """Return the paired difference on the requests that both were asked about."""
-    both = [request for request in one if request in other]
-    right, theirs = (np.array([asked[request] for request in both]) for asked in (one, other))
-    return asdict(metrics.compare(right, theirs))
+def _by_place(way: Way, right: np.ndarray) -> dict[str, Any]:
+    """Return how often the LM is right where a right agent is listed first, and where later."""
+    places = np.array(
+        [
+            next((place for place, name in enumerate(names) if name in request.acceptable), -1)
+            for request, names in zip(way.requests, way.shown, strict=True)
+        ]
+    )
+    parts = {"right_listed_first": places == 0, "right_listed_later": places > 0}
+    return {
+        name: {"n": int(part.sum()), "right": int(right[part].sum())}
+        for name, part in parts.items()
+    }
 
 
 def _row(lm: str, split: str, way: Way, registry: Registry) -> dict[str, Any]:

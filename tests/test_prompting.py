@@ -14,8 +14,6 @@ class TakesTheFirst:
     """An LM that answers with the agents that stand first."""
 
     label: str = "takes the first"
-    requests: int = 6
-    crowded: int = 4
     shuffles: int = 2
 
     def __call__(self, task, agents, samples=False) -> Answer:
@@ -29,23 +27,22 @@ def ways():
     return {way.name: way for way in prompting.ask(TakesTheFirst(), dataset, requests)}  # type: ignore[arg-type]
 
 
-def test_shortlists_are_asked_of_all_and_whole_lists_of_a_part(ways):
-    listed, crowded = ways["shortlist"].requests, ways["all agents"].requests
-    assert (len(listed), len(crowded)) == (6, 4)
-    assert set(crowded) < set(listed)
-    assert ways["all agents, shuffled"].requests == crowded
+def test_every_way_is_asked_about_the_same_requests(ways):
+    assert len(ways) == 4
+    assert len({way.requests for way in ways.values()}) == 1
+    assert {len(way.answers) for way in ways.values()} == {3}
     assert {len(shown) for shown in ways["shortlist"].shown} == {5}
 
 
 def test_shuffled_each_request_sees_one_of_the_orders_in_turn(ways):
     shuffled = ways["all agents, shuffled"]
     assert shuffled.orders == 2
-    assert shuffled.shown[0] == shuffled.shown[2] != shuffled.shown[1] == shuffled.shown[3]
+    assert shuffled.shown[0] == shuffled.shown[2] != shuffled.shown[1]
     assert len(set(ways["all agents"].shown)) == 1
     assert all(set(shown) == set(ways["all agents"].shown[0]) for shown in shuffled.shown)
 
 
-def test_rows_pair_the_requests_that_both_were_asked(monkeypatch):
+def test_rows_compare_the_ways_in_pairs(monkeypatch):
     for module in (prompting, order):
         monkeypatch.setattr(module, "language_models", lambda quick: [TakesTheFirst()])
     rows = {row["way"]: row for row in prompting.run(quick=True) if row["lm"] != "none"}
@@ -57,10 +54,14 @@ def test_rows_pair_the_requests_that_both_were_asked(monkeypatch):
     # It takes the first place, which is the program's.
     assert rows["shortlist"]["program_versus"]["difference"] == 0
     assert rows["shortlist and samples"]["versus_shortlist"]["p"] == 1
+    # So it is right wherever a right agent is first, and nowhere else.
+    first, later = (rows["shortlist"][f"right_listed_{place}"] for place in ("first", "later"))
+    assert first["right"] == first["n"] == rows["shortlist"]["top1"] * 3
+    assert later["right"] == 0
     found = {row["what"]: row for row in order.run(quick=True)}
     assert found["picks from the first tenth of a shuffled list"]["rate"] == 1
     assert found["picks the first place of the shortlist"]["rate"] == 1
-    assert found["pick differs over 2 orders"]["n"] == 4
+    assert found["pick differs over 2 orders"]["n"] == 3
     assert found["this program's ranking differs over 3 orders"]["rate"] == 0
 
 
