@@ -2,9 +2,9 @@
 
 from experiments.blocks import difference, percent, rows, share, span, table
 
-# Of other systems, by others, with other encoders; not measured here.
 _PLACES = ("right_listed_first", "right_listed_later")
 _INTENTS = ("banking77", "clinc150", "hwu64")
+# Of other systems, by others, with other encoders; not measured here.
 _PUBLISHED = (
     (
         "CPFT, 5-shot", "80.9", "92.3", "82.0",

@@ -57,9 +57,9 @@ def _worth(completed: dict[str, Any]) -> str:
 def grown() -> str:
     """Return what more agents cost: from 10 to 70 of ours, from 70 to 10,000."""
     found = []
+    many = _grown("agents completed", "ours alone", 70, "compiled")
     for growth in ("random draws", "own family first"):
         few = _grown("agents completed", growth, 10, "compiled")
-        many = _grown("agents completed", "ours alone", 70, "compiled")
         bm25 = _grown("agents completed", growth, 10, "BM25")
         found.append(
             {"agents": "10 → 70", "which": f"ours, completed; {growth}", "n": few["n"], "goal": 5}

@@ -13,7 +13,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 FOLDER = Path("experiments/plots")
-_WITH_LM, _GAIN = "compiled, with the embedded LM", "versus_without"
+_WITH_LM = "compiled, with the embedded LM"
 _SEED = {"10": 0.89, "70": 0.74}  # the seed document's curve, read at its ends
 _DPI = 110
 _GROWN = {
@@ -71,7 +71,9 @@ def _grown(ax: Any, condition: str, key: str) -> None:
             shown.add(system)
             ax.plot(*zip(*line, strict=True), style, marker=".", color=f"C{number}", label=label)
             if system == _WITH_LM and key == "top1":
-                without = sorted((r["agents"], r[key] - r[_GAIN]["difference"]) for r in own)
+                without = sorted(
+                    (row["agents"], row[key] - row["versus_without"]["difference"]) for row in own
+                )
                 ax.plot(
                     *zip(*without, strict=True), style, marker=".", color=f"C{number}", alpha=0.35,
                     label=f"the same {own[-1]['n']} without it",

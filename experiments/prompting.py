@@ -61,11 +61,12 @@ def run(quick: bool) -> list[dict[str, Any]]:
         right = {way.name: answers_right(way) for way in ways}
         for way in ways:
             row = _row(lm.label, split, way, dataset.registry) | {
-                "versus_all_agents": _versus(right[way.name], right["all agents"]),
-                "program_versus": _versus(program, right[way.name]),
+                "versus_all_agents": asdict(metrics.compare(right[way.name], right["all agents"])),
+                "program_versus": asdict(metrics.compare(program, right[way.name])),
             }
             if way.name == "shortlist and samples":
-                row["versus_shortlist"] = _versus(right[way.name], right["shortlist"])
+                versus = metrics.compare(right[way.name], right["shortlist"])
+                row["versus_shortlist"] = asdict(versus)
             if way.name.startswith("shortlist"):
                 row |= _by_place(way, right[way.name])
             rows.append(row)
@@ -141,10 +142,6 @@ def answers_right(way: Way, within: int = 1) -> np.ndarray:
             for request, answer in zip(way.requests, way.answers, strict=True)
         ]
     )
-
-
-def _versus(one: np.ndarray, other: np.ndarray) -> dict[str, Any]:
-    return asdict(metrics.compare(one, other))
 
 
 def _by_place(way: Way, right: np.ndarray) -> dict[str, Any]:

@@ -100,14 +100,14 @@ def toolpicker(job: Job) -> tuple[Ranker, dict[str, Any]]:
         for number in _NEIGHBOURS
     }
     tools = sources["descriptions"].tools()
-    halves = {
+    parts = {
         **{way: peer.BM25Retriever(source.tools()).retrieve for way, source in sources.items()},
         "meaning": retrievers.SemanticRetriever(tools, Table()).retrieve,
         **{number: intent.classify for number, intent in intents.items()},
     }
     found = {
-        name: [half(text, k=_OVERFETCH) for text, _ in job.validation]
-        for name, half in halves.items()
+        name: [part(text, k=_OVERFETCH) for text, _ in job.validation]
+        for name, part in parts.items()
     }
 
     def rate(way: str, bm25: float, semantic: float, neighbours: int, rrf_k: int) -> float:
