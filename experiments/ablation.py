@@ -147,6 +147,7 @@ def _fusion(dataset: Dataset, split: str) -> list[dict[str, Any]]:
             "split": split,
             "n": len(found),
             "top1": float(np.mean(found == 1)),
+            "top1_ci95": metrics.wilson(int(np.sum(found == 1)), len(found)),
             "top3": float(np.mean(found <= 3)),
             "versus_lean": asdict(metrics.compare(found == 1, first)),
             "recall_at": {str(k): float(np.mean(found <= k)) for k in _PLACES},

@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 
 from optimize.answers import Answers
 from task_delegator.agents import Agent
+from task_delegator.delegation import total_tokens
 from task_delegator.errors import InputError
 from task_delegator.lm import language_model, words_alone
 from task_delegator.untrusted import one_line
@@ -104,8 +105,8 @@ class Asked:
         with dspy.track_usage() as tracker, dspy.context(disable_history=True):
             lm = words_alone(self.lm).copy(timeout=_PATIENCE)
             text = lm(messages=messages, response_format=shape, max_tokens=_MOST_TOKENS)[0]
-        spent = sum(int(u["total_tokens"] or 0) for u in tracker.get_total_tokens().values())
-        cost = {"tokens": spent, "seconds": round(perf_counter() - started, 3)}
+        seconds = round(perf_counter() - started, 3)
+        cost = {"tokens": total_tokens(tracker), "seconds": seconds}
         try:
             given: Any = shape.model_validate_json(text if isinstance(text, str) else text["text"])
         except ValidationError:

@@ -16,6 +16,7 @@ from typing import Any
 import dspy
 import numpy as np
 
+from experiments.costs import counted, per_task
 from optimize import metrics
 from optimize.data import OURS, load_dataset
 from optimize.evaluate import Outcome, delegate_all, outcomes_right
@@ -93,25 +94,25 @@ def _picked_right(answers: list[Outcome], orders: int) -> np.ndarray:
 def _row(way: str, answers: list[Outcome], orders: int = 2) -> dict[str, Any]:
     mean, error = cross_validated_gain([gain_curve(o, orders) for o in answers], seed=0)
     seen = [o.delegation.evidence["lm"] for o in answers]
+    right = _picked_right(answers, orders)
     return {
         "way": way,
         "split": "validation",
         "n": len(answers),
         "gained": mean,
         "gained_error": error,
-        "picked_right": float(_picked_right(answers, orders).mean()),
+        "picked_right": float(right.mean()),
+        "picked_right_ci95": metrics.wilson(int(right.sum()), len(right)),
         "flips": float(np.mean([len(set(s["picked"])) > 1 for s in seen])),
         "sources": sorted({source for s in seen for source in s["source"]}),
-        "calls_per_task": float(np.mean([s["calls"] for s in seen])) * orders / 2,
-        "seconds_per_task": float(np.mean([o.delegation.usage.seconds for o in answers]))
-        * orders
-        / 2,
+        **per_task([o.delegation.usage for o in answers], orders / 2),
     }
 
 
 def _rubric(program: Delegator, answers: list[Outcome], lm: dspy.LM) -> dict[str, Any]:
     """Return what the LM's own rating of retrieval's first place says of its errors."""
-    measured, ratings, calls = rubric_gain(program, answers, lm, weight=0.0)
+    with counted() as cost:
+        measured, ratings, _ = rubric_gain(program, answers, lm, weight=0.0)
     scores = dict(zip(("auroc", "auroc_without", "gained_error"), measured or (), strict=False))
     return {
         "way": "rubric",
@@ -120,7 +121,7 @@ def _rubric(program: Delegator, answers: list[Outcome], lm: dspy.LM) -> dict[str
         "retrieved_right_before": float(outcomes_right(answers).mean()),
         **scores,
         "helps": bool(ratings),
-        "calls_per_task": calls / len(answers),
+        **per_task([cost], 1 / len(answers)),
     }
 
 
@@ -136,13 +137,17 @@ def _gate(outcomes: list[Outcome], answers: list[Outcome]) -> list[dict[str, Any
             _heard(by_text[o.request.text], weight) if o.request.text in chosen else o.right
             for o in outcomes
         ]
+        spent = [
+            (by_text[o.request.text] if o.request.text in chosen else o).delegation.usage
+            for o in outcomes
+        ]
         rows.append(
             {
                 "way": "gate",
                 "split": "validation",
                 "n": len(right),
                 "asked": len(chosen),
-                "calls_per_task": 2 * len(chosen) / len(right),
+                **per_task(spent),
                 "weight": weight,
                 "top1": float(np.mean(right)),
                 "top1_ci95": metrics.wilson(sum(right), len(right)),

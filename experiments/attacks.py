@@ -8,6 +8,7 @@ that have the host on their shortlist.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import dspy
 import numpy as np
 from tqdm import tqdm
 
+from experiments.costs import per_task
 from optimize import metrics
 from optimize.data import OURS, Request, load_dataset
 from optimize.evaluate import select
@@ -31,6 +33,27 @@ _HOSTS, _REQUESTS = 3, 40
 _LM_HOSTS, _LM_REQUESTS = 3, 1
 
 
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One attack on one host.
+
+    Attributes:
+        kind: of attack.
+        host: its name without the attack.
+        before, after: requests that are not the host's, without the attack and with it.
+    """
+
+    kind: str
+    host: str
+    before: Sequence[Delegation]
+    after: Sequence[Delegation]
+
+    def gained(self) -> np.ndarray:
+        """Return before and after, per request: does the host come first, is it assigned."""
+        pair = (self.before, self.after)
+        return np.array([[_gained(each, self.host) for each in given] for given in pair])
+
+
 def run(quick: bool) -> list[dict[str, Any]]:
     """Return one row per path (retrieval, embedded LM) and kind of attack; quick: no LM."""
     dataset = load_dataset(OURS)
@@ -39,32 +62,27 @@ def run(quick: bool) -> list[dict[str, Any]]:
     attacks = read_json(FILE)[:: 6 if quick else 1]
     hosts = sorted(agent.name for agent in dataset.registry)[:: 70 // _HOSTS][:_HOSTS]
     program = load("default", dataset.registry, allow_uncalibrated=True)
-    pairs = list(_retrieval(program, attacks, hosts[:1] if quick else hosts, requests))
-    rows = [{"path": "retrieval", "split": split, **row} for row in _summary(pairs)]
+    cases = list(_retrieval(program, attacks, hosts[:1] if quick else hosts, requests))
+    rows = [{"path": "retrieval", "split": split, **row} for row in summary(cases)]
     if not quick:
         lm = language_model("embedded")
         asking = opened(program, lm=1.0, orders=2, split_lm=0)
         every = dataset.splits[split]
         with dspy.context(lm=lm):
-            pairs = list(_asked(asking, program, attacks, hosts[:_LM_HOSTS], every))
-        rows += [{"path": "embedded LM", "split": split, **row} for row in _summary(pairs)]
+            cases = list(_asked(asking, program, attacks, hosts[:_LM_HOSTS], every))
+        rows += [{"path": "embedded LM", "split": split, **row} for row in summary(cases)]
     return rows
 
 
 def _retrieval(
     program: Delegator, attacks: Sequence[Any], hosts: Sequence[str], requests: Sequence[Request]
-) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Yield kind, and per request whether the host won without and with the attack."""
+) -> Iterator[Case]:
     before = {request.text: program(request.text) for request in requests}
     for attack, host in tqdm([(a, h) for a in attacks for h in hosts], desc="attacks"):
         others = [r for r in requests if host not in r.acceptable]
         attacked = variant(program, attack, host)
         after = [attacked(_text(attack, request.text, host)) for request in others]
-        yield (
-            attack["kind"],
-            np.array([_gained(before[request.text], host) for request in others]),
-            np.array([_gained(delegation, host) for delegation in after]),
-        )
+        yield Case(attack["kind"], host, [before[request.text] for request in others], after)
 
 
 def _asked(
@@ -73,7 +91,7 @@ def _asked(
     attacks: Sequence[Any],
     hosts: Sequence[str],
     requests: Sequence[Request],
-) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+) -> Iterator[Case]:
     shown = {
         host: [
             request
@@ -83,23 +101,11 @@ def _asked(
         ][:_LM_REQUESTS]
         for host in hosts
     }
-    before = {
-        (host, request.text): _gained(asking(request.text), host)
-        for host, own in shown.items()
-        for request in own
-    }
+    before = {host: [asking(request.text) for request in own] for host, own in shown.items()}
     for attack, host in tqdm([(a, h) for a in attacks for h in hosts], desc="attacks, LM"):
         attacked = variant(asking, attack, host)
-        yield (
-            attack["kind"],
-            np.array([before[host, request.text] for request in shown[host]]),
-            np.array(
-                [
-                    _gained(attacked(_text(attack, request.text, host)), host)
-                    for request in shown[host]
-                ]
-            ),
-        )
+        after = [attacked(_text(attack, request.text, host)) for request in shown[host]]
+        yield Case(attack["kind"], host, before[host], after)
 
 
 def variant(program: Delegator, attack: dict[str, Any], host: str) -> Delegator:
@@ -134,16 +140,18 @@ def _gained(delegation: Delegation, host: str) -> tuple[bool, bool]:
     return first, first and delegation.decision == "assign"
 
 
-def _summary(pairs: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> Iterator[dict[str, Any]]:
-    kinds = sorted({kind for kind, _, _ in pairs})
+def summary(cases: Sequence[Case]) -> Iterator[dict[str, Any]]:
+    """Yield what the attacks gain and what the requests with them cost, in all and by kind."""
+    kinds = sorted({case.kind for case in cases})
     for kind in ("all", *kinds):
-        chosen = [pair for pair in pairs if kind in ("all", pair[0]) and len(pair[1])]
+        chosen = [case for case in cases if kind in ("all", case.kind) and case.before]
         if not chosen:
             continue
-        before, after = (np.concatenate([pair[i] for pair in chosen]) for i in (1, 2))
+        won = [case.gained() for case in chosen]
+        before, after = np.concatenate(won, axis=1)
         gain = after[:, 0].astype(float) - before[:, 0]
         # Attacks on the same host and requests are no independent cases: they are drawn whole.
-        means = np.array([a[:, 0].mean() - b[:, 0].mean() for _, b, a in chosen])
+        means = np.array([a[:, 0].mean() - b[:, 0].mean() for b, a in won])
         yield {
             "kind": kind,
             "cases": len(chosen),
@@ -154,4 +162,5 @@ def _summary(pairs: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> Iterator[di
             "gained_ci95": metrics.bootstrap(means),
             "assigned_before": float(before[:, 1].mean()),
             "assigned_after": float(after[:, 1].mean()),
+            **per_task([delegation.usage for case in chosen for delegation in case.after]),
         }

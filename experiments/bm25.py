@@ -45,6 +45,10 @@ def run(quick: bool) -> list[dict[str, Any]]:
                 "validation": {which: score[setting] for which, setting in best.items()},
                 "setting": best,
                 "top1": {which: float(found.mean()) for which, found in right.items()},
+                "top1_ci95": {
+                    which: metrics.wilson(int(found.sum()), len(found))
+                    for which, found in right.items()
+                },
                 "wide_versus_narrow": asdict(metrics.compare(right["wide"], right["narrow"])),
             }
         )

@@ -18,6 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from experiments.answers import Asked, language_models
+from experiments.costs import Cost, counted, per_task
 from optimize import metrics
 from optimize.data import OURS, load_dataset
 from optimize.evaluate import Outcome, delegate_all, outcomes_right, select
@@ -53,18 +54,21 @@ def _without_lm(outcomes: Sequence[Outcome], split: str, which: str) -> list[dic
     margin = np.array([o.delegation.evidence["features"]["margin"] for o in outcomes])
     posterior = np.array([o.delegation.top3[0].probability for o in outcomes])
     whole = np.array([o.delegation.confidence for o in outcomes])
+    cost = per_task([o.delegation.usage for o in outcomes])
     rows = [
         _row("retrieval margin", "none", split, margin, right, probability=False),
         _row("retrieval posterior", "none", split, posterior, right),
         _row("calibrated confidence", "none", split, whole, right),
     ]
-    return [row | {"requests": which} for row in rows]
+    return [row | {"requests": which} | cost for row in rows]
 
 
 def _with_lm(
     program: Delegator, asked: Sequence[Outcome], lm: Asked, split: str
 ) -> list[dict[str, Any]]:
-    said = _consulted(program, asked, lm)
+    kept = _consulted(program, asked, lm)
+    said = [row["answer"] for row in kept]
+    asking, rating = ([Cost(**row[spent]) for row in kept] for spent in ("asking", "rating"))
     right = outcomes_right(asked)
     pairs = list(zip(said, asked, strict=True))
     picked = np.array([s["picked"][0] in o.request.acceptable for s, o in pairs])
@@ -76,10 +80,14 @@ def _with_lm(
     belief = np.array([s["probabilities"][o.ranking[0]] for s, o in pairs])
     flips = float(np.mean([len(set(s["picked"])) > 1 for s in said]))
     rows = [
-        _row("log-probabilities, one order, its pick", lm.label, split, once, picked),
-        _row("log-probabilities, both orders, its pick", lm.label, split, mean, agreed),
-        _row("log-probabilities of the program's pick", lm.label, split, belief, right),
-        _row("rubric of the program's pick", lm.label, split, rated, right, probability=False),
+        _row("log-probabilities, one order, its pick", lm.label, split, once, picked)
+        | per_task(asking, 1 / 2),
+        _row("log-probabilities, both orders, its pick", lm.label, split, mean, agreed)
+        | per_task(asking),
+        _row("log-probabilities of the program's pick", lm.label, split, belief, right)
+        | per_task(asking),
+        _row("rubric of the program's pick", lm.label, split, rated, right, probability=False)
+        | per_task(rating),
     ]
     first = [[pick == next(iter(o)) for pick, o in zip(s["picked"], s["orders"], strict=True)]
              for s in said]  # fmt: skip
@@ -96,7 +104,9 @@ def _with_lm(
 
 
 def _consulted(program: Delegator, asked: Sequence[Outcome], lm: Asked) -> list[dict[str, Any]]:
-    """Return what an LM said of each request's shortlist, and its rating of the first place."""
+    """Return what an LM said of each request's shortlist, its rating of the first place (both as
+    ``answer``), and the costs of ``asking`` in two orders and of ``rating``.
+    """
     student = opened(program, orders=2, lm=0.0, k=_PLACES, prior=0.0)
     select: Any = student.classify.select
     setting = {
@@ -110,16 +120,19 @@ def _consulted(program: Delegator, asked: Sequence[Outcome], lm: Asked) -> list[
         text = outcome.request.text
         agents = [program.registry[name] for name in outcome.ranking[:4]]
         with dspy.context(lm=lm.lm, disable_history=True):
-            seen = student(text).evidence["lm"]
-            rubric = student.rate(task=text, agents=agents).rubric
-        return {"answer": {"rubric": rubric} | {name: seen[name] for name in kept}}
+            with counted() as asking:
+                seen = student(text).evidence["lm"]
+            with counted() as rating:
+                rubric = student.rate(task=text, agents=agents).rubric
+        answer = {"rubric": rubric} | {name: seen[name] for name in kept}
+        return {"answer": answer, "asking": asdict(asking), "rating": asdict(rating)}
 
     said = []
     for outcome in tqdm(asked, desc=f"{lm.label}, confidence", delay=3):
         inputs = {"task": outcome.request.text, "candidates": ""}
         shown = SlotAdapter().format(select.signature, select.demos, inputs)
         question = setting | {"select": shown}
-        said.append(lm.kept("confidence", question, partial(ask, outcome))["answer"])
+        said.append(lm.kept("confidence", question, partial(ask, outcome)))
     return said
 
 
@@ -137,6 +150,7 @@ def _row(
         "split": split,
         "n": len(right),
         "accuracy": float(right.mean()),
+        "accuracy_ci95": metrics.wilson(int(right.sum()), len(right)),
         "auroc_error": metrics.auroc(scores, right),
         "aurc": metrics.aurc(scores, right),
         "accuracy_at_coverage": {

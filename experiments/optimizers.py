@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import dspy
@@ -22,6 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from experiments.answers import SECOND
+from experiments.costs import Cost, counted
 from optimize import metrics
 from optimize.answers import Answers
 from optimize.data import OURS, load_dataset
@@ -76,7 +76,7 @@ def _rows(known: Answers, quick: bool) -> Iterator[dict[str, Any]]:
 
     row = found("none", "", lambda: {"answer": _slots(plain, lm, asked, "plain")})
     first = row["answer"]
-    yield _row("none", first, first, asked) | {"lm_calls": 0, "seconds": 0.0}
+    yield _row("none", first, first, asked) | asdict(Cost())
     second = None if quick else os.environ.get(SECOND)
     for name in list(OPTIMIZERS)[: 1 if quick else None]:
         row = found(name, "itself", partial(_optimised, name, plain, lm, brief, asked))
@@ -92,14 +92,15 @@ def _optimised(
     name: str, plain: dspy.Predict, lm: Any, brief: Brief, asked: list[dspy.Example]
 ) -> dict[str, Any]:
     """Return what an optimiser made; its ``answer`` is its prompt's slots, None where it failed."""
-    started = perf_counter()
-    try:
-        made = optimize(name, plain, lm, brief)
-    except LMError as error:
-        return {"answer": None, "failure": str(error), "seconds": perf_counter() - started}
-    spent = {"lm_calls": made.calls, "seconds": perf_counter() - started}
-    if made.select is None:
-        return {"answer": None, "failure": "the calls ran out, nothing kept"} | spent
+    made, failure = None, "the calls ran out, nothing kept"
+    with counted() as cost:
+        try:
+            made = optimize(name, plain, lm, brief)
+        except LMError as error:
+            failure = str(error)
+    spent = asdict(cost) | ({"lm_calls": made.calls} if made else {})  # several answers to one
+    if made is None or made.select is None:
+        return {"answer": None, "failure": failure} | spent
     select: Any = made.select
     slots = _slots(_reloaded(select), lm, asked, name)
     again = _slots(select, lm, asked[:_AGAIN], f"{name}, as made")

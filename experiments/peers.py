@@ -29,6 +29,7 @@ from optimize.compile import Options, compile_program
 from optimize.data import OURS, Dataset, Request, load_dataset
 from optimize.evaluate import Outcome, delegate_all, outcomes_right, select
 from task_delegator.agents import read_json, write_text
+from task_delegator.delegation import total_tokens
 from task_delegator.delegator import Delegator
 from task_delegator.embed import Embedder
 from task_delegator.errors import InputError
@@ -232,7 +233,7 @@ def _squad(answers: Mapping[str, Any], outcomes: Sequence[Outcome]) -> dict[str,
             right.append(said.selected_agent in outcome.request.acceptable)
         except ValidationError:
             right.append(False)
-        tokens.append(sum(int(u["total_tokens"] or 0) for u in tracker.get_total_tokens().values()))
+        tokens.append(total_tokens(tracker))
     good = np.array(right)
     return {
         "system": "agent-squad's prompt, raw embedded LM",

@@ -37,7 +37,7 @@ class PlanReport:
         exact: share of tasks whose set of agents is exactly right.
         split: share of the tasks for several agents that were split.
         split_in_vain, split_in_vain_ci95: share of the tasks for one agent that were split.
-        lm_calls_per_task, milliseconds: mean cost of a plan, over all tasks.
+        lm_calls_per_task, tokens_per_task, milliseconds: mean cost of a plan, over all tasks.
         f1s: per task for several agents, for paired comparisons.
     """
 
@@ -53,6 +53,7 @@ class PlanReport:
     split_in_vain: float
     split_in_vain_ci95: tuple[float, float]
     lm_calls_per_task: float
+    tokens_per_task: float
     milliseconds: float
     f1s: tuple[float, ...]
 
@@ -122,6 +123,7 @@ def evaluate_plans(
         split_in_vain=vain / len(whole) if whole else 0.0,
         split_in_vain_ci95=metrics.wilson(vain, len(whole)),
         lm_calls_per_task=float(np.mean([usage.lm_calls for usage in usages])),
+        tokens_per_task=float(np.mean([usage.tokens for usage in usages])),
         milliseconds=float(1000 * np.mean([usage.seconds for usage in usages])),
         f1s=tuple(float(f1) for f1 in f1s),
     )

@@ -9,6 +9,7 @@ import dspy
 from optimize.answers import Answers
 from task_delegator.agents import Agent
 from task_delegator.classify import ClassifyAgent, render
+from task_delegator.delegation import total_tokens
 from task_delegator.expand import ExpandQuery
 from task_delegator.knobs import KnobValues
 from task_delegator.signatures import SlotAdapter
@@ -52,7 +53,7 @@ class Recalled(ClassifyAgent):
         def asked() -> dict[str, Any]:
             with dspy.track_usage() as tracker:
                 belief, calls = super(Recalled, self).ask(task, agents, knobs)
-            return {"answer": asdict(belief), "calls": calls, "tokens": _tokens(tracker)}
+            return {"answer": asdict(belief), "calls": calls, "tokens": total_tokens(tracker)}
 
         row = _found(self.answers, "select", question, asked)
         self.tokens += row["tokens"]
@@ -82,7 +83,7 @@ class RecalledExpansion(ExpandQuery):
             signature: Any = predict.signature
             fields = signature.output_fields
             answer = None if found is None else {name: found[name] for name in fields}
-            return {"answer": answer, "tokens": _tokens(tracker)}
+            return {"answer": answer, "tokens": total_tokens(tracker)}
 
         row = _found(self.answers, "expand", question, asked)
         self.tokens += row["tokens"]
@@ -94,7 +95,3 @@ def _found(answers: Answers, stage: str, question: dict[str, Any], ask: Any) -> 
     if row is None:
         raise OutOfCallsError
     return row
-
-
-def _tokens(tracker: Any) -> int:
-    return sum(int(use.get("total_tokens") or 0) for use in tracker.get_total_tokens().values())

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import dspy
+from dspy.utils.usage_tracker import UsageTracker
 
 Decision = Literal["assign", "review", "none"]
 
@@ -116,3 +117,12 @@ class Plan(dspy.Prediction):
             for step in self.steps
         ]
         return {**dict(self.items()), "steps": steps, "usage": asdict(self.usage)}
+
+
+def total_tokens(tracker: UsageTracker) -> int:
+    """Return the tokens that all LMs of ``dspy.track_usage`` took, prompts and answers."""
+    parts = ("prompt_tokens", "completion_tokens")
+    return sum(
+        int(entry.get("total_tokens") or sum(int(entry.get(part) or 0) for part in parts))
+        for entry in tracker.get_total_tokens().values()
+    )

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from functools import cache, partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dspy
 
@@ -13,7 +13,7 @@ from .classify import ClassifyAgent
 from .confidence import AssessConfidence
 from .decision import decide, weigh
 from .decompose import DecomposeTask, Look
-from .delegation import Delegation, Plan, Step, Usage
+from .delegation import Delegation, Plan, Step, Usage, total_tokens
 from .embed import Embedder, embedder
 from .errors import InputError
 from .expand import ExpandQuery
@@ -153,7 +153,7 @@ class Delegator(dspy.Module):
             },
             usage=Usage(
                 lm_calls=advice.calls if advice else 0,
-                tokens=_tokens(tracker.get_total_tokens()),
+                tokens=total_tokens(tracker),
                 seconds=perf_counter() - started,
             ),
         )
@@ -189,7 +189,7 @@ class Delegator(dspy.Module):
             source=cut.source,
             usage=Usage(
                 lm_calls=cut.calls + sum(usage.lm_calls for usage in usages),
-                tokens=_tokens(tracker.get_total_tokens()) + sum(u.tokens for u in usages),
+                tokens=total_tokens(tracker) + sum(u.tokens for u in usages),
                 seconds=perf_counter() - started,
             ),
         )
@@ -288,12 +288,4 @@ def _nobody(task: str, seconds: float) -> Delegation:
         rubric=None,
         evidence={"ranking": [], "lm": None, "language": None, "named": [], "fits": 0.0},
         usage=Usage(seconds=seconds),
-    )
-
-
-def _tokens(usage: dict[str, dict[str, Any]]) -> int:
-    parts = ("prompt_tokens", "completion_tokens")
-    return sum(
-        int(entry.get("total_tokens") or sum(int(entry.get(part) or 0) for part in parts))
-        for entry in usage.values()
     )
