@@ -33,6 +33,7 @@ from experiments.crowd import (
 )
 from experiments.draws import draws, within
 from experiments.heard import PLACES, as_asked, ask, places, weight_of
+from experiments.timing import costs, milliseconds
 from optimize import metrics
 from optimize.answers import Answers
 from optimize.compile import Options, compile_program
@@ -50,7 +51,7 @@ from task_delegator.retrieve import CHANNELS
 _TRIALS = 50
 _SMALL, _DRAWS = (10, 20, 35, 50), 20
 _LARGE = (70, 500, 2000, 10_000)
-_TIMED, _TIMED_LM = 60, 4  # requests whose latency is measured, without and with the LM
+_TIMED_LM = 4  # requests whose latency is measured with the LM
 _EMBEDDINGS = ("description", "sample_best", "sample_mean")
 _CONDITIONS = ("samples withheld", "samples for all", "agents completed")
 _REFITTED = "compiled, weights fitted again"
@@ -213,14 +214,15 @@ def _large(
             built = {
                 "build_seconds": perf_counter() - started,
                 "texts_encoded": len(known) - encoded,  # the others were known from a smaller size
-                "vectors_mb": sum(map(_bytes, index.encodings.values())) / 2**20,
             }
             scored = ScoredRequests(index, requests)
             ranks = {name: scored.ranks(scored.fused(k)) for name, k in systems.knobs.items()}
             if size > _LARGE[0]:
                 again = fit_weights(ScoredRequests(index, systems.train), systems.knobs["compiled"])
                 ranks[_REFITTED] = scored.ranks(scored.fused(again))
-            built |= _timed(_among(systems.program, gathered, known), requests)
+            program = _among(systems.program, gathered, known)
+            cost = costs(program, systems.knobs, requests)
+            cost["compiled"] |= built
             base = base or ranks | {_REFITTED: ranks["compiled"]}
             facts = {
                 "growth": growth if size > _LARGE[0] else "ours alone",
@@ -232,7 +234,7 @@ def _large(
                 if name == _REFITTED:
                     versus = metrics.compare(found == 1, ranks["compiled"] == 1)
                     shares["versus_compiled"] = asdict(versus)
-                yield facts | {"system": name} | shares | (built if name == "compiled" else {})
+                yield facts | {"system": name} | shares | cost.get(name, {})
 
 
 def _shares(found: np.ndarray, k: int, base: np.ndarray) -> dict[str, Any]:
@@ -270,6 +272,8 @@ def _heard(
         outcomes, tokens = ask(program, asked, lm, answers)
         found, without = places(outcomes, weight), places(outcomes, 0.0)
         base = base if len(base) else found
+        with dspy.context(lm=lm):  # about what it was never asked before
+            spent = milliseconds(as_asked(program), systems.train, _TIMED_LM, warm=False)
         yield (
             {
                 "growth": "look-alikes left out" if size > _LARGE[0] else "ours alone",
@@ -280,10 +284,12 @@ def _heard(
             | _shares(found, PLACES, base)
             | {
                 "versus_without": asdict(metrics.compare(found == 1, without == 1)),
-                "calls_per_task": float(np.mean([o.delegation.usage.lm_calls for o in outcomes])),
+                "lm_calls_per_task": float(
+                    np.mean([o.delegation.usage.lm_calls for o in outcomes])
+                ),
                 "tokens_per_task": tokens / len(outcomes),
             }
-            | _timed(as_asked(program), systems.train, lm, _TIMED_LM)  # never asked before
+            | spent
         )
 
 
@@ -292,23 +298,3 @@ def _among(compiled: Delegator, agents: Sequence[Agent], known: Mapping[str, Enc
     program = compiled.deepcopy()
     program.retrieve.library = Library(Registry(agents), compiled.retrieve.library.embed, known)
     return program
-
-
-def _timed(
-    program: Delegator, requests: Sequence[Request], lm: Any = None, number: int = _TIMED
-) -> dict[str, float]:
-    """Return the program's latency in milliseconds, with the LM where one is given."""
-    spent = []
-    with dspy.context(lm=lm):
-        for request in select(requests, number, seed=1):
-            if lm is None:
-                program(request.text)
-            spent.append(program(request.text).usage.seconds * 1000)
-    return {
-        "p50_ms": float(np.quantile(spent, 0.5)),
-        "p95_ms": float(np.quantile(spent, 0.95)),
-    }
-
-
-def _bytes(text: Encoded) -> int:
-    return text.vector.nbytes + text.token_vectors.nbytes + text.token_ids.nbytes

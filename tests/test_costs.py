@@ -1,10 +1,19 @@
+from dataclasses import replace
+
 import dspy
 import pytest
 from recorded import recorded_lm
+from small import HashedWords, only
 
 from experiments.attacks import Case, summary
 from experiments.costs import Cost, counted, per_task
+from experiments.timing import alone, costs
+from optimize.data import Request
 from task_delegator.delegation import Candidate, Delegation, Usage
+from task_delegator.delegator import Delegator
+from task_delegator.knobs import KnobValues
+from task_delegator.library import Library
+from task_delegator.retrieve import CHANNELS, fuse, largest, score
 
 
 def test_what_threads_ask_is_counted():
@@ -72,3 +81,25 @@ def test_an_attack_gains_what_the_host_wins_more_often_than_before():
     assert found["all"]["n"] == 3
     assert found["all"]["gained"] == pytest.approx(1 / 3)
     assert found["all"]["tokens_per_task"] == 20
+
+
+@pytest.mark.parametrize("weights", [
+    {"bm25": 1.0, "bm25_k1": 0.9, "bm25_b": 0.1},
+    {"description": 0.3, "sample_best": 1.0, "sample_mean": 0.5},
+])  # fmt: skip
+@pytest.mark.parametrize("task", ["refund my invoice", "book a hotel", "what is my salary?"])
+def test_what_is_timed_by_itself_ranks_as_the_program_would(office, weights, task):
+    index = Library(office, HashedWords()).index({})
+    knobs = replace(KnobValues(k=4), **dict.fromkeys(CHANNELS, 0.0) | weights)
+    fused = fuse(score(index, index.read(task), knobs).standing, knobs)
+    assert alone(index, knobs)(task).tolist() == largest(fused, 4).tolist()
+
+
+def test_every_system_has_its_time_and_its_vectors(office):
+    program = Delegator(office, HashedWords())
+    knobs = {"BM25": only("bm25"), "embeddings": only("description")}
+    found = costs(program, knobs, [Request("refund my invoice", ("Refunds",))])
+    assert all(0 < row["p50_ms"] <= row["p95_ms"] for row in found.values())
+    memory = [found[name]["vectors_mb"] for name in ("BM25", "embeddings", "compiled")]
+    assert memory == sorted(memory)
+    assert memory[0] == 0 < memory[1]

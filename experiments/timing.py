@@ -1,0 +1,91 @@
+"""How long a task takes: whatever answers it, and BM25 and embeddings by themselves."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+import dspy
+import numpy as np
+
+from optimize.data import Request
+from optimize.evaluate import select
+from task_delegator.delegator import Delegator
+from task_delegator.embed import Encoded
+from task_delegator.index import Channels, Index
+from task_delegator.knobs import KnobValues
+from task_delegator.retrieve import CHANNELS, fuse, largest, standardise
+
+_TIMED = 60  # requests whose latency is measured
+
+
+def milliseconds(
+    answer: Callable[[str], Any], requests: Sequence[Request], number: int, warm: bool = True
+) -> dict[str, float]:
+    """Return median and 95 % quantile of the time that answers take.
+
+    Args:
+        answer: takes a task.
+        requests: to draw from.
+        number: of them that are answered.
+        warm: answer each once before it is timed.
+    """
+    spent = []
+    for request in select(requests, number, seed=1):
+        if warm:
+            answer(request.text)
+        started = perf_counter()
+        answer(request.text)
+        spent.append(1000 * (perf_counter() - started))
+    return {"p50_ms": float(np.median(spent)), "p95_ms": float(np.quantile(spent, 0.95))}
+
+
+def alone(index: Index, knobs: KnobValues) -> Callable[[str], np.ndarray]:
+    """Return what ranks a task's best agents by BM25 or by cosines, and computes nothing else."""
+    by = _bm25 if knobs.bm25 else _cosines
+    return partial(by, index, knobs)
+
+
+def _bm25(index: Index, knobs: KnobValues, task: str) -> np.ndarray:
+    return largest(index.bm25(task, knobs.bm25_k1, knobs.bm25_b), knobs.k)
+
+
+def _cosines(index: Index, knobs: KnobValues, task: str) -> np.ndarray:
+    vector = index.read(task).encoded.vector
+    best, mean = index.samples(vector)
+    none = np.zeros(len(index.names))
+    standing = standardise(Channels(none, none, index.description(vector), best, mean, none))
+    return largest(fuse(dict.fromkeys(CHANNELS, none) | standing, knobs), knobs.k)
+
+
+def costs(
+    program: Delegator, knobs: Mapping[str, KnobValues], requests: Sequence[Request]
+) -> dict[str, dict[str, float]]:
+    """Return each system's latency without LM, and the memory of the vectors that it reads.
+
+    Args:
+        program: what is ``compiled``; its index serves the others.
+        knobs: of ``BM25`` and ``embeddings``.
+        requests: to time.
+    """
+    index = program.retrieve.library.index({})
+    texts = index.encodings.values()
+    answers: dict[str, Callable[[str], Any]] = {
+        "BM25": alone(index, knobs["BM25"]),
+        "embeddings": alone(index, knobs["embeddings"]),
+        "compiled": program,
+    }
+    held = {
+        "BM25": 0,
+        "embeddings": sum(text.vector.nbytes for text in texts),
+        "compiled": sum(map(_bytes, texts)),
+    }
+    with dspy.context(lm=None):
+        return {
+            name: milliseconds(answer, requests, _TIMED) | {"vectors_mb": held[name] / 2**20}
+            for name, answer in answers.items()
+        }
+
+
+def _bytes(text: Encoded) -> int:
+    return text.vector.nbytes + text.token_vectors.nbytes + text.token_ids.nbytes
