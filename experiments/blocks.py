@@ -82,7 +82,7 @@ def retrieval_parts() -> str:
         {
             "channels": lambda r: r["variant"],
             "n": lambda r: r["n"],
-            "top-1": lambda r: percent(r["top1"]),
+            "top-1 (95 %)": lambda r: share(r, "top1"),
             "top-3": lambda r: percent(r["top3"]),
             "top-1 against lean, points": lambda r: difference(r["versus_lean"]),
             "shortlist of 1 / 2 / 3 / 5 / 8 / 12 / 19 holds it": lambda r: " / ".join(
@@ -102,12 +102,16 @@ def bm25() -> str:
             "k1, b of 20 settings": lambda r: (
                 f"{r['setting']['narrow'][0]}, {r['setting']['narrow'][1]}"
             ),
-            "top-1": lambda r: percent(r["top1"]["narrow"]),
+            "top-1 (95 %)": lambda r: _of(r, "narrow"),
             "k1, b of 70": lambda r: f"{r['setting']['wide'][0]}, {r['setting']['wide'][1]}",
-            "top-1 ": lambda r: percent(r["top1"]["wide"]),
+            "top-1 (95 %) ": lambda r: _of(r, "wide"),
             "wider grid gains on test, points": lambda r: difference(r["wide_versus_narrow"]),
         },
     )
+
+
+def _of(row: dict[str, Any], grid: str) -> str:
+    return f"{percent(row['top1'][grid])} ({span(row['top1_ci95'][grid])})"
 
 
 def late() -> str:
@@ -161,7 +165,8 @@ def plans() -> str:
             "single tasks split in vain": lambda r: (
                 f"{percent(r['split_in_vain'])} of {r['n_single']}" if r["n_single"] else "-"
             ),
-            "LM calls": lambda r: f"{r['lm_calls_per_task']:.1f}",
+            "LM calls per task": lambda r: f"{r['lm_calls_per_task']:.1f}",
+            "tokens": lambda r: f"{r['tokens_per_task']:.0f}",
             "ms": lambda r: f"{r['milliseconds']:.0f}",
         },
     )

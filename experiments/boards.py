@@ -99,7 +99,7 @@ def _scaling(condition: str) -> str:
             "against 70, points": lambda r: difference(r.get("versus_70")),
             "against the old weights, points": lambda r: difference(r.get("versus_compiled")),
             "the LM adds, points": lambda r: difference(r.get("versus_without")),
-            "p50 ms": lambda r: f"{r['p50_ms']:.0f}" if "p50_ms" in r else "-",
+            "p50 ms": lambda r: f"{r['p50_ms']:.1f}" if "p50_ms" in r else "-",
             "index: s (texts embedded)": lambda r: (
                 f"{r['build_seconds']:.0f} ({r['texts_encoded']:,})"
                 if "texts_encoded" in r
