@@ -5,6 +5,13 @@ from typing import Any
 
 from experiments.results import latest
 
+# What a row's LM answers cost, as ``costs.per_task`` gives it.
+COST: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "LM calls per task": lambda r: f"{r['lm_calls_per_task']:.2f}",
+    "tokens": lambda r: f"{r['tokens_per_task']:.0f}",
+    "s": lambda r: f"{r['seconds_per_task']:.2f}",
+}
+
 
 def rows(name: str) -> list[dict[str, Any]]:
     """Return the rows of an experiment's committed result, none where it was not run."""
@@ -180,7 +187,7 @@ def asking() -> str:
             "way": lambda r: r["way"],
             "n": lambda r: r["n"],
             "log-likelihood gained": lambda r: f"{r['gained']:.3f} ± {r['gained_error']:.3f}",
-            "LM's pick right": lambda r: percent(r["picked_right"]),
+            "LM's pick right (95 %)": lambda r: share(r, "picked_right"),
             "against both orders, points": lambda r: difference(r.get("versus_both")),
             "retrieval right, before and after": lambda r: (
                 f"{percent(r['retrieved_right_before'])}, {percent(r['retrieved_right_after'])}"
@@ -190,8 +197,7 @@ def asking() -> str:
             "paired, points": lambda r: difference(r.get("versus_before")),
             "flips": lambda r: percent(r["flips"]),
             "belief from": lambda r: ", ".join(r["sources"]),
-            "calls": lambda r: f"{r['calls_per_task']:.1f}",
-            "s": lambda r: f"{r['seconds_per_task']:.1f}",
+            **COST,
         },
     )
 
@@ -207,6 +213,7 @@ def rubric() -> str:
             "with the rubric": lambda r: f"{r['auroc']:.2f}",
             "standard error of the difference": lambda r: f"{r['gained_error']:.2f}",
             "helps": lambda r: "yes" if r["helps"] else "no",
+            **COST,
         },
     )
 
@@ -217,9 +224,9 @@ def gate() -> str:
         [row for row in rows("asking") if row["way"] == "gate"],
         {
             "asked": lambda r: f"{r['asked']} of {r['n']}",
-            "LM calls per task": lambda r: f"{r['calls_per_task']:.2f}",
             "top-1 (95 %)": lambda r: share(r, "top1"),
             "weight of the LM's word": lambda r: f"{r['weight']:.2f}",
+            **COST,
         },
     )
 
@@ -238,6 +245,7 @@ def attacks() -> str:
             "gained, points (95 %)": _gained,
             "assigned to it: before": lambda r: percent(r["assigned_before"]),
             "after ": lambda r: percent(r["assigned_after"]),
+            **COST,
         },
     )
 
