@@ -111,7 +111,7 @@ def _row(way: str, answers: list[Outcome], orders: int = 2) -> dict[str, Any]:
 
 def _rubric(program: Delegator, answers: list[Outcome], lm: dspy.LM) -> dict[str, Any]:
     """Return what the LM's own rating of retrieval's first place says of its errors."""
-    with counted() as cost:
+    with counted() as rating:
         measured, ratings, _ = rubric_gain(program, answers, lm, weight=0.0)
     scores = dict(zip(("auroc", "auroc_without", "gained_error"), measured or (), strict=False))
     return {
@@ -121,7 +121,7 @@ def _rubric(program: Delegator, answers: list[Outcome], lm: dspy.LM) -> dict[str
         "retrieved_right_before": float(outcomes_right(answers).mean()),
         **scores,
         "helps": bool(ratings),
-        **per_task([cost], 1 / len(answers)),
+        **per_task([rating.usage], 1 / len(answers)),
     }
 
 

@@ -109,16 +109,16 @@ def bm25() -> str:
             "k1, b of 20 settings": lambda r: (
                 f"{r['setting']['narrow'][0]}, {r['setting']['narrow'][1]}"
             ),
-            "top-1 (95 %)": lambda r: _of(r, "narrow"),
+            "top-1 (95 %)": lambda r: share(_grid(r, "narrow"), "top1"),
             "k1, b of 70": lambda r: f"{r['setting']['wide'][0]}, {r['setting']['wide'][1]}",
-            "top-1 (95 %) ": lambda r: _of(r, "wide"),
+            "top-1 (95 %) ": lambda r: share(_grid(r, "wide"), "top1"),
             "wider grid gains on test, points": lambda r: difference(r["wide_versus_narrow"]),
         },
     )
 
 
-def _of(row: dict[str, Any], grid: str) -> str:
-    return f"{percent(row['top1'][grid])} ({span(row['top1_ci95'][grid])})"
+def _grid(row: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: row[key][name] for key in ("top1", "top1_ci95")}
 
 
 def late() -> str:

@@ -99,6 +99,11 @@ def _scaling(condition: str) -> str:
             "against 70, points": lambda r: difference(r.get("versus_70")),
             "against the old weights, points": lambda r: difference(r.get("versus_compiled")),
             "the LM adds, points": lambda r: difference(r.get("versus_without")),
+            "LM calls, tokens per task": lambda r: (
+                f"{r['lm_calls_per_task']:.2f}, {r['tokens_per_task']:.0f}"
+                if "tokens_per_task" in r
+                else "-"
+            ),
             "p50 ms": lambda r: f"{r['p50_ms']:.1f}" if "p50_ms" in r else "-",
             "index: s (texts embedded)": lambda r: (
                 f"{r['build_seconds']:.0f} ({r['texts_encoded']:,})"

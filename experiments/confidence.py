@@ -18,12 +18,13 @@ import numpy as np
 from tqdm import tqdm
 
 from experiments.answers import Asked, language_models
-from experiments.costs import Cost, counted, per_task
+from experiments.costs import counted, per_task
 from optimize import metrics
 from optimize.data import OURS, load_dataset
 from optimize.evaluate import Outcome, delegate_all, outcomes_right, select
 from optimize.teach import opened
 from task_delegator.artifact import load
+from task_delegator.delegation import Usage
 from task_delegator.delegator import Delegator
 from task_delegator.signatures import SlotAdapter
 
@@ -68,7 +69,7 @@ def _with_lm(
 ) -> list[dict[str, Any]]:
     kept = _consulted(program, asked, lm)
     said = [row["answer"] for row in kept]
-    asking, rating = ([Cost(**row[spent]) for row in kept] for spent in ("asking", "rating"))
+    asking, rating = ([Usage(**row[spent]) for row in kept] for spent in ("asking", "rating"))
     right = outcomes_right(asked)
     pairs = list(zip(said, asked, strict=True))
     picked = np.array([s["picked"][0] in o.request.acceptable for s, o in pairs])
@@ -125,7 +126,7 @@ def _consulted(program: Delegator, asked: Sequence[Outcome], lm: Asked) -> list[
             with counted() as rating:
                 rubric = student.rate(task=text, agents=agents).rubric
         answer = {"rubric": rubric} | {name: seen[name] for name in kept}
-        return {"answer": answer, "asking": asdict(asking), "rating": asdict(rating)}
+        return {"answer": answer, "asking": asdict(asking.usage), "rating": asdict(rating.usage)}
 
     said = []
     for outcome in tqdm(asked, desc=f"{lm.label}, confidence", delay=3):

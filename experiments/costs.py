@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -13,13 +12,14 @@ from dspy.utils.usage_tracker import UsageTracker
 from task_delegator.delegation import Usage, total_tokens
 
 
-@dataclass(slots=True)
-class Cost:
-    """What was spent so far: LM calls, tokens of prompts and answers, seconds."""
+class Counted:
+    """Hold what was spent, once it is known.
 
-    lm_calls: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
+    Attributes:
+        usage: answered LM calls, tokens, seconds.
+    """
+
+    usage = Usage()
 
 
 class _Tracker(UsageTracker):
@@ -30,25 +30,33 @@ class _Tracker(UsageTracker):
 
 
 @contextmanager
-def counted() -> Iterator[Cost]:
-    """Yield a cost that holds, at the end, what was spent inside, however it ended."""
-    cost, tracker, started = Cost(), _Tracker(), perf_counter()
+def counted() -> Iterator[Counted]:
+    """Yield what holds, at the end, the usage of what ran inside, however that ended.
+
+    As ``dspy.track_usage``, which does not see threads; a tracker around it is told at the end.
+    """
+    found, tracker, started = Counted(), _Tracker(), perf_counter()
+    around = dspy.settings.usage_tracker
     try:
         with dspy.context(usage_tracker=tracker):
-            yield cost
+            yield found
     finally:
-        cost.lm_calls = sum(map(len, tracker.usage_data.values()))
-        cost.tokens = total_tokens(tracker)
-        cost.seconds = perf_counter() - started
+        calls = sum(map(len, tracker.usage_data.values()))
+        found.usage = Usage(calls, total_tokens(tracker), perf_counter() - started)
+        if around is not None:
+            for lm, entries in tracker.usage_data.items():
+                around.usage_data[lm].extend(entries)
 
 
-def per_task(spent: Sequence[Usage | Cost], share: float = 1.0) -> dict[str, float]:
-    """Return the mean cost of a task.
+def per_task(spent: Sequence[Usage], share: float = 1.0) -> dict[str, float]:
+    """Return the mean cost of a task, nothing where there was none.
 
     Args:
-        spent: per task.
-        share: of it that counts.
+        spent: per task, or once for all of them.
+        share: of one entry that is a task's.
     """
+    if not spent:
+        return {}
     return {
         "lm_calls_per_task": share * float(np.mean([each.lm_calls for each in spent])),
         "tokens_per_task": share * float(np.mean([each.tokens for each in spent])),

@@ -21,7 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from experiments.answers import SECOND
-from experiments.costs import Cost, counted
+from experiments.costs import counted
 from optimize import metrics
 from optimize.answers import Answers
 from optimize.data import OURS, load_dataset
@@ -29,6 +29,7 @@ from optimize.examples import examples, right_slot, slot_feedback
 from optimize.optimizers import OPTIMIZERS, optimize
 from optimize.student import Brief, Pick
 from task_delegator.artifact import load
+from task_delegator.delegation import Usage
 from task_delegator.errors import LMError
 from task_delegator.lm import language_model
 
@@ -67,6 +68,7 @@ def _rows(known: Answers, quick: bool) -> Iterator[dict[str, Any]]:
         "lm": str(lm.model),
         "data": dataset.digests(),
         "knobs": asdict(program.knobs.values),
+        "spent": list(asdict(Usage())),  # rows that were kept without it are made again
     }
 
     def found(name: str, teacher: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -76,7 +78,7 @@ def _rows(known: Answers, quick: bool) -> Iterator[dict[str, Any]]:
 
     row = found("none", "", lambda: {"answer": _slots(plain, lm, asked, "plain")})
     first = row["answer"]
-    yield _row("none", first, first, asked) | asdict(Cost())
+    yield _row("none", first, first, asked) | asdict(Usage())
     second = None if quick else os.environ.get(SECOND)
     for name in list(OPTIMIZERS)[: 1 if quick else None]:
         row = found(name, "itself", partial(_optimised, name, plain, lm, brief, asked))
@@ -91,14 +93,17 @@ def _rows(known: Answers, quick: bool) -> Iterator[dict[str, Any]]:
 def _optimised(
     name: str, plain: dspy.Predict, lm: Any, brief: Brief, asked: list[dspy.Example]
 ) -> dict[str, Any]:
-    """Return what an optimiser made; its ``answer`` is its prompt's slots, None where it failed."""
+    """Return what an optimiser made and took; ``answer`` is its prompt's slots, None if it failed.
+
+    Calls are completions, as the budget counts them; of one that failed, answered requests.
+    """
     made, failure = None, "the calls ran out, nothing kept"
     with counted() as cost:
         try:
             made = optimize(name, plain, lm, brief)
         except LMError as error:
             failure = str(error)
-    spent = asdict(cost) | ({"lm_calls": made.calls} if made else {})  # several answers to one
+    spent = asdict(cost.usage) | ({"lm_calls": made.calls} if made else {})
     if made is None or made.select is None:
         return {"answer": None, "failure": failure} | spent
     select: Any = made.select

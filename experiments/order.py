@@ -14,10 +14,12 @@ import dspy
 import numpy as np
 
 from experiments.answers import Asked, language_models
+from experiments.costs import per_task
 from experiments.prompting import Way, answers_right, ask, chosen, program_over
 from optimize import metrics
 from optimize.data import Dataset, Request
 from task_delegator.agents import Registry
+from task_delegator.delegation import Usage
 from task_delegator.library import Library
 
 _PARTS = 5
@@ -42,16 +44,17 @@ def _rows(
     pairs = zip(shuffled.requests, shuffled.shown, strict=True)
     places = np.array([names.index(request.expected) / len(names) for request, names in pairs])
     part = (places * _PARTS).astype(int)
-    right = answers_right(shuffled)
-    rows = [
-        _share(
-            lm.label, f"right agent in fifth {number + 1} of the list", split, right[part == number]
-        )
-        for number in range(_PARTS)
-    ]
+    right, spent = answers_right(shuffled), _spent(shuffled)
+    rows = []
+    for number in range(_PARTS):
+        what, there = f"right agent in fifth {number + 1} of the list", part == number
+        asked = [usage for usage, here in zip(spent, there, strict=True) if here]
+        rows.append(_share(lm.label, what, split, right[there]) | per_task(asked))
     picks = [[a.names[:1] for a in way.answers] for way in (ways["all agents"], shuffled)]
     changed = np.array([len(set(given)) > 1 for given in zip(*picks, strict=True)])
-    rows.append(_share(lm.label, f"pick differs over {len(picks)} orders", split, changed))
+    both = [_spent(ways["all agents"]), spent]
+    cost = {name: sum(per_task(each)[name] for each in both) for name in per_task(spent)}
+    rows.append(_share(lm.label, f"pick differs over {len(picks)} orders", split, changed) | cost)
     firsts = {
         "from the first tenth of the registry's list": ways["all agents"],
         "from the first tenth of a shuffled list": shuffled,
@@ -69,7 +72,12 @@ def _first(lm: str, what: str, split: str, way: Way) -> dict[str, Any]:
             for answer, names in zip(way.answers, way.shown, strict=True)
         ]
     )
-    return _share(lm, what, split, early)
+    return _share(lm, what, split, early) | per_task(_spent(way))
+
+
+def _spent(way: Way) -> list[Usage]:
+    """Return what each answer cost when it was asked for."""
+    return [Usage(1, answer.tokens, answer.seconds) for answer in way.answers]
 
 
 def _program(

@@ -33,7 +33,7 @@ from experiments.crowd import (
 )
 from experiments.draws import draws, within
 from experiments.heard import PLACES, as_asked, ask, places, weight_of
-from experiments.timing import costs, milliseconds
+from experiments.timing import latencies, milliseconds
 from optimize import metrics
 from optimize.answers import Answers
 from optimize.compile import Options, compile_program
@@ -51,7 +51,7 @@ from task_delegator.retrieve import CHANNELS
 _TRIALS = 50
 _SMALL, _DRAWS = (10, 20, 35, 50), 20
 _LARGE = (70, 500, 2000, 10_000)
-_TIMED_LM = 4  # requests whose latency is measured with the LM
+_TIMED, _TIMED_LM = 60, 4  # requests whose latency is measured, without and with the LM
 _EMBEDDINGS = ("description", "sample_best", "sample_mean")
 _CONDITIONS = ("samples withheld", "samples for all", "agents completed")
 _REFITTED = "compiled, weights fitted again"
@@ -221,7 +221,7 @@ def _large(
                 again = fit_weights(ScoredRequests(index, systems.train), systems.knobs["compiled"])
                 ranks[_REFITTED] = scored.ranks(scored.fused(again))
             program = _among(systems.program, gathered, known)
-            cost = costs(program, systems.knobs, requests)
+            cost = latencies(program, systems.knobs, requests, _TIMED)
             cost["compiled"] |= built
             base = base or ranks | {_REFITTED: ranks["compiled"]}
             facts = {
@@ -272,7 +272,7 @@ def _heard(
         outcomes, tokens = ask(program, asked, lm, answers)
         found, without = places(outcomes, weight), places(outcomes, 0.0)
         base = base if len(base) else found
-        with dspy.context(lm=lm):  # about what it was never asked before
+        with dspy.context(lm=lm):  # train requests: what is measured may be in its prefix cache
             spent = milliseconds(as_asked(program), systems.train, _TIMED_LM, warm=False)
         yield (
             {

@@ -16,8 +16,6 @@ from task_delegator.index import Channels, Index
 from task_delegator.knobs import KnobValues
 from task_delegator.retrieve import CHANNELS, fuse, largest, standardise
 
-_TIMED = 60  # requests whose latency is measured
-
 
 def milliseconds(
     answer: Callable[[str], Any], requests: Sequence[Request], number: int, warm: bool = True
@@ -41,7 +39,7 @@ def milliseconds(
 
 
 def alone(index: Index, knobs: KnobValues) -> Callable[[str], np.ndarray]:
-    """Return what ranks a task's best agents by BM25 or by cosines, and computes nothing else."""
+    """Return what ranks a task's best agents by BM25 or by the three cosines, and nothing else."""
     by = _bm25 if knobs.bm25 else _cosines
     return partial(by, index, knobs)
 
@@ -58,15 +56,15 @@ def _cosines(index: Index, knobs: KnobValues, task: str) -> np.ndarray:
     return largest(fuse(dict.fromkeys(CHANNELS, none) | standing, knobs), knobs.k)
 
 
-def costs(
-    program: Delegator, knobs: Mapping[str, KnobValues], requests: Sequence[Request]
+def latencies(
+    program: Delegator, knobs: Mapping[str, KnobValues], requests: Sequence[Request], number: int
 ) -> dict[str, dict[str, float]]:
     """Return each system's latency without LM, and the memory of the vectors that it reads.
 
     Args:
         program: what is ``compiled``; its index serves the others.
         knobs: of ``BM25`` and ``embeddings``.
-        requests: to time.
+        requests, number: to time so many of.
     """
     index = program.retrieve.library.index({})
     texts = index.encodings.values()
@@ -82,7 +80,7 @@ def costs(
     }
     with dspy.context(lm=None):
         return {
-            name: milliseconds(answer, requests, _TIMED) | {"vectors_mb": held[name] / 2**20}
+            name: milliseconds(answer, requests, number) | {"vectors_mb": held[name] / 2**20}
             for name, answer in answers.items()
         }
 

@@ -6,8 +6,8 @@ from recorded import recorded_lm
 from small import HashedWords, only
 
 from experiments.attacks import Case, summary
-from experiments.costs import Cost, counted, per_task
-from experiments.timing import alone, costs
+from experiments.costs import counted, per_task
+from experiments.timing import alone, latencies
 from optimize.data import Request
 from task_delegator.delegation import Candidate, Delegation, Usage
 from task_delegator.delegator import Delegator
@@ -24,8 +24,18 @@ def test_what_threads_ask_is_counted():
         dspy.Parallel(num_threads=2, disable_progress_bar=True)(questions)
         ask(question="one more")
     assert len(engine.prompts) == 6
-    assert (cost.lm_calls, cost.tokens) == (6, 6 * 12)
-    assert cost.seconds > 0
+    assert (cost.usage.lm_calls, cost.usage.tokens) == (6, 6 * 12)
+    assert cost.usage.seconds > 0
+
+
+def test_a_tracker_around_is_told():
+    lm, _ = recorded_lm(lambda prompt: "[[ ## answer ## ]]\nyes\n[[ ## completed ## ]]")
+    ask = dspy.Predict("question -> answer")
+    with dspy.context(lm=lm), counted() as whole:
+        ask(question="one")
+        with counted() as part:
+            ask(question="two")
+    assert (whole.usage.lm_calls, part.usage.lm_calls) == (2, 1)
 
 
 def test_what_was_spent_before_a_failure_is_counted():
@@ -40,11 +50,11 @@ def test_what_was_spent_before_a_failure_is_counted():
 
     with pytest.raises(RuntimeError):
         fail()
-    assert (held[0].lm_calls, held[0].tokens) == (1, 12)
+    assert (held[0].usage.lm_calls, held[0].usage.tokens) == (1, 12)
 
 
 def test_the_cost_of_a_task_is_a_mean():
-    spent = [Cost(2, 100, 1.0), Usage(4, 300, 2.0)]
+    spent = [Usage(2, 100, 1.0), Usage(4, 300, 2.0)]
     assert per_task(spent, share=1 / 2) == {
         "lm_calls_per_task": 1.5,
         "tokens_per_task": 100.0,
@@ -98,8 +108,11 @@ def test_what_is_timed_by_itself_ranks_as_the_program_would(office, weights, tas
 def test_every_system_has_its_time_and_its_vectors(office):
     program = Delegator(office, HashedWords())
     knobs = {"BM25": only("bm25"), "embeddings": only("description")}
-    found = costs(program, knobs, [Request("refund my invoice", ("Refunds",))])
+    found = latencies(program, knobs, [Request("refund my invoice", ("Refunds",))], 1)
     assert all(0 < row["p50_ms"] <= row["p95_ms"] for row in found.values())
     memory = [found[name]["vectors_mb"] for name in ("BM25", "embeddings", "compiled")]
-    assert memory == sorted(memory)
-    assert memory[0] == 0 < memory[1]
+    vector, token = 64 * 4, 64 + 4  # bytes of this embedder's
+    texts = program.retrieve.library.index({}).encodings.values()
+    tokens = sum(len(text.token_ids) for text in texts)
+    held = [0, len(texts) * vector, len(texts) * vector + tokens * token]
+    assert memory == [count / 2**20 for count in held]

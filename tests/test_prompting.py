@@ -62,6 +62,7 @@ def test_rows_compare_the_ways_in_pairs(monkeypatch):
     assert found["picks from the first tenth of a shuffled list"]["rate"] == 1
     assert found["picks the first place of the shortlist"]["rate"] == 1
     assert found["pick differs over 2 orders"]["n"] == 3
+    assert found["pick differs over 2 orders"]["lm_calls_per_task"] == 2
     assert found["this program's ranking differs over 3 orders"]["rate"] == 0
 
 
