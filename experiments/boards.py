@@ -1,6 +1,6 @@
 """Tables of the larger experiments: prompts, order, scaling, peers, public sets, confidence."""
 
-from experiments.blocks import difference, percent, rows, share, span, table
+from experiments.blocks import COST, difference, percent, rows, share, span, table
 
 _PLACES = ("right_listed_first", "right_listed_later")
 _INTENTS = ("banking77", "clinc150", "hwu64")
@@ -182,7 +182,7 @@ def signs() -> str:
             "LM": lambda r: r["lm"],
             "requests": lambda r: r["requests"],
             "n": lambda r: r["n"],
-            "right": lambda r: percent(r["accuracy"]),
+            "right (95 %)": lambda r: share(r, "accuracy"),
             "AUROC of error (95 %)": lambda r: (
                 f"{r['auroc_error']:.2f} ({r['auroc_error_ci95'][0]:.2f} to "
                 f"{r['auroc_error_ci95'][1]:.2f})"
@@ -204,6 +204,7 @@ def signs() -> str:
                 if r["sign"].startswith("rubric")
                 else "-"
             ),
+            **COST,
         },
     )
 
