@@ -68,7 +68,6 @@ def _rows(known: Answers, quick: bool) -> Iterator[dict[str, Any]]:
         "lm": str(lm.model),
         "data": dataset.digests(),
         "knobs": asdict(program.knobs.values),
-        "spent": list(asdict(Usage())),  # rows that were kept without it are made again
     }
 
     def found(name: str, teacher: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -282,6 +282,9 @@ def optimize(name: str, select: dspy.Predict, lm: dspy.BaseLM, brief: Brief) -> 
     meter = Meter(brief.calls)
     callbacks = [*dspy.settings.get("callbacks", []), meter]
     student = Pick(select.deepcopy())
+    # Copies share their signature, a class, and InferRules writes its rules into that.
+    signature: Any = student.select.signature
+    student.select.signature = signature.with_instructions(signature.instructions)
     brief = replace(brief, teacher=words_alone(brief.teacher))
     try:
         with quiet(), dspy.context(lm=words_alone(lm), callbacks=callbacks, disable_history=True):

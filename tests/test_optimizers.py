@@ -84,7 +84,10 @@ def test_feedback_names_the_confused_pair(shown):
 @pytest.mark.filterwarnings("ignore")  # the optimisers' own
 def test_an_optimiser_keeps_to_its_budget(program, shown, name):
     lm, engine = answers(shown)
-    made = optimize(name, program[0].classify.select, lm, brief(shown, 90, lm))
+    select = program[0].classify.select
+    before = select.dump_state()
+    made = optimize(name, select, lm, brief(shown, 90, lm))
+    assert select.dump_state() == before
     assert made.calls == len(engine.prompts) <= 90
     assert made.select is not None
     signature: Any = made.select.signature
