@@ -98,6 +98,7 @@ def optimizers() -> str:
                 f"{r['same_answers']} of {r['asked_again']}" if "asked_again" in r else "-"
             ),
             "LM calls": lambda r: f"{r['lm_calls']} of {r['budget']}" if "lm_calls" in r else "-",
+            "tokens": lambda r: r["tokens"],
             "s": lambda r: f"{r['seconds']:.0f}",
             "failed": lambda r: r.get("failure", "-"),
         },
