@@ -17,7 +17,7 @@ export LITELLM_LOCAL_MODEL_COST_MAP := True
 export MLFLOW_DISABLE_TELEMETRY := true
 
 # In the order in which they are cheap; those at the end ask language models.
-EXPERIMENTS := hardness channels default joint families ablation bm25 enrichment plans languages public late scaling peers finetuned optimizers attacks asking prompting order confidence
+EXPERIMENTS := default ablation enrichment plans languages public scaling peers finetuned optimizers attacks asking prompting order confidence
 
 .PHONY: help setup quickstart test test-fast quick-experiments lint types format ui peers adapter folds results clean
 

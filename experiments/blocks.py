@@ -99,45 +99,6 @@ def retrieval_parts() -> str:
     )
 
 
-def bm25() -> str:
-    """Return BM25 at its best setting of the reports' grid and of a wider one."""
-    return table(
-        rows("bm25"),
-        {
-            "data": lambda r: r["data"],
-            "n": lambda r: r["n"],
-            "k1, b of 20 settings": lambda r: (
-                f"{r['setting']['narrow'][0]}, {r['setting']['narrow'][1]}"
-            ),
-            "top-1 (95 %)": lambda r: share(_grid(r, "narrow"), "top1"),
-            "k1, b of 70": lambda r: f"{r['setting']['wide'][0]}, {r['setting']['wide'][1]}",
-            "top-1 (95 %) ": lambda r: share(_grid(r, "wide"), "top1"),
-            "wider grid gains on test, points": lambda r: difference(r["wide_versus_narrow"]),
-        },
-    )
-
-
-def _grid(row: dict[str, Any], name: str) -> dict[str, Any]:
-    return {key: row[key][name] for key in ("top1", "top1_ci95")}
-
-
-def late() -> str:
-    """Return what comparing more agents token by token gains and costs."""
-    return table(
-        rows("late"),
-        {
-            "data (validation)": lambda r: r["data"],
-            "agents": lambda r: f"{r['agents']:,}",
-            "compared": lambda r: r["compared"],
-            "n": lambda r: r["n"],
-            "top-1 (95 %)": lambda r: share(r, "top1"),
-            "top-3": lambda r: percent(r["top3"]),
-            "over the fewest, points": lambda r: difference(r["versus_least"]),
-            "ms": lambda r: f"{r['late_ms']:.1f}",
-        },
-    )
-
-
 def enrichment() -> str:
     """Return what completing the agents adds, by writer."""
     return table(

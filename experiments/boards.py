@@ -226,20 +226,6 @@ def stories() -> str:
     return "\n".join(told)
 
 
-def families() -> str:
-    """Return the domains, the hardest first."""
-    return table(
-        rows("families"),
-        {
-            "domain": lambda r: r["domain"],
-            "n": lambda r: r["n"],
-            "top-1 (95 %)": lambda r: share(r, "top1"),
-            "errors": lambda r: r["errors"],
-            "of those within the domain": lambda r: r["errors_within_domain"],
-        },
-    )
-
-
 BOARDS = {
     "prompting": prompting,
     "order": order,
@@ -249,5 +235,4 @@ BOARDS = {
     "published": published,
     "signs": signs,
     "stories": stories,
-    "families": families,
 }

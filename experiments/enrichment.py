@@ -1,9 +1,7 @@
-"""What does completing the registry add, and does it matter who writes?
+"""What does completing the registry's entries add?
 
-The same compilation (search, calibration, no LM at run time) for our registry as it is, with
-``datasets/enrichment.json`` (a large LM) and with ``experiments/enrichment_1_5b.json`` (what
-``python -m optimize enrich`` had a model of 1.5B parameters write), compared on the same test
-requests with the registry as it is.
+The same compilation (search, calibration, no LM at run time) for the agents as written and with
+``datasets/enrichment.json``, written offline by a large LM; paired on the same test requests.
 """
 
 import shutil
@@ -21,7 +19,6 @@ from task_delegator.enrichment import FILE
 
 _WRITERS = {
     "as it is": None,
-    "1.5B model": Path("experiments/enrichment_1_5b.json"),
     "large LM": OURS / FILE,
 }
 

@@ -169,33 +169,6 @@ def pareto() -> Any:
     return figure
 
 
-def families() -> Any:
-    """Who is taken for whom in the hardest family, and in those as hard."""
-    found = rows("families")
-    hardest = [row for row in found if row["top1"] == found[0]["top1"]]
-    figure, axes = plt.subplots(1, len(hardest), figsize=(8 * len(hardest), 7), squeeze=False)
-    for ax, family in zip(axes[0], hardest, strict=True):
-        _confused(ax, family)
-    return figure
-
-
-def _confused(ax: Any, family: dict[str, Any]) -> None:
-    names = sorted(
-        {name for expected, given, _ in family["confused"] for name in (expected, given)}
-    )
-    table = np.zeros((len(names), len(names)))
-    for expected, given, times in family["confused"]:
-        table[names.index(expected), names.index(given)] = times
-    ax.imshow(table, cmap="Oranges")
-    for (i, j), times in np.ndenumerate(table):
-        if times:
-            ax.text(j, i, f"{times:.0f}", ha="center", va="center")
-    ax.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
-    ax.set_yticks(range(len(names)), names, fontsize=7)
-    ax.set(xlabel="given", ylabel="expected")
-    ax.set_title(f"{family['domain']}: {family['errors']} of {family['n']} wrong")
-
-
 def learning() -> Any:
     """What each adapter picks of shortlists it never saw, against the examples it was shown."""
     figure, (picked, flips) = plt.subplots(1, 2, figsize=(11, 4), sharex=True, sharey=True)
@@ -223,7 +196,6 @@ PLOTS: dict[str, tuple[str, Callable[[], Any]]] = {
     "reliability": ("confidence", reliability),
     "coverage": ("confidence", coverage),
     "pareto": ("prompting", pareto),
-    "families": ("families", families),
     "learning": ("finetuned", learning),
 }
 

@@ -13,16 +13,13 @@ from typing import Any
 from experiments.blocks import (
     asking,
     attacks,
-    bm25,
     confidence_parts,
     difference,
     enrichment,
     gate,
     languages,
-    late,
     percent,
     plans,
-    points,
     retrieval_parts,
     rows,
     rubric,
@@ -136,35 +133,6 @@ def _promise() -> str:
     )
 
 
-def hardness() -> str:
-    """Return the table of what untuned systems make of the ground truth."""
-    lines = ["| split | system | n | top-1 | 95 % | top-3 |", "|---|---|---|---|---|---|"]
-    for row in rows("hardness"):
-        low, high = row["top1_ci95"]
-        lines.append(
-            f"| {row['split']} | {row['system']} | {row['n']} | {percent(row['top1'])} "
-            f"| {percent(low)} to {percent(high)} | {percent(row['top3'])} |"
-        )
-    return "\n".join(lines)
-
-
-def channels() -> str:
-    """Return what each channel adds, on validation."""
-    lines = [
-        "| data | channels | n | top-1 | top-3 | top-1 against all, points | p |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for row in rows("channels"):
-        versus = row["versus_all"]
-        low, high = versus["ci95"]
-        lines.append(
-            f"| {row['data'].replace('datasets', 'ours')} | {row['channels']} | {row['n']} | {percent(row['top1'])} "
-            f"| {percent(row['top3'])} | {points(versus['difference'])} ({points(low)} to {points(high)}) "
-            f"| {versus['p']:.2g} |"
-        )
-    return "\n".join(lines)
-
-
 def compiled() -> str:
     """Return how the shipped program was compiled."""
     manifest = read_manifest(find("default"))
@@ -246,9 +214,6 @@ BLOCKS = {
     "missing": missing,
     "results": results,
     "confidence": confidence,
-    "hardness": hardness,
-    "bm25": bm25,
-    "channels": channels,
     "confidence_parts": confidence_parts,
     "scope_parts": scope_parts,
     "retrieval_parts": retrieval_parts,
@@ -259,7 +224,6 @@ BLOCKS = {
     "rubric": rubric,
     "attacks": attacks,
     "languages": languages,
-    "late": late,
     "compiled": compiled,
     **BOARDS,
     **TUNED_BOARDS,

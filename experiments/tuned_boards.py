@@ -105,20 +105,6 @@ def optimizers() -> str:
     )
 
 
-def joint() -> str:
-    """Return the shipped program beside the first version's knobs."""
-    return table(
-        rows("joint"),
-        {
-            "program": lambda r: r["program"],
-            "split": lambda r: r["split"],
-            "n": lambda r: r["n"],
-            "top-1 (95 %)": lambda r: share(r, "top1"),
-            "shipped over it, points": lambda r: difference(r["shipped_over_it"]),
-        },
-    )
-
-
 def _counted(row: dict[str, Any], name: str) -> str:
     """Return a share of ``n`` with its interval."""
     return f"{percent(row[name])} ({span(wilson(round(row[name] * row['n']), row['n']))})"
@@ -129,5 +115,4 @@ TUNED_BOARDS = {
     "heard": heard,
     "learning": learning,
     "optimizers": optimizers,
-    "joint": joint,
 }

@@ -13,7 +13,7 @@ from .library import Library
 
 CHANNELS = ("bm25", "chars", "description", "sample_best", "sample_mean", "head", "late", "back")
 # Agents whose tokens are compared with the task's: one in so many, at least and at most these
-# (2 ms for sixteen with samples, 6 for sixty-four; what that gains: ``experiments late``).
+# (2 ms for sixteen with samples, 6 for sixty-four; what that gains: study ``late``, retired).
 _LATE_ONE_IN, _LATE_LEAST, _LATE_MOST = 50, 16, 64
 _REFERENCE = 100  # best scores of a channel that set its scale, however many agents there are
 
