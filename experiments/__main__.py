@@ -12,7 +12,9 @@ from time import perf_counter
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
-from experiments import (
+from experiments.report import plots
+from experiments.report.publish import publish
+from experiments.studies import (
     ablation,
     asking,
     attacks,
@@ -25,13 +27,11 @@ from experiments import (
     order,
     peers,
     plans,
-    plots,
     prompting,
     public,
     scaling,
 )
-from experiments.publish import publish
-from experiments.results import clean_commit, constants, save
+from experiments.support.results import clean_commit, constants, save
 from task_delegator.errors import DelegatorError
 
 EXPERIMENTS = {

@@ -1,6 +1,6 @@
 """Tables of the larger experiments: prompts, order, scaling, peers, public sets, confidence."""
 
-from experiments.blocks import COST, difference, percent, rows, share, span, table
+from experiments.support.format import COST, difference, percent, rows, share, span, table
 
 _PLACES = ("right_listed_first", "right_listed_later")
 _INTENTS = ("banking77", "clinc150", "hwu64")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from experiments.blocks import difference, percent, rows, share, span, table
+from experiments.support.format import difference, percent, rows, share, span, table
 from optimize.metrics import wilson
 
 

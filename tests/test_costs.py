@@ -5,9 +5,9 @@ import pytest
 from recorded import recorded_lm
 from small import HashedWords, only
 
-from experiments.attacks import Case, summary
-from experiments.costs import counted, per_task
-from experiments.timing import alone, latencies
+from experiments.studies.attacks import Case, summary
+from experiments.support.costs import counted, per_task
+from experiments.support.timing import alone, latencies
 from optimize.data import Request
 from task_delegator.delegation import Candidate, Delegation, Usage
 from task_delegator.delegator import Delegator

@@ -5,9 +5,9 @@ import re
 import pytest
 from small import ROOT
 
-from experiments import tables
 from experiments.__main__ import EXPERIMENTS
-from experiments.results import digests, latest
+from experiments.report import render
+from experiments.support.results import digests, latest
 from optimize import __main__ as optimize_main
 from optimize.data import OURS
 from task_delegator import cli
@@ -15,18 +15,18 @@ from task_delegator import cli
 README = (ROOT / "README.md").read_text()
 
 
-@pytest.mark.parametrize("path", tables.DOCUMENTS, ids=str)
+@pytest.mark.parametrize("path", render.DOCUMENTS, ids=str)
 def test_tables_are_what_the_results_say(path, monkeypatch):
     monkeypatch.chdir(ROOT)
     text = path.read_text()
-    assert tables.render(text) == text, "run python -m experiments.tables"
+    assert render.render(text) == text, "run python -m experiments.report.render"
 
 
 def test_every_block_has_rows_behind_it(monkeypatch):
     monkeypatch.chdir(ROOT)
-    for path in tables.DOCUMENTS:
+    for path in render.DOCUMENTS:
         for name in re.findall(r"<!-- ([a-z_]+) -->", path.read_text()):
-            shown = tables.BLOCKS[name]().splitlines()
+            shown = render.BLOCKS[name]().splitlines()
             assert shown, name
             assert len(shown) > 2 or not shown[0].startswith("|"), name
     for name in EXPERIMENTS:
@@ -37,7 +37,7 @@ def test_every_block_has_rows_behind_it(monkeypatch):
             assert result["data"][OURS.name] == digests()[OURS.name], name
 
 
-@pytest.mark.parametrize("path", tables.DOCUMENTS, ids=str)
+@pytest.mark.parametrize("path", render.DOCUMENTS, ids=str)
 def test_every_picture_is_there(path):
     folder = (ROOT / path).parent
     for picture in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", (ROOT / path).read_text()):

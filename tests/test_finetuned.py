@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments import finetuned
-from experiments.heard import places
+from experiments.studies import finetuned
+from experiments.support.lm_pooling import places
 from optimize.data import Request
 from task_delegator.errors import InputError
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from experiments import peers
+from experiments.studies import peers
 from task_delegator.errors import InputError
 
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from experiments import order, prompting
-from experiments.answers import Answer, prompt
+from experiments.studies import order, prompting
+from experiments.support.llm_answers import Answer, prompt
 from task_delegator.agents import Agent
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from experiments import results, scaling
 from experiments.__main__ import EXPERIMENTS
-from experiments.draws import draws, within
+from experiments.studies import scaling
+from experiments.support import results
+from experiments.support.subregistries import draws, within
 from optimize.data import Request
 from task_delegator.agents import Agent
 

@@ -15,7 +15,7 @@ from recorded import oracle, recorded_lm
 from small import HashedWords, small_dataset
 from tracking import SECONDS, mlflow_server
 
-from experiments.publish import publish
+from experiments.report.publish import publish
 from optimize import compile as compiling
 from optimize.compile import Options, compile_program
 from optimize.data import Dataset, load_dataset

@@ -16,8 +16,8 @@ import dspy
 import numpy as np
 from tqdm import tqdm
 
-from experiments.answers import Answer, Asked, language_models
-from experiments.draws import within
+from experiments.support.llm_answers import Answer, Asked, language_models
+from experiments.support.subregistries import within
 from optimize import metrics
 from optimize.data import OURS, Dataset, Request, load_dataset
 from optimize.evaluate import Outcome, delegate_all, outcomes_right, select

@@ -13,9 +13,9 @@ from typing import Any
 import dspy
 import numpy as np
 
-from experiments.answers import Asked, language_models
-from experiments.costs import per_task
-from experiments.prompting import Way, answers_right, ask, chosen, program_over
+from experiments.studies.prompting import Way, answers_right, ask, chosen, program_over
+from experiments.support.costs import per_task
+from experiments.support.llm_answers import Asked, language_models
 from optimize import metrics
 from optimize.data import Dataset, Request
 from task_delegator.agents import Registry

@@ -1,4 +1,4 @@
-"""Log committed results to MLflow: ``python -m experiments.publish [NAME ...]``.
+"""Log committed results to MLflow: ``python -m experiments.report.publish [NAME ...]``.
 
 Those who did not run an experiment can then compare it in the UI (``make ui``).
 """
@@ -6,8 +6,8 @@ Those who did not run an experiment can then compare it in the UI (``make ui``).
 import argparse
 import sys
 
-from experiments import plots
-from experiments.results import FOLDER, latest_file
+from experiments.report import plots
+from experiments.support.results import FOLDER, latest_file
 from optimize import track
 from task_delegator.agents import read_json
 from task_delegator.errors import DelegatorError, InputError
@@ -37,14 +37,14 @@ def published() -> list[str]:
 
 def main() -> int:
     """Log the named experiments, or all; return 0, or 2 where that fails."""
-    parser = argparse.ArgumentParser(prog="experiments.publish", description=__doc__)
+    parser = argparse.ArgumentParser(prog="experiments.report.publish", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="default: all with results")
     names = parser.parse_args().names or published()
     try:
         for name in names:
             print(f"{name}: run {publish(name)}")
     except DelegatorError as error:
-        print(f"experiments.publish: {error}", file=sys.stderr)
+        print(f"experiments.report.publish: {error}", file=sys.stderr)
         return 2
     return 0
 

@@ -23,7 +23,7 @@ import dspy
 import numpy as np
 from tqdm import tqdm
 
-from experiments.crowd import (
+from experiments.support.distractors import (
     Remembering,
     distractors,
     has_real_samples,
@@ -31,9 +31,9 @@ from experiments.crowd import (
     look_alikes,
     without_samples,
 )
-from experiments.draws import draws, within
-from experiments.heard import PLACES, as_asked, ask, places, weight_of
-from experiments.timing import latencies, milliseconds
+from experiments.support.lm_pooling import PLACES, as_asked, ask, places, weight_of
+from experiments.support.subregistries import draws, within
+from experiments.support.timing import latencies, milliseconds
 from optimize import metrics
 from optimize.answers import Answers
 from optimize.compile import Options, compile_program

@@ -16,7 +16,7 @@ import dspy
 import numpy as np
 from tqdm import tqdm
 
-from experiments.costs import per_task
+from experiments.support.costs import per_task
 from optimize import metrics
 from optimize.data import OURS, Request, load_dataset
 from optimize.evaluate import select

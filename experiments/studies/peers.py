@@ -23,7 +23,7 @@ import dspy
 import numpy as np
 from pydantic import BaseModel, ValidationError, create_model
 
-from experiments.results import ROOT
+from experiments.support.results import ROOT
 from optimize import metrics
 from optimize.compile import Options, compile_program
 from optimize.data import OURS, Dataset, Request, load_dataset
@@ -38,7 +38,7 @@ from task_delegator.lm import language_model, words_alone
 
 _TRIALS = 150
 _NO_VECTORS = ("tfidf-logistic",)
-_HERE = Path(__file__).parent / "peer_env"
+_HERE = Path(__file__).parents[1] / "peer_env"
 PYTHON = Path(os.environ.get("TASK_DELEGATOR_PEERS", ".venv-peers/bin/python"))
 _PEERS = (
     "semantic-router", "toolpicker", "llama-index", "langgraph-bigtool",

@@ -3,7 +3,7 @@
 from operator import itemgetter
 from typing import Any
 
-from experiments.blocks import percent, points, rows, span_points, table
+from experiments.support.format import percent, points, rows, span_points, table
 from task_delegator.artifact import find, read_manifest
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.public import ROOT
+from experiments.studies.public import ROOT
 from optimize import metrics
 from optimize.data import OURS, Request, load_dataset
 from optimize.evaluate import delegate_all, outcomes_right

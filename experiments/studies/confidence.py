@@ -17,8 +17,8 @@ import dspy
 import numpy as np
 from tqdm import tqdm
 
-from experiments.answers import Asked, language_models
-from experiments.costs import counted, per_task
+from experiments.support.costs import counted, per_task
+from experiments.support.llm_answers import Asked, language_models
 from optimize import metrics
 from optimize.data import OURS, load_dataset
 from optimize.evaluate import Outcome, delegate_all, outcomes_right, select

@@ -24,9 +24,9 @@ from typing import Any
 import dspy
 import numpy as np
 
-from experiments.answers import FOLDER
-from experiments.heard import PLACES, ask, places, weight_of
-from experiments.public import public
+from experiments.studies.public import public
+from experiments.support.llm_answers import FOLDER
+from experiments.support.lm_pooling import PLACES, ask, places, weight_of
 from optimize import metrics
 from optimize.answers import Answers
 from optimize.compile import Options, compile_program

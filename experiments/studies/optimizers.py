@@ -20,8 +20,8 @@ import dspy
 import numpy as np
 from tqdm import tqdm
 
-from experiments.answers import SECOND
-from experiments.costs import counted
+from experiments.support.costs import counted
+from experiments.support.llm_answers import SECOND
 from optimize import metrics
 from optimize.answers import Answers
 from optimize.data import OURS, load_dataset

@@ -13,7 +13,7 @@ from typing import Any
 import dspy
 import numpy as np
 
-from experiments.results import ROOT
+from experiments.support.results import ROOT
 from optimize import metrics
 from optimize.compile import Options, compile_program
 from optimize.data import OURS, Dataset, load_dataset

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from experiments.answers import SECOND
+from experiments.support.llm_answers import SECOND
 from optimize.data import OURS
 from optimize.evaluate import commit
 from task_delegator.agents import read_json, write_text

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from experiments.results import ROOT
+from experiments.support.results import ROOT
 from optimize.compile import Options, compile_program
 from optimize.data import Dataset, load_dataset
 from task_delegator.agents import Registry

@@ -1,4 +1,4 @@
-"""Draw the pictures from the result files: ``python -m experiments.plots``."""
+"""Draw the pictures from the result files: ``python -m experiments.report.plots``."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 
-from experiments.blocks import rows
+from experiments.support.format import rows
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt

@@ -1,6 +1,6 @@
 """Write the tables of README.md and experiments/README.md from result files.
 
-``python -m experiments.tables`` rewrites what stands between the markers; a test fails
+``python -m experiments.report.render`` rewrites what stands between the markers; a test fails
 where the documents and the results differ.
 """
 
@@ -10,7 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from experiments.blocks import (
+from experiments.boards import BOARDS
+from experiments.report.claims import claim, grown
+from experiments.support.format import (
     asking,
     attacks,
     confidence_parts,
@@ -28,9 +30,7 @@ from experiments.blocks import (
     table,
     writer,
 )
-from experiments.boards import BOARDS
-from experiments.claims import claim, grown
-from experiments.results import latest, shipped
+from experiments.support.results import latest, shipped
 from experiments.tuned_boards import TUNED_BOARDS
 from task_delegator.agents import write_text
 from task_delegator.artifact import find, read_manifest
@@ -57,7 +57,7 @@ def render(text: str) -> str:
 
 def missing() -> str:
     """Return which experiments have no committed result, and which another one than ships."""
-    names = sorted(path.stem for path in Path("experiments").glob("*.py") if _runs(path))
+    names = sorted(path.stem for path in Path("experiments/studies").glob("*.py") if _runs(path))
     found = {name: latest(name) for name in names}
     absent = [name for name, result in found.items() if result is None]
     now = shipped()

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from experiments.results import latest
+from experiments.support.results import latest
 
 # What a row's LM answers cost, as ``costs.per_task`` gives it.
 COST: dict[str, Callable[[dict[str, Any]], Any]] = {

@@ -16,7 +16,7 @@ from typing import Any
 import dspy
 import numpy as np
 
-from experiments.costs import counted, per_task
+from experiments.support.costs import counted, per_task
 from optimize import metrics
 from optimize.data import OURS, load_dataset
 from optimize.evaluate import Outcome, delegate_all, outcomes_right

@@ -1,0 +1,1 @@
+"""Pages, plots and MLflow runs of the committed results."""
