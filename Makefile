@@ -16,8 +16,8 @@ BOTH := $(PUBLIC)/healthcare_routing
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 export MLFLOW_DISABLE_TELEMETRY := true
 
-# In the order in which they are cheap; those at the end ask language models.
-EXPERIMENTS := default ablation enrichment plans languages public scaling peers finetuned optimizers attacks asking prompting order confidence
+# Every study that the code holds, the fastest first.
+EXPERIMENTS = $(shell $(BIN)/python -m experiments --list)
 
 .PHONY: help setup quickstart test test-fast quick-experiments lint types format ui peers adapter folds results clean
 
@@ -25,12 +25,12 @@ help:
 	@echo "make quickstart  set up, compile a program with the embedded LM, delegate three tasks"
 	@echo "make test        set up, lint, type-check and run every test"
 	@echo "make test-fast   the tests that take under two minutes together"
-	@echo "make quick-experiments  every experiment, small, nothing kept"
+	@echo "make quick-experiments  every study, small, nothing kept"
 	@echo "make ui          the MLflow UI on http://127.0.0.1:$(UI_PORT)"
 	@echo "make peers       an environment for the libraries that are compared with"
 	@echo "make adapter     fine-tune the embedded LM again (hours)"
 	@echo "make folds       fine-tune it on the other registries, to measure (hours)"
-	@echo "make results     run every experiment again and rewrite the tables (hours)"
+	@echo "make results     run every study again and rewrite the documents (hours)"
 
 setup: $(READY)
 
@@ -89,7 +89,7 @@ folds: $(READY)
 
 results: $(READY)
 	for name in $(EXPERIMENTS); do $(BIN)/python -m experiments $$name || exit; done
-	$(BIN)/python -m experiments.report.render
+	$(BIN)/python -m experiments.report
 
 clean:
 	rm -rf .venv .venv-peers runs mlflow.db mlartifacts mlruns .pytest_cache .ruff_cache .hypothesis

@@ -1,1 +1,1 @@
-"""One question per file; results are committed under the commit that produced them."""
+"""Studies, one question a file; results are committed under the commit that produced them."""

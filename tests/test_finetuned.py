@@ -1,4 +1,4 @@
-"""What is counted of an LM's word: picks over both orders, and places after it was heard."""
+"""What is counted of an LM's selection: picks over both orders, and ranks after pooling."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +13,7 @@ from task_delegator.errors import InputError
 
 
 def outcome(text: str, acceptable: tuple[str, ...], posterior, *orders, confidence=0.5) -> Any:
-    """Return what was heard: retrieval's posterior, and the LM's belief per order shown."""
+    """Return a consulted outcome: retrieval's posterior, the LM's probabilities per order."""
     evidence = {
         "retrieval": {"posterior": posterior},
         "lm": {"orders": orders, "none": [0.1] * len(orders)},
@@ -37,7 +37,7 @@ MISSING = outcome("three", ("c",), {"a": 0.6, "b": 0.4}, {"a": 0.6, "b": 0.3}, {
 
 
 def test_picks_are_those_of_the_agent_wherever_it_stands():
-    found = finetuned._picks([FIRST, PLACE])
+    found = finetuned.lm_picks([FIRST, PLACE])
     assert found.retrieval.tolist() == [False, True]
     assert found.order.tolist() == [True, True]
     assert found.reversed.tolist() == [True, False]
@@ -46,38 +46,36 @@ def test_picks_are_those_of_the_agent_wherever_it_stands():
 
 
 def test_only_shortlists_that_hold_the_right_agent_are_judged():
-    assert finetuned._listed([FIRST, PLACE, MISSING]) == [FIRST, PLACE]
+    assert finetuned.right_agent_listed([FIRST, PLACE, MISSING]) == [FIRST, PLACE]
 
 
 def test_an_lm_is_compared_with_the_raw_one_on_requests_that_both_were_shown():
-    row = finetuned._row([FIRST, PLACE, MISSING], 300, {"two": True, "four": False})
+    row = finetuned.selection_row([FIRST, PLACE, MISSING], 300, {"two": True, "four": False})
     assert (row["n"], row["listed"]) == (3, 2)
     assert row["both_versus_raw"]["difference"] == -1.0  # "two": right before, wrong now
     assert row["both_versus_retrieval"]["difference"] == 0.0
     assert row["tokens_per_task"] == 100
 
 
-def test_a_place_is_that_of_the_first_right_agent_after_the_lms_word():
+def test_a_rank_is_that_of_the_first_right_agent_after_pooling():
     assert places([FIRST, PLACE, MISSING], 0.0).tolist() == [2, 1, np.inf]
     assert places([FIRST], 5.0).tolist() == [1]
 
 
-def test_the_lms_word_counts_where_retrieval_is_less_sure_than_the_gate(monkeypatch):
+def test_the_lm_is_pooled_where_confidence_is_below_the_threshold_of_validation():
     sure = outcome("four", ("b",), {"b": 0.9, "a": 0.1}, confidence=0.9)
     agreed = outcome("two", ("a",), {"a": 0.6, "b": 0.4}, {"a": 0.7, "b": 0.2}, {"a": 0.8, "b": 0})
     wrong_but_sure = outcome("five", ("a",), {"b": 0.9, "a": 0.1}, confidence=0.9)
-    validation: Any = [FIRST, sure, sure, sure]  # a quarter of it lies below the gate
+    validation: Any = [FIRST, sure, sure, sure]  # a quarter of it lies below the threshold
     test: Any = [FIRST, agreed, MISSING, sure, wrong_but_sure]
     asked = []
 
-    def ask(program, requests, lm, answers):
+    def consult(requests):
         asked.append([request.text for request in requests])
         by_text = {o.request.text: o for o in test}
         return [by_text[request.text] for request in requests], 90
 
-    monkeypatch.setattr(finetuned, "delegate_all", lambda program, outcomes, label: outcomes)
-    monkeypatch.setattr(finetuned, "ask", ask)
-    row = finetuned._heard(None, validation, test, None, None, fitted_on=40)  # type: ignore[arg-type]
+    row = finetuned.gain_where_uncertain(validation, test, consult, fitted_on=40)
     assert asked == [["one"], ["one", "two", "three"]]
     assert (row["n"], row["asked"], row["fitted_on"]) == (5, 3, 1)
     assert row["calls_per_task"] == 6 / 5
@@ -88,7 +86,7 @@ def test_the_lms_word_counts_where_retrieval_is_less_sure_than_the_gate(monkeypa
 
 def test_no_shortlist_with_the_right_agent_is_an_error_in_one_line():
     with pytest.raises(finetuned.InputError, match="no request's agent"):
-        finetuned._row([MISSING], 0, {})
+        finetuned.selection_row([MISSING], 0, {})
 
 
 def test_a_full_run_wants_the_other_folds(tmp_path, monkeypatch):

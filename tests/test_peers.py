@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from experiments.studies import peers
+from experiments.studies.peers import answers_of, best_library, data_sets
 from task_delegator.errors import InputError
 
 
@@ -17,24 +17,40 @@ def job(tmp_path):
     return folder
 
 
-def test_a_peer_is_asked_once_about_a_job(tmp_path, job, monkeypatch):
+def test_a_peer_is_asked_once_about_a_job(tmp_path, job):
     asked = []
-    monkeypatch.setattr(
-        peers, "_asked", lambda peer, folder: asked.append(peer) or {"n": len(asked)}
-    )
     keep = tmp_path / "kept"
-    assert peers._run("one", job, keep) == peers._run("one", job, keep) == {"n": 1}
-    assert peers._run("two", job, keep) == {"n": 2}
+
+    def answers(peer):
+        return answers_of(peer, job, keep, lambda peer, _: asked.append(peer) or {"n": len(asked)})
+
+    assert answers("one") == answers("one") == {"n": 1}
+    assert answers("two") == {"n": 2}
     (job / "job.json").write_text(json.dumps({"requests": ["another"]}))
-    assert peers._run("one", job, keep) == {"n": 3}
+    assert answers("one") == {"n": 3}
     assert asked == ["one", "two", "one"]
 
 
-def test_a_peer_that_fails_leaves_nothing(tmp_path, job, monkeypatch):
+def test_a_peer_that_fails_leaves_nothing(tmp_path, job):
     def fails(peer, folder):
         raise InputError(f"{peer}: no message")
 
-    monkeypatch.setattr(peers, "_asked", fails)
     with pytest.raises(InputError, match="one: no message"):
-        peers._run("one", job, tmp_path / "kept")
+        answers_of("one", job, tmp_path / "kept", fails)
     assert not (tmp_path / "kept").exists()
+
+
+def test_the_best_library_of_a_set_is_no_plain_classifier():
+    rows = [
+        {"data": data, "system": system, "top1": top1}
+        for data, system, top1 in (
+            ("a", "this program", 0.9),
+            ("a", "semantic-router", 0.7),
+            ("a", "toolpicker", 0.8),
+            ("a", "minilm-logistic", 0.85),
+            ("b", "llama-index", 0.6),
+        )
+    ]
+    assert data_sets(rows) == ["a", "b"]
+    assert best_library(rows, "a")["system"] == "toolpicker"
+    assert best_library(rows, "b")["system"] == "llama-index"

@@ -1,13 +1,17 @@
 """A result file says what it takes to get its rows again."""
 
+import csv
 import hashlib
+import inspect
+import io
 import json
+import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
-from experiments.__main__ import EXPERIMENTS
+from experiments import __main__ as command
+from experiments import studies
 from experiments.studies import scaling
 from experiments.support import results
 from experiments.support.subregistries import draws, within
@@ -31,7 +35,7 @@ def test_a_result_holds_commit_constants_versions_and_digests(tmp_path, monkeypa
     assert results.latest("scaling") == saved
 
 
-@pytest.mark.parametrize("name", sorted(EXPERIMENTS))
+@pytest.mark.parametrize("name", studies.names())
 def test_the_committed_result_says_how_to_get_it_again(name):
     [path] = results.FOLDER.glob(f"{name}-*.json")
     saved = json.loads(path.read_text())
@@ -46,10 +50,33 @@ def test_the_committed_result_says_how_to_get_it_again(name):
     assert saved["models"].keys() >= {"program", "adapter", "embedder"}
 
 
-def test_every_experiment_is_run_by_make():
-    lines = Path("Makefile").read_text(encoding="utf-8").splitlines()
-    [listed] = [line for line in lines if line.startswith("EXPERIMENTS := ")]
-    assert sorted(listed.split()[2:]) == sorted(EXPERIMENTS)
+def test_the_command_lists_every_study_for_make(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["experiments", "--list"])
+    assert command.main() == 0
+    assert sorted(capsys.readouterr().out.split()) == studies.names()
+    assert "default" in studies.names()
+
+
+@pytest.mark.parametrize("name", studies.names())
+def test_a_study_is_a_question_with_a_run_a_table_and_a_short_answer(name):
+    question, setting = studies.question(name)
+    assert question.endswith("?")
+    assert setting
+    study = studies.study(name)
+    assert list(inspect.signature(study.run).parameters) == ["quick"]
+    rows = results.rows(name)
+    assert study.table(rows).count("|---|") >= 1
+    assert 0 < len(study.answer(rows).split()) <= 15
+
+
+def test_the_csv_holds_every_row_and_value_of_scaling():
+    rows = results.rows("scaling")
+    saved = list(csv.DictReader(io.StringIO(scaling.sheet(rows))))
+    assert len(saved) == len(rows)
+    for given, row in zip(saved, rows, strict=True):
+        assert float(given["top1"]) == row["top1"]
+        assert float(given["top1_ci95_high"]) == row["top1_ci95"][1]
+        assert float(given["versus_70_difference"]) == row["versus_70"]["difference"]
 
 
 def test_a_second_language_model_is_named_with_its_digest(tmp_path, monkeypatch):

@@ -1,113 +1,162 @@
-"""Sentences of the documents that state numbers, from result files."""
+"""The blocks of README.md that state numbers, from result files and the shipped manifest."""
 
-from operator import itemgetter
 from typing import Any
 
-from experiments.support.format import percent, points, rows, span_points, table
+from experiments.report.status import summary_line
+from experiments.studies.peers import best_library
+from experiments.studies.scaling import row_of
+from experiments.support.format import (
+    difference,
+    interval,
+    markdown,
+    percent,
+    points,
+    rate,
+)
+from experiments.support.reports import TRUST
+from experiments.support.results import rows
+from experiments.support.terms import term
 from task_delegator.artifact import find, read_manifest
+
+_REFITTED = "compiled, weights fitted again"
+_SIGNIFICANT = 0.05
 
 
 def claim() -> str:
-    """Return the best honest number in a sentence, and what it owes to whom."""
-    report = rows("default")[0]
-    low, high = report["top1_ci95"]
-    versus = report["versus_bm25"]
-    written = {row["writer"]: row for row in rows("enrichment")}
-    bare, completed = written["as it is"], written["large LM"]["versus_as_it_is"]
-    order = next(row for row in rows("order") if row["lm"] == "none")
+    """Return the headline number, its baselines and what it rests on."""
+    [report] = rows("default")
+    written, enriched = (
+        next(row for row in rows("enrichment") if row["writer"] == writer)
+        for writer in ("as it is", "large LM")
+    )
+    best = best_library(rows("peers"), "ours")
+    fixed = next(
+        row for row in rows("ablation")
+        if row["variant"] == "fixed weights (the uncompiled program)"
+    )["versus_lean"]  # fmt: skip
+    gained = enriched["versus_as_it_is"]
+    verdict = "adds nothing significant" if fixed["p"] > _SIGNIFICANT else "differs significantly"
     return (
-        f"On {report['n']} held-out requests for 70 agents in five domains, many of them alike, it names the right one first in "
-        f"**{percent(report['top1'])}** (95 % interval {percent(low)} to {percent(high)}) and among the "
-        f"first three in **{percent(report['top3'])}**, without asking a language model, in "
-        f"{report['latency_ms']['p50']:.0f} ms (median). BM25 over the same texts: "
-        f"{percent(report['baseline_bm25_top1'])} (paired difference {points(versus['difference'])} points, "
-        f"{span_points(versus['ci95'])}, p = {versus['p']:.1g}). Agents and requests "
-        "are synthetic, and a large LM of the family that wrote them completed the agents' entries offline "
-        f"(`datasets/enrichment.json`), which flatters: compiled for the agents as they were written, it is "
-        f"{percent(bare['top1'])} and {percent(bare['top3'])} (BM25 {percent(bare['baseline_bm25_top1'])}).\n\n"
-        f"{_worth(completed)}\n\n"
-        f"The order in which agents are registered changes no answer: none of {order['n']} rankings differed over six orders."
+        f"**{percent(report['top1'])} top-1** {interval(report['top1_ci95'])} and "
+        f"{percent(report['top3'])} top-3 on {report['n']} held-out requests for 70 look-alike "
+        f"agents, without an LM, in {report['latency_ms']['p50']:.0f} ms (median). BM25: "
+        f"{percent(report['baseline_bm25_top1'])}; best router library: {percent(best['top1'])} "
+        f"({best['system']}). The data are synthetic, and the agents' entries were enriched "
+        f"offline by an LM of the family that wrote them: {percent(written['top1'])} without.\n\n"
+        f"Enrichment adds {points(gained['difference'])} points {interval(gained['ci95'])}; "
+        f"searching the fusion weights {verdict} ({difference(fixed, -1)}). {_lm_share()}"
     )
 
 
-def _worth(completed: dict[str, Any]) -> str:
-    """Return what the search, the completed agents and the LM are worth to what ships."""
-    parts = {row["variant"]: row for row in rows("ablation") if row["part"] == "retrieval"}
-    fixed = parts["fixed weights (the uncompiled program)"]
+def _lm_share() -> str:
+    """Return what the LM is worth to the shipped program."""
     lesson = read_manifest(find("default"))["lesson"]
-    said = (
-        f"Where that comes from, on test: completing the agents adds {points(completed['difference'])} points "
-        f"({span_points(completed['ci95'])}); searching the weights adds nothing that can be shown, "
-        f"{percent(parts['lean']['top1'])} against {percent(fixed['top1'])} with fixed ones (p = {fixed['versus_lean']['p']:.2g})."
+    if not lesson or lesson["weight"]:
+        return "The shipped program asks an LM about tasks of low confidence."
+    gained, error = lesson["gains"]["optimised"]
+    return (
+        "The shipped program asks no LM: on "
+        f"{lesson['asked']} uncertain validation requests the embedded one added nothing "
+        f"(log-likelihood {gained:+.3f} ± {error:.3f}). "
+        "Compile with your LM to see whether it helps."
     )
-    if lesson and not lesson["weight"]:
-        gained, error = lesson["gains"]["optimised"]
-        said += (
-            f" On {lesson['asked']} validation requests that retrieval is not sure of, no gain from the embedded LM could be"
-            f" shown (log-likelihood {gained:+.3f}, standard error {error:.3f}), so the program that ships gives its word no weight and"
-            " asks none"
-        )
-        said += (
-            "; no prompt of DSPy's optimisers was kept either." if not lesson["optimizer"] else "."
-        )
-        said += " Compile with your LM to see whether it helps."
-    return said
 
 
-def grown() -> str:
-    """Return what more agents cost: from 10 to 70 of ours, from 70 to 10,000."""
-    found = []
-    many = _grown("agents completed", "ours alone", 70, "compiled")
-    for growth in ("random draws", "own family first"):
-        few = _grown("agents completed", growth, 10, "compiled")
-        bm25 = _grown("agents completed", growth, 10, "BM25")
-        found.append(
-            {"agents": "10 → 70", "which": f"ours, completed; {growth}", "n": few["n"], "goal": 5}
-            | {"top1": _from_to(few, many), "lost": _lost(few, 1), "as it stands": "the same"}
-            | {"BM25": _lost(bm25, 1), "ms": "-"}
-        )
-    for condition in ("samples withheld", "samples for all"):
-        ours = _grown(condition, "ours alone", 70, "compiled")
-        for growth in ("look-alikes left out", "all distractors"):
-            kept, again, bm25 = (
-                _grown(condition, growth, 10_000, system)
-                for system in ("compiled", "compiled, weights fitted again", "BM25")
-            )
-            found.append(
-                {"agents": "70 → 10,000", "which": f"{condition}; {growth}", "n": kept["n"]}
-                | {"goal": 12 if growth == "look-alikes left out" else "-"}
-                | {"top1": _from_to(ours, again), "lost": _lost(again, -1)}
-                | {"as it stands": _lost(kept, -1), "BM25": _lost(bm25, -1)}
-                | {"ms": f"{kept['p50_ms']:.1f}"}
-            )
-    return table(
+def results() -> str:
+    """Return accuracy by data set: ours enriched and as written, and the public sets."""
+    written = next(row for row in rows("enrichment") if row["writer"] == "as it is")
+    found = [
+        {"set": "ours, enriched", "agents": 70, **rows("default")[0]},
+        {"set": "ours, as written", "agents": 70, **written},
+        *({"set": row["data"], **row} for row in rows("public")),
+    ]
+    return markdown(
         found,
         {
-            "agents": itemgetter("agents"),
-            "which": itemgetter("which"),
-            "n": itemgetter("n"),
-            "top-1": itemgetter("top1"),
-            "points lost (95 %)": itemgetter("lost"),
-            "at most, by the goal": itemgetter("goal"),
-            "lost with the weights for 70": itemgetter("as it stands"),
-            "BM25 loses": itemgetter("BM25"),
-            "ms per task after growing, median": itemgetter("ms"),
+            "data": lambda r: r["set"],
+            "agents": lambda r: f"{r['agents']:,}",
+            "n": lambda r: r["n"],
+            "top-1 [95% CI]": lambda r: rate(r, "top1"),
+            "top-3": lambda r: percent(r["top3"]),
+            "BM25": lambda r: percent(r["baseline_bm25_top1"]),
+            "over BM25, points": lambda r: difference(r["versus_bm25"]),
+            "median ms": lambda r: f"{r['latency_ms']['p50']:.0f}",
         },
     )
 
 
-def _from_to(one: dict[str, Any], other: dict[str, Any]) -> str:
-    return f"{percent(one['top1'])} → {percent(other['top1'])}"
+def confidence() -> str:
+    """Return what the confidence is worth on test, and the threshold's operating point."""
+    found = [
+        {"set": "ours", **rows("default")[0]},
+        *({"set": row["data"], **row} for row in rows("public")),
+    ]
+    return f"{markdown(found, {'data': lambda r: r['set'], **TRUST})}\n\n{_operating_point()}"
 
 
-def _grown(condition: str, growth: str, agents: int, system: str) -> dict[str, Any]:
-    wanted = (condition, growth, agents, system)
-    keys = ("condition", "growth", "agents", "system")
-    return next(row for row in rows("scaling") if tuple(row[key] for key in keys) == wanted)
+def _operating_point() -> str:
+    """Return what the shipped threshold guarantees."""
+    promise = read_manifest(find("default"))["calibration"]["promise"]
+    kept = "is" if promise["kept"] else "is not"
+    return (
+        "*Assigned*: in scope, and confidence at or above the lowest threshold that reached "
+        f"{percent(promise['target'])} precision on validation ({promise['right']} of "
+        f"{promise['n']}, lower bound {percent(promise['lower_bound'])} at 95%): "
+        f"{percent(promise['target'])} {kept} guaranteed."
+    )
 
 
-def _lost(row: dict[str, Any], sign: int) -> str:
-    """Return the points by which a row stands above 70 agents, or below where the sign is -1."""
-    versus = row["versus_70"]
-    low, high = sorted(sign * bound for bound in versus["ci95"])
-    return f"{points(sign * versus['difference'])} ({span_points((low, high))})"
+def grown() -> str:
+    """Return the accuracy lost from 10 to 70 agents and from 70 to 10,000."""
+    found = rows("scaling")
+    shown: list[dict[str, Any]] = []
+    many = row_of(found, "agents completed", "ours alone", 70, "compiled")
+    for growth in ("random draws", "own family first"):
+        few, bm25 = (
+            row_of(found, "agents completed", growth, 10, system) for system in ("compiled", "BM25")
+        )
+        shown.append(
+            {"agents": "10 to 70", "registry": f"enriched, {term(growth)}", "n": few["n"]}
+            | {"top1": f"{percent(few['top1'])} to {percent(many['top1'])}", "goal": "-5"}
+            | {"refitted": difference(few["versus_70"], -1), "frozen": "the same"}
+            | {"BM25": difference(bm25["versus_70"], -1), "ms": "-"}
+        )
+    for condition in ("samples withheld", "samples for all"):
+        base = row_of(found, condition, "ours alone", 70, "compiled")
+        for growth in ("look-alikes left out", "all distractors"):
+            frozen, again, bm25 = (
+                row_of(found, condition, growth, 10_000, system)
+                for system in ("compiled", _REFITTED, "BM25")
+            )
+            goal = "-12" if growth == "look-alikes left out" else "-"
+            shown.append(
+                {"agents": "70 to 10,000", "registry": f"{term(condition)}, {term(growth)}"}
+                | {"n": frozen["n"], "goal": goal, "ms": f"{frozen['p50_ms']:.1f}"}
+                | {"top1": f"{percent(base['top1'])} to {percent(again['top1'])}"}
+                | {"refitted": difference(again["versus_70"])}
+                | {"frozen": difference(frozen["versus_70"])}
+                | {"BM25": difference(bm25["versus_70"])}
+            )
+    return markdown(
+        shown,
+        {
+            "agents": lambda r: r["agents"],
+            "registry": lambda r: r["registry"],
+            "n": lambda r: r["n"],
+            "top-1": lambda r: r["top1"],
+            "change after recompiling, points": lambda r: r["refitted"],
+            "goal": lambda r: r["goal"],
+            "with frozen weights": lambda r: r["frozen"],
+            "BM25": lambda r: r["BM25"],
+            "median ms after": lambda r: r["ms"],
+        },
+    )
+
+
+CLAIMS = {
+    "claim": claim,
+    "results": results,
+    "confidence": confidence,
+    "grown": grown,
+    "missing": summary_line,
+}

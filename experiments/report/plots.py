@@ -1,4 +1,4 @@
-"""Draw the pictures from the result files: ``python -m experiments.report.plots``."""
+"""Draw the plots from the result files: ``python -m experiments.report --plots``."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,15 +7,19 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 
-from experiments.support.format import rows
+from experiments.report.exhibits import worth
+from experiments.support.results import rows
+from experiments.support.terms import term
+from task_delegator.artifact import find, read_manifest
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 FOLDER = Path("experiments/plots")
 _WITH_LM = "compiled, with the embedded LM"
-_SEED = {"10": 0.89, "70": 0.74}  # the seed document's curve, read at its ends
+_INTERLOOM = {10: 0.89, 70: 0.74}  # its document's curve, read at its ends
 _DPI = 110
+_SCALED = ("BM25", "compiled", "compiled, weights fitted again")
 _GROWN = {
     "top1": "top-1",
     "recall_at_k": "recall@k of the shortlist",
@@ -39,11 +43,11 @@ def scaling() -> Any:
             ax.set_xscale("log")
             if key == "p50_ms":  # with an LM it is a hundred times as long
                 ax.set_yscale("log")
-        column[0].set(title=condition, ylim=(0, 1))
-        column[0].plot([10, 70], list(_SEED.values()), color="grey", marker="x", linewidth=1)
+        column[0].set(title=term(condition), ylim=(0, 1))
+        column[0].plot(*zip(*_INTERLOOM.items(), strict=True), "x-", color="grey", linewidth=1)
         column[0].legend(loc="lower left", fontsize=8)
-        column[-1].set(xlabel="agents (dotted: draws of ours; dashed: with look-alikes)")
-    axes[0, 0].annotate("seed document, another LM and data", (11, 0.91), fontsize=7, color="grey")
+        column[-1].set(xlabel="agents (dotted: random subsets; dashed: with look-alikes)")
+    axes[0, 0].annotate("Interloom, another LM and data", (11, 0.91), fontsize=7, color="grey")
     return figure
 
 
@@ -67,7 +71,7 @@ def _grown(ax: Any, condition: str, key: str) -> None:
             line = sorted((row["agents"], row[key]) for row in own)
             if len(line) < 2 or (system == _WITH_LM and key == "recall_at_k"):  # of another k
                 continue
-            label = None if system in shown else f"{system}, n = {own[-1]['n']}"
+            label = None if system in shown else f"{term(system)}, n = {own[-1]['n']}"
             shown.add(system)
             ax.plot(*zip(*line, strict=True), style, marker=".", color=f"C{number}", label=label)
             if system == _WITH_LM and key == "top1":
@@ -76,29 +80,29 @@ def _grown(ax: Any, condition: str, key: str) -> None:
                 )
                 ax.plot(
                     *zip(*without, strict=True), style, marker=".", color=f"C{number}", alpha=0.35,
-                    label=f"the same {own[-1]['n']} without it",
+                    label=f"the same {own[-1]['n']} without the LM",
                 )  # fmt: skip
 
 
 def order() -> Any:
-    """Accuracy by where the right agent stands in the prompt."""
+    """Accuracy by the position of the right agent in the prompt."""
     figure, ax = plt.subplots(figsize=(6, 4))
     found = [row for row in rows("order") if row["what"].startswith("right agent in fifth")]
     for lm in dict.fromkeys(row["lm"] for row in found):
         line = [row for row in found if row["lm"] == lm]
         rates = np.array([row["rate"] for row in line])
         spans = np.abs(np.array([row["ci95"] for row in line]).T - rates)
-        ax.errorbar(range(1, len(line) + 1), rates, yerr=spans, marker="o", capsize=3, label=lm)
-    ax.set(
-        xlabel="fifth of the prompt in which the right agent stands", ylabel="top-1", ylim=(0, 1)
-    )
+        ax.errorbar(
+            range(1, len(line) + 1), rates, yerr=spans, marker="o", capsize=3, label=term(lm)
+        )
+    ax.set(xlabel="position of the right agent in the prompt, fifths", ylabel="top-1", ylim=(0, 1))
     ax.set_xticks(range(1, 6))
     ax.legend()
     return figure
 
 
 def reliability() -> Any:
-    """Stated against observed, for each sign that is a probability: the program's, each LM's."""
+    """Reliability of every signal that is a probability: the program's and each LM's."""
     found = [row for row in rows("confidence") if "reliability" in row and _own(row)]
     lms = list(dict.fromkeys(row["lm"] for row in found))
     figure, axes = plt.subplots(
@@ -109,15 +113,15 @@ def reliability() -> Any:
         for row in found:
             if row["lm"] == lm:
                 stated, observed, _ = zip(*row["reliability"], strict=True)
-                ax.plot(stated, observed, marker="o", label=f"{row['sign']}, n {row['n']}")
-        ax.set(title=_whose(lm), xlabel="stated", xlim=(0, 1), ylim=(0, 1.02))
+                ax.plot(stated, observed, marker="o", label=f"{term(row['sign'])}, n {row['n']}")
+        ax.set(title=term(_whose(lm)), xlabel="confidence", xlim=(0, 1), ylim=(0, 1.02))
         ax.legend(fontsize=7, loc="lower right")
-    axes[0, 0].set_ylabel("share that was right")
+    axes[0, 0].set_ylabel("accuracy")
     return figure
 
 
 def coverage() -> Any:
-    """Accuracy on the surest share: of all requests, and of those that the LMs were asked about."""
+    """Accuracy against coverage: all requests, and those that LMs were asked about."""
     found = [row for row in rows("confidence") if "accuracy_at_coverage" in row]
     figure, axes = plt.subplots(1, 2, figsize=(14, 4.8), sharey=True)
     for ax, which in zip(axes, ("all", "a part"), strict=True):
@@ -127,12 +131,12 @@ def coverage() -> Any:
                 line = [(float(c), a) for c, a in row["accuracy_at_coverage"].items()]
                 ax.plot(
                     *zip(*line, strict=True), style, marker=".", color=f"C{number}",
-                    label=row["sign"] if lm == "none" else f"{row['sign']} ({lm})",
+                    label=term(row["sign"]) if lm == "none" else f"{row['sign']} ({term(lm)})",
                 )  # fmt: skip
         most = max(row["n"] for row in found if row["requests"] == which)
         ax.set(
-            title=f"{which if which == 'all' else 'what LMs were asked about'}, n {most}",
-            xlabel="coverage: share of requests, the surest first", ylim=(0, 1.02),
+            title=f"{'all requests' if which == 'all' else 'subset asked of LMs'}, n {most}",
+            xlabel="coverage", ylim=(0, 1.02),
         )  # fmt: skip
     axes[0].legend(fontsize=7, loc="lower left")
     axes[1].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
@@ -141,7 +145,7 @@ def coverage() -> Any:
 
 
 def _own(row: dict[str, Any]) -> bool:
-    """Tell whether a row is of all the requests that its sign was taken on."""
+    """Return whether a row is of all the requests that its signal was taken on."""
     return row["lm"] != "none" or row["requests"] == "all"
 
 
@@ -162,15 +166,17 @@ def pareto() -> Any:
                     at, row["top1"], yerr=[[row["top1"] - low], [high - row["top1"]]],
                     marker="o", color=f"C{number}", capsize=3,
                 )  # fmt: skip
-                ax.annotate(f"{row['way']}, n {row['n']}", (at * 1.1, row["top1"]), fontsize=7)
-        ax.plot([], [], marker="o", color=f"C{number}", label=_whose(lm))
-    ax.set(xscale="log", xlabel="tokens per task + 1", ylabel="top-1 (95 %)", ylim=(0, 1))
+                ax.annotate(
+                    f"{term(row['way'])}, n {row['n']}", (at * 1.1, row["top1"]), fontsize=7
+                )
+        ax.plot([], [], marker="o", color=f"C{number}", label=term(_whose(lm)))
+    ax.set(xscale="log", xlabel="tokens per task + 1", ylabel="top-1 (95% CI)", ylim=(0, 1))
     ax.legend()
     return figure
 
 
 def learning() -> Any:
-    """What each adapter picks of shortlists it never saw, against the examples it was shown."""
+    """Selection from unseen shortlists against training examples, per adapter."""
     figure, (picked, flips) = plt.subplots(1, 2, figsize=(11, 4), sharex=True, sharey=True)
     found = [row for row in rows("finetuned") if row["part"] == "learning"]
     for number, (lm, data) in enumerate(dict.fromkeys((r["lm"], r["data"]) for r in found)):
@@ -182,16 +188,93 @@ def learning() -> Any:
             examples, [row["flips"] for row in line], ".-", color=colour, label=f"{data}: {lm}"
         )
     picked.set(
-        xlabel="examples", ylabel="share", ylim=(0, 1.02),
-        title="right over both orders (dotted: retrieval's first place)",
+        xlabel="examples", ylabel="rate", ylim=(0, 1.02),
+        title="LM top-1, both orders (dotted: retrieval)",
     )  # fmt: skip
-    flips.set(xlabel="examples", title="picks that change when the list is turned round")
+    flips.set(xlabel="examples", title="order flips")
     flips.legend(fontsize=8)
     return figure
 
 
+def scale() -> Any:
+    """Accuracy from 10 to 10,000 agents: BM25, frozen weights, refitted weights."""
+    conditions = ("samples withheld", "samples for all")
+    figure, axes = plt.subplots(1, len(conditions), figsize=(11, 4.2), sharey=True)
+    for ax, condition in zip(axes, conditions, strict=True):
+        for number, system in enumerate(_SCALED):
+            for growth, style in (("look-alikes left out", "-"), ("all distractors", ":")):
+                line = _top1_by_size(condition, growth, system)
+                label = term(system) if style == "-" else None
+                ax.plot(
+                    *zip(*line, strict=True), style, marker=".", color=f"C{number}", label=label
+                )
+        ax.plot([], [], "k:", label="with look-alikes")
+        ax.set(xscale="log", xlabel="agents", title=term(condition), ylim=(0, 1))
+        ax.legend(fontsize=8, loc="lower left")
+    axes[0].set_ylabel("top-1, n 280")
+    return figure
+
+
+def _top1_by_size(condition: str, growth: str, system: str) -> list[tuple[int, float]]:
+    """Return sizes with accuracy; refitted weights start where frozen ones were fitted."""
+    small = ("random draws", "ours alone")
+    found = []
+    for row in rows("scaling"):
+        if row["condition"] != condition or row["growth"] not in (growth, *small):
+            continue
+        fitted_here = system == _SCALED[-1] and row["growth"] == "ours alone"
+        if row["system"] == system or (fitted_here and row["system"] == "compiled"):
+            found.append((row["agents"], row["top1"]))
+    return sorted(found)
+
+
+def trust() -> Any:
+    """Accuracy against coverage with the operating point, and reliability."""
+    row = next(
+        r for r in rows("confidence") if r["sign"] == "calibrated confidence" and _own(r)
+    )  # fmt: skip
+    [report] = rows("default")
+    figure, (curve, reliable) = plt.subplots(1, 2, figsize=(10, 4))
+    line = [(float(coverage), top1) for coverage, top1 in row["accuracy_at_coverage"].items()]
+    curve.plot(*zip(*line, strict=True), ".-", label=f"this program, n {row['n']}")
+    target = read_manifest(find("default"))["calibration"]["promise"]["target"]
+    curve.axhline(target, color="grey", linestyle=":", label=f"target precision {target:.0%}")
+    curve.plot(
+        report["decisions"]["assign"] / report["n"], report["precision_assigned"], "r*",
+        markersize=12, label="operating point",
+    )  # fmt: skip
+    curve.set(
+        xlabel="coverage", ylabel="top-1", ylim=(0.5, 1.02), title="accuracy against coverage"
+    )
+    curve.legend(fontsize=8, loc="lower left")
+    stated, observed, _ = zip(*row["reliability"], strict=True)
+    reliable.plot([0, 1], [0, 1], color="grey", linewidth=1)
+    reliable.plot(stated, observed, "o-")
+    reliable.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
+    reliable.set_title("reliability, bins of ten or more")
+    return figure
+
+
+def parts() -> Any:
+    """What each part is worth, with intervals."""
+    found = worth()[::-1]
+    figure, ax = plt.subplots(figsize=(8, 4))
+    differences = np.array([100 * part.versus["difference"] for part in found])
+    bounds = 100 * np.array([part.versus["ci95"] for part in found]).T
+    ax.errorbar(
+        differences, range(len(found)), xerr=np.abs(bounds - differences), fmt="o", capsize=3
+    )
+    ax.axvline(0, color="grey", linewidth=1)
+    ax.set_yticks(range(len(found)), [f"{part.name} ({part.metric})" for part in found], fontsize=8)
+    ax.set(xlabel="with minus without, points (95% CI)")
+    return figure
+
+
 PLOTS: dict[str, tuple[str, Callable[[], Any]]] = {
+    "scale": ("scaling", scale),
     "scaling": ("scaling", scaling),
+    "trust": ("default", trust),
+    "parts": ("ablation", parts),
     "order": ("order", order),
     "reliability": ("confidence", reliability),
     "coverage": ("confidence", coverage),
@@ -201,7 +284,7 @@ PLOTS: dict[str, tuple[str, Callable[[], Any]]] = {
 
 
 def draw(experiment: str | None = None) -> None:
-    """Draw one experiment's pictures, or all."""
+    """Draw one study's plots, or all."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, (source, make) in PLOTS.items():
         if experiment in (None, source) and rows(source):
@@ -212,14 +295,10 @@ def draw(experiment: str | None = None) -> None:
 
 
 def of(experiment: str) -> list[Path]:
-    """Return the files of an experiment's pictures that are drawn."""
+    """Return the files of a study's plots that are drawn."""
     files = [_file(name) for name, (source, _) in PLOTS.items() if source == experiment]
     return [file for file in files if file.is_file()]
 
 
 def _file(plot: str) -> Path:
     return FOLDER / f"{plot}.png"
-
-
-if __name__ == "__main__":
-    draw()

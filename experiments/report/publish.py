@@ -14,7 +14,7 @@ from task_delegator.errors import DelegatorError, InputError
 
 
 def publish(name: str) -> str:
-    """Log an experiment's latest result with its constants, pictures and rows; return the run.
+    """Log a study's latest result with its constants, pictures and rows; return the run.
 
     Raises:
         InputError: it has no result, or the store cannot be used.
@@ -31,7 +31,7 @@ def publish(name: str) -> str:
 
 
 def published() -> list[str]:
-    """Return the names of all experiments with a result."""
+    """Return the names of all studies with a result."""
     return sorted({file.stem.rpartition("-")[0] for file in FOLDER.glob("*.json")})
 
 

@@ -1,12 +1,10 @@
-"""What does asking the embedded LM add, and in which way? Unsure validation requests.
+"""Does asking the embedded LM help where retrieval is uncertain?
 
-Requests that the program would not assign are asked in one order, in both, and with each
-expansion of the task retrieved beside it, and the first place is rated on the rubric (what the
-content-free prior and demos do is in the shipped manifest, from compiling). A weight for the
-LM's word is fitted by cross-validation; gained is what it adds to the log-likelihood of the
-right agent.
-The gate's curve is accuracy against calls when the least sure of those are asked first, at the
-weight that fits them best: an upper bound.
+Validation requests below the assign threshold. The LM selects from a shortlist of five in one
+order, in two orders, and beside two expansions of the query (rephrasings, HyDE); it rates
+retrieval's top-1 on the rubric. The pooling weight is cross-validated; *log-likelihood gain* is
+what the LM adds for the right agent. The last table asks the least confident requests first, at
+the weight that fits them best: an upper bound.
 """
 
 import random
@@ -17,6 +15,8 @@ import dspy
 import numpy as np
 
 from experiments.support.costs import counted, per_task
+from experiments.support.format import COST, difference, markdown, percent, rate, sections
+from experiments.support.terms import term
 from optimize import metrics
 from optimize.data import OURS, load_dataset
 from optimize.evaluate import Outcome, delegate_all, outcomes_right
@@ -134,7 +134,7 @@ def _gate(outcomes: list[Outcome], answers: list[Outcome]) -> list[dict[str, Any
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         chosen = {a.request.text for a in ranked[: round(share * len(ranked))]}
         right = [
-            _heard(by_text[o.request.text], weight) if o.request.text in chosen else o.right
+            _pooled_right(by_text[o.request.text], weight) if o.request.text in chosen else o.right
             for o in outcomes
         ]
         spent = [
@@ -156,5 +156,64 @@ def _gate(outcomes: list[Outcome], answers: list[Outcome]) -> list[dict[str, Any
     return rows
 
 
-def _heard(answer: Outcome, weight: float) -> bool:
+def _pooled_right(answer: Outcome, weight: float) -> bool:
     return pooled(answer, weight)[0].name in answer.request.acceptable
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the gain by prompt configuration, of the rubric, and accuracy against calls."""
+    return sections(
+        {
+            "LM selection": _selection_table(rows),
+            "Rubric": markdown(
+                [row for row in rows if row["way"] == "rubric"],
+                {
+                    "n": lambda r: r["n"],
+                    "retrieval top-1": lambda r: percent(r["retrieved_right_before"]),
+                    "error AUROC, margin": lambda r: f"{r['auroc_without']:.2f}",
+                    "with rubric": lambda r: f"{r['auroc']:.2f}",
+                    "standard error of the difference": lambda r: f"{r['gained_error']:.2f}",
+                    **COST,
+                },
+            ),
+            "Accuracy against LM calls": markdown(
+                [row for row in rows if row["way"] == "gate"],
+                {
+                    "LM asked about": lambda r: f"{r['asked']} of {r['n']}",
+                    "top-1 [95% CI]": lambda r: rate(r, "top1"),
+                    "pooling weight": lambda r: f"{r['weight']:.2f}",
+                    **COST,
+                },
+            ),
+        }
+    )
+
+
+def _selection_table(rows: list[dict[str, Any]]) -> str:
+    return markdown(
+        [row for row in rows if "gained" in row],
+        {
+            "configuration": lambda r: term(r["way"]),
+            "n": lambda r: r["n"],
+            "log-likelihood gain ± SE": lambda r: f"{r['gained']:.3f} ± {r['gained_error']:.3f}",
+            "LM top-1 [95% CI]": lambda r: rate(r, "picked_right"),
+            "difference to both orders, points": lambda r: difference(r.get("versus_both")),
+            "retrieval top-1, before / after expansion": lambda r: (
+                f"{percent(r['retrieved_right_before'])} / {percent(r['retrieved_right_after'])}"
+                if "versus_before" in r
+                else "-"
+            ),
+            "paired, points": lambda r: difference(r.get("versus_before")),
+            "order flips": lambda r: percent(r["flips"]),
+            "probabilities from": lambda r: ", ".join(r["sources"]),
+            **COST,
+        },
+    )
+
+
+def answer(rows: list[dict[str, Any]]) -> str:
+    """Return whether any configuration gains likelihood."""
+    best = max((row for row in rows if "gained" in row), key=lambda row: row["gained"])
+    helps = "Helps" if best["gained"] > 2 * best["gained_error"] else "No"
+    gain = f"{best['gained']:+.3f} ± {best['gained_error']:.3f}"
+    return f"{helps}: best log-likelihood gain {gain} ({term(best['way'])})"

@@ -1,10 +1,9 @@
-"""What does text that tries to attract tasks gain?
+"""How much do injected texts gain?
 
-Each attack of ``datasets/attacks.json`` is put into several host agents, one at a time; gained
-is how much more often the host comes first, or is assigned, for requests that are not its own
-than without the attack. The attacks on tasks are appended to requests and try to force an
-agent. With the embedded LM (gate forced open, its word at full weight) the requests are those
-that have the host on their shortlist.
+Each attack of ``datasets/attacks.json`` is put into several host agents, one at a time. *Gain* is
+how much more often the host is top-1 for requests that are not its own than without the attack.
+Attacks on tasks are appended to requests. With the embedded LM (asked about every request, full
+pooling weight) the requests are those that have the host on their shortlist.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from experiments.support.costs import per_task
+from experiments.support.format import COST, estimate, markdown, percent
 from optimize import metrics
 from optimize.data import OURS, Request, load_dataset
 from optimize.evaluate import select
@@ -164,3 +164,36 @@ def summary(cases: Sequence[Case]) -> Iterator[dict[str, Any]]:
             "assigned_after": float(after[:, 1].mean()),
             **per_task([delegation.usage for case in chosen for delegation in case.after]),
         }
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return what attacks gain, by kind."""
+    return markdown(
+        rows,
+        {
+            "path": lambda r: r["path"],
+            "attack": lambda r: r["kind"],
+            "attacks by hosts": lambda r: r["cases"],
+            "n": lambda r: r["n"],
+            "host top-1 before": lambda r: percent(r["first_before"]),
+            "after": lambda r: percent(r["first_after"]),
+            "gain, points [95% CI]": _gain,
+            "assigned before": lambda r: percent(r["assigned_before"]),
+            "after ": lambda r: percent(r["assigned_after"]),
+            **COST,
+        },
+    )
+
+
+def answer(rows: list[dict[str, Any]]) -> str:
+    """Return what all attacks together gain."""
+    by_path = {row["path"]: row for row in rows if row["kind"] == "all"}
+    retrieval, lm = by_path["retrieval"], by_path["embedded LM"]
+    return f"Retrieval: {_gain(retrieval)} points; embedded LM: {_gain(lm)}"
+
+
+def _gain(row: dict[str, Any]) -> str:
+    """Return the gain; a bootstrap of nothing but zeros has no width to show."""
+    if not row["gained"] and list(row["gained_ci95"]) == [0.0, 0.0]:
+        return f"none in {row['n']}"
+    return estimate(100 * row["gained"], [100 * bound for bound in row["gained_ci95"]], 2)

@@ -1,10 +1,11 @@
-"""Which sign of confidence tells right from wrong: log-probabilities, rubric, margin, the whole?
+"""Which confidence signal separates correct from wrong?
 
-For the same test requests: each LM's belief in its pick (log-probabilities of the slot, in
-shortlist order and over both orders), its rating of the program's first place on the rubric,
-the margin of retrieval, and the program's calibrated confidence. Signs of the same pick on the same
-requests compare; a rating that could not be read counts as 3. What the LM said is kept in
-``answers/``.
+Test requests: posterior margin, posterior and calibrated confidence of the program on all of them,
+and what two LMs say of the same 40: the probability of the selected slot (in one order, averaged
+over two), that of the program's top-1, and a rubric rating of it from 1 to 5 (unreadable ratings
+count as 3). LMs see a shortlist of five; the embedded LM runs without its adapter. An LM that
+picks the first slot is right as often as retrieval is. Answers are kept in ``answers/``. Bins of
+the reliability diagram hold at least ten requests.
 """
 
 from collections import Counter
@@ -18,7 +19,10 @@ import numpy as np
 from tqdm import tqdm
 
 from experiments.support.costs import counted, per_task
+from experiments.support.format import COST, markdown, number, percent, rate, sections
 from experiments.support.llm_answers import Asked, language_models
+from experiments.support.reports import calibration_error
+from experiments.support.terms import term
 from optimize import metrics
 from optimize.data import OURS, load_dataset
 from optimize.evaluate import Outcome, delegate_all, outcomes_right, select
@@ -187,3 +191,58 @@ def _stories(outcomes: Sequence[Outcome], split: str) -> list[dict[str, Any]]:
         }
         for kind, outcome in (("a clear case", clear), ("a tie", tie))
     ]
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the signals, and two requests as examples."""
+    signals = [row for row in rows if "auroc_error" in row]
+    shown = markdown(
+        signals,
+        {
+            "signal": lambda r: term(r["sign"]),
+            "LM": lambda r: term(r["lm"]),
+            "requests": lambda r: "subset" if r["requests"] == "a part" else r["requests"],
+            "n": lambda r: r["n"],
+            "top-1 [95% CI]": lambda r: rate(r, "accuracy"),
+            "error AUROC [95% CI]": _error_auroc,
+            "ECE [range if calibrated]": lambda r: calibration_error(r) if "ece" in r else "-",
+            "top-1 at 50% coverage": lambda r: percent(r["accuracy_at_coverage"]["0.5"]),
+            "picks the first slot, in order / reversed": lambda r: (
+                " / ".join(map(percent, r["picks_first_place"])) if "its pick" in r["sign"] else "-"
+            ),
+            "ratings 1 / 2 / 3 / 4 / 5, unreadable": lambda r: (
+                " / ".join(map(str, r["ratings"][:5])) + f", {r['ratings'][5]}"
+                if r["sign"].startswith("rubric")
+                else "-"
+            ),
+            **COST,
+        },
+    )
+    examples = [_example(row) for row in rows if row["sign"].startswith("story")]
+    return sections({"Signals": shown, "Examples": "\n".join(examples)})
+
+
+def _error_auroc(row: dict[str, Any]) -> str:
+    if "auroc_error_ci95" not in row:
+        return number(row["auroc_error"], 2)
+    low, high = row["auroc_error_ci95"]
+    return f"{row['auroc_error']:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def _example(row: dict[str, Any]) -> str:
+    kind = row["sign"].removeprefix("story: ").capitalize()
+    verdict = "correct" if row["top3"][0][0] in row["expected"] else "wrong"
+    posterior = ", ".join(f"{name} {percent(p)}" for name, p in row["top3"])
+    return (
+        f"- **{kind}, {verdict}.** “{row['task']}” Posterior: {posterior}. "
+        f"Expected: {' or '.join(row['expected'])}. "
+        f"Confidence {row['confidence']:.2f}: {row['decision']}."
+    )
+
+
+def answer(rows: list[dict[str, Any]]) -> str:
+    """Return the error AUROC of retrieval's margin and of the best LM signal."""
+    subset = [row for row in rows if row.get("requests") == "a part"]
+    margin = next(row for row in subset if row["sign"] == "retrieval margin")["auroc_error"]
+    best = max(row["auroc_error"] or 0.0 for row in subset if row["lm"] != "none")
+    return f"Posterior margin (error AUROC {margin:.2f}); best LM signal {best:.2f}, same requests"

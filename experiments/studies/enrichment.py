@@ -1,7 +1,8 @@
-"""What does completing the registry's entries add?
+"""What does enriching the agents' entries add?
 
-The same compilation (search, calibration, no LM at run time) for the agents as written and with
-``datasets/enrichment.json``, written offline by a large LM; paired on the same test requests.
+The same compilation (search, calibration, no LM) for the agents as written and with
+``datasets/enrichment.json``, written offline by a large LM; paired on the same test requests. That
+LM is of the family that wrote agents and requests, which flatters enrichment (data card).
 """
 
 import shutil
@@ -10,6 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from experiments.support.format import difference, markdown, percent, rate
+from experiments.support.reports import TRUST
 from optimize import metrics
 from optimize.compile import Options, compile_program
 from optimize.data import OURS, load_dataset
@@ -17,17 +20,18 @@ from optimize.evaluate import delegate_all, evaluate, outcomes_right
 from task_delegator.agents import read_json
 from task_delegator.enrichment import FILE
 
-_WRITERS = {
+_SOURCES = {
     "as it is": None,
     "large LM": OURS / FILE,
 }
+WRITERS = {"as it is": "as written", "large LM": "enriched by a large LM"}  # as shown
 
 
 def run(quick: bool) -> list[dict[str, Any]]:
     """Return one row per writer; quick compiles with 20 trials and looks at validation."""
     rows: list[dict[str, Any]] = []
     baseline = None
-    for writer, source in _WRITERS.items():
+    for writer, source in _SOURCES.items():
         with tempfile.TemporaryDirectory() as folder:
             data = Path(folder) / "ours"
             shutil.copytree(OURS, data, ignore=shutil.ignore_patterns(FILE, "*.md"))
@@ -55,3 +59,25 @@ def run(quick: bool) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the compiled programs over the agents as written and enriched."""
+    return markdown(
+        [row for row in rows if row["writer"] in WRITERS],
+        {
+            "agents": lambda r: WRITERS[r["writer"]],
+            "samples added": lambda r: r["samples_added"],
+            "top-1 [95% CI]": lambda r: rate(r, "top1"),
+            "top-3": lambda r: percent(r["top3"]),
+            "BM25 top-1": lambda r: percent(r["baseline_bm25_top1"]),
+            "difference to as written, points": lambda r: difference(r["versus_as_it_is"]),
+            **TRUST,
+        },
+    )
+
+
+def answer(rows: list[dict[str, Any]]) -> str:
+    """Return what enrichment adds."""
+    gained = next(row for row in rows if row["writer"] == "large LM")["versus_as_it_is"]
+    return f"{difference(gained)}, in points of top-1"

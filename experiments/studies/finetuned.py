@@ -1,22 +1,18 @@
-"""Is the fine-tuned embedded LM worth asking, on registries it was trained on and on others?
+"""Does fine-tuning the embedded LM help, on registries seen and unseen in training?
 
-Each registry's program is compiled without an LM; the LM then sees its shortlist of five, in
-retrieval's order and turned round. Given that the right agent is on it: how often is the LM's pick
-right, and does turning change it? And over all requests, where the LM is asked about the quarter
-that retrieval is least sure of: what does its word add, with gate and weight chosen on validation?
-*Transferred* means that neither agents nor requests of the registry
-were trained on, though a few of its validation requests chose the state that was exported;
-*adapted* that its train split was trained on (Seal-Tools has none: its validation was, and it is
-left out). Beside the adapter that ships, those in ``runs/folds``
-(``make folds``) are asked: each registry has an adapter that was kept from it. The best agent
-counts as the LM's pick, however likely it finds that none fits. Answers are kept in
-``answers/finetuned``: a run that was interrupted asks only what is missing.
-
-``ms_per_call`` is measured on ours, the raw LM and each adapter in turn, without the prefix cache.
+Each registry's program is compiled without an LM; the LM then selects from its shortlist of five,
+in retrieval's order and reversed. *Transferred*: neither agents nor requests of the registry were
+trained on, though a few validation requests chose the checkpoint. *Adapted*: its train split was.
+Two adapters, the shipped one and that of the other fold (``make folds``); each registry is unseen
+by one of them. The most probable agent counts as the pick, even where "none" is more probable. The
+gain on unseen registries: the LM is asked about test requests (at most 300) whose confidence is
+below the 25th percentile of validation, two calls each; threshold and pooling weight come from
+validation. ``ms_per_call`` is measured on ours, raw LM and adapter in turn, without prefix cache.
+Answers are kept in ``answers/finetuned``.
 """
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -24,9 +20,18 @@ from typing import Any
 import dspy
 import numpy as np
 
-from experiments.studies.public import public
+from experiments.support.format import (
+    difference,
+    interval,
+    markdown,
+    percent,
+    points,
+    rate,
+    sections,
+)
 from experiments.support.llm_answers import FOLDER
 from experiments.support.lm_pooling import PLACES, ask, places, weight_of
+from experiments.support.public_data import public
 from optimize import metrics
 from optimize.answers import Answers
 from optimize.compile import Options, compile_program
@@ -87,17 +92,25 @@ def registry(name: str, quick: bool) -> Iterator[dict[str, Any]]:
             with Answers(kept / f"{name}-{label}.jsonl", _MOST_CALLS) as answers:
                 outcomes, tokens = ask(program, requests, lm, answers)
                 if seen == "raw":
-                    listed = _listed(outcomes)
-                    both = map(bool, _picks(listed).both)
+                    listed = right_agent_listed(outcomes)
+                    both = map(bool, lm_picks(listed).both)
                     before = dict(zip((o.request.text for o in listed), both, strict=True))
                 cost = _milliseconds(spec, program, requests) if name == "ours" else {}
-                yield {"part": "accuracy"} | facts | _row(outcomes, tokens, before) | cost
+                yield {"part": "accuracy"} | facts | selection_row(outcomes, tokens, before) | cost
                 if seen == "transferred" or quick:
-                    known = fewer["validation"]
-                    about = known[:12] if quick else select(fewer["test"], _HEARD, seed=0)
-                    fitted_on = 3 if quick else _FITTED_ON
-                    heard = _heard(program, known, about, lm, answers, fitted_on)
-                    yield {"part": "heard"} | facts | heard
+                    measured = select(fewer[split], 12 if quick else _HEARD, seed=0)
+                    gain = gain_where_uncertain(
+                        _without_lm(program, fewer["validation"]),
+                        _without_lm(program, measured),
+                        lambda some, lm=lm, answers=answers: ask(program, some, lm, answers),
+                        3 if quick else _FITTED_ON,
+                    )
+                    yield {"part": "heard"} | facts | gain
+
+
+def _without_lm(program: Delegator, requests: Sequence[Request]) -> list[Outcome]:
+    with dspy.context(lm=None):
+        return delegate_all(program, requests, "find uncertain requests")
 
 
 def learning() -> Iterator[dict[str, Any]]:
@@ -140,11 +153,23 @@ def _milliseconds(spec: str, program: Delegator, requests: Sequence[Request]) ->
     return {"ms_per_call": ours, "ms_per_call_raw": raw}
 
 
-def _row(outcomes: Sequence[Outcome], tokens: int, before: Mapping[str, bool]) -> dict[str, Any]:
-    listed = _listed(outcomes)
+def selection_row(
+    outcomes: Sequence[Outcome], tokens: int, before: Mapping[str, bool]
+) -> dict[str, Any]:
+    """Return how the LM selects from shortlists that hold the right agent.
+
+    Args:
+        outcomes: as the LM answered them in two orders.
+        tokens: that it took.
+        before: per task, whether the raw LM's pick is right.
+
+    Raises:
+        InputError: no shortlist holds the right agent.
+    """
+    listed = right_agent_listed(outcomes)
     if not listed:
         raise InputError("finetuned: no request's agent is on its shortlist")
-    found = _picks(listed)
+    found = lm_picks(listed)
     shared = np.array([o.request.text in before for o in listed])
     raw = np.array([before[o.request.text] for o in listed if o.request.text in before])
     return {
@@ -161,28 +186,30 @@ def _row(outcomes: Sequence[Outcome], tokens: int, before: Mapping[str, bool]) -
     }
 
 
-def _heard(
-    program: Delegator,
-    validation: Sequence[Request],
-    requests: Sequence[Request],
-    lm: dspy.BaseLM,
-    answers: Answers,
+def gain_where_uncertain(
+    known: Sequence[Outcome],
+    outcomes: Sequence[Outcome],
+    consult: Callable[[Sequence[Request]], tuple[list[Outcome], int]],
     fitted_on: int,
 ) -> dict[str, Any]:
-    """Return retrieval's accuracy on requests, and that with the LM's word on what is unsure."""
-    with dspy.context(lm=None):
-        known = delegate_all(program, validation, "find unsure requests")
-        outcomes = delegate_all(program, requests, "find unsure requests")
-    gate = float(np.quantile([o.delegation.confidence for o in known], _UNSURE))
-    fitting = [o.request for o in known if o.delegation.confidence < gate]
+    """Return retrieval's accuracy, and that with the LM where confidence is low.
+
+    Args:
+        known: validation requests as retrieval answers them; threshold and weight come from them.
+        outcomes: the requests that are measured, as retrieval answers them.
+        consult: returns requests as the LM answers them, and the tokens it took.
+        fitted_on: at most so many uncertain validation requests give the pooling weight.
+    """
+    threshold = float(np.quantile([o.delegation.confidence for o in known], _UNSURE))
+    fitting = [o.request for o in known if o.delegation.confidence < threshold]
     fitting = select(fitting, fitted_on, seed=0)
-    weight = weight_of(ask(program, fitting, lm, answers)[0])
-    unsure = np.array([o.delegation.confidence < gate for o in outcomes])
-    about = [o.request for o, asked in zip(outcomes, unsure, strict=True) if asked]
-    heard, tokens = ask(program, about, lm, answers)
+    weight = weight_of(consult(fitting)[0])
+    uncertain = np.array([o.delegation.confidence < threshold for o in outcomes])
+    about = [o.request for o, asked in zip(outcomes, uncertain, strict=True) if asked]
+    answered, tokens = consult(about)
     before = outcomes_right(outcomes)
     after = before.copy()
-    after[unsure] = places(heard, weight) == 1
+    after[uncertain] = places(answered, weight) == 1
     return {
         "n": len(outcomes),
         "asked": len(about),
@@ -190,8 +217,8 @@ def _heard(
         "weight": weight,
         "calls_per_task": 2 * len(about) / len(outcomes),
         "tokens_per_task": tokens / len(outcomes),
-        "asked_right_before": float(before[unsure].mean()),
-        "asked_right_after": float(after[unsure].mean()),
+        "asked_right_before": float(before[uncertain].mean()),
+        "asked_right_after": float(after[uncertain].mean()),
         **_share("retrieval", before),
         **_share("with_lm", after),
         "with_lm_versus_retrieval": asdict(metrics.compare(after, before)),
@@ -202,12 +229,13 @@ def _share(name: str, right: np.ndarray) -> dict[str, Any]:
     return {name: float(right.mean()), f"{name}_ci95": metrics.wilson(int(right.sum()), len(right))}
 
 
-def _listed(outcomes: Sequence[Outcome]) -> list[Outcome]:
+def right_agent_listed(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Return the outcomes whose shortlist holds a right agent."""
     return [o for o in outcomes if set(_orders(o)[0]) & set(o.request.acceptable)]
 
 
-def _picks(listed: Sequence[Outcome]) -> Picks:
-    """Return what the LM picked in retrieval's order and turned round."""
+def lm_picks(listed: Sequence[Outcome]) -> Picks:
+    """Return what the LM picked in retrieval's order and reversed."""
     forth, back = zip(*map(_orders, listed), strict=True)
     rights = [
         {place for place, name in enumerate(order) if name in outcome.request.acceptable}
@@ -224,3 +252,99 @@ def _picks(listed: Sequence[Outcome]) -> Picks:
 def _orders(outcome: Outcome) -> list[dict[str, float]]:
     """Return the LM's belief by name, in the order in which it saw the agents, per order."""
     return outcome.delegation.evidence["lm"]["orders"]
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return selection accuracy, the gain on unseen registries, and the learning curve."""
+    return sections(
+        {
+            "Selection from the shortlist": _selection_table(rows),
+            "Gain on unseen registries": _gain_table(rows),
+            "Learning curve": "Held-out validation shortlists, which also chose the checkpoint, "
+            "so the curve is optimistic; the tables above are not.\n\n" + _learning_table(rows),
+        }
+    )
+
+
+def _selection_table(rows: list[dict[str, Any]]) -> str:
+    return markdown(
+        [row for row in rows if row["part"] == "accuracy"],
+        {
+            "data": lambda r: r["data"],
+            "adapter": lambda r: r["lm"],
+            "registry": lambda r: "-" if r["seen"] == "raw" else r["seen"],
+            "right agent listed": lambda r: f"{r['listed']} of {r['n']}",
+            "retrieval top-1": lambda r: percent(r["retrieval_first"]),
+            "LM top-1, in order / reversed": lambda r: (
+                f"{percent(r['in_order'])} / {percent(r['reversed'])}"
+            ),
+            "both orders [95% CI]": lambda r: rate(r, "both"),
+            "difference to raw LM, points": lambda r: (
+                "-" if r["seen"] == "raw" else difference(r["both_versus_raw"])
+            ),
+            "difference to retrieval, points": lambda r: difference(r["both_versus_retrieval"]),
+            "order flips [95% CI]": lambda r: rate(r, "flips"),
+            "tokens": lambda r: f"{r['tokens_per_task']:.0f}",
+            "ms per call (raw)": lambda r: (
+                f"{r['ms_per_call']:.0f} ({r['ms_per_call_raw']:.0f})"
+                if "ms_per_call" in r
+                else "-"
+            ),
+        },
+    )
+
+
+def _gain_table(rows: list[dict[str, Any]]) -> str:
+    return markdown(
+        [row for row in rows if row["part"] == "heard"],
+        {
+            "data": lambda r: r["data"],
+            "adapter": lambda r: r["lm"],
+            "n": lambda r: r["n"],
+            "asked": lambda r: r["asked"],
+            "top-1 of those, retrieval / with LM": lambda r: (
+                f"{percent(r['asked_right_before'])} / {percent(r['asked_right_after'])}"
+            ),
+            "top-1, retrieval [95% CI]": lambda r: rate(r, "retrieval"),
+            "with LM [95% CI]": lambda r: rate(r, "with_lm"),
+            "gain, points": lambda r: difference(r["with_lm_versus_retrieval"]),
+            "pooling weight (fitted on)": lambda r: f"{r['weight']:.2f} ({r['fitted_on']})",
+            "LM calls": lambda r: f"{r['calls_per_task']:.2f}",
+            "tokens": lambda r: f"{r['tokens_per_task']:.0f}",
+        },
+    )
+
+
+def _learning_table(rows: list[dict[str, Any]]) -> str:
+    return markdown(
+        [row for row in rows if row["part"] == "learning"],
+        {
+            "adapter": lambda r: r["lm"],
+            "held out": lambda r: r["data"],
+            "examples": lambda r: f"{r['examples']:,}",
+            "minutes": lambda r: f"{r['minutes']:.0f}",
+            "loss": lambda r: "-" if r["loss"] is None else f"{r['loss']:.2f}",
+            "n": lambda r: r["n"],
+            "retrieval top-1": lambda r: percent(r["retrieval"]),
+            "LM top-1, in order / reversed": lambda r: (
+                f"{percent(r['order'])} / {percent(r['reversed'])}"
+            ),
+            "both orders [95% CI]": lambda r: _counted(r, "both"),
+            "order flips [95% CI]": lambda r: _counted(r, "flips"),
+        },
+    )
+
+
+def _counted(row: dict[str, Any], name: str) -> str:
+    """Return a rate of ``n`` with its interval."""
+    bounds = metrics.wilson(round(row[name] * row["n"]), row["n"])
+    return f"{percent(row[name])} {interval(bounds)}"
+
+
+def answer(rows: list[dict[str, Any]]) -> str:
+    """Return the range of gains on unseen registries."""
+    gains = [row["with_lm_versus_retrieval"] for row in rows if row["part"] == "heard"]
+    low, high = (points(f(gain["difference"] for gain in gains)) for f in (min, max))
+    smallest = min(gain["p"] for gain in gains)
+    verdict = "none significant" if smallest > 0.05 else "some significant"
+    return f"{low} to {high} points top-1 on unseen registries; {verdict}"

@@ -1,15 +1,15 @@
-"""What happens to requests in languages that the embedder does not know?
+"""What happens to requests in languages that the embedder does not support?
 
-The 40 translated test requests beside their English sources: are they told, how often is the
-right agent first, what confidence is stated, what is decided. And how many English requests are
-taken for foreign ones, over train and validation of ours and of the public sets.
+Forty translated test requests beside their English sources, and the false alarms of language
+detection on English requests (train and validation of ours and of the public sets).
 """
 
 from typing import Any
 
 import numpy as np
 
-from experiments.studies.public import ROOT
+from experiments.support.format import markdown, percent
+from experiments.support.public_data import public
 from optimize import metrics
 from optimize.data import OURS, Request, load_dataset
 from optimize.evaluate import delegate_all, outcomes_right
@@ -51,9 +51,35 @@ def run(quick: bool) -> list[dict[str, Any]]:
             }
         )
     for name in ("ours", *(() if quick else _ENGLISH)):
-        folder = OURS if name == "ours" else ROOT / name
-        splits = load_dataset(folder).splits
+        splits = (dataset if name == "ours" else public(name)).splits
         texts = [r.text for part in ("train", "validation") for r in splits[part]]
         told = sum(foreign_language(text, {"en"}) is not None for text in texts)
         found.append({"requests": f"English, {name}", "n": len(texts), "told": told})
     return found
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return detection, accuracy and decisions by set of requests."""
+    return markdown(
+        rows,
+        {
+            "requests": lambda r: r["requests"],
+            "n": lambda r: r["n"],
+            "flagged as unsupported": lambda r: r["told"],
+            "top-1": lambda r: percent(r["top1"]) if "top1" in r else "-",
+            "mean confidence": lambda r: percent(r["confidence"]) if "confidence" in r else "-",
+            "assign / review / none": lambda r: (
+                " / ".join(str(r["decisions"][d]) for d in ("assign", "review", "none"))
+                if "decisions" in r
+                else "-"
+            ),
+        },
+    )
+
+
+def answer(rows: list[dict[str, Any]]) -> str:
+    """Return how many translations are flagged, and how many English requests are by mistake."""
+    translated = next(row for row in rows if row["requests"] == "translated")
+    english = [row for row in rows if row["requests"].startswith("English, ")]
+    alarms, n = (sum(row[key] for row in english) for key in ("told", "n"))
+    return f"{translated['told']} of {translated['n']} flagged; {alarms} false alarm in {n:,}"

@@ -1,11 +1,12 @@
-"""What does each DSPy optimiser make of the embedded LM's prompt, and at what cost?
+"""Does any DSPy optimizer improve the embedded LM's prompt?
 
-The shipped program's shortlists, half of them turned round. Each optimiser has the same budget of
-LM calls, train requests and held-out train requests; what it made is saved, loaded again and then
-asked about validation requests, as is the prompt it started from. Some of them are asked before
-saving, too: both must answer alike. The LM teaches itself; an optimiser that fails with it leaves
-the plain prompt, its row says why, and the second LM (``TASK_DELEGATOR_SECOND_LM``) teaches it once
-more. What each found is kept in ``runs/optimizers``: a run that was interrupted goes on.
+Shortlists of the shipped program, half of them reversed. Each optimizer gets the same budget of
+calls, train requests and held-out train requests; its prompt is saved, loaded and asked about the
+same validation requests as the prompt it started from. Some are asked before saving too: both must
+answer alike. The LM is its own teacher; where that fails, the second LM
+(``TASK_DELEGATOR_SECOND_LM``) teaches once more. Results are kept in ``runs/optimizers``.
+InferRules' own candidates share one class within DSPy: its row may be of its last rules, not its
+best.
 """
 
 import os
@@ -21,6 +22,7 @@ import numpy as np
 from tqdm import tqdm
 
 from experiments.support.costs import counted
+from experiments.support.format import difference, markdown, points, rate
 from experiments.support.llm_answers import SECOND
 from optimize import metrics
 from optimize.answers import Answers
@@ -160,3 +162,45 @@ def _row(
         "unreadable": sum(slot is None for slot in slots),
         "budget": _BUDGET,
     }
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return what each optimizer makes of the prompt, and its cost."""
+    return markdown(
+        rows,
+        {
+            "optimizer": lambda r: r["optimizer"],
+            "teacher": lambda r: r.get("teacher", "-"),
+            "n": lambda r: r["n"],
+            "LM top-1 [95% CI]": lambda r: (
+                "failed" if r.get("failure") else rate(r, "picked_right")
+            ),
+            "difference to the original prompt, points": lambda r: (
+                "-" if r.get("failure") else difference(r["versus_plain"])
+            ),
+            "demos": lambda r: r.get("demos", "-"),
+            "instruction characters": lambda r: r.get("instruction_characters", "-"),
+            "same answers after loading": lambda r: (
+                f"{r['same_answers']} of {r['asked_again']}" if "asked_again" in r else "-"
+            ),
+            "LM calls": lambda r: f"{r['lm_calls']} of {r['budget']}" if "lm_calls" in r else "-",
+            "tokens, total": lambda r: r["tokens"],
+            "s, total": lambda r: f"{r['seconds']:.0f}",
+            "failure": lambda r: r.get("failure", "-"),
+        },
+    )
+
+
+def answer(rows: list[dict[str, Any]]) -> str:
+    """Return the best optimizer and its gain."""
+    best = best_optimizer(rows)
+    gain, p = best["versus_plain"]["difference"], best["versus_plain"]["p"]
+    verdict = "not significant" if p > 0.05 else "significant"
+    tried = len({row["optimizer"] for row in rows}) - 1
+    return f"Best of {tried}, {best['optimizer']}: {points(gain)} points, {verdict}"
+
+
+def best_optimizer(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the row of the optimizer whose prompt is most accurate."""
+    tried = [row for row in rows if row["optimizer"] != "none" and not row.get("failure")]
+    return max(tried, key=lambda row: row["picked_right"])

@@ -1,9 +1,9 @@
-"""Does the place of the right agent in the prompt matter? "Lost in the middle", per LM.
+"""Does the position in the prompt change an LM's pick?
 
-The answers are those of ``prompting``: all 70 agents in several orders. Accuracy by where the right
-agent stood in the shuffled orders, by fifths of the list, how often the pick changes with the
-order alone, and how often it is what stands first. For the program: how often its ranking changes
-when agents are registered in another order.
+The answers of ``prompting``: top-1 by the fifth of the shuffled list in which the right agent is
+("lost in the middle", about 30 requests each), how often the pick changes with the order alone,
+and how often it is the first agent shown. For the program: how often its ranking changes when
+agents are registered in another order.
 """
 
 import random
@@ -15,7 +15,9 @@ import numpy as np
 
 from experiments.studies.prompting import Way, answers_right, ask, chosen, program_over
 from experiments.support.costs import per_task
+from experiments.support.format import COST, markdown, percent, rate
 from experiments.support.llm_answers import Asked, language_models
+from experiments.support.terms import term
 from optimize import metrics
 from optimize.data import Dataset, Request
 from task_delegator.agents import Registry
@@ -107,3 +109,28 @@ def _share(lm: str, what: str, split: str, said: np.ndarray) -> dict[str, Any]:
         "rate": float(said.mean()) if len(said) else 0.0,
         "ci95": metrics.wilson(int(said.sum()), len(said)),
     }
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return position effects by LM."""
+    return markdown(
+        rows,
+        {
+            "LM": lambda r: term(r["lm"]),
+            "event": lambda r: r["what"],
+            "n": lambda r: r["n"],
+            "share [95% CI]": lambda r: rate(r | {"rate_ci95": r["ci95"]}, "rate"),
+            **{
+                title: lambda r, show=show: show(r) if "tokens_per_task" in r else "-"
+                for title, show in COST.items()
+            },
+        },
+    )
+
+
+def answer(rows: list[dict[str, Any]]) -> str:
+    """Return how often picks and rankings change."""
+    flips = [row["rate"] for row in rows if row["what"].startswith("pick differs")]
+    program = next(row for row in rows if row["lm"] == "none")["rate"]
+    low, high = percent(min(flips)), percent(max(flips))
+    return f"{low} to {high} of LM picks change; {percent(program)} of this program's rankings"

@@ -1,10 +1,9 @@
-"""How do other libraries do on the same agents, requests and embedder?
+"""How do other libraries do on the same agents, requests and embeddings?
 
-Each peer runs in an environment of its own (``make peers``), at its best settings on the same
-validation requests, and sees the same texts: what an agent says of itself and its samples. Ours
-is compiled for each set, without an LM, and chosen on the same validation requests. A peer's
-milliseconds hold the embedder's median for one request, where it needs vectors. What a peer
-answered is kept in ``runs/peers``, so that a run of hours goes on where it was interrupted.
+Each peer runs in its own environment (``make peers``), at its best settings on the same validation
+requests, and reads the same texts: an agent's description and samples. Ours is compiled for each
+set, without an LM, on the same validation requests. A peer's milliseconds include the embedder's
+median for one request where it needs vectors. Answers of peers are kept in ``runs/peers``.
 """
 
 import hashlib
@@ -13,7 +12,7 @@ import os
 import random
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from time import perf_counter
@@ -23,7 +22,9 @@ import dspy
 import numpy as np
 from pydantic import BaseModel, ValidationError, create_model
 
-from experiments.support.results import ROOT
+from experiments.support.format import difference, markdown, number, percent, points, rate
+from experiments.support.public_data import public
+from experiments.support.terms import term
 from optimize import metrics
 from optimize.compile import Options, compile_program
 from optimize.data import OURS, Dataset, Request, load_dataset
@@ -38,13 +39,11 @@ from task_delegator.lm import language_model, words_alone
 
 _TRIALS = 150
 _NO_VECTORS = ("tfidf-logistic",)
-_HERE = Path(__file__).parents[1] / "peer_env"
+_ENVIRONMENT = Path(__file__).parents[1] / "peer_env"
 PYTHON = Path(os.environ.get("TASK_DELEGATOR_PEERS", ".venv-peers/bin/python"))
-_PEERS = (
-    "semantic-router", "toolpicker", "llama-index", "langgraph-bigtool",
-    "tfidf-logistic", "minilm-logistic",
-)  # fmt: skip
-_REQUESTS, _STRANGERS = 5000, 300  # all test requests of every set
+LIBRARIES = ("semantic-router", "toolpicker", "llama-index", "langgraph-bigtool")
+_PEERS = (*LIBRARIES, "tfidf-logistic", "minilm-logistic")
+_REQUESTS, _OUT_OF_SCOPE = 5000, 300  # all test requests of every set
 _FITTING = 500  # validation requests that every system's settings are chosen on
 _SETS = ("banking77", "clinc150", "hwu64", "seal_tools")
 _TOO_MANY_AGENTS = {"seal_tools": ("tfidf-logistic",)}  # coefficients of a term for each of 4,076
@@ -63,15 +62,15 @@ def run(quick: bool) -> list[dict[str, Any]]:
         raise InputError(f"{PYTHON}: no environment of the peers; run make peers")
     sets = {"ours": load_dataset(OURS)}
     if not quick:
-        sets |= {name: load_dataset(ROOT / name) for name in _SETS}
+        sets |= {name: public(name) for name in _SETS}
     return [row for name, dataset in sets.items() for row in _rows(name, dataset, quick)]
 
 
 def _rows(name: str, dataset: Dataset, quick: bool) -> list[dict[str, Any]]:
     split = "validation" if quick else "test"
     requests = select(dataset.splits[split], 20 if quick else _REQUESTS, seed=0)
-    away = dataset.out_of_scope[split]
-    chosen = random.Random(0).sample(away, min(len(away), 10 if quick else _STRANGERS))
+    every = dataset.out_of_scope[split]
+    outside = random.Random(0).sample(every, min(len(every), 10 if quick else _OUT_OF_SCOPE))
     fitting = {
         part: tuple(select(every, _FITTING, seed=0)) for part, every in dataset.splits.items()
     }
@@ -81,22 +80,23 @@ def _rows(name: str, dataset: Dataset, quick: bool) -> list[dict[str, Any]]:
         program = compile_program(smaller, options, lm=None).program
         with dspy.context(lm=None):
             outcomes = delegate_all(program, requests, name)
-            strangers = [program(text) for text in chosen]
+            out_of_scope = [program(text) for text in outside]
         folder = Path(out) / "job"
         keep = Path(out) if quick else _KEPT
-        _write_job(folder, program, dataset, requests, chosen)
+        _write_job(folder, program, dataset, requests, outside)
         facts = {"data": name, "split": split}
         embedding = _embedding_ms(program.retrieve.library.embed, requests)
-        rows = [facts | _ours(outcomes, [s.evidence["fits"] for s in strangers])]
+        rows = [facts | _ours(outcomes, [s.evidence["fits"] for s in out_of_scope])]
         for peer in _PEERS[-1:] if quick else _PEERS:
             if peer in _TOO_MANY_AGENTS.get(name, ()):
                 continue
-            answers = _run(peer, folder, keep)
+            answers = answers_of(peer, folder, keep, run_peer)
             row: dict[str, Any] = facts | {"system": peer} | _theirs(answers, outcomes, requests)
             row["p50_ms"] += 0.0 if peer in _NO_VECTORS else embedding
             rows.append(row)
         if name == "ours" and not quick:
-            rows.append(facts | _squad(_run("agent-squad", folder, keep), outcomes))
+            squad = answers_of("agent-squad", folder, keep, run_peer)
+            rows.append(facts | _squad(squad, outcomes))
     return rows
 
 
@@ -105,7 +105,7 @@ def _write_job(
     program: Delegator,
     dataset: Dataset,
     requests: Sequence[Request],
-    strangers: Sequence[str],
+    out_of_scope: Sequence[str],
 ) -> None:
     agents = [
         {
@@ -117,7 +117,7 @@ def _write_job(
         for agent in dataset.registry
     ]
     tuning = select(dataset.splits["validation"], _FITTING, seed=0)
-    asked = [*(request.text for request in requests), *strangers]
+    asked = [*(request.text for request in requests), *out_of_scope]
     texts = list(
         dict.fromkeys(
             [
@@ -140,19 +140,35 @@ def _write_job(
     (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
 
 
-def _run(peer: str, folder: Path, keep: Path) -> dict[str, Any]:
-    """Return what a peer answered to this job, before or now, and keep it."""
-    parts = (*sorted(_HERE.glob("*.*")), folder / "job.json", folder / "vectors.npz")
+def answers_of(
+    peer: str,
+    folder: Path,
+    keep: Path,
+    ask: Callable[[str, Path], dict[str, Any]],
+) -> dict[str, Any]:
+    """Return what a peer answered to a job, before or now, and keep it.
+
+    Args:
+        peer: its name.
+        folder: of the job.
+        keep: folder of answers, each named by peer, job and the peers' own code.
+        ask: answers the job where it was not answered before.
+    """
+    parts = (*sorted(_ENVIRONMENT.glob("*.*")), folder / "job.json", folder / "vectors.npz")
     asked = hashlib.sha256(b"".join(file.read_bytes() for file in parts)).hexdigest()
     kept = keep / f"{peer}-{asked[:16]}.json"
     if not kept.is_file():
-        write_text(kept, json.dumps(_asked(peer, folder)))
+        write_text(kept, json.dumps(ask(peer, folder)))
     return read_json(kept)
 
 
-def _asked(peer: str, folder: Path) -> dict[str, Any]:
-    """Ask a peer, in a process of its own environment."""
-    command = [str(PYTHON), str(_HERE / "runner.py"), peer, str(folder)]
+def run_peer(peer: str, folder: Path) -> dict[str, Any]:
+    """Run a peer on a job, in a process of its own environment.
+
+    Raises:
+        InputError: it failed, or took too long.
+    """
+    command = [str(PYTHON), str(_ENVIRONMENT / "runner.py"), peer, str(folder)]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=_SECONDS, check=False
@@ -174,9 +190,9 @@ def _embedding_ms(embed: Embedder, requests: Sequence[Request]) -> float:
     return float(np.median(spent))
 
 
-def _ours(outcomes: Sequence[Outcome], strangers: Sequence[float]) -> dict[str, Any]:
+def _ours(outcomes: Sequence[Outcome], out_of_scope: Sequence[float]) -> dict[str, Any]:
     right = outcomes_right(outcomes)
-    fits = np.array([*(o.delegation.evidence["fits"] for o in outcomes), *strangers])
+    fits = np.array([*(o.delegation.evidence["fits"] for o in outcomes), *out_of_scope])
     spent = [o.delegation.usage.seconds * 1000 for o in outcomes]
     return {
         "system": "this program",
@@ -253,3 +269,39 @@ def _scores(right: np.ndarray, third: Sequence[bool]) -> dict[str, Any]:
         "top1_ci95": metrics.wilson(int(right.sum()), len(right)),
         "top3": float(np.mean(third)),
     }
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the program and its peers, by data set."""
+    return markdown(
+        rows,
+        {
+            "data": lambda r: r["data"],
+            "system": lambda r: term(r["system"]),
+            "n": lambda r: r["n"],
+            "top-1 [95% CI]": lambda r: rate(r, "top1"),
+            "top-3": lambda r: percent(r["top3"]),
+            "this program minus peer, points": lambda r: difference(r.get("versus")),
+            "out-of-scope AUROC": lambda r: number(r["oos_auroc"], 3),
+            "median ms": lambda r: f"{r['p50_ms']:.1f}",
+            "tokens": lambda r: f"{r['tokens_per_task']:.0f}",
+        },
+    )
+
+
+def answer(rows: list[dict[str, Any]]) -> str:
+    """Return the range of leads over the best library of each set."""
+    leads = [best_library(rows, data)["versus"]["difference"] for data in data_sets(rows)]
+    low, high = points(min(leads)), points(max(leads))
+    return f"{low} to {high} points over the best router library of each set"
+
+
+def data_sets(rows: list[dict[str, Any]]) -> list[str]:
+    """Return the names of the sets, in order."""
+    return list(dict.fromkeys(row["data"] for row in rows))
+
+
+def best_library(rows: list[dict[str, Any]], data: str) -> dict[str, Any]:
+    """Return the row of the most accurate router library on a data set."""
+    own = [row for row in rows if row["data"] == data and row["system"] in LIBRARIES]
+    return max(own, key=lambda row: row["top1"])

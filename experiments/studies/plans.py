@@ -1,8 +1,8 @@
-"""How well are tasks for several agents split, without an LM and with the embedded one?
+"""How well are tasks for several agents decomposed, without and with the embedded LM?
 
-Set precision, recall and F1 of the agents over the test tasks, how often tasks for one agent
-are split in vain, and the same for never splitting (paired). On seal_tools the program is
-compiled for its 4,076 tools, which have no samples; when to split was fitted on ours.
+Set precision, recall and F1 of the agents over the test tasks, the share of tasks for one agent
+that are split by mistake, and the same without decomposition (paired). On Seal-Tools the program
+is compiled for its 4,076 tools, which have no samples; the splitter was fitted on ours.
 """
 
 import tempfile
@@ -13,7 +13,9 @@ from typing import Any
 import dspy
 import numpy as np
 
-from experiments.support.results import ROOT
+from experiments.support.format import estimate, markdown, percent
+from experiments.support.public_data import public
+from experiments.support.terms import term
 from optimize import metrics
 from optimize.compile import Options, compile_program
 from optimize.data import OURS, Dataset, load_dataset
@@ -60,7 +62,7 @@ def _rows(program: Delegator, dataset: Dataset, split: str, lm: bool) -> list[di
 
 
 def _seal_tools(program: Delegator) -> list[dict[str, Any]]:
-    dataset = load_dataset(ROOT / "seal_tools")
+    dataset = public("seal_tools")
     with tempfile.TemporaryDirectory() as out:
         options = Options(out=Path(out) / "seal", preset="full", trials=_TRIALS)
         tools = compile_program(dataset, options, lm=None).program
@@ -94,3 +96,32 @@ def _row(data: str, split: str, way: str, report: PlanReport, whole: PlanReport)
         "f1_gain": float(gain.mean()),
         "f1_gain_ci95": metrics.bootstrap(gain),
     }
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return how well tasks are decomposed."""
+    return markdown(
+        rows,
+        {
+            "data": lambda r: r["data"],
+            "method": lambda r: term(r["way"]),
+            "n": lambda r: r["n"],
+            "precision": lambda r: f"{r['precision']:.2f}",
+            "recall": lambda r: f"{r['recall']:.2f}",
+            "F1 [95% CI]": lambda r: estimate(r["f1"], r["f1_ci95"], 2),
+            "F1 gain over no decomposition": lambda r: estimate(r["f1_gain"], r["f1_gain_ci95"], 2),
+            "complete@5": lambda r: percent(r["complete_at_5"]),
+            "single tasks split by mistake": lambda r: (
+                f"{percent(r['split_in_vain'])} of {r['n_single']}" if r["n_single"] else "-"
+            ),
+            "LM calls": lambda r: f"{r['lm_calls_per_task']:.1f}",
+            "tokens": lambda r: f"{r['tokens_per_task']:.0f}",
+            "ms": lambda r: f"{r['milliseconds']:.0f}",
+        },
+    )
+
+
+def answer(rows: list[dict[str, Any]]) -> str:
+    """Return the gain of either method on ours."""
+    gain = {row["way"]: f"{row['f1_gain']:+.2f}" for row in rows if row["data"] == "ours"}
+    return f"Lexical splitter {gain['lexical']} F1; the embedded LM {gain['embedded LM']}"

@@ -1,17 +1,19 @@
-"""How does accuracy hold as the agents grow in number: 10 to 70 of ours, then to 10,000?
+"""How does accuracy hold from 10 to 10,000 agents?
 
-Twice: with samples withheld from every agent, and with samples for every agent (five each;
-real ones where there are, else synthesised); and among our own 70 as the program ships, with
-enrichment, which nobody wrote for the others. The program is compiled on our 70 agents alone and
-keeps its knobs as others join; beside it the same program with its weights fitted again among
-them. Small registries are random draws of ours, each agent in 20 of them, and draws of whole
-families. Large ones grow by distractors, with all of them and without those nearer to one of ours
-than its own family. Compiled without an LM, the program asks none; what the embedded LM's word
-about the shortlist adds is measured on a part of the requests, without look-alikes. Its answers
-are kept in ``runs/scaling``. The adapter was trained on some of the distractors
-(those of Seal-Tools), and not on ours.
+The program is compiled on our 70 agents; *frozen weights* keeps its weights as others join,
+*refitted weights* fits them again, as compiling does. Three conditions: no samples, five samples
+for each agent (real ones where there are, else made from descriptions by template), and our own
+agents enriched. Below 70: subsets of ours, random (each agent in 20 of them) or whole domains; a
+request's accuracy is its mean over the subsets that hold its agent. Above: distractors (MCP
+servers, tools of Seal-Tools, ToolAlpaca, APIBench, BFCL, and the public intent sets), with and
+without those nearer to one of ours than its own domain. BM25 and embeddings run at their best
+settings on the same validation requests. The embedded LM is asked about 40 requests, a shortlist
+of five in two orders; its adapter was trained on some distractors, not on ours. Milliseconds are
+medians on one core; those of *enriched agents* were taken beside another job.
 """
 
+import csv
+import io
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -31,8 +33,10 @@ from experiments.support.distractors import (
     look_alikes,
     without_samples,
 )
+from experiments.support.format import difference, markdown, percent, points, rate, sections
 from experiments.support.lm_pooling import PLACES, as_asked, ask, places, weight_of
 from experiments.support.subregistries import draws, within
+from experiments.support.terms import term
 from experiments.support.timing import latencies, milliseconds
 from optimize import metrics
 from optimize.answers import Answers
@@ -103,8 +107,8 @@ def run(quick: bool) -> list[dict[str, Any]]:
             rows += [facts | r for r in _large(agents, crowds, requests, systems, embed, known)]
             _KEPT.mkdir(parents=True, exist_ok=True)
             with Answers(_KEPT / f"{condition.replace(' ', '-')}.jsonl", _MOST_CALLS) as answers:
-                heard = _heard(agents, crowds, requests, systems, answers, known)
-                rows += [facts | row for row in heard]
+                asked = _with_embedded_lm(agents, crowds, requests, systems, answers, known)
+                rows += [facts | row for row in asked]
     return rows
 
 
@@ -173,25 +177,32 @@ def _small(
                     for request, place in zip(own, found, strict=True):
                         ranks[name].setdefault(request, []).append(place)
             for name, by_request in ranks.items():
-                each_request = [np.array(found) for found in by_request.values()]
-                first = np.array([np.mean(found == 1) for found in each_request])
-                more = first - np.array([whole[name][request] for request in by_request])
-                yield {
-                    "growth": way,
-                    "agents": size,
-                    "system": name,
-                    "n": len(first),
-                    "draws": number,
-                    "top1": float(first.mean()),
-                    "top1_ci95": metrics.bootstrap(first),
-                    "top3": float(np.mean([np.mean(found <= 3) for found in each_request])),
-                    "recall_at_k": float(np.mean([np.mean(found <= k) for found in each_request])),
-                    "k": k,
-                    "versus_70": {
-                        "difference": float(more.mean()),
-                        "ci95": metrics.bootstrap(more),
-                    },
-                }
+                facts = {"growth": way, "agents": size, "system": name, "draws": number}
+                yield facts | _means(by_request, whole[name], k)
+
+
+def _means(
+    by_request: Mapping[Request, Sequence[int]], whole: Mapping[Request, bool], k: int
+) -> dict[str, Any]:
+    """Return accuracy from each request's ranks over the draws that hold its agent.
+
+    Args:
+        by_request: ranks of the right agent.
+        whole: whether the right agent is top-1 among all of ours.
+        k: length of the shortlist.
+    """
+    each_request = [np.array(found) for found in by_request.values()]
+    first = np.array([np.mean(found == 1) for found in each_request])
+    more = first - np.array([whole[request] for request in by_request])
+    return {
+        "n": len(first),
+        "top1": float(first.mean()),
+        "top1_ci95": metrics.bootstrap(first),
+        "top3": float(np.mean([np.mean(found <= 3) for found in each_request])),
+        "recall_at_k": float(np.mean([np.mean(found <= k) for found in each_request])),
+        "k": k,
+        "versus_70": {"difference": float(more.mean()), "ci95": metrics.bootstrap(more)},
+    }
 
 
 def _large(
@@ -251,7 +262,7 @@ def _shares(found: np.ndarray, k: int, base: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _heard(
+def _with_embedded_lm(
     agents: Sequence[Agent],
     crowds: Mapping[str, Sequence[Agent]],
     requests: Sequence[Request],
@@ -298,3 +309,81 @@ def _among(compiled: Delegator, agents: Sequence[Agent], known: Mapping[str, Enc
     program = compiled.deepcopy()
     program.retrieve.library = Library(Registry(agents), compiled.retrieve.library.embed, known)
     return program
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return accuracy by size at the sizes that matter, and the cost; all rows are in the CSV."""
+    compared = ("BM25", "compiled", _REFITTED)
+    accuracy = [
+        row for row in rows if row["agents"] in (10, 70, 10_000) and row["system"] in compared
+    ]
+    cost = [row for row in rows if "p50_ms" in row and row["agents"] in (70, 10_000)]
+    case = {
+        "condition": lambda r: term(r["condition"]),
+        "registry": lambda r: term(r["growth"]),
+        "agents": lambda r: f"{r['agents']:,}",
+        "system": lambda r: term(r["system"]),
+        "n": lambda r: r["n"],
+    }
+    return "All rows: [scaling.csv](scaling.csv).\n\n" + sections(
+        {
+            "Accuracy": markdown(
+                accuracy,
+                {
+                    **case,
+                    "top-1 [95% CI]": lambda r: rate(r, "top1"),
+                    "top-3": lambda r: percent(r["top3"]),
+                    "difference to 70 agents, points": lambda r: difference(r["versus_70"]),
+                },
+            ),
+            "Cost": markdown(
+                cost,
+                {
+                    **case,
+                    "median ms": lambda r: f"{r['p50_ms']:.1f}",
+                    "tokens": lambda r: f"{r.get('tokens_per_task', 0):.0f}",
+                    "vectors, MB": lambda r: f"{r['vectors_mb']:.0f}" if "vectors_mb" in r else "-",
+                    "LM gain, points": lambda r: difference(r.get("versus_without")),
+                },
+            ),
+        }
+    )
+
+
+def sheet(rows: list[dict[str, Any]]) -> str:
+    """Return all rows as CSV; nested values under joined names, columns as they first appear."""
+    flat = [dict(_flattened(row)) for row in rows]
+    columns = list(dict.fromkeys(name for row in flat for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return text.getvalue()
+
+
+def _flattened(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in row.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{name}_{inner}", found) for inner, found in _flattened(value))
+        elif isinstance(value, list | tuple):
+            yield from zip((f"{name}_low", f"{name}_high"), value, strict=True)
+        else:
+            yield name, value
+
+
+def answer(rows: list[dict[str, Any]]) -> str:
+    """Return the points lost from 70 to 10,000 agents that have samples, weights refitted."""
+    lost = {}
+    for system in ("BM25", _REFITTED):
+        row = row_of(rows, "samples for all", "look-alikes left out", 10_000, system)
+        lost[system] = points(row["versus_70"]["difference"])
+    return f"{lost[_REFITTED]} points from 70 to 10,000 agents after refitting; BM25 {lost['BM25']}"
+
+
+def row_of(
+    rows: list[dict[str, Any]], condition: str, growth: str, agents: int, system: str
+) -> dict[str, Any]:
+    """Return the row of one condition, registry, size and system."""
+    wanted = (condition, growth, agents, system)
+    keys = ("condition", "growth", "agents", "system")
+    return next(row for row in rows if tuple(row[key] for key in keys) == wanted)

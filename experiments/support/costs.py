@@ -31,7 +31,7 @@ class _Tracker(UsageTracker):
 
 @contextmanager
 def counted() -> Iterator[Counted]:
-    """Yield what holds, at the end, the usage of what ran inside, however that ended.
+    """Yield an object whose ``usage`` is set when the block ends, also on error.
 
     As ``dspy.track_usage``, which does not see threads; a tracker around it is told at the end.
     """

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.support.results import ROOT
+from experiments.support.public_data import ROOT
 from task_delegator.agents import Agent, Registry, read_json
 from task_delegator.embed import Embedder, Encoded
 from task_delegator.errors import InputError

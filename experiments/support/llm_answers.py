@@ -1,7 +1,7 @@
-"""What LMs answered to prompts that hold a list of agents, asked once and kept.
+"""Answers of LMs to prompts that list agents, asked once and kept.
 
-The answers of a slow LM stand in ``answers/``, so that a run that was interrupted goes on
-where it ended and the tables can be made without the LM. Delete a file to ask again.
+The answers of a slow LM are kept in ``answers/``: an interrupted run resumes, and the tables need
+no LM. Delete a file to ask again.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""A program that was compiled without an LM, heard with one."""
+"""Pool an LM's selection with the ranking of a program that was compiled without one."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,15 +14,15 @@ from optimize.recall import Recalled
 from optimize.teach import opened
 from task_delegator.delegator import Delegator
 
-PLACES = 5  # of the shortlist that the LM sees, in retrieval's order and turned round
+PLACES = 5  # slots of the shortlist that the LM sees, in retrieval's order and reversed
 
 
 def ask(
     program: Delegator, requests: Sequence[Request], lm: Any, answers: Answers
 ) -> tuple[list[Outcome], int]:
-    """Return what the LM says of each request in two orders, and the tokens it took.
+    """Return each request as the LM answers it in two orders, and the tokens it took.
 
-    Its word has no weight yet: ``weight_of`` fits one.
+    The LM's probabilities are not pooled yet: ``weight_of`` fits their weight.
     """
     student = as_asked(program)
     student.classify = recalled = Recalled(student.classify.select, answers)
@@ -31,17 +31,17 @@ def ask(
 
 
 def as_asked(program: Delegator) -> Delegator:
-    """Return the program as it is asked: the gate open, two orders of a short shortlist."""
+    """Return the program that asks the LM about every request, in two orders."""
     return opened(program, orders=2, lm=0.0, k=PLACES, prior=0.0, repeats=1)
 
 
 def weight_of(outcomes: Sequence[Outcome]) -> float:
-    """Return the weight of the LM's word that adds most to the right agents' likelihood."""
+    """Return the pooling weight of the LM that maximizes the right agents' likelihood."""
     return fit_weight([gain_curve(outcome) for outcome in outcomes])
 
 
 def places(outcomes: Sequence[Outcome], weight: float) -> np.ndarray:
-    """Return the place of the first right agent after the LM's word, from 1; inf where missing."""
+    """Return the rank of the first right agent after pooling, from 1; inf where missing."""
     found = []
     for outcome in outcomes:
         names = [candidate.name for candidate in pooled(outcome, weight)]

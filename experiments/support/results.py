@@ -1,6 +1,6 @@
-"""Result files: ``experiments/results/<name>-<commit>.json``, one per experiment.
+"""Result files: ``experiments/results/<name>-<commit>.json``, one per study.
 
-Each says what it takes to get its rows again: the commit, the experiment's constants, versions,
+Each says what it takes to get its rows again: the commit, the study's constants, versions,
 and digests of the data and of the models that were there.
 """
 
@@ -10,10 +10,10 @@ import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from experiments.support.llm_answers import SECOND
+from experiments.support.public_data import ROOT
 from optimize.data import OURS
 from optimize.evaluate import commit
 from task_delegator.agents import read_json, write_text
@@ -23,7 +23,6 @@ from task_delegator.lm import processors
 from task_delegator.weights import RAW, digest, weights
 
 FOLDER = Path("experiments/results")
-ROOT = Path(os.environ.get("TASK_DELEGATOR_PUBLIC_DATA", "../shared/data"))
 # What experiments write does not change what they measure: several may run one after another.
 _MADE = ("experiments/results", "experiments/answers", "experiments/plots", "*.md")
 _PACKAGES = (
@@ -47,7 +46,7 @@ def clean_commit() -> str:
 def save(
     name: str, head: str, config: dict[str, Any], rows: list[dict[str, Any]], seconds: float
 ) -> Path:
-    """Write an experiment's rows, in place of its older results."""
+    """Write a study's rows, in place of its older result."""
     path = FOLDER / f"{name}-{head}.json"
     content = {
         "experiment": name,
@@ -68,8 +67,8 @@ def save(
     return path
 
 
-def constants(module: ModuleType) -> dict[str, Any]:
-    """Return an experiment's constants: the numbers, names and tables at its head."""
+def constants(module: object) -> dict[str, Any]:
+    """Return a study's constants: the numbers, names and tables at its head."""
     found = {}
     for name, value in vars(module).items():
         if name.isupper() and _plain(value):
@@ -117,13 +116,19 @@ def digests() -> dict[str, str]:
     return found
 
 
+def rows(name: str) -> list[dict[str, Any]]:
+    """Return the rows of a study's committed result, none where it was not run."""
+    result = latest(name)
+    return result["rows"] if result else []
+
+
 def latest(name: str) -> dict[str, Any] | None:
-    """Return an experiment's committed result, or None where it has not been run."""
+    """Return a study's committed result, or None where it has not been run."""
     path = latest_file(name)
     return None if path is None else read_json(path)
 
 
 def latest_file(name: str) -> Path | None:
-    """Return where an experiment's committed result is, or None where it has not been run."""
+    """Return where a study's committed result is, or None where it has not been run."""
     found = sorted(FOLDER.glob(f"{name}-*.json"))
     return found[-1] if found else None

@@ -1,4 +1,4 @@
-"""Smaller registries drawn from one, so that every agent is in as many of them."""
+"""Sub-registries drawn from one, each agent in at least as many of them."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ def draws(agents: Sequence[Agent], size: int, number: int, family: bool) -> Iter
     """Yield registries of ``size`` agents; each agent is in at least ``number`` of them.
 
     Args:
-        family: agents of a domain stand together, so that look-alikes do, the domains in turn.
+        family: whole domains at a time, so that look-alikes are together.
     """
     for seed in range(number):
         shuffled = list(agents)

@@ -1,0 +1,255 @@
+"""The five exhibits of experiments/README.md, and what did not work, from result files."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from experiments.studies.optimizers import best_optimizer
+from experiments.studies.peers import best_library, data_sets
+from experiments.studies.scaling import row_of
+from experiments.support.format import (
+    difference,
+    estimate,
+    interval,
+    markdown,
+    p_value,
+    percent,
+    points,
+    rate,
+)
+from experiments.support.reports import calibration_error, precision_overall
+from experiments.support.results import rows
+from experiments.support.terms import term
+from task_delegator.artifact import find, read_manifest
+
+_REFITTED = "compiled, weights fitted again"
+_SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a part of the program is worth: with it minus without it.
+
+    Attributes:
+        metric: what is compared, and on which data.
+        versus: the paired difference, as ``metrics.Comparison`` as a dict.
+    """
+
+    name: str
+    metric: str
+    n: int
+    versus: dict[str, Any]
+
+
+def accuracy() -> str:
+    """Return accuracy by data set beside BM25, the best library and a plain classifier."""
+    bm25 = {"ours": rows("default")[0]} | {row["data"]: row for row in rows("public")}
+    peers = rows("peers")
+    written = next(row for row in rows("enrichment") if row["writer"] == "as it is")
+    shown = []
+    for data in data_sets(peers):
+        own = {row["system"]: row for row in peers if row["data"] == data}
+        best = best_library(peers, data)
+        shown.append(
+            {
+                "data": "ours, enriched" if data == "ours" else data,
+                "agents": f"{bm25[data].get('agents', 70):,}",
+                "bm25": percent(bm25[data]["baseline_bm25_top1"]),
+                "library": f"{percent(best['top1'])} ({best['system']})",
+                "regression": percent(own["minilm-logistic"]["top1"]),
+                "program": own["this program"],
+                "versus": difference(best["versus"]),
+            }
+        )
+    as_written = {
+        "data": "ours, as written",
+        "agents": "70",
+        "bm25": percent(written["baseline_bm25_top1"]),
+        "library": "-",
+        "regression": "-",
+        "program": written,
+        "versus": "-",
+    }
+    return markdown(
+        [shown[0], as_written, *shown[1:]],
+        {
+            "data": lambda r: r["data"],
+            "agents": lambda r: r["agents"],
+            "n": lambda r: r["program"]["n"],
+            "BM25": lambda r: r["bm25"],
+            "best library": lambda r: r["library"],
+            "regression, same embeddings": lambda r: r["regression"],
+            "this program [95% CI]": lambda r: rate(r["program"], "top1"),
+            "minus best library, points": lambda r: r["versus"],
+        },
+    )
+
+
+def scale() -> str:
+    """Return the points lost as the agents grow in number."""
+    found = rows("scaling")
+    small = {
+        system: row_of(found, "agents completed", "random draws", 10, system)["versus_70"]
+        for system in ("BM25", "compiled")
+    }
+    shown = [
+        {"growth": "10 to 70, enriched agents", "BM25": difference(small["BM25"], -1)}
+        | {"compiled": difference(small["compiled"], -1), _REFITTED: "-"}
+    ]
+    for condition in ("samples withheld", "samples for all"):
+        large = {
+            system: row_of(found, condition, "look-alikes left out", 10_000, system)["versus_70"]
+            for system in ("BM25", "compiled", _REFITTED)
+        }
+        shown.append(
+            {"growth": f"70 to 10,000, {term(condition)}"}
+            | {system: difference(versus) for system, versus in large.items()}
+        )
+    return markdown(
+        shown,
+        {
+            "agents": lambda r: r["growth"],
+            "BM25": lambda r: r["BM25"],
+            "frozen weights": lambda r: r["compiled"],
+            "refitted weights": lambda r: r[_REFITTED],
+        },
+    )
+
+
+def trust() -> str:
+    """Return what the confidence of the shipped program is worth on test."""
+    [report] = rows("default")
+    promise = read_manifest(find("default"))["calibration"]["promise"]
+    overall = precision_overall(report)
+    bound = (
+        f"{promise['right']} of {promise['n']}, lower bound {percent(promise['lower_bound'])} "
+        f"(target {percent(promise['target'])})"
+    )
+    shown = {
+        "ECE [range if calibrated]": calibration_error(report),
+        "assigned": percent(report["decisions"]["assign"] / report["n"]),
+        "precision of assigned, in scope": rate(report, "precision_assigned"),
+        "precision of assigned, out of scope included": percent(overall or 0.0),
+        "out-of-scope AUROC": f"{report['oos_auroc']:.3f}",
+        "precision at the threshold on validation": bound,
+    }
+    columns = {"measure": lambda r: r[0], "ours, test": lambda r: r[1]}
+    return markdown(shown.items(), columns)
+
+
+def worth() -> list[Part]:
+    """Return what each part is worth, the program's own parts first."""
+    ablation = {row["variant"]: row for row in rows("ablation")}
+    enriched = next(row for row in rows("enrichment") if row["writer"] == "large LM")
+    tuned = [row for row in rows("finetuned") if row["data"] == "ours" and row["lm"] == "ships"]
+    selection, gain = (
+        next(row for row in tuned if row["part"] == part) for part in ("accuracy", "heard")
+    )
+    best = best_optimizer(rows("optimizers"))
+    calibrated = ablation["margin"]
+
+    def without(variant: str) -> dict[str, Any]:
+        versus = ablation[variant]["versus_lean"]
+        low, high = versus["ci95"]
+        return {"difference": -versus["difference"], "ci95": [-high, -low], "p": versus["p"]}
+
+    removed = {
+        "linear head": "lean without head",
+        "both MaxSim channels": "lean without late and back",
+        "learned, not fixed, weights": "fixed weights (the uncompiled program)",
+        "learned weights, not rank fusion": "reciprocal rank fusion of every channel",
+    }
+    n = enriched["n"]
+    brier = {"difference": calibrated["brier_gain"], "ci95": calibrated["brier_gain_ci95"]}
+    return [
+        Part("enriched agents", "top-1", n, enriched["versus_as_it_is"]),
+        *(Part(name, "top-1", n, without(variant)) for name, variant in removed.items()),
+        Part("fine-tuned LM where uncertain", "top-1", n, gain["with_lm_versus_retrieval"]),
+        Part("calibration", "Brier reduction, hundredths", calibrated["n"], brier),
+        Part(
+            "fine-tuning, registry unseen", "LM top-1", selection["both_versus_raw"]["n"],
+            selection["both_versus_raw"],
+        ),
+        Part(
+            f"best of ten optimizers ({best['optimizer']})", "LM top-1, validation", best["n"],
+            best["versus_plain"],
+        ),
+    ]  # fmt: skip
+
+
+def parts() -> str:
+    """Return what each part is worth as a table."""
+    return markdown(
+        worth(),
+        {
+            "part": lambda p: p.name,
+            "metric": lambda p: p.metric,
+            "n": lambda p: p.n,
+            "with minus without, points": lambda p: difference(p.versus),
+        },
+    )
+
+
+def prompts() -> str:
+    """Return what LM prompts do beside retrieval, in three sentences."""
+    found = [row for row in rows("prompting") if row["lm"] != "none"]
+    short = {row["lm"]: row["versus_all_agents"] for row in found if row["way"] == "shortlist"}
+    gains = [f"{points(versus['difference'])} points ({term(lm)})" for lm, versus in short.items()]
+    flips = [row["rate"] for row in rows("order") if row["what"].startswith("pick differs")]
+    program = next(row for row in rows("order") if row["lm"] == "none")["rate"]
+    best = max(found, key=lambda row: row["top1"])
+    versus = best["program_versus"]
+    return (
+        f"Replacing all 70 agents with a shortlist of five gains {' and '.join(gains)}. "
+        f"Position bias: the pick changes with the order of the 70 agents for "
+        f"{percent(min(flips))} to {percent(max(flips))} of the requests, "
+        f"this program's ranking for {percent(program)}. "
+        f"The best prompt ({term(best['lm'])}, {term(best['way'])}) takes "
+        f"{best['tokens_per_task']:,.0f} tokens and {best['seconds_per_task']:.0f} s a task on one "
+        f"core; this program takes no LM and is {100 * versus['difference']:.1f} points more "
+        f"accurate ({p_value(versus['p'])})."
+    )
+
+
+def negative() -> str:
+    """Return ten results that did not come out as hoped."""
+    part = {each.name: each for each in worth()}
+    asking = {row["way"]: row for row in rows("asking")}
+    rubric = asking["rubric"]
+    heard = [row for row in rows("finetuned") if row["part"] == "heard"]
+    helped = sum(r["with_lm_versus_retrieval"]["p"] < _SIGNIFICANT for r in heard)
+    hwu = next(row for row in rows("peers") if row["data"] == "hwu64" and "minilm" in row["system"])
+    plans = {row["way"]: row for row in rows("plans") if row["data"] == "ours"}
+    lost = row_of(rows("scaling"), "agents completed", "random draws", 10, "compiled")["versus_70"]
+    optimized = next(name for name in part if "optimizers" in name)
+    lines = {
+        "Learned fusion weights, not fixed ones": difference(
+            part["learned, not fixed, weights"].versus
+        ),
+        "MaxSim channels on our 70 agents": difference(part["both MaxSim channels"].versus),
+        "Fine-tuned LM on unseen registries": f"significant gain on {helped} of {len(heard)}",
+        "Query expansion, retrieval top-1": difference(
+            asking["two phrasings retrieved beside the task"]["versus_before"]
+        ),
+        "HyDE, retrieval top-1": difference(
+            asking["ideal agent retrieved beside the task"]["versus_before"]
+        ),
+        "Rubric rating by the embedded LM": f"error AUROC {rubric['auroc']:.2f}",
+        f"DSPy optimizers, {optimized}": difference(part[optimized].versus),
+        "Decomposition by the embedded LM (F1 gain)": estimate(
+            plans["embedded LM"]["f1_gain"], plans["embedded LM"]["f1_gain_ci95"], 2
+        ),
+        "10 to 70 agents (goal: 5 points lost)": f"{points(-lost['difference'])} "
+        f"{interval(sorted(-bound for bound in lost['ci95']))}",
+        "Lead over logistic regression on hwu64": difference(hwu["versus"]),
+    }
+    return markdown(lines.items(), {"tried": lambda r: r[0], "result": lambda r: r[1]})
+
+
+EXHIBITS = {
+    "accuracy": accuracy,
+    "scale": scale,
+    "trust": trust,
+    "parts": parts,
+    "prompts": prompts,
+    "negative": negative,
+}

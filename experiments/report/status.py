@@ -1,0 +1,67 @@
+"""Whether a committed result still describes today's code, by the commits since it was measured."""
+
+import subprocess
+from pathlib import Path
+from typing import Literal
+
+from experiments.studies import names
+from experiments.support.results import latest
+
+Status = Literal["current", "stale", "unknown"]
+
+_ROOT = Path(__file__).parents[2]
+_LINE = "Status: "
+
+
+def status(name: str) -> Status:
+    """Return whether ``program/`` or the study's file changed after its result's commit.
+
+    ``unknown`` where there is no result, no git, or a history that does not hold the commit.
+    What is compared is code, not numbers: a stale result may well come out the same again.
+    """
+    result = latest(name)
+    if result is None or not _git("merge-base", "--is-ancestor", result["commit"], "HEAD"):
+        return "unknown"
+    sources = ("program", f"experiments/studies/{name}.py")
+    changed = _git("rev-list", "-1", f"{result['commit']}..HEAD", "--", *sources)
+    if changed is None:
+        return "unknown"
+    return "stale" if changed.stdout.strip() else "current"
+
+
+def status_line(name: str) -> str:
+    """Return a study's status as a line of its page."""
+    result = latest(name)
+    if result is None:
+        return f"{_LINE}not measured."
+    said = {
+        "current": "nothing in `program/` or the study changed since",
+        "stale": "`program/` or the study changed since",
+        "unknown": "what changed since is unknown",
+    }
+    found = status(name)
+    return f"{_LINE}*{found}*: measured at {result['commit']}, {said[found]}."
+
+
+def summary_line() -> str:
+    """Return the status of all studies as one line."""
+    by_status: dict[str, list[str]] = {}
+    for name in names():
+        by_status.setdefault(status(name), []).append(name)
+    parts = [f"*{found}*: {', '.join(by_status[found])}" for found in sorted(by_status)]
+    return f"{_LINE}{'; '.join(parts)}."
+
+
+def without_status(text: str) -> str:
+    """Return a document without its status lines, which age with every commit of code."""
+    return "\n".join(line for line in text.split("\n") if not line.startswith(_LINE))
+
+
+def _git(*arguments: str) -> subprocess.CompletedProcess[str] | None:
+    """Return what git says, or None where it fails or is not there."""
+    try:
+        return subprocess.run(
+            ["git", *arguments], cwd=_ROOT, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
