@@ -13,10 +13,11 @@ from optimize import store, track
 from optimize.calibrate import Calibration, calibrate
 from optimize.candidates import PromptCandidate
 from optimize.data import Dataset, Request, leaks
-from optimize.evaluate import commit, evaluate_requests, select
+from optimize.evaluate import evaluate_requests, select
 from optimize.fusion import LEAN, ScoredRequests, fit_weights
 from optimize.options import PRESETS, Options, Preset
 from optimize.plans import fit_split
+from optimize.provenance import commit
 from optimize.report import Report
 from optimize.search import search
 from optimize.study import Place

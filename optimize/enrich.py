@@ -18,7 +18,8 @@ from dspy.utils.exceptions import AdapterParseError
 from tqdm import tqdm
 
 from optimize.data import NEAR_COPY, Dataset
-from optimize.evaluate import Outcome, commit, delegate_all
+from optimize.evaluate import Outcome, delegate_all
+from optimize.provenance import commit
 from task_delegator.agents import Agent, overlap, words, write_text
 from task_delegator.classify import agent_line, asking
 from task_delegator.delegator import Delegator

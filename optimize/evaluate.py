@@ -1,7 +1,6 @@
 """Evaluate a program on one split of a dataset."""
 
 import random
-import subprocess
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ from tqdm import tqdm
 from optimize import metrics
 from optimize.data import Dataset, Request
 from optimize.fusion import BM25_B, BM25_K1
+from optimize.provenance import commit
 from optimize.report import Report
 from task_delegator.agents import Registry
 from task_delegator.delegation import Delegation
@@ -136,26 +136,6 @@ def evaluate_requests(
 def outcomes_right(outcomes: Sequence[Outcome]) -> np.ndarray:
     """Return whether each outcome is right, shape (n,), bool."""
     return np.array([outcome.right for outcome in outcomes], dtype=bool)
-
-
-def commit(apart_from: Sequence[str] = ()) -> str:
-    """Return the checkout's commit, with ``+`` where the tree is not clean, or 'unknown'.
-
-    Args:
-        apart_from: path patterns whose changes do not count.
-    """
-    without = [f":(exclude){pattern}" for pattern in apart_from]
-    try:
-        head = _git("rev-parse", "--short=12", "HEAD")
-        return head + ("+" if _git("status", "--porcelain", "--", ".", *without) else "")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-
-
-def _git(*arguments: str) -> str:
-    return subprocess.run(
-        ["git", *arguments], check=True, capture_output=True, text=True
-    ).stdout.strip()
 
 
 def _scores(outcomes: Sequence[Outcome], k: int) -> dict[str, Any]:

@@ -22,10 +22,10 @@ from optimize import track
 from optimize.adapter import write_adapter
 from optimize.course import best_state, exhausted, read_course
 from optimize.data import Dataset
-from optimize.evaluate import commit
 from optimize.lock import hold
 from optimize.lora import Model, Recipe, Trainer, batches
 from optimize.picks import picks
+from optimize.provenance import commit
 from optimize.shortlists import Retrieved, Shortlist, draw
 from optimize.unseen import apart
 from task_delegator.agents import read_json, write_text

@@ -14,7 +14,7 @@ from optimize.answers import Answers
 from optimize.author import AT_ONCE, portions
 from optimize.calibrate import LEAST_REQUESTS
 from optimize.data import SPLITS
-from optimize.evaluate import commit
+from optimize.provenance import commit
 from optimize.sieve import Draft, Drop
 from task_delegator.agents import Registry, fold, write_text
 from task_delegator.errors import InputError

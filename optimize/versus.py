@@ -8,8 +8,9 @@ import dspy
 
 from optimize import metrics
 from optimize.data import Dataset, Request
-from optimize.evaluate import Outcome, commit, delegate_all, outcomes_right, requests_of
+from optimize.evaluate import Outcome, delegate_all, outcomes_right, requests_of
 from optimize.metrics import Comparison
+from optimize.provenance import commit
 from task_delegator.delegator import Delegator
 
 

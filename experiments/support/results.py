@@ -15,7 +15,7 @@ from typing import Any
 from experiments.support.llm_answers import SECOND
 from experiments.support.public_data import ROOT
 from optimize.data import OURS
-from optimize.evaluate import commit
+from optimize.provenance import commit
 from task_delegator.agents import read_json, write_text
 from task_delegator.artifact import PROGRAM, find, read_manifest
 from task_delegator.errors import InputError
