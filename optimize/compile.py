@@ -272,5 +272,5 @@ def _manifest(
         "knobs": asdict(program.knobs.values),
         "lesson": None if lesson is None else asdict(lesson),
         "calibration": calibration.to_json(),
-        "scores": {name: report.to_json() for name, report in reports.items()},
+        "scores": {name: report.to_dict() for name, report in reports.items()},
     }

@@ -4,31 +4,27 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import dspy
 import numpy as np
 from tqdm import tqdm
 
 from optimize import metrics
+from optimize.baselines import CHOSEN_ON, bm25_right, choose_bm25
 from optimize.data import Dataset, Request
-from optimize.fusion import BM25_B, BM25_K1
 from optimize.provenance import commit
 from optimize.report import Report
-from task_delegator.agents import Registry
 from task_delegator.delegation import Delegation
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
-from task_delegator.index import Index
-from task_delegator.library import Library
 
-CHOSEN_ON = 500  # validation requests on which BM25's setting is chosen
-_SHUFFLED = 100  # requests delegated again with the registry in another order
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One labelled request and what the program said to it."""
+    """One labelled request and the program's delegation of it."""
 
     request: Request
     delegation: Delegation
@@ -50,7 +46,7 @@ class Outcome:
         return self.rank == 1
 
 
-def select(requests: Sequence[Request], limit: int | None, seed: int) -> list[Request]:
+def select(requests: Sequence[T], limit: int | None, seed: int) -> list[T]:
     """Return a fixed random subset, in the split's order; all where no limit is given."""
     if limit is None or limit >= len(requests):
         return list(requests)
@@ -93,25 +89,27 @@ def evaluate_requests(
     limit: int | None = None,
     seed: int = 0,
 ) -> tuple[Report, list[Outcome]]:
-    """Return the report of a program on a split, and what it said of each request.
+    """Return the report of a program on a split, and its answer to each request in scope.
+
+    Requests out of scope are delegated under the same LM as those in scope: what tells them
+    apart is one program.
 
     Args:
         program: the program; its registry must be the dataset's.
         name: what to call the program in the report.
-        lm: the LM to ask, or None for retrieval alone.
-        limit: evaluate a fixed random subset of this size.
-        seed: of the subset, the shuffles and the bootstrap.
+        lm: the LM to ask, in scope and out of scope, or None for retrieval alone.
+        limit: evaluate a fixed random subset of at most this size, in scope and out of scope.
+        seed: of the subsets and the bootstrap.
 
     Raises:
         InputError: the split is empty.
     """
     requests = requests_of(dataset, split, limit, seed)
+    outside = select(dataset.out_of_scope[split], limit, seed)
     with dspy.context(lm=lm):
         outcomes = delegate_all(program, requests, split)
-    with dspy.context(lm=None):
-        strangers = [
-            program(text)
-            for text in tqdm(dataset.out_of_scope[split], desc="out of scope", delay=3, leave=False)
+        refusable = [
+            program(text) for text in tqdm(outside, desc="out of scope", delay=3, leave=False)
         ]
     report = Report(
         program=name,
@@ -122,10 +120,9 @@ def evaluate_requests(
         embedder=program.retrieve.library.embed.id,
         commit=commit(),
         k=program.knobs.values.k,
-        order_flip_rate=_order_flip_rate(program, requests, seed),
         **_scores(outcomes, program.knobs.values.k),
         **_confidence(outcomes, seed),
-        **_strangers(outcomes, strangers),
+        **_scope(outcomes, refusable),
         **_cost(outcomes),
         **_baseline(program, dataset, outcomes, seed),
         versus_no_lm=_versus_no_lm(program, outcomes, seed) if lm is not None else None,
@@ -173,19 +170,21 @@ def _confidence(outcomes: Sequence[Outcome], seed: int) -> dict[str, Any]:
     }
 
 
-def _strangers(outcomes: Sequence[Outcome], strangers: Sequence[Delegation]) -> dict[str, Any]:
+def _scope(outcomes: Sequence[Outcome], outside: Sequence[Delegation]) -> dict[str, Any]:
+    """Return how requests in scope and out of scope are told apart."""
     inside = [outcome.delegation for outcome in outcomes]
-    fits = np.array([d.evidence["fits"] for d in (*inside, *strangers)])
-    in_scope = np.array([True] * len(inside) + [False] * len(strangers))
+    fits = np.array([d.evidence["fits"] for d in (*inside, *outside)])
+    in_scope = np.array([True] * len(inside) + [False] * len(outside))
     return {
-        "n_out_of_scope": len(strangers),
+        "n_out_of_scope": len(outside),
         "oos_auroc": metrics.auroc(fits, in_scope),
         "oos_90": metrics.accuracy_where_turned_away(
             fits[in_scope], outcomes_right(outcomes), fits[~in_scope], 0.9
         ),
         "oos_fpr95": metrics.false_positive_rate(fits[in_scope], fits[~in_scope], 0.95),
         "decisions": _decisions(inside),
-        "decisions_out_of_scope": _decisions(strangers),
+        "decisions_out_of_scope": _decisions(outside),
+        "lm_calls_out_of_scope": sum(d.usage.lm_calls for d in outside),
     }
 
 
@@ -216,25 +215,6 @@ def slot_flip_rate(outcomes: Sequence[Outcome]) -> float | None:
     return sum(first != second for first, second in picks) / len(picks) if picks else None
 
 
-def _order_flip_rate(program: Delegator, requests: Sequence[Request], seed: int) -> float:
-    """Return how often the ranking changes when agents are registered in another order.
-
-    The ranking before the LM is asked decides what the LM sees, and in which order.
-    """
-    agents = list(program.registry)
-    random.Random(seed).shuffle(agents)
-    library = program.retrieve.library
-    shuffled = program.deepcopy()
-    shuffled.retrieve.library = Library(Registry(agents), library.embed)
-    picked = select(requests, _SHUFFLED, seed)
-    with dspy.context(lm=None):
-        flips = [
-            program(request.text).evidence["ranking"] != shuffled(request.text).evidence["ranking"]
-            for request in picked
-        ]
-    return sum(flips) / len(flips)
-
-
 def _versus_no_lm(program: Delegator, outcomes: Sequence[Outcome], seed: int) -> dict[str, Any]:
     with dspy.context(lm=None):
         without = delegate_all(program, [outcome.request for outcome in outcomes], "without LM")
@@ -247,12 +227,7 @@ def _baseline(
 ) -> dict[str, Any]:
     """Compare with BM25 alone over the same texts, at its best setting on validation."""
     index = program.retrieve.library.index(program.retrieve.learned.values)
-    validation = select(dataset.splits["validation"], CHOSEN_ON, seed)
-    settings = [(k1, b) for k1 in BM25_K1 for b in BM25_B]
-    if validation:
-        k1, b = max(settings, key=lambda setting: bm25_right(index, validation, *setting).mean())
-    else:
-        k1, b = 1.5, 0.75
+    k1, b = choose_bm25(index, select(dataset.splits["validation"], CHOSEN_ON, seed))
     theirs = bm25_right(index, [outcome.request for outcome in outcomes], k1, b)
     comparison = metrics.compare(outcomes_right(outcomes), theirs, seed=seed)
     return {
@@ -260,9 +235,3 @@ def _baseline(
         "baseline_bm25": {"k1": k1, "b": b},
         "versus_bm25": asdict(comparison),
     }
-
-
-def bm25_right(index: Index, requests: Sequence[Request], k1: float, b: float) -> np.ndarray:
-    """Return whether BM25 alone puts a right agent first, shape (n,), bool."""
-    winners = [index.names[int(np.argmax(index.bm25(r.text, k1, b)))] for r in requests]
-    return np.array([w in r.acceptable for w, r in zip(winners, requests, strict=True)])

@@ -114,7 +114,7 @@ def improve(
             **manifest,
             **provenance(dataset),
             "knobs": asdict(made.knobs.values),
-            "scores": {split: report.to_json() for split, report in reports.items()},
+            "scores": {split: report.to_dict() for split, report in reports.items()},
             "joint": {
                 "from": name,
                 "lm": of["lm"],

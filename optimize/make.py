@@ -106,7 +106,7 @@ def evaluate(options: argparse.Namespace) -> int:
     else:
         ((name, program),) = programs
         found = evaluate(program, dataset, options.split, name=name, **settings)
-    text = json.dumps(found.to_json(), indent=1)
+    text = json.dumps(found.to_dict(), indent=1)
     if options.json == "-":
         print(text)
         return 0

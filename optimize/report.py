@@ -27,9 +27,9 @@ class Report:
             is kept and right, and the share that is kept.
         decisions, decisions_out_of_scope: counts of assign, review and none.
         precision_assigned, precision_assigned_ci95: of the assigned requests in scope.
-        lm_calls, lm_calls_per_task, tokens_per_task: what the LM cost.
+        lm_calls, lm_calls_per_task, tokens_per_task: what the LM cost in scope.
+        lm_calls_out_of_scope: LM calls for the requests out of scope.
         latency_ms: p50 and p95 of a delegation.
-        order_flip_rate: share of answers that change when the registry is shuffled.
         slot_flip_rate: share of LM picks that change when the shortlist is reversed.
         baseline_bm25_top1, baseline_bm25, versus_bm25: BM25 alone on the same requests and
             texts, its setting (chosen on validation), and the paired comparison of top1.
@@ -67,17 +67,17 @@ class Report:
     precision_assigned_ci95: tuple[float, float] | None
     lm_calls: int
     lm_calls_per_task: float
+    lm_calls_out_of_scope: int
     tokens_per_task: float
     latency_ms: dict[str, float]
-    order_flip_rate: float
     slot_flip_rate: float | None
     baseline_bm25_top1: float
     baseline_bm25: dict[str, float]
     versus_bm25: dict[str, Any]
     versus_no_lm: dict[str, Any] | None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the report as plain JSON values."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as a dictionary of plain JSON values."""
         return asdict(self)
 
     def sentence(self) -> str:
@@ -89,7 +89,7 @@ class Report:
         """Return the numbers that a tracking server plots."""
         flat = {f"latency_ms_{name}": value for name, value in self.latency_ms.items()}
         flat |= {f"decisions_{name}": float(count) for name, count in self.decisions.items()}
-        values = self.to_json() | flat
+        values = self.to_dict() | flat
         return {
             name: float(value)
             for name, value in values.items()

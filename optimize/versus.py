@@ -53,8 +53,8 @@ class Versus:
     by_domain: dict[str, tuple[int, int]]
     by_agent: dict[str, tuple[int, int]]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return a dictionary of plain JSON values."""
         return asdict(self)
 
     def sentence(self) -> str:

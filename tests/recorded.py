@@ -40,8 +40,9 @@ def recorded_lm(answer) -> tuple[dspy.LM, RecordedEngine]:
 
 
 def oracle(dataset):
-    """Answer with the right agent's slot, whatever the order."""
-    labels = {r.text: r.expected for split in dataset.splits.values() for r in split}
+    """Answer with the right agent's slot, whatever the order, and Z out of scope."""
+    labels = {text: None for split in dataset.out_of_scope.values() for text in split}
+    labels |= {r.text: r.expected for split in dataset.splits.values() for r in split}
 
     def answer(prompt):
         task = prompt.split("[[ ## task ## ]]")[-1].split("[[ ## candidates ## ]]")[0].strip()

@@ -232,12 +232,12 @@ def test_a_budget_too_small_to_measure_asks_nothing(dataset):
 @pytest.mark.slow
 def test_a_report_is_complete_and_its_rates_are_fractions(dataset):
     report = evaluate(Delegator(dataset.registry), dataset, "test", name="x", limit=20)
-    values = report.to_json()
+    values = report.to_dict()
     assert set(values) == set(Report.__dataclass_fields__)
-    assert (report.n, report.lm, report.order_flip_rate) == (20, None, 0.0)
+    assert (report.n, report.lm) == (20, None)
     assert 0 <= report.top1 <= report.top3 <= 1
     assert sum(report.decisions.values()) == 20
-    assert json.loads(json.dumps(values)) is not None
+    assert json.loads(json.dumps(values))["top1"] == report.top1
     assert all(isinstance(value, float) for value in report.metrics().values())
     assert report.versus_bm25["difference"] == pytest.approx(
         report.top1 - report.baseline_bm25_top1

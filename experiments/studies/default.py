@@ -18,7 +18,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
     dataset = load_dataset(OURS)
     program = load("default", dataset.registry)
     split, limit = ("validation", 40) if quick else ("test", None)
-    return [evaluate(program, dataset, split, name="default", limit=limit).to_json()]
+    return [evaluate(program, dataset, split, name="default", limit=limit).to_dict()]
 
 
 def table(rows: list[dict[str, Any]]) -> str:

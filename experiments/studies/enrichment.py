@@ -47,7 +47,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
             program = compile_program(dataset, options, lm=None).program
             split = "validation" if quick else "test"
             right = outcomes_right(delegate_all(program, dataset.splits[split], writer))
-            report = evaluate(program, dataset, split, name=writer).to_json()
+            report = evaluate(program, dataset, split, name=writer).to_dict()
             del report["commit"]  # the result file names it
         baseline = right if baseline is None else baseline
         rows.append(

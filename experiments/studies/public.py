@@ -53,7 +53,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
             options = Options(out=Path(out) / "program", preset="full", trials=trials)
             reports = compile_program(dataset, options, lm=None).reports
         report = reports["validation" if quick else "test"]
-        rows.append({**report.to_json(), "data": name, "agents": len(dataset.registry)})
+        rows.append({**report.to_dict(), "data": name, "agents": len(dataset.registry)})
     return rows
 
 

@@ -1,0 +1,45 @@
+"""BM25 alone, over the same texts as the program, at its best setting on validation."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+from optimize.data import Request
+from optimize.fusion import BM25_B, BM25_K1
+from task_delegator.index import Index
+
+CHOSEN_ON = 500  # validation requests on which BM25's setting is chosen
+_USUAL = (1.5, 0.75)  # k1 and b where there is no validation request
+_CHOSEN: dict[str, tuple[float, float]] = {}  # by digest of agents and requests
+
+
+def bm25_right(index: Index, requests: Sequence[Request], k1: float, b: float) -> np.ndarray:
+    """Return whether BM25 alone puts a right agent first, shape (n,), bool."""
+    winners = [index.names[int(np.argmax(index.bm25(r.text, k1, b)))] for r in requests]
+    return np.array([w in r.acceptable for w, r in zip(winners, requests, strict=True)])
+
+
+def choose_bm25(index: Index, requests: Sequence[Request]) -> tuple[float, float]:
+    """Return the k1 and b of greatest top-1, computed once per process for the same data.
+
+    The grid takes less than a second on ``CHOSEN_ON`` requests, so no file keeps the choice.
+
+    Args:
+        index: the agents and their samples.
+        requests: validation requests.
+    """
+    if not requests:
+        return _USUAL
+    key = _digest(index, requests)
+    if key not in _CHOSEN:
+        settings = [(k1, b) for k1 in BM25_K1 for b in BM25_B]
+        _CHOSEN[key] = max(settings, key=lambda s: bm25_right(index, requests, *s).mean())
+    return _CHOSEN[key]
+
+
+def _digest(index: Index, requests: Sequence[Request]) -> str:
+    agents = [agent.digest() for agent in index.agents]
+    asked = [(request.text, request.acceptable) for request in requests]
+    return hashlib.sha256(json.dumps([agents, asked]).encode()).hexdigest()

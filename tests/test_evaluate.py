@@ -1,0 +1,84 @@
+"""A report compares like with like, and a limit limits all that is asked."""
+
+import dspy
+import numpy as np
+import pytest
+from recorded import recorded_lm
+from small import HashedWords, small_dataset
+
+from optimize import baselines
+from optimize.calibrate import calibrate
+from optimize.data import Dataset, load_dataset
+from optimize.evaluate import evaluate
+from optimize.metrics import auroc
+from task_delegator.delegator import Delegator
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory) -> Dataset:
+    return load_dataset(small_dataset(tmp_path_factory.mktemp("data")))
+
+
+@pytest.fixture(scope="module")
+def asking(dataset) -> Delegator:
+    """A program that asks the LM about everything and gives its answers weight."""
+    program = Delegator(dataset.registry, HashedWords())
+    calibrate(program, dataset)
+    program.knobs.set(gate=1.01, lm=2.0, orders=1, repeats=1, fits_logit=1.0)
+    return program
+
+
+def fits(program, texts):
+    return np.array([program(text).evidence["fits"] for text in texts])
+
+
+def test_an_lm_that_sharpens_every_posterior_does_not_tell_what_is_in_scope(dataset, asking):
+    lm, engine = recorded_lm(lambda prompt: '{"slot": "A"}')
+    report = evaluate(asking, dataset, "test", name="x", lm=lm)
+    inside = [request.text for request in dataset.splits["test"]]
+    outside = dataset.out_of_scope["test"]
+    assert all(any(text in prompt for prompt in engine.prompts) for text in outside)
+    assert report.lm_calls_out_of_scope == len(outside)
+
+    with dspy.context(lm=lm):
+        sharpened = fits(asking, inside), fits(asking, outside)
+    plain = fits(asking, inside), fits(asking, outside)
+    assert sharpened[0].mean() > plain[0].mean() + 0.05
+    labels = np.arange(len(inside) + len(outside)) < len(inside)
+    assert report.oos_auroc == pytest.approx(auroc(np.concatenate(sharpened), labels))
+    one_sided = auroc(np.concatenate([sharpened[0], plain[1]]), labels)
+    assert report.oos_auroc is not None
+    assert one_sided is not None
+    assert report.oos_auroc < one_sided - 0.02
+
+
+def test_a_limit_holds_for_requests_in_and_out_of_scope(dataset, asking):
+    report = evaluate(asking, dataset, "test", name="x", limit=6)
+    assert (report.n, report.n_out_of_scope) == (6, 6)
+    assert sum(report.decisions_out_of_scope.values()) == 6
+    whole = evaluate(asking, dataset, "test", name="x")
+    assert whole.n_out_of_scope == len(dataset.out_of_scope["test"])
+
+
+def test_the_setting_of_bm25_is_chosen_once_per_data(dataset, monkeypatch):
+    monkeypatch.setattr(baselines, "_CHOSEN", {})
+    tried = []
+    right = baselines.bm25_right
+    monkeypatch.setattr(
+        baselines, "bm25_right", lambda *given: tried.append(given[2:]) or right(*given)
+    )
+
+    def index(learned):
+        return Delegator(dataset.registry, HashedWords()).retrieve.library.index(learned)
+
+    validation = dataset.splits["validation"]
+    chosen = baselines.choose_bm25(index({}), validation)
+    assert len(set(tried)) == len(tried) == 20
+    assert baselines.choose_bm25(index({}), validation) == chosen
+    assert len(tried) == 20  # another index of the same texts
+    baselines.choose_bm25(index({}), validation[:5])
+    assert len(tried) == 40
+    learned = {validation[0].expected: ("one more sample",)}
+    baselines.choose_bm25(index(learned), validation)
+    assert len(tried) == 60
+    assert baselines.choose_bm25(index({}), ()) == (1.5, 0.75)
