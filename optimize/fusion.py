@@ -80,7 +80,10 @@ class ScoredRequests:
         )
 
     def log_likelihood(self, fused: np.ndarray, temperature: float) -> float:
-        """Return the mean log-probability of an acceptable agent."""
+        """Return the mean log-probability of an acceptable agent.
+
+        Not ``scipy.special.logsumexp``: its last digits differ, and move fitted temperatures.
+        """
         scaled = fused / temperature
         top = scaled.max(axis=1, keepdims=True)
         normaliser = np.log(np.exp(scaled - top).sum(axis=1)) + top[:, 0]

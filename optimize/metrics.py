@@ -1,7 +1,7 @@
 """Metrics: rates with intervals, ranking, calibration, paired tests. Arrays in, floats out."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,18 +14,45 @@ def wilson(right: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Return Wilson's score interval of a rate (Wilson 1927); (0, 1) where n is 0."""
     if n == 0:
         return 0.0, 1.0
-    z = float(stats.norm.ppf((1 + confidence) / 2))
-    centre = (right + z * z / 2) / (n + z * z)
-    half = z / (n + z * z) * math.sqrt(right * (n - right) / n + z * z / 4)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    interval = stats.binomtest(right, n).proportion_ci(confidence, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
-def bootstrap(values: np.ndarray, draws: int = 2000, seed: int = 0) -> tuple[float, float]:
+def bootstrap(
+    statistic: Callable[[np.ndarray], float | None],
+    strata: Sequence[np.ndarray],
+    draws: int = 2000,
+    seed: int = 0,
+) -> np.ndarray:
+    """Return a statistic of requests drawn with replacement, shape (draws,) at most.
+
+    Not ``scipy.stats.bootstrap``: it draws another random stream, which would move every
+    published interval, and it draws from one stratum only.
+
+    Args:
+        statistic: of the drawn indices, shape (n,); a draw for which it is None is left out.
+        strata: groups of indices; from each, as many are drawn as it holds.
+        draws: how many times to draw.
+        seed: of the draws.
+    """
+    rng = np.random.default_rng(seed)
+    found = (
+        statistic(np.concatenate([s[rng.integers(0, len(s), len(s))] for s in strata]))
+        for _ in range(draws)
+    )
+    return np.array([value for value in found if value is not None])
+
+
+def bootstrap_mean(values: np.ndarray, draws: int = 2000, seed: int = 0) -> tuple[float, float]:
     """Return the 95 % percentile interval of a mean; (0, 0) without values."""
     if len(values) == 0:
         return 0.0, 0.0
-    picks = np.random.default_rng(seed).integers(0, len(values), (draws, len(values)))
-    low, high = np.quantile(values[picks].mean(axis=1), [0.025, 0.975])
+    return _central(bootstrap(lambda i: values[i].mean(), [np.arange(len(values))], draws, seed))
+
+
+def _central(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
+    """Return the central 95 % of some values."""
+    low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)
 
 
@@ -64,17 +91,22 @@ def calibrated_ece_range(
         expected_calibration_error(confidences, rng.random(len(confidences)) < confidences, bins)
         for _ in range(draws)
     ]
-    low, high = np.quantile(eces, [0.025, 0.975])
-    return float(low), float(high)
+    return _central(eces)
 
 
 def brier(confidences: np.ndarray, right: np.ndarray) -> float:
-    """Return the mean squared difference of confidence and outcome (Brier 1950)."""
+    """Return the mean squared difference of confidence and outcome (Brier 1950).
+
+    Not scikit-learn's, which is this line of numpy behind checks of labels.
+    """
     return float(np.mean((confidences - right) ** 2))
 
 
 def auroc(scores: np.ndarray, positive: np.ndarray) -> float | None:
-    """Return the area under the ROC curve, ties counted half; None with one class only."""
+    """Return the area under the ROC curve, ties counted half; None with one class only.
+
+    Not scikit-learn's: its checks take thirty times as long, and bootstraps call it often.
+    """
     positive = positive.astype(bool)
     n, m = int(positive.sum()), int((~positive).sum())
     if n == 0 or m == 0:
@@ -85,16 +117,15 @@ def auroc(scores: np.ndarray, positive: np.ndarray) -> float | None:
 
 def bootstrap_auroc(
     scores: np.ndarray, positive: np.ndarray, draws: int = 1000, seed: int = 0
-) -> tuple[float, float]:
-    """Return the 95 % percentile interval of the AUROC, both classes drawn with replacement."""
-    rng = np.random.default_rng(seed)
-    groups = np.flatnonzero(positive), np.flatnonzero(~positive.astype(bool))
-    found = []
-    for _ in range(draws):
-        pick = np.concatenate([rng.choice(group, len(group)) for group in groups])
-        found.append(auroc(scores[pick], positive[pick]) or 0.0)
-    low, high = np.quantile(found, [0.025, 0.975])
-    return float(low), float(high)
+) -> tuple[float, float] | None:
+    """Return the 95 % percentile interval of the AUROC; None with one class only.
+
+    Both classes are drawn with replacement, each on its own.
+    """
+    classes = np.flatnonzero(positive), np.flatnonzero(~positive.astype(bool))
+    if min(map(len, classes)) == 0:
+        return None
+    return _central(bootstrap(lambda i: auroc(scores[i], positive[i]), classes, draws, seed))
 
 
 def accuracy_at_coverage(confidences: np.ndarray, right: np.ndarray, coverage: float) -> float:
@@ -178,7 +209,7 @@ def compare(ours: np.ndarray, theirs: np.ndarray, draws: int = 2000, seed: int =
     return Comparison(
         n=len(difference),
         difference=float(difference.mean()),
-        ci95=bootstrap(difference, draws, seed),
+        ci95=bootstrap_mean(difference, draws, seed),
         p=mcnemar(ours, theirs),
         wins=int((ours & ~theirs).sum()),
         losses=int((theirs & ~ours).sum()),

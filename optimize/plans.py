@@ -109,7 +109,7 @@ def evaluate_plans(
         precision=float(np.mean([scores[0] for scores in sets])),
         recall=float(np.mean([scores[1] for scores in sets])),
         f1=float(f1s.mean()),
-        f1_ci95=metrics.bootstrap(f1s),
+        f1_ci95=metrics.bootstrap_mean(f1s),
         complete_at_5=float(
             np.mean(
                 [

@@ -94,3 +94,34 @@ def test_a_difference_has_a_paired_interval():
     assert comparison.difference == pytest.approx(0.2)
     assert 0.1 < comparison.ci95[0] < 0.2 < comparison.ci95[1] < 0.3
     assert comparison.p < 0.001
+
+
+@given(outcomes, st.integers(0, 5))
+def test_a_bootstrap_draws_as_many_from_each_stratum_as_it_holds(right, seed):
+    strata = np.flatnonzero(right), np.flatnonzero(~right)
+    drawn = metrics.bootstrap(lambda i: float(right[i].sum()), strata, draws=5, seed=seed)
+    assert drawn.tolist() == [right.sum()] * 5
+
+
+def test_a_bootstrap_leaves_out_draws_that_say_nothing():
+    positive = np.array([True, False])
+    pairs = metrics.bootstrap(
+        lambda i: metrics.auroc(np.array([1.0, 0.0])[i], positive[i]), [np.arange(2)], draws=100
+    )
+    assert 20 < len(pairs) < 80  # half of the draws hold one class only
+    assert set(pairs) == {1.0}
+
+
+def test_the_mean_has_the_interval_that_its_normal_approximation_has():
+    values = np.random.default_rng(3).normal(size=400)
+    half = 1.96 * values.std() / 20
+    interval = metrics.bootstrap_mean(values)
+    assert interval == pytest.approx((values.mean() - half, values.mean() + half), abs=0.02)
+    assert metrics.bootstrap_mean(np.array([])) == (0.0, 0.0)
+
+
+def test_the_worst_ranking_has_an_auroc_of_nothing_and_one_class_has_none():
+    scores, positive = np.arange(6.0), np.arange(6) < 3
+    assert metrics.auroc(scores, positive) == 0.0
+    assert metrics.bootstrap_auroc(scores, positive) == (0.0, 0.0)
+    assert metrics.bootstrap_auroc(scores, np.ones(6, dtype=bool)) is None

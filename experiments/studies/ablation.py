@@ -94,7 +94,7 @@ def _confidence(
                 "auroc_error": metrics.auroc(confidences, right),
                 "aurc": metrics.aurc(confidences, right),
                 "brier_gain": float(gain.mean()),
-                "brier_gain_ci95": metrics.bootstrap(gain),
+                "brier_gain_ci95": metrics.bootstrap_mean(gain),
             }
         )
     return rows

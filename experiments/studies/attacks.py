@@ -159,7 +159,7 @@ def summary(cases: Sequence[Case]) -> Iterator[dict[str, Any]]:
             "first_before": float(before[:, 0].mean()),
             "first_after": float(after[:, 0].mean()),
             "gained": float(gain.mean()),
-            "gained_ci95": metrics.bootstrap(means),
+            "gained_ci95": metrics.bootstrap_mean(means),
             "assigned_before": float(before[:, 1].mean()),
             "assigned_after": float(after[:, 1].mean()),
             **per_task([delegation.usage for case in chosen for delegation in case.after]),

@@ -94,7 +94,7 @@ def _row(data: str, split: str, way: str, report: PlanReport, whole: PlanReport)
         "way": way,
         **fields,
         "f1_gain": float(gain.mean()),
-        "f1_gain_ci95": metrics.bootstrap(gain),
+        "f1_gain_ci95": metrics.bootstrap_mean(gain),
     }
 
 

@@ -197,11 +197,11 @@ def _means(
     return {
         "n": len(first),
         "top1": float(first.mean()),
-        "top1_ci95": metrics.bootstrap(first),
+        "top1_ci95": metrics.bootstrap_mean(first),
         "top3": float(np.mean([np.mean(found <= 3) for found in each_request])),
         "recall_at_k": float(np.mean([np.mean(found <= k) for found in each_request])),
         "k": k,
-        "versus_70": {"difference": float(more.mean()), "ci95": metrics.bootstrap(more)},
+        "versus_70": {"difference": float(more.mean()), "ci95": metrics.bootstrap_mean(more)},
     }
 
 
