@@ -8,6 +8,8 @@ import numpy as np
 from scipy import stats
 
 ECE_BINS = 15  # of equal mass
+_CELLS = 2_000_000  # outcomes that a simulation holds at a time
+_ROUNDING = 1e-9  # sums of the same numbers in another order differ by less
 
 
 def wilson(right: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -92,6 +94,55 @@ def calibrated_ece_range(
         for _ in range(draws)
     ]
     return _central(eces)
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationTest:
+    """How badly outcomes fit their confidences, against what calibrated ones would show.
+
+    Attributes:
+        share_p: probability of a share right at least as far from the stated one.
+        ece_p: probability of an ECE at least as large.
+        ece_range: central 95 % of the ECE of calibrated confidences.
+    """
+
+    share_p: float
+    ece_p: float
+    ece_range: tuple[float, float]
+
+
+def calibration_test(
+    confidences: np.ndarray, right: np.ndarray, draws: int = 2000, seed: int = 0
+) -> CalibrationTest:
+    """Test by simulation whether confidences are calibrated (Barnard 1963).
+
+    Outcomes are drawn from the confidences themselves, so that each p is exact at any n.
+
+    Args:
+        confidences: stated, 0..1, shape (n,), n at least 1.
+        right: outcomes, shape (n,).
+        draws: how often outcomes are drawn; no p is below 1 / (draws + 1).
+        seed: of the draws.
+    """
+    order = np.argsort(confidences, kind="stable")
+    stated, n = confidences[order], len(order)
+    sizes = [len(part) for part in np.array_split(order, min(ECE_BINS, n))]
+    starts = np.cumsum([0, *sizes[:-1]])
+    expected = np.add.reduceat(stated, starts)
+
+    def statistics(outcomes: np.ndarray) -> np.ndarray:
+        """Return the share's distance and the ECE per row of outcomes, shape (2, rows)."""
+        gaps = np.add.reduceat(outcomes.astype(float), starts, axis=1) - expected
+        return np.stack([np.abs(gaps.sum(axis=1)), np.abs(gaps).sum(axis=1)]) / n
+
+    rng = np.random.default_rng(seed)
+    blocks = np.array_split(np.arange(draws), math.ceil(draws * n / _CELLS))
+    drawn = np.concatenate(
+        [statistics(rng.random((len(block), n)) < stated) for block in blocks], axis=1
+    )
+    as_bad = (drawn >= statistics(right[order][None]) - _ROUNDING).sum(axis=1)
+    share_p, ece_p = (1 + as_bad) / (1 + draws)
+    return CalibrationTest(float(share_p), float(ece_p), _central(drawn[1]))
 
 
 def brier(confidences: np.ndarray, right: np.ndarray) -> float:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from optimize import metrics
 from optimize.data import SPLITS, known_texts, load_dataset
@@ -15,8 +14,8 @@ from task_delegator.agents import fold, read_json, write_text
 from task_delegator.errors import InputError
 from task_delegator.feedback import Feedback, read_feedback
 
-_SURPRISE = 0.01  # probability under the stated confidence below which outcomes do not fit
-_FEWEST = 20  # outcomes; fewer say nothing of calibration
+_FALSE_ALARMS = 0.01  # share of logs of a calibrated program that may be called misfits
+_FEWEST = 20  # outcomes; with fewer, only gross misfits could be found
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +96,13 @@ class Drift:
         n: outcomes of delegations that named an agent.
         right, stated: share that was right, and the mean stated confidence.
         p: probability of a share at least as far from the stated one, were the confidence
-            calibrated (normal approximation of the Poisson-binomial distribution).
+            calibrated.
         ece, ece_calibrated_range: calibration error, and the range that chance explains.
+        p_ece: probability of a calibration error at least as large, were it calibrated.
         assigned, assigned_right: delegations that were assigned, and how many rightly.
-        fits: False where the outcomes no longer fit; None where there are too few to say.
+        fits: False where either p is below 0.5 %, which happens to a calibrated program in at
+            most 1 % of the logs (Bonferroni's correction for two tests); None where it cannot
+            be told: there are fewer than 20 outcomes, or only reviewed delegations.
     """
 
     n: int
@@ -109,36 +111,70 @@ class Drift:
     p: float
     ece: float
     ece_calibrated_range: tuple[float, float]
+    p_ece: float
     assigned: int
     assigned_right: int
     fits: bool | None
 
+    def sentence(self) -> str:
+        """Return the result in a line."""
+        if self.n < _FEWEST:
+            return f"{self.n} outcomes: too few to test calibration ({_FEWEST} needed)"
+        if self.fits is None:
+            return (
+                f"{self.n} outcomes of reviewed delegations only: calibration cannot be tested, "
+                "since reviewers may record corrections more often than confirmations; record "
+                "outcomes of assigned tasks as well"
+            )
+        if self.fits:
+            return f"{self.n} outcomes fit the stated confidence"
+        return (
+            f"{self.n} outcomes do not fit the stated confidence: {self.right:.1%} were right, "
+            f"{self.stated:.1%} were expected (p = {min(1.0, 2 * min(self.p, self.p_ece)):.2g}); "
+            "this assumes that outcomes are recorded whether right or wrong"
+        )
+
 
 def drift(log: str | Path) -> Drift:
-    """Compare recorded outcomes with the confidence that was stated.
+    """Compare the outcomes of a log with the confidence that was stated.
 
     Raises:
         InputError: the log is broken or holds no delegation with a confidence.
     """
-    rows = [row for row in read_feedback(log) if row.decision in ("assign", "review")]
-    if not rows:
+    found = compare_with_confidence(list(read_feedback(log)))
+    if found is None:
         raise InputError(f"{log}: no delegation with a confidence; record them with --delegate")
-    stated = np.array([row.confidence for row in rows])
+    return found
+
+
+def compare_with_confidence(feedback: Sequence[Feedback]) -> Drift | None:
+    """Compare recorded outcomes with the confidence that was stated; None without any.
+
+    Selection by confidence does no harm: of the requests with a confidence of 70 %, 70 % are
+    right, however many of them are recorded. Selection by outcome does, and a log of reviewed
+    delegations alone may be a list of corrections: of such a log no verdict is given.
+    """
+    rows = [
+        row
+        for row in feedback
+        if row.decision in ("assign", "review") and row.confidence is not None
+    ]
+    if not rows:
+        return None
+    stated = np.array([row.confidence for row in rows], dtype=float)
     right = np.array([row.right for row in rows])
-    spread = float(np.sqrt((stated * (1 - stated)).sum()))
-    gap = float(right.sum() - stated.sum())
-    p = float(2 * stats.norm.sf(abs(gap) / spread)) if spread > 0 else float(gap == 0)
-    ece = metrics.expected_calibration_error(stated, right)
-    low, high = metrics.calibrated_ece_range(stated)
+    test = metrics.calibration_test(stated, right)
     assigned = [row for row in rows if row.decision == "assign"]
+    testable = len(rows) >= _FEWEST and len(assigned) > 0
     return Drift(
         n=len(rows),
         right=float(right.mean()),
         stated=float(stated.mean()),
-        p=p,
-        ece=ece,
-        ece_calibrated_range=(low, high),
+        p=test.share_p,
+        ece=metrics.expected_calibration_error(stated, right),
+        ece_calibrated_range=test.ece_range,
+        p_ece=test.ece_p,
         assigned=len(assigned),
         assigned_right=sum(row.right for row in assigned),
-        fits=None if len(rows) < _FEWEST else bool(p >= _SURPRISE and ece <= high),
+        fits=2 * min(test.share_p, test.ece_p) >= _FALSE_ALARMS if testable else None,
     )

@@ -74,13 +74,12 @@ def merge(options: argparse.Namespace) -> int:
 
 
 def drift(options: argparse.Namespace) -> int:
-    """Say whether recorded outcomes still fit the stated confidence."""
+    """Test whether recorded outcomes still fit the stated confidence; 1 where they do not."""
     from optimize import outcomes
 
     found = outcomes.drift(options.log)
     print(json.dumps(asdict(found), indent=1))
-    verdict = {True: "fit", False: "no longer fit", None: "are too few to say: they may not fit"}
-    print(f"{found.n} outcomes {verdict[found.fits]} the stated confidence", file=sys.stderr)
+    print(found.sentence(), file=sys.stderr)
     return 1 if found.fits is False else 0
 
 
