@@ -1,6 +1,7 @@
 """What became of delegations: recorded outcomes into a dataset, and whether they still fit."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 
 from optimize import metrics
 from optimize.data import SPLITS, known_texts, load_dataset
-from task_delegator.agents import fold, read_json, write_text
+from task_delegator.agents import fold, write_text
 from task_delegator.errors import InputError
 from task_delegator.feedback import Feedback, read_feedback
 
@@ -37,10 +38,15 @@ class Merged:
 
 
 def merge(log: str | Path, data: str | Path, split: str = "train") -> Merged:
-    """Add recorded outcomes to a split of a dataset directory, each task once.
+    """Append recorded outcomes to a split of a dataset directory, each task once.
 
-    Every added row says that it came from feedback, from whom and when; the files are
-    replaced whole.
+    New rows stand at the end of the files, in the log's order and in the files' layout. Each
+    names its source and the time of the feedback.
+
+    Args:
+        log: a file of feedback.
+        data: the dataset directory.
+        split: ``train`` or ``validation``.
 
     Raises:
         InputError: the log or the dataset is broken, or the split is the test split.
@@ -55,7 +61,7 @@ def merge(log: str | Path, data: str | Path, split: str = "train") -> Merged:
     rows: list[dict[str, Any]] = []
     strangers: list[dict[str, Any]] = []
     seen, conflicts, unknown = 0, [], []
-    for key, given in sorted(outcomes.items()):
+    for key, given in outcomes.items():
         last = given[-1]
         if len({row.correct_agent for row in given}) > 1:
             conflicts.append(last.task)
@@ -73,8 +79,8 @@ def merge(log: str | Path, data: str | Path, split: str = "train") -> Merged:
                     **_provenance(last),
                 }
             )
-    _extend(dataset.path / SPLITS[split], rows)
-    _extend(dataset.path / "out_of_scope.json", strangers)
+    _append(dataset.path / SPLITS[split], rows)
+    _append(dataset.path / "out_of_scope.json", strangers)
     return Merged(len(rows), len(strangers), seen, tuple(conflicts), tuple(sorted(set(unknown))))
 
 
@@ -82,10 +88,29 @@ def _provenance(row: Feedback) -> dict[str, Any]:
     return {"provenance": {"feedback": row.source or "unnamed", "time": row.time}}
 
 
-def _extend(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+def _append(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     if rows:
-        held = read_json(path) if path.is_file() else []
-        write_text(path, json.dumps([*held, *rows], indent=1, ensure_ascii=False) + "\n")
+        text = path.read_bytes().decode("utf-8") if path.is_file() else ""
+        write_text(path, _with_rows(text, rows))
+
+
+def _with_rows(text: str, rows: Sequence[dict[str, Any]]) -> str:
+    """Return the text of a JSON list of objects with rows appended in its own layout.
+
+    Everything that is there stays as it is, so that a new row is all that a diff shows.
+    """
+    layout = re.match(r"\s*\[(\s*)\{(\s*)", text)
+    if layout is None:  # an empty list, or no file
+        return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
+    before_row, in_row = layout.groups()
+    escaped = text.isascii() and "\\u" in text
+    indent = (before_row or in_row).rpartition("\n")[2] if "\n" in in_row else None
+    written = [json.dumps(row, indent=indent, ensure_ascii=escaped) for row in rows]
+    newline = "\r\n" if "\r\n" in text else "\n"
+    between = before_row.rpartition("\n")[2] if "\n" in before_row else ""
+    further = [row.replace("\n", newline + between) for row in written]
+    held = text.rstrip().removesuffix("]").rstrip()
+    return "".join([held, *(f",{before_row or ' '}{row}" for row in further), text[len(held) :]])
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,52 @@ def test_outcomes_become_ground_truth_once(tmp_path):
     assert merge(log, folder).added == 0  # a second time adds nothing
 
 
+LAYOUTS = {
+    "one": lambda rows: json.dumps(rows, indent=1, ensure_ascii=False) + "\n",
+    "four, escaped, no newline at the end": lambda rows: json.dumps(rows, indent=4),
+    "tabs": lambda rows: json.dumps(rows, indent="\t", ensure_ascii=False) + "\n",
+    "a row per line": lambda rows: "[\n " + ",\n ".join(map(json.dumps, rows)) + "\n]\n",
+    "one line": json.dumps,
+    "Windows": lambda rows: json.dumps(rows, indent=2).replace("\n", "\r\n"),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+def test_a_merge_adds_lines_and_keeps_those_that_are_there(tmp_path, layout):
+    folder = small_dataset(tmp_path / "data", agents=5)
+    path = folder / "train.json"
+    before = json.loads(path.read_text())
+    before[0]["note"] = "für Zoë"
+    path.write_bytes(layout(before).encode())
+    held = path.read_bytes()
+    agent, log = before[0]["expected_agent_name"], tmp_path / "f.jsonl"
+    for task in ("zebras first", "eine ärgerliche Rechnung"):
+        append(log, Feedback(task=task, correct_agent=agent))
+    assert merge(log, folder).added == 2
+    text = path.read_bytes()
+    added = [row["user_requests"] for row in json.loads(text)[len(before) :]]
+    assert added == [["zebras first"], ["eine ärgerliche Rechnung"]]  # in the log's order
+    kept = held.rstrip().removesuffix(b"]").rstrip()
+    assert text.startswith(kept)
+    assert text.endswith(held[len(kept) :])
+    # A row that is merged looks as if it had been there from the beginning.
+    assert text == layout(json.loads(text)).encode()
+
+
+def test_a_merge_makes_the_file_that_is_not_there(tmp_path):
+    folder = small_dataset(tmp_path / "data", agents=5)
+    (folder / "out_of_scope.json").unlink()
+    (folder / "validation.json").write_text("[]")
+    agent, log = next(iter(load_dataset(folder).registry)).name, tmp_path / "f.jsonl"
+    append(log, Feedback(task="for nobody", correct_agent=None))
+    append(log, Feedback(task="for somebody", correct_agent=agent))
+    merge(log, folder, split="validation")
+    assert load_dataset(folder).out_of_scope["validation"] == ("for nobody",)
+    for name in ("out_of_scope.json", "validation.json"):
+        text = (folder / name).read_text()
+        assert text == json.dumps(json.loads(text), indent=1) + "\n"
+
+
 def test_feedback_never_goes_into_the_test_split(tmp_path):
     folder = small_dataset(tmp_path / "data", agents=5)
     with pytest.raises(InputError, match="feedback goes to train or validation"):
