@@ -9,9 +9,9 @@ from pathlib import Path
 
 import mlflow
 from mlflow.exceptions import MlflowException
-from mlflow.store.db import utils as databases
 from sqlalchemy.exc import SQLAlchemyError
 
+from optimize._compat import limit_database_tries
 from task_delegator.errors import InputError
 
 EXPERIMENT = "task-delegator"
@@ -35,7 +35,7 @@ def connect() -> str:
         "urllib3.connectionpool": logging.ERROR,
     }.items():
         logging.getLogger(noisy).setLevel(level)
-    databases.MAX_RETRY_COUNT = _DATABASE_TRIES  # there is no setting for it
+    limit_database_tries(_DATABASE_TRIES)
     with named():
         mlflow.set_tracking_uri(_uri())  # traces follow only what is set
         return mlflow.set_experiment(EXPERIMENT).experiment_id

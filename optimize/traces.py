@@ -12,8 +12,9 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, get_args
 
 import dspy
-from dspy.utils.callback import ACTIVE_CALL_ID, BaseCallback
+from dspy.utils.callback import BaseCallback
 
+from optimize._compat import active_call
 from optimize.data import Request
 from optimize.evaluate import delegate_all
 from task_delegator.agents import Agent
@@ -94,7 +95,7 @@ class _Recorder(BaseCallback):
     ) -> None:
         self.spans[call_id] = Span(
             id=call_id,
-            parent=ACTIVE_CALL_ID.get(),
+            parent=active_call(),
             name=name,
             kind=kind,
             inputs=shown(given, self._known, self._texts),

