@@ -1,12 +1,20 @@
-"""Delegate tasks in plain words to the right agent of a registry."""
+"""Delegate tasks in plain words to the right agent of a registry.
 
-from .agents import Agent, Registry
-from .artifact import load
-from .delegation import Candidate, Delegation, Plan, Step, Usage
-from .delegator import Delegator
-from .enrichment import enrich
-from .errors import DelegatorError, InputError, LMError, ProgramError
-from .lm import language_model
+The public names are loaded when they are first used (PEP 562): importing the package, or one
+of its light modules, does not wait for DSPy.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .agents import Agent, Registry
+    from .artifact import load
+    from .delegation import Candidate, Delegation, Plan, Step, Usage
+    from .delegator import Delegator
+    from .enrichment import enrich
+    from .errors import DelegatorError, InputError, LMError, ProgramError
+    from .lm import language_model
 
 __all__ = [
     "Agent",
@@ -25,3 +33,32 @@ __all__ = [
     "language_model",
     "load",
 ]
+
+_MODULES = {
+    "agents": ("Agent", "Registry"),
+    "artifact": ("load",),
+    "delegation": ("Candidate", "Delegation", "Plan", "Step", "Usage"),
+    "delegator": ("Delegator",),
+    "enrichment": ("enrich",),
+    "errors": ("DelegatorError", "InputError", "LMError", "ProgramError"),
+    "lm": ("language_model",),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its module.
+
+    Raises:
+        AttributeError: the package has no such name.
+    """
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the names of the module, those that are not loaded yet among them."""
+    return sorted({*globals(), *__all__})
