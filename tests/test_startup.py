@@ -64,3 +64,17 @@ def test_public_names_are_found_where_types_are_checked():
 def test_an_unknown_public_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match=r"task_delegator.*nonsense"):
         _ = task_delegator.nonsense
+
+
+def test_a_delegation_loads_nothing_that_only_compiling_needs():
+    loaded = modules_after(
+        "from task_delegator.cli import main; main(['delegate', 'refund my order', '--no-lm'])"
+    )
+    assert {"dspy", "onnxruntime"} <= loaded
+    assert not loaded & {"pandas", "sklearn", "mlflow", "optuna", "torch", "scipy.stats"}
+
+
+def test_a_delegation_with_a_kept_head_loads_no_optimizer():
+    code = "from task_delegator.cli import main; main(['delegate', 'refund', '--no-lm'])"
+    modules_after(code)
+    assert "scipy.optimize" not in modules_after(code)

@@ -1,12 +1,16 @@
 """A linear head over frozen embeddings, fitted to the registry's own texts."""
 
+import hashlib
 from typing import Protocol
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
+
+from .cache import Kept
 
 SOFTMAX_AGENTS = 1000  # beyond this the softmax regression takes minutes; LDA takes a second
+_METHOD = "softmax regression 1"  # with another number, what was kept is fitted again
 _MAX_ITERATIONS = 2000
+_TOLERANCE = 1e-4  # largest slope at the end
 _SHRINKAGE = 0.3  # weight of the identity in LDA's covariance; .1 to .5 rank alike
 
 
@@ -18,36 +22,110 @@ class Head(Protocol):
         ...
 
 
-def fit_head(vectors: np.ndarray, owners: np.ndarray, c: float) -> Head:
+def fit_head(vectors: np.ndarray, owners: np.ndarray, c: float, kept: Kept | None = None) -> Head:
     """Fit softmax regression, or shrinkage LDA beyond ``SOFTMAX_AGENTS`` classes.
 
     Args:
         vectors: unit rows, shape (n, dim).
         owners: class of each row, 0..classes-1, shape (n,); two classes at least.
         c: inverse regularisation of the softmax regression.
+        kept: softmax regressions that were fitted before.
     """
     if int(owners.max()) + 1 > SOFTMAX_AGENTS:
         return ShrinkageLDA(vectors, owners)
-    return SoftmaxRegression(vectors, owners, c)
+    return SoftmaxRegression(vectors, owners, c, kept)
 
 
 class SoftmaxRegression:
-    """Multinomial logistic regression, a linear probe on the sentence encoder."""
+    """Multinomial logistic regression, a linear probe on the sentence encoder.
 
-    def __init__(self, vectors: np.ndarray, owners: np.ndarray, c: float) -> None:
-        model = LogisticRegression(C=c, max_iter=_MAX_ITERATIONS, tol=1e-4)
-        model.fit(vectors, owners)
-        weights = np.asarray(model.coef_, dtype=np.float64)
-        bias = np.asarray(model.intercept_, dtype=np.float64)
-        if len(weights) == 1:  # two classes share one row: write both out
-            weights, bias = np.vstack([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2
-        if not np.abs(weights).max() > 0:
-            raise ArithmeticError(f"softmax regression over {len(bias)} agents did not move")
-        self._weights, self._bias = weights, bias
+    Objective, start, solver and tolerances are those of scikit-learn's ``LogisticRegression``,
+    whose import costs more than the fit.
+
+    Args:
+        vectors, owners, c: see ``fit_head``.
+        kept: what was fitted before, in this process or another; None to fit anew.
+
+    Raises:
+        ArithmeticError: the solver did not leave its start.
+    """
+
+    def __init__(
+        self, vectors: np.ndarray, owners: np.ndarray, c: float, kept: Kept | None = None
+    ) -> None:
+        shape = int(owners.max()) + 1, vectors.shape[1] + 1
+        key = _digest(vectors, owners, c)
+        content = kept.read([key]).get(key, b"") if kept is not None else b""
+        if len(content) == shape[0] * shape[1] * 8:
+            fitted = np.frombuffer(content).reshape(shape)
+        else:
+            fitted = _fit_softmax(vectors, owners, c)
+            if kept is not None:
+                kept.write({key: fitted.tobytes()})
+        self._weights, self._bias = np.ascontiguousarray(fitted[:, :-1]), fitted[:, -1]
 
     def __call__(self, vector: np.ndarray) -> np.ndarray:
         """Return one logit per class, shape (classes,)."""
         return self._weights @ vector + self._bias
+
+
+def _fit_softmax(vectors: np.ndarray, owners: np.ndarray, c: float) -> np.ndarray:
+    """Return weights and, last, bias of each class, float64, shape (classes, dim + 1).
+
+    The mean log-loss plus half the squared weights over ``c`` times n, from zero, by L-BFGS;
+    in the precision of the vectors, as the vectors are no more exact.
+    """
+    from scipy.optimize import minimize
+
+    number, dim = vectors.shape
+    classes = int(owners.max()) + 1
+    places = np.arange(number)
+    # Two classes are one row of weights there, the difference of ours: penalised twice as much.
+    ridge = (2 if classes == 2 else 1) / (c * number)
+
+    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        table = flat.reshape(dim + 1, classes)
+        weights = table[:-1].astype(vectors.dtype)
+        logits = vectors @ weights + table[-1].astype(vectors.dtype)
+        logits -= logits.max(axis=1, keepdims=True)
+        own = logits[places, owners]
+        shares = np.exp(logits, out=logits)
+        sums = shares.sum(axis=1)
+        lost = float((np.log(sums) - own).mean(dtype=np.float64))
+        shares /= sums[:, None]
+        shares[places, owners] -= 1
+        shares /= number
+        slope = np.empty_like(table)
+        slope[:-1] = vectors.T @ shares
+        slope[:-1] += ridge * table[:-1]
+        slope[-1] = shares.sum(axis=0)
+        return lost + 0.5 * ridge * float(np.vdot(table[:-1], table[:-1])), slope.ravel()
+
+    found = minimize(
+        loss,
+        np.zeros((dim + 1) * classes),
+        method="L-BFGS-B",
+        jac=True,
+        options={
+            "maxiter": _MAX_ITERATIONS,
+            "maxls": 50,
+            "gtol": _TOLERANCE,
+            "ftol": 64 * np.finfo(float).eps,
+        },
+    )
+    fitted = found.x.reshape(dim + 1, classes).T
+    if not np.abs(fitted[:, :-1]).max() > 0:
+        raise ArithmeticError(f"softmax regression over {classes} agents did not move")
+    return np.ascontiguousarray(fitted)
+
+
+def _digest(vectors: np.ndarray, owners: np.ndarray, c: float) -> bytes:
+    """Return a digest of all that a fit depends on; the vectors stand for texts and embedder."""
+    shape = f"{_METHOD} {vectors.dtype} {vectors.shape} {c!r}"
+    digest = hashlib.sha256(shape.encode())
+    digest.update(np.ascontiguousarray(vectors).data)
+    digest.update(np.ascontiguousarray(owners, dtype=np.int64).data)
+    return digest.digest()
 
 
 class ShrinkageLDA:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 NEVER = 1.01  # a threshold that no probability reaches
 
@@ -43,6 +42,8 @@ def choose_threshold(
         right: whether the first place was right, in the same order.
         target: precision of what is assigned, above 0 and at most 1.
     """
+    from scipy.special import betaincinv  # not needed where thresholds are only read
+
     scores, good = np.array(confidences, dtype=float), np.array(right, dtype=bool)
     order = np.argsort(-scores, kind="stable")
     precision = np.cumsum(good[order]) / np.arange(1, len(order) + 1)
@@ -53,7 +54,7 @@ def choose_threshold(
         return Promise(target, NEVER, 0, 0, 0.0, 0.0, False)
     n = int(reached[-1]) + 1
     hits = int(good[order][:n].sum())
-    bound = float(stats.beta.ppf(0.05, hits, n - hits + 1)) if hits else 0.0
+    bound = float(betaincinv(hits, n - hits + 1, 0.05)) if hits else 0.0
     return Promise(
         target=target,
         threshold=float(scores[order][n - 1]),

@@ -1,0 +1,77 @@
+"""The head over the embeddings: scikit-learn's regression without scikit-learn, fitted once."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.linear_model import LogisticRegression
+
+from task_delegator import head
+from task_delegator.cache import Kept
+from task_delegator.head import SoftmaxRegression, fit_head
+from task_delegator.thresholds import choose_threshold
+
+
+def points(classes: int, each: int = 8, dim: int = 24, precision: type = np.float64):
+    """Return unit rows around one center per class, and their classes."""
+    rng = np.random.default_rng(classes)
+    owners = np.repeat(np.arange(classes), each)
+    rows = rng.normal(size=(classes, dim))[owners] + 0.8 * rng.normal(size=(len(owners), dim))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows.astype(precision), owners
+
+
+@pytest.mark.parametrize("classes", [2, 3, 40])
+@pytest.mark.parametrize("c", [0.3, 3.0, 30.0])
+@pytest.mark.parametrize(("precision", "close"), [(np.float64, 1e-8), (np.float32, 1e-3)])
+def test_softmax_regression_is_that_of_scikit_learn(classes, c, precision, close):
+    vectors, owners = points(classes, precision=precision)
+    theirs = LogisticRegression(C=c, max_iter=2000, tol=1e-4).fit(vectors, owners)
+    expected = vectors @ theirs.coef_.T + theirs.intercept_
+    if classes == 2:  # one row: the difference of both
+        expected = np.hstack([-expected, expected]) / 2
+    ours = SoftmaxRegression(vectors, owners, c)
+    got = np.stack([ours(vector) for vector in vectors])
+    np.testing.assert_allclose(got, expected, atol=close if classes > 2 else 1e-3)
+
+
+@pytest.fixture
+def fits(monkeypatch, tmp_path):
+    """Count the fits; what is kept is kept in a folder of the test."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    counted = []
+    fit = head._fit_softmax
+    monkeypatch.setattr(head, "_fit_softmax", lambda *given: counted.append(given) or fit(*given))
+    return counted
+
+
+def test_a_head_is_fitted_once_for_all_processes(fits):
+    vectors, owners = points(3)
+    first = fit_head(vectors, owners, 1.0, Kept("heads.sqlite"))
+    again = fit_head(vectors, owners, 1.0, Kept("heads.sqlite"))
+    assert len(fits) == 1
+    assert (first(vectors[0]) == again(vectors[0])).all()
+
+
+def test_a_head_of_other_vectors_owners_or_c_is_fitted_anew(fits):
+    vectors, owners = points(3)
+    kept = Kept("heads.sqlite")
+    fit_head(vectors, owners, 1.0, kept)
+    fit_head(vectors, owners, 2.0, kept)
+    fit_head(vectors, owners[::-1], 1.0, kept)
+    fit_head(-vectors, owners, 1.0, kept)
+    assert len(fits) == 4
+
+
+def test_a_damaged_head_is_fitted_anew(fits, monkeypatch):
+    vectors, owners = points(3)
+    kept = Kept("heads.sqlite")
+    whole = fit_head(vectors, owners, 1.0, kept)(vectors[0])
+    monkeypatch.setattr(kept, "read", lambda keys: dict.fromkeys(keys, b"too short"))
+    assert (fit_head(vectors, owners, 1.0, kept)(vectors[0]) == whole).all()
+    assert len(fits) == 2
+
+
+def test_the_bound_of_a_threshold_is_that_of_clopper_and_pearson():
+    right = [True] * 40 + [False] * 2
+    promise = choose_threshold(np.linspace(1, 0, 42), right, 0.9)
+    assert promise.lower_bound == pytest.approx(stats.beta.ppf(0.05, 40, 3), rel=1e-12)
