@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from .embed import Encoded
+from .products import products, unsigned
+
+_UNIT = 127**2  # of a token's vector with itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +17,7 @@ class _Tokens:
     """One agent's texts, token by token.
 
     Attributes:
-        vectors: int8, shape (tokens, dim).
+        vectors: uint8 with the zero at 128, shape (tokens, dim).
         rarity: of each token, shape (tokens,).
         starts: where each text begins, shape (texts,).
         sums: of the rarities of each text's tokens, shape (texts,).
@@ -52,13 +55,13 @@ class LateInteraction:
             return to, fro
         agents = [self._agents[rows[i]] for i in filled]
         agent_starts = offsets(len(agent.vectors) for agent in agents)
-        asked = task.token_vectors.astype(np.float32)
-        # Agent by agent: what has just been made float is multiplied while the cache holds it.
-        products = [asked @ agent.vectors.astype(np.float32).T for agent in agents]
-        cosines = np.concatenate(products, axis=1) / 127**2
+        held = np.concatenate([agent.vectors for agent in agents])
+        # One row per token of the task: those are few, and a long row is read at once.
+        dots = np.ascontiguousarray(products(held, unsigned(task.token_vectors)).T)
         rarity = self._rarity(task.token_ids)
-        to[filled] = rarity @ np.maximum.reduceat(cosines, agent_starts, axis=1) / rarity.sum()
-        covered = cosines.max(axis=0) * np.concatenate([agent.rarity for agent in agents])
+        to[filled] = rarity @ _cosines(np.maximum.reduceat(dots, agent_starts, axis=1))
+        to[filled] /= rarity.sum()
+        covered = _cosines(dots.max(axis=0)) * np.concatenate([agent.rarity for agent in agents])
         text_starts = np.concatenate(
             [a.starts + start for a, start in zip(agents, agent_starts, strict=True)]
         )
@@ -71,11 +74,11 @@ class LateInteraction:
         if not shown:
             dimensions = texts[0].token_vectors.shape[1] if texts else 0
             none = np.zeros(0)
-            return _Tokens(np.zeros((0, dimensions), np.int8), none, none.astype(int), none)
+            return _Tokens(np.zeros((0, dimensions), np.uint8), none, none.astype(int), none)
         rarity = self._rarity(np.concatenate([text.token_ids for text in shown]))
         starts = offsets(len(text.token_ids) for text in shown)
         return _Tokens(
-            vectors=np.concatenate([text.token_vectors for text in shown]),
+            vectors=unsigned(np.concatenate([text.token_vectors for text in shown])),
             rarity=rarity,
             starts=starts,
             sums=np.add.reduceat(rarity, starts),
@@ -84,6 +87,11 @@ class LateInteraction:
     def _rarity(self, token_ids: np.ndarray) -> np.ndarray:
         counts = np.array([self._holders[int(token)] for token in token_ids])
         return np.log(1 + self._count / (counts + 0.5))
+
+
+def _cosines(dots: np.ndarray) -> np.ndarray:
+    """Return the cosines of dot products of tokens, float32, shape as given."""
+    return dots.astype(np.float32) / _UNIT
 
 
 def offsets(lengths: Iterable[int]) -> np.ndarray:
