@@ -4,9 +4,11 @@ The index is built in name order, so that the order in which agents were
 registered cannot matter, and it holds no state of the compiled program.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from threading import Lock
+from typing import Any, Generic, TypeVar
 
 import bm25s
 import numpy as np
@@ -19,7 +21,11 @@ from .head import Head, fit_head
 from .late import LateInteraction, offsets
 from .untrusted import Names
 
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
 _HEADS = Kept("heads.sqlite", limit=2**28)  # 0.2 MB each with seventy agents
+_SETTINGS = 4  # of BM25 and of the head that an index holds: a service has one, a search many
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +91,9 @@ class Index:
             for a in self.agents
         ]
         self._stemmer: Any = Stemmer.Stemmer("english")
-        self._bm25: dict[tuple[float, float], Any] = {}
         self._chars = CharacterGrams(self._documents)
-        self._heads: dict[float, Head | None] = {}
+        self._rankers = MadeOnce(self._ranker, _SETTINGS)
+        self._heads = MadeOnce(self._head, _SETTINGS)
 
     def read(self, task: str) -> Query:
         """Return a task as the channels see it."""
@@ -123,9 +129,7 @@ class Index:
     def head(self, vector: np.ndarray, c: float) -> np.ndarray:
         """Return the head's logits, NaN for agents without samples, shape (agents,)."""
         logits = np.full(len(self.agents), np.nan)
-        if c not in self._heads:
-            self._heads[c] = self._fit(c)
-        model = self._heads[c]
+        model = self._heads(c)
         if model is not None:
             logits[self.has_samples] = model(vector)
         return logits
@@ -144,18 +148,20 @@ class Index:
 
     def bm25(self, task: str, k1: float, b: float) -> np.ndarray:
         """Return BM25 scores over names, descriptions and samples, shape (agents,)."""
-        if (k1, b) not in self._bm25:
-            ranker = bm25s.BM25(k1=k1, b=b)
-            tokens = self._tokens(self._documents)
-            # A registry of nothing but stop words has no vocabulary to rank by.
-            if any(tokens):
-                ranker.index(tokens, show_progress=False)
-            self._bm25[k1, b] = ranker if any(tokens) else None
-        ranker = self._bm25[k1, b]
+        ranker = self._rankers((k1, b))
         tokens = [t for t in self._tokens([task])[0] if ranker and t in ranker.vocab_dict]
         if not tokens:
             return np.zeros(len(self.agents))
         return np.asarray(ranker.get_scores(tokens), dtype=np.float64)
+
+    def _ranker(self, setting: tuple[float, float]) -> Any:
+        """Return BM25 over the agents; None where all are stop words, without a vocabulary."""
+        tokens = self._tokens(self._documents)
+        if not any(tokens):
+            return None
+        ranker = bm25s.BM25(k1=setting[0], b=setting[1])
+        ranker.index(tokens, show_progress=False)
+        return ranker
 
     def _tokens(self, texts: Sequence[str]) -> list[list[str]]:
         tokens: Any = bm25s.tokenize(
@@ -167,7 +173,7 @@ class Index:
         )
         return tokens
 
-    def _fit(self, c: float) -> Head | None:
+    def _head(self, c: float) -> Head | None:
         classes = int(self.has_samples.sum())
         if classes < 2:
             return None
@@ -180,6 +186,35 @@ class Index:
             c,
             _HEADS,
         )
+
+
+class MadeOnce(Generic[K, V]):
+    """Values by key, each made once however many threads ask; the last few are held.
+
+    Args:
+        make: a key's value.
+        most: how many are held; those that were not asked for longest go.
+    """
+
+    def __init__(self, make: Callable[[K], V], most: int) -> None:
+        self._make = make
+        self._most = most
+        self._lock = Lock()
+        self._values: OrderedDict[K, V] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Return how many values are held."""
+        return len(self._values)
+
+    def __call__(self, key: K) -> V:
+        """Return the key's value; who asks while one is made waits."""
+        with self._lock:
+            if key not in self._values:
+                self._values[key] = self._make(key)
+                if len(self._values) > self._most:
+                    self._values.popitem(last=False)
+            self._values.move_to_end(key)
+            return self._values[key]
 
 
 class CharacterGrams:

@@ -1,0 +1,78 @@
+"""Many threads on a fresh program make each part of its index once."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import bm25s
+import pytest
+from small import HashedWords
+
+from task_delegator import head
+from task_delegator.delegator import Delegator
+from task_delegator.index import Index, MadeOnce
+
+
+@pytest.fixture
+def made(monkeypatch, tmp_path):
+    """Count heads that are fitted and BM25 rankers that are built; nothing was kept before."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    counts = {"heads": 0, "rankers": 0}
+    fit, index = head._fit_softmax, bm25s.BM25.index
+
+    def counted_fit(*given):
+        counts["heads"] += 1
+        return fit(*given)
+
+    def counted_index(self, *given, **named):
+        counts["rankers"] += 1
+        return index(self, *given, **named)
+
+    monkeypatch.setattr(head, "_fit_softmax", counted_fit)
+    monkeypatch.setattr(bm25s.BM25, "index", counted_index)
+    return counts
+
+
+@pytest.mark.parametrize("threads", [8, 64])
+def test_the_first_requests_fit_one_head(office, made, threads):
+    program = Delegator(office, HashedWords())
+    together = Barrier(threads)
+
+    def ask(number):
+        together.wait()
+        return program(f"refund order {number}").agent
+
+    with ThreadPoolExecutor(threads) as pool:
+        assert len(list(pool.map(ask, range(threads)))) == threads
+    assert made == {"heads": 1, "rankers": 1}
+
+
+def test_an_index_holds_a_few_settings(office, made):
+    index = Index(office, HashedWords())
+    vector = index.read("refund").encoded.vector
+    scores = [(index.bm25("refund", k1, 0.5), index.head(vector, k1)) for k1 in range(1, 21)]
+    assert len(index._rankers) == len(index._heads) == 4
+    again = index.bm25("refund", 1, 0.5), index.head(vector, 1)
+    for before, now in zip(scores[0], again, strict=True):
+        assert before.tolist() == pytest.approx(now.tolist(), nan_ok=True)
+
+
+def test_what_was_asked_for_last_is_held():
+    asked = []
+    value = MadeOnce(lambda key: asked.append(key) or f"{key}!", most=2)
+    assert [value(key) for key in (1, 2, 1, 3, 1, 2)] == ["1!", "2!", "1!", "3!", "1!", "2!"]
+    assert asked == [1, 2, 3, 2]
+
+
+def test_what_failed_is_made_again():
+    answers = iter([ZeroDivisionError, 7])
+
+    def make(key):
+        answer = next(answers)
+        if answer is ZeroDivisionError:
+            raise answer
+        return answer
+
+    value = MadeOnce(make, most=1)
+    with pytest.raises(ZeroDivisionError):
+        value(0)
+    assert value(0) == 7
