@@ -9,12 +9,14 @@ import json
 import logging
 import shutil
 import tempfile
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
 import dspy
+from pydantic import TypeAdapter
 
 from .agents import Registry, read_json
 from .delegator import Delegator
@@ -231,14 +233,42 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def signatures_sha256() -> str:
-    """Return a digest of every signature's fields: names, order and types.
+def signatures_sha256(signatures: Sequence[type[dspy.Signature]] = _SIGNATURES) -> str:
+    """Return a digest of the signatures' fields: names, order, roles and shapes of their types.
 
-    DSPy restores field descriptions by position; instructions are part of the state
-    and may differ.
+    DSPy restores field descriptions by position, so that a program fits only the fields it was
+    compiled for. Wording, class names and module paths do not count: a program survives it when
+    those change.
     """
     fields = [
-        (signature.__name__, [(name, str(f.annotation)) for name, f in signature.fields.items()])
-        for signature in _SIGNATURES
+        [
+            (name, "input" if name in signature.input_fields else "output", _shape(f.annotation))
+            for name, f in signature.fields.items()
+        ]
+        for signature in signatures
     ]
-    return hashlib.sha256(json.dumps(fields).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def _shape(annotation: Any) -> Any:
+    """Return a type's JSON schema without titles and descriptions, definitions put in place."""
+    schema = TypeAdapter(annotation).json_schema()
+    definitions = schema.pop("$defs", {})
+
+    def bare(node: Any, around: tuple[str, ...]) -> Any:
+        if isinstance(node, list):
+            return [bare(item, around) for item in node]
+        if not isinstance(node, dict):
+            return node
+        if "$ref" in node:
+            name = node["$ref"].rsplit("/", 1)[-1]
+            if name in around:  # a type that holds itself
+                return {"around": len(around) - around.index(name)}
+            return bare(definitions[name], (*around, name))
+        return {
+            key: bare(value, around)
+            for key, value in node.items()
+            if not (key in ("title", "description") and isinstance(value, str))
+        }
+
+    return bare(schema, ())
