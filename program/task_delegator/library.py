@@ -78,8 +78,7 @@ class Library:
         with self._lock:
             version = self._follow(learned)
             if caller not in self._names:
-                agents = [agent for agent in self.registry if agent.permits(permissions)]
-                self._names[caller] = frozenset(agent.name for agent in agents)
+                self._names[caller] = self.registry.permitted(permissions)
                 if len(self._names) > _CALLERS:
                     self._names.pop(next(iter(self._names)))
             key = (caller[0], self._names[caller])
