@@ -5,8 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from task_delegator.agents import Agent, Registry, overlap, overlapping
+from task_delegator.agents import Agent, Registry, Tool, overlap, overlapping
 from task_delegator.errors import InputError
+from task_delegator.index import description_text
+from task_delegator.library import without_mention
+from task_delegator.untrusted import Names
 
 texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=30)
 agents = st.builds(
@@ -48,9 +51,82 @@ def test_unknown_fields_are_kept(tmp_path):
     assert json.loads(path.read_text())[0]["id"] == 7
 
 
+# As tools/list of an MCP server, OpenAI's two APIs and Anthropic's describe them.
+MCP = {
+    "name": "read-cypher",
+    "description": "Execute read-only Cypher queries. Rejects writes and PROFILE queries.",
+    "inputSchema": {"type": "object", "properties": {"query": {"type": "string"}}},
+    "annotations": {"title": "Read", "readOnlyHint": True},
+}
+CHAT = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "Get the weather\nof a city",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+    },
+}
+RESPONSES = {"type": "function", "name": "refund", "description": None, "strict": True}
+HOSTED = {"type": "web_search"}
+TOOLS = [
+    (MCP, "read-cypher: Execute read-only Cypher queries"),
+    (CHAT, "get_weather: Get the weather"),
+    (RESPONSES, "refund"),
+    (HOSTED, "web_search"),
+    ("orders.search", "orders.search"),
+]
+
+
+@pytest.mark.parametrize(("tool", "text"), TOOLS, ids=[text for _, text in TOOLS])
+def test_a_tool_is_read_as_others_describe_it_and_written_back(tmp_path, tool, text):
+    path = tmp_path / "agents.json"
+    path.write_text(json.dumps([{"name": "A", "tools": [tool]}]))
+    registry = Registry.load(path)
+    assert [str(held) for held in registry["A"].tools] == [text]
+    registry.save(path)
+    assert json.loads(path.read_text())[0]["tools"] == [tool]
+    assert Registry.load(path).sha256() == registry.sha256()
+
+
+def test_an_agent_is_described_by_its_tools_and_their_first_sentence():
+    agent = Agent(name="Graph", tools=(Tool(MCP), "orders.search"), use_when="nodes are meant")
+    assert description_text(agent) == (
+        "Graph. read-cypher: Execute read-only Cypher queries, orders.search. nodes are meant"
+    )
+
+
+def test_a_tool_does_not_name_an_agent_that_the_caller_may_not_see():
+    mentioning = Tool({"name": "pay", "description": "Hands over to Vault Desk when in doubt"})
+    shown = without_mention(Agent(name="A", tools=(mentioning, "mail")), Names(["Vault Desk"]))
+    assert "Vault" not in description_text(shown)
+    assert shown.tools[1] == "mail"
+
+
+def test_agents_with_tools_of_either_kind_can_be_compared_and_kept_in_sets():
+    agents = [Agent(name="A", tools=(Tool(tool),)) for tool in (MCP, dict(MCP), CHAT)]
+    assert len(set(agents)) == 2
+    assert agents[0].digest() == agents[1].digest() != agents[2].digest()
+
+
+def test_the_digest_of_an_agent_with_plain_tools_stays():
+    # Compiled programs hold such digests: with others they would not be calibrated any more.
+    agent = Agent(name="A", description="b", tools=("orders.search", "mail"))
+    assert agent.digest() == "4c45c73ed968d212"
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_lines_of_a_registry_may_end_as_windows_ends_them(tmp_path, newline):
+    path = tmp_path / "agents.json"
+    path.write_bytes(newline.join(["[", '{"name": "A"}', "]", ""]).encode())
+    assert "A" in Registry.load(path)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        ('[{"name": "A", "tools": ["x", {"id": 1}]}]', r"agent 0: tools\.1.*has no name"),
+        ('[{"name": "A", "tools": [{"name": " "}]}]', r"agent 0: tools\.0.*has no name"),
+        ('[{"name": "A", "tools": [3]}]', r"agent 0: tools\.0.*valid dictionary"),
         ('{"name": "A"}', "expected a JSON list"),
         ('[{"name": "A"}', "broken JSON at line 1"),
         ('[{"name": "A"}, {"name": "A"}]', "two agents are named 'A'"),
@@ -101,7 +177,6 @@ def test_lint_finds_look_alikes_gaps_and_leaks():
     assert rules["near-duplicate"] == ("A", "B")
     assert rules["shared-sample"] == ("A", "B")
     assert rules["no-description"] == ("C",)
-    assert rules["no-samples"] == ("C",)
     assert rules["no-samples"] == ("C",)
     assert "leak" in rules
 

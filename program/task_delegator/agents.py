@@ -8,18 +8,82 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from threading import RLock
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    RootModel,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from .errors import InputError
+
+
+class Tool(RootModel[dict[str, Any]]):
+    """A tool as its registry describes it: the whole object, kept and written back as it is.
+
+    MCP servers, OpenAI's and Anthropic's APIs and agent marketplaces describe a tool by an
+    object with ``name`` and ``description``, OpenAI's chat completions by one around it, and
+    hosted tools by nothing but a ``type``. As text it is its name and the first sentence of
+    its description.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    @model_validator(mode="after")
+    def _has_a_name(self) -> "Tool":
+        if not self.name.strip():
+            raise ValueError("has no name")
+        return self
+
+    @property
+    def name(self) -> str:
+        """What the tool is called."""
+        return _text(self._described, "name") or _text(self.root, "type")
+
+    @property
+    def description(self) -> str:
+        """What it does; empty where its object does not say."""
+        return _text(self._described, "description")
+
+    @property
+    def _described(self) -> dict[str, Any]:
+        function = self.root.get("function")
+        return function if isinstance(function, dict) else self.root
+
+    def __str__(self) -> str:
+        """Return the name and the first sentence of the description."""
+        sentence = re.split(r"(?<=[.!?])\s|\n", self.description.strip(), maxsplit=1)[0]
+        return ": ".join(filter(None, (self.name, sentence.rstrip(". "))))
+
+    def __hash__(self) -> int:
+        """Return the hash of its name: objects cannot be hashed."""
+        return hash(self.name)
+
+
+def _text(values: dict[str, Any], key: str) -> str:
+    value = values.get(key)
+    return value if isinstance(value, str) else ""
+
+
+# One branch each, so that a refused tool is told what is wrong with it and not with both.
+_ToolOrName = Annotated[
+    Annotated[str, Tag("name")] | Annotated[Tool, Tag("object")],
+    Discriminator(lambda tool: "name" if isinstance(tool, str) else "object"),
+]
 
 
 class Agent(BaseModel):
     """Describe one worker, AI or human, that tasks can be delegated to.
 
-    Only ``name`` is required. Fields that this class does not know are kept as
-    they are and written back.
+    Only ``name`` is required. A tool is a name or an object that describes it (``Tool``).
+    Fields that this class does not know are kept as they are and written back.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -27,7 +91,7 @@ class Agent(BaseModel):
     name: str
     description: str = ""
     instructions: str = ""
-    tools: tuple[str, ...] = ()
+    tools: tuple[_ToolOrName, ...] = ()
     user_request_samples: tuple[str, ...] = ()
     use_when: str = ""
     do_not_use_when: str = ""

@@ -284,7 +284,8 @@ def readable(name: str) -> str:
 
 def description_text(agent: Agent) -> str:
     """Return what the description channel embeds: name, description, tools and use."""
-    parts = (readable(agent.name), agent.description, ", ".join(agent.tools), agent.use_when)
+    tools = ", ".join(map(str, agent.tools))
+    parts = (readable(agent.name), agent.description, tools, agent.use_when)
     return ". ".join(part for part in parts if part)
 
 

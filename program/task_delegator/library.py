@@ -160,4 +160,5 @@ def without_mention(agent: Agent, hidden: Names) -> Agent:
     fields = ("description", "instructions", "use_when", "do_not_use_when")
     samples = tuple(cleaned(sample) for sample in agent.user_request_samples)
     changes = {field: cleaned(getattr(agent, field)) for field in fields}
-    return agent.model_copy(update={**changes, "user_request_samples": samples})
+    tools = tuple(cleaned(str(tool)) for tool in agent.tools)
+    return agent.model_copy(update={**changes, "user_request_samples": samples, "tools": tools})
