@@ -1,9 +1,11 @@
+import io
 import json
 
 import pytest
 from small import ROOT
 
-from task_delegator import cli
+from task_delegator import artifact, cli
+from task_delegator.delegation import Delegation, Usage
 
 AGENTS = str(ROOT / "datasets" / "agents.json")
 
@@ -53,6 +55,30 @@ def test_a_batch_is_one_line_per_task(capsys, tmp_path):
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert (code, printed) == (0, "")
     assert [row["task"] for row in rows] == ["reset my password", "translate the guide into French"]
+
+
+class NobodyFits:
+    """A program that answers every task at once."""
+
+    def __call__(self, task, permissions=None):
+        usage = Usage()
+        return Delegation(
+            task=task, decision="none", agent=None, top3=(), confidence=0.0, reason="", rubric=None,
+            evidence={}, usage=usage,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("place", ["tasks.jsonl", "-"])
+def test_a_batch_is_read_as_windows_writes_text(capsys, tmp_path, monkeypatch, place):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(artifact, "load", lambda *_, **__: NobodyFits())
+    content = '\ufeff{"task": "a"}\r\n"b\u2028c"\r\n'.encode()
+    (tmp_path / "tasks.jsonl").write_bytes(content)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+    code, _, _ = run(capsys, "batch", place, "out.jsonl", "--agents", AGENTS)
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert code == 0
+    assert [row["task"] for row in rows] == ["a", "b\u2028c"]
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ def test_a_delegation_and_its_outcome_are_appended(tmp_path, office):
 @given(st.text(min_size=1).filter(lambda t: t.strip()), st.floats(0, 1))
 def test_feedback_survives_a_round_trip(tmp_path_factory, task, confidence):
     log = tmp_path_factory.mktemp("log") / "f.jsonl"
-    row = Feedback(task=task, correct_agent="x", confidence=confidence)
+    row = Feedback(task=task, correct_agent="x", decision="review", confidence=confidence)
     try:
         task.encode()
     except UnicodeEncodeError:
@@ -36,10 +36,55 @@ def test_feedback_survives_a_round_trip(tmp_path_factory, task, confidence):
     assert list(read_feedback(log)) == [row]
 
 
+def test_feedback_without_a_delegation_states_no_confidence(tmp_path):
+    log = tmp_path / "f.jsonl"
+    append(log, Feedback(task="bake a cake", correct_agent=None))
+    assert json.loads(log.read_text()) == {
+        "task": "bake a cake", "correct_agent": None, "agent": None, "decision": None,
+        "confidence": None, "time": "", "source": "",
+    }  # fmt: skip
+
+
+def test_rows_that_once_said_zero_for_no_confidence_are_read_as_none(tmp_path):
+    log = tmp_path / "f.jsonl"
+    said = {"task": "b", "correct_agent": "x", "agent": "x", "decision": "none", "confidence": 0.0}
+    unsaid = {"task": "a", "correct_agent": "x", "agent": None, "decision": "", "confidence": 0.0}
+    log.write_text(json.dumps(unsaid) + "\n" + json.dumps(said) + "\n")
+    old, new = read_feedback(log)
+    assert (old.decision, old.confidence) == (None, None)
+    assert (new.decision, new.confidence) == ("none", 0.0)
+
+
+@pytest.mark.parametrize("decision", ["assign", None])
+def test_rows_without_a_delegation_do_not_count_as_drift(tmp_path, decision):
+    log = tmp_path / "f.jsonl"
+    stated = {"decision": decision, "confidence": decision and 0.99}
+    for number in range(40):
+        append(log, Feedback(task=f"t{number}", agent="a", correct_agent="a", **stated))
+        append(log, Feedback(task=f"u{number}", correct_agent="b"))
+    if decision:
+        found = drift(log)
+        assert (found.n, found.right, found.fits) == (40, 1.0, True)
+    else:
+        with pytest.raises(InputError, match="no delegation with a confidence"):
+            drift(log)
+
+
+@pytest.mark.parametrize(("start", "newline"), [("\ufeff", "\n"), ("", "\r\n"), ("\ufeff", "\r\n")])
+def test_feedback_is_read_as_windows_writes_text(tmp_path, start, newline):
+    log = tmp_path / "f.jsonl"
+    rows = [json.dumps({"task": task, "correct_agent": "x"}) for task in ("a", "b")]
+    log.write_bytes((start + newline.join([*rows, ""])).encode())
+    assert [row.task for row in read_feedback(log)] == ["a", "b"]
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
         ("{", "line 2: broken JSON"),
+        ('{"task": "x", "correct_agent": "x", "decision": "assign"}', "line 2: .*both or neither"),
+        ('{"task": "x", "correct_agent": "x", "confidence": 0.5}', "line 2: .*both or neither"),
+        ('{"task": "x", "correct_agent": "x", "decision": "maybe"}', "line 2: decision"),
         ('{"task": "x"}', "line 2: correct_agent: Field required"),
         ('{"task": " ", "correct_agent": "x"}', "line 2: task: Value error, is empty"),
         ('{"task": "x", "correct_agent": "x", "confidence": 2}', "line 2: confidence"),

@@ -86,7 +86,7 @@ def _batch(options: argparse.Namespace) -> int:
 
     from .errors import DelegatorError, InputError
 
-    tasks = _read_tasks(Path(options.tasks))
+    tasks = _read_tasks(options.tasks)
     delegator = _load(options)
     out = Path(options.out)
     partial = out.with_name(out.name + ".partial")
@@ -144,22 +144,13 @@ def _permissions(options: argparse.Namespace) -> frozenset[str] | None:
     return frozenset(name.strip() for name in options.permissions.split(",") if name.strip())
 
 
-def _read_tasks(path: Path) -> list[tuple[int, str]]:
+def _read_tasks(path: str) -> list[tuple[int, str]]:
     from .delegator import check_task
     from .errors import InputError
+    from .feedback import read_jsonl
 
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
     tasks = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path}: line {number}: broken JSON: {error.msg}") from error
+    for number, row in read_jsonl(path):
         task = row.get("task") if isinstance(row, dict) else row
         if not isinstance(task, str):
             raise InputError(f'{path}: line {number}: expected {{"task": "..."}} or a string')
@@ -227,7 +218,7 @@ def _parser() -> argparse.ArgumentParser:
     delegate.set_defaults(run=_delegate)
 
     batch = commands.add_parser("batch", parents=[program], help="delegate a file of tasks")
-    batch.add_argument("tasks", help='JSONL, {"task": "..."} or a string per line')
+    batch.add_argument("tasks", help='JSONL, {"task": "..."} or a string per line; - for stdin')
     batch.add_argument("out", help="JSONL, one delegation per line")
     batch.set_defaults(run=_batch)
 

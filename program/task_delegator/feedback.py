@@ -1,31 +1,41 @@
-"""Feedback: what became of delegations, as a JSONL file that real use writes.
+"""Feedback on delegations: a JSONL file with one outcome per row.
 
-Each row says what was delegated, how sure that was, and which agent was right in the end.
-``optimize merge`` makes ground truth of it; ``optimize drift`` says when outcomes no
-longer fit the stated confidence.
+A row holds the task, the decision with its confidence, and the agent that was right.
+``optimize merge`` adds the rows to a dataset. ``optimize drift`` tests whether the outcomes
+still match the stated confidence.
 """
 
 import json
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from .agents import first_fault
-from .delegation import Delegation
+from .delegation import Decision, Delegation
 from .errors import InputError
 
 
 class Feedback(BaseModel):
-    """One delegation and its outcome.
+    """The outcome of one task, with the delegation that it is about where there was one.
 
     Attributes:
         task: the task as it was given.
-        correct_agent: the agent that was right; None where nobody should have had it.
-        agent, decision, confidence: what was said of the task.
+        correct_agent: the agent that was right; None where no agent should have had the task.
+        agent: the best agent of the delegation.
+        decision, confidence: of the delegation; both None where the task was not delegated.
         time: of the feedback, ISO 8601, UTC.
-        source: who says so, such as a person's or a system's name.
+        source: who gave the feedback: a person, a system.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,10 +43,24 @@ class Feedback(BaseModel):
     task: str
     correct_agent: str | None
     agent: str | None = None
-    decision: str = ""
-    confidence: float = Field(default=0.0, ge=0.0, le=1.0)
+    decision: Decision | None = None
+    confidence: float | None = Field(default=None, ge=0.0, le=1.0)
     time: str = ""
     source: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_old_rows(cls, values: Any) -> Any:
+        """Read the ``""`` and 0.0 that once stood for no decision as None."""
+        if isinstance(values, dict) and values.get("decision") == "":
+            return {**values, "decision": None, "confidence": None}
+        return values
+
+    @model_validator(mode="after")
+    def _decision_has_confidence(self) -> "Feedback":
+        if (self.decision is None) != (self.confidence is None):
+            raise ValueError("give decision and confidence, both or neither")
+        return self
 
     @field_validator("task")
     @classmethod
@@ -47,21 +71,20 @@ class Feedback(BaseModel):
 
     @property
     def right(self) -> bool:
-        """Whether the agent that was named first was right."""
+        """Whether the best agent of the delegation was right."""
         return self.agent is not None and self.agent == self.correct_agent
 
 
 def record(
     path: str | Path, delegation: Delegation, correct_agent: str | None, source: str = ""
 ) -> Feedback:
-    """Append the outcome of a delegation to a JSONL file, as one write.
+    """Append the outcome of a delegation to a JSONL file, in one write.
 
     Args:
-        path: the file; made where it is missing.
-        delegation: what was said of the task.
-        correct_agent: the agent that was right; the delegation's own where it was accepted,
-            None where nobody should have had the task.
-        source: who says so.
+        path: the file; created if it is missing.
+        delegation: the delegation.
+        correct_agent: the agent that was right; None where no agent should have had the task.
+        source: who gave the feedback.
 
     Raises:
         InputError: the file cannot be written.
@@ -80,7 +103,7 @@ def record(
 
 
 def append(path: str | Path, row: Feedback) -> None:
-    """Append one row.
+    """Append one row to a JSONL file.
 
     Raises:
         InputError: the file cannot be written.
@@ -93,22 +116,40 @@ def append(path: str | Path, row: Feedback) -> None:
 
 
 def read_feedback(path: str | Path) -> Iterator[Feedback]:
-    """Read a feedback file, row by row.
+    """Read a feedback file row by row.
 
     Raises:
         InputError: it cannot be read, or a line is no feedback.
     """
+    for number, values in read_jsonl(path):
+        try:
+            yield Feedback.model_validate(values)
+        except ValidationError as error:
+            raise InputError(f"{path}: line {number}: {first_fault(error)}") from error
+
+
+def read_jsonl(path: str | Path) -> Iterator[tuple[int, Any]]:
+    """Read a file with one JSON value per line, as (line number, value); skip empty lines.
+
+    UTF-8, with or without a byte order mark.
+
+    Args:
+        path: the file, ``-`` for standard input.
+
+    Raises:
+        InputError: it cannot be read, or a line is no JSON.
+    """
     try:
-        # Not splitlines: a task may hold line separators of Unicode.
-        lines = Path(path).read_text(encoding="utf-8").split("\n")
+        content = sys.stdin.buffer.read() if str(path) == "-" else Path(path).read_bytes()
+        # Not splitlines: a string may hold line separators of Unicode.
+        lines = content.decode("utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            yield Feedback.model_validate(json.loads(line))
+            value = json.loads(line)
         except json.JSONDecodeError as error:
             raise InputError(f"{path}: line {number}: broken JSON: {error.msg}") from error
-        except ValidationError as error:
-            raise InputError(f"{path}: line {number}: {first_fault(error)}") from error
+        yield number, value
