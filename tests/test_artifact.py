@@ -137,14 +137,26 @@ def test_a_fresh_process_gives_the_same_answers(folder, registry):
         assert their == json.loads(json.dumps(said(program(task))))
 
 
-def test_the_state_is_json_without_lm_pickle_or_secret(folder, registry):
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_state_is_json_without_lm_pickle_or_secret(folder, registry, compiled):
     program = load(folder, registry)
     program.set_lm(dspy.LM("openai/x", api_key="sk-secret", headers={"X": "sk-secret"}))
+    program.classify._compiled = compiled  # an optimizer's flag, which hides children
     save(program, folder, manifest_of(registry))
     assert sorted(p.name for p in folder.iterdir()) == ["manifest.json", "program.json"]
     text = (folder / "program.json").read_text()
     assert "sk-secret" not in text
     assert json.loads(text)["classify.select"]["lm"] is None
+
+
+def test_saving_leaves_the_program_as_it_is(folder, registry):
+    lm, _ = recorded_lm(lambda prompt: '{"slot": "B"}')
+    program = load(folder, registry, lm=lm)
+    program.set_lm(lm)
+    program.classify._compiled = True
+    save(program, folder, manifest_of(registry))
+    assert program.classify.select.lm is lm
+    assert program.classify._compiled
 
 
 def test_a_compiled_flag_does_not_hide_a_predictor(folder, registry):

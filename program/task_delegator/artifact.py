@@ -120,7 +120,7 @@ def save(delegator: Delegator, folder: Path, manifest: dict[str, Any]) -> None:
     """Write a program's folder whole: never a part of it, and never over anything else.
 
     Args:
-        delegator: the program; its LM, if bound, is not written.
+        delegator: the program; it is not changed, and its LM is not written.
         folder: where it goes; replaced where it exists.
         manifest: what to record; format and signatures are added.
 
@@ -132,11 +132,13 @@ def save(delegator: Delegator, folder: Path, manifest: dict[str, Any]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        delegator.set_lm(None)
-        # DSPy leaves children that an optimiser marked as compiled out of the state.
-        for _, module in delegator.named_sub_modules(dspy.Module):
+        copy = delegator.deepcopy()
+        # DSPy passes over children that an optimizer marked as compiled: they would keep their
+        # LM and be missing in the state.
+        for _, module in copy.named_sub_modules(dspy.Module):
             cast("dspy.Module", module)._compiled = False
-        delegator.save(str(fresh / PROGRAM))
+        copy.set_lm(None)
+        copy.save(str(fresh / PROGRAM))
         record = {"format": FORMAT, "signatures": signatures_sha256(), **manifest}
         (fresh / MANIFEST).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         fresh.chmod(0o755)
