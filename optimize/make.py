@@ -93,7 +93,7 @@ def evaluate(options: argparse.Namespace) -> int:
         raise InputError("--gate-open asks the LM about every task: leave out --no-lm")
     dataset = load_dataset(options.data, enriched=options.enriched)
     programs = [
-        (name, load(name, dataset.registry, embedder_spec=options.embedder))
+        (name, load(name, dataset.registry, embedder=options.embedder))
         for name in (options.program, options.other)
         if name is not None
     ]

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -197,10 +198,30 @@ def test_a_program_that_does_not_fit_is_refused(folder, registry, change, messag
         load(folder, registry)
 
 
-def test_another_embedder_is_refused(folder, registry, monkeypatch):
-    monkeypatch.setattr(artifact, "embedder", lambda spec: HashedWords())
-    with pytest.raises(ProgramError, match="use --embedder minilm or compile again"):
-        load(folder, registry, embedder_spec="hashed")
+def test_another_embedder_is_refused(folder, registry):
+    with pytest.raises(ProgramError, match="use --embedder minilm, or compile again"):
+        load(folder, registry, embedder=HashedWords())
+
+
+def test_an_embedder_is_named_or_given(folder, registry):
+    given = embedder("minilm")
+    assert load(folder, registry, embedder=given).retrieve.library.embed is given
+    for spec in ("minilm", None):
+        assert load(folder, registry, embedder=spec).retrieve.library.embed.id == given.id
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_registry_is_given_or_a_file_with_its_enrichment(folder, tmp_path, office, kind, caplog):
+    caplog.set_level("INFO", "task_delegator")
+    path = tmp_path / "agents.json"
+    office.save(path)
+    assert list(load(folder, kind(path)).registry) == list(office)
+    addition = {"Travel": {"user_request_samples": ["a ferry to Bari"]}}
+    (tmp_path / "enrichment.json").write_text(json.dumps({"agents": addition}))
+    assert "a ferry to Bari" in load(folder, kind(path)).registry["Travel"].user_request_samples
+    assert f"enrichment.json: applied to the agents of {path}" in caplog.text
+    with pytest.raises(InputError, match="no such file"):
+        load(folder, kind(tmp_path / "missing.json"))
 
 
 def test_nothing_but_a_program_is_saved_over(folder, registry, tmp_path):

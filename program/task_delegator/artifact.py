@@ -20,7 +20,9 @@ from pydantic import TypeAdapter
 
 from .agents import Registry, read_json
 from .delegator import Delegator
-from .embed import embedder
+from .embed import Embedder
+from .embed import embedder as embedder_of
+from .enrichment import enrich, enrichment_next_to
 from .errors import InputError, ProgramError
 from .lm import check_spec
 from .signatures import (
@@ -51,43 +53,48 @@ _SIGNATURES = (
 
 def load(
     program: str | Path,
-    registry: Registry,
+    registry: Registry | str | Path,
+    *,
     lm: str | dspy.BaseLM | None = None,
-    embedder_spec: str | None = None,
+    embedder: str | Embedder | None = None,
     allow_uncalibrated: bool = False,
     target_precision: float | None = None,
 ) -> Delegator:
-    """Return a compiled program that delegates to the agents of a registry.
+    """Load a compiled program for the agents of a registry.
 
     Args:
-        program: the name of a program that ships (``default``), a program's folder, or a
+        program: the name of a program that ships (``default``), the folder of a program, or a
             registered model (``models:/delegator@champion``; extra ``mlflow``).
-        registry: the agents; another registry than the compiled one is what users have.
-        lm: an LM spec or a ``dspy.LM``; without it ``dspy.settings.lm`` or none serves.
-        embedder_spec: an embedder spec; the one the program was compiled with where None.
-        allow_uncalibrated: let the program assign on a registry that its confidence was
-            not calibrated for.
-        target_precision: assign at another precision (above 0, at most 1) than the program
-            was compiled for; the threshold is chosen from the stored validation scores.
+        registry: the agents, or a JSON file of agents. If ``enrichment.json`` lies next to the
+            file, it is applied. The registry may differ from the one the program was compiled
+            for.
+        lm: the LM, or its spec. If None, ``dspy.settings.lm`` is used; if that is None too, no
+            LM is used.
+        embedder: the embedder, or its spec. If None, the one the program was compiled with.
+        allow_uncalibrated: assign tasks even if the confidence is not calibrated for this
+            registry.
+        target_precision: the precision of assigned tasks to aim at, in (0, 1]. The threshold is
+            chosen from the validation scores in the manifest. If None, the program's own.
 
     Raises:
-        ProgramError: the program is missing, of another format, for other signatures or
-            for another embedder, or holds no validation scores.
-        InputError: the registry is empty.
-        LMError: the LM spec cannot be used.
+        ProgramError: the program is missing, has another format, other signatures or another
+            embedder, or holds no validation scores.
+        InputError: the registry is empty, or its file is unusable.
+        LMError: the LM spec is unusable.
     """
     folder = find(program)
     manifest = read_manifest(folder)
-    embed = embedder(embedder_spec or manifest["embedder"]["spec"])
-    if embed.id != manifest["embedder"]["id"]:
+    if embedder is None or isinstance(embedder, str):
+        embedder = embedder_of(embedder or manifest["embedder"]["spec"])
+    if embedder.id != manifest["embedder"]["id"]:
         raise ProgramError(
-            f"{folder}: compiled with embedder {manifest['embedder']['id']}, not {embed.id}; "
-            f"use --embedder {manifest['embedder']['spec']} or compile again"
+            f"{folder}: compiled with embedder {manifest['embedder']['id']}, not {embedder.id}; "
+            f"use --embedder {manifest['embedder']['spec']}, or compile again"
         )
     if isinstance(lm, str):
         check_spec(lm)
     calibrated_for = None if allow_uncalibrated else frozenset(manifest["registry"]["calibrated"])
-    delegator = Delegator(registry, embed, lm, calibrated_for)
+    delegator = Delegator(_agents(registry), embedder, lm, calibrated_for)
     if not delegator.calibrated():
         _log.warning("%s: its confidence is not calibrated for this registry", folder)
     try:
@@ -97,6 +104,16 @@ def load(
     if target_precision is not None:
         _aim(delegator, folder, manifest, target_precision)
     return delegator
+
+
+def _agents(registry: Registry | str | Path) -> Registry:
+    if isinstance(registry, Registry):
+        return registry
+    agents, additions = Registry.load(registry), enrichment_next_to(registry)
+    if additions is None:
+        return agents
+    _log.info("%s: applied to the agents of %s", additions, registry)
+    return enrich(agents, additions)
 
 
 def _aim(delegator: Delegator, folder: Path, manifest: dict[str, Any], target: float) -> None:

@@ -132,7 +132,7 @@ def _load(options: argparse.Namespace) -> "Delegator":
         options.program,
         registry,
         lm=None if options.no_lm else options.lm,
-        embedder_spec=options.embedder,
+        embedder=options.embedder,
         allow_uncalibrated=options.allow_uncalibrated,
         target_precision=options.target_precision,
     )

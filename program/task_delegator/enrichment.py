@@ -1,8 +1,8 @@
-"""Enrichment: what an LM wrote to complete a registry, in a file that people review.
+"""Enrichment: additions to a registry that an LM wrote, in a file that people review.
 
-``optimize enrich`` writes it, a person reads it, and a registry takes it up when told to:
-samples are added, ``use_when`` and ``do_not_use_when`` fill what the agent leaves empty.
-Nothing that an agent says of itself is replaced.
+``optimize enrich`` writes the file. ``enrich`` applies it: it adds samples, and fills
+``use_when`` and ``do_not_use_when`` where the agent leaves them empty. It replaces nothing
+that the registry itself says.
 """
 
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from .agents import Agent, Registry, first_fault, read_json
 from .errors import InputError
 
-FILE = "enrichment.json"  # beside agents.json
+FILE = "enrichment.json"  # next to agents.json
 
 
 class Addition(BaseModel):
-    """What is added to one agent."""
+    """The additions to one agent."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -28,7 +28,7 @@ class Addition(BaseModel):
 
 
 class Enrichment(BaseModel):
-    """The content of an enrichment file: where it comes from, and additions by agent name."""
+    """The content of an enrichment file: its provenance, and additions by agent name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,7 +40,7 @@ def read_enrichment(path: Path) -> Enrichment:
     """Read an enrichment file.
 
     Raises:
-        InputError: it is missing or of another shape.
+        InputError: it is missing, or no enrichment file.
     """
     try:
         return Enrichment.model_validate(read_json(path))
@@ -48,33 +48,44 @@ def read_enrichment(path: Path) -> Enrichment:
         raise InputError(f"{path}: {first_fault(error)}") from error
 
 
+def enrichment_next_to(agents: str | Path) -> Path | None:
+    """Return the path of ``enrichment.json`` next to a registry's file; None if there is none."""
+    path = Path(agents).with_name(FILE)
+    return path if path.is_file() else None
+
+
 def enrich(registry: Registry, path: str | Path) -> Registry:
-    """Return a registry whose agents are completed from an enrichment file.
+    """Return the registry with the additions of an enrichment file.
 
     Raises:
-        InputError: the file is missing or broken, or completes agents that are not registered.
+        InputError: the file is missing or broken, or names agents that are not registered.
     """
     return complete(registry, read_enrichment(Path(path)), path)
 
 
 def complete(registry: Registry, written: Enrichment, path: str | Path) -> Registry:
-    """Return a registry whose agents are completed; ``path`` is where the additions stand.
+    """Return the registry with these additions.
+
+    Args:
+        registry: the agents.
+        written: the additions.
+        path: the file of the additions, for messages.
 
     Raises:
-        InputError: agents are completed that are not registered.
+        InputError: an addition names an agent that is not registered.
     """
     additions = written.agents
     unknown = sorted(name for name in additions if name not in registry)
     if unknown:
         raise InputError(
-            f"{path}: no agent is named {unknown[0]!r} ({len(unknown)} such names); "
-            "remove them or enrich the registry again"
+            f"{path}: no agent is named {unknown[0]!r} ({len(unknown)} unknown names in total); "
+            "remove them, or run optimize enrich again"
         )
     return Registry(completed(agent, additions) for agent in registry)
 
 
 def completed(agent: Agent, additions: Mapping[str, Addition]) -> Agent:
-    """Return the agent with its addition, if there is one."""
+    """Return the agent with its addition; the agent itself if there is none."""
     addition = additions.get(agent.name)
     if addition is None:
         return agent
