@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from task_delegator.errors import InputError
+from task_delegator.files import replacing
 
 try:
     gguf: Any = import_module("gguf")
@@ -52,23 +53,22 @@ def write_adapter(
     Raises:
         InputError: a tensor is of no layer that llama.cpp adapts.
     """
-    part = path.with_suffix(".part")
-    writer = gguf.GGUFWriter(part, "llama")
-    writer.add_type("adapter")
-    writer.add_string("adapter.type", "lora")
-    writer.add_float32("adapter.lora.alpha", alpha)
-    writer.add_name(name)
-    for key, tensor in sorted(tensors.items()):
-        layer, module, matrix = _place(key)
-        if matrix == "b" and module in ("self_attn.q_proj", "self_attn.k_proj"):
-            tensor = interleaved(tensor, heads if "q_proj" in module else kv_heads)
-        name = f"blk.{layer}.{_NAMES[module]}.weight.lora_{matrix}"
-        writer.add_tensor(name, np.ascontiguousarray(tensor, dtype=np.float16))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    part.replace(path)
+    with replacing(path) as part:
+        writer = gguf.GGUFWriter(part, "llama")
+        writer.add_type("adapter")
+        writer.add_string("adapter.type", "lora")
+        writer.add_float32("adapter.lora.alpha", alpha)
+        writer.add_name(name)
+        for key, tensor in sorted(tensors.items()):
+            layer, module, matrix = _place(key)
+            if matrix == "b" and module in ("self_attn.q_proj", "self_attn.k_proj"):
+                tensor = interleaved(tensor, heads if "q_proj" in module else kv_heads)
+            name = f"blk.{layer}.{_NAMES[module]}.weight.lora_{matrix}"
+            writer.add_tensor(name, np.ascontiguousarray(tensor, dtype=np.float16))
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
 
 
 def interleaved(rows: np.ndarray, heads: int) -> np.ndarray:

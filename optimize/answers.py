@@ -1,7 +1,6 @@
 """Answers of an LM, kept as they come in an append-only file, so that none is paid for twice."""
 
 import fcntl
-import hashlib
 import json
 import os
 from collections import Counter
@@ -17,6 +16,7 @@ from pydantic_core import to_jsonable_python
 
 from task_delegator.classify import asking
 from task_delegator.errors import InputError
+from task_delegator.files import sha256_text
 
 ATTEMPTS = 3  # answers to one question before it counts as one that the LM cannot answer
 _MOST_TOKENS = 900  # of an answer: what a small LM on a few cores writes before the call times out
@@ -97,7 +97,7 @@ class Answers:
             The row with ``call`` (16 hexadecimal digits), or None where the limit is reached.
         """
         text = json.dumps([stage, question], sort_keys=True)
-        call = hashlib.sha256(text.encode()).hexdigest()[:16]
+        call = sha256_text(text)[:16]
         if call not in self._rows:
             if not self.room:
                 return None

@@ -6,7 +6,6 @@ A directory holds ``agents.json`` and ``train.json``, ``validation.json`` and
 customer's look the same.
 """
 
-import hashlib
 import json
 import logging
 import sys
@@ -19,6 +18,7 @@ from typing import Any
 from task_delegator.agents import Registry, fold, overlap, read_json, words
 from task_delegator.enrichment import FILE, complete, read_enrichment
 from task_delegator.errors import DelegatorError, InputError
+from task_delegator.files import sha256_file
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class Dataset:
     def sha256(self, name: str) -> str:
         """Return the digest of one of the directory's files, or '' where it is missing."""
         path = self.path / name
-        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+        return sha256_file(path) if path.is_file() else ""
 
     def digests(self) -> dict[str, str]:
         """Return the digest of every file that is there."""

@@ -5,7 +5,6 @@ its answer right, and the raw LM gets almost none right; what is to be learned h
 labels, over shortlists in any order. The prompt is the one that DSPy's adapter serves.
 """
 
-import hashlib
 import json
 import random
 import shutil
@@ -31,6 +30,7 @@ from optimize.unseen import apart
 from task_delegator.agents import read_json, write_text
 from task_delegator.embed import Embedder
 from task_delegator.errors import InputError
+from task_delegator.files import sha256_file, sha256_text
 from task_delegator.knobs import KnobValues
 from task_delegator.weights import ADAPTER, MANIFEST
 
@@ -199,7 +199,7 @@ def _export(
     probes = random.Random(plan.recipe.seed).sample(probes, min(_PROBES, len(probes)))
     manifest = {
         **identity,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "sha256": sha256_file(path),
         "examples": trainer.step * plan.recipe.batch,
         "hours": round(course[-1]["minutes"] / 60, 2),
         "course": course,
@@ -256,7 +256,7 @@ def _left_out(whole: Sequence[Dataset], kept: Sequence[Dataset]) -> dict[str, in
 def _digest(shortlists: Sequence[Shortlist]) -> str:
     """Return the digest of what is trained on: the prompts as they are served, and the slots."""
     shown = [[shortlist.messages(), shortlist.slot] for shortlist in shortlists]
-    return hashlib.sha256(json.dumps(shown).encode()).hexdigest()
+    return sha256_text(json.dumps(shown))
 
 
 def _check(train: Sequence[Dataset], kept_out: Sequence[Dataset]) -> None:
@@ -284,7 +284,7 @@ def _identity(
 ) -> dict[str, Any]:
     return {
         "base": plan.base.name,
-        "base_sha256": hashlib.sha256(plan.base.read_bytes()).hexdigest(),
+        "base_sha256": sha256_file(plan.base),
         "recipe": asdict(plan.recipe),
         "train": {d.path.name: d.digests() for d in train},
         "kept_out": {d.path.name: d.digests() for d in kept_out},

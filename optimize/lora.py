@@ -22,6 +22,7 @@ import numpy as np
 
 from optimize.shortlists import Shortlist
 from task_delegator.errors import InputError
+from task_delegator.files import replacing
 from task_delegator.signatures import NONE_SLOT, SLOTS
 
 try:
@@ -271,9 +272,8 @@ class Trainer:
             "probe": self.model.probe.state_dict(),
             "optimizer": self._optimizer.state_dict(),
         }
-        part = path.with_suffix(".part")
-        torch.save(state, part)
-        part.replace(path)
+        with replacing(path) as part:
+            torch.save(state, part)
 
     def load(self, path: Path) -> None:
         """Go on from a saved state."""

@@ -1,6 +1,5 @@
 """Where MLflow keeps what it is given: opening the store, and saying why that fails."""
 
-import hashlib
 import logging
 import os
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from optimize._compat import limit_database_tries
 from task_delegator.errors import InputError
+from task_delegator.files import sha256_text
 
 EXPERIMENT = "task-delegator"
 STORE = Path("mlflow.db")
@@ -43,7 +43,7 @@ def connect() -> str:
 
 def digest() -> str:
     """Return a digest of where runs are kept; the address itself may hold a password."""
-    return hashlib.sha256(_uri().encode()).hexdigest()[:12]
+    return sha256_text(_uri())[:12]
 
 
 def _uri() -> str:

@@ -22,6 +22,7 @@ from optimize.synthesis import ANSWERS, REPORT, Wanted, Written, report, save, s
 from task_delegator.agents import Agent, Registry, read_json, write_text
 from task_delegator.embed import Embedder
 from task_delegator.errors import InputError, LMError
+from task_delegator.files import PARTIAL
 from task_delegator.library import Library
 from task_delegator.lm import words_alone, writes
 from task_delegator.retrieve import Retrieve
@@ -132,7 +133,7 @@ def _done(out: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
 def _claim(work: Path, settings: Mapping[str, Any]) -> None:
     """Make the work folder, or refuse to go on in one of other settings."""
     found = {path.name for path in work.iterdir()} if work.is_dir() else set()
-    if found - {_SETTINGS + ".partial"} and _settings(work) != settings:
+    if any(not name.endswith(PARTIAL) for name in found) and _settings(work) != settings:
         raise InputError(f"{work}: holds a run of other settings; remove it or name another --out")
     write_text(work / _SETTINGS, json.dumps(settings, indent=1) + "\n")
 

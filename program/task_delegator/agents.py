@@ -1,6 +1,5 @@
 """Agents and the registry that holds them: read, write, filter, change, lint."""
 
-import hashlib
 import json
 import math
 import re
@@ -23,6 +22,7 @@ from pydantic import (
 )
 
 from .errors import InputError
+from .files import read_json, sha256_text, write_text
 
 
 class Tool(RootModel[dict[str, Any]]):
@@ -118,7 +118,7 @@ class Agent(BaseModel):
     def digest(self) -> str:
         """Return 16 hexadecimal digits that change with anything the agent says."""
         text = json.dumps(self.to_json(), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return sha256_text(text)[:16]
 
     def to_json(self) -> dict[str, Any]:
         """Return the agent as plain JSON values, sets in sorted order."""
@@ -222,7 +222,7 @@ class Registry:
     def sha256(self) -> str:
         """Return a digest of what the agents say, whatever their order."""
         rows = sorted((agent.to_json() for agent in self), key=lambda row: row["name"])
-        return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()
+        return sha256_text(json.dumps(rows, sort_keys=True))
 
     def lint(self, requests: Iterable[tuple[str, str]] = ()) -> list[Finding]:
         """Report what will hurt delegation.
@@ -262,40 +262,6 @@ def fold(text: str) -> str:
 def overlap(left: frozenset[str], right: frozenset[str]) -> float:
     """Return the Jaccard overlap of two word sets, 0 where one is empty."""
     return len(left & right) / len(left | right) if left and right else 0.0
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        InputError: it is missing, unreadable or no JSON; the line says where.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"{path}: broken JSON at line {error.lineno}, column {error.colno}: {error.msg}"
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old text or the new, never a part.
-
-    Raises:
-        InputError: it cannot be written.
-    """
-    partial = path.with_name(path.name + ".partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 _NEAR_DUPLICATE = 0.8  # word overlap of description and samples

@@ -4,7 +4,6 @@
 without pickle; ``manifest.json`` says what it was compiled from and how well it did.
 """
 
-import hashlib
 import json
 import logging
 import shutil
@@ -24,6 +23,7 @@ from .embed import Embedder
 from .embed import embedder as embedder_of
 from .enrichment import enrich, enrichment_next_to
 from .errors import InputError, ProgramError
+from .files import sha256_text
 from .lm import check_spec
 from .signatures import (
     DescribeIdealAgent,
@@ -266,7 +266,7 @@ def signatures_sha256(signatures: Sequence[type[dspy.Signature]] = _SIGNATURES) 
         ]
         for signature in signatures
     ]
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+    return sha256_text(json.dumps(fields, sort_keys=True))
 
 
 def _shape(annotation: Any) -> Any:

@@ -1,25 +1,17 @@
-"""The user's cache: its folder, and bytes that are kept there from one process to the next."""
+"""Bytes that are kept in the user's cache from one process to the next."""
 
 import logging
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from pathlib import Path
+
+from .files import cache_folder
 
 _log = logging.getLogger(__name__)
 _WAIT = 5.0  # seconds for another process that writes
 _TABLE = "CREATE TABLE IF NOT EXISTS kept (key BLOB PRIMARY KEY, value BLOB NOT NULL)"
 _OLDER_HALF = "DELETE FROM kept WHERE rowid <= (SELECT (MIN(rowid) + MAX(rowid)) / 2 FROM kept)"
-
-
-def cache_folder() -> Path:
-    """Return the folder of this package in the user's cache, which need not be there.
-
-    Raises:
-        RuntimeError: the user has no home.
-    """
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "task-delegator"
 
 
 class Kept:

@@ -5,7 +5,6 @@ manifest says what it was trained on (``optimize finetune lm``). The one that co
 package is the default.
 """
 
-import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from .agents import read_json
 from .errors import LMError
+from .files import sha256_file
 
 SMOLLM2 = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
@@ -97,5 +97,4 @@ def _shipped() -> Path:
 @lru_cache(maxsize=8)
 def digest(path: Path) -> str:
     """Return a file's sha256, computed once."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_file(path)
