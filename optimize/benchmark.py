@@ -1,0 +1,160 @@
+"""How long a delegation takes, from a cold start and in a service.
+
+``python -m optimize.benchmark``
+
+Machines differ and are shared: everything is a ratio to something else that is timed in the same
+run, turn by turn. The LM is not asked. Startup is compared with ``import dspy``, a delegation
+with the encoder's pass over the same text; the latter once more while another process keeps one
+processor busy.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+_TASK = "I was charged twice and want my money back"
+_BUSY_SECONDS = 600  # then the busy process ends, whatever became of this one
+_BUSY = f"import time\nend = time.monotonic() + {_BUSY_SECONDS}\nwhile time.monotonic() < end: pass"
+
+
+@dataclass(frozen=True, slots=True)
+class Startup:
+    """Fresh processes from start to answer, over those that only import DSPy; medians.
+
+    Attributes:
+        wall, processor: ratios of seconds on the clock and of processor seconds.
+        seconds: on the clock, to the answer.
+    """
+
+    wall: float
+    processor: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Delegations in a warm process.
+
+    Attributes:
+        over_encoder: median over the median of the encoder's pass.
+        spread: 95 % quantile over the median.
+        encoder_spread: the same of the encoder's pass alone.
+        milliseconds: median.
+    """
+
+    over_encoder: float
+    spread: float
+    encoder_spread: float
+    milliseconds: float
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the ratios."""
+    parser = argparse.ArgumentParser(prog="optimize.benchmark", description=__doc__)
+    parser.add_argument("--data", default="datasets", help="a dataset directory")
+    parser.add_argument("--program", default="default", help="a program's name or folder")
+    parser.add_argument("--starts", type=int, default=5, help="fresh processes of each kind")
+    parser.add_argument("--requests", type=int, default=280, help="validation requests, at most")
+    options = parser.parse_args(arguments)
+
+    cold = startup(options.data, options.program, options.starts)
+    print(
+        f"from start to answer over import dspy: {cold.wall:.2f} on the clock, "
+        f"{cold.processor:.2f} of the processor ({cold.seconds:.1f} s)"
+    )
+    delegate, encode, texts = _served(options.data, options.program)
+    texts = texts[: options.requests]
+    print_latency("a delegation", latency(delegate, encode, texts))
+    with busy_process():
+        print_latency("beside a busy process", latency(delegate, encode, texts))
+    return 0
+
+
+def print_latency(what: str, seen: Latency) -> None:
+    """Print one line of ratios."""
+    print(
+        f"{what} over the encoder's pass: {seen.over_encoder:.2f}; p95 over p50: "
+        f"{seen.spread:.2f}, of the encoder alone {seen.encoder_spread:.2f} "
+        f"(p50 {seen.milliseconds:.1f} ms)"
+    )
+
+
+def startup(data: str, program: str, starts: int) -> Startup:
+    """Time fresh processes, in turns, after one that fills the cache."""
+    agents = str(Path(data) / "agents.json")
+    answer = [
+        *("-m", "task_delegator.cli", "delegate", _TASK),
+        *("--agents", agents, "--program", program, "--no-lm"),
+    ]
+    _spent(answer)
+    spent = np.array([(_spent(["-c", "import dspy"]), _spent(answer)) for _ in range(starts)])
+    (plain_wall, plain_processor), (wall, processor) = np.median(spent, axis=0)
+    return Startup(wall / plain_wall, processor / plain_processor, float(wall))
+
+
+def _spent(arguments: Sequence[str]) -> tuple[float, float]:
+    """Return a Python process's seconds on the clock and on the processor."""
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), perf_counter()
+    subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return perf_counter() - started, processor
+
+
+def latency(
+    delegate: Callable[[str], Any], encode: Callable[[str], Any], texts: Sequence[str]
+) -> Latency:
+    """Time the delegation and the encoding of each text, in turns."""
+    spent = np.zeros((len(texts), 2))
+    for text, row in zip(texts, spent, strict=True):
+        for place, answer in enumerate((delegate, encode)):
+            started = perf_counter()
+            answer(text)
+            row[place] = perf_counter() - started
+    (middle, encoder), (late, encoder_late) = np.quantile(spent, (0.5, 0.95), axis=0)
+    return Latency(
+        over_encoder=float(middle / encoder),
+        spread=float(late / middle),
+        encoder_spread=float(encoder_late / encoder),
+        milliseconds=float(1000 * middle),
+    )
+
+
+@contextmanager
+def busy_process() -> Iterator[None]:
+    """Keep one processor busy."""
+    process = subprocess.Popen([sys.executable, "-c", _BUSY])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _served(
+    data: str, program: str
+) -> tuple[Callable[[str], Any], Callable[[str], Any], list[str]]:
+    """Return a warm program, its encoder and validation requests."""
+    from optimize.data import load_dataset
+    from task_delegator.artifact import load
+
+    dataset = load_dataset(data)
+    delegate = load(program, dataset.registry)
+    embed = delegate.retrieve.library.embed
+    texts = [request.text for request in dataset.splits["validation"]]
+    for text in texts[:10]:
+        delegate(text)
+    return delegate, lambda text: embed.encode([text]), texts
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,37 @@
+"""The benchmark compares like with like, and leaves no process behind."""
+
+import subprocess
+from time import sleep
+
+import pytest
+
+from optimize import benchmark
+
+
+def test_latency_is_a_ratio_of_what_took_turns():
+    asked = []
+
+    def delegate(text):
+        asked.append(("delegation", text))
+        sleep(0.02)
+
+    def encode(text):
+        asked.append(("encoder", text))
+        sleep(0.01)
+
+    seen = benchmark.latency(delegate, encode, ["a", "b"])
+    assert [who for who, _ in asked] == ["delegation", "encoder"] * 2
+    assert seen.over_encoder > 1
+    assert seen.milliseconds >= 20
+
+
+def test_the_busy_process_ends_with_what_it_disturbs(monkeypatch):
+    started = []
+    real = subprocess.Popen
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda *given: started.append(real(*given)) or started[-1]
+    )
+    with pytest.raises(KeyError), benchmark.busy_process():
+        assert started[0].poll() is None
+        raise KeyError
+    assert started[0].poll() is not None
