@@ -17,7 +17,7 @@ class _Tokens:
     """One agent's texts, token by token.
 
     Attributes:
-        vectors: uint8 with the zero at 128, shape (tokens, dim).
+        vectors: uint8 with the zero at 128, shape (dim, tokens).
         rarity: of each token, shape (tokens,).
         starts: where each text begins, shape (texts,).
         sums: of the rarities of each text's tokens, shape (texts,).
@@ -50,14 +50,13 @@ class LateInteraction:
     def __call__(self, task: Encoded, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return *to* and *fro* per row, mean cosines, NaN without tokens, shape (rows,) each."""
         to, fro = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
-        filled = [i for i, row in enumerate(rows) if len(self._agents[row].vectors)]
+        filled = [i for i, row in enumerate(rows) if len(self._agents[row].rarity)]
         if not filled or len(task.token_ids) == 0:
             return to, fro
         agents = [self._agents[rows[i]] for i in filled]
-        agent_starts = offsets(len(agent.vectors) for agent in agents)
-        held = np.concatenate([agent.vectors for agent in agents])
-        # One row per token of the task: those are few, and a long row is read at once.
-        dots = np.ascontiguousarray(products(held, unsigned(task.token_vectors)).T)
+        agent_starts = offsets(len(agent.rarity) for agent in agents)
+        held = np.concatenate([agent.vectors for agent in agents], axis=1)
+        dots = products(unsigned(task.token_vectors), held)
         rarity = self._rarity(task.token_ids)
         to[filled] = rarity @ _cosines(np.maximum.reduceat(dots, agent_starts, axis=1))
         to[filled] /= rarity.sum()
@@ -74,11 +73,12 @@ class LateInteraction:
         if not shown:
             dimensions = texts[0].token_vectors.shape[1] if texts else 0
             none = np.zeros(0)
-            return _Tokens(np.zeros((0, dimensions), np.uint8), none, none.astype(int), none)
+            return _Tokens(np.zeros((dimensions, 0), np.uint8), none, none.astype(int), none)
+        vectors = [text.token_vectors for text in shown]
         rarity = self._rarity(np.concatenate([text.token_ids for text in shown]))
         starts = offsets(len(text.token_ids) for text in shown)
         return _Tokens(
-            vectors=unsigned(np.concatenate([text.token_vectors for text in shown])),
+            vectors=np.ascontiguousarray(unsigned(np.concatenate(vectors)).T),
             rarity=rarity,
             starts=starts,
             sums=np.add.reduceat(rarity, starts),

@@ -20,14 +20,13 @@ def unsigned(vectors: np.ndarray) -> np.ndarray:
     return vectors.view(np.uint8) ^ 0x80
 
 
-def products(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return the dot products of all rows of two matrices, int32, shape (n, m).
+def products(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Return the product of two matrices, int32, shape (n, m).
 
     Args:
-        left, right: of ``unsigned``, shape (n, dim) and (m, dim).
+        rows, columns: of ``unsigned``, shape (n, dim) and (dim, m), each row in one piece.
     """
-    given = {"a": left, "b": np.ascontiguousarray(right.T), "z": _ZERO}
-    return _session().run(None, given)[0]
+    return _session().run(None, {"a": rows, "b": columns, "z": _ZERO})[0]
 
 
 @lru_cache(maxsize=1)
