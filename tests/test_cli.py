@@ -68,10 +68,78 @@ class NobodyFits:
         )  # fmt: skip
 
 
+class Loads:
+    """Record what the command loads."""
+
+    def __init__(self, monkeypatch):
+        self.settings = {}
+        monkeypatch.setattr(artifact, "load", self)
+
+    def __call__(self, program, registry, **settings):
+        self.settings = settings
+        return NobodyFits()
+
+
+@pytest.mark.parametrize(
+    ("environment", "options", "lm"),
+    [
+        ("", (), None),
+        ("openai/a", (), "openai/a"),
+        ("", ("--lm", "embedded"), "embedded"),
+        ("openai/a", ("--lm", "embedded"), "embedded"),
+        ("openai/a", ("--no-lm",), None),
+    ],
+)
+def test_no_lm_is_asked_unless_one_is_named(capsys, monkeypatch, environment, options, lm):
+    monkeypatch.setenv("TASK_DELEGATOR_LM", environment)
+    loads = Loads(monkeypatch)
+    assert delegate(capsys, "reset my password", *options)[0] == 0
+    assert loads.settings["lm"] == lm
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["delegate", "x"], ["batch", "t.jsonl", "o.jsonl"], ["feedback", "x", "--nobody"]],
+    ids=lambda arguments: arguments[0],
+)
+def test_the_agents_are_those_of_the_checkout_or_have_to_be_named(
+    capsys, tmp_path, monkeypatch, arguments
+):
+    Loads(monkeypatch)
+    (tmp_path / "t.jsonl").write_text('"x"')
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert "--agents is missing: name a JSON file of agents" in err
+    assert len(err.splitlines()) == 1
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "datasets" / "agents.json").write_text('[{"name": "A"}]')
+    assert run(capsys, *arguments)[0] == 0
+
+
+def test_an_applied_enrichment_is_told_before_the_results(capsys, monkeypatch):
+    events = []
+    Loads(monkeypatch)
+    monkeypatch.setattr("sys.stderr.write", lambda text: events.append(("err", text)))
+    monkeypatch.setattr("sys.stdout.write", lambda text: events.append(("out", text)))
+    assert cli.main(["delegate", "reset my password", "--agents", AGENTS]) == 0
+    told = [stream for stream, text in events if text.strip()]
+    assert told[0] == "err"
+    assert "enrichment.json is applied" in events[0][1]
+    assert told[1] == "out"
+
+
+def test_help_is_plain_text(capsys):
+    for arguments in ([], ["delegate"], ["batch"], ["feedback"], ["lint"]):
+        with pytest.raises(SystemExit):
+            cli.main([*arguments, "--help"])
+        assert "`" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("place", ["tasks.jsonl", "-"])
 def test_a_batch_is_read_as_windows_writes_text(capsys, tmp_path, monkeypatch, place):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(artifact, "load", lambda *_, **__: NobodyFits())
+    Loads(monkeypatch)
     content = '\ufeff{"task": "a"}\r\n"b\u2028c"\r\n'.encode()
     (tmp_path / "tasks.jsonl").write_bytes(content)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
@@ -95,7 +163,7 @@ def test_a_task_for_several_agents_is_planned(capsys):
         "Webinar & Event Inviter",
     ]
     assert plan["steps"][1]["after"] == [1]
-    assert "agents completed from" in err
+    assert "enrichment.json is applied" in err
     _, out, _ = delegate(capsys, task, "--plan")
     assert "2. after 1" in out
 
@@ -103,7 +171,7 @@ def test_a_task_for_several_agents_is_planned(capsys):
 @pytest.mark.slow
 def test_an_enrichment_can_be_left_aside_or_named(capsys, tmp_path):
     _, _, err = delegate(capsys, "reset my password", "--enrichment", "none")
-    assert "completed from" not in err
+    assert "is applied" not in err
     path = tmp_path / "e.json"
     path.write_text('{"agents": {"Nobody": {}}}')
     code, _, err = delegate(capsys, "reset my password", "--enrichment", str(path))
@@ -125,8 +193,8 @@ def test_feedback_is_recorded(capsys, tmp_path):
     assert (second["agent"], second["correct_agent"]) == (None, None)
     for wrong, message in (
         (["--correct", "Nobody"], "no agent is named"),
-        ([], "say who was"),
-        (["--correct", name, "--nobody"], "either --correct NAME or --nobody"),
+        ([], "give either --correct NAME or --nobody"),
+        (["--correct", name, "--nobody"], "give either --correct NAME or --nobody"),
     ):
         code, _, err = run(capsys, "feedback", task, *wrong, *options)
         assert code == 2
@@ -157,6 +225,7 @@ def test_lint_prints_findings(capsys, tmp_path):
             "two agents are named 'A'",
         ),
         ({}, ["delegate", "", "--agents", AGENTS], "the task is empty"),
+        ({}, ["feedback", " ", "--nobody", "--agents", AGENTS], "the task is empty"),
         ({}, ["delegate", "x" * 100_000, "--agents", AGENTS], "100,000 characters"),
         ({}, ["delegate", "x", "--agents", AGENTS, "--lm", "gpt"], "unknown LM 'gpt'"),
         ({}, ["delegate", "x", "--agents", AGENTS, "--lm", "openai/gpt-5-mini"], "OPENAI_API_KEY"),
@@ -199,5 +268,5 @@ def test_bad_input_is_one_line_and_exit_code_two(
     code, out, err = run(capsys, *arguments)
     assert (code, out) == (2, "")
     assert message in err
-    assert len(err.strip().splitlines()) == 1
+    assert len([line for line in err.splitlines() if "is applied" not in line]) == 1
     assert not (tmp_path / "out.jsonl").exists()

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # imported when needed: --help is not to wait for them
+    from .agents import Registry
     from .delegation import Plan
     from .delegator import Delegator
 
 # DSPy would fetch a price list from the network at its first LM call.
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+
+_AGENTS = Path("datasets/agents.json")  # the registry of a checkout
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,16 +25,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from .errors import DelegatorError
 
     try:
-        code = parsed.run(parsed)
+        return parsed.run(parsed)
     except DelegatorError as error:
-        print(f"task-delegator: {error}", file=sys.stderr)
+        _tell(error)
         return 2
-    if hasattr(parsed, "note"):
-        print(f"task-delegator: {parsed.note}", file=sys.stderr)
-    return code
+
+
+def _tell(message: object) -> None:
+    print(f"task-delegator: {message}", file=sys.stderr)
 
 
 def _delegate(options: argparse.Namespace) -> int:
+    from .delegator import check_task
+
+    check_task(options.task)
     delegator = _load(options)
     if options.plan:
         plan = delegator.plan(options.task, permissions=_permissions(options))
@@ -49,7 +56,9 @@ def _delegate(options: argparse.Namespace) -> int:
 
 
 def _lines(plan: "Plan") -> str:
-    lines = [f"{len(plan.steps)} step(s), several needed with a probability of {plan.several:.0%}"]
+    lines = [
+        f"{len(plan.steps)} step(s); probability that several agents are needed: {plan.several:.0%}"
+    ]
     for step in plan.steps:
         waits = f" after {', '.join(map(str, step.after))}" if step.after else ""
         given = step.delegation
@@ -62,15 +71,16 @@ def _lines(plan: "Plan") -> str:
 
 
 def _feedback(options: argparse.Namespace) -> int:
-    from .agents import Registry
+    from .delegator import check_task
     from .errors import InputError
     from .feedback import Feedback, append, record
 
-    registry = Registry.load(options.agents)
+    check_task(options.task)
+    path, registry = _registry(options)
     if options.correct is not None and options.correct not in registry:
-        raise InputError(f"{options.agents}: no agent is named {options.correct!r}")
+        raise InputError(f"{path}: no agent is named {options.correct!r}")
     if (options.correct is None) != options.nobody:
-        raise InputError("say who was right: either --correct NAME or --nobody")
+        raise InputError("the right agent is unclear: give either --correct NAME or --nobody")
     if options.delegate:
         delegation = _load(options)(options.task, permissions=_permissions(options))
         row = record(options.log, delegation, options.correct, options.source)
@@ -97,12 +107,12 @@ def _batch(options: argparse.Namespace) -> int:
                     delegation = delegator(task, permissions=_permissions(options))
                 except DelegatorError as error:
                     where = f"{options.tasks}: line {number}"
-                    raise type(error)(f"{where}: {error} (the lines before: {partial})") from error
+                    raise type(error)(f"{where}: {error} (lines before it: {partial})") from error
                 file.write(json.dumps(delegation.to_json()) + "\n")
         partial.replace(out)
     except OSError as error:
         raise InputError(f"{out}: cannot be written: {error.strerror}") from error
-    print(f"{len(tasks)} delegations in {out}", file=sys.stderr)
+    _tell(f"wrote {len(tasks)} delegations to {out}")
     return 0
 
 
@@ -112,22 +122,20 @@ def _lint(options: argparse.Namespace) -> int:
     findings = Registry.load(options.agents).lint()
     for finding in findings:
         print(f"{finding.rule}: {', '.join(finding.agents)}: {finding.detail}")
-    print(f"{len(findings)} findings", file=sys.stderr)
+    _tell(f"{len(findings)} findings")
     return 0
 
 
 def _load(options: argparse.Namespace) -> "Delegator":
-    from .agents import Registry
     from .artifact import load
-    from .enrichment import FILE, enrich
+    from .enrichment import enrich, enrichment_next_to
 
-    registry = Registry.load(options.agents)
-    beside = Path(options.agents).with_name(FILE)
-    if options.enrichment is None and beside.is_file():
-        options.enrichment = str(beside)
-        options.note = f"agents completed from {beside} (see --enrichment)"
-    if options.enrichment not in (None, "none"):
-        registry = enrich(registry, options.enrichment)
+    path, registry = _registry(options)
+    additions = options.enrichment
+    if additions is None and (additions := enrichment_next_to(path)):
+        _tell(f"{additions} is applied to the agents; --enrichment none leaves it out")
+    if additions is not None and additions != "none":
+        registry = enrich(registry, additions)
     return load(
         options.program,
         registry,
@@ -136,6 +144,16 @@ def _load(options: argparse.Namespace) -> "Delegator":
         allow_uncalibrated=options.allow_uncalibrated,
         target_precision=options.target_precision,
     )
+
+
+def _registry(options: argparse.Namespace) -> "tuple[Path, Registry]":
+    from .agents import Registry
+    from .errors import InputError
+
+    if options.agents is None and not _AGENTS.is_file():
+        raise InputError("--agents is missing: name a JSON file of agents")
+    path = Path(options.agents or _AGENTS)
+    return path, Registry.load(path)
 
 
 def _permissions(options: argparse.Namespace) -> frozenset[str] | None:
@@ -163,82 +181,102 @@ def _read_tasks(path: str) -> list[tuple[int, str]]:
 
 
 def rate(text: str) -> float:
-    """Return a number above 0 and at most 1."""
+    """Return a number in (0, 1]."""
     try:
         rate = float(text)
     except ValueError:
         rate = -1.0
     if not 0 < rate <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0 and at most 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and at most 1")
     return rate
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="task-delegator", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="task-delegator",
+        description="Delegate tasks in plain words to the right agent of a registry.",
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     program = argparse.ArgumentParser(add_help=False)
     program.add_argument(
-        "--agents", default="datasets/agents.json", help="the registry, a JSON list of agents"
+        "--agents",
+        metavar="FILE",
+        help=f"the registry: a JSON list of agents; default: {_AGENTS}, if it exists",
     )
     program.add_argument(
         "--enrichment",
-        help="a file that completes the agents, or none; enrichment.json beside them if not given",
+        metavar="FILE",
+        help="additions to the agents; none for no additions; "
+        "default: enrichment.json next to the registry, if it exists",
     )
-    program.add_argument("--program", default="default", help="a program's name or folder")
     program.add_argument(
-        "--permissions", help="the caller's, comma-separated; without it every agent is permitted"
+        "--program", default="default", help="name or folder of a compiled program"
+    )
+    program.add_argument(
+        "--permissions",
+        metavar="A,B",
+        help="permissions of the caller, separated by commas; default: all agents are permitted",
     )
     program.add_argument(
         "--lm",
-        default=os.environ.get("TASK_DELEGATOR_LM", "embedded"),
-        help="embedded (default), embedded:FILE.gguf or provider/model; asked where it helps",
+        metavar="SPEC",
+        default=os.environ.get("TASK_DELEGATOR_LM") or None,
+        help="LM for tasks of low confidence: embedded, embedded:FILE.gguf or provider/model; "
+        "default: TASK_DELEGATOR_LM, else no LM",
     )
-    program.add_argument("--no-lm", action="store_true", help="retrieval alone")
+    program.add_argument("--no-lm", action="store_true", help="use no LM")
     program.add_argument(
         "--embedder",
-        default=os.environ.get("TASK_DELEGATOR_EMBEDDER"),
-        help="the embedder, if not the one the program names",
+        metavar="SPEC",
+        default=os.environ.get("TASK_DELEGATOR_EMBEDDER") or None,
+        help="default: TASK_DELEGATOR_EMBEDDER, else the embedder of the program",
     )
     program.add_argument(
         "--allow-uncalibrated",
         action="store_true",
-        help="assign although the confidence was not calibrated for this registry",
+        help="assign tasks even if the confidence is not calibrated for this registry",
     )
     program.add_argument(
         "--target-precision",
         type=rate,
-        help="of what is assigned, above 0 to 1; the program's own if not given",
+        metavar="P",
+        help="aim at this precision of assigned tasks, above 0 and at most 1; "
+        "default: the one the program was compiled for",
     )
 
     delegate = commands.add_parser("delegate", parents=[program], help="delegate one task")
     delegate.add_argument("task", help="the task in plain words")
-    delegate.add_argument("--plan", action="store_true", help="split it where it needs several")
-    delegate.add_argument("--json", action="store_true", help="print everything as JSON")
+    delegate.add_argument(
+        "--plan", action="store_true", help="split the task if it needs several agents"
+    )
+    delegate.add_argument("--json", action="store_true", help="print the whole result as JSON")
     delegate.set_defaults(run=_delegate)
 
     batch = commands.add_parser("batch", parents=[program], help="delegate a file of tasks")
-    batch.add_argument("tasks", help='JSONL, {"task": "..."} or a string per line; - for stdin')
-    batch.add_argument("out", help="JSONL, one delegation per line")
+    batch.add_argument(
+        "tasks", help='JSONL file of tasks, {"task": "..."} or a string per line; - for stdin'
+    )
+    batch.add_argument("out", help="JSONL file to write, one delegation per line")
     batch.set_defaults(run=_batch)
 
     feedback = commands.add_parser(
-        "feedback", parents=[program], help="record which agent was right for a task"
+        "feedback", parents=[program], help="record the right agent of a task"
     )
     feedback.add_argument("task", help="the task as it was given")
-    feedback.add_argument("--correct", metavar="NAME", help="the agent that was right")
-    feedback.add_argument("--nobody", action="store_true", help="no agent should have had it")
+    feedback.add_argument("--correct", metavar="NAME", help="the right agent")
+    feedback.add_argument("--nobody", action="store_true", help="no agent is right")
     feedback.add_argument(
         "--delegate",
         action="store_true",
-        help="delegate the task now and record what was said and how sure that was",
+        help="delegate the task now, and record decision and confidence too",
     )
-    feedback.add_argument("--log", default="feedback.jsonl", help="the file to append to")
-    feedback.add_argument("--source", default="", help="who says so")
+    feedback.add_argument("--log", default="feedback.jsonl", help="JSONL file to append to")
+    feedback.add_argument("--source", default="", help="who gives the feedback")
     feedback.set_defaults(run=_feedback)
 
-    lint = commands.add_parser("lint", help="report what will hurt delegation in a registry")
-    lint.add_argument("--agents", required=True, help="the registry, a JSON list of agents")
+    lint = commands.add_parser("lint", help="report weaknesses of a registry")
+    lint.add_argument("--agents", metavar="FILE", required=True, help="a JSON list of agents")
     lint.set_defaults(run=_lint)
     return parser
 
