@@ -150,6 +150,24 @@ def test_only_agents_whose_needs_are_met_are_permitted(office):
     assert office.permitted(None) == {agent.name for agent in office}
 
 
+def test_a_registry_is_built_at_once_whatever_its_size():
+    class Watched(Registry):
+        assigned = 0
+
+        def __setattr__(self, name, value):
+            Watched.assigned += isinstance(value, dict)
+            super().__setattr__(name, value)
+
+    assert len(Watched(Agent(name=str(number)) for number in range(50))) == 50
+    assert Watched.assigned == 1  # a copy per agent would be quadratic
+
+
+def test_a_snapshot_of_a_registry_survives_its_changes(office):
+    agents = iter(office)
+    office.remove("Travel")
+    assert "Travel" in [agent.name for agent in agents]
+
+
 def test_changes_are_counted_and_checked(office):
     before = office.version
     office.remove("Travel")

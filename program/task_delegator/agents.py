@@ -117,10 +117,10 @@ class Agent(BaseModel):
 
     def digest(self) -> str:
         """Return 16 hexadecimal digits that change with anything the agent says."""
-        text = json.dumps(self.to_json(), sort_keys=True)
+        text = json.dumps(self.to_dict(), sort_keys=True)
         return sha256_text(text)[:16]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the agent as plain JSON values, sets in sorted order."""
         values = self.model_dump(mode="json")
         values["required_permissions"] = sorted(self.required_permissions)
@@ -148,11 +148,14 @@ class Registry:
     """
 
     def __init__(self, agents: Iterable[Agent] = ()) -> None:
-        self._agents: dict[str, Agent] = {}
+        by_name: dict[str, Agent] = {}
+        for agent in agents:
+            if agent.name in by_name:
+                raise _taken(agent.name)
+            by_name[agent.name] = agent
+        self._agents = by_name  # replaced, never changed: who iterates sees one state
         self._lock = RLock()
         self.version = 0
-        for agent in agents:
-            self._insert(agent)
 
     @classmethod
     def load(cls, path: str | Path) -> "Registry":
@@ -177,7 +180,7 @@ class Registry:
 
     def save(self, path: str | Path) -> None:
         """Write the agents as JSON, replacing the file in one step."""
-        write_text(Path(path), json.dumps([a.to_json() for a in self], indent=1) + "\n")
+        write_text(Path(path), json.dumps([a.to_dict() for a in self], indent=1) + "\n")
 
     def __iter__(self) -> Iterator[Agent]:
         """Iterate over a snapshot of the agents, in the order they were added."""
@@ -198,7 +201,9 @@ class Registry:
     def add(self, agent: Agent) -> None:
         """Register an agent under a new name."""
         with self._lock:
-            self._insert(agent)
+            if agent.name in self._agents:
+                raise _taken(agent.name)
+            self._agents = {**self._agents, agent.name: agent}
             self.version += 1
 
     def remove(self, name: str) -> None:
@@ -221,7 +226,7 @@ class Registry:
 
     def sha256(self) -> str:
         """Return a digest of what the agents say, whatever their order."""
-        rows = sorted((agent.to_json() for agent in self), key=lambda row: row["name"])
+        rows = sorted((agent.to_dict() for agent in self), key=lambda row: row["name"])
         return sha256_text(json.dumps(rows, sort_keys=True))
 
     def lint(self, requests: Iterable[tuple[str, str]] = ()) -> list[Finding]:
@@ -233,14 +238,13 @@ class Registry:
         agents = sorted(self, key=lambda agent: agent.name)
         return [*_gaps(agents), *_look_alikes(agents), *_leaks(agents, requests)]
 
-    def _insert(self, agent: Agent) -> None:
-        if agent.name in self._agents:
-            raise InputError(f"two agents are named {agent.name!r}; names must be unique")
-        self._agents = {**self._agents, agent.name: agent}
-
     def _require(self, name: str) -> None:
         if name not in self._agents:
             raise InputError(f"no agent is named {name!r}")
+
+
+def _taken(name: str) -> InputError:
+    return InputError(f"two agents are named {name!r}; names must be unique")
 
 
 def first_fault(error: ValidationError) -> str:
