@@ -1,4 +1,6 @@
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -136,6 +138,35 @@ def test_a_fresh_process_gives_the_same_answers(folder, registry):
     for task, their in zip(TASKS, theirs, strict=True):
         their["usage"].pop("seconds")
         assert their == json.loads(json.dumps(said(program(task))))
+
+
+@pytest.mark.slow
+def test_an_empty_folder_is_enough_for_a_quick_start(tmp_path):
+    """Nothing of the checkout is read: the package alone, in another folder, as a wheel is."""
+    package = tmp_path / "installed"
+    shutil.copytree(Path(artifact.__file__).parent, package / "task_delegator")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    code = (
+        "from task_delegator import Agent, Registry, load\n"
+        "agents = [\n"
+        "    Agent(name='Refunds', description='pays money back to customers'),\n"
+        "    Agent(name='Travel', description='books trains and hotels for staff'),\n"
+        "    Agent(name='Payroll', description='pays the salaries of staff'),\n"
+        "]\n"
+        "delegation = load('default', Registry(agents))('book a hotel in Porto')\n"
+        "print(delegation.top3[0].name, delegation.decision)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=empty,
+        env={**os.environ, "PYTHONPATH": str(package), "PYTHONSAFEPATH": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "Travel review\n"
+    assert list(empty.iterdir()) == []
 
 
 @pytest.mark.parametrize("compiled", [False, True])
