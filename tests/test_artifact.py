@@ -113,7 +113,7 @@ def test_another_precision_is_aimed_at_without_compiling(folder, registry, caplo
         for target in (1.0, 0.75, 0.6)
     }
     assert thresholds == {1.0: 0.8, 0.75: 0.6, 0.6: 0.5}
-    assert "2 of 2 right" in caplog.text
+    assert "2 of 2 validation requests right" in caplog.text
     assert load(folder, registry).knobs.values.assign == 0.6  # its own
 
 
@@ -216,10 +216,10 @@ def test_a_failed_save_leaves_the_old_program(folder, registry):
     ("change", "message"),
     [
         ({"format": 99}, "format 99, this code reads 3; compile the program again"),
-        ({"signatures": "0"}, "other signatures"),
+        ({"signatures": "0"}, "signatures that differ"),
         ({"embedder": {"spec": "minilm", "id": "other"}}, "compiled with embedder other, not"),
-        ({"embedder": "minilm"}, "embedder does not say spec and id"),
-        ({"registry": {"sha256": "x"}}, "registry does not say sha256 and calibrated"),
+        ({"embedder": "minilm"}, "embedder must hold spec and id"),
+        ({"registry": {"sha256": "x"}}, "registry must hold sha256 and calibrated"),
     ],
 )
 def test_a_program_that_does_not_fit_is_refused(folder, registry, change, message):

@@ -1,4 +1,4 @@
-"""Agents and the registry that holds them: read, write, filter, change, lint."""
+"""Agents and their registry: read, write, filter, change and lint."""
 
 import json
 import math
@@ -26,12 +26,16 @@ from .files import read_json, sha256_text, write_text
 
 
 class Tool(RootModel[dict[str, Any]]):
-    """A tool as its registry describes it: the whole object, kept and written back as it is.
+    """A tool that is described by an object. The object is kept and written back unchanged.
 
-    MCP servers, OpenAI's and Anthropic's APIs and agent marketplaces describe a tool by an
-    object with ``name`` and ``description``, OpenAI's chat completions by one around it, and
-    hosted tools by nothing but a ``type``. As text it is its name and the first sentence of
-    its description.
+    Three shapes are read:
+
+    - an object with ``name`` and ``description``: MCP ``tools/list``, OpenAI's Responses API,
+      Anthropic, agent marketplaces;
+    - such an object inside ``function``: OpenAI's Chat Completions API;
+    - an object with a ``type`` only: hosted tools of OpenAI.
+
+    ``str(tool)`` is its name and the first sentence of its description. Retrieval reads that.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -44,12 +48,12 @@ class Tool(RootModel[dict[str, Any]]):
 
     @property
     def name(self) -> str:
-        """What the tool is called."""
+        """The tool's name."""
         return _text(self._described, "name") or _text(self.root, "type")
 
     @property
     def description(self) -> str:
-        """What it does; empty where its object does not say."""
+        """The tool's description; empty if it has none."""
         return _text(self._described, "description")
 
     @property
@@ -63,7 +67,7 @@ class Tool(RootModel[dict[str, Any]]):
         return ": ".join(filter(None, (self.name, sentence.rstrip(". "))))
 
     def __hash__(self) -> int:
-        """Return the hash of its name: objects cannot be hashed."""
+        """Return the hash of the name; the object itself cannot be hashed."""
         return hash(self.name)
 
 
@@ -72,7 +76,7 @@ def _text(values: dict[str, Any], key: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-# One branch each, so that a refused tool is told what is wrong with it and not with both.
+# Discriminated, so that an error names the fault of the tool and not those of both types.
 _ToolOrName = Annotated[
     Annotated[str, Tag("name")] | Annotated[Tool, Tag("object")],
     Discriminator(lambda tool: "name" if isinstance(tool, str) else "object"),
@@ -80,10 +84,10 @@ _ToolOrName = Annotated[
 
 
 class Agent(BaseModel):
-    """Describe one worker, AI or human, that tasks can be delegated to.
+    """A worker, AI or human, that tasks can be delegated to.
 
-    Only ``name`` is required. A tool is a name or an object that describes it (``Tool``).
-    Fields that this class does not know are kept as they are and written back.
+    Only ``name`` is required. A tool is a name, or an object that describes it (``Tool``).
+    Unknown fields are kept and written back unchanged.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -112,39 +116,41 @@ class Agent(BaseModel):
         return tuple(sample for sample in samples if sample.strip())
 
     def permits(self, permissions: Collection[str] | None) -> bool:
-        """Tell whether a caller with these permissions may use it; None is without limits."""
+        """Return whether a caller with these permissions may use the agent; None permits all."""
         return permissions is None or self.required_permissions <= frozenset(permissions)
 
     def digest(self) -> str:
-        """Return 16 hexadecimal digits that change with anything the agent says."""
+        """Return 16 hexadecimal digits that change with any field of the agent."""
         text = json.dumps(self.to_dict(), sort_keys=True)
         return sha256_text(text)[:16]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the agent as plain JSON values, sets in sorted order."""
+        """Return the agent as JSON values; sets become sorted lists."""
         values = self.model_dump(mode="json")
         values["required_permissions"] = sorted(self.required_permissions)
         return values
 
 
 class Finding(BaseModel):
-    """One thing that ``lint`` has to say about a registry."""
+    """A weakness of a registry that ``lint`` found."""
 
     model_config = ConfigDict(frozen=True)
 
     rule: Literal["near-duplicate", "no-description", "no-samples", "leak", "shared-sample"]
-    agents: tuple[str, ...] = Field(description="the agents it is about")
+    agents: tuple[str, ...] = Field(description="the agents concerned")
     detail: str
 
 
 class Registry:
-    """Hold agents by unique name; whoever indexes it watches ``version``.
+    """Agents by unique name.
 
-    The order in which agents arrive is kept for writing and means nothing to
-    ranking.
+    The order of the agents is kept for writing. It does not affect ranking.
+
+    Attributes:
+        version: a number that grows with every change. An index compares it to follow.
 
     Raises:
-        InputError: two agents share a name.
+        InputError: two agents have the same name.
     """
 
     def __init__(self, agents: Iterable[Agent] = ()) -> None:
@@ -162,7 +168,7 @@ class Registry:
         """Read a JSON list of agents.
 
         Raises:
-            InputError: the file is missing, is no such list, or names repeat.
+            InputError: the file is missing, is not such a list, or two agents have the same name.
         """
         rows = read_json(Path(path))
         if not isinstance(rows, list):
@@ -179,11 +185,11 @@ class Registry:
             raise InputError(f"{path}: {error}") from error
 
     def save(self, path: str | Path) -> None:
-        """Write the agents as JSON, replacing the file in one step."""
+        """Write the agents as JSON; the file is replaced in one step."""
         write_text(Path(path), json.dumps([a.to_dict() for a in self], indent=1) + "\n")
 
     def __iter__(self) -> Iterator[Agent]:
-        """Iterate over a snapshot of the agents, in the order they were added."""
+        """Iterate over the agents as they are now, in the order they were added."""
         return iter(tuple(self._agents.values()))
 
     def __len__(self) -> int:
@@ -191,15 +197,19 @@ class Registry:
         return len(self._agents)
 
     def __contains__(self, name: object) -> bool:
-        """Tell whether an agent of this name is registered."""
+        """Return whether an agent has this name."""
         return name in self._agents
 
     def __getitem__(self, name: str) -> Agent:
-        """Return the agent of this name; ``KeyError`` if there is none."""
+        """Return the agent with this name; raise ``KeyError`` if there is none."""
         return self._agents[name]
 
     def add(self, agent: Agent) -> None:
-        """Register an agent under a new name."""
+        """Add an agent.
+
+        Raises:
+            InputError: its name is taken.
+        """
         with self._lock:
             if agent.name in self._agents:
                 raise _taken(agent.name)
@@ -207,33 +217,41 @@ class Registry:
             self.version += 1
 
     def remove(self, name: str) -> None:
-        """Take an agent out."""
+        """Remove an agent.
+
+        Raises:
+            InputError: no agent has this name.
+        """
         with self._lock:
             self._require(name)
             self._agents = {key: agent for key, agent in self._agents.items() if key != name}
             self.version += 1
 
     def replace(self, agent: Agent) -> None:
-        """Put an agent in the place of the one with the same name."""
+        """Replace the agent that has the same name.
+
+        Raises:
+            InputError: no agent has this name.
+        """
         with self._lock:
             self._require(agent.name)
             self._agents = {**self._agents, agent.name: agent}
             self.version += 1
 
     def permitted(self, permissions: Collection[str] | None) -> frozenset[str]:
-        """Return the names a caller with these permissions may use; all for ``None``."""
+        """Return the names of the agents that a caller may use; None permits all."""
         return frozenset(agent.name for agent in self if agent.permits(permissions))
 
     def sha256(self) -> str:
-        """Return a digest of what the agents say, whatever their order."""
+        """Return a digest of all fields of all agents; their order does not count."""
         rows = sorted((agent.to_dict() for agent in self), key=lambda row: row["name"])
         return sha256_text(json.dumps(rows, sort_keys=True))
 
     def lint(self, requests: Iterable[tuple[str, str]] = ()) -> list[Finding]:
-        """Report what will hurt delegation.
+        """Return what makes delegation to these agents less accurate.
 
         Args:
-            requests: labelled requests as (agent name, text), checked against samples.
+            requests: labelled requests as (agent name, text). They are compared with the samples.
         """
         agents = sorted(self, key=lambda agent: agent.name)
         return [*_gaps(agents), *_look_alikes(agents), *_leaks(agents, requests)]
@@ -244,11 +262,11 @@ class Registry:
 
 
 def _taken(name: str) -> InputError:
-    return InputError(f"two agents are named {name!r}; names must be unique")
+    return InputError(f"two agents are named {name!r}: rename one of them")
 
 
 def first_fault(error: ValidationError) -> str:
-    """Return the first thing that a model refused, as field and reason."""
+    """Return the first validation error as "field: reason"."""
     first = error.errors()[0]
     return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
 
@@ -276,7 +294,7 @@ def _gaps(agents: Sequence[Agent]) -> Iterator[Finding]:
     silent = [agent.name for agent in agents if not agent.description.strip()]
     if silent:
         bare = sum(not agent.user_request_samples for agent in agents if agent.name in silent)
-        detail = f"no description; {bare} of them have no samples either: only the name can match"
+        detail = f"no description; {bare} of them have no samples: only their names can match"
         yield Finding(rule="no-description", agents=tuple(silent), detail=detail)
     without = [agent.name for agent in agents if not agent.user_request_samples]
     if without and len(without) < len(agents):
@@ -284,14 +302,14 @@ def _gaps(agents: Sequence[Agent]) -> Iterator[Finding]:
             rule="no-samples",
             agents=tuple(without),
             detail=f"{len(without)} of {len(agents)} agents have no samples: "
-            "they are ranked by their descriptions alone",
+            "only their descriptions can match",
         )
 
 
 def _look_alikes(agents: Sequence[Agent]) -> Iterator[Finding]:
     texts = [words(" ".join((a.description, *a.user_request_samples))) for a in agents]
     for left, right, share in overlapping(texts, _NEAR_DUPLICATE):
-        detail = f"{share:.0%} of their words are the same: say what tells them apart"
+        detail = f"{share:.0%} of their words are the same: describe how they differ"
         names = (agents[left].name, agents[right].name)
         yield Finding(rule="near-duplicate", agents=names, detail=detail)
     owners: dict[str, list[str]] = {}
@@ -304,7 +322,7 @@ def _look_alikes(agents: Sequence[Agent]) -> Iterator[Finding]:
 
 
 def overlapping(texts: Sequence[frozenset[str]], least: float) -> Iterator[tuple[int, int, float]]:
-    """Return the pairs of texts with at least this overlap, by comparing only where words meet."""
+    """Return (index, index, overlap) of all pairs of texts with at least this overlap."""
     holders: dict[str, list[int]] = {}
     for number, text in enumerate(texts):
         shared: Counter[int] = Counter()

@@ -1,7 +1,7 @@
 """Save and load compiled programs: a folder with ``program.json`` and ``manifest.json``.
 
-``program.json`` is DSPy state (prompts, demos, knobs, learned samples) without LM and
-without pickle; ``manifest.json`` says what it was compiled from and how well it did.
+``program.json`` is DSPy state: prompts, demos, knobs and learned samples, without LM and
+without pickle. ``manifest.json`` records what the program was compiled from, and its scores.
 """
 
 import json
@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 FORMAT = 3
 PROGRAM, MANIFEST = "program.json", "manifest.json"
-AGENTS = "agents.json"  # beside them in a registered model, which has to serve some registry
+AGENTS = "agents.json"  # in the same folder of a registered model: the agents it serves
 _REGISTERED = "models:/"
 _SIGNATURES = (
     SelectAgent,
@@ -121,28 +121,29 @@ def _aim(delegator: Delegator, folder: Path, manifest: dict[str, Any], target: f
     if not scores.get("confidences"):
         raise ProgramError(
             f"{folder / MANIFEST}: holds no validation scores to choose a threshold from; "
-            "run optimize calibrate"
+            "run python -m optimize calibrate"
         )
     promise = choose_threshold(scores["confidences"], scores["right"], target)
     delegator.knobs.set(assign=promise.threshold)
     if delegator.knobs.values.gate > 0:  # the LM is asked about what is not assigned
         delegator.knobs.set(gate=promise.threshold)
     _log.warning(
-        "%s: assigns from confidence %.3f; on validation %d of %d right (95 %% sure of %.1f %%)",
+        "%s: assign threshold %.3f; %d of %d validation requests right "
+        "(precision at least %.1f %% with 95 %% confidence)",
         folder, promise.threshold, promise.right, promise.n, 100 * promise.lower_bound,
     )  # fmt: skip
 
 
 def save(delegator: Delegator, folder: Path, manifest: dict[str, Any]) -> None:
-    """Write a program's folder whole: never a part of it, and never over anything else.
+    """Write a program's folder in one step. Only a compiled program is overwritten.
 
     Args:
         delegator: the program; it is not changed, and its LM is not written.
-        folder: where it goes; replaced where it exists.
+        folder: the folder to create or replace.
         manifest: what to record; format and signatures are added.
 
     Raises:
-        InputError: something else stands at the path.
+        InputError: the path exists and is no compiled program.
     """
     check_target(folder)
     folder = folder.absolute()
@@ -177,24 +178,25 @@ def save(delegator: Delegator, folder: Path, manifest: dict[str, Any]) -> None:
 
 
 def check_target(folder: Path) -> None:
-    """Refuse to save over anything but a compiled program.
+    """Check that saving to a folder overwrites nothing but a compiled program.
 
     Raises:
-        InputError: the path is a file, or a folder that holds something else.
+        InputError: the path is a file, or a folder with other content.
     """
     if folder.is_file() or (
         folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file()
     ):
         raise InputError(
-            f"{folder}: exists and is no compiled program; name a new folder or an older program"
+            f"{folder}: exists and is no compiled program; name a new folder, or the folder "
+            "of a compiled program"
         )
 
 
 def find(program: str | Path) -> Path:
-    """Return the folder of a program that ships, lies at a path or is registered.
+    """Return the folder of a program, by path, by name if it ships, or by MLflow URI.
 
     Raises:
-        ProgramError: there is none.
+        ProgramError: there is no such program.
     """
     if str(program).startswith(_REGISTERED):
         return _downloaded(str(program))
@@ -204,7 +206,7 @@ def find(program: str | Path) -> Path:
             return folder
     names = sorted(p.name for p in shipped.parent.glob("*") if (p / MANIFEST).is_file())
     raise ProgramError(
-        f"{program}: no compiled program; name a folder with {MANIFEST} or one of: "
+        f"{program}: no compiled program; name a folder with {MANIFEST}, or one of: "
         f"{', '.join(names) or 'none ships'}"
     )
 
@@ -229,7 +231,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """Return a program's manifest.
 
     Raises:
-        ProgramError: it is broken or does not fit this code.
+        ProgramError: it is broken, or was written for other code.
     """
     path = folder / MANIFEST
     try:
@@ -243,21 +245,21 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         )
     if manifest.get("signatures") != signatures_sha256():
         raise ProgramError(
-            f"{path}: compiled for other signatures than this code has; compile the program again"
+            f"{path}: compiled for signatures that differ from this code's; "
+            "compile the program again"
         )
     for part, keys in {"embedder": ("spec", "id"), "registry": ("sha256", "calibrated")}.items():
         held = manifest.get(part)
         if not isinstance(held, dict) or any(key not in held for key in keys):
-            raise ProgramError(f"{path}: {part} does not say {' and '.join(keys)}")
+            raise ProgramError(f"{path}: {part} must hold {' and '.join(keys)}")
     return manifest
 
 
 def signatures_sha256(signatures: Sequence[type[dspy.Signature]] = _SIGNATURES) -> str:
     """Return a digest of the signatures' fields: names, order, roles and shapes of their types.
 
-    DSPy restores field descriptions by position, so that a program fits only the fields it was
-    compiled for. Wording, class names and module paths do not count: a program survives it when
-    those change.
+    DSPy restores field descriptions by position, so a program fits only the fields it was
+    compiled for. Wording, class names and module paths do not count.
     """
     fields = [
         [
@@ -270,7 +272,7 @@ def signatures_sha256(signatures: Sequence[type[dspy.Signature]] = _SIGNATURES) 
 
 
 def _shape(annotation: Any) -> Any:
-    """Return a type's JSON schema without titles and descriptions, definitions put in place."""
+    """Return a type's JSON schema without titles and descriptions, its references resolved."""
     schema = TypeAdapter(annotation).json_schema()
     definitions = schema.pop("$defs", {})
 
