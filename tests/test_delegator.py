@@ -258,12 +258,24 @@ def test_weighing_keeps_the_mass_and_sorts(shares, weight, beliefs):
         (0.99, 0.9, False, "review"),
         (0.50, 0.9, True, "review"),
         (0.99, 0.1, True, "none"),
+        (0.99, 0.1, False, "review"),
+        (float("nan"), 0.9, True, "review"),
+        (0.99, float("nan"), True, "review"),
     ],
 )
 def test_decisions_follow_the_thresholds(confidence, fits, calibrated, decision):
     candidates = (Candidate("A", 0.9), Candidate("B", 0.1))
     knobs = KnobValues(assign=0.9, fits=0.5)
     assert decide(candidates, confidence, fits, knobs, calibrated=calibrated)[0] == decision
+
+
+def test_an_uncalibrated_registry_is_never_told_that_nobody_fits(office):
+    program = Delegator(office, HashedWords(), calibrated_for=frozenset())
+    program.knobs.set(fits=1.0, assign=0.0)
+    given = program("refund my order")
+    assert given.decision == "review"
+    assert given.agent == "Refunds"
+    assert "not calibrated for this registry" in given.reason
 
 
 def test_what_was_not_understood_is_reviewed_and_says_why():
