@@ -258,6 +258,6 @@ class LeadBack(dspy.Module):
     def _ask(self, task: str, agents: Sequence[Agent]) -> dict[str, Any]:
         with dspy.context(lm=self._lm):
             belief = self.classify(task, agents, _ASK_ONCE)
-        if belief.source[0] == "unreadable":
+        if belief.answers[0].source == "unreadable":
             return {"answer": None}
-        return {"answer": belief.picked[0] or ""}
+        return {"answer": belief.answers[0].picked or ""}

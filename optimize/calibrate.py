@@ -111,7 +111,7 @@ def calibrate(
 
 def features_of(delegation: Delegation) -> Features:
     """Return the features behind a delegation's confidence."""
-    return Features(**delegation.evidence["features"])
+    return delegation.evidence.features
 
 
 def choose_features(
@@ -185,7 +185,8 @@ def _confidence(program: Delegator, delegation: Delegation) -> float:
 
 
 def _fits_features(delegation: Delegation) -> dict[str, float]:
-    return delegation.evidence["signals"] | {"logit": delegation.evidence["features"]["logit"]}
+    evidence = delegation.evidence
+    return asdict(evidence.signals) | {"logit": evidence.features.logit}
 
 
 def _fits(program: Delegator, delegation: Delegation) -> float:
@@ -194,7 +195,7 @@ def _fits(program: Delegator, delegation: Delegation) -> float:
 
 def _fit_foreign(program: Delegator, outcomes: Sequence[Outcome]) -> None:
     """Shift the log-odds of foreign requests to the share of them that is right."""
-    told = [o for o in outcomes if o.delegation.evidence["features"]["foreign"]]
+    told = [o for o in outcomes if o.delegation.evidence.features.foreign]
     if not told:
         return
     right = [o.right for o in told]

@@ -32,7 +32,7 @@ class Outcome:
     @property
     def ranking(self) -> list[str]:
         """Agents, best first, as far as the program ranked them."""
-        return list(self.delegation.evidence["ranking"])
+        return list(self.delegation.evidence.ranking)
 
     @property
     def rank(self) -> int | None:
@@ -173,7 +173,7 @@ def _confidence(outcomes: Sequence[Outcome], seed: int) -> dict[str, Any]:
 def _scope(outcomes: Sequence[Outcome], outside: Sequence[Delegation]) -> dict[str, Any]:
     """Return how requests in scope and out of scope are told apart."""
     inside = [outcome.delegation for outcome in outcomes]
-    fits = np.array([d.evidence["fits"] for d in (*inside, *outside)])
+    fits = np.array([d.evidence.in_scope_score for d in (*inside, *outside)])
     in_scope = np.array([True] * len(inside) + [False] * len(outside))
     return {
         "n_out_of_scope": len(outside),
@@ -210,8 +210,8 @@ def _cost(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
 def slot_flip_rate(outcomes: Sequence[Outcome]) -> float | None:
     """Return how often the LM's pick changes when the shortlist is reversed, None if unasked."""
-    asked = [outcome.delegation.evidence["lm"] for outcome in outcomes]
-    picks = [lm["picked"] for lm in asked if lm and len(lm["picked"]) == 2]
+    asked = [outcome.delegation.evidence.lm for outcome in outcomes]
+    picks = [[a.picked for a in lm.answers] for lm in asked if lm and len(lm.answers) == 2]
     return sum(first != second for first, second in picks) / len(picks) if picks else None
 
 

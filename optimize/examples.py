@@ -30,14 +30,15 @@ def examples(program: Delegator, requests: Sequence[Request], seed: int) -> list
     rng = random.Random(seed)
     found = []
     for request in rng.sample(list(requests), len(requests)):
-        prediction = retriever(task=request.text, knobs=knobs)
-        agents = prediction.agents[: knobs.k]
+        retrieval = retriever(task=request.text, knobs=knobs)
+        assert retrieval.query is not None  # somebody is permitted
+        agents = retrieval.agents[: knobs.k]
         if rng.random() < 0.5:
             agents = agents[::-1]
         places = [i for i, agent in enumerate(agents) if agent.name in request.acceptable]
         if places:
             example = dspy.Example(
-                task=one_line(prediction.asked),
+                task=one_line(retrieval.query.text),
                 candidates=render(agents),
                 slot=SLOTS[places[0]],
                 acceptable=[SLOTS[place] for place in places],

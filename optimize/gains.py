@@ -9,7 +9,7 @@ from scipy.optimize import minimize_scalar
 from optimize.evaluate import Outcome
 from task_delegator.classify import mean_belief
 from task_delegator.decision import weigh
-from task_delegator.delegation import Candidate
+from task_delegator.delegation import Candidate, LMEvidence
 
 ALWAYS_CLOSE = 99.0
 _CLOSE = (0.5, 1.0, 2.0, 4.0)  # of the logarithm of first over second place
@@ -22,7 +22,8 @@ Curve = tuple[np.ndarray, np.ndarray, np.ndarray]
 def gain_curve(outcome: Outcome, orders: int = 2) -> Curve:
     """Return the shortlist's posterior, the LM's log-belief, and which agents are right."""
     belief = belief_of(outcome, orders)
-    posterior = outcome.delegation.evidence["retrieval"]["posterior"]
+    found = outcome.delegation.evidence.retrieval.posterior
+    posterior = {candidate.name: candidate.probability for candidate in found}
     names = list(belief)
     return (
         np.array([max(posterior[name], 1e-9) for name in names]),
@@ -33,14 +34,25 @@ def gain_curve(outcome: Outcome, orders: int = 2) -> Curve:
 
 def belief_of(outcome: Outcome, orders: int = 2) -> dict[str, float]:
     """Return the LM's belief over so many of the orders it was shown."""
-    shown = outcome.delegation.evidence["lm"]["orders"][:orders]
-    return mean_belief([{"probabilities": probabilities} for probabilities in shown])
+    return mean_belief(said_by_lm(outcome).answers[:orders])
+
+
+def said_by_lm(outcome: Outcome) -> LMEvidence:
+    """Return what the LM said of a request.
+
+    Raises:
+        ValueError: it was not asked.
+    """
+    said = outcome.delegation.evidence.lm
+    if said is None:
+        raise ValueError(f"the LM was not asked about {outcome.request.text!r}")
+    return said
 
 
 def pooled(outcome: Outcome, weight: float) -> tuple[Candidate, ...]:
     """Return the posterior after the LM's word, best first."""
-    posterior = outcome.delegation.evidence["retrieval"]["posterior"]
-    return weigh([Candidate(n, p) for n, p in posterior.items()], belief_of(outcome), weight)
+    posterior = outcome.delegation.evidence.retrieval.posterior
+    return weigh(posterior, belief_of(outcome), weight)
 
 
 def gain(curve: Curve, weight: float) -> float:

@@ -208,7 +208,7 @@ class _Tried:
                     delegation = self._program(request.text)
                 except OutOfCallsError:
                     raise pruned() from None
-                best = delegation.evidence["ranking"][:1]
+                best = delegation.evidence.ranking[:1]
                 right.append(bool(best and best[0] in request.acceptable))
                 if report:
                     trial.report(float(right[-1]), step)

@@ -140,7 +140,7 @@ def set_scores(given: Sequence[str], expected: Sequence[str]) -> tuple[float, fl
 
 def interleaved(plan: Plan) -> list[str]:
     """Return the steps' agents by rank: every first place, then every second, and so on."""
-    rankings = [step.delegation.evidence["ranking"] for step in plan.steps]
+    rankings = [step.delegation.evidence.ranking for step in plan.steps]
     longest = max(map(len, rankings), default=0)
     names = (r[place] for place in range(longest) for r in rankings if place < len(r))
     return list(dict.fromkeys(names))

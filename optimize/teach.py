@@ -25,15 +25,15 @@ from optimize.gains import (
     fit_weight,
     gain_curve,
     pooled,
+    said_by_lm,
 )
 from optimize.metrics import auroc
 from optimize.optimizers import OPTIMIZERS, optimize
 from optimize.student import Brief
-from task_delegator.confidence import SURE_LM, Features, assemble
-from task_delegator.delegation import Candidate
+from task_delegator.confidence import SURE_LM, assemble
+from task_delegator.delegation import Candidate, Features
 from task_delegator.delegator import Delegator
 from task_delegator.lm import writes
-from task_delegator.retrieve import Signals
 
 ALWAYS = 1.01  # a gate that every confidence is below
 _FEWEST_ASKED = 15  # with fewer answers neither weight nor confidence can be fitted
@@ -225,8 +225,8 @@ def _ask(
 
 
 def _flips(outcomes: Sequence[Outcome]) -> float:
-    picks = [outcome.delegation.evidence["lm"]["picked"] for outcome in outcomes]
-    return float(np.mean([len(set(pick)) > 1 for pick in picks]))
+    answers = [said_by_lm(outcome).answers for outcome in outcomes]
+    return float(np.mean([len({answer.picked for answer in given}) > 1 for given in answers]))
 
 
 def rubric_gain(
@@ -274,12 +274,11 @@ def rubric_gain(
 
 
 def _features(outcome: Outcome, ranked: Sequence[Candidate], rubric: int | None = None) -> Features:
-    evidence = outcome.delegation.evidence
     return assemble(
         ranked,
-        Signals(**evidence["signals"]),
+        outcome.delegation.evidence.signals,
         belief=belief_of(outcome),
-        orders=evidence["lm"]["picked"],
+        orders=[answer.picked for answer in said_by_lm(outcome).answers],
         rubric=rubric,
     )
 

@@ -6,6 +6,7 @@ A question that the table does not hold fails the test.
 import dspy
 from dspy.lm15 import Message, Request, Response, Usage
 
+from task_delegator.delegation import Delegation, LMEvidence
 from task_delegator.signatures import CONTENT_FREE
 
 
@@ -37,6 +38,12 @@ class RecordedEngine:
 def recorded_lm(answer) -> tuple[dspy.LM, RecordedEngine]:
     engine = RecordedEngine(answer)
     return dspy.LM("recorded/model", engine=engine, cache=False), engine
+
+
+def said_by_lm(delegation: Delegation) -> LMEvidence:
+    """Return what the LM said, which it must have been asked."""
+    assert delegation.evidence.lm is not None
+    return delegation.evidence.lm
 
 
 def oracle(dataset):

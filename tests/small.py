@@ -33,6 +33,17 @@ class HashedWords:
         return encoded(rows.sum(axis=0), ids, rows)
 
 
+class CountingWords(HashedWords):
+    """Note every text that is embedded."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def encode(self, texts: Sequence[str]) -> list[Encoded]:
+        self.texts += texts
+        return super().encode(texts)
+
+
 def office_registry() -> Registry:
     """Six agents: look-alikes, one without samples, one that needs a permission, one person."""
     return Registry(

@@ -62,7 +62,7 @@ def manifest_of(registry, **changes):
 
 
 def said(delegation):
-    values = delegation.to_json()
+    values = delegation.to_dict()
     values["usage"].pop("seconds")
     return values
 
@@ -92,7 +92,7 @@ def test_every_predictor_and_every_plan_comes_back(folder, registry):
     second = load(folder, registry)
     second.knobs.set(gate=0.0)
     task = "Check whether we billed ACME twice in May, and then announce the new prices to staff."
-    plans = [without_seconds(program.plan(task).to_json()) for program in (again, second)]
+    plans = [without_seconds(program.plan(task).to_dict()) for program in (again, second)]
     assert plans[0] == plans[1]
 
 
@@ -128,7 +128,7 @@ def test_a_fresh_process_gives_the_same_answers(folder, registry):
         "import json, sys\n"
         "from task_delegator import Registry, load\n"
         "program = load(sys.argv[1], Registry.load(sys.argv[2]))\n"
-        "print(json.dumps([program(task).to_json() for task in json.loads(sys.argv[3])]))\n"
+        "print(json.dumps([program(task).to_dict() for task in json.loads(sys.argv[3])]))\n"
     )
     agents = str(ROOT / "datasets" / "agents.json")
     arguments = [sys.executable, "-c", code, str(folder), agents, json.dumps(TASKS)]
@@ -351,7 +351,7 @@ def test_on_another_registry_the_program_works_but_does_not_assign(folder, offic
     program.knobs.set(assign=0.0, fits=0.0)
     delegation = program("refund my order")
     assert delegation.decision == "review"
-    assert delegation.evidence["calibrated"] is False
+    assert delegation.evidence.calibrated is False
     assert "not calibrated" in delegation.reason
     forced = load(folder, office, allow_uncalibrated=True)
     forced.knobs.set(assign=0.0, fits=0.0)

@@ -71,7 +71,6 @@ def delegated(agent: str, decision: str, lm_calls: int = 0) -> Delegation:
         confidence=0.5,
         reason="",
         rubric=None,
-        evidence={},
         usage=Usage(lm_calls, 10 * lm_calls, 1.0),
     )
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from recorded import recorded_lm
-from small import HashedWords
+from small import CountingWords, HashedWords
 
 from task_delegator.decompose import Look, best_split, clauses, cuts, linked
 from task_delegator.delegation import Plan
@@ -66,7 +66,27 @@ def test_a_task_is_split_by_clauses_and_scores(office):
     assert [step.after for step in plan.steps] == [(), (1,)]
     assert plan.source == "lexical"
     assert all(0 <= step.delegation.confidence <= 1 for step in plan.steps)
-    assert json.loads(json.dumps(plan.to_json()))["steps"][1]["after"] == [1]
+    assert json.loads(json.dumps(plan.to_dict()))["steps"][1]["after"] == [1]
+
+
+@pytest.mark.parametrize(
+    ("task", "texts"),
+    [
+        ("refund my order", ["refund my order"]),
+        (TWO, [TWO, TWO.split(", then ")[0], TWO.split(", then ")[1]]),
+    ],
+)
+def test_a_part_of_a_plan_is_embedded_once(office, task, texts):
+    embed = CountingWords()
+    program = Delegator(office, embed)
+    program.knobs.set(split=0.5)
+    program("warm up")
+    embed.texts.clear()
+    plan = program.plan(task)
+    assert len(plan.steps) == max(1, len(texts) - 1)
+    assert sorted(embed.texts) == sorted(texts)
+    alone = [program(step.task) for step in plan.steps]
+    assert [s.delegation.evidence for s in plan.steps] == [d.evidence for d in alone]
 
 
 def test_a_task_for_one_agent_stays_whole(office):

@@ -2,7 +2,7 @@ import dspy
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from recorded import recorded_lm
+from recorded import recorded_lm, said_by_lm
 from small import ROOT, HashedWords, make_agent
 
 from task_delegator.agents import Agent, Registry
@@ -81,8 +81,8 @@ def test_hidden_agents_show_nowhere(office, caplog, secret, task, with_lm):
     for registry in (Registry(hidden), Registry(a for a in hidden if a.name not in secret)):
         program = delegator(registry, **knobs)
         with dspy.context(lm=lm if with_lm else None):
-            given = program(task, permissions=["other"]).to_json()
-            plan = program.plan(task, permissions=["other"]).to_json()
+            given = program(task, permissions=["other"]).to_dict()
+            plan = program.plan(task, permissions=["other"]).to_dict()
         seen.append(_without_seconds({"delegation": given, "plan": plan}))
     assert seen[0] == seen[1]
     texts = [str(seen[0]).replace(task, ""), *engine.prompts, caplog.text]
@@ -139,7 +139,7 @@ def test_nobody_permitted_means_none():
     program = delegator(Registry([make_agent("Secret", "all", needs=("x",))]))
     delegation = program("anything", permissions=[])
     assert (delegation.decision, delegation.agent, delegation.top3) == ("none", None, ())
-    assert "Secret" not in str(delegation.to_json())
+    assert "Secret" not in str(delegation.to_dict())
 
 
 def test_the_gate_spares_the_lm_what_retrieval_is_sure_of(office):
@@ -167,7 +167,8 @@ def test_an_lm_that_always_answers_the_first_slot_changes_nothing(office):
     without = program("hotel and train and invoice")
     with dspy.context(lm=lm):
         given = program("hotel and train and invoice")
-    assert given.evidence["lm"]["picked"][0] != given.evidence["lm"]["picked"][1]
+    there, back = said_by_lm(given).answers
+    assert there.picked != back.picked
     # The two ends of the shortlist share the bias; every other agent keeps its odds.
     assert given.top3[0].name == without.top3[0].name
 
@@ -177,8 +178,8 @@ def test_an_unreadable_answer_leaves_retrieval_alone(office):
     program = delegator(office, gate=1.01, lm=2.0)
     with dspy.context(lm=lm):
         delegation = program("refund my order")
-    assert delegation.evidence["lm"]["source"] == ["unreadable"] * 2
-    assert delegation.evidence["lm"]["picked"] == [None, None]
+    answers = said_by_lm(delegation).answers
+    assert [(a.source, a.picked) for a in answers] == [("unreadable", None)] * 2
     assert delegation.top3[0].probability == pytest.approx(
         program("refund my order").top3[0].probability
     )

@@ -29,7 +29,7 @@ def asking(dataset) -> Delegator:
 
 
 def fits(program, texts):
-    return np.array([program(text).evidence["fits"] for text in texts])
+    return np.array([program(text).evidence.in_scope_score for text in texts])
 
 
 def test_an_lm_that_sharpens_every_posterior_does_not_tell_what_is_in_scope(dataset, asking):

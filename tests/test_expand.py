@@ -2,12 +2,13 @@ import json
 
 import dspy
 import pytest
-from recorded import recorded_lm
-from small import HashedWords
+from recorded import recorded_lm, said_by_lm
+from small import CountingWords, HashedWords
 
 from task_delegator.delegator import Delegator
 from task_delegator.expand import ExpandQuery
 from task_delegator.knobs import KnobValues
+from task_delegator.retrieve import score
 from task_delegator.rubric import RateConfidence
 
 
@@ -52,8 +53,27 @@ def test_expansions_move_the_ranking_by_their_weight(office):
         with dspy.context(lm=lm):
             delegation = program(task)
         assert delegation.top3[0].name == first
-        assert len(delegation.evidence["lm"]["expansions"]) == 3
+        assert len(said_by_lm(delegation).expansions) == 3
         assert delegation.usage.lm_calls == 4
+
+
+def test_a_task_is_embedded_and_scored_once_however_often_it_is_expanded(office, monkeypatch):
+    embed, scored = CountingWords(), []
+    program = Delegator(office, embed)
+    program("warm up")
+    monkeypatch.setattr(
+        "task_delegator.retrieve.score",
+        lambda index, query, knobs: scored.append(query.text) or score(index, query, knobs),
+    )
+    program.knobs.set(gate=1.01, phrasings=2, ideal=1, repeats=1, k=4)
+    lm, _ = recorded_lm(answers)
+    embed.texts.clear()
+    with dspy.context(lm=lm):
+        program("somewhere warm for the weekend")
+    once = ["somewhere warm for the weekend", "Book a hotel in Porto", "book a train",
+            "books trains and hotels"]  # fmt: skip
+    assert embed.texts == once
+    assert scored == once
 
 
 def test_the_rubric_is_asked_in_its_band_only(office):

@@ -9,15 +9,25 @@ import pytest
 from experiments.studies import finetuned
 from experiments.support.lm_pooling import places
 from optimize.data import Request
+from task_delegator.delegation import (
+    Candidate,
+    Evidence,
+    LMEvidence,
+    OrderAnswer,
+    RetrievalEvidence,
+)
 from task_delegator.errors import InputError
 
 
 def outcome(text: str, acceptable: tuple[str, ...], posterior, *orders, confidence=0.5) -> Any:
-    """Return a consulted outcome: retrieval's posterior, the LM's probabilities per order."""
-    evidence = {
-        "retrieval": {"posterior": posterior},
-        "lm": {"orders": orders, "none": [0.1] * len(orders)},
-    }
+    """Return what was heard: retrieval's posterior, and the LM's belief per order shown."""
+    answers = tuple(
+        OrderAnswer(order, 0.1, None, "answer", max(order, key=order.get)) for order in orders
+    )
+    evidence = Evidence(
+        retrieval=RetrievalEvidence(tuple(Candidate(n, p) for n, p in posterior.items())),
+        lm=LMEvidence({}, answers),
+    )
     usage = SimpleNamespace(lm_calls=len(orders))
     return SimpleNamespace(
         request=Request(text, acceptable),

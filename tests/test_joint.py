@@ -144,7 +144,7 @@ def test_a_settled_program_ranks_as_its_trial_did(dataset, program, tmp_path):
         with dspy.context(lm=lm):
             top1 = np.mean(
                 [
-                    made(r.text).evidence["ranking"][0] in r.acceptable
+                    made(r.text).evidence.ranking[0] in r.acceptable
                     for r in dataset.splits["validation"]
                 ]
             )

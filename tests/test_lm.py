@@ -10,6 +10,7 @@ from urllib.request import Request, urlopen
 
 import dspy
 import pytest
+from recorded import said_by_lm
 from small import ROOT, HashedWords
 
 from task_delegator import lm as lm_module
@@ -134,9 +135,11 @@ def test_the_embedded_lm_gives_a_distribution_over_the_offered_slots(embedded, o
     with dspy.context(lm=embedded):
         answer = ClassifyAgent()(task="refund my order", agents=agents, knobs=knobs)
         again = ClassifyAgent()(task="refund my order", agents=agents, knobs=knobs)
-    assert answer.source == ["logprobs"]
-    assert 0 < answer.mass[0] <= 1
-    assert sum(answer.orders[0].values()) + answer.none[0] == pytest.approx(1.0)
+    [given] = answer.answers
+    assert given.source == "logprobs"
+    assert given.mass is not None
+    assert 0 < given.mass <= 1
+    assert sum(given.probabilities.values()) + given.none == pytest.approx(1.0)
     assert set(answer.probabilities) == {agent.name for agent in agents}
     assert answer.probabilities == again.probabilities
 
@@ -245,7 +248,7 @@ def test_the_shipped_program_runs_with_the_embedded_lm():
     delegation = program("Our card was charged twice in May, who checks that?")
     assert delegation.usage.lm_calls == 2
     assert delegation.usage.tokens > 500
-    assert delegation.evidence["lm"]["source"] == ["logprobs"] * 2
+    assert [a.source for a in said_by_lm(delegation).answers] == ["logprobs"] * 2
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no processor sets here")

@@ -45,7 +45,7 @@ def test_what_search_scores_is_what_the_program_ranks(dataset, scored):
     program.knobs.values = knobs
     ranks = scored.ranks(scored.fused(knobs))
     for request, rank in zip(dataset.splits["validation"], ranks, strict=True):
-        assert program(request.text).evidence["ranking"].index(request.expected) + 1 == rank
+        assert program(request.text).evidence.ranking.index(request.expected) + 1 == rank
 
 
 def test_the_fitted_temperature_is_a_maximum(scored):

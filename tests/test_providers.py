@@ -2,6 +2,7 @@
 
 import dspy
 import pytest
+from recorded import said_by_lm
 from small import HashedWords
 from wire import Provider
 
@@ -27,10 +28,10 @@ def test_a_provider_is_asked_for_log_probabilities_on_the_wire(office, monkeypat
     schema = sent["response_format"]["json_schema"]["schema"]
     assert schema["properties"]["slot"]["enum"] == [*SLOTS, NONE_SLOT]
     assert provider.keys[0] == "Bearer sk-of-the-environment"
-    assert delegation.evidence["lm"]["source"] == ["logprobs"] * 2
-    assert delegation.evidence["lm"]["mass"] == pytest.approx([1.0, 1.0])
+    assert [a.source for a in said_by_lm(delegation).answers] == ["logprobs"] * 2
+    assert [a.mass for a in said_by_lm(delegation).answers] == pytest.approx([1.0, 1.0])
     assert delegation.usage.tokens == 206
-    assert "sk-of" not in str(delegation.to_json())
+    assert "sk-of" not in str(delegation.to_dict())
 
 
 def test_a_provider_without_log_probabilities_is_believed_in_part(office, monkeypatch):
@@ -39,8 +40,8 @@ def test_a_provider_without_log_probabilities_is_believed_in_part(office, monkey
         lm = language_model("openai/gpt-4o-mini").copy(api_base=provider.url)
         with dspy.context(lm=lm):
             answer = classified(office, repeats=1)
-    assert (answer.source, answer.mass) == (["answer"], [None])
-    assert answer.picked == ["Invoices"]
+    [given] = answer.answers
+    assert (given.source, given.mass, given.picked) == ("answer", None, "Invoices")
 
 
 def test_answers_are_repeated_where_there_are_no_log_probabilities(office, monkeypatch):
@@ -49,7 +50,8 @@ def test_answers_are_repeated_where_there_are_no_log_probabilities(office, monke
         lm = language_model("openai/gpt-4o-mini").copy(api_base=provider.url)
         with dspy.context(lm=lm):
             answer = classified(office, repeats=4)
-    assert (answer.source, answer.calls, len(provider.requests)) == (["repeated"], 4, 4)
+    assert [given.source for given in answer.answers] == ["repeated"]
+    assert answer.calls == len(provider.requests) == 4
     assert [r.get("temperature") for r in provider.requests[1:]] == [1.0] * 3
     # Three of four answers, with one more spread over the four slots.
     assert answer.probabilities["Invoices"] / answer.probabilities["Refunds"] == pytest.approx(
@@ -63,7 +65,8 @@ def test_a_distribution_is_written_down_where_that_is_asked(office, monkeypatch)
         lm = language_model("openai/gpt-4o-mini").copy(api_base=provider.url)
         with dspy.context(lm=lm):
             answer = classified(office, repeats=0)
-    assert (answer.source, answer.calls) == (["verbalised"], 2)
+    assert [given.source for given in answer.answers] == ["verbalised"]
+    assert answer.calls == 2
     assert answer.probabilities["Invoices"] == pytest.approx(0.7 / 0.95)
 
 
@@ -78,9 +81,9 @@ def test_a_system_one_backend_decides_through_the_same_module(office, monkeypatc
     assert set(provider.paths) == {"/v1/systemone"}
     assert set(provider.requests[0]["questions"]["slot"]["criteria"]) == {*SLOTS, NONE_SLOT}
     assert provider.keys[0] == "Bearer key-of-the-environment"
-    assert delegation.evidence["lm"]["source"] == ["decision"] * 2
+    assert [a.source for a in said_by_lm(delegation).answers] == ["decision"] * 2
     assert delegation.usage.tokens == 2 * 103
-    assert "key-of" not in str(delegation.to_json())
+    assert "key-of" not in str(delegation.to_dict())
 
 
 def classified(office, **knobs):
@@ -104,7 +107,7 @@ def test_the_second_order_is_asked_where_the_best_are_close(office, monkeypatch)
                     knobs=KnobValues(close=close, lm=1.0),
                     posterior=posterior,
                 )
-            assert (answer.calls, len(answer.picked)) == (calls, calls)
+            assert (answer.calls, len(answer.answers)) == (calls, calls)
 
 
 def test_a_preference_for_a_slot_is_divided_out(office, monkeypatch):

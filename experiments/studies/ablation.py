@@ -107,7 +107,7 @@ def _scope(
     split: str,
 ) -> list[dict[str, Any]]:
     def table(delegations: list[Delegation], names: tuple[str, ...]) -> np.ndarray:
-        rows = [d.evidence["signals"] | d.evidence["features"] for d in delegations]
+        rows = [asdict(d.evidence.signals) | asdict(d.evidence.features) for d in delegations]
         return np.array([[row[name] for name in names] for row in rows])
 
     inside = [o.delegation for o in fitting], [o.delegation for o in measured]

@@ -20,7 +20,14 @@ from experiments.support.terms import term
 from optimize import metrics
 from optimize.data import OURS, load_dataset
 from optimize.evaluate import Outcome, delegate_all, outcomes_right
-from optimize.gains import belief_of, cross_validated_gain, fit_weight, gain_curve, pooled
+from optimize.gains import (
+    belief_of,
+    cross_validated_gain,
+    fit_weight,
+    gain_curve,
+    pooled,
+    said_by_lm,
+)
 from optimize.teach import opened, rubric_gain
 from task_delegator.artifact import load
 from task_delegator.delegator import Delegator
@@ -93,7 +100,7 @@ def _picked_right(answers: list[Outcome], orders: int) -> np.ndarray:
 
 def _row(way: str, answers: list[Outcome], orders: int = 2) -> dict[str, Any]:
     mean, error = cross_validated_gain([gain_curve(o, orders) for o in answers], seed=0)
-    seen = [o.delegation.evidence["lm"] for o in answers]
+    seen = [said_by_lm(o).answers for o in answers]
     right = _picked_right(answers, orders)
     return {
         "way": way,
@@ -103,8 +110,8 @@ def _row(way: str, answers: list[Outcome], orders: int = 2) -> dict[str, Any]:
         "gained_error": error,
         "picked_right": float(right.mean()),
         "picked_right_ci95": metrics.wilson(int(right.sum()), len(right)),
-        "flips": float(np.mean([len(set(s["picked"])) > 1 for s in seen])),
-        "sources": sorted({source for s in seen for source in s["source"]}),
+        "flips": float(np.mean([len({a.picked for a in s}) > 1 for s in seen])),
+        "sources": sorted({answer.source for s in seen for answer in s}),
         **per_task([o.delegation.usage for o in answers], orders / 2),
     }
 
@@ -129,7 +136,7 @@ def _gate(outcomes: list[Outcome], answers: list[Outcome]) -> list[dict[str, Any
     """Return accuracy over all of validation when so many of the least sure were asked."""
     weight = fit_weight([gain_curve(answer) for answer in answers])
     by_text = {answer.request.text: answer for answer in answers}
-    ranked = sorted(answers, key=lambda a: a.delegation.evidence["gate"]["confidence"])
+    ranked = sorted(answers, key=lambda a: a.delegation.evidence.gate.confidence)
     rows = []
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         chosen = {a.request.text for a in ranked[: round(share * len(ranked))]}

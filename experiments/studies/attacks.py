@@ -97,7 +97,7 @@ def _asked(
             request
             for request in requests
             if host not in request.acceptable
-            and host in program(request.text).evidence["ranking"][1 : asking.knobs.values.k]
+            and host in program(request.text).evidence.ranking[1 : asking.knobs.values.k]
         ][:_LM_REQUESTS]
         for host in hosts
     }

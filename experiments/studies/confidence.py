@@ -26,6 +26,7 @@ from experiments.support.terms import term
 from optimize import metrics
 from optimize.data import OURS, load_dataset
 from optimize.evaluate import Outcome, delegate_all, outcomes_right, select
+from optimize.gains import said_by_lm
 from optimize.teach import opened
 from task_delegator.artifact import load
 from task_delegator.delegation import Usage
@@ -56,7 +57,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
 def _without_lm(outcomes: Sequence[Outcome], split: str, which: str) -> list[dict[str, Any]]:
     """Return the program's own signs, for all requests or the part that LMs are asked about."""
     right = outcomes_right(outcomes)
-    margin = np.array([o.delegation.evidence["features"]["margin"] for o in outcomes])
+    margin = np.array([o.delegation.evidence.features.margin for o in outcomes])
     posterior = np.array([o.delegation.top3[0].probability for o in outcomes])
     whole = np.array([o.delegation.confidence for o in outcomes])
     cost = per_task([o.delegation.usage for o in outcomes])
@@ -119,17 +120,23 @@ def _consulted(program: Delegator, asked: Sequence[Outcome], lm: Asked) -> list[
         "registry": program.registry.sha256(),
         "rate": student.rate.dump_state(),
     }
-    kept = ("probabilities", "orders", "picked", "mass")
 
     def ask(outcome: Outcome) -> dict[str, Any]:
         text = outcome.request.text
         agents = [program.registry[name] for name in outcome.ranking[:4]]
         with dspy.context(lm=lm.lm, disable_history=True):
             with counted() as asking:
-                seen = student(text).evidence["lm"]
+                delegation = student(text)
             with counted() as rating:
                 rubric = student.rate(task=text, agents=agents).rubric
-        answer = {"rubric": rubric} | {name: seen[name] for name in kept}
+        said = said_by_lm(Outcome(outcome.request, delegation))
+        answer = {
+            "rubric": rubric,
+            "probabilities": said.probabilities,
+            "orders": [given.probabilities for given in said.answers],
+            "picked": [given.picked for given in said.answers],
+            "mass": [given.mass for given in said.answers],
+        }
         return {"answer": answer, "asking": asdict(asking.usage), "rating": asdict(rating.usage)}
 
     said = []
@@ -176,7 +183,7 @@ def _row(
 def _stories(outcomes: Sequence[Outcome], split: str) -> list[dict[str, Any]]:
     """Return the clearest case, and the closest tie of two agents."""
     clear = max(outcomes, key=lambda o: o.delegation.top3[0].probability)
-    tie = min(outcomes, key=lambda o: o.delegation.evidence["features"]["margin"])
+    tie = min(outcomes, key=lambda o: o.delegation.evidence.features.margin)
     return [
         {
             "sign": f"story: {kind}",

@@ -37,6 +37,7 @@ from optimize.answers import Answers
 from optimize.compile import Options, compile_program
 from optimize.data import OURS, Dataset, Request, load_dataset
 from optimize.evaluate import Outcome, delegate_all, outcomes_right, select
+from optimize.gains import said_by_lm
 from optimize.picks import Picks, picks
 from optimize.teach import opened
 from task_delegator.agents import read_json
@@ -241,7 +242,7 @@ def lm_picks(listed: Sequence[Outcome]) -> Picks:
         {place for place, name in enumerate(order) if name in outcome.request.acceptable}
         for outcome, order in zip(listed, forth, strict=True)
     ]
-    nones = [outcome.delegation.evidence["lm"]["none"] for outcome in listed]
+    nones = [[answer.none for answer in said_by_lm(outcome).answers] for outcome in listed]
     beliefs = [
         [np.array([*order.values(), none[turn]]) for order, none in zip(shown, nones, strict=True)]
         for turn, shown in enumerate((forth, back))
@@ -249,9 +250,9 @@ def lm_picks(listed: Sequence[Outcome]) -> Picks:
     return picks(rights, *beliefs)
 
 
-def _orders(outcome: Outcome) -> list[dict[str, float]]:
+def _orders(outcome: Outcome) -> list[Mapping[str, float]]:
     """Return the LM's belief by name, in the order in which it saw the agents, per order."""
-    return outcome.delegation.evidence["lm"]["orders"]
+    return [answer.probabilities for answer in said_by_lm(outcome).answers]
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -36,7 +36,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
         right = outcomes_right(outcomes)
         stated = np.array([outcome.delegation.confidence for outcome in outcomes])
         decisions = [outcome.delegation.decision for outcome in outcomes]
-        told = sum(outcome.delegation.evidence["language"] is not None for outcome in outcomes)
+        told = sum(outcome.delegation.evidence.language is not None for outcome in outcomes)
         found.append(
             {
                 "requests": name,

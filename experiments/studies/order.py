@@ -94,7 +94,7 @@ def _program(
         shuffled = program.deepcopy()
         shuffled.retrieve.library = Library(Registry(agents), program.retrieve.library.embed)
         with dspy.context(lm=None):
-            picks.append([tuple(shuffled(r.text).evidence["ranking"]) for r in requests])
+            picks.append([shuffled(r.text).evidence.ranking for r in requests])
     changed = np.array([len(set(given)) > 1 for given in zip(*picks, strict=True)])
     what = f"this program's ranking differs over {len(picks)} orders"
     return _share("none", what, split, changed)

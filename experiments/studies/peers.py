@@ -86,7 +86,7 @@ def _rows(name: str, dataset: Dataset, quick: bool) -> list[dict[str, Any]]:
         _write_job(folder, program, dataset, requests, outside)
         facts = {"data": name, "split": split}
         embedding = _embedding_ms(program.retrieve.library.embed, requests)
-        rows = [facts | _ours(outcomes, [s.evidence["fits"] for s in out_of_scope])]
+        rows = [facts | _ours(outcomes, [s.evidence.in_scope_score for s in out_of_scope])]
         for peer in _PEERS[-1:] if quick else _PEERS:
             if peer in _TOO_MANY_AGENTS.get(name, ()):
                 continue
@@ -192,7 +192,7 @@ def _embedding_ms(embed: Embedder, requests: Sequence[Request]) -> float:
 
 def _ours(outcomes: Sequence[Outcome], out_of_scope: Sequence[float]) -> dict[str, Any]:
     right = outcomes_right(outcomes)
-    fits = np.array([*(o.delegation.evidence["fits"] for o in outcomes), *out_of_scope])
+    fits = np.array([*(o.delegation.evidence.in_scope_score for o in outcomes), *out_of_scope])
     spent = [o.delegation.usage.seconds * 1000 for o in outcomes]
     return {
         "system": "this program",

@@ -131,7 +131,7 @@ def _all_agents(
 
 def _shortlist(program: Delegator, task: str) -> list[Agent]:
     with dspy.context(lm=None):
-        ranking = program(task).evidence["ranking"]
+        ranking = program(task).evidence.ranking
     return [program.registry[name] for name in ranking[:PLACES]]
 
 

@@ -3,17 +3,19 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dspy
 from dspy.utils.exceptions import AdapterParseError
 from dspy.utils.exceptions import LMError as DspyLMError
 
 from .agents import Agent
+from .delegation import OrderAnswer
 from .errors import LMError
 from .index import readable
 from .knobs import KnobValues
 from .lm import writes
+from .prediction import FrozenPrediction
 from .signatures import CONTENT_FREE, NONE_SLOT, SLOTS, SelectAgent, SlotAdapter, WeighAgents
 from .slots import SlotDistribution, given, repeated, slot_distribution
 from .untrusted import one_line
@@ -25,6 +27,20 @@ _SAMPLES = 2
 _PRIOR_LISTS = 3  # shortlists over which the content-free prior is averaged
 _REPEAT_TEMPERATURE = 1.0  # answers are to vary as the LM's belief does
 _LEAST = 1e-9  # of a probability before its logarithm is taken
+
+
+class Classification(FrozenPrediction):
+    """What an LM believes of a shortlist.
+
+    Attributes:
+        probabilities: by name, over all orders.
+        answers: the belief in each order that it was shown.
+        calls: LM calls that it took.
+    """
+
+    probabilities: Mapping[str, float]
+    answers: tuple[OrderAnswer, ...]
+    calls: int = 0
 
 
 class ClassifyAgent(dspy.Module):
@@ -53,7 +69,7 @@ class ClassifyAgent(dspy.Module):
         knobs: KnobValues,
         posterior: Mapping[str, float] | None = None,
         reference: tuple[object, Sequence[Agent]] = (0, ()),
-    ) -> dspy.Prediction:
+    ) -> Classification:
         """Return the LM's belief, averaged over the orders it was shown.
 
         Args:
@@ -65,29 +81,28 @@ class ClassifyAgent(dspy.Module):
             reference: a key of the registry's version, and agents that every caller may see,
                 for the content-free prior.
 
-        Returns:
-            A prediction with ``probabilities`` by name, and per order the same as ``orders``,
-            ``none``, ``mass``, ``source`` and ``picked``, and the number of ``calls``.
-
         Raises:
             LMError: the LM cannot be reached or refuses.
         """
         if not 1 <= len(agents) <= len(SLOTS):
             raise ValueError(f"a shortlist has 1 to {len(SLOTS)} agents, got {len(agents)}")
         prior, calls = self._prior(len(agents), knobs, reference) if knobs.prior else ({}, 0)
-        answers = []
+        answers: list[OrderAnswer] = []
         for order in (agents, agents[::-1])[: knobs.orders]:
             if answers and apart(mean_belief(answers), posterior, knobs):
                 break
             belief, asked = self.ask(task, order, knobs)
             answers.append(_by_name(belief.without(prior, knobs.prior), order))
             calls += asked
-        return dspy.Prediction(
-            probabilities=mean_belief(answers),
-            orders=[answer["probabilities"] for answer in answers],
-            **{key: [a[key] for a in answers] for key in ("none", "mass", "source", "picked")},
-            calls=calls,
+        return Classification(
+            probabilities=mean_belief(answers), answers=tuple(answers), calls=calls
         )
+
+    if TYPE_CHECKING:  # DSPy types a module's call as a plain Prediction
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Classification:
+            """Return what ``forward`` does."""
+            ...
 
     def ask(
         self, task: str, agents: Sequence[Agent], knobs: KnobValues
@@ -168,14 +183,13 @@ def asking(adapter: Any) -> Iterator[None]:
         raise LMError(f"the LM did not answer: {str(error).strip().splitlines()[0]}") from error
 
 
-def mean_belief(answers: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+def mean_belief(answers: Sequence[OrderAnswer]) -> dict[str, float]:
     """Return the mean log-probability per agent over orders, as probabilities."""
     weights = {
         name: math.exp(
-            math.fsum(math.log(max(a["probabilities"][name], _LEAST)) for a in answers)
-            / len(answers)
+            math.fsum(math.log(max(a.probabilities[name], _LEAST)) for a in answers) / len(answers)
         )
-        for name in answers[0]["probabilities"]
+        for name in answers[0].probabilities
     }
     total = math.fsum(weights.values())
     return {name: weight / total for name, weight in weights.items()}
@@ -211,17 +225,17 @@ def agent_line(agent: Agent) -> str:
     return " - ".join(part for part in parts if part)
 
 
-def _by_name(belief: SlotDistribution, agents: Sequence[Agent]) -> dict[str, Any]:
+def _by_name(belief: SlotDistribution, agents: Sequence[Agent]) -> OrderAnswer:
     slots = {agent.name: slot for agent, slot in zip(agents, SLOTS, strict=False)}
     likeliest = max(belief.probabilities, key=lambda slot: belief.probabilities[slot])
     picked = next((name for name, slot in slots.items() if slot == likeliest), None)
-    return {
-        "probabilities": {name: belief.probabilities[slot] for name, slot in slots.items()},
-        "none": belief.probabilities[NONE_SLOT],
-        "mass": belief.mass,
-        "source": belief.source,
-        "picked": picked if belief.source != "unreadable" else None,
-    }
+    return OrderAnswer(
+        probabilities={name: belief.probabilities[slot] for name, slot in slots.items()},
+        none=belief.probabilities[NONE_SLOT],
+        mass=belief.mass,
+        source=belief.source,
+        picked=picked if belief.source != "unreadable" else None,
+    )
 
 
 def _cut(text: str, limit: int) -> str:

@@ -42,11 +42,11 @@ def _delegate(options: argparse.Namespace) -> int:
     delegator = _load(options)
     if options.plan:
         plan = delegator.plan(options.task, permissions=_permissions(options))
-        print(json.dumps(plan.to_json(), indent=1) if options.json else _lines(plan))
+        print(json.dumps(plan.to_dict(), indent=1) if options.json else _lines(plan))
         return 0
     delegation = delegator(options.task, permissions=_permissions(options))
     if options.json:
-        print(json.dumps(delegation.to_json(), indent=1))
+        print(json.dumps(delegation.to_dict(), indent=1))
         return 0
     print(f"{delegation.decision}: {delegation.agent or 'no agent'}")
     print(f"confidence {delegation.confidence:.2f}. {delegation.reason}")
@@ -108,7 +108,7 @@ def _batch(options: argparse.Namespace) -> int:
                 except DelegatorError as error:
                     where = f"{options.tasks}: line {number}"
                     raise type(error)(f"{where}: {error} (lines before it: {partial})") from error
-                file.write(json.dumps(delegation.to_json()) + "\n")
+                file.write(json.dumps(delegation.to_dict()) + "\n")
         partial.replace(out)
     except OSError as error:
         raise InputError(f"{out}: cannot be written: {error.strerror}") from error

@@ -7,13 +7,14 @@ Vector Machines, 1999); their weights are knobs, fitted on labelled requests by
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import dspy
 
-from .delegation import Candidate
+from .delegation import Candidate, Features, Signals
 from .knobs import KnobValues
-from .retrieve import Signals
+from .prediction import FrozenPrediction
 
 _LEAST = 1e-6  # probabilities are kept this far from 0 and 1 before taking logarithms
 
@@ -22,29 +23,18 @@ SURE_LM = ("logit", "margin", "agree", "near", "slot_margin", "orders", "rubric"
 FITS = ("description", "sample", "head", "late", "logit")
 
 
-@dataclass(frozen=True, slots=True)
-class Features:
-    """What the stages say about the first place; None where a stage was not asked.
+class Assessment(FrozenPrediction):
+    """Calibrated probabilities of the first place.
 
     Attributes:
-        logit: log-odds of the first place in the posterior.
-        margin: logarithm of first over second place; 0 where they tie.
-        agree: share of the channels that put the same agent first, 0..1.
-        near: cosine of the descriptions of the two best agents.
-        foreign: 1 where the task is in a language that the embedder does not know.
-        slot_margin: logarithm of the LM's first over its second agent.
-        orders: whether the LM picked the same agent in both orders, +1 or -1.
-        rubric: the LM's own confidence less 3, -2..2.
+        confidence: P(first place is right), 0..1.
+        in_scope_score: P(some agent fits), 0..1.
+        features: behind the confidence.
     """
 
-    logit: float
-    margin: float
-    agree: float
-    near: float
-    foreign: float
-    slot_margin: float | None = None
-    orders: float | None = None
-    rubric: float | None = None
+    confidence: float
+    in_scope_score: float
+    features: Features
 
 
 class AssessConfidence(dspy.Module):
@@ -59,8 +49,8 @@ class AssessConfidence(dspy.Module):
         belief: Mapping[str, float] | None = None,
         orders: Sequence[str | None] = (),
         rubric: int | None = None,
-    ) -> dspy.Prediction:
-        """Return ``confidence`` and ``fits``, both 0..1, and the ``features`` behind them.
+    ) -> Assessment:
+        """Return the confidence in the first place, and whether some agent fits.
 
         Args:
             candidates: the posterior, best first, one at least.
@@ -75,11 +65,17 @@ class AssessConfidence(dspy.Module):
         prefix, names = ("sure", SURE) if belief is None else ("sure_lm", SURE_LM)
         sure = log_odds(prefix, names, asdict(features), knobs)
         fits = log_odds("fits", FITS, asdict(signals) | {"logit": features.logit}, knobs)
-        return dspy.Prediction(
-            features=features,
+        return Assessment(
             confidence=sigmoid(sure + knobs.sure_foreign * features.foreign),
-            fits=sigmoid(fits),
+            in_scope_score=sigmoid(fits),
+            features=features,
         )
+
+    if TYPE_CHECKING:  # DSPy types a module's call as a plain Prediction
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Assessment:
+            """Return what ``forward`` does."""
+            ...
 
 
 def assemble(

@@ -1,7 +1,7 @@
 """The posterior with the LM's word in it, and the decision that follows from it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .delegation import Candidate, Decision
 from .knobs import KnobValues
@@ -10,7 +10,7 @@ _LEAST = 1e-9  # of a probability before its logarithm is taken
 
 
 def weigh(
-    candidates: Sequence[Candidate], belief: dict[str, float], weight: float
+    candidates: Sequence[Candidate], belief: Mapping[str, float], weight: float
 ) -> tuple[Candidate, ...]:
     """Multiply the posterior by the LM's belief to a power, within the shortlist's share.
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
+from typing import TYPE_CHECKING, Any, Literal
 
 import dspy
 from dspy.utils.exceptions import AdapterParseError
@@ -17,6 +18,7 @@ from dspy.utils.exceptions import AdapterParseError
 from .classify import asking
 from .confidence import log_odds, sigmoid
 from .knobs import KnobValues
+from .prediction import FrozenPrediction
 from .signatures import SplitTask
 from .untrusted import one_line
 
@@ -69,6 +71,22 @@ class TaskPart:
     after: tuple[int, ...] = ()
 
 
+class Decomposition(FrozenPrediction):
+    """A task in parts.
+
+    Attributes:
+        parts: one where one agent suffices.
+        several: probability (0..1) that several agents are needed.
+        source: who split it: ``lexical`` or ``lm``.
+        calls: LM calls that it took.
+    """
+
+    parts: tuple[TaskPart, ...]
+    several: float
+    source: Literal["lexical", "lm"]
+    calls: int = 0
+
+
 class DecomposeTask(dspy.Module):
     """Split a task into parts for one agent each; most tasks are one part."""
 
@@ -79,8 +97,8 @@ class DecomposeTask(dspy.Module):
 
     def forward(
         self, task: str, knobs: KnobValues, look: Callable[[str], Look], lm: bool = False
-    ) -> dspy.Prediction:
-        """Return ``parts``, P(``several`` agents are needed), ``source`` and LM ``calls``.
+    ) -> Decomposition:
+        """Return the parts of a task, one where it cannot be cut.
 
         Args:
             task: the task in plain words.
@@ -95,14 +113,20 @@ class DecomposeTask(dspy.Module):
             parts = self._asked(task)
             if parts:
                 several = float(len(parts) > 1)
-                return dspy.Prediction(parts=parts, several=several, source="lm", calls=1)
+                return Decomposition(parts=parts, several=several, source="lm", calls=1)
         best = {n: split for n in range(1, MAX_PARTS + 1) if (split := best_split(task, n, look))}
         features = split_features(task, best)
         several = 0.0 if features is None else sigmoid(log_odds("split", SPLIT, features, knobs))
         parts = (TaskPart(task),)
         if features is not None and several >= knobs.split:
             parts = linked(larger(best).texts)
-        return dspy.Prediction(parts=parts, several=several, source="lexical", calls=int(lm))
+        return Decomposition(parts=parts, several=several, source="lexical", calls=int(lm))
+
+    if TYPE_CHECKING:  # DSPy types a module's call as a plain Prediction
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Decomposition:
+            """Return what ``forward`` does."""
+            ...
 
     def _asked(self, task: str) -> tuple[TaskPart, ...]:
         try:

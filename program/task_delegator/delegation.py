@@ -1,10 +1,12 @@
 """The values that flow through the program."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-import dspy
 from dspy.utils.usage_tracker import UsageTracker
+
+from .prediction import FrozenPrediction, plain_json
 
 Decision = Literal["assign", "review", "none"]
 
@@ -26,10 +28,155 @@ class Usage:
     seconds: float = 0.0
 
 
-class Delegation(dspy.Prediction):
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """What retrieval sees beside the posterior: does anything fit, and do the channels agree?
+
+    Attributes:
+        description, sample: cosine of the closest description and sample.
+        head: largest logit of the head; 0 where there is none.
+        late: share of the task that is found in the best agent's texts.
+        agree: share of the channels that put the same agent first as their fusion, 0..1.
+        near: cosine of the descriptions of the two best agents; 0 where there is one.
+    """
+
+    description: float = 0.0
+    sample: float = 0.0
+    head: float = 0.0
+    late: float = 0.0
+    agree: float = 0.0
+    near: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What the stages say about the first place; None where a stage was not asked.
+
+    Attributes:
+        logit: log-odds of the first place in the posterior.
+        margin: logarithm of first over second place; 0 where they tie.
+        agree: share of the channels that put the same agent first, 0..1.
+        near: cosine of the descriptions of the two best agents.
+        foreign: 1 where the task is in a language that the embedder does not know.
+        slot_margin: logarithm of the LM's first over its second agent.
+        orders: whether the LM picked the same agent in both orders, +1 or -1.
+        rubric: the LM's own confidence less 3, -2..2.
+    """
+
+    logit: float = 0.0
+    margin: float = 0.0
+    agree: float = 0.0
+    near: float = 0.0
+    foreign: float = 0.0
+    slot_margin: float | None = None
+    orders: float | None = None
+    rubric: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalEvidence:
+    """What retrieval alone believes, the expansions of the task included.
+
+    Attributes:
+        posterior: best first.
+        z_scores: per candidate and channel, in standard deviations above the mean of the
+            channel's best hundred.
+    """
+
+    posterior: tuple[Candidate, ...] = ()
+    z_scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict, hash=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values, the posterior by name."""
+        return {
+            "posterior": {c.name: c.probability for c in self.posterior},
+            "z_scores": plain_json(self.z_scores),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class GateEvidence:
+    """Why the LM was asked or not: retrieval's confidence, and below which it is asked."""
+
+    confidence: float = 0.0
+    threshold: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class OrderAnswer:
+    """What the LM believes of the shortlist in one order.
+
+    Attributes:
+        probabilities: by name, in the order in which the agents were shown.
+        none: probability that none of them fits.
+        mass: share of the answer token's probability that the offered slots have; None
+            without log-probabilities.
+        source: where the belief comes from (``slots.SlotDistribution``).
+        picked: the likeliest agent; None where that is nobody, or no answer could be read.
+    """
+
+    probabilities: Mapping[str, float] = field(hash=False)
+    none: float
+    mass: float | None
+    source: str
+    picked: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LMEvidence:
+    """What the LM said.
+
+    Attributes:
+        probabilities: its belief by name, over all orders.
+        answers: its belief in each order that it was shown.
+        expansions: texts that were retrieved beside the task.
+        rubric: its own confidence from 1 to 5; None where it was not asked.
+    """
+
+    probabilities: Mapping[str, float] = field(hash=False)
+    answers: tuple[OrderAnswer, ...]
+    expansions: tuple[str, ...] = ()
+    rubric: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What every stage saw, for audit; the defaults are those of a caller without agents.
+
+    Attributes:
+        ranking: names of the candidates, best first, after the LM was heard.
+        retrieval: what retrieval alone believes.
+        language: code of the task's language where the embedder does not know it, else None.
+        mentions: agents that the task names; its text was read without those names.
+        gate: why the LM was asked or not.
+        lm: what the LM said; None where it was not asked.
+        signals: of retrieval.
+        features: behind the confidence.
+        in_scope_score: how likely it is that some agent fits, 0..1.
+        calibrated: whether the confidence was calibrated on all of the caller's agents.
+    """
+
+    ranking: tuple[str, ...] = ()
+    retrieval: RetrievalEvidence = RetrievalEvidence()
+    language: str | None = None
+    mentions: tuple[str, ...] = ()
+    gate: GateEvidence = GateEvidence()
+    lm: LMEvidence | None = None
+    signals: Signals = Signals()
+    features: Features = Features()
+    in_scope_score: float = 0.0
+    calibrated: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the evidence as plain JSON values, the same keys for every delegation."""
+        return {f.name: plain_json(getattr(self, f.name)) for f in fields(self)}
+
+
+class Delegation(FrozenPrediction):
     """Say which agent should do a task, how sure that is, and what to do with it.
 
-    A ``dspy.Prediction``, so that optimisers, usage tracking and traces take it as it is.
+    A ``dspy.Prediction``, so that optimisers, usage tracking and traces take it as it is; its
+    fields are fixed.
 
     Attributes:
         task: the task as it was given.
@@ -51,18 +198,9 @@ class Delegation(dspy.Prediction):
     top3: tuple[Candidate, ...]
     confidence: float
     reason: str
-    rubric: int | None
-    evidence: dict[str, Any]
-    usage: Usage
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the delegation as plain JSON values."""
-        values = dict(self.items())
-        return {
-            **values,
-            "top3": [asdict(candidate) for candidate in self.top3],
-            "usage": asdict(self.usage),
-        }
+    rubric: int | None = None
+    evidence: Evidence = Evidence()
+    usage: Usage = Usage()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +220,7 @@ class Step:
     delegation: Delegation
 
 
-class Plan(dspy.Prediction):
+class Plan(FrozenPrediction):
     """Say which agents a task needs, for which part of it, and in which order.
 
     Attributes:
@@ -97,26 +235,13 @@ class Plan(dspy.Prediction):
     steps: tuple[Step, ...]
     several: float
     source: Literal["lexical", "lm"]
-    usage: Usage
+    usage: Usage = Usage()
 
     @property
     def agents(self) -> tuple[str, ...]:
         """Best agent of each step, each once."""
         best = (step.delegation.top3[0].name for step in self.steps if step.delegation.top3)
         return tuple(dict.fromkeys(best))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the plan as plain JSON values."""
-        steps = [
-            {
-                "number": step.number,
-                "task": step.task,
-                "after": list(step.after),
-                "delegation": step.delegation.to_json(),
-            }
-            for step in self.steps
-        ]
-        return {**dict(self.items()), "steps": steps, "usage": asdict(self.usage)}
 
 
 def total_tokens(tracker: UsageTracker) -> int:

@@ -1,8 +1,8 @@
 """Delegator: the whole program, from a task to a delegation."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, replace
-from functools import cache, partial
+from dataclasses import replace
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -10,22 +10,52 @@ import dspy
 
 from .agents import Agent, Registry
 from .classify import ClassifyAgent
-from .confidence import AssessConfidence
+from .confidence import AssessConfidence, Assessment
 from .decision import decide, weigh
 from .decompose import DecomposeTask, Look
-from .delegation import Delegation, Plan, Step, Usage, total_tokens
+from .delegation import (
+    Candidate,
+    Delegation,
+    Evidence,
+    GateEvidence,
+    LMEvidence,
+    Plan,
+    RetrievalEvidence,
+    Step,
+    Usage,
+    total_tokens,
+)
 from .embed import Embedder, embedder
 from .errors import InputError
 from .expand import ExpandQuery
+from .index import Query
 from .knobs import Knobs, KnobValues
-from .languages import foreign_language
 from .library import Library
 from .lm import language_model, writes
-from .retrieve import Retrieve
+from .prediction import FrozenPrediction
+from .retrieve import Retrieval, Retrieve
 from .rubric import RateConfidence
 
 _CALLERS = 1024  # sets of permissions that are remembered
 MAX_TASK_CHARACTERS = 20_000  # some 5,000 tokens: a task, not a document
+
+
+class Consultation(FrozenPrediction):
+    """What is believed of a task in the end, after the LM where it was asked.
+
+    Attributes:
+        found: what retrieval found, the expansions included.
+        candidates: the posterior after the LM was heard, best first.
+        assessment: the confidence in the first of them.
+        said: what the LM said; None where it was not asked.
+        calls: LM calls that it took.
+    """
+
+    found: Retrieval
+    candidates: tuple[Candidate, ...]
+    assessment: Assessment
+    said: LMEvidence | None
+    calls: int
 
 
 class Delegator(dspy.Module):
@@ -62,12 +92,6 @@ class Delegator(dspy.Module):
         self._calibrated_for = calibrated_for
         self._calibrated: dict[object, bool] = {}
 
-    if TYPE_CHECKING:  # DSPy types a module's call as a plain Prediction
-
-        def __call__(self, task: str, permissions: Collection[str] | None = None) -> Delegation:
-            """Delegate one task; see ``forward``."""
-            ...
-
     @property
     def registry(self) -> Registry:
         """The agents; changes to it take effect at the next task."""
@@ -89,13 +113,20 @@ class Delegator(dspy.Module):
             )
         return self._calibrated[key]
 
-    def forward(self, task: str, permissions: Collection[str] | None = None) -> Delegation:
+    def forward(
+        self,
+        task: str,
+        permissions: Collection[str] | None = None,
+        found: Retrieval | None = None,
+    ) -> Delegation:
         """Delegate one task.
 
         Args:
             task: the task in plain words, 1 to 20,000 characters.
             permissions: what the caller may use; None for a caller without limits.
                 Agents that need more are not ranked, prompted or returned.
+            found: what ``retrieve`` found for this task and these permissions, where that is
+                known (``plan``): the task is not read again.
 
         Raises:
             InputError: the task is empty or too long.
@@ -105,58 +136,71 @@ class Delegator(dspy.Module):
         check_task(task)
         knobs = self.knobs.values
         with dspy.track_usage() as tracker:
-            found = self.retrieve(task=task, knobs=knobs, permissions=permissions)
-            if not found.candidates:
+            if found is None:
+                found = self.retrieve(task=task, knobs=knobs, permissions=permissions)
+            query = found.query
+            if query is None:
                 return _nobody(task, perf_counter() - started)
-            candidates, language = found.candidates, self._foreign_language(task)
-            foreign = language is not None
-            verdict = self.assess(candidates, found.signals, knobs, foreign)
-            gate = {"confidence": verdict.confidence, "threshold": knobs.gate}
+            alone = self.assess(
+                found.candidates, found.signals, knobs, foreign=query.language is not None
+            )
             advice = None
-            if verdict.confidence < knobs.gate and (lm := self._language_model()):
+            if alone.confidence < knobs.gate and (lm := self._language_model()):
                 # DSPy would keep every prompt and answer of a service in memory.
                 with dspy.context(lm=lm, disable_history=True):
-                    advice = self.consult(found, knobs, permissions, foreign)
-                candidates, verdict, found = advice.candidates, advice.verdict, advice.found
+                    advice = self.consult(found, query, knobs)
+        if advice is None:
+            advice = Consultation(
+                found=found, candidates=found.candidates, assessment=alone, said=None, calls=0
+            )
+        candidates, assessment = advice.candidates, advice.assessment
         calibrated = self.calibrated(permissions)
         decision, reason = decide(
             candidates,
-            verdict.confidence,
-            verdict.fits,
+            assessment.confidence,
+            assessment.in_scope_score,
             knobs,
             calibrated=calibrated,
-            language=language,
-            named=found.named,
+            language=query.language,
+            named=query.mentions,
         )
         return Delegation(
             task=task,
             decision=decision,
             agent=None if decision == "none" else candidates[0].name,
             top3=candidates[:3],
-            confidence=verdict.confidence,
+            confidence=assessment.confidence,
             reason=reason,
-            rubric=advice.rubric if advice else None,
-            evidence={
-                "ranking": [candidate.name for candidate in candidates],
-                "retrieval": {
-                    "posterior": {c.name: c.probability for c in found.candidates},
-                    "standing": found.standing,
-                },
-                "language": language,
-                "named": list(found.named),
-                "gate": gate,
-                "lm": advice.seen if advice else None,
-                "signals": asdict(found.signals),
-                "features": asdict(verdict.features),
-                "fits": verdict.fits,
-                "calibrated": calibrated,
-            },
+            rubric=advice.said.rubric if advice.said else None,
+            evidence=Evidence(
+                ranking=tuple(candidate.name for candidate in candidates),
+                retrieval=RetrievalEvidence(advice.found.candidates, advice.found.z_scores),
+                language=query.language,
+                mentions=query.mentions,
+                gate=GateEvidence(alone.confidence, knobs.gate),
+                lm=advice.said,
+                signals=advice.found.signals,
+                features=assessment.features,
+                in_scope_score=assessment.in_scope_score,
+                calibrated=calibrated,
+            ),
             usage=Usage(
-                lm_calls=advice.calls if advice else 0,
+                lm_calls=advice.calls,
                 tokens=total_tokens(tracker),
                 seconds=perf_counter() - started,
             ),
         )
+
+    if TYPE_CHECKING:  # DSPy types a module's call as a plain Prediction
+
+        def __call__(
+            self,
+            task: str,
+            permissions: Collection[str] | None = None,
+            found: Retrieval | None = None,
+        ) -> Delegation:
+            """Delegate one task; see ``forward``."""
+            ...
 
     def plan(self, task: str, permissions: Collection[str] | None = None) -> Plan:
         """Say which agents a task needs, for which part of it, and in which order.
@@ -172,13 +216,19 @@ class Delegator(dspy.Module):
         started = perf_counter()
         check_task(task)
         knobs = self.knobs.values
-        look = cache(partial(self.look, permissions=permissions))
+        read: dict[str, Retrieval] = {}
+
+        def look(text: str) -> Look:
+            if text not in read:
+                read[text] = self.retrieve(task=text, knobs=knobs, permissions=permissions)
+            return self._summary(read[text], knobs)
+
         lm = self._language_model() if knobs.split_lm else None
         lm = lm if writes(lm) else None
         with dspy.track_usage() as tracker, dspy.context(lm=lm, disable_history=True):
             cut = self.decompose(task=task, knobs=knobs, look=look, lm=lm is not None)
         steps = tuple(
-            Step(number, part.task, part.after, self(part.task, permissions=permissions))
+            Step(number, part.task, part.after, self(part.task, permissions, read.get(part.task)))
             for number, part in enumerate(cut.parts, 1)
         )
         usages = [step.delegation.usage for step in steps]
@@ -197,65 +247,71 @@ class Delegator(dspy.Module):
     def look(self, text: str, permissions: Collection[str] | None = None) -> Look:
         """Retrieve a text: its best agents and how sure that is."""
         knobs = self.knobs.values
-        found = self.retrieve(task=text, knobs=knobs, permissions=permissions)
+        return self._summary(self.retrieve(task=text, knobs=knobs, permissions=permissions), knobs)
+
+    def _summary(self, found: Retrieval, knobs: KnobValues) -> Look:
         if not found.candidates:
             return Look((), 0.0, 0.0)
-        verdict = self.assess(found.candidates, found.signals, knobs)
+        assessment = self.assess(found.candidates, found.signals, knobs)
         names = tuple(candidate.name for candidate in found.candidates[:3])
-        return Look(names, verdict.confidence, found.signals.late)
+        return Look(names, assessment.confidence, found.signals.late)
 
-    def consult(
-        self,
-        found: dspy.Prediction,
-        knobs: KnobValues,
-        permissions: Collection[str] | None,
-        foreign: bool,
-    ) -> dspy.Prediction:
-        """Ask the LM about a hard task: expand it, classify the shortlist, rate the choice."""
-        task = found.asked
+    def consult(self, found: Retrieval, query: Query, knobs: KnobValues) -> Consultation:
+        """Ask the LM about a hard task: expand it, classify the shortlist, rate the choice.
+
+        Args:
+            found: what retrieval found.
+            query: the task as retrieval read it.
+            knobs: of the LM's stages.
+
+        Raises:
+            LMError: the LM cannot be reached or refuses.
+        """
         if not writes(dspy.settings.lm):
             knobs = replace(knobs, phrasings=0, ideal=0, rubric_low=0.0, rubric_high=0.0)
-        expanded = self.expand(task=task, knobs=knobs)
-        if expanded.texts:
+        expansion = self.expand(task=query.text, knobs=knobs)
+        if expansion.texts:
             found = self.retrieve(
-                task=task, knobs=knobs, permissions=permissions, further=expanded.texts
+                task=query.task, knobs=knobs, further=expansion.texts, found=found
             )
         shortlist = found.agents[: knobs.k]
-        answer = self.classify(
-            task=task,
+        belief = self.classify(
+            task=query.text,
             agents=shortlist,
             knobs=knobs,
             posterior={c.name: c.probability for c in found.candidates},
             reference=self._reference() if knobs.prior else (0, ()),
         )
-        calls = expanded.calls + answer.calls
-        candidates = weigh(found.candidates, answer.probabilities, knobs.lm)
-        # Where its word has no weight, the posterior is still retrieval's.
-        heard = {"belief": answer.probabilities, "orders": answer.picked} if knobs.lm > 0 else {}
-        verdict = self.assess(candidates, found.signals, knobs, foreign, **heard)
-        rubric = None
-        if knobs.rubric_low <= verdict.confidence < knobs.rubric_high:
+        candidates = weigh(found.candidates, belief.probabilities, knobs.lm)
+        assess = partial(
+            self.assess, candidates, found.signals, knobs, foreign=query.language is not None
+        )
+        if knobs.lm > 0:  # where its word has no weight, the posterior is still retrieval's
+            picked = [answer.picked for answer in belief.answers]
+            assess = partial(assess, belief=belief.probabilities, orders=picked)
+        assessment, rating = assess(), None
+        if knobs.rubric_low <= assessment.confidence < knobs.rubric_high:
             by_name = {agent.name: agent for agent in shortlist}
             ranked = [by_name[c.name] for c in candidates if c.name in by_name]
-            rubric = self.rate(task=task, agents=ranked[:4]).rubric
-            calls += 1
-            verdict = self.assess(candidates, found.signals, knobs, foreign, **heard, rubric=rubric)
-        return dspy.Prediction(
+            rating = self.rate(task=query.text, agents=ranked[:4])
+            assessment = assess(rubric=rating.rubric)
+        return Consultation(
             found=found,
             candidates=candidates,
-            verdict=verdict,
-            rubric=rubric,
-            calls=calls,
-            seen={**dict(answer.items()), "expansions": list(expanded.texts), "rubric": rubric},
+            assessment=assessment,
+            said=LMEvidence(
+                probabilities=belief.probabilities,
+                answers=belief.answers,
+                expansions=expansion.texts,
+                rubric=rating.rubric if rating else None,
+            ),
+            calls=expansion.calls + belief.calls + int(rating is not None),
         )
 
     def _language_model(self) -> dspy.BaseLM | None:
         if isinstance(self._lm, str):
             return language_model(self._lm)  # one server per process, started again if it died
         return self._lm or dspy.settings.lm
-
-    def _foreign_language(self, task: str) -> str | None:
-        return foreign_language(task, self.retrieve.library.embed.languages)
 
     def _reference(self) -> tuple[int, Sequence[Agent]]:
         """Return the registry's version and the agents that every caller may see, by name."""
@@ -285,7 +341,5 @@ def _nobody(task: str, seconds: float) -> Delegation:
         top3=(),
         confidence=0.0,
         reason="No agent is available to this caller.",
-        rubric=None,
-        evidence={"ranking": [], "lm": None, "language": None, "named": [], "fits": 0.0},
         usage=Usage(seconds=seconds),
     )

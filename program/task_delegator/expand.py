@@ -1,6 +1,6 @@
 """ExpandQuery: a task to other texts that ask for the same, to be retrieved beside it."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dspy
 from dspy.utils.exceptions import AdapterParseError
@@ -8,8 +8,21 @@ from dspy.utils.exceptions import AdapterParseError
 from .agents import fold
 from .classify import asking
 from .knobs import KnobValues
+from .prediction import FrozenPrediction
 from .signatures import DescribeIdealAgent, RephraseTask
 from .untrusted import one_line
+
+
+class Expansion(FrozenPrediction):
+    """Texts that ask for the same as a task.
+
+    Attributes:
+        texts: each once, none that repeats the task.
+        calls: LM calls that they took.
+    """
+
+    texts: tuple[str, ...] = ()
+    calls: int = 0
 
 
 class ExpandQuery(dspy.Module):
@@ -23,9 +36,8 @@ class ExpandQuery(dspy.Module):
         self.describe = dspy.Predict(DescribeIdealAgent)
         self._adapter = dspy.JSONAdapter()
 
-    def forward(self, task: str, knobs: KnobValues) -> dspy.Prediction:
-        """Return ``texts``, none where the knobs turn it off or no answer could be read, and
-        the number of ``calls``.
+    def forward(self, task: str, knobs: KnobValues) -> Expansion:
+        """Return other texts, none where the knobs turn it off or no answer could be read.
 
         Raises:
             LMError: the LM cannot be reached or refuses.
@@ -42,7 +54,13 @@ class ExpandQuery(dspy.Module):
             texts += [answer.description] if answer else []
         own = fold(task)
         kept = [t for t in texts if t.strip() and fold(t) != own]
-        return dspy.Prediction(texts=tuple(dict.fromkeys(kept)), calls=calls)
+        return Expansion(texts=tuple(dict.fromkeys(kept)), calls=calls)
+
+    if TYPE_CHECKING:  # DSPy types a module's call as a plain Prediction
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Expansion:
+            """Return what ``forward`` does."""
+            ...
 
     def ask(self, predict: dspy.Predict, **inputs: Any) -> Any:
         """Return the prediction, None where its answer could not be read."""

@@ -6,7 +6,7 @@ registered cannot matter, and it holds no state of the compiled program.
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, Generic, TypeVar
 
@@ -30,10 +30,30 @@ _SETTINGS = 4  # of BM25 and of the head that an index holds: a service has one,
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A task and its encoding, as the channels see it."""
+    """A task as it is read: once per delegation, for every stage.
+
+    Attributes:
+        text: what is retrieved and shown to an LM: the task without the names of agents.
+        encoded: the text as the embedder sees it.
+        task: as it was given; empty for a text that is no task, such as an expansion.
+        mentions: agents that the task names.
+        language: code of the task's language where the embedder does not know it, else None.
+    """
 
     text: str
-    encoded: Encoded
+    encoded: Encoded = field(repr=False, compare=False)
+    task: str = ""
+    mentions: tuple[str, ...] = ()
+    language: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what it says as plain JSON values, without the encoding."""
+        return {
+            "task": self.task,
+            "text": self.text,
+            "mentions": list(self.mentions),
+            "language": self.language,
+        }
 
 
 @dataclass(frozen=True, slots=True)

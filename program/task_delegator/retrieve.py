@@ -1,15 +1,19 @@
 """Retrieve: a task to candidates, by weighted channels and a posterior over agents."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import dspy
 import numpy as np
 
-from .delegation import Candidate
+from .agents import Agent
+from .delegation import Candidate, Signals
 from .index import Channels, Index, Query
 from .knobs import KnobValues, LearnedSamples
+from .languages import foreign_language
 from .library import Library
+from .prediction import FrozenPrediction, plain_json
 
 CHANNELS = ("bm25", "chars", "description", "sample_best", "sample_mean", "head", "late", "back")
 # Agents whose tokens are compared with the task's: one in so many, at least and at most these
@@ -19,23 +23,52 @@ _REFERENCE = 100  # best scores of a channel that set its scale, however many ag
 
 
 @dataclass(frozen=True, slots=True)
-class Signals:
-    """What retrieval sees beside the posterior: does anything fit, and do the channels agree?
+class Scored:
+    """One text against all agents of an index.
 
     Attributes:
-        description, sample: cosine of the closest description and sample.
-        head: largest logit of the head; 0 where there is none.
-        late: share of the task that is found in the best agent's texts.
-        agree: share of the channels that put the same agent first as their fusion, 0..1.
-        near: cosine of the descriptions of the two best agents; 0 where there is one.
+        channels: raw scores.
+        standing: per channel, shape (agents,), in standard deviations above the mean of the
+            best hundred.
+        late: raw late-interaction score of the best agent; 0 without token vectors.
     """
 
-    description: float = 0.0
-    sample: float = 0.0
-    head: float = 0.0
-    late: float = 0.0
-    agree: float = 0.0
-    near: float = 0.0
+    channels: Channels
+    standing: dict[str, np.ndarray]
+    late: float
+
+
+class Retrieval(FrozenPrediction):
+    """What retrieval found for a task.
+
+    Attributes:
+        candidates: best first, at least three where there are three; none where the caller
+            may use no agent.
+        agents: the same, as they were ranked.
+        signals: what it saw beside the posterior.
+        z_scores: per candidate and channel, in standard deviations above the mean of the
+            best hundred.
+        query: the task as it was read; None where the caller may use no agent.
+        index: what it was read against: the caller's agents at that moment.
+        scored: the task's own scores, without expansions.
+    """
+
+    candidates: tuple[Candidate, ...] = ()
+    agents: tuple[Agent, ...] = ()
+    signals: Signals = Signals()
+    z_scores: Mapping[str, Mapping[str, float]]
+    query: Query | None = None
+    index: Index | None = None
+    scored: Scored | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what was found as plain JSON values, without what it was computed from."""
+        return {
+            "query": plain_json(self.query),
+            "candidates": plain_json(self.candidates),
+            "signals": plain_json(self.signals),
+            "z_scores": plain_json(self.z_scores),
+        }
 
 
 class Retrieve(dspy.Module):
@@ -57,29 +90,29 @@ class Retrieve(dspy.Module):
         knobs: KnobValues,
         permissions: Collection[str] | None = None,
         further: Sequence[str] = (),
-    ) -> dspy.Prediction:
+        found: Retrieval | None = None,
+    ) -> Retrieval:
         """Return candidates and signals.
 
         Args:
             task: the task in plain words.
             knobs: weights, BM25 parameters, temperature and k.
             permissions: the caller's; None for a caller without limits.
-            further: other texts that say the same (``ExpandQuery``); their mean standing
-                has the weight ``knobs.expansion``.
-
-        Returns:
-            A prediction with ``candidates`` (best first, at least three where there are
-            three), their ``agents`` as they were ranked, ``asked`` and ``named`` (the task
-            without the names of agents, and those names), ``signals`` (``Signals``) and
-            ``standing`` (per candidate and channel, in standard deviations above the
-            mean of the best hundred).
+            further: other texts that say the same (``ExpandQuery``); their mean z-scores
+                have the weight ``knobs.expansion``.
+            found: what was retrieved for the task without them, with the same knobs; the task
+                is not read and scored again, and the agents are those of that moment.
         """
-        index = self.library.permitted(self.learned.values, permissions)
-        if index is None:
-            return dspy.Prediction(candidates=(), agents=(), signals=Signals(), standing={})
-        asked, named = index.mentions.taken_from(task)
-        query = index.read(asked)
-        scored = score(index, query, knobs)
+        if found is None:
+            index = self.library.permitted(self.learned.values, permissions)
+            if index is None:
+                return Retrieval(z_scores={})
+            query = self.read(task, index)
+            scored = score(index, query, knobs)
+        else:
+            index, query, scored = found.index, found.query, found.scored
+            if index is None or query is None or scored is None:
+                return found
         standing = scored.standing
         if further:
             others = [score(index, index.read(text), knobs).standing for text in further]
@@ -87,35 +120,32 @@ class Retrieve(dspy.Module):
         posterior = softmax(fuse(standing, knobs) / knobs.temperature)
         best = largest(posterior, max(knobs.k, 3))
         names = [index.names[i] for i in best]
-        return dspy.Prediction(
+        return Retrieval(
             candidates=tuple(
                 Candidate(name, float(posterior[i])) for name, i in zip(names, best, strict=True)
             ),
             agents=tuple(index.agents[i] for i in best),
-            asked=asked,
-            named=named,
             signals=signals(index, scored, best, knobs),
-            standing={
+            z_scores={
                 name: {c: round(float(standing[c][i]), 3) for c in CHANNELS}
                 for name, i in zip(names, best, strict=True)
             },
+            query=query,
+            index=index,
+            scored=scored,
         )
 
+    if TYPE_CHECKING:  # DSPy types a module's call as a plain Prediction
 
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """One text against all agents of an index.
+        def __call__(self, *args: Any, **kwargs: Any) -> Retrieval:
+            """Return what ``forward`` does."""
+            ...
 
-    Attributes:
-        channels: raw scores.
-        standing: per channel, shape (agents,), in standard deviations above the mean of the
-            best hundred.
-        late: raw late-interaction score of the best agent; 0 without token vectors.
-    """
-
-    channels: Channels
-    standing: dict[str, np.ndarray]
-    late: float
+    def read(self, task: str, index: Index) -> Query:
+        """Return a task as it is read against the agents of an index."""
+        text, mentions = index.mentions.taken_from(task)
+        language = foreign_language(task, self.library.embed.languages)
+        return replace(index.read(text), task=task, mentions=mentions, language=language)
 
 
 def score(index: Index, query: Query, knobs: KnobValues) -> Scored:

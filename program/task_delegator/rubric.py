@@ -1,14 +1,22 @@
 """RateConfidence: the LM's own confidence in a choice, on a described scale."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import dspy
 from dspy.utils.exceptions import AdapterParseError
 
 from .agents import Agent
 from .classify import agent_line, asking
+from .prediction import FrozenPrediction
 from .signatures import RateAssignment
 from .untrusted import one_line
+
+
+class Rating(FrozenPrediction):
+    """The LM's own confidence, 1..5; None where no rating could be read."""
+
+    rubric: int | None
 
 
 class RateConfidence(dspy.Module):
@@ -19,8 +27,8 @@ class RateConfidence(dspy.Module):
         self.rate = dspy.ChainOfThought(RateAssignment)
         self._adapter = dspy.JSONAdapter()
 
-    def forward(self, task: str, agents: Sequence[Agent]) -> dspy.Prediction:
-        """Return ``rubric``, 1..5, or None where no rating could be read.
+    def forward(self, task: str, agents: Sequence[Agent]) -> Rating:
+        """Return the rating of a choice.
 
         Args:
             task: the task in plain words.
@@ -34,5 +42,11 @@ class RateConfidence(dspy.Module):
             with asking(self._adapter):
                 answer = self.rate(task=one_line(task), agent=chosen, rivals="\n".join(rivals))
         except AdapterParseError:
-            return dspy.Prediction(rubric=None)
-        return dspy.Prediction(rubric=answer.rubric)
+            return Rating(rubric=None)
+        return Rating(rubric=answer.rubric)
+
+    if TYPE_CHECKING:  # DSPy types a module's call as a plain Prediction
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Rating:
+            """Return what ``forward`` does."""
+            ...

@@ -60,7 +60,7 @@ class DelegatorModel(PythonModel):
     ) -> list[Answer]:
         """Return one delegation per row."""
         delegations = (self._delegate(row.task, row.permissions) for row in model_input)
-        return [Answer.model_validate(found.to_json()) for found in delegations]
+        return [Answer.model_validate(found.to_dict()) for found in delegations]
 
 
 set_model(DelegatorModel())
