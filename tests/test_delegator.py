@@ -152,6 +152,35 @@ def test_the_gate_spares_the_lm_what_retrieval_is_sure_of(office):
     assert asked.usage.tokens == 24
 
 
+@pytest.mark.parametrize(
+    ("settled", "calibrated_for", "languages", "knobs"),
+    [
+        (None, None, None, {}),
+        ("out of scope", None, None, {"fits": 1.0}),
+        ("uncalibrated", frozenset(), None, {}),
+        ("language", None, frozenset({"en"}), {}),
+    ],
+)
+def test_the_lm_is_not_asked_about_what_is_settled(
+    office, settled, calibrated_for, languages, knobs
+):
+    """Nothing it says could change the decision; a gate above 1 asks it all the same."""
+    embed = HashedWords()
+    embed.languages = languages
+    program = Delegator(office, embed, calibrated_for=calibrated_for)
+    lm, engine = recorded_lm(slot_of("Refunds"))
+    task = "Bitte erstatten Sie mir das Geld für meine Bestellung zurück."
+    for gate, calls in ((1.0, 0 if settled else 2), (1.01, 2)):
+        program.knobs.set(gate=gate, assign=1.0, repeats=1, k=6, **knobs)
+        engine.prompts.clear()
+        with dspy.context(lm=lm):
+            given = program(task)
+        assert len(engine.prompts) == given.usage.lm_calls == calls
+        assert given.evidence.gate.settled == settled
+        assert given.decision == ("none" if settled == "out of scope" else "review")
+        assert (given.evidence.lm is None) == (calls == 0)
+
+
 def test_the_lm_moves_the_posterior_by_its_weight(office):
     lm, _ = recorded_lm(slot_of("Travel"))
     with dspy.context(lm=lm):

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from .delegation import Candidate, Decision
+from .delegation import Candidate, Decision, Settled
 from .knobs import KnobValues
 
 _LEAST = 1e-9  # of a probability before its logarithm is taken
@@ -28,6 +28,21 @@ def weigh(
         for c in candidates
     ]
     return tuple(sorted(pooled, key=lambda c: (-c.probability, c.name)))
+
+
+def settled_by(
+    fits: float, knobs: KnobValues, *, calibrated: bool, language: str | None = None
+) -> Settled | None:
+    """Return what settles the decision whatever the confidence is, None where nothing does.
+
+    The same conditions, in the same order, as ``decide``: an LM that is asked for more
+    confidence is asked in vain.
+    """
+    if language is not None:
+        return "language"
+    if not calibrated:
+        return "uncalibrated"
+    return "out of scope" if fits < knobs.fits else None
 
 
 def decide(

@@ -9,6 +9,7 @@ from dspy.utils.usage_tracker import UsageTracker
 from .prediction import FrozenPrediction, plain_json
 
 Decision = Literal["assign", "review", "none"]
+Settled = Literal["language", "uncalibrated", "out of scope"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +97,18 @@ class RetrievalEvidence:
 
 @dataclass(frozen=True, slots=True)
 class GateEvidence:
-    """Why the LM was asked or not: retrieval's confidence, and below which it is asked."""
+    """Why the LM was asked or not.
+
+    Attributes:
+        confidence: retrieval's.
+        threshold: the LM is asked below it; above 1 it is asked about every task.
+        settled: what settled the decision before it was asked: the task's ``language``, a
+            registry that is ``uncalibrated``, or a task that is ``out of scope``.
+    """
 
     confidence: float = 0.0
     threshold: float = 0.0
+    settled: Settled | None = None
 
 
 @dataclass(frozen=True, slots=True)

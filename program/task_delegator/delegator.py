@@ -11,7 +11,7 @@ import dspy
 from .agents import Agent, Registry
 from .classify import ClassifyAgent
 from .confidence import AssessConfidence, Assessment
-from .decision import decide, weigh
+from .decision import decide, settled_by, weigh
 from .decompose import DecomposeTask, Look
 from .delegation import (
     Candidate,
@@ -144,8 +144,13 @@ class Delegator(dspy.Module):
             alone = self.assess(
                 found.candidates, found.signals, knobs, foreign=query.language is not None
             )
+            calibrated = self.calibrated(permissions)
+            settled = settled_by(
+                alone.in_scope_score, knobs, calibrated=calibrated, language=query.language
+            )
+            asks = alone.confidence < knobs.gate if settled is None else knobs.gate > 1
             advice = None
-            if alone.confidence < knobs.gate and (lm := self._language_model()):
+            if asks and (lm := self._language_model()):
                 # DSPy would keep every prompt and answer of a service in memory.
                 with dspy.context(lm=lm, disable_history=True):
                     advice = self.consult(found, query, knobs)
@@ -154,7 +159,6 @@ class Delegator(dspy.Module):
                 found=found, candidates=found.candidates, assessment=alone, said=None, calls=0
             )
         candidates, assessment = advice.candidates, advice.assessment
-        calibrated = self.calibrated(permissions)
         decision, reason = decide(
             candidates,
             assessment.confidence,
@@ -177,7 +181,7 @@ class Delegator(dspy.Module):
                 retrieval=RetrievalEvidence(advice.found.candidates, advice.found.z_scores),
                 language=query.language,
                 mentions=query.mentions,
-                gate=GateEvidence(alone.confidence, knobs.gate),
+                gate=GateEvidence(alone.confidence, knobs.gate, settled),
                 lm=advice.said,
                 signals=advice.found.signals,
                 features=assessment.features,

@@ -28,8 +28,8 @@ class KnobValues:
         fits_*: P(some agent fits).
         sure_foreign: what a language that the embedder does not know takes from the log-odds.
     The LM's word (found by ``optimize compile``):
-        gate: the LM is asked where the retrieval's confidence is below this;
-            0 never asks, above 1 always.
+        gate: the LM is asked where the retrieval's confidence is below this and could
+            change the decision; 0 never asks, above 1 always, whether it could or not.
         lm: weight of the LM's log-probabilities beside retrieval's.
         orders: shortlist orders shown to the LM at most, 1 or 2 (reversed): two cancel the
             LM's preference for a place.
