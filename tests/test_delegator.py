@@ -214,6 +214,69 @@ def test_an_unreadable_answer_leaves_retrieval_alone(office):
     )
 
 
+def test_an_lm_that_is_set_on_the_predictors_is_asked(office):
+    lm, engine = recorded_lm(slot_of("Refunds"))
+    program = delegator(office, gate=1.01, lm=1.0, split_lm=1)
+    program.set_lm(lm)
+    assert program("refund my order").usage.lm_calls == len(engine.prompts) == 2
+    program.set_lm(None)
+    assert program("refund my order").usage.lm_calls == 0
+    program.classify.select.lm = lm
+    assert program("refund my order").usage.lm_calls == 2
+    assert program.plan("refund my order").usage.lm_calls == 2 + 1
+
+
+def test_a_call_asks_one_lm_the_programs_own_before_the_predictors_before_the_settings(
+    office, caplog
+):
+    (own, first), (bound, second), (settings_lm, third) = (
+        recorded_lm(slot_of("Refunds")) for _ in range(3)
+    )
+
+    def asked(program):
+        before = [len(engine.prompts) for engine in (first, second, third)]
+        with dspy.context(lm=settings_lm):
+            program("refund my order")
+        after = [len(engine.prompts) for engine in (first, second, third)]
+        return [now - then for now, then in zip(after, before, strict=True)]
+
+    program = delegator(office, gate=1.01)
+    assert asked(program) == [0, 0, 2]
+    program.set_lm(bound)
+    assert asked(program) == [0, 2, 0]
+    owner = Delegator(office, HashedWords(), lm=own)
+    owner.knobs.set(gate=1.01, repeats=1, k=6)
+    owner.set_lm(bound)
+    assert "set_lm has no effect" in caplog.text
+    assert asked(owner) == [2, 0, 0]
+
+
+def test_the_prior_is_that_of_the_lm_that_is_asked(office):
+    program = delegator(office, gate=1.01, prior=1.0, k=2, lm=1.0)
+    calls = []
+    for name in ("recorded/one", "recorded/two", "recorded/one"):
+        _, engine = recorded_lm(slot_of("Refunds"))
+        program.set_lm(dspy.LM(name, engine=engine, cache=False))
+        calls.append(program("refund my order").usage.lm_calls)
+        assert len(engine.prompts) == calls[-1]
+    assert calls[0] == calls[1] > calls[2] == 2
+
+
+def test_a_spec_is_resolved_once(office, monkeypatch):
+    lm, engine = recorded_lm(slot_of("Refunds"))
+    resolved = []
+    monkeypatch.setattr(
+        "task_delegator.delegator.language_model", lambda spec: resolved.append(spec) or lm
+    )
+    program = Delegator(office, HashedWords(), lm="openai/some-model")
+    program.knobs.set(gate=1.01, repeats=1, k=6)
+    for _ in range(3):
+        program("refund my order")
+    assert len(engine.prompts) == 6
+    assert resolved == ["openai/some-model"]
+    assert program.__getstate__()["_resolved"] is None
+
+
 def test_an_lm_that_fails_is_an_error_in_one_line(office):
     def fail(prompt):
         raise RuntimeError("the server is on fire")

@@ -1,10 +1,12 @@
 """Delegator: the whole program, from a task to a delegation."""
 
+import logging
+import os
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dspy
 
@@ -31,10 +33,13 @@ from .expand import ExpandQuery
 from .index import Query
 from .knobs import Knobs, KnobValues
 from .library import Library
+from .lm import _servers as servers
 from .lm import language_model, writes
 from .prediction import FrozenPrediction
 from .retrieve import Retrieval, Retrieve
 from .rubric import RateConfidence
+
+_log = logging.getLogger(__name__)
 
 _CALLERS = 1024  # sets of permissions that are remembered
 MAX_TASK_CHARACTERS = 20_000  # some 5,000 tokens: a task, not a document
@@ -65,8 +70,8 @@ class Delegator(dspy.Module):
         registry: the agents; later changes are followed.
         embed: the embedder; the packaged MiniLM where None.
         lm: the LM for hard tasks, or its spec, which is resolved when the first hard task
-            comes. Where None, ``dspy.settings.lm`` serves, and where that is None too,
-            the program works without one.
+            comes. Where None, the LM that ``set_lm`` gave the predictors serves, else
+            ``dspy.settings.lm``, and where that is None too, the program works without one.
         calibrated_for: digests of the agents that the confidence was calibrated on; None for
             any. Where a caller may use another, no task is assigned: a person reviews it.
     """
@@ -91,6 +96,21 @@ class Delegator(dspy.Module):
         self._lm = lm
         self._calibrated_for = calibrated_for
         self._calibrated: dict[object, bool] = {}
+        self._resolved: Any = None  # the LM that a spec named
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the LM that a spec named: it holds a key, and is found again."""
+        return super().__getstate__() | {"_resolved": None}
+
+    def set_lm(self, lm: Any) -> None:
+        """Give every predictor an LM, which serves where the program itself was given none."""
+        if lm is not None and self._lm is not None:
+            _log.warning(
+                "set_lm has no effect: the program was given an LM of its own; make or load it "
+                "without one"
+            )
+            return
+        super().set_lm(lm)
 
     @property
     def registry(self) -> Registry:
@@ -312,10 +332,19 @@ class Delegator(dspy.Module):
             calls=expansion.calls + belief.calls + int(rating is not None),
         )
 
-    def _language_model(self) -> dspy.BaseLM | None:
+    def _language_model(self) -> Any:
+        """Return the one LM that every stage of a call asks, None where there is none.
+
+        The program's own, else the predictors' (that of ``classify.select`` first), else
+        ``dspy.settings.lm``.
+        """
         if isinstance(self._lm, str):
-            return language_model(self._lm)  # one server per process, started again if it died
-        return self._lm or dspy.settings.lm
+            if self._resolved is None or not _is_up(self._lm, self._resolved):
+                self._resolved = language_model(self._lm)
+            return self._resolved
+        bound = (self.classify.select, *self.predictors())
+        own = next((predict.lm for predict in bound if predict.lm is not None), None)
+        return self._lm or own or dspy.settings.lm
 
     def _reference(self) -> tuple[int, Sequence[Agent]]:
         """Return the registry's version and the agents that every caller may see, by name."""
@@ -335,6 +364,19 @@ def check_task(task: str) -> None:
         raise InputError(
             f"the task has {len(task):,} characters: shorten it to {MAX_TASK_CHARACTERS:,}"
         )
+
+
+def _is_up(spec: str, lm: Any) -> bool:
+    """Tell whether what a spec named before can be asked still: an embedded server may have died.
+
+    In a forked process it is up, but it is the parent's.
+    """
+    if spec.partition(":")[0] != "embedded":
+        return True
+    return any(
+        pid == os.getpid() and server.api_key == lm.kwargs["api_key"] and server.alive()
+        for (pid, *_), server in list(servers.items())
+    )
 
 
 def _nobody(task: str, seconds: float) -> Delegation:
