@@ -64,7 +64,7 @@ class NobodyFits:
         usage = Usage()
         return Delegation(
             task=task, decision="none", agent=None, top3=(), confidence=0.0, reason="", rubric=None,
-            evidence={}, usage=usage,
+            usage=usage,
         )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from experiments.studies.attacks import Case, summary
 from experiments.support.costs import counted, per_task
 from experiments.support.timing import alone, latencies
 from optimize.data import Request
-from task_delegator.delegation import Candidate, Delegation, Usage
+from task_delegator.delegation import Candidate, Decision, Delegation, Usage
 from task_delegator.delegator import Delegator
 from task_delegator.knobs import KnobValues
 from task_delegator.library import Library
@@ -62,7 +62,7 @@ def test_the_cost_of_a_task_is_a_mean():
     }
 
 
-def delegated(agent: str, decision: str, lm_calls: int = 0) -> Delegation:
+def delegated(agent: str, decision: Decision, lm_calls: int = 0) -> Delegation:
     return Delegation(
         task="t",
         decision=decision,
