@@ -28,7 +28,7 @@ from task_delegator.cli import rate
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return 0, or 2 on bad input."""
+    """Run one command; return 0, 2 on bad input, or 3 where LM, embedder or store fail."""
     options = _parser().parse_args(arguments)
     from task_delegator.errors import DelegatorError
 
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return options.run(options)
     except DelegatorError as error:
         print(f"optimize {options.command}: {error}", file=sys.stderr)
-        return 2
+        return error.exit_code
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from optimize._compat import limit_database_tries
-from task_delegator.errors import InputError
+from task_delegator.errors import StoreError
 from task_delegator.files import sha256_text
 
 EXPERIMENT = "task-delegator"
@@ -25,7 +25,7 @@ def connect() -> str:
     """Open the store and return the experiment's id.
 
     Raises:
-        InputError: the store cannot be used.
+        StoreError: the store cannot be used.
     """
     # Errors are raised as well; logged by these they would come with stack traces and addresses.
     for noisy, level in {
@@ -58,7 +58,7 @@ def named() -> Iterator[None]:
     except (*STORE_ERRORS, ImportError) as error:  # a database's driver may be missing
         scheme, _, place = mlflow.get_tracking_uri().partition("://")
         shown = f"{scheme}://{place.rpartition('@')[2].partition('?')[0]}" if place else scheme
-        raise InputError(
+        raise StoreError(
             f"MLFLOW_TRACKING_URI {shown}: cannot be used ({cause(error)}); "
             f"start what serves it, or unset it for a local {STORE}"
         ) from error

@@ -21,7 +21,7 @@ from optimize.sieve import Draft, Drop, sift
 from optimize.synthesis import ANSWERS, REPORT, Wanted, Written, report, save, split
 from task_delegator.agents import Agent, Registry, read_json, write_text
 from task_delegator.embed import Embedder
-from task_delegator.errors import InputError, LMError
+from task_delegator.errors import InputError, LMError, LMSpecError
 from task_delegator.files import PARTIAL
 from task_delegator.library import Library
 from task_delegator.lm import words_alone, writes
@@ -46,7 +46,7 @@ def synthesize(wanted: Wanted, lm: Any, embed: Embedder, out: Path) -> dict[str,
     """
     wanted.check()
     if not writes(lm):
-        raise LMError(f"{lm.model}: only decides; synthesize needs an LM that writes")
+        raise LMSpecError(f"{lm.model}: only decides; synthesize needs an LM that writes")
     settings = {
         "domains": list(wanted.domains),
         "agents": wanted.agents,

@@ -27,7 +27,7 @@ from optimize.traces import shown, traced
 from task_delegator.agents import Registry
 from task_delegator.artifact import load
 from task_delegator.delegator import Delegator
-from task_delegator.errors import InputError, LMError
+from task_delegator.errors import LMError, StoreError
 from task_delegator.knobs import KnobValues
 
 KEY, HEADER = "sk-2718281828", "Bearer-3141592653"
@@ -246,12 +246,12 @@ def test_a_run_that_was_deleted_is_begun_anew(store):
         ("sqlite:////dev/null/mlflow.db", "sqlite:////dev/null/mlflow.db: cannot be used ("),
     ],
 )
-def test_a_store_that_cannot_be_opened_is_bad_input(
+def test_a_store_that_cannot_be_opened_is_one_line_without_its_password(
     uri, shows, data, tmp_path, monkeypatch, capsys, caplog
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     started = time.monotonic()
-    with pytest.raises(InputError, match="MLFLOW_TRACKING_URI") as caught:
+    with pytest.raises(StoreError, match="MLFLOW_TRACKING_URI") as caught:
         connect()
     assert shows in str(caught.value)
     assert "hunter2" not in str(caught.value)

@@ -20,7 +20,7 @@ _AGENTS = Path("datasets/agents.json")  # the registry of a checkout
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return 0, or 2 on bad input."""
+    """Run one command; return 0, 2 on bad input, or 3 where LM or embedder fail."""
     parsed = _parser().parse_args(arguments)
     from .errors import DelegatorError
 
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return parsed.run(parsed)
     except DelegatorError as error:
         _tell(error)
-        return 2
+        return error.exit_code
 
 
 def _tell(message: object) -> None:

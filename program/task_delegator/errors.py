@@ -3,15 +3,23 @@
     DelegatorError               anything this package reports about its surroundings
     ├── InputError               a file, a registry, a task or an option is unusable
     ├── ProgramError             a compiled program cannot be loaded here
-    └── LMError                  the language model is missing, misnamed or silent
+    ├── LMError                  the language model does not start, refuses or is silent
+    │   └── LMSpecError          a spec names no LM that can be used here
+    ├── EmbedderError            a hosted embedder refuses, is silent or cannot be reached
+    └── StoreError               the store of runs, studies and models cannot be used
 
 Each message is one line that names what, where and the remedy. Misuse of the
 Python API (a wrong type, a negative k) raises the built-in exceptions.
+
+``exit_code`` is what command lines return: 2 for what fails again until it is mended (input,
+options, keys, packages), 3 for surroundings that may answer when they are asked again.
 """
 
 
 class DelegatorError(Exception):
     """Base of every error that this package raises about its surroundings."""
+
+    exit_code = 2
 
 
 class InputError(DelegatorError):
@@ -24,3 +32,23 @@ class ProgramError(DelegatorError):
 
 class LMError(DelegatorError):
     """Report a language model that is missing, misnamed, unreachable or silent."""
+
+    exit_code = 3
+
+
+class LMSpecError(LMError):
+    """Report an LM whose spec is unknown, or that lacks a key, a package or a file."""
+
+    exit_code = 2
+
+
+class EmbedderError(DelegatorError):
+    """Report a hosted embedder that is misnamed, unreachable or silent, or that refuses."""
+
+    exit_code = 3
+
+
+class StoreError(DelegatorError):
+    """Report a store of runs, studies and models that cannot be used."""
+
+    exit_code = 3

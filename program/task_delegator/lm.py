@@ -32,7 +32,7 @@ from dspy.lm15 import (
 )
 
 from .eight_bit import at_eight_bits
-from .errors import LMError
+from .errors import LMError, LMSpecError
 from .weights import SMOLLM2_SHA256, Weights, digest, weights
 
 _PROVIDER = "task-delegator-embedded"
@@ -61,7 +61,7 @@ class EmbeddedServer:
 
     def __init__(self, files: Weights, threads: int = 2, prompt_cache: bool = True) -> None:
         if find_spec("xllamacpp") is None:
-            raise LMError("lm embedded: xllamacpp is not installed; run pip install xllamacpp")
+            raise LMSpecError("lm embedded: xllamacpp is not installed; run pip install xllamacpp")
         self.files = files
         self.api_key = secrets.token_urlsafe(24)
         ours = digest(files.base) == SMOLLM2_SHA256
@@ -201,21 +201,21 @@ def check_spec(spec: str) -> Weights | None:
     """Check a spec without starting anything; return the files of an embedded LM.
 
     Raises:
-        LMError: the spec is unknown, a key or a package is missing, a file is damaged.
+        LMSpecError: the spec is unknown, a key or a package is missing, a file is damaged.
     """
     kind, _, rest = spec.partition(":")
     if kind == "embedded":
         return weights(rest)
     if kind == _SYSTEM_ONE:
         if not rest.startswith(("http://", "https://")):
-            raise LMError(
+            raise LMSpecError(
                 f"lm {spec!r}: systemone needs an address, e.g. systemone:http://host:8080"
             )
         if find_spec("typesafe_sdk") is None:
-            raise LMError(f"lm {spec!r}: not installed; run pip install 'dspy[typesafe]'")
+            raise LMSpecError(f"lm {spec!r}: not installed; run pip install 'dspy[typesafe]'")
         return None
     if "/" not in spec or spec.endswith("/"):
-        raise LMError(
+        raise LMSpecError(
             f"unknown LM {spec!r}; use embedded, embedded:<file.gguf>, systemone:<address> or "
             "provider/model, e.g. openai/gpt-5-mini"
         )
@@ -261,16 +261,16 @@ def _require_route(spec: str) -> None:
     except UnknownModelError:
         pass  # not one of DSPy's own providers: LiteLLM may know it
     except LM15Error as error:
-        raise LMError(f"lm {spec}: {str(error).splitlines()[0]}") from error
+        raise LMSpecError(f"lm {spec}: {str(error).splitlines()[0]}") from error
     import litellm
 
     litellm.suppress_debug_info = True
     try:
         litellm.get_llm_provider(spec)
     except Exception as error:  # LiteLLM's own types
-        raise LMError(f"unknown LM {spec!r}: no such provider {provider!r}") from error
+        raise LMSpecError(f"unknown LM {spec!r}: no such provider {provider!r}") from error
     missing = [
         name for name in litellm.validate_environment(spec)["missing_keys"] if name.endswith("_KEY")
     ]
     if missing:
-        raise LMError(f"lm {spec}: no API key; set {' or '.join(missing)}")
+        raise LMSpecError(f"lm {spec}: no API key; set {' or '.join(missing)}")

