@@ -1,6 +1,7 @@
 """Compile a delegator for a registry: search, teach, calibrate, evaluate, save."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
@@ -26,7 +27,7 @@ from optimize.traces import traced
 from optimize.work import Work
 from task_delegator.artifact import save
 from task_delegator.delegator import Delegator
-from task_delegator.embed import embedder
+from task_delegator.embed import embedder, remembering
 from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues
 from task_delegator.retrieve import CHANNELS
@@ -87,7 +88,9 @@ def compile_program(
     with (
         Work(options.out, identity) as work,
         track.run(name, tags, work.kept("run")) as run,
+        ExitStack() as fitting,
     ):
+        fitting.enter_context(remembering(program.retrieve.library.embed))
         work.keep("run", run.id)
         run.params({**asdict(options), "leaks": len(leaks(dataset))})
         run.dataset(dataset)
@@ -101,6 +104,7 @@ def compile_program(
             lesson = _teach(program, dataset, options, preset, lm, teacher, work, tell)
             run.prompts(before, program.classify.select)
             run.metrics({"lm_calls": lesson.calls, "weight": lesson.weight}, "teach_")
+        fitting.close()  # what a task costs includes its encoding
         reports = _evaluate(program, dataset, options, preset, lm, run)
         save(
             program,

@@ -2,15 +2,21 @@
 
 import sqlite3
 import stat
+from contextlib import closing
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from small import HashedWords, make_agent
 
-from task_delegator.cache import Kept, cache_folder
-from task_delegator.embed import Encoded, MiniLM, packed, unpacked
+from task_delegator import cache, embed
+from task_delegator.cache import Kept
+from task_delegator.embed import CachedEmbedder, Encoded, MiniLM, packed, remembering, unpacked
+from task_delegator.errors import EmbedderError
+from task_delegator.files import cache_folder
+from task_delegator.library import Library
 
 
 @pytest.fixture(autouse=True)
@@ -36,49 +42,166 @@ def same(one: Encoded, other: Encoded) -> bool:
     )
 
 
+def cached() -> CachedEmbedder:
+    return CachedEmbedder(MiniLM(), Kept("e.sqlite"))
+
+
 def test_an_index_is_not_embedded_twice(counted):
     texts = ["refund a customer", "write release notes", "", "refund a customer"]
-    first = MiniLM(Kept("e.sqlite")).encode(texts)
+    first = cached().encode_documents(texts)
     assert len(counted) == 3
-    again = MiniLM(Kept("e.sqlite")).encode([*texts, "a new agent"])
+    again = cached().encode_documents([*texts, "a new agent"])
     assert counted[3:] == ["a new agent"]
     assert all(map(same, first, again))
     assert all(map(same, MiniLM().encode(texts), again))
 
 
+def test_a_registry_with_one_new_text_encodes_that_text_and_keeps_it(counted, office):
+    Library(office, cached()).index({})
+    before = len(counted)
+    office.add(make_agent("Audit", "checks the books"))
+    for _ in range(2):
+        Library(office, cached()).index({})
+        assert counted[before:] == ["Audit. checks the books"]
+
+
 def test_a_task_is_not_kept_and_no_text_is(folder, counted):
-    MiniLM(Kept("e.sqlite")).encode(["my salary was not paid"])
+    cached().encode(["my salary was not paid"])
+    cached().encode(["my salary was not paid", "nor my bonus"])
     assert not folder.exists()
-    MiniLM(Kept("e.sqlite")).encode(["pay salaries", "hire people"])
+    cached().encode_documents(["pay salaries"])
     file = folder / "e.sqlite"
     assert b"salaries" not in file.read_bytes()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-def test_another_model_shares_nothing(counted, monkeypatch):
-    MiniLM(Kept("e.sqlite")).encode(["one", "two"])
+def test_another_model_runtime_or_processor_shares_nothing(counted, monkeypatch):
+    cached().encode_documents(["one", "two"])
+    for name, value in (
+        ("version", lambda package: "0.0"),
+        ("processor_kind", lambda: "no VNNI"),
+    ):
+        monkeypatch.setattr(embed, name, value)
+        counted.clear()
+        cached().encode_documents(["one", "two"])
+        assert sorted(counted) == ["one", "two"]
     monkeypatch.setattr(MiniLM, "id", "minilm:another")
-    MiniLM(Kept("e.sqlite")).encode(["one", "two"])
-    assert len(counted) == 4
+    cached().encode_documents(["one"])
+    assert len(counted) == 3
+
+
+def test_a_processor_is_what_it_can_do(tmp_path, monkeypatch):
+    def kind(text):
+        (tmp_path / "cpuinfo").write_text(text)
+        monkeypatch.setattr(embed, "Path", lambda path: tmp_path / "cpuinfo")
+        embed.processor_kind.cache_clear()
+        return embed.processor_kind()
+
+    one = kind("processor : 0\ncpu MHz : 2596\nflags : fpu avx2 avx_vnni\n")
+    assert kind("processor : 0\ncpu MHz : 3100\nflags : avx_vnni fpu avx2\n") == one
+    assert kind("processor : 0\ncpu MHz : 2596\nflags : fpu avx2\n") != one
+    embed.processor_kind.cache_clear()
+
+
+class Counting:
+    """An embedder that can say what its encodings depend on, or not; counts what it is asked."""
+
+    id = "counting"
+    languages: frozenset[str] | None = None
+
+    def __init__(self, runtime: str | None = "1", fails_at: str | None = None) -> None:
+        self.runtime, self.asked, self._fails_at = runtime, [], fails_at
+
+    def encode(self, texts):
+        self.asked += texts
+        if self._fails_at in texts:
+            raise EmbedderError("too many requests")
+        return HashedWords().encode(texts)
+
+
+def test_every_embedder_is_cached_and_what_came_before_a_failure_is_kept(monkeypatch):
+    monkeypatch.setattr(embed, "_CHUNK", 2)
+    with pytest.raises(EmbedderError):
+        CachedEmbedder(Counting(fails_at="c"), Kept("e.sqlite")).encode_documents([*"abcde"])
+    inner = Counting()
+    found = CachedEmbedder(inner, Kept("e.sqlite")).encode_documents([*"abcde"])
+    assert inner.asked == [*"cde"]
+    assert all(map(same, found, HashedWords().encode([*"abcde"])))
+
+
+def test_an_embedder_that_cannot_tell_what_it_depends_on_is_not_cached(folder):
+    inner = Counting(runtime=None)
+    for _ in range(2):
+        CachedEmbedder(inner, Kept("e.sqlite")).encode_documents(["a"])
+    assert inner.asked == ["a", "a"]
+    assert not folder.exists()
+
+
+def test_tasks_are_remembered_while_a_program_is_fitted_and_no_longer(folder, monkeypatch):
+    monkeypatch.setattr(embed, "_QUERIES", 2)
+    inner = Counting()
+    program = CachedEmbedder(inner, Kept("e.sqlite"))
+    with remembering(program):
+        found = [program.encode(["a"]), program.encode(["a"]), program.encode(["b", "a", "b"])]
+        assert inner.asked == ["a", "b"]
+        assert same(found[0][0], found[2][1])
+        program.encode(["c"])  # a goes, b was asked later
+        program.encode(["a"])
+        assert inner.asked == ["a", "b", "c", "a"]
+    program.encode(["a"])
+    assert inner.asked == ["a", "b", "c", "a", "a"]
+    assert not folder.exists()
+    with remembering(HashedWords()):  # embedders without a cache are as they were
+        pass
 
 
 def test_what_is_damaged_is_encoded_again(folder, counted):
-    MiniLM(Kept("e.sqlite")).encode(["one", "two"])
+    cached().encode_documents(["one", "two"])
     with sqlite3.connect(folder / "e.sqlite") as store:
         store.execute("UPDATE kept SET value = substr(value, 1, 100) WHERE rowid = 1")
     store.close()
-    found = MiniLM(Kept("e.sqlite")).encode(["one", "two"])
+    found = cached().encode_documents(["one", "two"])
     assert len(counted) == 3
     assert all(map(same, found, MiniLM().encode(["one", "two"])))
+
+
+def test_twenty_thousand_rows_are_read_in_batches(folder):
+    kept = Kept("e.sqlite")
+    values = {number.to_bytes(4): b"value %d" % number for number in range(20_000)}
+    kept.write(values)
+    statements = []
+    real = sqlite3.connect
+
+    def connect(*arguments, **settings):
+        store = real(*arguments, **settings)
+        store.set_trace_callback(statements.append)
+        return store
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite3, "connect", connect)
+        assert kept.read([*values, b"missing", b""]) == values
+    assert len(statements) == 41
+    assert kept.read([]) == {}
+
+
+def test_a_file_that_another_holds_is_said_once_and_costs_time_alone(folder, monkeypatch, caplog):
+    cached().encode_documents(["one"])
+    monkeypatch.setattr(cache, "_WAIT", 0.01)
+    with closing(sqlite3.connect(folder / "e.sqlite")) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        locked = cached()
+        assert len(locked.encode_documents(["one", "two"])) == 2
+        assert len(locked.encode_documents(["one"])) == 1
+    assert caplog.text.count("not used, which is slower: database is locked") == 1
 
 
 def test_a_file_that_is_no_cache_is_said_once_and_left_alone(folder, caplog):
     folder.mkdir()
     (folder / "e.sqlite").write_bytes(b"something else, and longer than a header" * 9)
     before = (folder / "e.sqlite").read_bytes()
-    model = MiniLM(Kept("e.sqlite"))
+    model = cached()
     for _ in range(2):
-        assert len(model.encode(["one", "two"])) == 2
+        assert len(model.encode_documents(["one", "two"])) == 2
     assert (folder / "e.sqlite").read_bytes() == before
     told = [r.getMessage() for r in caplog.records if r.name == "task_delegator.cache"]
     assert told == ["cache e.sqlite: not used, which is slower: file is not a database"]
@@ -87,7 +210,7 @@ def test_a_file_that_is_no_cache_is_said_once_and_left_alone(folder, caplog):
 def test_a_folder_that_cannot_be_written_costs_time_alone(tmp_path, monkeypatch, caplog):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert len(MiniLM(Kept("e.sqlite")).encode(["one", "two"])) == 2
+    assert len(cached().encode_documents(["one", "two"])) == 2
     assert "not used, which is slower" in caplog.text
 
 

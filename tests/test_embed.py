@@ -1,9 +1,27 @@
+import traceback
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from small import HashedWords, make_agent
+from wire import EmbeddingProvider
 
-from task_delegator import embed
-from task_delegator.embed import MiniLM, embedder, encoded
-from task_delegator.errors import InputError
+from task_delegator import cli, embed
+from task_delegator.agents import Registry
+from task_delegator.artifact import save
+from task_delegator.cache import Kept
+from task_delegator.delegator import Delegator
+from task_delegator.embed import (
+    CachedEmbedder,
+    HostedEmbedder,
+    MiniLM,
+    SentenceTransformers,
+    embedder,
+    encoded,
+)
+from task_delegator.errors import EmbedderError, InputError
+
+HOSTED = "openai/text-embedding-3-small"
 
 
 def test_minilm_vectors_are_unit_and_know_meaning():
@@ -45,6 +63,12 @@ def test_an_unknown_embedder_is_refused(spec):
         embedder(spec)
 
 
+def test_an_embedder_is_its_own_spec():
+    own = HashedWords()
+    assert embedder(own) is own
+    assert embedder("minilm") is embedder()
+
+
 def test_damaged_weights_are_refused(monkeypatch):
     monkeypatch.setattr(embed, "MINILM_SHA256", "0" * 64)
     with pytest.raises(InputError, match="damaged"):
@@ -61,3 +85,121 @@ def test_a_missing_extra_names_itself(monkeypatch):
     monkeypatch.setattr(embed, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"task-delegator\[encoder\]"):
         embedder("st:some-model")
+
+
+@pytest.fixture
+def hosted(monkeypatch, tmp_path):
+    """A hosted embedder whose provider is a server on loopback; its settings can be changed."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with EmbeddingProvider() as provider:
+        monkeypatch.setenv("OPENAI_BASE_URL", provider.url)
+        yield provider
+    embed._named.cache_clear()
+
+
+def test_a_hosted_embedder_embeds_an_index_once_for_all_processes(office, hosted):
+    def delegate(task):
+        embed._named.cache_clear()
+        return Delegator(office, embedder(HOSTED))(task)
+
+    first = delegate("refund my order")
+    of_agents = hosted.texts[:-1]
+    assert len(of_agents) == len(set(of_agents)) > len(list(office))
+    assert hosted.texts[-1] == "refund my order"
+    hosted.texts.clear()
+    assert delegate("refund my order").top3 == first.top3
+    assert hosted.texts == ["refund my order"]
+
+
+def test_two_servers_of_one_model_share_nothing(hosted, monkeypatch):
+    first = CachedEmbedder(HostedEmbedder(HOSTED), Kept("e.sqlite"))
+    first.encode_documents(["one"])
+    with EmbeddingProvider() as other:
+        monkeypatch.setenv("OPENAI_BASE_URL", other.url)
+        first.encode_documents(["one"])
+        assert other.texts == ["one"]
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (401, "AuthenticationError 401: it refuses the key"),
+        (404, "NotFoundError 404: it has no such model"),
+        (422, "BadRequestError 422: it refuses the request"),
+        (429, "RateLimitError 429: too many requests"),
+        (503, "ServiceUnavailableError 503: it fails"),
+    ],
+)
+def test_a_hosted_embedder_that_refuses_is_no_bad_input_and_shows_no_secret(
+    office, hosted, status, told, capfd
+):
+    hosted.status = status
+    with pytest.raises(EmbedderError, match=told) as caught:
+        Delegator(office, embedder(HOSTED))("my secret task")
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "sk-of-the-environment" not in shown
+    assert "refund my order" not in shown
+    assert str(caught.value).startswith(f"embedder {HOSTED}: ")
+    assert len(str(caught.value).splitlines()) == 1
+    assert capfd.readouterr().out == ""
+
+
+def test_a_silent_or_missing_embedder_is_said_in_one_line(hosted, monkeypatch):
+    monkeypatch.setattr(embed, "_HOSTED_SECONDS", 0.2)
+    hosted.seconds = 1.0
+    with pytest.raises(EmbedderError, match="Timeout 408: no answer"):
+        HostedEmbedder(HOSTED).encode(["a"])
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    with pytest.raises(EmbedderError, match="cannot be reached"):
+        HostedEmbedder(HOSTED).encode(["a"])
+
+
+def test_a_vector_too_few_is_an_error_and_not_another_texts(hosted):
+    hosted.short = 1
+    with pytest.raises(EmbedderError, match="1 vectors for 2 texts"):
+        HostedEmbedder(HOSTED).encode(["a", "b"])
+
+
+def test_surroundings_are_exit_code_three_and_bad_input_two(hosted, tmp_path, capsys):
+    hosted.status = 429
+    agents, program = tmp_path / "agents.json", tmp_path / "program"
+    registry = Registry([make_agent("Refunds"), make_agent("Travel")])
+    registry.save(agents)
+    manifest = {
+        "embedder": {"spec": HOSTED, "id": HOSTED},
+        "registry": {"sha256": registry.sha256(), "calibrated": []},
+    }
+    save(Delegator(registry, embedder(HOSTED)), program, manifest)
+    options = ["--program", str(program), "--agents", str(agents), "--no-lm"]
+    assert cli.main(["delegate", "refund my order", *options]) == 3
+    assert "429" in capsys.readouterr().err
+    assert cli.main(["delegate", "", *options]) == 2
+
+
+def test_a_folders_encodings_go_with_its_files(tmp_path, monkeypatch):
+    library = SimpleNamespace(SentenceTransformer=lambda model, device: [])
+    monkeypatch.setattr(embed, "find_spec", lambda name: True)
+    monkeypatch.setattr(embed, "import_module", lambda name: library)
+    monkeypatch.setattr(embed, "version", lambda name: "1.0")
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    first = SentenceTransformers(str(tmp_path)).runtime
+    assert SentenceTransformers(str(tmp_path)).runtime == first
+    (tmp_path / "model.safetensors").write_bytes(b"trained again")
+    assert SentenceTransformers(str(tmp_path)).runtime != first
+
+
+def test_a_hub_models_encodings_go_with_its_commit(monkeypatch):
+    config = SimpleNamespace(_commit_hash="c0ffee")
+    library = SimpleNamespace(
+        SentenceTransformer=lambda model, device: [
+            SimpleNamespace(auto_model=SimpleNamespace(config=config)),
+            SimpleNamespace(),
+        ]
+    )
+    monkeypatch.setattr(embed, "find_spec", lambda name: True)
+    monkeypatch.setattr(embed, "import_module", lambda name: library)
+    monkeypatch.setattr(embed, "version", lambda name: "1.0")
+    assert "c0ffee" in str(SentenceTransformers("some/model").runtime)
+    config._commit_hash = None
+    assert SentenceTransformers("some/model").runtime is None

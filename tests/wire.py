@@ -2,6 +2,8 @@
 
 import json
 import math
+import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
@@ -105,3 +107,60 @@ def completion(model: str, logprobs: bool, slot: str = "B") -> dict:
         "choices": [choice],
         "usage": usage,
     }
+
+
+class EmbeddingProvider:
+    """Serve embeddings of two dimensions on loopback, or a refusal that repeats key and texts.
+
+    Args:
+        status: HTTP status of every answer.
+        seconds: to wait before each answer.
+        short: by how many vectors every answer is.
+    """
+
+    def __init__(self, status: int = 200, seconds: float = 0.0, short: int = 0) -> None:
+        self.status, self.seconds, self.short = status, seconds, short
+        self.texts: list[str] = []
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        self._thread = Thread(target=self._server.serve_forever, daemon=True)
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        provider = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                provider.texts += body["input"]
+                time.sleep(provider.seconds)
+                rows = [
+                    {"object": "embedding", "index": index, "embedding": [1.0, float(len(text))]}
+                    for index, text in enumerate(body["input"])
+                ]
+                usage = {"prompt_tokens": 1, "total_tokens": 1}
+                answer = {"object": "list", "model": body["model"], "usage": usage}
+                answer["data"] = rows[: len(rows) - provider.short]
+                if provider.status != 200:
+                    echo = f"refused {self.headers['Authorization']} and {body['input']}"
+                    answer = {"error": {"message": echo, "type": "refused"}}
+                content = json.dumps(answer).encode()
+                self.send_response(provider.status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                with suppress(BrokenPipeError, ConnectionResetError):  # who asked gave up
+                    self.wfile.write(content)
+
+            def log_message(self, format, *args):
+                """Keep the test's output clean."""
+
+        return Handler
+
+    def __enter__(self) -> "EmbeddingProvider":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

@@ -9,6 +9,7 @@ from contextlib import closing
 from .files import cache_folder
 
 _log = logging.getLogger(__name__)
+_ROWS = 500  # read at once; SQLite takes 999 parameters or more
 _WAIT = 5.0  # seconds for another process that writes
 _TABLE = "CREATE TABLE IF NOT EXISTS kept (key BLOB PRIMARY KEY, value BLOB NOT NULL)"
 _OLDER_HALF = "DELETE FROM kept WHERE rowid <= (SELECT (MIN(rowid) + MAX(rowid)) / 2 FROM kept)"
@@ -37,12 +38,14 @@ class Kept:
             path = cache_folder() / self._name
             if self._usable and path.is_file():
                 with closing(sqlite3.connect(path, timeout=_WAIT)) as store:
-                    for key in keys:
-                        row = store.execute(
-                            "SELECT value FROM kept WHERE key = ?", (key,)
-                        ).fetchone()
-                        if row is not None:
-                            found[key] = row[0]
+                    for start in range(0, len(keys), _ROWS):
+                        asked = keys[start : start + _ROWS]
+                        places = ", ".join("?" * len(asked))
+                        found.update(
+                            store.execute(
+                                f"SELECT key, value FROM kept WHERE key IN ({places})", asked
+                            )
+                        )
         except (OSError, RuntimeError, sqlite3.Error) as error:
             self._give_up(error)
         return found

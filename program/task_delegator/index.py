@@ -16,7 +16,7 @@ import Stemmer
 
 from .agents import Agent
 from .cache import Kept
-from .embed import Embedder, Encoded
+from .embed import Embedder, Encoded, encode_documents
 from .head import Head, fit_head
 from .late import LateInteraction, offsets
 from .untrusted import Names
@@ -318,7 +318,7 @@ def _encode(
     texts: Sequence[str], embed: Embedder, known: Mapping[str, Encoded]
 ) -> dict[str, Encoded]:
     new = list(dict.fromkeys(text for text in texts if text not in known))
-    fresh = dict(zip(new, embed.encode(new), strict=True))
+    fresh = dict(zip(new, encode_documents(embed, new), strict=True))
     return {text: fresh[text] if text in fresh else known[text] for text in texts}
 
 
