@@ -294,6 +294,8 @@ class HostedEmbedder:
     def __init__(self, model: str) -> None:
         import dspy
 
+        # LiteLLM would fetch a price list from the network when it is imported.
+        os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
         self.id = model
         self.languages: frozenset[str] | None = None
         settings: Any = {"timeout": _HOSTED_SECONDS}  # for LiteLLM

@@ -35,6 +35,9 @@ from .eight_bit import at_eight_bits
 from .errors import LMError, LMSpecError
 from .weights import SMOLLM2_SHA256, Weights, digest, weights
 
+# LiteLLM, which DSPy imports at the first call, would fetch a price list from the network.
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+
 _PROVIDER = "task-delegator-embedded"
 _SYSTEM_ONE = "systemone"
 _CONTEXT = 8192  # tokens; SmolLM2's own limit, and room for a shortlist with demos
