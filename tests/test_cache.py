@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from small import HashedWords, make_agent
+from small import HashedWords, make_agent, small_dataset
 
+from optimize import compile as compiling
+from optimize.data import load_dataset
 from task_delegator import cache, embed
 from task_delegator.cache import Kept
 from task_delegator.embed import CachedEmbedder, Encoded, MiniLM, packed, remembering, unpacked
@@ -153,6 +155,29 @@ def test_tasks_are_remembered_while_a_program_is_fitted_and_no_longer(folder, mo
     assert not folder.exists()
     with remembering(HashedWords()):  # embedders without a cache are as they were
         pass
+
+
+@pytest.mark.slow
+def test_a_compilation_encodes_a_request_once_until_it_measures(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    dataset = load_dataset(small_dataset(tmp_path / "data"))
+    inner = Counting()
+    program = CachedEmbedder(inner, Kept("e.sqlite"))
+    monkeypatch.setattr(compiling, "embedder", lambda _: program)
+    texts = [request.text for request in dataset.splits["validation"]]
+
+    class StopHereError(Exception):
+        pass
+
+    def stopped(*_):
+        assert {text: inner.asked.count(text) for text in texts} == dict.fromkeys(texts, 1)
+        program.encode(texts[:1])
+        assert inner.asked.count(texts[0]) == 2
+        raise StopHereError
+
+    monkeypatch.setattr(compiling, "_evaluate", stopped)
+    with pytest.raises(StopHereError):
+        compiling.compile_program(dataset, compiling.Options(tmp_path / "out", trials=2), None)
 
 
 def test_what_is_damaged_is_encoded_again(folder, counted):
