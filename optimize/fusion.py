@@ -24,6 +24,9 @@ LEAN = ("bm25", "chars", "head", "late", "back")
 class ScoredRequests:
     """The channels of labelled requests, each computed once per index setting.
 
+    Every channel takes 8 bytes per request and agent. In float32 the rankings stay the same, but
+    fitted weights differ from the eighth digit on, and with them the course of a search.
+
     Args:
         index: the index that scores.
         requests: labelled requests.

@@ -2,9 +2,12 @@
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -101,7 +104,9 @@ def test_only_a_better_program_becomes_champion_and_is_served(
 
 def served(task: str) -> float:
     """Start MLflow's scoring server on loopback, ask it, and return the confidence."""
-    port = "5077"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
     server = subprocess.Popen(
         [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/delegator@champion",
          "--port", port, "--env-manager", "local"],
@@ -113,6 +118,7 @@ def served(task: str) -> float:
     try:
         body = json.dumps({"inputs": [{"task": task}]}).encode()
         for _ in range(120):
+            assert server.poll() is None, "the scoring server ended"
             try:
                 question = Request(
                     f"http://127.0.0.1:{port}/invocations",
@@ -125,5 +131,6 @@ def served(task: str) -> float:
                 time.sleep(1)
         raise AssertionError("the scoring server did not answer")
     finally:
-        subprocess.run(["pkill", "-g", str(server.pid)], check=False)
-        server.wait()
+        with suppress(ProcessLookupError):  # it ended by itself
+            os.killpg(server.pid, signal.SIGTERM)
+        server.wait(timeout=30)

@@ -12,7 +12,7 @@ from mlflow.tracking import MlflowClient
 from playwright.sync_api import Browser, Page, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from recorded import oracle, recorded_lm
-from small import HashedWords, small_dataset
+from small import ROOT, HashedWords, small_dataset
 from tracking import SECONDS, mlflow_server
 
 from experiments.report.publish import publish
@@ -45,7 +45,7 @@ def apt_pupil(dataset: Dataset):
 def store(tmp_path_factory) -> Iterator[str]:
     """A store with two compilations, without and with an LM, and two experiments' results."""
     folder = tmp_path_factory.mktemp("ui")
-    (folder / "experiments").symlink_to(Path("experiments").resolve())
+    (folder / "experiments").symlink_to(ROOT / "experiments")
     dataset = load_dataset(small_dataset(folder / "data"))
     lm, _ = recorded_lm(apt_pupil(dataset))
     uri = f"sqlite:///{folder / 'mlflow.db'}"
