@@ -35,7 +35,9 @@ class Signals:
 
     Attributes:
         description, sample: cosine of the closest description and sample.
-        head: largest logit of the head; 0 where there is none.
+        head: margin of the head's first over its second place, in standard deviations of its
+            best hundred; 0 where there is none. Unlike a logit it is the same kind of number
+            for either head and any number of agents; of two agents it is always 2.
         late: share of the task that is found in the best agent's texts.
         agree: share of the channels that put the same agent first as their fusion, 0..1.
         near: cosine of the descriptions of the two best agents; 0 where there is one.

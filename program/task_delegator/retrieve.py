@@ -236,7 +236,7 @@ def signals(index: Index, scored: Scored, best: np.ndarray, knobs: KnobValues) -
     return Signals(
         description=description,
         sample=description if np.isnan(sample).all() else float(np.nanmax(sample)),
-        head=0.0 if np.isnan(head).all() else float(np.nanmax(head)),
+        head=_margin(head[~np.isnan(head)]),
         late=scored.late,
         agree=float(np.mean([np.argmax(own) == best[0] for own in heard])) if heard else 0.0,
         near=index.closeness(best[0], best[1]) if len(best) > 1 else 0.0,
@@ -258,6 +258,14 @@ def softmax(scores: np.ndarray) -> np.ndarray:
     """Return probabilities, shape as given."""
     shifted = np.exp(scores - scores.max())
     return shifted / shifted.sum()
+
+
+def _margin(scores: np.ndarray) -> float:
+    """Return how far the first stands above the second, 0 where there is no second."""
+    if len(scores) < 2:
+        return 0.0
+    second, first = np.partition(_z(scores), -2)[-2:]
+    return float(first - second)
 
 
 def _z(scores: np.ndarray) -> np.ndarray:

@@ -1,0 +1,62 @@
+"""Signals mean the same for either head and any number of agents."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from small import ROOT, HashedWords, make_agent
+
+from optimize.data import load_dataset
+from task_delegator import head
+from task_delegator.agents import Registry
+from task_delegator.artifact import load
+from task_delegator.index import Index
+from task_delegator.knobs import KnobValues
+from task_delegator.retrieve import Signals, score, signals
+
+
+def seen(registry: Registry, task: str) -> Signals:
+    index, knobs = Index(registry, HashedWords()), KnobValues()
+    return signals(index, score(index, index.read(task), knobs), np.arange(1), knobs)
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return load_dataset(ROOT / "datasets")
+
+
+def heard(dataset, monkeypatch, softmax_agents):
+    """Return the head's signal and P(some agent fits), in scope and out of it."""
+    monkeypatch.setattr(head, "SOFTMAX_AGENTS", softmax_agents)
+    program = load("default", dataset.registry)
+    texts = [request.text for request in dataset.splits["validation"][:60]]
+    texts += dataset.out_of_scope["validation"][:40]
+    evidence = [program(text).evidence for text in texts]
+    return (
+        np.array([found["signals"]["head"] for found in evidence]),
+        np.array([found["fits"] for found in evidence]),
+    )
+
+
+def test_one_agent_more_than_softmax_takes_does_not_shift_the_signal(dataset, monkeypatch):
+    softmax, fits = heard(dataset, monkeypatch, len(dataset.registry))
+    analysis, fits_then = heard(dataset, monkeypatch, len(dataset.registry) - 1)
+    for part in (slice(60), slice(60, None)):
+        assert np.median(analysis[part]) == pytest.approx(np.median(softmax[part]), abs=0.25)
+    assert np.corrcoef(softmax, analysis)[0, 1] > 0.7
+    assert np.abs(fits - fits_then).mean() < 0.06
+
+
+def test_the_head_of_fewer_than_two_agents_says_nothing():
+    assert seen(Registry([make_agent("Ada", "angry customers")]), "refund").head == 0
+    lone = [make_agent("Ada", "angry customers"), make_agent("Bo", "refunds", "refund me")]
+    assert seen(Registry(lone), "refund").head == 0
+
+
+def test_the_signal_of_the_head_is_a_margin(office):
+    index, knobs = Index(office, HashedWords()), KnobValues()
+    scored = score(index, index.read("money back please"), knobs)
+    logits = np.array([1.0, np.nan, 5.0, 2.0])
+    scored = replace(scored, channels=replace(scored.channels, head=logits))
+    spread = np.std([1.0, 5.0, 2.0])
+    assert signals(index, scored, np.arange(1), knobs).head == pytest.approx((5 - 2) / spread)
