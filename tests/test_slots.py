@@ -1,10 +1,11 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from task_delegator.signatures import NONE_SLOT, SLOTS, SelectAgent, Slot, SlotAdapter
+from task_delegator.slots import given as given_distribution
 from task_delegator.slots import slot_distribution
 
 OFFERED = ("A", "B", "C", "Z")
@@ -52,6 +53,57 @@ def test_a_slot_token_may_carry_its_quote():
     found = slot_distribution("A", logprobs, "slot", OFFERED)
     assert found.source == "logprobs"
     assert max(found.probabilities, key=found.probabilities.__getitem__) == "A"
+
+
+@pytest.mark.parametrize("spelled", [':"{}', ': "{}', '"{}"', " {}"])
+def test_what_a_tokenizer_merges_with_a_slot_is_taken_from_its_alternatives_too(spelled):
+    top = [(spelled.format(slot), math.log(p)) for slot, p in {"B": 0.6, "A": 0.3}.items()]
+    found = slot_distribution(
+        "B", tokens('{"slot"', spelled.format("B"), "}", top=top), "slot", OFFERED
+    )
+    assert found.source == "logprobs"
+    assert found.mass == pytest.approx(0.9)
+    assert found.probabilities["A"] == pytest.approx(0.3 / 1.5)  # C and Z are at most as likely
+
+
+@pytest.mark.parametrize(
+    "logprob", [math.inf, -math.inf, math.nan, 800, 0.1, "-0.1", None, True, [1], 10**400]
+)
+def test_numbers_that_are_no_log_probabilities_are_not_believed(logprob):
+    for top in ([("B", logprob), ("A", -2.0)], [("A", -2.0), ("x", logprob)]):
+        logprobs = tokens('{"slot": "', "B", '"}', top=top)
+        found = slot_distribution("B", logprobs, "slot", OFFERED)
+        assert found.source == "unreadable"
+        assert set(found.probabilities.values()) == {0.25}
+
+
+def test_a_log_probability_may_be_above_0_by_rounding():
+    logprobs = tokens('{"slot": "', "B", '"}', top=[("B", 5e-7), ("A", -9.0)])
+    found = slot_distribution("B", logprobs, "slot", OFFERED)
+    assert found.source == "logprobs"
+    assert found.mass == 1.0
+
+
+@pytest.mark.parametrize(
+    "probabilities",
+    [
+        {"A": 0.0, "B": 0},
+        {"A": -0.1, "B": 0.9},
+        {"A": math.nan, "B": 0.9},
+        {"A": math.inf},
+        {"A": 1.1},
+        {"A": "0.9"},
+        {"A": True},
+        {"A": 0.9, "K": None},
+        {},
+        None,
+        [0.5, 0.5],
+        "A",
+    ],
+)
+def test_what_is_no_distribution_is_not_believed(probabilities):
+    found = given_distribution(probabilities, OFFERED, "decision")
+    assert (found.source, found.mass) == ("unreadable", None)
 
 
 def test_objects_of_the_compatibility_backend_are_read_like_dicts():
@@ -111,4 +163,56 @@ def test_whatever_comes_back_is_a_distribution_without_zeros(top, answer):
     assert set(found.probabilities) == set(OFFERED)
     assert sum(found.probabilities.values()) == pytest.approx(1.0)
     assert all(p > 0 for p in found.probabilities.values())
+    assert found.mass is None or 0 <= found.mass <= 1
+
+
+NUMBERS = st.one_of(
+    st.floats(), st.integers(), st.booleans(), st.none(), st.text(max_size=3), st.just(-0.5)
+)
+JSON = st.recursive(
+    NUMBERS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=6,
+)
+TOKENS = st.one_of(st.sampled_from(["A", "B", ' "B', ':"B', "Z", "x", '{"slot"', ": "]), JSON)
+ENTRIES = st.one_of(
+    JSON,
+    st.fixed_dictionaries(
+        {"token": TOKENS, "logprob": NUMBERS},
+        optional={
+            "top_logprobs": JSON
+            | st.lists(st.fixed_dictionaries({"token": TOKENS, "logprob": NUMBERS}), max_size=4)
+        },
+    ),
+)
+
+
+@settings(max_examples=300)
+@given(
+    st.one_of(JSON, st.sampled_from(["A", "B", "K"])),
+    st.one_of(
+        JSON,
+        st.fixed_dictionaries({"content": JSON}),
+        st.builds(
+            lambda entries: {"content": [{"token": '{"slot"', "logprob": 0.0}, *entries]},
+            st.lists(ENTRIES, max_size=4),
+        ),
+    ),
+)
+def test_garbage_for_log_probabilities_is_a_distribution_or_unreadable(answer, logprobs):
+    is_distribution(slot_distribution(answer, logprobs, "slot", OFFERED))
+
+
+@settings(max_examples=200)
+@given(
+    st.one_of(JSON, st.dictionaries(st.sampled_from((*OFFERED, "K")), NUMBERS | st.floats(0, 1)))
+)
+def test_garbage_for_a_distribution_is_a_distribution_or_unreadable(probabilities):
+    is_distribution(given_distribution(probabilities, OFFERED, "decision"))
+
+
+def is_distribution(found) -> None:
+    assert set(found.probabilities) == set(OFFERED)
+    assert all(math.isfinite(p) and 0 <= p <= 1 for p in found.probabilities.values())
+    assert math.fsum(found.probabilities.values()) == pytest.approx(1)
     assert found.mass is None or 0 <= found.mass <= 1

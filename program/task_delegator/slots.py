@@ -1,6 +1,7 @@
 """Read the distribution over slots from an answer's token log-probabilities."""
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -9,6 +10,7 @@ from .signatures import NONE_SLOT, SLOTS
 
 ANSWER_SHARE = 0.6  # belief in a bare answer without log-probabilities; the rest is spread
 _LEAST = 1e-9  # of a prior that is divided out
+_ROUNDING = 1e-6  # that a probability may be above 1, or its logarithm above 0
 
 Source = Literal["logprobs", "answer", "repeated", "verbalised", "decision", "unreadable"]
 
@@ -53,14 +55,18 @@ def slot_distribution(
 
     Args:
         answer: the parsed answer, None where it could not be parsed.
-        logprobs: what the provider returned, as DSPy hands it on, or None.
+        logprobs: what the provider returned, as DSPy hands it on, or None. Where the slot's
+            are no finite logarithms of probabilities, nothing is believed.
         field: name of the JSON field that holds the slot.
         slots: the offered slots.
     """
-    alternatives = _alternatives(logprobs, field)
+    try:
+        alternatives = _alternatives(logprobs, field)
+    except ValueError:
+        return _flat(slots)
     seen: dict[str, float] = {}
     for token, logprob in alternatives:
-        slot = token.strip(' \n\t"')
+        slot = _slot(token)
         if slot in slots:
             seen[slot] = seen.get(slot, 0.0) + math.exp(logprob)
     if seen and len(alternatives) > 1:  # one alternative is the answer itself: no distribution
@@ -91,15 +97,28 @@ def repeated(answers: Sequence[str | None], slots: Sequence[str]) -> SlotDistrib
     )
 
 
-def given(
-    probabilities: Mapping[str, float], slots: Sequence[str], source: Source
-) -> SlotDistribution:
-    """Return a distribution that came as such, renormalised over the offered slots."""
-    offered = {slot: float(probabilities.get(slot, 0.0)) for slot in slots}
+def given(probabilities: Any, slots: Sequence[str], source: Source) -> SlotDistribution:
+    """Return a distribution that came as such, renormalised over the offered slots.
+
+    Args:
+        probabilities: by slot, as the LM said it; slots that are left out have none. Anything
+            that is no mapping to probabilities is unreadable.
+        slots: the offered slots.
+        source: of a readable distribution.
+    """
+    if not isinstance(probabilities, Mapping):
+        return _flat(slots)
+    offered = {slot: probabilities.get(slot, 0.0) for slot in slots}
+    if not all(_is_number(p) and 0 <= p <= 1 + _ROUNDING for p in probabilities.values()):
+        return _flat(slots)
     total = math.fsum(offered.values())
     if total <= 0:
         return _flat(slots)
-    return SlotDistribution({slot: p / total for slot, p in offered.items()}, total, source)
+    shares = {slot: p / total for slot, p in offered.items()}
+    # Of denormal numbers the shares need not be finite, nor sum to 1.
+    if not math.isclose(math.fsum(shares.values()), 1.0):
+        return _flat(slots)
+    return SlotDistribution(shares, min(total, 1.0), source)
 
 
 def _flat(slots: Sequence[str]) -> SlotDistribution:
@@ -110,21 +129,56 @@ def _alternatives(logprobs: Any, field: str) -> list[tuple[str, float]]:
     """Return (token, log-probability) at the place where the field's slot stands.
 
     The slot answered may be one that was not offered.
+
+    Raises:
+        ValueError: what stands there are no tokens and log-probabilities.
     """
-    tokens = (_get(logprobs, "content") if logprobs is not None else None) or []
-    text = "".join(_get(token, "token") for token in tokens)
-    opening = text.find(f'"{field}"')
+    tokens = _get(logprobs, "content")
+    if tokens is None:
+        return []
+    spelled = [(token, _token(token)) for token in _items(tokens)]
+    opening = "".join(text for _, text in spelled).find(f'"{field}"')
     if opening < 0:
         return []
     position = 0
-    for token in tokens:
-        start, position = position, position + len(_get(token, "token"))
-        if start < opening + len(field) + 2:
-            continue
-        if _get(token, "token").strip(' \n\t":') in (*SLOTS, NONE_SLOT):
+    for token, text in spelled:
+        start, position = position, position + len(text)
+        if start >= opening + len(field) + 2 and _slot(text) in (*SLOTS, NONE_SLOT):
             top = _get(token, "top_logprobs") or [token]
-            return [(_get(t, "token"), float(_get(t, "logprob"))) for t in top]
+            return [(_token(each), _logprob(each)) for each in _items(top)]
     return []
+
+
+def _slot(token: str) -> str:
+    """Return a token without what tokenizers merge with a slot: a colon, a space, a quote."""
+    return token.strip(' \n\t":')
+
+
+def _items(value: Any) -> list[Any]:
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"a list was expected, got {type(value).__name__}")
+    return list(value)
+
+
+def _token(value: Any) -> str:
+    token = _get(value, "token")
+    if not isinstance(token, str):
+        raise ValueError(f"a token was expected, got {type(token).__name__}")
+    return token
+
+
+def _logprob(value: Any) -> float:
+    logprob = _get(value, "logprob")
+    if not _is_number(logprob) or logprob > _ROUNDING:
+        raise ValueError("a log-probability was expected")
+    return float(logprob)
+
+
+def _is_number(value: Any) -> bool:
+    """Tell whether a value is a finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return bool(abs(value) <= sys.float_info.max)  # not of NaN, nor of huge integers
 
 
 def _get(value: Any, key: str) -> Any:
