@@ -14,9 +14,9 @@ from dspy.utils.exceptions import AdapterParseError
 from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
-from task_delegator.classify import asking
 from task_delegator.errors import InputError
 from task_delegator.files import sha256_text
+from task_delegator.prompting import UnreadableError, asking
 
 ATTEMPTS = 3  # answers to one question before it counts as one that the LM cannot answer
 _MOST_TOKENS = 900  # of an answer: what a small LM on a few cores writes before the call times out
@@ -161,8 +161,8 @@ class Asked(dspy.Module):
         try:
             with asking(self._adapter):
                 found = self.predict(**inputs, config=_settings(dspy.settings.lm))
-        except AdapterParseError as error:
-            return {"answer": None, "unreadable": error.lm_response}
+        except UnreadableError as error:
+            return {"answer": None, "unreadable": error.answer}
         signature: Any = self.predict.signature
         return {
             "answer": to_jsonable_python({name: found[name] for name in signature.output_fields})

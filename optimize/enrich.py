@@ -14,18 +14,17 @@ from pathlib import Path
 
 import dspy
 import numpy as np
-from dspy.utils.exceptions import AdapterParseError
 from tqdm import tqdm
 
 from optimize.data import NEAR_COPY, Dataset
 from optimize.evaluate import Outcome, delegate_all
 from optimize.provenance import commit
 from task_delegator.agents import Agent, overlap, words, write_text
-from task_delegator.classify import agent_line, asking
 from task_delegator.delegator import Delegator
 from task_delegator.enrichment import Addition, Enrichment, read_enrichment
 from task_delegator.errors import InputError
 from task_delegator.index import Index
+from task_delegator.prompting import agent_line, ask
 from task_delegator.signatures import EnrichAgent
 from task_delegator.untrusted import one_line
 
@@ -59,15 +58,15 @@ class WriteSamples(dspy.Module):
             LMError: the LM cannot be reached or refuses.
         """
         parts = [agent.name, agent.description, agent.instructions, *agent.user_request_samples]
-        try:
-            with asking(self._adapter):
-                answer = self.write(
-                    agent=" - ".join(one_line(part) for part in parts if part),
-                    rivals="\n".join(agent_line(rival) for rival in rivals),
-                    number=number,
-                    config={"max_tokens": _MOST_TOKENS},
-                )
-        except AdapterParseError:
+        answer = ask(
+            self.write,
+            self._adapter,
+            agent=" - ".join(one_line(part) for part in parts if part),
+            rivals="\n".join(agent_line(rival) for rival in rivals),
+            number=number,
+            config={"max_tokens": _MOST_TOKENS},
+        )
+        if answer is None:
             return dspy.Prediction(addition=None)
         return dspy.Prediction(
             addition=Addition(

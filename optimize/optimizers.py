@@ -25,6 +25,7 @@ from optimize.meter import Meter, Stop, quiet, unreadable
 from optimize.student import Brief, Pick
 from task_delegator.errors import LMError
 from task_delegator.lm import words_alone
+from task_delegator.redact import describe_error
 
 _DEMOS = 2
 _REFLECTED = 3  # train examples in a round of GEPA, before and after
@@ -291,12 +292,12 @@ def optimize(name: str, select: dspy.Predict, lm: dspy.BaseLM, brief: Brief) -> 
             done = optimizer.compile(student, brief)
     except Stop:
         if meter.failure is not None:
-            line = (str(meter.failure).strip().splitlines() or [type(meter.failure).__name__])[0]
+            line = describe_error(meter.failure)
             raise LMError(f"--optimizer {name}: the LM did not answer: {line}") from meter.failure
         _log.warning("%s: stopped at the limit of %d LM calls, nothing kept", name, brief.calls)
         return Optimised(None, meter.calls)
     except DspyLMError as error:
-        raise LMError(f"--optimizer {name}: {str(error).strip().splitlines()[0]}") from error
+        raise LMError(f"--optimizer {name}: {describe_error(error)}") from error
     except (AdapterParseError, AssertionError, RuntimeError) as error:  # InferRules asserts
         if not unreadable(error):
             raise

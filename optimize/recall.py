@@ -8,10 +8,11 @@ import dspy
 
 from optimize.answers import Answers
 from task_delegator.agents import Agent
-from task_delegator.classify import ClassifyAgent, render
+from task_delegator.classify import ClassifyAgent
 from task_delegator.delegation import total_tokens
 from task_delegator.expand import ExpandQuery
 from task_delegator.knobs import KnobValues
+from task_delegator.prompting import chosen_adapter, render
 from task_delegator.signatures import SlotAdapter
 from task_delegator.slots import SlotDistribution
 from task_delegator.untrusted import one_line
@@ -46,7 +47,7 @@ class Recalled(ClassifyAgent):
         signature: Any = self.select.signature
         question = {
             "lm": str(dspy.settings.lm.model),
-            "messages": SlotAdapter().format(signature, self.select.demos, inputs),
+            "messages": chosen_adapter(SlotAdapter()).format(signature, self.select.demos, inputs),
             "repeats": knobs.repeats,
         }
 

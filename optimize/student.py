@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import dspy
-from dspy.utils.exceptions import AdapterParseError
 
+from task_delegator.prompting import ask
 from task_delegator.signatures import SlotAdapter
 
 
@@ -48,8 +48,5 @@ class Pick(dspy.Module):
 
     def forward(self, task: str, candidates: str) -> dspy.Prediction:
         """Return the slot that the LM answers, None where it answers no slot."""
-        try:
-            with dspy.context(adapter=SlotAdapter()):
-                return dspy.Prediction(slot=self.select(task=task, candidates=candidates).slot)
-        except AdapterParseError:
-            return dspy.Prediction(slot=None)
+        answer = ask(self.select, SlotAdapter(), task=task, candidates=candidates)
+        return dspy.Prediction(slot=None if answer is None else answer.slot)

@@ -18,8 +18,9 @@ from optimize.picks import picks
 from optimize.shortlists import Retrieved, draw
 from optimize.unseen import apart
 from task_delegator.agents import Registry, fold
-from task_delegator.classify import ClassifyAgent, render
+from task_delegator.classify import ClassifyAgent
 from task_delegator.knobs import KnobValues
+from task_delegator.prompting import render
 from task_delegator.signatures import NONE_SLOT, SLOTS
 
 

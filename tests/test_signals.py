@@ -33,8 +33,8 @@ def heard(dataset, monkeypatch, softmax_agents):
     texts += dataset.out_of_scope["validation"][:40]
     evidence = [program(text).evidence for text in texts]
     return (
-        np.array([found["signals"]["head"] for found in evidence]),
-        np.array([found["fits"] for found in evidence]),
+        np.array([found.signals.head for found in evidence]),
+        np.array([found.in_scope_score for found in evidence]),
     )
 
 

@@ -264,7 +264,7 @@ def test_a_database_is_tried_four_times(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}")  # a folder
     waits = []
     monkeypatch.setattr("mlflow.store.db.utils.time.sleep", waits.append)
-    with pytest.raises(InputError, match="cannot be used"):
+    with pytest.raises(StoreError, match="cannot be used"):
         connect()
     assert len(waits) == 3
     assert sum(waits) < 2  # seconds
@@ -285,7 +285,7 @@ def test_a_server_that_fails_is_tried_three_times(monkeypatch):
     with HTTPServer(("127.0.0.1", 0), Failing) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
-        with pytest.raises(InputError, match="cannot be used"):
+        with pytest.raises(StoreError, match="cannot be used"):
             connect()
         server.shutdown()
     assert len(tried) == 3

@@ -9,9 +9,9 @@ from recorded import recorded_lm
 from small import ROOT, HashedWords
 
 from task_delegator.agents import Agent
-from task_delegator.classify import render
 from task_delegator.delegator import Delegator
 from task_delegator.languages import foreign_language
+from task_delegator.prompting import render
 from task_delegator.signatures import SLOTS
 from task_delegator.untrusted import Names, one_line, plain
 

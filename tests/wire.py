@@ -6,6 +6,7 @@ import time
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from typing import Any
 
 ANSWER = {"A": 0.1, "B": 0.7, "C": 0.15, "Z": 0.05}
 
@@ -17,9 +18,13 @@ class Provider:
         logprobs: whether log-probabilities come back.
         status: HTTP status of every answer.
         answers: slots to answer in turn; always B where there are none.
+        whole: what to answer instead: JSON, bytes, or a function that makes it from the headers
+            and the request.
     """
 
-    def __init__(self, logprobs: bool = True, status: int = 200, answers=()) -> None:
+    def __init__(
+        self, logprobs: bool = True, status: int = 200, answers=(), whole: Any = ...
+    ) -> None:
         provider = self
         self.requests: list[dict] = []
         self.paths: list[str] = []
@@ -42,7 +47,9 @@ class Provider:
                     )
                 if status != 200:
                     answer = {"error": {"message": "out of order", "type": "server_error"}}
-                content = json.dumps(answer).encode()
+                if whole is not ...:
+                    answer = whole(self.headers, body) if callable(whole) else whole
+                content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(content)))

@@ -1,29 +1,22 @@
 """ClassifyAgent: a shortlist to a distribution over its agents and "none of them"."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dspy
-from dspy.utils.exceptions import AdapterParseError
-from dspy.utils.exceptions import LMError as DspyLMError
 
+from .adapters import BoundedJSONAdapter
 from .agents import Agent
 from .delegation import OrderAnswer
-from .errors import LMError
-from .index import readable
 from .knobs import KnobValues
 from .lm import writes
 from .prediction import FrozenPrediction
+from .prompting import ask, render
 from .signatures import CONTENT_FREE, NONE_SLOT, SLOTS, SelectAgent, SlotAdapter, WeighAgents
-from .slots import SlotDistribution, given, repeated, slot_distribution
+from .slots import SlotDistribution, Source, given, repeated, slot_distribution
 from .untrusted import one_line
 
-# A line costs some 70 tokens: the small LM reads 400 a second.
-_DESCRIPTION_CHARACTERS = 150
-_SAMPLE_CHARACTERS = 70
-_SAMPLES = 2
 _PRIOR_LISTS = 3  # shortlists over which the content-free prior is averaged
 _REPEAT_TEMPERATURE = 1.0  # answers are to vary as the LM's belief does
 _LEAST = 1e-9  # of a probability before its logarithm is taken
@@ -59,7 +52,7 @@ class ClassifyAgent(dspy.Module):
         super().__init__()
         self.select = dspy.Predict(SelectAgent)
         self.weigh = dspy.Predict(WeighAgents)
-        self._slots, self._decisions = SlotAdapter(), dspy.JSONAdapter()
+        self._slots, self._decisions = SlotAdapter(), BoundedJSONAdapter()
         self._priors: dict[tuple[str, object, int, int], dict[str, float]] = {}
 
     def forward(
@@ -125,10 +118,8 @@ class ClassifyAgent(dspy.Module):
         return repeated(answers, slots), knobs.repeats
 
     def _selected(self, inputs: dict[str, str], **settings: Any) -> tuple[str | None, Any]:
-        try:
-            with asking(self._slots):
-                prediction = self.select(**inputs, **settings)
-        except AdapterParseError:
+        prediction = ask(self.select, self._slots, **inputs, **settings)
+        if prediction is None:
             return None, None  # no slot in the answer: the distribution says "unreadable"
         logprobs = prediction.get("logprobs")
         if logprobs is not None:
@@ -136,13 +127,12 @@ class ClassifyAgent(dspy.Module):
             del prediction["logprobs"]
         return prediction.slot, logprobs
 
-    def _weighed(self, inputs: dict[str, str], slots: Sequence[str], source: Any) -> Any:
-        try:
-            with asking(self._decisions):
-                decision: Any = self.weigh(**inputs).slot
-        except AdapterParseError:
-            return given({}, slots, source)
-        return given(decision.probabilities, slots, source)
+    def _weighed(
+        self, inputs: dict[str, str], slots: Sequence[str], source: Source
+    ) -> SlotDistribution:
+        prediction = ask(self.weigh, self._decisions, **inputs)
+        said = None if prediction is None else getattr(prediction.slot, "probabilities", None)
+        return given(said, slots, source)
 
     def _prior(
         self, places: int, knobs: KnobValues, reference: tuple[object, Sequence[Agent]]
@@ -165,22 +155,6 @@ class ClassifyAgent(dspy.Module):
             for slot in (beliefs[0] if beliefs else ())
         }
         return self._priors[key], sum(calls for _, calls in asked)
-
-
-@contextmanager
-def asking(adapter: Any) -> Iterator[None]:
-    """Ask through an adapter; what the LM refuses becomes one clear error.
-
-    Raises:
-        LMError: the LM cannot be reached or refuses.
-    """
-    try:
-        with dspy.context(adapter=adapter):
-            yield
-    except AdapterParseError:
-        raise
-    except DspyLMError as error:
-        raise LMError(f"the LM did not answer: {str(error).strip().splitlines()[0]}") from error
 
 
 def mean_belief(answers: Sequence[OrderAnswer]) -> dict[str, float]:
@@ -208,23 +182,6 @@ def apart(
     return pooled[-1] - pooled[-2] >= knobs.close
 
 
-def render(agents: Sequence[Agent]) -> str:
-    """Return the shortlist as the LM sees it, one line per agent."""
-    return "\n".join(f"{slot}) {agent_line(a)}" for slot, a in zip(SLOTS, agents, strict=False))
-
-
-def agent_line(agent: Agent) -> str:
-    """Return an agent on one line: name, description, when not to use it, two samples."""
-    samples = [_cut(s, _SAMPLE_CHARACTERS) for s in agent.user_request_samples[:_SAMPLES]]
-    parts = [
-        one_line(readable(agent.name)),
-        _cut(agent.description, _DESCRIPTION_CHARACTERS),
-        _cut(agent.do_not_use_when, _SAMPLE_CHARACTERS),
-        "; ".join(samples),
-    ]
-    return " - ".join(part for part in parts if part)
-
-
 def _by_name(belief: SlotDistribution, agents: Sequence[Agent]) -> OrderAnswer:
     slots = {agent.name: slot for agent, slot in zip(agents, SLOTS, strict=False)}
     likeliest = max(belief.probabilities, key=lambda slot: belief.probabilities[slot])
@@ -236,8 +193,3 @@ def _by_name(belief: SlotDistribution, agents: Sequence[Agent]) -> OrderAnswer:
         source=belief.source,
         picked=picked if belief.source != "unreadable" else None,
     )
-
-
-def _cut(text: str, limit: int) -> str:
-    line = one_line(text)
-    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"

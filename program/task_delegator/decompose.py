@@ -13,12 +13,12 @@ from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import dspy
-from dspy.utils.exceptions import AdapterParseError
 
-from .classify import asking
+from .adapters import BoundedJSONAdapter
 from .confidence import log_odds, sigmoid
 from .knobs import KnobValues
 from .prediction import FrozenPrediction
+from .prompting import ask
 from .signatures import SplitTask
 from .untrusted import one_line
 
@@ -93,7 +93,7 @@ class DecomposeTask(dspy.Module):
     def __init__(self) -> None:
         super().__init__()
         self.split = dspy.Predict(SplitTask)
-        self._adapter = dspy.JSONAdapter()
+        self._adapter = BoundedJSONAdapter()
 
     def forward(
         self, task: str, knobs: KnobValues, look: Callable[[str], Look], lm: bool = False
@@ -129,11 +129,10 @@ class DecomposeTask(dspy.Module):
             ...
 
     def _asked(self, task: str) -> tuple[TaskPart, ...]:
-        try:
-            with asking(self._adapter):
-                parts = self.split(task=one_line(task)).parts
-        except AdapterParseError:
+        answer = ask(self.split, self._adapter, task=one_line(task))
+        if answer is None:
             return ()
+        parts = answer.parts
         said = [number for number, part in enumerate(parts, 1) if part.task.strip()]
         if len(said) < 2:
             return (TaskPart(task),)  # in the caller's words, not the LM's

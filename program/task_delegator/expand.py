@@ -3,12 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 import dspy
-from dspy.utils.exceptions import AdapterParseError
 
+from .adapters import BoundedJSONAdapter
 from .agents import fold
-from .classify import asking
 from .knobs import KnobValues
 from .prediction import FrozenPrediction
+from .prompting import ask
 from .signatures import DescribeIdealAgent, RephraseTask
 from .untrusted import one_line
 
@@ -34,7 +34,7 @@ class ExpandQuery(dspy.Module):
         super().__init__()
         self.rephrase = dspy.Predict(RephraseTask)
         self.describe = dspy.Predict(DescribeIdealAgent)
-        self._adapter = dspy.JSONAdapter()
+        self._adapter = BoundedJSONAdapter()
 
     def forward(self, task: str, knobs: KnobValues) -> Expansion:
         """Return other texts, none where the knobs turn it off or no answer could be read.
@@ -64,8 +64,5 @@ class ExpandQuery(dspy.Module):
 
     def ask(self, predict: dspy.Predict, **inputs: Any) -> Any:
         """Return the prediction, None where its answer could not be read."""
-        try:
-            with asking(self._adapter):
-                return predict(**inputs)
-        except AdapterParseError:
-            return None  # an expansion is a help, not a need: the task itself is still there
+        # An expansion is a help, not a need: the task itself is still there.
+        return ask(predict, self._adapter, **inputs)

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import dspy
-from dspy.utils.exceptions import AdapterParseError
 
+from .adapters import BoundedJSONAdapter
 from .agents import Agent
-from .classify import agent_line, asking
 from .prediction import FrozenPrediction
+from .prompting import agent_line, ask
 from .signatures import RateAssignment
 from .untrusted import one_line
 
@@ -25,7 +25,7 @@ class RateConfidence(dspy.Module):
     def __init__(self) -> None:
         super().__init__()
         self.rate = dspy.ChainOfThought(RateAssignment)
-        self._adapter = dspy.JSONAdapter()
+        self._adapter = BoundedJSONAdapter()
 
     def forward(self, task: str, agents: Sequence[Agent]) -> Rating:
         """Return the rating of a choice.
@@ -38,12 +38,10 @@ class RateConfidence(dspy.Module):
             LMError: the LM cannot be reached or refuses.
         """
         chosen, *rivals = [agent_line(agent) for agent in agents]
-        try:
-            with asking(self._adapter):
-                answer = self.rate(task=one_line(task), agent=chosen, rivals="\n".join(rivals))
-        except AdapterParseError:
-            return Rating(rubric=None)
-        return Rating(rubric=answer.rubric)
+        answer = ask(
+            self.rate, self._adapter, task=one_line(task), agent=chosen, rivals="\n".join(rivals)
+        )
+        return Rating(rubric=None if answer is None else answer.rubric)
 
     if TYPE_CHECKING:  # DSPy types a module's call as a plain Prediction
 

@@ -6,6 +6,8 @@ import dspy
 from dspy.experimental import Choice
 from pydantic import BaseModel, Field
 
+from .adapters import BoundedJSONAdapter
+
 SLOTS = tuple("ABCDEFGHIJKLMOPQRST")  # one token each; no N, which starts NONE on some models
 NONE_SLOT = "Z"
 Slot = Literal[
@@ -31,7 +33,7 @@ class SelectAgent(dspy.Signature):
     slot: Slot = dspy.OutputField(desc="the letter of the agent that fits best, or Z")
 
 
-class SlotAdapter(dspy.JSONAdapter):
+class SlotAdapter(BoundedJSONAdapter):
     """JSON, without naming the twenty slots again behind every task.
 
     The system prompt names them, which servers keep. What follows it is some eighty tokens

@@ -6,6 +6,7 @@ from typing import Any
 from dspy.experimental import TypeSafe
 
 from .errors import LMError
+from .redact import describe_error, strings_in, without_user
 
 _Client: Any = TypeSafe  # decorated as experimental: no class to a type checker
 
@@ -34,5 +35,7 @@ class SystemOne(_Client):
         try:
             return super().__call__(state, questions)
         except Exception as error:  # the SDK raises its own, httpx's and pydantic's types
-            cause = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise LMError(f"the LM did not answer: {self.base_url}: {cause}") from error
+            sent = [*strings_in(state), *strings_in(questions)]
+            cause = describe_error(error, sent, [self.api_key])
+            server = without_user(self.base_url)
+            raise LMError(f"the LM did not answer: {server}: {cause}") from error

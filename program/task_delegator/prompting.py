@@ -1,0 +1,143 @@
+"""How every stage asks its LM: one adapter, one meaning of failure, one look of an agent.
+
+``ask`` is the boundary to the LM. Whatever it says comes out as a prediction, as None where it
+cannot be read, or as ``LMError``.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import dspy
+from dspy.utils.callback import BaseCallback
+from dspy.utils.exceptions import AdapterParseError
+from dspy.utils.exceptions import LMError as DspyLMError
+
+from .agents import Agent
+from .errors import LMError
+from .index import readable
+from .lm import writes
+from .redact import describe_error, strings_in
+from .signatures import SLOTS
+from .untrusted import one_line
+
+# A line costs some 70 tokens: the small LM reads 400 a second.
+_DESCRIPTION_CHARACTERS = 150
+_SAMPLE_CHARACTERS = 70
+_SAMPLES = 2
+_SENT = ("prompt", "messages", "state", "questions")  # arguments of an LM that hold the prompt
+# What parsers raise at an answer, beside DSPy's own: nested too deeply, a wrong kind, all zero.
+_PARSING = (ArithmeticError, LookupError, MemoryError, RecursionError, TypeError, ValueError)
+_KEYS = ("api_key", "extra_headers", "headers", "aws_secret_access_key", "aws_session_token")
+
+
+def ask(predict: dspy.Module, adapter: dspy.Adapter, **inputs: Any) -> dspy.Prediction | None:
+    """Ask the LM of ``dspy.settings`` one question.
+
+    The adapter that a user has set (``dspy.configure(adapter=...)`` or ``dspy.context``) goes
+    before the stage's own. Log-probabilities are read where the slot stands in JSON: with a chat
+    format, where none does, the answer alone is believed in part, as of an LM without them.
+
+    Args:
+        predict: a predictor, or a module around one.
+        adapter: the stage's own.
+        inputs: of the signature; ``config`` for settings of this call.
+
+    Returns:
+        The prediction, None where the answer cannot be read.
+
+    Raises:
+        LMError: the LM cannot be reached or refuses.
+    """
+    try:
+        with asking(chosen_adapter(adapter)):
+            return predict(**inputs)
+    except UnreadableError:
+        return None
+
+
+def chosen_adapter(adapter: dspy.Adapter) -> dspy.Adapter:
+    """Return the adapter that the user has set, else the given one."""
+    return dspy.settings.adapter or adapter
+
+
+class UnreadableError(Exception):
+    """Report an LM's answer that holds no answer to the question; its text is ``answer``."""
+
+    def __init__(self, answer: str) -> None:
+        super().__init__("the answer cannot be read")
+        self.answer = answer
+
+
+@contextmanager
+def asking(adapter: dspy.Adapter) -> Iterator[None]:
+    """Ask through this adapter; what goes wrong becomes one of two errors.
+
+    Raises:
+        UnreadableError: the LM answered, and its answer cannot be read.
+        LMError: the LM cannot be reached or refuses.
+    """
+    sent = _Sent()
+    try:
+        with dspy.context(adapter=adapter, callbacks=[*dspy.settings.callbacks, sent]):
+            yield
+    except LMError:
+        raise
+    except AdapterParseError as error:
+        raise UnreadableError(error.lm_response) from error
+    except DspyLMError as error:
+        if isinstance(error.__cause__, RecursionError):  # DSPy reads JSON before adapters do
+            raise UnreadableError("") from error
+        raise LMError(f"the LM did not answer: {sent.describe(error)}") from error
+    except Exception as error:
+        if sent.answered and isinstance(error, _PARSING):
+            raise UnreadableError("") from error
+        if sent.decider:  # clients of decision models raise their SDK's types
+            raise LMError(f"the LM did not answer: {sent.describe(error)}") from error
+        raise
+
+
+class _Sent(BaseCallback):
+    """Remember what the LM was sent, so that no error shows it, and whether it answered."""
+
+    def __init__(self) -> None:
+        self.decider = False
+        self.answered = False
+        self._texts: list[str] = []
+        self._keys: list[str] = []
+
+    def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
+        self.decider = not writes(instance)
+        self._texts += [text for name in _SENT for text in strings_in(inputs.get(name))]
+        given = {**getattr(instance, "kwargs", {}), **(inputs.get("kwargs") or {})}
+        given |= {"api_key": given.get("api_key") or getattr(instance, "api_key", None)}
+        self._keys += [text for name in _KEYS for text in strings_in(given.get(name))]
+
+    def on_lm_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
+        self.answered = exception is None
+
+    def describe(self, error: BaseException) -> str:
+        """Return the error on one line, without what was sent."""
+        return describe_error(error, self._texts, self._keys)
+
+
+def render(agents: Sequence[Agent]) -> str:
+    """Return the shortlist as the LM sees it, one line per agent."""
+    return "\n".join(f"{slot}) {agent_line(a)}" for slot, a in zip(SLOTS, agents, strict=False))
+
+
+def agent_line(agent: Agent) -> str:
+    """Return an agent on one line: name, description, when not to use it, two samples."""
+    samples = [_cut(s, _SAMPLE_CHARACTERS) for s in agent.user_request_samples[:_SAMPLES]]
+    parts = [
+        one_line(readable(agent.name)),
+        _cut(agent.description, _DESCRIPTION_CHARACTERS),
+        _cut(agent.do_not_use_when, _SAMPLE_CHARACTERS),
+        "; ".join(samples),
+    ]
+    return " - ".join(part for part in parts if part)
+
+
+def _cut(text: str, limit: int) -> str:
+    line = one_line(text)
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"

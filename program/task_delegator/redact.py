@@ -1,0 +1,139 @@
+"""What may be shown of an error that came from outside: no key, no prompt, no escape sequence.
+
+Providers put into their error messages what they were sent: the key, the task, the whole prompt.
+"""
+
+import html
+import os
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+from urllib.parse import unquote
+
+_T = TypeVar("_T")
+
+MOST_CHARACTERS = 200  # of a description: one line of a log
+_MOST_READ = 4000  # characters of a message; the rest is an echo or a page
+_ECHO = 12  # characters in a row that a message shares with the prompt
+_KEY_PART = 8  # characters in a row that it shares with a key
+_HIDDEN = "…"
+_SECRET_NAME = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
+_CREDENTIAL = re.compile(r"\b(?:bearer|basic)\s+[\w.~+/=-]+|\bsk-[\w-]{6,}", re.IGNORECASE)
+_USER = re.compile(r"(?<=://)[^/@\s]+@")
+_TERMINAL = re.compile(  # CSI and OSC sequences of terminals
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
+)
+_ESCAPED = re.compile(r"\\+(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([nrtbf])|([\"'/]))")
+
+
+def describe_error(
+    error: BaseException, prompt: Iterable[str] = (), secrets: Iterable[str] = ()
+) -> str:
+    """Return an error on one line of at most ``MOST_CHARACTERS`` characters, fit to be shown.
+
+    The line holds the error's type, provider and HTTP status, and of the first line of its
+    message what is neither a control character nor shares 12 characters in a row with the prompt
+    or 8 with a secret. Case, punctuation and the usual ways to escape text make no difference.
+
+    Args:
+        error: what a provider, its SDK or DSPy raised.
+        prompt: every text that was sent.
+        secrets: keys; values of environment variables that are named like keys are added.
+    """
+    where = [str(part) for part in (_attribute(error, "provider", str), _status(error)) if part]
+    head = type(error).__name__ + (f" ({', '.join(where)})" if where else "")
+    message = _attribute(error, "message", str) or str(error)
+    said = redact(message, prompt, secrets)
+    whole = f"{head}: {said}" if said else head
+    return whole if len(whole) <= MOST_CHARACTERS else whole[: MOST_CHARACTERS - 1] + _HIDDEN
+
+
+def redact(message: str, prompt: Iterable[str] = (), secrets: Iterable[str] = ()) -> str:
+    """Return a message's first line without what it shares with the prompt or with secrets."""
+    lines = _TERMINAL.sub(" ", message.strip()[:_MOST_READ]).splitlines()
+    line = _USER.sub("", _unescaped(lines[0] if lines else ""))
+    hidden = {at for match in _CREDENTIAL.finditer(line) for at in range(*match.span())}
+    known = [value for name, value in os.environ.items() if _SECRET_NAME.search(name)]
+    for texts, length in ((prompt, _ECHO), ((*secrets, *known), _KEY_PART)):
+        variants = [form for text in texts for form in (_one_line(text), _unescaped(text))]
+        for fold in (_lowered, _letters):
+            hidden |= _shared(fold(line), variants, fold, length)
+    shown = "".join(_HIDDEN if at in hidden else char for at, char in enumerate(line))
+    shown = re.sub(rf"{_HIDDEN}(?:\s*{_HIDDEN})*", _HIDDEN, shown)
+    return shown if any(char.isalnum() for char in shown) else ""
+
+
+def without_user(address: str) -> str:
+    """Return an address without the name and password that may stand in it."""
+    return _USER.sub("", address)
+
+
+def strings_in(value: Any) -> Iterator[str]:
+    """Yield every string in a value of lists and mappings, their keys left out."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from (text for part in value.values() for text in strings_in(part))
+    elif isinstance(value, list | tuple):
+        yield from (text for part in value for text in strings_in(part))
+
+
+_Folded = list[tuple[str, int]]  # characters to compare, each with its place in the text
+
+
+def _shared(
+    line: _Folded, texts: Iterable[str], fold: Callable[[str], _Folded], length: int
+) -> set[int]:
+    """Return the places of a line that lie in a run of so many characters of one of the texts."""
+    runs = set()
+    for text in texts:
+        folded = "".join(char for char, _ in fold(text))
+        runs |= {folded[at : at + length] for at in range(len(folded) - length + 1)}
+    letters = "".join(char for char, _ in line)
+    return {
+        place
+        for at in range(len(letters) - length + 1)
+        if letters[at : at + length] in runs
+        for place in range(line[at][1], line[at + length - 1][1] + 1)
+    }
+
+
+def _lowered(text: str) -> _Folded:
+    return [(low if len(low := char.lower()) == 1 else char, at) for at, char in enumerate(text)]
+
+
+def _letters(text: str) -> _Folded:
+    return [(char, at) for char, at in _lowered(text) if char.isalnum()]
+
+
+def _unescaped(text: str) -> str:
+    """Return a text as it was before JSON, a URL or HTML escaped it, on one line."""
+    for _ in range(2):  # JSON within JSON
+        text = _ESCAPED.sub(_character, text)
+    return _one_line(html.unescape(unquote(text)))
+
+
+def _character(match: re.Match[str]) -> str:
+    code = match[1] or match[2]
+    return chr(int(code, 16)) if code else match[4] or " "
+
+
+def _one_line(text: str) -> str:
+    """Return a text on one line, without control, format and unassigned characters."""
+    spaced = (" " if char.isspace() else char for char in text)
+    shown = "".join(char for char in spaced if unicodedata.category(char)[0] != "C")
+    return " ".join(shown.split())
+
+
+def _status(error: BaseException) -> str:
+    for name in ("status", "status_code"):
+        status = _attribute(error, name, int)
+        if status is not None:
+            return f"HTTP {status}"
+    return ""
+
+
+def _attribute(error: BaseException, name: str, kind: type[_T]) -> _T | None:
+    value = getattr(error, name, None)
+    return value if isinstance(value, kind) else None

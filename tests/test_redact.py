@@ -1,0 +1,84 @@
+"""What is shown of an error that quotes what it was sent."""
+
+import json
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from task_delegator.redact import MOST_CHARACTERS, describe_error, redact, without_user
+
+TASK = "Please refund the card payment of Jörg Müller, IBAN DE89370400440532013000"
+KEY = "sk-proj-0123456789abcdefABCDEF"
+
+
+class ServerError(Exception):
+    """An error as DSPy raises it."""
+
+    def __init__(self, message: str, status: int | None = 500) -> None:
+        super().__init__(message)
+        self.message, self.status, self.provider = message, status, "openai"
+
+
+def test_an_error_is_shown_by_its_type_provider_status_and_message():
+    error = ServerError("Unsupported value: 'temperature' must be 1\n\n  To fix:\n    - wait")
+    shown = describe_error(error, [TASK], [KEY])
+    assert shown == "ServerError (openai, HTTP 500): Unsupported value: 'temperature' must be 1"
+
+
+@pytest.mark.parametrize(
+    "escape",
+    [
+        str,
+        str.upper,
+        json.dumps,
+        lambda text: json.dumps(json.dumps(text)),
+        repr,
+        quote,
+        lambda text: text.replace(" ", "\u200b \x1b[31m"),
+        lambda text: "\x1b]8;;http://x\x07" + text,
+        lambda text: text[5:40],
+    ],
+)
+def test_neither_the_prompt_nor_a_key_is_shown_however_they_are_escaped(escape):
+    error = ServerError(f"cannot do {escape(TASK)} for Bearer {KEY}, {escape(KEY)}; try again")
+    shown = describe_error(error, ["A) Refunds - pays money back", TASK], [KEY])
+    assert "Müller" not in shown
+    assert "DE8937" not in shown
+    assert "refund" not in shown.lower()
+    assert "0123456789abc" not in shown.lower()
+    assert "\x1b" not in shown
+    assert shown.startswith("ServerError (openai, HTTP 500): cannot do")
+
+
+def test_keys_of_the_environment_and_of_an_address_are_not_shown(monkeypatch):
+    monkeypatch.setenv("SOME_PROVIDER_API_KEY", "0f9e8d7c6b5a")
+    shown = redact("bad key 0f9e8d7c6b5a at https://ann:hidden@host/v1, Basic YW5uOmhpZGRlbg==")
+    assert shown == "bad key … at https://host/v1, …"
+    assert without_user("https://ann:hidden@host/v1") == "https://host/v1"
+
+
+def test_of_a_message_that_holds_nothing_else_the_type_is_left():
+    assert describe_error(ServerError(TASK, None), [TASK]) == "ServerError (openai)"
+    assert describe_error(ValueError()) == "ValueError"
+
+
+@given(
+    st.text(min_size=0, max_size=60),
+    st.text(min_size=8, max_size=30),
+    st.lists(
+        st.sampled_from(["{task}", "{key}", "error at ", "\x1b[2J", "\n", "\u202e", "x" * 90])
+    ),
+)
+def test_whatever_is_quoted_the_line_is_short_and_clean(task, key, pieces):
+    message = "".join(pieces).replace("{task}", task).replace("{key}", key)
+    shown = describe_error(ServerError(message), [task], [key])
+    assert len(shown) <= MOST_CHARACTERS
+    assert shown.splitlines() == [shown]
+    assert all(char.isprintable() for char in shown)
+    said = shown.partition("HTTP 500)")[2]
+    for text, length in ((task, 12), (key, 8)):
+        if "…" not in text:  # what is hidden is shown by it
+            runs = {text[at : at + length] for at in range(len(text) - length + 1)}
+            assert not any(run in said for run in runs)
