@@ -60,3 +60,15 @@ def test_the_signal_of_the_head_is_a_margin(office):
     scored = replace(scored, channels=replace(scored.channels, head=logits))
     spread = np.std([1.0, 5.0, 2.0])
     assert signals(index, scored, np.arange(1), knobs).head == pytest.approx((5 - 2) / spread)
+
+
+def test_a_caller_of_few_agents_is_not_turned_away(dataset):
+    """Among few agents a logit is small, whatever is asked: a quarter would be."""
+    rng, everyone, turned_away = np.random.default_rng(0), list(dataset.registry), []
+    for _ in range(8):
+        agents = [everyone[place] for place in rng.choice(len(everyone), 5, replace=False)]
+        few, names = Registry(agents), {agent.name for agent in agents}
+        program = load("default", few, allow_uncalibrated=True)
+        asked = [r.text for r in dataset.splits["validation"] if set(r.acceptable) & names]
+        turned_away += [program(text).decision == "none" for text in asked]
+    assert np.mean(turned_away) < 0.1
