@@ -32,10 +32,10 @@ _NAMED_ALLOWED = 3  # requests that may name their own agent, as people naturall
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A labelled request: what was asked and which agents may do it.
+    """A labelled request: its text and the agents that are right for it.
 
     Attributes:
-        acceptable: the expected agent first, then others that are right as well.
+        acceptable: names of agents, the labelled one first, then others that are also right.
     """
 
     text: str
@@ -43,7 +43,7 @@ class Request:
 
     @property
     def expected(self) -> str:
-        """The agent on the label."""
+        """The labelled agent."""
         return self.acceptable[0]
 
 
@@ -53,7 +53,7 @@ class Dataset:
 
     Attributes:
         splits: requests by split name; a missing file is an empty split.
-        out_of_scope: requests that no agent can serve, by split name.
+        out_of_scope: texts of requests that no agent can serve, by split name.
         multi: tasks for several agents, in order, by split name.
         foreign: labelled requests in other languages than the agents', by split name.
         enriched: agents that ``enrichment.json`` completed.
@@ -68,18 +68,18 @@ class Dataset:
     enriched: int = 0
 
     def sha256(self, name: str) -> str:
-        """Return the digest of one of the directory's files, or '' where it is missing."""
+        """Return the SHA-256 of a file of the directory, '' where it is missing."""
         path = self.path / name
         return sha256_file(path) if path.is_file() else ""
 
     def digests(self) -> dict[str, str]:
-        """Return the digest of every file that is there."""
+        """Return the SHA-256 of every file that was read, by name."""
         names = ("agents.json", *SPLITS.values(), "out_of_scope.json", "multi.json", LANGUAGES)
         used = (*names, FILE) if self.enriched else names
         return {name: self.sha256(name) for name in used if self.sha256(name)}
 
     def without_plans(self) -> "Dataset":
-        """Return it without tasks for several agents: compiling then fits no plans."""
+        """Return a copy without tasks for several agents, for which compiling fits no plans."""
         return replace(self, multi=dict.fromkeys(self.multi, ()))
 
 
@@ -88,11 +88,10 @@ def load_dataset(path: str | Path, enriched: bool = True) -> Dataset:
 
     Args:
         path: the directory.
-        enriched: complete the agents from ``enrichment.json`` where it is there, and say so
-            in the log.
+        enriched: complete the agents from ``enrichment.json``, if it exists, and log that.
 
     Raises:
-        InputError: it is missing, a file is broken, or a label names an unknown agent.
+        InputError: the directory is missing, a file is broken, or a label names an unknown agent.
     """
     folder = Path(path)
     if not folder.is_dir():
@@ -120,7 +119,7 @@ def load_dataset(path: str | Path, enriched: bool = True) -> Dataset:
 
 
 def known_texts(dataset: Dataset) -> set[str]:
-    """Return every request of every split, in or out of scope, and every sample, folded."""
+    """Return all requests, in and out of scope, and all samples, folded for comparison."""
     requests = [request.text for split in dataset.splits.values() for request in split]
     strangers = [text for split in dataset.out_of_scope.values() for text in split]
     samples = [s for agent in dataset.registry for s in agent.user_request_samples]
@@ -203,7 +202,7 @@ def _foreign(path: Path, registry: Registry) -> dict[str, tuple[Request, ...]]:
 
 
 def leaks(dataset: Dataset) -> list[str]:
-    """Return a line for each request that repeats a sample or a request of another split."""
+    """Return one line per request that repeats a sample or another request."""
     found = []
     samples = [(f"sample of {a.name}", s) for a in dataset.registry for s in a.user_request_samples]
     seen = {fold(text): where for where, text in samples}
@@ -221,17 +220,17 @@ def leaks(dataset: Dataset) -> list[str]:
                 if key not in seen and overlap(asked, other) >= NEAR_COPY
             )
             if key in fresh:
-                found.append(f"{split}: {request.text!r} stands there twice")
+                found.append(f"{split}: {request.text!r} appears twice")
             fresh[key] = f"request of {split}"
         seen.update(fresh)
     return found
 
 
 def check(dataset: Dataset, strict: bool = False) -> list[str]:
-    """Return what is wrong with a dataset, nothing where it is sound.
+    """Return one line per problem of a dataset, none where it is sound.
 
     Args:
-        strict: also hold it to the counts of this project's own ground truth.
+        strict: also require the counts of this project's own ground truth.
     """
     problems = leaks(dataset)
     named = [
@@ -268,7 +267,7 @@ def _wrong_counts(dataset: Dataset) -> Iterator[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Check a dataset directory and print what was found."""
+    """Check a dataset directory and print its problems; return the exit code."""
     if not arguments or arguments[0] != "check" or len(arguments) > 2:
         print("usage: python -m optimize.data check [DIR]", file=sys.stderr)
         return 2

@@ -36,18 +36,22 @@ class Outcome:
 
     @property
     def rank(self) -> int | None:
-        """Place of the first acceptable agent, from 1; None where it was not ranked."""
+        """Place of the first acceptable agent, from 1; None where none was ranked."""
         places = (i for i, name in enumerate(self.ranking, 1) if name in self.request.acceptable)
         return next(places, None)
 
     @property
     def right(self) -> bool:
-        """Whether the first place is acceptable."""
+        """Whether the first agent is acceptable."""
         return self.rank == 1
 
 
 def select(requests: Sequence[T], limit: int | None, seed: int) -> list[T]:
-    """Return a fixed random subset, in the split's order; all where no limit is given."""
+    """Return a random subset fixed by the seed, in the given order; all without a limit.
+
+    Raises:
+        InputError: the limit is below 1.
+    """
     if limit is None or limit >= len(requests):
         return list(requests)
     if limit < 1:
@@ -57,7 +61,7 @@ def select(requests: Sequence[T], limit: int | None, seed: int) -> list[T]:
 
 
 def requests_of(dataset: Dataset, split: str, limit: int | None, seed: int) -> list[Request]:
-    """Return a split's requests, or a fixed random subset.
+    """Return the requests of a split, or a random subset fixed by the seed.
 
     Raises:
         InputError: the split is empty, or the limit below 1.
@@ -131,7 +135,7 @@ def evaluate_requests(
 
 
 def outcomes_right(outcomes: Sequence[Outcome]) -> np.ndarray:
-    """Return whether each outcome is right, shape (n,), bool."""
+    """Return for each outcome whether it is right, shape (n,), bool."""
     return np.array([outcome.right for outcome in outcomes], dtype=bool)
 
 

@@ -1,4 +1,4 @@
-"""What is drawn of a compilation: its search, its confidence, its confusions."""
+"""Plots and tables of a compilation: search, Pareto front, reliability, confused pairs."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Fit what retrieval can be given in closed form: channel weights and temperature."""
+"""Fit channel weights and temperature of retrieval by maximum likelihood."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,7 +30,7 @@ class ScoredRequests:
     Args:
         index: the index that scores.
         requests: labelled requests.
-        late: how many agents are compared token by token; None for what suits the index.
+        late: how many agents are compared token by token; None for the index's own choice.
     """
 
     def __init__(self, index: Index, requests: Sequence[Request], late: int | None = None) -> None:
@@ -95,7 +95,7 @@ class ScoredRequests:
 
 
 def _setting(channel: str, knobs: KnobValues) -> tuple[object, ...]:
-    """Return what a channel's standing depends on."""
+    """Return the settings that a channel's standing depends on."""
     settings = {"bm25": (knobs.bm25_k1, knobs.bm25_b), "head": (knobs.head_c,)}
     return channel, *settings.get(channel, ())
 

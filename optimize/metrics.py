@@ -74,7 +74,7 @@ def expected_calibration_error(
 def reliability(
     confidences: np.ndarray, right: np.ndarray, bins: int = 10
 ) -> list[tuple[float, float, int]]:
-    """Return stated confidence, share that was right and n per bin of equal mass."""
+    """Return the mean confidence, the share that is right and n of each bin of equal mass."""
     order = np.argsort(confidences, kind="stable")
     parts = [p for p in np.array_split(order, min(bins, len(order))) if len(p)]
     return [(float(confidences[p].mean()), float(right[p].mean()), len(p)) for p in parts]
@@ -180,7 +180,7 @@ def bootstrap_auroc(
 
 
 def accuracy_at_coverage(confidences: np.ndarray, right: np.ndarray, coverage: float) -> float:
-    """Return the accuracy on the surest share of the requests."""
+    """Return the accuracy on the given share of requests with the highest confidence."""
     kept = np.argsort(-confidences, kind="stable")[: max(1, round(coverage * len(right)))]
     return float(right[kept].mean())
 
@@ -194,17 +194,17 @@ def aurc(confidences: np.ndarray, right: np.ndarray) -> float:
 def accuracy_where_turned_away(
     fits: np.ndarray, right: np.ndarray, strangers: np.ndarray, share: float
 ) -> tuple[float, float] | None:
-    """Return what is left in scope where a share of the strangers is turned away.
+    """Return the accuracy in scope at the threshold that rejects a share out of scope.
 
     Args:
         fits: P(some agent fits) of the requests in scope.
         right: whether their first place is right.
-        strangers: P(some agent fits) of requests that nobody can serve.
-        share: of the strangers that must fall below the threshold.
+        strangers: P(some agent fits) of the requests out of scope.
+        share: of the requests out of scope to reject, 0..1.
 
     Returns:
-        The share of all requests in scope that is kept and right, and the share that is kept;
-        None without strangers.
+        The share of the requests in scope that is accepted and right, and the share that is
+        accepted; None without requests out of scope.
     """
     if len(strangers) == 0:
         return None
@@ -214,12 +214,12 @@ def accuracy_where_turned_away(
 
 
 def false_positive_rate(inside: np.ndarray, outside: np.ndarray, recall: float) -> float | None:
-    """Return the share of strangers accepted where so many of the requests in scope are.
+    """Return the share accepted out of scope at the threshold of a given recall in scope.
 
     Args:
         inside: P(some agent fits) of the requests in scope.
-        outside: the same of requests that nobody can serve.
-        recall: of the requests in scope, 0..1.
+        outside: P(some agent fits) of the requests out of scope.
+        recall: share of the requests in scope to accept, 0..1.
     """
     if len(outside) == 0:
         return None

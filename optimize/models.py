@@ -21,7 +21,7 @@ class Models:
         self._client = MlflowClient()
 
     def version(self, alias: str) -> str | None:
-        """Return the version that an alias names, or None."""
+        """Return the version with an alias, or None."""
         try:
             return str(self._client.get_model_version_by_alias(self.name, alias).version)
         except MlflowException as error:
@@ -30,7 +30,7 @@ class Models:
             raise
 
     def compiled(self, run_id: str, target: Path) -> Path | None:
-        """Return the program's folder of a run, downloaded, or None where there is no such run."""
+        """Download the program of a run; return its folder, or None if there is no such run."""
         try:
             self._client.get_run(run_id)
         except MlflowException:
@@ -40,11 +40,11 @@ class Models:
         return Path(whole) / "program"
 
     def download(self, version: str) -> Path:
-        """Return the program's folder of a version."""
+        """Download a version; return its program's folder."""
         return find(f"models:/{self.name}/{version}")
 
     def register(self, folder: Path, source: str) -> str:
-        """Log a program's folder, agents included, as a model; return its version."""
+        """Register a program's folder, agents included, as a new version; return the version."""
         with mlflow.start_run(run_name=f"promote {source}", tags={"kind": "promote"}):
             logged = mlflow.pyfunc.log_model(
                 name=self.name,
@@ -56,7 +56,7 @@ class Models:
         return str(logged.registered_model_version)
 
     def crown(self, version: str, before: str | None) -> None:
-        """Give a version the alias champion, and the one before it previous."""
+        """Give a version the alias champion, and the champion before it the alias previous."""
         if before is not None:
             self._client.set_registered_model_alias(self.name, "previous", before)
         self._client.set_registered_model_alias(self.name, "champion", version)

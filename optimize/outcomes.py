@@ -1,4 +1,4 @@
-"""What became of delegations: recorded outcomes into a dataset, and whether they still fit."""
+"""Recorded outcomes of delegations: merge them into a dataset, test the calibration on them."""
 
 import json
 import re
@@ -21,13 +21,13 @@ _FEWEST = 20  # outcomes; with fewer, only gross misfits could be found
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What a merge did.
+    """Counts of a merge.
 
     Attributes:
         added, strangers: labelled requests and requests for nobody that were added.
-        known: rows that the dataset already had.
-        conflicts: tasks with two different outcomes, left out.
-        unknown: rows whose agent the registry does not have, left out.
+        known: tasks that the dataset already had.
+        conflicts: tasks with two different outcomes, not added.
+        unknown: agents that the registry does not have; their tasks were not added.
     """
 
     added: int
@@ -142,7 +142,7 @@ class Drift:
     fits: bool | None
 
     def sentence(self) -> str:
-        """Return the result in a line."""
+        """Return the result in one line."""
         if self.n < _FEWEST:
             return f"{self.n} outcomes: too few to test calibration ({_FEWEST} needed)"
         if self.fits is None:

@@ -1,4 +1,4 @@
-"""Promote a program to champion: only if it beats the present one on validation, paired."""
+"""Promote a program to champion if it beats the present one in a paired test on validation."""
 
 import shutil
 import tempfile
@@ -16,12 +16,12 @@ from task_delegator.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """What became of a candidate.
+    """The result of a promotion.
 
     Attributes:
         version: of the registered model that is champion now.
-        promoted: whether that is the candidate.
-        versus: the comparison with the champion before, None where there was none.
+        promoted: whether the candidate became champion.
+        versus: the comparison with the former champion, None if there was none.
     """
 
     name: str
@@ -41,7 +41,7 @@ def promote(
         source: a program's name or folder, or the id of a run that compiled one.
         dataset: its validation split decides; its registry is served.
         lm: the LM that either program may ask.
-        force: promote whatever the comparison says.
+        force: promote regardless of the comparison.
 
     Raises:
         InputError: there is no such program or run, or no validation split.

@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How a program did on one split; rates are fractions of 1, None where it does not apply.
+    """Scores of a program on one split; rates are fractions of 1, None where not applicable.
 
     Attributes:
         n: requests in scope.
@@ -14,22 +14,22 @@ class Report:
         top1_ci95: Wilson's interval of top1.
         recall_at_k, k: share whose right agent is on the shortlist, and its length.
         mrr: mean reciprocal rank within the shortlist.
-        ece, brier, auroc_error: calibration of the confidence, and how well it tells
-            right from wrong.
+        ece, brier: calibration error and Brier score of the confidence.
+        auroc_error: AUROC of the confidence for right against wrong.
         ece_calibrated_range: 95 % range of the ECE that a perfectly calibrated model
             with these confidences would show.
         aurc: area under the risk-coverage curve, 0 is best.
         accuracy_at_coverage_80: accuracy on the surest 80 %.
-        n_out_of_scope, oos_auroc: requests nobody can serve, and how well P(some agent
-            fits) tells them apart.
-        oos_fpr95: share of the requests out of scope that pass where 95 % of those in scope do.
-        oos_90: where 90 % of those are turned away, the share of the requests in scope that
-            is kept and right, and the share that is kept.
+        n_out_of_scope: requests that no agent can serve, delegated under the same LM.
+        oos_auroc: AUROC of P(some agent fits) for in scope against out of scope.
+        oos_fpr95: share accepted out of scope at the threshold that accepts 95 % in scope.
+        oos_90: at the threshold that rejects 90 % out of scope, the share of the requests in
+            scope that is accepted and right, and the share that is accepted.
         decisions, decisions_out_of_scope: counts of assign, review and none.
         precision_assigned, precision_assigned_ci95: of the assigned requests in scope.
         lm_calls, lm_calls_per_task, tokens_per_task: what the LM cost in scope.
         lm_calls_out_of_scope: LM calls for the requests out of scope.
-        latency_ms: p50 and p95 of a delegation.
+        latency_ms: p50 and p95 of a delegation in scope, milliseconds.
         slot_flip_rate: share of LM picks that change when the shortlist is reversed.
         baseline_bm25_top1, baseline_bm25, versus_bm25: BM25 alone on the same requests and
             texts, its setting (chosen on validation), and the paired comparison of top1.
@@ -81,12 +81,12 @@ class Report:
         return asdict(self)
 
     def sentence(self) -> str:
-        """Return the result in a line."""
+        """Return the result in one line."""
         low, high = self.top1_ci95
         return f"top-1 {self.top1:.1%} ({low:.1%} to {high:.1%}), top-3 {self.top3:.1%}, n {self.n}"
 
     def metrics(self) -> dict[str, float]:
-        """Return the numbers that a tracking server plots."""
+        """Return the numbers by name, for a tracking server."""
         flat = {f"latency_ms_{name}": value for name, value in self.latency_ms.items()}
         flat |= {f"decisions_{name}": float(count) for name, count in self.decisions.items()}
         values = self.to_dict() | flat

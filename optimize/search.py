@@ -17,7 +17,7 @@ _PLACE_COST = 0.0005  # of top-1 per place on the shortlist: no longer than it n
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One setting of the knobs and how it did on validation."""
+    """One setting of the knobs and its scores on validation."""
 
     number: int
     knobs: KnobValues
@@ -26,7 +26,7 @@ class Trial:
     log_likelihood: float
 
     def metrics(self) -> dict[str, float]:
-        """Return what to log of the trial."""
+        """Return the scores by name."""
         return {
             "top1": self.top1,
             "recall_at_k": self.recall_at_k,
@@ -53,7 +53,7 @@ def search(
     Args:
         scored: validation requests with their channels.
         starts: settings to try first, the baseline among them.
-        trials: how many trials the study shall have in the end.
+        trials: number of trials that the study has at the end, earlier ones included.
         seed: of the sampler.
         place: where the study is kept, and joined if it is there.
 
@@ -77,7 +77,7 @@ def search(
 
 
 def measure(scored: ScoredRequests, knobs: KnobValues, number: int = 0) -> Trial:
-    """Return how a setting does, at its likeliest temperature."""
+    """Score a setting at the temperature of greatest likelihood."""
     fused = scored.fused(knobs)
     knobs = replace(knobs, temperature=fit_temperature(scored, fused))
     ranks = scored.ranks(fused)
@@ -138,7 +138,7 @@ def _suggest(trial: Any) -> KnobValues:
 
 
 def parameters(knobs: KnobValues) -> dict[str, Any]:
-    """Return a setting as the search names it."""
+    """Return a setting as parameters of the search."""
     searched = (*CHANNELS, "k", "bm25_k1", "bm25_b", "head_c")
     values = {name: getattr(knobs, name) for name in searched}
     return {**values, "head_on": knobs.head > 0}

@@ -1,4 +1,4 @@
-"""Where MLflow keeps what it is given: opening the store, and saying why that fails."""
+"""Open the MLflow store, or say in one line why that fails."""
 
 import logging
 import os
@@ -52,7 +52,11 @@ def _uri() -> str:
 
 @contextmanager
 def named() -> Iterator[None]:
-    """Say in one line that the store cannot be used, and where it is, without a password."""
+    """Turn failures of the store into one line that names it without its password.
+
+    Raises:
+        InputError: the store cannot be used.
+    """
     try:
         yield
     except (*STORE_ERRORS, ImportError) as error:  # a database's driver may be missing
@@ -65,7 +69,7 @@ def named() -> Iterator[None]:
 
 
 def cause(error: BaseException) -> str:
-    """Name what lies at the bottom of an error; its message may hold a password."""
+    """Return the type and code of an error's root cause; its message may hold a password."""
     while (below := error.__cause__ or error.__context__) is not None:
         error = below
     return " ".join([type(error).__name__, str(getattr(error, "error_code", ""))]).strip()

@@ -1,9 +1,9 @@
-"""Traces of delegations: what every DSPy module was given and gave back.
+"""Traces of delegations: inputs and outputs of every DSPy module and LM call.
 
-Written down by a callback of our own: MLflow's would take headers from the LM's settings and
-messages from exceptions, and a filter of its spans that fails lets them through. Here a value is
-shown only if its kind is known to be harmless: numbers, names of agents, decisions, slots. Other
-strings are replaced by their length, unless texts are asked for; other objects by their type.
+A callback of our own records them. MLflow's would record headers from the LM's settings and
+messages of exceptions, and lets them through where a filter of its spans fails. Here a value is
+shown only if its kind is harmless: numbers, names of agents, decisions, slots. Other strings are
+replaced by their length, unless texts are wanted; other objects by their type.
 """
 
 import time
@@ -53,10 +53,10 @@ class Span:
 def traced(
     program: Delegator, requests: Iterable[Request], lm: dspy.BaseLM | None, *, texts: bool = False
 ) -> list[Span]:
-    """Delegate requests and return the spans of it, parents before children.
+    """Delegate requests and return their spans, parents before children.
 
     Args:
-        texts: show tasks, prompts and answers as they are.
+        texts: keep tasks, prompts and answers as they are.
     """
     names = {agent.name for agent in program.registry}
     recorder = _Recorder(names | {*get_args(Decision), *SLOTS, NONE_SLOT}, texts)
@@ -113,7 +113,7 @@ class _Recorder(BaseCallback):
 
 
 def shown(value: Any, known: Set[str], texts: bool) -> Any:
-    """Return a value as plain JSON; what is not known to be harmless is replaced by a note.
+    """Return a value as plain JSON, with a note in place of what may be private.
 
     Args:
         known: strings that may be shown.

@@ -71,7 +71,7 @@ class Run:
     """One tracked compilation; children are its search trials and its prompt's candidates.
 
     Attributes:
-        lost: whether the store failed; nothing is tracked any more.
+        lost: whether the store failed; nothing is tracked from then on.
     """
 
     def __init__(self, run_id: str, experiment_id: str) -> None:
@@ -82,14 +82,14 @@ class Run:
 
     @_goes_on
     def params(self, values: Mapping[str, Any]) -> None:
-        """Log what the compilation was asked to do."""
+        """Log the options of the compilation."""
         mlflow.log_params({key: str(value)[:6000] for key, value in values.items()})
 
     @_goes_on
     def metrics(
         self, values: Mapping[str, float], prefix: str = "", step: int | None = None
     ) -> None:
-        """Log numbers, at a step of something that goes on."""
+        """Log numbers, optionally at a step."""
         mlflow.log_metrics({prefix + key: value for key, value in values.items()}, step=step)
 
     @_goes_on
@@ -108,9 +108,9 @@ class Run:
 
     @_goes_on
     def trials(self, trials: Sequence[Trial]) -> None:
-        """Log one child run per search trial, and the course of the search.
+        """Log one child run per search trial, and the best top-1 over the trials.
 
-        Trials that are there already, from before a compilation was resumed, stay as they are.
+        Trials that were logged before a compilation was resumed stay as they are.
         """
         known, best = self._children("trial"), 0.0
         for trial in trials:
@@ -152,7 +152,7 @@ class Run:
 
     @_goes_on
     def candidates(self, candidates: Sequence[PromptCandidate], optimizer: str) -> None:
-        """Log one child run per prompt that an optimiser tried, those already there left out."""
+        """Log one child run per prompt that an optimizer tried; skip those already logged."""
         known = self._children("candidate")
         for number, candidate in enumerate(candidates):
             tags = {"stage": "candidate", "optimizer": optimizer}
@@ -168,7 +168,7 @@ class Run:
             self._client.set_terminated(child)
 
     def _children(self, kind: str) -> dict[int, tuple[str, bool]]:
-        """Return the children of a kind by number: id, and whether nothing is missing in them."""
+        """Return the child runs of a kind by number: their id, and whether they are complete."""
         found = self._client.search_runs(
             [self._experiment],
             f"tags.`mlflow.parentRunId` = '{self.id}' and tags.kind = '{kind}'",
@@ -182,10 +182,10 @@ class Run:
     def _child(
         self, known: Mapping[int, tuple[str, bool]], kind: str, number: int, tags: dict[str, str]
     ) -> str | None:
-        """Return the id of the child run to write, a new one or a torso; None if it is there."""
+        """Return the id of the child run to (re)write, or None if it is complete."""
         if number in known:
-            run_id, whole = known[number]
-            return None if whole else run_id
+            run_id, complete = known[number]
+            return None if complete else run_id
         names = {"mlflow.parentRunId": self.id, "mlflow.runName": f"{kind} {number}"}
         tags = {**names, "kind": kind, "number": str(number), **tags}
         return self._client.create_run(self._experiment, tags=tags).info.run_id
@@ -206,9 +206,9 @@ class Run:
         for plot in plots:
             mlflow.log_artifact(str(plot), "plots")
         for row in rows:
-            told = {k: v for k, v in row.items() if k not in _SENTENCES}
+            labels = {k: v for k, v in row.items() if k not in _SENTENCES}
             label = " ".join(
-                str(value) for key, value in told.items() if isinstance(value, str) or key in _SIZES
+                str(v) for key, v in labels.items() if isinstance(v, str) or key in _SIZES
             )
             name = re.sub(r"[^\w /.:-]+", "", label)[:180]
             numbers = {k: v for k, v in row.items() if isinstance(v, float | int)}
@@ -224,7 +224,7 @@ class Run:
 
     @_goes_on
     def traces(self, spans: Sequence[Span]) -> None:
-        """Log delegations by their spans, parents before children, as traces of this run."""
+        """Log spans of delegations as traces of this run; parents must come before children."""
         self._client.get_run(self.id)  # a trace that cannot be written is no error to MLflow
         opened = {}
         for span in spans:
@@ -265,12 +265,12 @@ class Run:
 
 @contextmanager
 def run(name: str, tags: Mapping[str, str], begun: str | None = None) -> Iterator[Run]:
-    """Track a block as one run in the experiment; the store is ``mlflow.db`` or the env's.
+    """Track a block as one run; the store is ``MLFLOW_TRACKING_URI`` or ``mlflow.db``.
 
     Args:
         name: of the run.
         tags: of the run.
-        begun: id of a run that was interrupted, to go on with; if it was deleted, with a new one.
+        begun: id of an interrupted run to continue; a new run is made if it was deleted.
 
     Raises:
         InputError: the store cannot be used. Once the run has started its failure is no error.
@@ -290,7 +290,7 @@ def run(name: str, tags: Mapping[str, str], begun: str | None = None) -> Iterato
 
 
 def _there(run_id: str | None) -> str | None:
-    """Return the id of a run, None where it was deleted."""
+    """Return the id of a run, None if it was deleted."""
     if run_id is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Compare two programs on the same requests: how far apart, how surely, and who wins where."""
+"""Compare two programs on the same requests, in total and per domain and agent."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -16,10 +16,12 @@ from task_delegator.delegator import Delegator
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """What one of the programs did.
+    """The scores of one of the programs.
 
     Attributes:
-        lm_calls_per_task: what it asked the LM.
+        top1, top3: share whose right agent comes first, among the first three.
+        top1_ci95: Wilson's interval of top1.
+        lm_calls_per_task: mean number of LM calls.
     """
 
     program: str
@@ -31,10 +33,10 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Versus:
-    """Two programs on the same requests; differences are the first's less the second's.
+    """Two programs compared on the same requests; differences are first minus second.
 
     Attributes:
-        winner: name of the better program where the paired test says so at 95 %, else None.
+        winner: name of the better program where McNemar's p is below 0.05, else None.
         by_domain: per domain of the expected agent, requests that only the first and only the
             second got right.
         by_agent: the same per expected agent, where they differ, most first.
@@ -77,7 +79,7 @@ def versus(
     limit: int | None = None,
     seed: int = 0,
 ) -> Versus:
-    """Return how two programs compare.
+    """Evaluate two programs on the same requests and compare them.
 
     Args:
         programs: names and programs, over the dataset's registry.
