@@ -76,10 +76,11 @@ def run(quick: bool) -> list[dict[str, Any]]:
 def registry(name: str, quick: bool) -> Iterator[dict[str, Any]]:
     """Yield one row per LM that is asked about a registry."""
     dataset = load_dataset(OURS) if name == "ours" else public(name)
-    fewer = {split: tuple(select(r, _COMPILED, seed=0)) for split, r in dataset.splits.items()}
-    smaller = replace(dataset, splits=fewer).without_plans()
+    most = 40 if quick else _COMPILED
+    splits = {split: tuple(select(r, most, seed=0)) for split, r in dataset.splits.items()}
+    smaller = replace(dataset, splits=splits).without_plans()
     with tempfile.TemporaryDirectory() as out:
-        options = Options(out=Path(out) / "program", preset="full", trials=5 if quick else _TRIALS)
+        options = Options(out=Path(out) / "program", preset="full", trials=3 if quick else _TRIALS)
         program = compile_program(smaller, options, lm=None).program
         kept = Path(out) if quick else _KEPT
         kept.mkdir(parents=True, exist_ok=True)
@@ -99,9 +100,9 @@ def registry(name: str, quick: bool) -> Iterator[dict[str, Any]]:
                 cost = _milliseconds(spec, program, requests) if name == "ours" else {}
                 yield {"part": "accuracy"} | facts | selection_row(outcomes, tokens, before) | cost
                 if seen == "transferred" or quick:
-                    measured = select(fewer[split], 12 if quick else _HEARD, seed=0)
+                    measured = select(splits[split], 12 if quick else _HEARD, seed=0)
                     gain = gain_where_uncertain(
-                        _without_lm(program, fewer["validation"]),
+                        _without_lm(program, splits["validation"]),
                         _without_lm(program, measured),
                         lambda some, lm=lm, answers=answers: ask(program, some, lm, answers),
                         3 if quick else _FITTED_ON,

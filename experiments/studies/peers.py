@@ -24,6 +24,7 @@ from pydantic import BaseModel, ValidationError, create_model
 
 from experiments.support.format import difference, markdown, number, percent, points, rate
 from experiments.support.public_data import public
+from experiments.support.quick import fewer
 from experiments.support.terms import term
 from optimize import metrics
 from optimize.compile import Options, compile_program
@@ -60,7 +61,8 @@ def run(quick: bool) -> list[dict[str, Any]]:
     """
     if not PYTHON.is_file():
         raise InputError(f"{PYTHON}: no environment of the peers; run make peers")
-    sets = {"ours": load_dataset(OURS)}
+    ours = load_dataset(OURS)
+    sets = {"ours": fewer(ours) if quick else ours}
     if not quick:
         sets |= {name: public(name) for name in _SETS}
     return [row for name, dataset in sets.items() for row in _rows(name, dataset, quick)]
@@ -75,7 +77,7 @@ def _rows(name: str, dataset: Dataset, quick: bool) -> list[dict[str, Any]]:
         part: tuple(select(every, _FITTING, seed=0)) for part, every in dataset.splits.items()
     }
     with tempfile.TemporaryDirectory() as out:
-        options = Options(out=Path(out) / "program", preset="full", trials=5 if quick else _TRIALS)
+        options = Options(out=Path(out) / "program", preset="full", trials=3 if quick else _TRIALS)
         smaller = replace(dataset, splits=fitting).without_plans()
         program = compile_program(smaller, options, lm=None).program
         with dspy.context(lm=None):
