@@ -89,7 +89,7 @@ folds: $(READY)
 
 results: $(READY)
 	for name in $(EXPERIMENTS); do $(BIN)/python -m experiments $$name || exit; done
-	$(BIN)/python -m experiments.report
+	$(BIN)/python -m experiments.report --plots
 
 clean:
 	rm -rf .venv .venv-peers runs mlflow.db mlartifacts mlruns .pytest_cache .ruff_cache .hypothesis

@@ -62,7 +62,7 @@ _MOST_CALLS = 10_000
 def run(quick: bool) -> list[dict[str, Any]]:
     """Return rows per registry and LM, and the adapters' courses.
 
-    Quick: ours, the raw LM, 3 validation requests.
+    Quick: ours, the raw LM, 2 validation requests.
 
     Raises:
         InputError: a full run, and there are no adapters of other folds.
@@ -85,7 +85,7 @@ def registry(name: str, quick: bool) -> Iterator[dict[str, Any]]:
         kept = Path(out) if quick else _KEPT
         kept.mkdir(parents=True, exist_ok=True)
         split = "validation" if quick else "test"
-        requests = select(dataset.splits[split], 3 if quick else _ASKED, seed=0)
+        requests = select(dataset.splits[split], 2 if quick else _ASKED, seed=0)
         before: dict[str, bool] = {}
         for label, seen, spec in _lms(dataset, quick):
             lm = language_model(spec)
@@ -100,12 +100,12 @@ def registry(name: str, quick: bool) -> Iterator[dict[str, Any]]:
                 cost = _milliseconds(spec, program, requests) if name == "ours" else {}
                 yield {"part": "accuracy"} | facts | selection_row(outcomes, tokens, before) | cost
                 if seen == "transferred" or quick:
-                    measured = select(splits[split], 12 if quick else _HEARD, seed=0)
+                    measured = select(splits[split], 4 if quick else _HEARD, seed=0)
                     gain = gain_where_uncertain(
                         _without_lm(program, splits["validation"]),
                         _without_lm(program, measured),
                         lambda some, lm=lm, answers=answers: ask(program, some, lm, answers),
-                        3 if quick else _FITTED_ON,
+                        1 if quick else _FITTED_ON,
                     )
                     yield {"part": "heard"} | facts | gain
 
