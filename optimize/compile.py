@@ -22,7 +22,7 @@ from optimize.provenance import commit
 from optimize.report import Report
 from optimize.search import search
 from optimize.study import Place
-from optimize.teach import Lesson, Way, opened, teach
+from optimize.teach import Lesson, Way, opened, plan_calls, teach
 from optimize.traces import traced
 from optimize.work import Work
 from task_delegator.artifact import save
@@ -64,19 +64,23 @@ def compile_program(
     the end, once per reported figure; nothing is chosen by it.
 
     Raises:
-        InputError: a split that is needed is empty.
+        InputError: a split that is needed is empty, or the LM calls are too few for the optimizer.
         LMError: the LM cannot be reached.
     """
     for split in ("validation", "test"):
         if not dataset.splits[split]:
             raise InputError(f"{dataset.path}: the {split} split is empty; compiling needs it")
     preset = PRESETS[options.preset]
+    asks = _asks(lm, options, preset)
+    if asks:
+        train = len(dataset.splits["train"])
+        plan_calls(options.optimizer, _budget(options, preset), train)  # refuses too few
     program = Delegator(dataset.registry, embedder(options.embedder))
     learned = learn_samples(dataset, options.samples_from_train)
     program.retrieve.learned.values = learned
     tags = {
         "kind": "compile",
-        "optimizer": options.optimizer if lm else "none",
+        "optimizer": options.optimizer if asks else "none",
         "lm": str(lm.model) if lm else "none",
         "embedder": options.embedder,
         "data": str(dataset.path),
@@ -98,10 +102,11 @@ def compile_program(
         calibration = calibrate(program, dataset, options.target_precision)
         fit_split(program, dataset)
         lesson = None
-        if lm is not None:
+        if lm is not None and asks:
             before = program.classify.select.deepcopy()
             tell = partial(run.candidates, optimizer=options.optimizer)
             lesson = _teach(program, dataset, options, preset, lm, teacher, work, tell)
+            run.tag("optimizer", lesson.ran or "none")
             run.prompts(before, program.classify.select)
             run.metrics({"lm_calls": lesson.calls, "weight": lesson.weight}, "teach_")
         fitting.close()  # what a task costs includes its encoding
@@ -115,7 +120,7 @@ def compile_program(
         run.artifact(options.out)
         run.note(summary(reports))
         work.done()
-        _trace(program, dataset, options, lm if _asks(lm, options, preset) else None, run)
+        _trace(program, dataset, options, lm if asks else None, run)
         return Compiled(options.out, program, reports, lesson, calibration, run.id)
 
 
@@ -263,7 +268,7 @@ def _manifest(
         **provenance(dataset),
         "embedder": {"spec": options.embedder, "id": program.retrieve.library.embed.id},
         "lm": None if lm is None else {"spec": options.lm, "model": str(lm.model)},
-        "optimizer": options.optimizer if lm is not None else None,
+        "optimizer": None if lesson is None else lesson.ran,
         "teacher": options.teacher,
         "preset": options.preset,
         "trials": preset.trials if options.trials is None else options.trials,

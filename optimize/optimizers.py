@@ -30,6 +30,7 @@ from task_delegator.redact import describe_error
 _DEMOS = 2
 _REFLECTED = 3  # train examples in a round of GEPA, before and after
 _INDUCED = 4  # calls that rules may take: what DSPy cannot read it asks for in other formats
+_BATCH, _VISITS = 8, 8  # train examples in a step of SIMBA, and calls about each
 _MOST_TOGETHER = 2  # instructions that better-together tries on its train examples
 _log = logging.getLogger(__name__)
 
@@ -40,12 +41,15 @@ class Optimizer:
 
     Attributes:
         share: of the LM calls of a compilation; the rest measures what its prompt is worth.
+        least: LM calls of one whole round, at most, by the number of examples to train on and of
+            those to compare on; with fewer it is stopped before it has found anything.
         expected: LM calls that it makes of its budget.
         compile: student and brief to the optimised student.
         tried: the optimised student to the prompts that were tried.
     """
 
     share: float
+    least: Callable[[int, int], int]
     expected: Callable[[Brief], int]
     compile: Callable[[Pick, Brief], Pick]
     tried: Callable[[Any], list[PromptCandidate]]
@@ -174,12 +178,12 @@ def _mipro(student: Pick, brief: Brief) -> Pick:
 
 
 def _simba(student: Pick, brief: Brief) -> Pick:
-    size = min(len(brief.trainset), 8)
+    size = min(len(brief.trainset), _BATCH)
     optimizer = dspy.SIMBA(
         metric=brief.metric,
         bsize=size,
         num_candidates=2,
-        max_steps=max(1, brief.calls // (size * 8)),
+        max_steps=max(1, brief.calls // (size * _VISITS)),
         max_demos=_DEMOS,
         prompt_model=brief.teacher,
         num_threads=1,
@@ -206,7 +210,11 @@ def _share(brief: Brief) -> int:
     """Return how many train examples may be bootstrapped from: a fifth of the calls, and no more
     than a few per demo.
     """
-    return min(max(brief.calls // 5, 1), 4 * _DEMOS, len(brief.trainset))
+    return min(max(brief.calls // 5, 1), _some(len(brief.trainset)))
+
+
+def _some(train: int) -> int:
+    return min(4 * _DEMOS, train)
 
 
 def _programs(brief: Brief, written: int = 1) -> int:
@@ -223,8 +231,17 @@ def _measured(brief: Brief) -> int:
     """Return how many answers GEPA may measure: where no reflection can be read it asks twice after
     every three, and it looks at its limit only between rounds.
     """
-    round_ = len(brief.valset) + 2 * _REFLECTED
-    return max((brief.calls - round_) * 3 // 5, len(brief.valset))
+    validation = len(brief.valset)
+    return max((brief.calls - _round(validation)) * 3 // 5, validation)
+
+
+def _round(validation: int) -> int:
+    return validation + 2 * _REFLECTED
+
+
+def _least_of_gepa(train: int, validation: int) -> int:
+    """Return the calls with which GEPA measures its first prompt and one more answer."""
+    return _round(validation) + -(-5 * (validation + 1) // 3)
 
 
 def _breadth(brief: Brief) -> int:
@@ -236,35 +253,56 @@ def _trials(brief: Brief) -> int:
 
 
 OPTIMIZERS = {
-    "labeled-few-shot": Optimizer(0.0, lambda b: 0, _labeled, alone),
-    "bootstrap": Optimizer(0.2, lambda b: min(b.calls, len(b.trainset)), _bootstrap, alone),
+    "labeled-few-shot": Optimizer(0.0, lambda t, v: 0, lambda b: 0, _labeled, alone),
+    "bootstrap": Optimizer(
+        0.2,
+        lambda t, v: min(t, _DEMOS),
+        lambda b: min(b.calls, len(b.trainset)),
+        _bootstrap,
+        alone,
+    ),
     "bootstrap-random-search": Optimizer(
         0.5,
+        lambda t, v: 4 * (v + _some(t)),
         lambda b: (3 + _candidates(b)) * (len(b.valset) + _share(b)),
         _random_search,
         in_percent,
     ),
     "bootstrap-optuna": Optimizer(
-        0.5, lambda b: _share(b) + _programs(b) * len(b.valset), _optuna, alone
+        0.5,
+        lambda t, v: _some(t) + v + 1,
+        lambda b: _share(b) + _programs(b) * len(b.valset),
+        _optuna,
+        alone,
     ),
     "infer-rules": Optimizer(
         0.5,
+        lambda t, v: _some(t) + v + _INDUCED,
         lambda b: _share(b) + _programs(b, _INDUCED) * (len(b.valset) + _INDUCED),
         _rules,
         alone,
     ),
     "better-together": Optimizer(
         0.5,
+        lambda t, v: (_MOST_TOGETHER + 2) * _some(t) + 3 * v,
         lambda b: (_MOST_TOGETHER + 2) * _share(b) + 3 * len(b.valset),
         _together,
         in_percent,
     ),
-    "copro": Optimizer(0.5, lambda b: (_breadth(b) + 1) * len(b.valset), _copro, in_percent),
-    "mipro": Optimizer(
-        0.5, lambda b: (_trials(b) + 1) * len(b.valset) + 3 * _share(b), _mipro, in_percent
+    "copro": Optimizer(
+        0.5, lambda t, v: 3 * v, lambda b: (_breadth(b) + 1) * len(b.valset), _copro, in_percent
     ),
-    "simba": Optimizer(0.5, lambda b: b.calls, _simba, in_shares),
-    "gepa": Optimizer(0.5, lambda b: b.calls, _gepa, detailed),
+    "mipro": Optimizer(
+        0.5,
+        lambda t, v: 2 * v + 3 * _some(t),
+        lambda b: (_trials(b) + 1) * len(b.valset) + 3 * _share(b),
+        _mipro,
+        in_percent,
+    ),
+    "simba": Optimizer(
+        0.5, lambda t, v: _VISITS * min(t, _BATCH), lambda b: b.calls, _simba, in_shares
+    ),
+    "gepa": Optimizer(0.5, _least_of_gepa, lambda b: b.calls, _gepa, detailed),
 }
 
 

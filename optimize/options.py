@@ -22,7 +22,7 @@ class Preset:
 
 
 PRESETS = {
-    "quick": Preset(trials=60, max_lm_calls=140, lm_test_limit=5),
+    "quick": Preset(trials=60, max_lm_calls=200, lm_test_limit=5),
     "full": Preset(trials=300, max_lm_calls=600, lm_test_limit=100),
 }
 

@@ -4,6 +4,8 @@ Everything is measured on requests that retrieval is not sure of, since those ar
 only ones that the LM will see.
 """
 
+import itertools
+import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,10 +31,12 @@ from optimize.gains import (
 )
 from optimize.metrics import auroc
 from optimize.optimizers import OPTIMIZERS, optimize
+from optimize.options import PRESETS
 from optimize.student import Brief
 from task_delegator.confidence import SURE_LM, assemble
 from task_delegator.delegation import Candidate, Features
 from task_delegator.delegator import Delegator
+from task_delegator.errors import InputError
 from task_delegator.lm import writes
 
 ALWAYS = 1.01  # a gate that every confidence is below
@@ -41,6 +45,7 @@ _HELD_OUT = 20  # train requests on which an optimiser compares its candidates
 _RUBRIC_SHARE = 0.1
 _RUBRIC_BAND = (0.3, 0.8)  # confidences between which a second look may change the decision
 _PRIOR_CALLS = 3
+_CALLS_PER_REQUEST = 3 * 2  # three variants of asking, each in two orders
 _ERRORS = 2.0  # standard errors that a gain must exceed: the best of three is looked at
 
 
@@ -57,6 +62,7 @@ class Lesson:
             ``one order``; ``optimised``: with what the optimiser made of the prompt.
         flips: share of the plain picks that change when the shortlist is reversed.
         demos: demos in the prompt in the end.
+        ran: the optimizer that was run, None where none was.
         optimizer: what rewrote the prompt, None where its work is not in the program.
         weight: of the LM's word in the end; 0 where it does not help.
         close: second orders are asked below this distance of the two best.
@@ -69,6 +75,7 @@ class Lesson:
     gains: dict[str, tuple[float, float]]
     flips: float | None = None
     demos: int = 0
+    ran: str | None = None
     optimizer: str | None = None
     weight: float = 0.0
     close: float = 99.0
@@ -91,6 +98,66 @@ class Way:
 
 
 _BOOTSTRAP = Way()
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CallPlan:
+    """How the LM stage divides its calls.
+
+    Attributes:
+        optimizer: LM calls of the optimizer.
+        rubric: LM calls for ratings of the first place.
+        requests: unsure validation requests that the LM may be asked about.
+    """
+
+    optimizer: int
+    rubric: int
+    requests: int
+
+
+def plan_calls(optimizer: str, max_lm_calls: int, train: int) -> CallPlan:
+    """Divide the LM calls between the optimizer and measuring what its prompt is worth.
+
+    Args:
+        optimizer: its name.
+        max_lm_calls: of the LM stage.
+        train: train requests, of which some are held out to compare prompts on.
+
+    Raises:
+        InputError: the optimizer cannot do its work, or too few answers can be measured.
+    """
+    least = least_calls(optimizer, train)
+    if max_lm_calls < least:
+        full = " or --preset full" if max_lm_calls < least <= PRESETS["full"].max_lm_calls else ""
+        raise InputError(
+            f"--optimizer {optimizer} needs at least {least} LM calls, not {max_lm_calls}; "
+            f"give --max-lm-calls {least}{full}"
+        )
+    return _divided(optimizer, max_lm_calls)
+
+
+def least_calls(optimizer: str, train: int) -> int:
+    """Return the fewest LM calls of the LM stage with which an optimizer can do its work."""
+    held_out = _held_out(train)
+    own = OPTIMIZERS[optimizer].least(train - held_out, held_out) if held_out else 0
+
+    def enough(calls: int) -> bool:
+        plan = _divided(optimizer, calls)
+        return plan.optimizer >= own and plan.requests >= _FEWEST_ASKED
+
+    # Shares are rounded down: one call more may leave one less for the rest.
+    return next(n for n in itertools.count(1) if all(enough(n + more) for more in range(10)))
+
+
+def _divided(optimizer: str, calls: int) -> CallPlan:
+    own, rubric = int(calls * OPTIMIZERS[optimizer].share), int(calls * _RUBRIC_SHARE)
+    rest = max(calls - own - rubric - _PRIOR_CALLS, 0)
+    return CallPlan(own, rubric, rest // _CALLS_PER_REQUEST)
+
+
+def _held_out(train: int) -> int:
+    return min(_HELD_OUT, train // 3)
 
 
 def teach(
@@ -113,18 +180,22 @@ def teach(
         tell: is given the prompts that the optimiser tried, as soon as it is done.
 
     Raises:
+        InputError: the calls are too few for the optimizer, or to measure what it made.
         LMError: the LM cannot be reached.
     """
+    train = dataset.splits["train"]
+    plan = plan_calls(way.optimizer, max_lm_calls, len(train))
     program.knobs.set(lm=0.0, gate=0.0, orders=2, close=ALWAYS_CLOSE, prior=0.0, repeats=1)
-    optimizer_calls = int(max_lm_calls * OPTIMIZERS[way.optimizer].share)
-    rubric_calls = int(max_lm_calls * _RUBRIC_SHARE)
-    room = (max_lm_calls - optimizer_calls - rubric_calls - _PRIOR_CALLS) // (3 * 2)
-    asked = _unsure(program, dataset.splits["validation"], seed)[: max(room, 0)]
+    asked = _unsure(program, dataset.splits["validation"], seed)[: plan.requests]
     if len(asked) < _FEWEST_ASKED:
+        _log.warning(
+            "the LM is not asked and --optimizer %s is not run: retrieval is unsure of %d "
+            "validation requests, %d are needed to measure an LM",
+            way.optimizer, len(asked), _FEWEST_ASKED,
+        )  # fmt: skip
         return Lesson(calls=0, asked=len(asked), gains={})
 
-    train = dataset.splits["train"]
-    taught, calls, tried = _optimised(program, train, lm, way, optimizer_calls, seed)
+    ran, taught, calls, tried = _optimised(program, train, lm, way, plan.optimizer, seed)
     if tell is not None:
         tell(tried)
     variants: dict[str, tuple[Delegator, dict[str, Any]]] = {
@@ -151,7 +222,7 @@ def teach(
         program.classify.select = variant.classify.select
         close = closest_order(answers[best], weight)
         program.knobs.set(lm=weight, gate=program.knobs.values.assign, close=close, **knobs)
-        rubric, ratings, spent = rubric_gain(program, answers[best][:rubric_calls], lm, weight)
+        rubric, ratings, spent = rubric_gain(program, answers[best][: plan.rubric], lm, weight)
         calls += spent
         program.knobs.set(**_fit_sureness_with_lm(answers[best], weight, ratings))
         if ratings:
@@ -162,6 +233,7 @@ def teach(
         gains=gains,
         flips=_flips(answers["plain"]),
         demos=len(program.classify.select.demos),
+        ran=way.optimizer if ran else None,
         optimizer=way.optimizer if best == "optimised" and weight > 0 else None,
         weight=weight,
         close=close,
@@ -192,12 +264,16 @@ def _optimised(
     way: Way,
     calls: int,
     seed: int,
-) -> tuple[Delegator | None, int, Sequence[PromptCandidate]]:
-    """Return a copy whose prompt an optimiser rewrote, the calls it took, the prompts it tried."""
+) -> tuple[bool, Delegator | None, int, Sequence[PromptCandidate]]:
+    """Return whether an optimizer was run, a copy of the program with the prompt that it rewrote,
+    the calls it took and the prompts it tried.
+    """
     shown = examples(program, requests, seed)
-    held_out = min(_HELD_OUT, len(shown) // 3)
+    held_out = _held_out(len(shown))
     if not writes(lm) or held_out == 0:
-        return None, 0, ()
+        reason = "three train requests are needed" if writes(lm) else f"{lm.model} only decides"
+        _log.warning("--optimizer %s is not run: %s", way.optimizer, reason)
+        return False, None, 0, ()
     brief = Brief(
         calls=calls,
         trainset=shown[held_out:],
@@ -210,10 +286,10 @@ def _optimised(
     plain = program.classify.select
     made = optimize(way.optimizer, plain, lm, brief)
     if made.select is None or made.select.dump_state() == plain.dump_state():
-        return None, made.calls, made.candidates
+        return True, None, made.calls, made.candidates
     copy = program.deepcopy()
     copy.classify.select = made.select
-    return copy, made.calls, made.candidates
+    return True, copy, made.calls, made.candidates
 
 
 def _ask(

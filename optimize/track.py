@@ -254,6 +254,11 @@ class Run:
             mlflow.log_artifact(str(folder / name), where)
 
     @_goes_on
+    def tag(self, name: str, value: str) -> None:
+        """Set a tag of the run."""
+        mlflow.set_tag(name, value)
+
+    @_goes_on
     def note(self, text: str) -> None:
         """Put a markdown note on the run's page."""
         mlflow.set_tag("mlflow.note.content", text)

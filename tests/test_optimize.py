@@ -1,4 +1,7 @@
 import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,14 +12,16 @@ from small import ROOT, HashedWords, only, public, small_dataset
 
 from optimize.__main__ import main
 from optimize.calibrate import calibrate, choose_features, fit_sureness
-from optimize.compile import learn_samples
+from optimize.compile import compile_program, learn_samples
 from optimize.data import Dataset, load_dataset
 from optimize.evaluate import evaluate, select
 from optimize.fusion import ScoredRequests, fit_temperature, fit_weights
+from optimize.optimizers import OPTIMIZERS
+from optimize.options import PRESETS, Options
 from optimize.report import Report
 from optimize.search import MIN_RECALL, measure, search
 from optimize.study import Place
-from optimize.teach import Way, opened, teach
+from optimize.teach import Way, least_calls, opened, plan_calls, teach
 from task_delegator.confidence import Features, sigmoid
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
@@ -218,12 +223,87 @@ def test_an_lm_that_always_answers_the_first_slot_is_not_asked(dataset):
     assert forced.slot_flip_rate == 1.0
 
 
-def test_a_budget_too_small_to_measure_asks_nothing(dataset):
-    program = Delegator(dataset.registry)
-    calibrate(program, dataset)
+@pytest.fixture(scope="module")
+def unsure(dataset) -> Delegator:
+    return unsure_program(dataset)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_is_run_or_refused_before_the_lm_is_asked(
+    dataset, unsure, name, preset, monkeypatch
+):
+    ran = []
+
+    def run(student, brief):
+        ran.append(brief.calls)
+        return student
+
+    row = replace(OPTIMIZERS[name], compile=run, tried=lambda done: [])
+    monkeypatch.setitem(OPTIMIZERS, name, row)
     lm, engine = recorded_lm(oracle(dataset))
-    assert teach(program, dataset, lm, max_lm_calls=10, seed=0).weight == 0
+    calls = PRESETS[preset].max_lm_calls
+    least = least_calls(name, len(dataset.splits["train"]))
+    settings: dict[str, Any] = {"seed": 0, "way": Way(name)}
+    if calls < least:
+        for too_few in (calls, least - 1):
+            with pytest.raises(InputError, match=f"give --max-lm-calls {least} or --preset full"):
+                teach(unsure.deepcopy(), dataset, lm, max_lm_calls=too_few, **settings)
+        assert (engine.prompts, ran) == ([], [])
+        calls = least
+    lesson = teach(unsure.deepcopy(), dataset, lm, max_lm_calls=calls, **settings)
+    assert len(ran) == 1
+    assert lesson.ran == name
+    assert lesson.asked >= 15
+
+
+def test_the_default_optimizer_fits_every_preset_with_room(dataset):
+    for preset in PRESETS.values():
+        plan = plan_calls(Options(Path()).optimizer, preset.max_lm_calls, 500)
+        assert plan.requests >= 20
+
+
+def test_an_optimizer_that_did_not_run_is_not_named(dataset, unsure, caplog):
+    sure = unsure.deepcopy()
+    sure.knobs.set(assign=0.0)
+    lm, engine = recorded_lm(oracle(dataset))
+    lesson = teach(sure, dataset, lm, max_lm_calls=200, seed=0)
+    assert (lesson.ran, lesson.calls, engine.prompts) == (None, 0, [])
+    assert "--optimizer bootstrap is not run" in caplog.text
+    untrained = replace(dataset, splits={**dataset.splits, "train": ()})
+    lesson = teach(unsure.deepcopy(), untrained, lm, max_lm_calls=200, seed=0)
+    assert lesson.ran is None
+    assert lesson.calls > 0
+    assert "three train requests are needed" in caplog.text
+
+
+def test_too_few_calls_are_refused_before_anything_is_made(dataset, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    options = Options(tmp_path / "program", optimizer="gepa")
+    lm, engine = recorded_lm(oracle(dataset))
+    message = r"--optimizer gepa needs at least 231 LM calls, not 200; give --max-lm-calls 231 or"
+    with pytest.raises(InputError, match=message):
+        compile_program(dataset, options, lm)
     assert engine.prompts == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("calls", "named"), [(0, None), (160, "labeled-few-shot")])
+def test_manifest_and_tag_name_the_optimizer_that_ran(dataset, tmp_path, monkeypatch, calls, named):
+    import mlflow
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.setattr("optimize.compile.embedder", lambda spec: HashedWords())
+    lm, _ = recorded_lm(oracle(dataset))
+    options = Options(
+        tmp_path / "program", optimizer="labeled-few-shot", trials=1, max_lm_calls=calls,
+        target_precision=1.0, traces=0,
+    )  # fmt: skip
+    compiled = compile_program(dataset, options, lm)
+    manifest = json.loads((tmp_path / "program" / "manifest.json").read_text())
+    assert manifest["optimizer"] == named
+    assert mlflow.get_run(compiled.run_id).data.tags["optimizer"] == (named or "none")
 
 
 # Evaluation

@@ -1,6 +1,7 @@
 """Every optimiser, on a student that answers from a table, at a small budget."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import dspy
@@ -95,6 +96,21 @@ def test_an_optimiser_keeps_to_its_budget(program, shown, name):
     for demo in made.select.demos:
         assert {"task", "candidates", "slot"} <= set(demo)
     the_chosen_one_is_among_the_candidates(name, made)
+
+
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in OPTIMIZERS
+])  # fmt: skip
+@pytest.mark.filterwarnings("ignore")  # the optimisers' own
+def test_the_fewest_calls_that_an_optimizer_asks_for_are_enough_for_it(program, shown, name):
+    lm, _ = answers(shown)
+    given = brief(shown, 0, lm)
+    least = OPTIMIZERS[name].least(len(given.trainset), len(given.valset))
+    given = replace(given, calls=least)
+    assert OPTIMIZERS[name].expected(given) <= least
+    made = optimize(name, program[0].classify.select, lm, given)
+    assert made.select is not None
+    assert made.candidates
 
 
 def the_chosen_one_is_among_the_candidates(name, made):

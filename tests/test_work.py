@@ -72,7 +72,7 @@ def test_an_interrupted_compilation_does_not_ask_its_lm_again(tmp_path, monkeypa
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     dataset = load_dataset(small_dataset(tmp_path / "data"))
     monkeypatch.setattr(compiling, "embedder", lambda _: HashedWords())
-    options = Options(out=tmp_path / "program", trials=3, max_lm_calls=140, traces=0)
+    options = Options(out=tmp_path / "program", trials=3, max_lm_calls=200, traces=0)
     lm, engine = recorded_lm(oracle(dataset))
     calibrate = compiling.calibrate
 
