@@ -1,6 +1,5 @@
 """Answers of an LM, kept as they come in an append-only file, so that none is paid for twice."""
 
-import fcntl
 import json
 import os
 from collections import Counter
@@ -14,6 +13,7 @@ from dspy.utils.exceptions import AdapterParseError
 from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
+from optimize.checkpoint import lock
 from task_delegator.errors import InputError
 from task_delegator.files import sha256_text
 from task_delegator.prompting import UnreadableError, asking
@@ -43,11 +43,7 @@ class Answers:
             self._file = path.open("a+b")
         except OSError as error:
             raise InputError(f"{path}: cannot be written: {error.strerror}") from error
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a killed process lets go
-        except OSError as error:
-            self._file.close()
-            raise InputError(f"{path}: another run writes there; wait for its end") from error
+        lock(self._file, f"{path}: another run writes there; wait for its end")
         self._file.seek(0)
         whole = self._file.read()
         whole = whole[: whole.rfind(b"\n") + 1]

@@ -13,6 +13,7 @@ import dspy
 from optimize import store, track
 from optimize.calibrate import Calibration, calibrate
 from optimize.candidates import PromptCandidate
+from optimize.checkpoint import Checkpoint, beside, identity_of, start_anew
 from optimize.data import Dataset, Request, leaks
 from optimize.evaluate import evaluate_requests, select
 from optimize.fusion import LEAN, ScoredRequests, fit_weights
@@ -24,7 +25,6 @@ from optimize.search import search
 from optimize.study import Place
 from optimize.teach import Lesson, Way, opened, plan_calls, teach
 from optimize.traces import traced
-from optimize.work import Work
 from task_delegator.artifact import save
 from task_delegator.delegator import Delegator
 from task_delegator.embed import embedder, remembering
@@ -87,25 +87,26 @@ def compile_program(
         "commit": commit(),
     }
     name = f"compile {dataset.path.name} ({options.preset})"
-    identity = {**provenance(dataset), "options": asdict(options), "lm": tags["lm"]}
-    identity["store"] = store.digest()
+    identity = identity_of(dataset, options=asdict(options), lm=tags["lm"], store=store.digest())
     with (
-        Work(options.out, identity) as work,
-        track.run(name, tags, work.kept("run")) as run,
+        Checkpoint(
+            beside(options.out), identity, on_change=start_anew, out=options.out
+        ) as checkpoint,
+        track.run(name, tags, checkpoint.kept("run")) as run,
         ExitStack() as fitting,
     ):
         fitting.enter_context(remembering(program.retrieve.library.embed))
-        work.keep("run", run.id)
+        checkpoint.keep("run", run.id)
         run.params({**asdict(options), "leaks": len(leaks(dataset))})
         run.dataset(dataset)
-        _search(program, dataset, options, preset, run, work)
+        _search(program, dataset, options, preset, run, checkpoint)
         calibration = calibrate(program, dataset, options.target_precision)
         fit_split(program, dataset)
         lesson = None
         if lm is not None and asks:
             before = program.classify.select.deepcopy()
             tell = partial(run.candidates, optimizer=options.optimizer)
-            lesson = _teach(program, dataset, options, preset, lm, teacher, work, tell)
+            lesson = _teach(program, dataset, options, preset, lm, teacher, checkpoint, tell)
             run.tag("optimizer", lesson.ran or "none")
             run.prompts(before, program.classify.select)
             run.metrics({"lm_calls": lesson.calls, "weight": lesson.weight}, "teach_")
@@ -119,7 +120,7 @@ def compile_program(
         )
         run.artifact(options.out)
         run.note(summary(reports))
-        work.done()
+        checkpoint.remove()
         _trace(program, dataset, options, lm if asks else None, run)
         return Compiled(options.out, program, reports, lesson, calibration, run.id)
 
@@ -152,7 +153,7 @@ def _search(
     options: Options,
     preset: Preset,
     run: track.Run,
-    work: Work,
+    checkpoint: Checkpoint,
 ) -> None:
     def score(requests: tuple[Request, ...], learned: dict[str, tuple[str, ...]]) -> ScoredRequests:
         kept = select(requests, _MOST_SCORED, options.seed)
@@ -165,7 +166,7 @@ def _search(
         fitted = score(dataset.splits["train"], {})
         starts += [fit_weights(fitted, KnobValues(), channels) for channels in (CHANNELS, LEAN)]
     trials = preset.trials if options.trials is None else options.trials
-    place = Place("retrieval", work.journal)
+    place = Place("retrieval", checkpoint.journal)
     knobs, done = search(validation, starts, trials=trials, seed=options.seed, place=place)
     program.knobs.values = knobs
     run.trials(done)
@@ -178,16 +179,16 @@ def _teach(
     preset: Preset,
     lm: dspy.BaseLM,
     teacher: dspy.BaseLM | None,
-    work: Work,
+    checkpoint: Checkpoint,
     tell: Callable[[Sequence[PromptCandidate]], None],
 ) -> Lesson:
-    kept = work.kept("lesson")
+    kept = checkpoint.kept("lesson")
     if kept is not None:
         program.load_state(kept["program"])
         return Lesson.from_json(kept["lesson"])
     calls, way = _budget(options, preset), Way(options.optimizer, teacher)
     lesson = teach(program, dataset, lm, max_lm_calls=calls, seed=options.seed, way=way, tell=tell)
-    work.keep("lesson", {"program": program.dump_state(), "lesson": asdict(lesson)})
+    checkpoint.keep("lesson", {"program": program.dump_state(), "lesson": asdict(lesson)})
     return lesson
 
 

@@ -19,15 +19,15 @@ from tqdm import tqdm
 
 from optimize import track
 from optimize.adapter import write_adapter
+from optimize.checkpoint import Checkpoint, code_digest, refuse
 from optimize.course import best_state, exhausted, read_course
 from optimize.data import Dataset
-from optimize.lock import hold
 from optimize.lora import Model, Recipe, Trainer, batches
 from optimize.picks import picks
 from optimize.provenance import commit
 from optimize.shortlists import Retrieved, Shortlist, draw
 from optimize.unseen import apart
-from task_delegator.agents import read_json, write_text
+from task_delegator.agents import write_text
 from task_delegator.embed import Embedder
 from task_delegator.errors import InputError
 from task_delegator.files import sha256_file, sha256_text
@@ -83,17 +83,19 @@ def finetune(
 
     Raises:
         InputError: a registry is on both sides, has no requests, or the folder cannot be used,
-            holds the run of another plan or is used by another process.
+            holds the run of another plan or other code, or is used by another process.
     """
     _check(train, kept_out)
-    with hold(plan.out, plan.out, "adapter"):
-        seed = plan.recipe.seed
-        apart_ones = apart(train, kept_out)
-        sources = [_source(dataset, knobs, embed, seed) for dataset in apart_ones]
-        shortlists = list(draw(sources, plan.recipe.examples, seed))
-        judged = {dataset.path.name: _held_out(dataset, knobs, embed, plan) for dataset in kept_out}
-        identity = _identity(train, kept_out, knobs, embed, plan) | {"drawn": _digest(shortlists)}
-        begun = _begin(plan.out / "plan.json", identity)
+    seed = plan.recipe.seed
+    apart_ones = apart(train, kept_out)
+    sources = [_source(dataset, knobs, embed, seed) for dataset in apart_ones]
+    shortlists = list(draw(sources, plan.recipe.examples, seed))
+    judged = {dataset.path.name: _held_out(dataset, knobs, embed, plan) for dataset in kept_out}
+    identity = _identity(train, kept_out, knobs, embed, plan) | {"drawn": _digest(shortlists)}
+    whole = identity | {"code": code_digest()}
+    with Checkpoint(plan.out, whole, on_change=refuse, kind="adapter") as checkpoint:
+        begun = checkpoint.kept("begun") or commit()
+        checkpoint.keep("begun", begun)
         model = Model(plan.base, plan.recipe, plan.threads)
         trainer = Trainer(model, plan.recipe)
         tags = {"kind": "finetune", "lm": plan.base.stem, "embedder": embed.id, "commit": begun}
@@ -294,17 +296,3 @@ def _identity(
         "held_out": plan.held_out,
         "size": plan.size,
     }
-
-
-def _begin(path: Path, identity: dict[str, Any]) -> str:
-    """Write what a run is made of, or refuse to go on with another one; return its commit."""
-    identity = json.loads(json.dumps(identity))
-    if path.is_file():
-        known = read_json(path)
-        if known.get("identity") != identity:
-            raise InputError(f"{path}: a run of other data, settings or code; name another --out")
-        return known["commit"]
-    head = commit()
-    text = json.dumps({"commit": head, "identity": identity}, indent=1, sort_keys=True)
-    write_text(path, text + "\n")
-    return head

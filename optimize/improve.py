@@ -9,13 +9,13 @@ import dspy
 
 from optimize import store, track
 from optimize.answers import Answers
+from optimize.checkpoint import Checkpoint, beside, digest_of, identity_of, refuse
 from optimize.compile import provenance
 from optimize.data import Dataset
 from optimize.evaluate import evaluate
 from optimize.joint import Point, Scope, cheapest, front, joint_search, settled
 from optimize.report import Report
 from optimize.versus import Versus, versus
-from optimize.work import Work
 from task_delegator.artifact import save
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
@@ -66,31 +66,44 @@ def improve(
     ``scope.place.storage``, and so are the LM's answers.
 
     Raises:
-        InputError: a split is empty, or no trial was finished within the limits.
+        InputError: a split is empty, no trial was finished within the limits, or the folder
+            beside ``out`` holds a search of something else.
         LMError: the LM did not answer.
     """
     for split in ("validation", "test"):
         if not dataset.splits[split]:
             raise InputError(f"{dataset.path}: the {split} split is empty; joint needs it")
-    of = {"data": dataset.digests(), "program": manifest["knobs"], "lm": str(lm.model)}
-    place = replace(scope.place, identity=str(sorted(of["data"].items())) + of["lm"])
+    model = str(lm.model)
+    # What a trial measured depends on all of this; of how many there are it does not.
+    identity = identity_of(
+        dataset,
+        program=digest_of(program.dump_state()),
+        embedder=program.retrieve.library.embed.id,
+        lm=model,
+        optimizers=scope.optimizers,
+        calls=scope.calls,
+        most_tokens=scope.most_tokens,
+        seed=scope.seed,
+    )
+    place = replace(scope.place, identity=digest_of(identity))
+    run_key = f"run-{store.digest()}"
     tags = {
         "kind": "joint",
         "optimizer": " ".join(scope.optimizers),
-        "lm": of["lm"],
+        "lm": model,
         "embedder": program.retrieve.library.embed.id,
         "data": str(dataset.path),
         "commit": provenance(dataset)["commit"],
     }
     with (
-        Work(out, {**of, "scope": asdict(scope), "store": store.digest()}) as work,
-        Answers(work.folder / "answers.jsonl", scope.most_calls) as answers,
-        track.run(f"joint {dataset.path.name}", tags, work.kept("run")) as run,
+        Checkpoint(beside(out), identity, on_change=refuse, out=out) as checkpoint,
+        Answers(checkpoint.folder / "answers.jsonl", scope.most_calls) as answers,
+        track.run(f"joint {dataset.path.name}", tags, checkpoint.kept(run_key)) as run,
     ):
-        work.keep("run", run.id)
+        checkpoint.keep(run_key, run.id)
         run.params(asdict(scope))
         run.dataset(dataset)
-        place = replace(place, storage=place.storage or work.journal)
+        place = replace(place, storage=place.storage or checkpoint.journal)
         points, prompts = joint_search(program, dataset, lm, replace(scope, place=place), answers)
         run.points(points, front(points))
         most = scope.most_tokens
@@ -117,7 +130,7 @@ def improve(
             "scores": {split: report.to_dict() for split, report in reports.items()},
             "joint": {
                 "from": name,
-                "lm": of["lm"],
+                "lm": model,
                 "trials": len(points),
                 "chosen": chosen.number,
                 "prompt": chosen.prompt,
@@ -129,5 +142,5 @@ def improve(
         run.artifact(out)
         done = Improvement(points, chosen, reports, found)
         run.note(done.table())
-        work.done()
+        checkpoint.remove()
     return done

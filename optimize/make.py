@@ -47,6 +47,7 @@ def compile_(options: argparse.Namespace) -> int:
 
 def search(options: argparse.Namespace) -> int:
     """Search the retrieval knobs alone."""
+    from optimize.checkpoint import digest_of, identity_of
     from optimize.data import load_dataset
     from optimize.fusion import ScoredRequests
     from optimize.search import measure, search
@@ -61,17 +62,10 @@ def search(options: argparse.Namespace) -> int:
         raise InputError(f"{dataset.path}: the validation split is empty; searching needs it")
     index = Library(dataset.registry, embedder(options.embedder)).index({})
     scored = ScoredRequests(index, dataset.splits["validation"])
-    knobs, trials = search(
-        scored,
-        [KnobValues()],
-        trials=options.trials,
-        seed=options.seed,
-        place=Place(
-            options.study,
-            options.storage,
-            f"{dataset.sha256('agents.json')[:12]} {index.embed.id}",
-        ),
-    )
+    start = KnobValues()
+    identity = identity_of(dataset, embedder=index.embed.id, knobs=asdict(start))
+    place = Place(options.study, options.storage, digest_of(identity))
+    knobs, trials = search(scored, [start], trials=options.trials, seed=options.seed, place=place)
     chosen = measure(scored, knobs)
     result = {"trials": len(trials), "chosen": chosen.metrics(), "knobs": asdict(chosen.knobs)}
     print(json.dumps(result, indent=1))

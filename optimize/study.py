@@ -95,7 +95,7 @@ def open_study(
         ) from error
     if study.user_attrs.get(_IDENTITY, place.identity) != place.identity:
         raise InputError(
-            f"study {place.name!r} belongs to another registry, embedder or command; "
+            f"study {place.name!r} was begun with other data, settings or code; "
             "name another --study"
         )
     if [d.name.lower() for d in study.directions] != list(directions):

@@ -16,19 +16,18 @@ from tqdm import tqdm
 
 from optimize.answers import Answers
 from optimize.author import TURNS, LeadBack, WriteLabelled, WriteRegistry, unless_refused
+from optimize.checkpoint import Checkpoint, belongs_to, beside, refuse
 from optimize.data import SPLITS
 from optimize.sieve import Draft, Drop, sift
 from optimize.synthesis import ANSWERS, REPORT, Wanted, Written, report, save, split
 from task_delegator.agents import Agent, Registry, read_json, write_text
 from task_delegator.embed import Embedder
 from task_delegator.errors import InputError, LMError, LMSpecError
-from task_delegator.files import PARTIAL
 from task_delegator.library import Library
 from task_delegator.lm import words_alone, writes
 from task_delegator.retrieve import Retrieve
 
 _CALL_SECONDS = 900.0  # a small LM on a busy machine writes some hundred tokens in minutes
-_SETTINGS = "settings.json"  # in the work folder, before anything else
 
 
 def synthesize(wanted: Wanted, lm: Any, embed: Embedder, out: Path) -> dict[str, Any]:
@@ -55,26 +54,31 @@ def synthesize(wanted: Wanted, lm: Any, embed: Embedder, out: Path) -> dict[str,
         "lm": str(lm.model),
         "embedder": embed.id,
     }
-    done = _done(out, settings)
-    work = out.absolute().with_name(out.absolute().name + ".work")
-    if done is None:
-        _claim(work, settings)
-        with Answers(work / ANSWERS, wanted.limit) as answers:
-            with dspy.context(lm=_writer(lm), disable_history=True):
-                written = _write(wanted, lm, embed, answers)
-            splits = split(written.kept, wanted.seed)
-            done = report(wanted, settings, written, splits, answers)
-            write_text(work / REPORT, json.dumps(done, indent=1, ensure_ascii=False) + "\n")
-            empty = [name for name in SPLITS if not splits[name]]
-            if empty:
-                raise LMError(
-                    f"{len(written.kept)} requests are left, none for the split {empty[0]}; see "
-                    f"{work / REPORT}; use a larger LM, or another --seed and --out"
-                )
-            save(work, out, settings, written, splits)
-    if _settings(work) == settings:
-        shutil.rmtree(work, ignore_errors=True)
-    return done
+    work = beside(out)
+    done = _finished_report(out, settings)
+    if done is not None:
+        if belongs_to(work, settings):  # left by a process that was killed at the very end
+            shutil.rmtree(work)
+        return done
+    # Neither code nor limits belong to the identity: answers are found by their whole question.
+    with (
+        Checkpoint(work, settings, on_change=refuse, out=out, kind="dataset") as checkpoint,
+        Answers(work / ANSWERS, wanted.limit) as answers,
+    ):
+        with dspy.context(lm=_writer(lm), disable_history=True):
+            written = _write(wanted, lm, embed, answers)
+        splits = split(written.kept, wanted.seed)
+        made = report(wanted, settings, written, splits, answers)
+        write_text(work / REPORT, json.dumps(made, indent=1, ensure_ascii=False) + "\n")
+        empty = [name for name in SPLITS if not splits[name]]
+        if empty:
+            raise LMError(
+                f"{len(written.kept)} requests are left, none for the split {empty[0]}; see "
+                f"{work / REPORT}; use a larger LM, or another --seed and --out"
+            )
+        save(work, out, settings, written, splits)
+        checkpoint.remove()
+    return made
 
 
 def _writer(lm: Any) -> Any:
@@ -120,7 +124,7 @@ def _write(wanted: Wanted, lm: Any, embed: Embedder, answers: Answers) -> Writte
     return Written(registry, calls, lost, drafts, kept, dropped, unreadable, first)
 
 
-def _done(out: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+def _finished_report(out: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the report of a finished output of the same settings, None where there is none."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
@@ -128,15 +132,3 @@ def _done(out: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
     if not isinstance(report, dict) or report.get("settings") != settings:
         raise InputError(f"{out}: exists and is of other settings; name another --out")
     return report
-
-
-def _claim(work: Path, settings: Mapping[str, Any]) -> None:
-    """Make the work folder, or refuse to go on in one of other settings."""
-    found = {path.name for path in work.iterdir()} if work.is_dir() else set()
-    if any(not name.endswith(PARTIAL) for name in found) and _settings(work) != settings:
-        raise InputError(f"{work}: holds a run of other settings; remove it or name another --out")
-    write_text(work / _SETTINGS, json.dumps(settings, indent=1) + "\n")
-
-
-def _settings(work: Path) -> Any:
-    return read_json(work / _SETTINGS) if (work / _SETTINGS).is_file() else None

@@ -18,6 +18,7 @@ from optimize.improve import improve
 from optimize.joint import PLAIN, Point, Scope, cheapest, front, joint_search, settled
 from optimize.study import Place
 from task_delegator.delegator import Delegator
+from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues
 
 
@@ -164,7 +165,8 @@ def test_an_improvement_is_saved_with_what_it_was_compared_with(
     }
     out = tmp_path / "out"
     done = improve("small", program, manifest, dataset, lm, scope, out)
-    assert "(chosen)" in done.table() or done.chosen not in front(done.points)
+    (chosen,) = [line for line in done.table().splitlines() if "(chosen)" in line]
+    assert chosen.startswith(f"| {done.chosen.number} (chosen) | {done.chosen.top1:.1%} |")
     record = json.loads((out / "manifest.json").read_text())
     assert record["joint"]["chosen"] == done.chosen.number
     assert set(record["joint"]["versus"]) == {"validation", "test"}
@@ -172,6 +174,33 @@ def test_an_improvement_is_saved_with_what_it_was_compared_with(
     again.load(str(out / "program.json"))
     assert again.knobs.values.gate == done.chosen.knobs.gate
     assert not (tmp_path / "out.work").exists()
+
+
+def test_a_joint_search_continues_from_the_same_program_only(
+    dataset, program, tmp_path, monkeypatch
+):
+    class BegunError(Exception):
+        pass
+
+    def search(*_):
+        raise BegunError
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.setattr("optimize.improve.joint_search", search)
+    lm, _ = recorded_lm(str)
+
+    def begins(trials: int = 4, **settings) -> None:
+        scope = Scope(Place("joint"), trials=trials, **settings)
+        with pytest.raises(BegunError):
+            improve("small", program, {}, dataset, lm, scope, tmp_path / "out")
+
+    begins()
+    begins(trials=9, most_calls=9)  # more of the same
+    with pytest.raises(InputError, match="other data, settings or code"):
+        begins(optimizers=("copro",))
+    program.knobs.set(head=0.123)
+    with pytest.raises(InputError, match="other data, settings or code"):
+        begins()
 
 
 def test_a_joint_search_needs_an_lm(capsys):

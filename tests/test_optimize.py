@@ -86,11 +86,42 @@ def test_a_search_goes_on_where_it_stopped(scored, tmp_path):
     assert len(both) == 7
 
 
-def test_a_study_of_another_registry_is_not_continued(scored, tmp_path):
+def test_a_study_of_something_else_is_not_continued(scored, tmp_path):
     storage = f"sqlite:///{tmp_path}/study.db"
     search(scored, [KnobValues()], trials=1, seed=1, place=Place("s", storage, "a"))
-    with pytest.raises(InputError, match="belongs to another registry"):
+    with pytest.raises(InputError, match="begun with other data, settings or code"):
         search(scored, [KnobValues()], trials=2, seed=1, place=Place("s", storage, "b"))
+
+
+def test_a_study_is_continued_on_the_same_data_and_code_only(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("task_delegator.embed.embedder", lambda spec: HashedWords())
+    data = small_dataset(tmp_path / "data", agents=10)
+    command = ["search", "--data", str(data), "--storage", f"sqlite:///{tmp_path}/study.db"]
+
+    def trials(number: int) -> int | None:
+        """Return how many trials the study has, None where it is refused."""
+        if main([*command, "--trials", str(number)]):
+            assert "begun with other data, settings or code" in capsys.readouterr().err
+            return None
+        return json.loads(capsys.readouterr().out)["trials"]
+
+    def edited(name: str, text: str) -> None:
+        before = (data / name).read_text() if (data / name).is_file() else None
+        (data / name).write_text(text)
+        assert trials(3) is None
+        (data / name).unlink() if before is None else (data / name).write_text(before)
+
+    assert trials(1) == 1
+    rows = json.loads((data / "validation.json").read_text())
+    edited("validation.json", json.dumps(rows[1:]))
+    edited("train.json", "[]")
+    agent = json.loads((data / "agents.json").read_text())[0]["name"]
+    addition = {"agents": {agent: {"user_request_samples": ["one more"]}}}
+    edited("enrichment.json", json.dumps(addition))
+    with monkeypatch.context() as patch:
+        patch.setattr("optimize.checkpoint.code_digest", lambda: "edited")
+        assert trials(3) is None
+    assert trials(2) == 2
 
 
 def test_an_unusable_storage_is_refused_without_its_password(scored):

@@ -489,7 +489,7 @@ def test_half_a_line_of_a_killed_process_is_dropped(tmp_path):
 
 def test_a_run_killed_before_it_asked_anything_goes_on(tmp_path):
     (tmp_path / "out.work").mkdir()
-    (tmp_path / "out.work" / "settings.json.1a2b3c4d.partial").write_text("{")
+    (tmp_path / "out.work" / "identity.json.1a2b3c4d.partial").write_text("{")
     assert written(tmp_path)[0]["requests"]["kept"] == 24
 
 

@@ -15,10 +15,7 @@ from small import ROOT, HashedWords, small_dataset
 from optimize import compile as compiling
 from optimize.compile import Options, compile_program
 from optimize.data import load_dataset
-from optimize.study import Place, open_study
-from optimize.work import Work
 from task_delegator.artifact import load
-from task_delegator.errors import InputError
 
 TRIALS = 60
 
@@ -99,24 +96,3 @@ def test_an_interrupted_compilation_does_not_ask_its_lm_again(tmp_path, monkeypa
     reported = sum(r.lm_calls + r.lm_calls_out_of_scope for r in done.reports.values())
     assert len(engine.prompts) - taught <= reported + 1
     assert not (tmp_path / "program.work").exists()
-
-
-def test_two_processes_do_not_make_the_same_program(tmp_path):
-    with (
-        Work(tmp_path / "program", {"seed": 0}),
-        pytest.raises(InputError, match="another process is making this program"),
-    ):
-        Work(tmp_path / "program", {"seed": 0})
-
-
-def test_work_on_something_else_is_thrown_away(tmp_path, caplog):
-    with Work(tmp_path / "program", {"seed": 0}) as work:
-        work.keep("lesson", [1])
-        open_study(Place("retrieval", work.journal), [], seed=0)
-        assert work.journal.is_file()
-    with Work(tmp_path / "program", {"seed": 0}) as work:
-        assert work.kept("lesson") == [1]
-    with Work(tmp_path / "program", {"seed": 1}) as work:
-        assert work.kept("lesson") is None
-        assert not work.journal.exists()
-    assert "starting anew" in caplog.text

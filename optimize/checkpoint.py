@@ -1,0 +1,207 @@
+"""What a stopped or killed command leaves on disk for the same command to continue with.
+
+A checkpoint is a folder that one process at a time works in. It belongs to one identity: the data,
+the settings and the code that its contents depend on. What happens to the contents when the
+identity changes is the caller's choice, ``start_anew`` or ``refuse``.
+"""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import IO, Any
+
+import task_delegator
+from optimize.data import Dataset
+from task_delegator.agents import write_text
+from task_delegator.errors import InputError
+
+_IDENTITY, _LOCK = "identity.json", "lock"
+_log = logging.getLogger(__name__)
+
+
+def start_anew(folder: Path) -> None:
+    """Remove what a checkpoint of another identity holds, with a warning."""
+    _log.warning("%s: begun with other data, settings or code; starting anew", folder)
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != _LOCK:
+            path.unlink()
+
+
+def refuse(folder: Path) -> None:
+    """Leave a checkpoint of another identity alone.
+
+    Raises:
+        InputError: always.
+    """
+    raise InputError(
+        f"{folder}: holds a run with other data, settings or code; remove it or name another --out"
+    )
+
+
+class Checkpoint:
+    """A folder of intermediate results, held by one process at a time.
+
+    Args:
+        folder: where they are kept; made where it is missing.
+        identity: everything that they depend on, as JSON; what is no JSON counts as its string.
+        on_change: what to do with a folder of another identity.
+        out: what is being made; the folder itself if not given.
+        kind: of what is being made, for messages.
+
+    Raises:
+        InputError: another process makes the same, or the folder cannot be used.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        identity: Mapping[str, Any],
+        *,
+        on_change: Callable[[Path], None],
+        out: Path | None = None,
+        kind: str = "program",
+    ) -> None:
+        self.folder = folder.absolute()
+        self._out = self.folder if out is None else out.absolute()
+        if _is_foreign(self.folder):
+            refuse(self.folder)
+        text = _canonical(identity)
+        self._file = self._hold(kind)
+        try:
+            if _identity(self.folder) not in (None, text):
+                on_change(self.folder)
+            write_text(self.folder / _IDENTITY, text)
+        except BaseException:
+            self._file.close()
+            raise
+
+    @property
+    def journal(self) -> Path:
+        """The path of the search's journal."""
+        return self.folder / "search.journal"
+
+    def keep(self, name: str, found: Any) -> None:
+        """Keep what a stage found, as JSON."""
+        write_text(self.folder / f"{name}.json", json.dumps(found) + "\n")
+
+    def kept(self, name: str) -> Any:
+        """Return what a stage found before, None if it did not get that far."""
+        path = self.folder / f"{name}.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+    def remove(self) -> None:
+        """Remove the folder, and what a process that was killed while saving left behind."""
+        for partial in self._out.parent.glob(f".{self._out.name}.????????"):
+            shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(self.folder)
+
+    def __enter__(self) -> "Checkpoint":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Release the folder; its contents stay."""
+        self._file.close()
+
+    def _hold(self, kind: str) -> IO[str]:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file = (self.folder / _LOCK).open("w", encoding="utf-8")
+        except OSError as error:
+            raise InputError(
+                f"{self._out}: cannot be used: {error.strerror}; name another --out"
+            ) from error
+        lock(file, f"{self._out}: another process is making this {kind}; name another --out")
+        return file
+
+
+def beside(out: Path) -> Path:
+    """Return the folder of the checkpoint that stands beside what is being made."""
+    return out.absolute().with_name(f"{out.absolute().name}.work")
+
+
+def belongs_to(folder: Path, identity: Mapping[str, Any]) -> bool:
+    """Return whether a folder is a checkpoint of this identity."""
+    return _identity(folder) == _canonical(identity)
+
+
+def lock(file: IO[Any], busy: str) -> None:
+    """Hold an open file until it is closed or the process ends; close it where that fails.
+
+    Args:
+        file: open for writing.
+        busy: what to say where another process holds it.
+
+    Raises:
+        InputError: another process holds it, or it cannot be locked.
+    """
+    try:
+        import fcntl  # POSIX only; imported here, so that all that needs no lock works elsewhere
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise InputError(busy) from None
+    except ImportError:
+        file.close()
+        raise InputError(
+            "optimize locks its files as POSIX systems do; run it on Linux, macOS or WSL"
+        ) from None
+    except OSError as error:
+        file.close()
+        raise InputError(f"{file.name}: cannot be locked: {error.strerror}") from error
+
+
+def identity_of(dataset: Dataset, **settings: Any) -> dict[str, Any]:
+    """Return what results on a dataset depend on: its files, the agents, settings and the code."""
+    return {
+        "data": dataset.digests(),
+        "enriched": dataset.enriched,
+        "registry": dataset.registry.sha256(),
+        "code": code_digest(),
+        **settings,
+    }
+
+
+def digest_of(values: Mapping[str, Any]) -> str:
+    """Return a digest of JSON values, 16 hexadecimal digits.
+
+    What is no JSON counts as its string.
+    """
+    return hashlib.sha256(_canonical(values).encode()).hexdigest()[:16]
+
+
+@cache
+def code_digest() -> str:
+    """Return a digest of the sources of the program and of what optimizes it.
+
+    Unlike a commit it also changes with edits that are not committed, and it does not change with
+    a commit elsewhere.
+    """
+    found = hashlib.sha256()
+    for package in (Path(task_delegator.__file__).parent, Path(__file__).parent):
+        for path in sorted(package.rglob("*.py")):
+            name = path.relative_to(package.parent).as_posix()
+            found.update(f"{name}\0{len(path.read_bytes())}\0".encode() + path.read_bytes())
+    return found.hexdigest()[:16]
+
+
+def _canonical(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, indent=1, sort_keys=True, default=str) + "\n"
+
+
+def _identity(folder: Path) -> str | None:
+    path = folder / _IDENTITY
+    return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
+def _is_foreign(folder: Path) -> bool:
+    """Return whether a folder holds something that no checkpoint made."""
+    if not folder.is_dir() or _identity(folder) is not None:
+        return False
+    return any(path.name != _LOCK and _IDENTITY not in path.name for path in folder.iterdir())
