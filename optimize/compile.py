@@ -1,6 +1,6 @@
 """Compile a delegator for a registry: search, teach, calibrate, evaluate, save."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -12,12 +12,11 @@ import dspy
 
 from optimize import store, track
 from optimize.calibrate import Calibration, calibrate
-from optimize.candidates import PromptCandidate
 from optimize.checkpoint import Checkpoint, beside, identity_of, start_anew
 from optimize.data import Dataset, Request, leaks
 from optimize.evaluate import evaluate_requests, select
 from optimize.fusion import LEAN, ScoredRequests, fit_weights
-from optimize.options import PRESETS, Options, Preset
+from optimize.options import CompileConfig, Options
 from optimize.plans import fit_split
 from optimize.provenance import commit
 from optimize.report import Report
@@ -51,6 +50,30 @@ class Compiled:
     run_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class CompileContext:
+    """What every step of a compilation works with.
+
+    Attributes:
+        program: the one that is being made; each step leaves its part in it.
+        lm: the LM of the program; None without one.
+        teacher: the LM that writes instructions and demos; None for the program's.
+    """
+
+    dataset: Dataset
+    config: CompileConfig
+    program: Delegator
+    lm: dspy.BaseLM | None
+    teacher: dspy.BaseLM | None
+    run: track.Run
+    checkpoint: Checkpoint
+
+    @property
+    def asked_lm(self) -> dspy.BaseLM | None:
+        """The LM where it may be asked, else None."""
+        return self.lm if self.config.max_lm_calls else None
+
+
 def compile_program(
     dataset: Dataset,
     options: Options,
@@ -70,59 +93,45 @@ def compile_program(
     for split in ("validation", "test"):
         if not dataset.splits[split]:
             raise InputError(f"{dataset.path}: the {split} split is empty; compiling needs it")
-    preset = PRESETS[options.preset]
-    asks = _asks(lm, options, preset)
-    if asks:
-        train = len(dataset.splits["train"])
-        plan_calls(options.optimizer, _budget(options, preset), train)  # refuses too few
-    program = Delegator(dataset.registry, embedder(options.embedder))
-    learned = learn_samples(dataset, options.samples_from_train)
-    program.retrieve.learned.values = learned
+    config = options.resolved(has_lm=lm is not None)
+    if config.optimizer is not None:  # too few calls are refused before anything is made
+        plan_calls(config.optimizer, config.max_lm_calls, len(dataset.splits["train"]))
+    program = Delegator(dataset.registry, embedder(config.embedder))
+    program.retrieve.learned.values = learn_samples(dataset, config.samples_from_train)
     tags = {
         "kind": "compile",
-        "optimizer": options.optimizer if asks else "none",
+        "optimizer": config.optimizer or "none",
         "lm": str(lm.model) if lm else "none",
-        "embedder": options.embedder,
+        "embedder": config.embedder,
         "data": str(dataset.path),
         "commit": commit(),
     }
-    name = f"compile {dataset.path.name} ({options.preset})"
-    identity = identity_of(dataset, options=asdict(options), lm=tags["lm"], store=store.digest())
+    name = f"compile {dataset.path.name} ({config.preset})"
+    identity = identity_of(dataset, config=asdict(config), lm=tags["lm"], store=store.digest())
+    out = config.out
     with (
-        Checkpoint(
-            beside(options.out), identity, on_change=start_anew, out=options.out
-        ) as checkpoint,
+        Checkpoint(beside(out), identity, on_change=start_anew, out=out) as checkpoint,
         track.run(name, tags, checkpoint.kept("run")) as run,
         ExitStack() as fitting,
     ):
         fitting.enter_context(remembering(program.retrieve.library.embed))
         checkpoint.keep("run", run.id)
-        run.params({**asdict(options), "leaks": len(leaks(dataset))})
+        run.params({**asdict(config), "leaks": len(leaks(dataset))})
         run.dataset(dataset)
-        _search(program, dataset, options, preset, run, checkpoint)
-        calibration = calibrate(program, dataset, options.target_precision)
+        context = CompileContext(dataset, config, program, lm, teacher, run, checkpoint)
+        _search(context)
+        calibration = calibrate(program, dataset, config.target_precision)
         fit_split(program, dataset)
-        lesson = None
-        if lm is not None and asks:
-            before = program.classify.select.deepcopy()
-            tell = partial(run.candidates, optimizer=options.optimizer)
-            lesson = _teach(program, dataset, options, preset, lm, teacher, checkpoint, tell)
-            run.tag("optimizer", lesson.ran or "none")
-            run.prompts(before, program.classify.select)
-            run.metrics({"lm_calls": lesson.calls, "weight": lesson.weight}, "teach_")
+        lesson = _teach(context)
         fitting.close()  # what a task costs includes its encoding
-        reports = _evaluate(program, dataset, options, preset, lm, run)
-        save(
-            program,
-            options.out,
-            _manifest(dataset, options, preset, lm, program, reports, lesson, calibration)
-            | {"mlflow_run_id": run.id},
-        )
-        run.artifact(options.out)
+        reports = _evaluate(context)
+        manifest = _manifest(context, reports, lesson, calibration)
+        save(program, out, manifest | {"mlflow_run_id": run.id})
+        run.artifact(out)
         run.note(summary(reports))
         checkpoint.remove()
-        _trace(program, dataset, options, lm if asks else None, run)
-        return Compiled(options.out, program, reports, lesson, calibration, run.id)
+        _trace(context)
+        return Compiled(out, program, reports, lesson, calibration, run.id)
 
 
 def learn_samples(dataset: Dataset, per_agent: int) -> dict[str, tuple[str, ...]]:
@@ -147,16 +156,12 @@ def summary(reports: Mapping[str, Report]) -> str:
     return "\n".join(lines)
 
 
-def _search(
-    program: Delegator,
-    dataset: Dataset,
-    options: Options,
-    preset: Preset,
-    run: track.Run,
-    checkpoint: Checkpoint,
-) -> None:
+def _search(context: CompileContext) -> None:
+    """Set the knobs of retrieval."""
+    dataset, config, program = context.dataset, context.config, context.program
+
     def score(requests: tuple[Request, ...], learned: dict[str, tuple[str, ...]]) -> ScoredRequests:
-        kept = select(requests, _MOST_SCORED, options.seed)
+        kept = select(requests, _MOST_SCORED, config.seed)
         return ScoredRequests(program.retrieve.library.index(learned), kept)
 
     validation = score(dataset.splits["validation"], program.retrieve.learned.values)
@@ -165,71 +170,72 @@ def _search(
         # Train requests that became samples would answer themselves: fit without them.
         fitted = score(dataset.splits["train"], {})
         starts += [fit_weights(fitted, KnobValues(), channels) for channels in (CHANNELS, LEAN)]
-    trials = preset.trials if options.trials is None else options.trials
-    place = Place("retrieval", checkpoint.journal)
-    knobs, done = search(validation, starts, trials=trials, seed=options.seed, place=place)
+    place = Place("retrieval", context.checkpoint.journal)
+    knobs, done = search(validation, starts, trials=config.trials, seed=config.seed, place=place)
     program.knobs.values = knobs
-    run.trials(done)
+    context.run.trials(done)
 
 
-def _teach(
-    program: Delegator,
-    dataset: Dataset,
-    options: Options,
-    preset: Preset,
-    lm: dspy.BaseLM,
-    teacher: dspy.BaseLM | None,
-    checkpoint: Checkpoint,
-    tell: Callable[[Sequence[PromptCandidate]], None],
-) -> Lesson:
-    kept = checkpoint.kept("lesson")
-    if kept is not None:
+def _teach(context: CompileContext) -> Lesson | None:
+    """Fit the LM stage, once: its calls are paid for. None where no LM is asked."""
+    config, program, run = context.config, context.program, context.run
+    if context.lm is None or config.optimizer is None:
+        return None
+    before = program.classify.select.deepcopy()
+    kept = context.checkpoint.kept("lesson")
+    if kept is None:
+        lesson = teach(
+            program,
+            context.dataset,
+            context.lm,
+            max_lm_calls=config.max_lm_calls,
+            seed=config.seed,
+            way=Way(config.optimizer, context.teacher),
+            tell=partial(run.candidates, optimizer=config.optimizer),
+        )
+        state = {"program": program.dump_state(), "lesson": asdict(lesson)}
+        context.checkpoint.keep("lesson", state)
+    else:
         program.load_state(kept["program"])
-        return Lesson.from_json(kept["lesson"])
-    calls, way = _budget(options, preset), Way(options.optimizer, teacher)
-    lesson = teach(program, dataset, lm, max_lm_calls=calls, seed=options.seed, way=way, tell=tell)
-    checkpoint.keep("lesson", {"program": program.dump_state(), "lesson": asdict(lesson)})
+        lesson = Lesson.from_json(kept["lesson"])
+    run.tag("optimizer", lesson.ran or "none")
+    run.prompts(before, program.classify.select)
+    run.metrics({"lm_calls": lesson.calls, "weight": lesson.weight}, "teach_")
     return lesson
 
 
-def _evaluate(
-    program: Delegator,
-    dataset: Dataset,
-    options: Options,
-    preset: Preset,
-    lm: dspy.BaseLM | None,
-    run: track.Run,
-) -> dict[str, Report]:
+def _evaluate(context: CompileContext) -> dict[str, Report]:
+    program, config = context.program, context.config
+
     def report(name: str, split: str, variant: Delegator, **settings: Any) -> Report:
         made, outcomes = evaluate_requests(
-            variant, dataset, split, name=name, seed=options.seed, **settings
+            variant, context.dataset, split, name=name, seed=config.seed, **settings
         )
-        run.metrics(made.metrics(), f"{name}_")
+        context.run.metrics(made.metrics(), f"{name}_")
         if name == "test":
-            run.outcomes(outcomes, name)
+            context.run.outcomes(outcomes, name)
         return made
 
     reports = {
         "validation": report("validation", "validation", program),
         "test": report("test", "test", program),
     }
-    if _asks(lm, options, preset):
-        limit = preset.lm_test_limit
-        reports["test_lm"] = report("test_lm", "test", program, lm=lm, limit=limit)
+    if context.asked_lm is not None:
+        settings = {"lm": context.asked_lm, "limit": config.lm_test_limit}
+        reports["test_lm"] = report("test_lm", "test", program, **settings)
         reports["test_lm_gate_open"] = report(
-            "test_lm_gate_open", "test", opened(program), lm=lm, limit=limit
+            "test_lm_gate_open", "test", opened(program), **settings
         )
     return reports
 
 
-def _trace(
-    program: Delegator, dataset: Dataset, options: Options, lm: dspy.BaseLM | None, run: track.Run
-) -> None:
+def _trace(context: CompileContext) -> None:
     """Trace a fixed sample of validation requests, the LM asked about each where there is one."""
-    if options.traces > 0 and not run.lost:
-        requests = select(dataset.splits["validation"], options.traces, options.seed)
+    config, program, lm = context.config, context.program, context.asked_lm
+    if config.traces > 0 and not context.run.lost:
+        requests = select(context.dataset.splits["validation"], config.traces, config.seed)
         shown = program if lm is None else opened(program)
-        run.traces(traced(shown, requests, lm, texts=options.trace_texts))
+        context.run.traces(traced(shown, requests, lm, texts=config.trace_texts))
 
 
 def provenance(dataset: Dataset) -> dict[str, Any]:
@@ -246,37 +252,26 @@ def provenance(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _asks(lm: dspy.BaseLM | None, options: Options, preset: Preset) -> bool:
-    return lm is not None and _budget(options, preset) > 0
-
-
-def _budget(options: Options, preset: Preset) -> int:
-    return preset.max_lm_calls if options.max_lm_calls is None else options.max_lm_calls
-
-
 def _manifest(
-    dataset: Dataset,
-    options: Options,
-    preset: Preset,
-    lm: dspy.BaseLM | None,
-    program: Delegator,
+    context: CompileContext,
     reports: Mapping[str, Report],
     lesson: Lesson | None,
     calibration: Calibration,
 ) -> dict[str, Any]:
+    config, program, lm = context.config, context.program, context.lm
     packages = ("dspy", "optuna", "mlflow", "scikit-learn", "bm25s", "onnxruntime", "numpy")
     return {
-        **provenance(dataset),
-        "embedder": {"spec": options.embedder, "id": program.retrieve.library.embed.id},
-        "lm": None if lm is None else {"spec": options.lm, "model": str(lm.model)},
+        **provenance(context.dataset),
+        "embedder": {"spec": config.embedder, "id": program.retrieve.library.embed.id},
+        "lm": None if lm is None else {"spec": config.lm, "model": str(lm.model)},
         "optimizer": None if lesson is None else lesson.ran,
-        "teacher": options.teacher,
-        "preset": options.preset,
-        "trials": preset.trials if options.trials is None else options.trials,
-        "max_lm_calls": _budget(options, preset) if lm is not None else 0,
-        "samples_from_train": options.samples_from_train,
-        "target_precision": options.target_precision,
-        "seed": options.seed,
+        "teacher": config.teacher,
+        "preset": config.preset,
+        "trials": config.trials,
+        "max_lm_calls": config.max_lm_calls,
+        "samples_from_train": config.samples_from_train,
+        "target_precision": config.target_precision,
+        "seed": config.seed,
         "versions": {"task-delegator": version("task-delegator")}
         | {name: version(name) for name in packages},
         "knobs": asdict(program.knobs.values),

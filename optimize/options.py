@@ -1,6 +1,6 @@
 """What a compilation may be asked to do, and how much it may take."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from optimize.calibrate import TARGET_PRECISION
@@ -32,6 +32,7 @@ class Options:
     """What a compilation was asked to do.
 
     Attributes:
+        trials, max_lm_calls: None for the preset's.
         traces: validation requests whose delegations are traced, 0 for none.
         trace_texts: show their texts, prompts and answers in the traces.
     """
@@ -49,3 +50,50 @@ class Options:
     seed: int = 0
     traces: int = 3
     trace_texts: bool = False
+
+    def resolved(self, has_lm: bool) -> "CompileConfig":
+        """Return what the compilation does: what was left open is the preset's.
+
+        Args:
+            has_lm: whether there is an LM; without one no call is made and no prompt optimized.
+        """
+        preset = PRESETS[self.preset]
+        calls = preset.max_lm_calls if self.max_lm_calls is None else self.max_lm_calls
+        calls = calls if has_lm else 0
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return CompileConfig(
+            **{
+                **given,
+                "optimizer": self.optimizer if calls else None,
+                "trials": preset.trials if self.trials is None else self.trials,
+                "max_lm_calls": calls,
+                "lm_test_limit": preset.lm_test_limit,
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CompileConfig:
+    """What a compilation does; nothing is left to a preset.
+
+    Attributes:
+        optimizer: of the LM's prompt; None where no LM is asked.
+        trials: that the search shall have in the end.
+        max_lm_calls: of the LM stage; 0 where no LM is asked.
+        lm_test_limit: test requests evaluated with the LM; None for all.
+    """
+
+    out: Path
+    preset: str
+    optimizer: str | None
+    teacher: str | None
+    trials: int
+    max_lm_calls: int
+    lm_test_limit: int | None
+    samples_from_train: int
+    target_precision: float
+    embedder: str
+    lm: str | None
+    seed: int
+    traces: int
+    trace_texts: bool

@@ -50,6 +50,11 @@ def search(
     one-standard-error rule of Breiman et al., 1984), with the shortest shortlist that
     keeps the recall.
 
+    ``k`` is drawn by every trial although it changes no ranking: a shorter shortlist costs a
+    little of the objective, and the chosen trial's is replaced by the shortest in the end. It
+    stays a dimension because what TPE draws for the others depends on it, and with that every
+    number that was published.
+
     Args:
         scored: validation requests with their channels.
         starts: settings to try first, the baseline among them.

@@ -334,7 +334,21 @@ def test_manifest_and_tag_name_the_optimizer_that_ran(dataset, tmp_path, monkeyp
     compiled = compile_program(dataset, options, lm)
     manifest = json.loads((tmp_path / "program" / "manifest.json").read_text())
     assert manifest["optimizer"] == named
-    assert mlflow.get_run(compiled.run_id).data.tags["optimizer"] == (named or "none")
+    data = mlflow.get_run(compiled.run_id).data
+    assert data.tags["optimizer"] == (named or "none")
+    assert {name: data.params[name] for name in ("trials", "max_lm_calls", "lm_test_limit")} == {
+        "trials": "1", "max_lm_calls": str(calls), "lm_test_limit": "5",
+    }  # fmt: skip
+
+
+def test_what_is_left_open_is_the_preset_s(tmp_path):
+    config = Options(tmp_path, preset="full").resolved(has_lm=True)
+    assert (config.trials, config.max_lm_calls, config.lm_test_limit) == (300, 600, 100)
+    given = Options(tmp_path, trials=7, max_lm_calls=150).resolved(has_lm=True)
+    assert (given.trials, given.max_lm_calls, given.optimizer) == (7, 150, "bootstrap")
+    for calls, has_lm in ((0, True), (150, False)):
+        without = Options(tmp_path, max_lm_calls=calls).resolved(has_lm)
+        assert (without.max_lm_calls, without.optimizer) == (0, None)
 
 
 # Evaluation

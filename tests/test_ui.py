@@ -114,7 +114,7 @@ def test_two_compilations_are_compared_side_by_side(server, store, page):
     for name, values in {
         "trials": ["5", "3"],
         "lm": ["recorded/model", "None"],
-        "optimizer": ["labeled-few-shot", "bootstrap"],
+        "optimizer": ["labeled-few-shot", "None"],
         "target_precision": ["1.0", "0.95"],
     }.items():
         row = page.get_by_role("row").filter(has=page.get_by_text(name, exact=True)).first
