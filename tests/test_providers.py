@@ -1,5 +1,8 @@
 """Hosted LMs and decision models, on the wire against a server on loopback."""
 
+import copy
+from typing import Any
+
 import dspy
 import pytest
 from recorded import said_by_lm
@@ -156,3 +159,57 @@ def test_a_provider_that_is_out_of_order_is_an_error_in_one_line(office, monkeyp
             classified(office)
     assert "\n" not in str(caught.value)
     assert "sk-of" not in str(caught.value)
+
+
+def slots_of(lm, classify, agents, **reference):
+    with dspy.context(lm=lm):
+        return classify(
+            task="refund",
+            agents=agents[:3],
+            knobs=KnobValues(orders=1, prior=1.0),
+            reference=(reference.get("version", 7), agents),
+        )
+
+
+@pytest.fixture
+def hosted(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment")
+    with Provider() as provider:
+        yield language_model("openai/gpt-4o-mini").copy(api_base=provider.url)
+
+
+def test_another_prompt_has_a_preference_of_its_own(office, hosted):
+    agents = sorted(office, key=lambda agent: agent.name)
+    classify = ClassifyAgent()
+    signature: Any = classify.select.signature
+
+    def instructed():
+        classify.select.signature = signature.with_instructions("Take the first one.")
+
+    def shown():
+        classify.select.demos = [{"task": "t", "candidates": "A) x", "slot": "A"}]
+
+    def as_before():
+        classify.select.signature, classify.select.demos = signature, []
+
+    assert slots_of(hosted, classify, agents).calls == 3
+    for change, calls in ((instructed, 3), (shown, 3), (as_before, 1)):
+        change()
+        assert slots_of(hosted, classify, agents).calls == calls
+    assert slots_of(hosted, classify, agents, version=8).calls == 3
+    assert slots_of(hosted, classify, agents[::-1]).calls == 3  # other agents, same version
+    with dspy.context(adapter=dspy.ChatAdapter()):
+        assert slots_of(hosted, classify, agents).calls > 1
+
+
+def test_preferences_are_few_and_not_copied(office, hosted):
+    agents = sorted(office, key=lambda agent: agent.name)
+    program = Delegator(office, HashedWords())
+    for version in range(40):
+        slots_of(hosted, program.classify, agents, version=version)
+    assert len(program.classify._priors) == 32
+    assert slots_of(hosted, program.classify, agents, version=39).calls == 1
+    assert slots_of(hosted, program.classify, agents, version=0).calls == 3
+    for other in (program.deepcopy(), copy.deepcopy(program)):
+        assert len(other.classify._priors) == 0
+        assert slots_of(hosted, other.classify, agents, version=39).calls == 3

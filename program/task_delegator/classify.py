@@ -1,7 +1,11 @@
 """ClassifyAgent: a shortlist to a distribution over its agents and "none of them"."""
 
+import hashlib
+import json
 import math
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import dspy
@@ -12,12 +16,13 @@ from .delegation import OrderAnswer
 from .knobs import KnobValues
 from .lm import writes
 from .prediction import FrozenPrediction
-from .prompting import ask, render
+from .prompting import ask, chosen_adapter, render
 from .signatures import CONTENT_FREE, NONE_SLOT, SLOTS, SelectAgent, SlotAdapter, WeighAgents
 from .slots import SlotDistribution, Source, given, repeated, slot_distribution
 from .untrusted import one_line
 
 _PRIOR_LISTS = 3  # shortlists over which the content-free prior is averaged
+_MOST_PRIORS = 32  # a shortlist's length, a prompt and an LM have one each
 _REPEAT_TEMPERATURE = 1.0  # answers are to vary as the LM's belief does
 _LEAST = 1e-9  # of a probability before its logarithm is taken
 
@@ -53,7 +58,7 @@ class ClassifyAgent(dspy.Module):
         self.select = dspy.Predict(SelectAgent)
         self.weigh = dspy.Predict(WeighAgents)
         self._slots, self._decisions = SlotAdapter(), BoundedJSONAdapter()
-        self._priors: dict[tuple[str, object, int, int], dict[str, float]] = {}
+        self._priors = _Priors()
 
     def forward(
         self,
@@ -103,7 +108,7 @@ class ClassifyAgent(dspy.Module):
         """Return the belief over slots in one order, and the calls it took."""
         inputs = {"task": one_line(task), "candidates": render(agents)}
         slots = (*SLOTS[: len(agents)], NONE_SLOT)
-        if not writes(dspy.settings.lm):
+        if not writes(self.select.lm or dspy.settings.lm):
             return self._weighed(inputs, slots, "decision"), 1
         answer, logprobs = self._selected(inputs)
         belief = slot_distribution(answer, logprobs, "slot", slots)
@@ -139,22 +144,59 @@ class ClassifyAgent(dspy.Module):
     ) -> tuple[dict[str, float], int]:
         """Return the LM's belief over slots for a task without content, and the calls it took.
 
-        Contextual calibration (Zhao et al., 2021): averaged over shortlists of the registry,
-        once per LM and registry version, and asked as the task itself will be.
+        Contextual calibration (Zhao et al., 2021): averaged over shortlists of the registry, and
+        asked as the task itself will be, once per LM, prompt and registry version.
         """
         version, agents = reference
-        key = (str(getattr(dspy.settings.lm, "model", "")), version, places, knobs.repeats)
-        if key in self._priors:
-            return self._priors[key], 0
         lists = [agents[i * places : (i + 1) * places] for i in range(_PRIOR_LISTS)]
         lists = [shown for shown in lists if len(shown) == places]
+        key = self._fingerprint(version, knobs.repeats, [places, *map(render, lists)])
+        known = self._priors.get(key)
+        if known is not None:
+            return known, 0
         asked = [self.ask(CONTENT_FREE, shown, knobs) for shown in lists]
         beliefs = [belief.probabilities for belief, _ in asked]
-        self._priors[key] = {
+        prior = {
             slot: math.fsum(belief[slot] for belief in beliefs) / len(beliefs)
             for slot in (beliefs[0] if beliefs else ())
         }
-        return self._priors[key], sum(calls for _, calls in asked)
+        self._priors.put(key, prior)
+        return prior, sum(calls for _, calls in asked)
+
+    def _fingerprint(self, *shown: object) -> str:
+        """Return a digest of all that a prior depends on: the LM, the prompts, what is shown."""
+        lm = self.select.lm or dspy.settings.lm
+        prompts = [predict.dump_state() | {"lm": None} for predict in (self.select, self.weigh)]
+        adapter = type(chosen_adapter(self._slots)).__name__
+        text = json.dumps([str(getattr(lm, "model", "")), adapter, prompts, shown], default=repr)
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class _Priors:
+    """The priors that were asked for last, by fingerprint; a copy of them is empty."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, dict[str, float]] = OrderedDict()
+        self._lock = Lock()
+
+    def __reduce__(self) -> tuple[type["_Priors"], tuple[()]]:
+        return _Priors, ()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, key: str) -> dict[str, float] | None:
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
+
+    def put(self, key: str, prior: dict[str, float]) -> None:
+        with self._lock:
+            self._kept[key] = prior
+            self._kept.move_to_end(key)
+            while len(self._kept) > _MOST_PRIORS:
+                self._kept.popitem(last=False)
 
 
 def mean_belief(answers: Sequence[OrderAnswer]) -> dict[str, float]:
