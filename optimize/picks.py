@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_LEAST = 1e-9  # of a probability before its logarithm is taken
+from task_delegator.probability import PROBABILITY_FLOOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,8 @@ def picks(
         beliefs: per shortlist the probabilities of its slots and of none, shape (agents + 1,).
         turned: the same for the shortlists turned round.
     """
-    logs = [np.log(np.maximum(belief[:-1], _LEAST)) for belief in beliefs]
-    back = [np.log(np.maximum(belief[:-1], _LEAST))[::-1] for belief in turned]
+    logs = [np.log(np.maximum(belief[:-1], PROBABILITY_FLOOR)) for belief in beliefs]
+    back = [np.log(np.maximum(belief[:-1], PROBABILITY_FLOOR))[::-1] for belief in turned]
     first = [_pick(own) for own in logs]
     last = [_pick(own) for own in back]
     mean = [_pick(own + other) for own, other in zip(logs, back, strict=True)]

@@ -16,6 +16,7 @@ from .delegation import OrderAnswer
 from .knobs import KnobValues
 from .lm import writes
 from .prediction import FrozenPrediction
+from .probability import PROBABILITY_FLOOR
 from .prompting import ask, chosen_adapter, render
 from .signatures import CONTENT_FREE, NONE_SLOT, SLOTS, SelectAgent, SlotAdapter, WeighAgents
 from .slots import SlotDistribution, Source, given, repeated, slot_distribution
@@ -24,7 +25,6 @@ from .untrusted import one_line
 _PRIOR_LISTS = 3  # shortlists over which the content-free prior is averaged
 _MOST_PRIORS = 32  # a shortlist's length, a prompt and an LM have one each
 _REPEAT_TEMPERATURE = 1.0  # answers are to vary as the LM's belief does
-_LEAST = 1e-9  # of a probability before its logarithm is taken
 
 
 class Classification(FrozenPrediction):
@@ -203,7 +203,8 @@ def mean_belief(answers: Sequence[OrderAnswer]) -> dict[str, float]:
     """Return the mean log-probability per agent over orders, as probabilities."""
     weights = {
         name: math.exp(
-            math.fsum(math.log(max(a.probabilities[name], _LEAST)) for a in answers) / len(answers)
+            math.fsum(math.log(max(a.probabilities[name], PROBABILITY_FLOOR)) for a in answers)
+            / len(answers)
         )
         for name in answers[0].probabilities
     }
@@ -218,7 +219,8 @@ def apart(
     if posterior is None or len(belief) < 2:
         return False
     pooled = sorted(
-        math.log(max(posterior[name], _LEAST)) + knobs.lm * math.log(max(p, _LEAST))
+        math.log(max(posterior[name], PROBABILITY_FLOOR))
+        + knobs.lm * math.log(max(p, PROBABILITY_FLOOR))
         for name, p in belief.items()
     )
     return pooled[-1] - pooled[-2] >= knobs.close

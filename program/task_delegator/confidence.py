@@ -15,8 +15,7 @@ import dspy
 from .delegation import Candidate, Features, Signals
 from .knobs import KnobValues
 from .prediction import FrozenPrediction
-
-_LEAST = 1e-6  # probabilities are kept this far from 0 and 1 before taking logarithms
+from .probability import CONFIDENCE_FLOOR
 
 SURE = ("logit", "margin", "agree", "near")
 SURE_LM = ("logit", "margin", "agree", "near", "slot_margin", "orders", "rubric")
@@ -91,11 +90,11 @@ def assemble(
     Of a lone candidate the posterior says nothing: it has no rival.
     """
     lone = len(candidates) < 2
-    first = min(max(candidates[0].probability, _LEAST), 1 - _LEAST)
+    first = min(max(candidates[0].probability, CONFIDENCE_FLOOR), 1 - CONFIDENCE_FLOOR)
     second = 0.0 if lone else candidates[1].probability
     return Features(
         logit=0.0 if lone else math.log(first / (1 - first)),
-        margin=0.0 if lone else math.log(first / min(max(second, _LEAST), first)),
+        margin=0.0 if lone else math.log(first / min(max(second, CONFIDENCE_FLOOR), first)),
         agree=signals.agree,
         near=signals.near,
         foreign=float(foreign),
@@ -128,4 +127,4 @@ def _agreement(orders: Sequence[str | None]) -> float | None:
 
 def _slot_margin(belief: Mapping[str, float]) -> float:
     first, second = sorted(belief.values(), reverse=True)[:2]
-    return math.log(max(first, _LEAST) / max(second, _LEAST))
+    return math.log(max(first, CONFIDENCE_FLOOR) / max(second, CONFIDENCE_FLOOR))

@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from .delegation import Candidate, Decision, Settled
 from .knobs import KnobValues
-
-_LEAST = 1e-9  # of a probability before its logarithm is taken
+from .probability import PROBABILITY_FLOOR
 
 
 def weigh(
@@ -20,7 +19,9 @@ def weigh(
     shown = [c for c in candidates if c.name in belief]
     share = math.fsum(c.probability for c in shown)
     scaled = {
-        c.name: max(c.probability, _LEAST) * max(belief[c.name], _LEAST) ** weight for c in shown
+        c.name: max(c.probability, PROBABILITY_FLOOR)
+        * max(belief[c.name], PROBABILITY_FLOOR) ** weight
+        for c in shown
     }
     total = math.fsum(scaled.values())
     pooled = [

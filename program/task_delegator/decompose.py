@@ -18,6 +18,7 @@ from .adapters import BoundedJSONAdapter
 from .confidence import log_odds, sigmoid
 from .knobs import KnobValues
 from .prediction import FrozenPrediction
+from .probability import CONFIDENCE_FLOOR
 from .prompting import ask
 from .signatures import SplitTask
 from .untrusted import one_line
@@ -28,7 +29,6 @@ MAX_PARTS = 3
 MAX_ASKED = 4  # parts that are taken from an LM: each is a delegation of its own
 _FEWEST_WORDS = 4  # shorter clauses join their neighbour
 _THIRD = 0.05  # of log-confidence that a third part may cost
-_LEAST = 1e-6
 
 # A clause may end at a full stop, a line, a number of a list, a word of sequence, or where
 # "and" or a comma is followed by a verb that asks.
@@ -156,7 +156,7 @@ class Split:
     @property
     def least(self) -> float:
         """Logarithm of the confidence in the part that is least sure."""
-        return min(math.log(max(look.confidence, _LEAST)) for look in self.looks)
+        return min(math.log(max(look.confidence, CONFIDENCE_FLOOR)) for look in self.looks)
 
     @property
     def late(self) -> float:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from threading import Lock
 from typing import Any
 
-_LEAST = 0.5  # probability of the likeliest language
+_LIKELIEST = 0.5  # least probability of the language that is named
 _MOST_KNOWN = 0.01  # probability of all known languages together
 _ALIKE = {"en": ("pcm",)}  # Nigerian Pidgin: a short English request often looks like it
 _lock = Lock()
@@ -29,7 +29,7 @@ def foreign_language(task: str, known: Collection[str] | None) -> str | None:
     language, probability = ranked[0]
     heard = {code for name in known for code in (name, *_ALIKE.get(name, ()))}
     share = sum(p for code, p in ranked if code in heard)
-    return str(language) if probability >= _LEAST and share < _MOST_KNOWN else None
+    return str(language) if probability >= _LIKELIEST and share < _MOST_KNOWN else None
 
 
 def _forked() -> None:

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from .probability import PROBABILITY_FLOOR
 from .signatures import NONE_SLOT, SLOTS
 
 ANSWER_SHARE = 0.6  # belief in a bare answer without log-probabilities; the rest is spread
-_LEAST = 1e-9  # of a prior that is divided out
 _ROUNDING = 1e-6  # that a probability may be above 1, or its logarithm above 0
 
 Source = Literal["logprobs", "answer", "repeated", "verbalised", "decision", "unreadable"]
@@ -38,7 +38,8 @@ class SlotDistribution:
         if not prior or self.source == "unreadable":
             return self
         weights = {
-            slot: p / max(prior[slot], _LEAST) ** power for slot, p in self.probabilities.items()
+            slot: p / max(prior[slot], PROBABILITY_FLOOR) ** power
+            for slot, p in self.probabilities.items()
         }
         total = math.fsum(weights.values())
         return replace(self, probabilities={s: weight / total for s, weight in weights.items()})
