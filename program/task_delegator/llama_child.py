@@ -1,6 +1,6 @@
 """Child process: serve one GGUF file with llama.cpp on loopback.
 
-Started by ``lm.py`` as a script (``python -P``), so that it imports nothing but the
+Started by ``server.py`` as a script (``python -P``), so that it imports nothing but the
 server. It reads one JSON line of settings from standard input, answers one JSON
 line with its address, and ends when standard input closes: the pipe closes with
 the parent, however the parent ends. In the parent's own process the server

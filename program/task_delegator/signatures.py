@@ -1,11 +1,11 @@
 """Every signature of the program: the only file with prompt wording."""
 
-from typing import Any, Literal, cast
+from typing import Literal
 
 import dspy
-from dspy.experimental import Choice
 from pydantic import BaseModel, Field
 
+from ._compat import Choice
 from .adapters import BoundedJSONAdapter
 
 SLOTS = tuple("ABCDEFGHIJKLMOPQRST")  # one token each; no N, which starts NONE on some models
@@ -15,7 +15,7 @@ Slot = Literal[
     "K", "L", "M", "O", "P", "Q", "R", "S", "T", "Z",
 ]  # fmt: skip
 # The same answers as a decision: chat LMs write a probability for each, System One has them.
-SlotChoice = cast("Any", Choice)[tuple((slot, "") for slot in (*SLOTS, NONE_SLOT))]
+SlotChoice = Choice[tuple((slot, "") for slot in (*SLOTS, NONE_SLOT))]
 CONTENT_FREE = "N/A"  # a task without content: what an LM then answers is its bias for places
 
 

@@ -3,15 +3,12 @@
 import os
 from typing import Any
 
-from dspy.experimental import TypeSafe
-
+from ._compat import TypeSafe
 from .errors import LMError
 from .redact import describe_error, strings_in, without_user
 
-_Client: Any = TypeSafe  # decorated as experimental: no class to a type checker
 
-
-class SystemOne(_Client):
+class SystemOne(TypeSafe):
     """DSPy's client for the System One API, without cache, its failures as ``LMError``.
 
     The model's name and the key come from ``TYPESAFE_DEFAULT_MODEL`` and ``TYPESAFE_API_KEY``; a

@@ -86,12 +86,18 @@ def packaged() -> Path:
 
 def _shipped() -> Path:
     path, manifest = SHIPPED / ADAPTER, SHIPPED / MANIFEST
-    if not path.is_file() or digest(path) != read_json(manifest)["sha256"]:
+    if not path.is_file() or digest(path) != _recorded(manifest):
         raise LMSpecError(
             f"lm embedded: {path}: missing or damaged (sha256 differs); "
             "install task-delegator again, or use embedded:raw"
         )
     return path
+
+
+@lru_cache(maxsize=8)
+def _recorded(manifest: Path) -> str:
+    """Return the sha256 that an adapter's manifest records, read once."""
+    return str(read_json(manifest)["sha256"])
 
 
 @lru_cache(maxsize=8)

@@ -1,0 +1,55 @@
+"""What this package uses of DSPy beyond its stable surface, and why.
+
+``tests/test_compat.py`` fails where one of these goes or changes its meaning.
+"""
+
+from typing import Any, cast
+
+import dspy
+
+# Declared experimental. ``Choice``: the one output type that a decision model answers and a chat
+# LM writes as a distribution. ``TypeSafe``: the client that ``Predict`` takes for such a model.
+# Both are decorated, which hides that they are classes from a type checker.
+from dspy.experimental import Choice as _Choice
+from dspy.experimental import TypeSafe as _TypeSafe
+
+# The native engine's own types, exported by DSPy since 3.4 and not described as stable. A server
+# that this package starts is registered as a provider, and a model string is checked offline.
+from dspy.lm15 import (
+    AccessPolicy,
+    LM15Error,
+    LMRouter,
+    ModelSupport,
+    OpenAIChatCompat,
+    ProviderDefinition,
+    RouterConfig,
+    UnknownModelError,
+    register_provider,
+)
+
+# Undocumented. Spans need the call that a call was made in.
+from dspy.utils.callback import ACTIVE_CALL_ID
+
+__all__ = [
+    "ACTIVE_CALL_ID",
+    "AccessPolicy",
+    "Choice",
+    "LM15Error",
+    "LMRouter",
+    "ModelSupport",
+    "OpenAIChatCompat",
+    "ProviderDefinition",
+    "RouterConfig",
+    "TypeSafe",
+    "UnknownModelError",
+    "clear_compiled",
+    "register_provider",
+]
+
+Choice = cast("Any", _Choice)
+TypeSafe = cast("Any", _TypeSafe)
+
+
+def clear_compiled(module: dspy.Module) -> None:
+    """Take an optimiser's mark off: DSPy leaves marked modules out of their parent's state."""
+    module._compiled = False  # private, and without another way to say it
