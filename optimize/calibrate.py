@@ -7,13 +7,21 @@ from typing import Any
 import dspy
 import numpy as np
 from scipy.optimize import minimize_scalar
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import RepeatedStratifiedKFold
 
 from optimize.data import Dataset
 from optimize.evaluate import Outcome, delegate_all, outcomes_right
-from task_delegator.confidence import FITS, SURE, SURE_LM, Features, log_odds, sigmoid
+from optimize.logistic import Logistic
+from task_delegator.confidence import (
+    FITS,
+    SURE,
+    SURE_LM,
+    Features,
+    log_odds,
+    probabilities,
+    table,
+)
 from task_delegator.delegation import Delegation
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
@@ -22,7 +30,6 @@ from task_delegator.thresholds import Promise, choose_threshold
 TARGET_PRECISION = 0.95
 _TURNED_AWAY = 0.03  # of the requests in scope may fall below the "none" threshold
 LEAST_REQUESTS = 30  # fewer cannot carry a logistic model of three numbers
-_C = 1.0  # ridge on standardised features
 _FOLDS, _REPEATS = 5, 4
 # Sets of features to choose from, the smallest first.
 FEATURE_SETS: tuple[tuple[str, ...], ...] = (
@@ -92,7 +99,7 @@ def calibrate(
     _fit_foreign(program, foreign)
     inside = [outcome.delegation for outcome in outcomes]
     _fit_fits(program, inside, strangers)
-    confidences = [_confidence(program, d) for d in inside]
+    confidences = _confidences(program, inside)
     promise = choose_threshold(confidences, right.tolist(), target_precision)
     program.knobs.set(assign=promise.threshold)
     return Calibration(
@@ -102,9 +109,11 @@ def calibrate(
         confidences=tuple(confidences),
         right=tuple(bool(r) for r in right),
         strangers=tuple(
-            _confidence(program, d)
-            for d in strangers
-            if _fits(program, d) >= program.knobs.values.fits
+            confidence
+            for confidence, fits in zip(
+                _confidences(program, strangers), _fits(program, strangers), strict=True
+            )
+            if fits >= program.knobs.values.fits
         ),
     )
 
@@ -127,12 +136,11 @@ def choose_features(
     folds = RepeatedStratifiedKFold(n_splits=_FOLDS, n_repeats=_REPEATS, random_state=0)
     per_request: dict[tuple[str, ...], np.ndarray] = {}
     for names in FEATURE_SETS:
-        table = _table(seen, names)
+        given = _table(seen, names)
         losses = np.zeros(len(right))
-        for train, held in folds.split(table, right):
-            spread = spread_of(table[train])
-            model = LogisticRegression(C=_C).fit(table[train] / spread, right[train])
-            p = np.clip(model.predict_proba(table[held] / spread)[:, 1], 1e-9, 1 - 1e-9)
+        for train, held in folds.split(given, right):
+            model = Logistic.fit(given[train], right[train])
+            p = np.clip(model.probabilities(given[held]), 1e-9, 1 - 1e-9)
             losses[held] -= np.log(np.where(right[held], p, 1 - p)) / _REPEATS
         per_request[names] = losses
     best = min(per_request, key=lambda names: per_request[names].mean())
@@ -160,37 +168,25 @@ def fit_sureness(
         # Nothing to separate: the smoothed rate is all that can be said (Laplace).
         rate = (right.sum() + 1) / (len(right) + 2)
         return knobs | {f"{prefix}_bias": float(np.log(rate / (1 - rate)))}
-    table = _table(seen, names)
-    spread = spread_of(table)
-    model = LogisticRegression(C=_C).fit(table / spread, right)
-    weights = (float(w) for w in model.coef_[0] / spread)
-    knobs |= {f"{prefix}_{name}": w for name, w in zip(names, weights, strict=True)}
-    return knobs | {f"{prefix}_bias": float(model.intercept_[0])}
+    return knobs | Logistic.fit(_table(seen, names), right).knobs(prefix, names)
 
 
 def _table(seen: Sequence[Features], names: Sequence[str]) -> np.ndarray:
     return np.array([[getattr(f, name) or 0.0 for name in names] for f in seen], dtype=float)
 
 
-def spread_of(table: np.ndarray) -> np.ndarray:
-    """Return the standard deviation of each column, 1 where it does not vary."""
-    spread = table.std(axis=0)
-    return np.where(spread > 0, spread, 1.0)
+def _confidences(program: Delegator, delegations: Sequence[Delegation]) -> list[float]:
+    rows = [asdict(features_of(delegation)) for delegation in delegations]
+    return probabilities(table(rows, "sure"), program.knobs.values).tolist()
 
 
-def _confidence(program: Delegator, delegation: Delegation) -> float:
-    features, knobs = asdict(features_of(delegation)), program.knobs.values
-    shift = knobs.sure_foreign * features["foreign"]
-    return sigmoid(log_odds("sure", SURE, features, knobs) + shift)
+def _fits_table(delegations: Sequence[Delegation]) -> np.ndarray:
+    evidence = [delegation.evidence for delegation in delegations]
+    return table([asdict(e.signals) | {"logit": e.features.logit} for e in evidence], "fits")
 
 
-def _fits_features(delegation: Delegation) -> dict[str, float]:
-    evidence = delegation.evidence
-    return asdict(evidence.signals) | {"logit": evidence.features.logit}
-
-
-def _fits(program: Delegator, delegation: Delegation) -> float:
-    return sigmoid(log_odds("fits", FITS, _fits_features(delegation), program.knobs.values))
+def _fits(program: Delegator, delegations: Sequence[Delegation]) -> list[float]:
+    return probabilities(_fits_table(delegations), program.knobs.values, "fits").tolist()
 
 
 def _fit_foreign(program: Delegator, outcomes: Sequence[Outcome]) -> None:
@@ -221,15 +217,7 @@ def _fit_fits(
         # Without examples of what is out of scope, nothing is turned away.
         program.knobs.set(fits=0.0, **{f"fits_{name}": 0.0 for name in ("bias", *FITS)})
         return
-    rows = [_fits_features(d) for d in (*inside, *strangers)]
-    table = np.array([[row[name] for name in FITS] for row in rows])
-    spread = spread_of(table)
     in_scope = np.array([True] * len(inside) + [False] * len(strangers))
-    model = LogisticRegression(C=_C, class_weight="balanced").fit(table / spread, in_scope)
-    probabilities = model.predict_proba(table / spread)[: len(inside), 1]
-    weights = dict(zip(FITS, (float(w) for w in model.coef_[0] / spread), strict=True))
-    program.knobs.set(
-        fits_bias=float(model.intercept_[0]),
-        fits=float(np.quantile(probabilities, _TURNED_AWAY)),
-        **{f"fits_{name}": weight for name, weight in weights.items()},
-    )
+    model = Logistic.fit(_fits_table([*inside, *strangers]), in_scope, balanced=True)
+    program.knobs.set(**model.knobs("fits", FITS))
+    program.knobs.set(fits=float(np.quantile(_fits(program, inside), _TURNED_AWAY)))

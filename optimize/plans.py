@@ -6,19 +6,17 @@ from typing import Any
 
 import dspy
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.model_selection import StratifiedKFold
 from tqdm import tqdm
 
 from optimize import metrics
-from optimize.calibrate import spread_of
 from optimize.data import Dataset, Request
+from optimize.logistic import Logistic, held_out_probabilities
 from task_delegator.decompose import MAX_PARTS, SPLIT, Look, best_split, split_features
 from task_delegator.delegation import Plan
 from task_delegator.delegator import Delegator
 
 MOST_IN_VAIN = 0.05  # of the tasks for one agent: half of what is promised, n is small
-_C = 1.0
 _FOLDS = 5
 _FEWEST = 10  # tasks for several agents; with fewer nothing is fitted
 _SINGLE = 300  # tasks for one agent to look at: each takes up to 21 looks
@@ -72,17 +70,11 @@ def fit_split(program: Delegator, dataset: Dataset) -> None:
     fewest = int(min(several.sum(), (~several).sum()))
     if fewest < 2:
         return
-    spread = spread_of(table)
-    model = LogisticRegression(C=_C, class_weight="balanced").fit(table / spread, several)
-    weights = dict(zip(SPLIT, (float(w) for w in model.coef_[0] / spread), strict=True))
-    program.knobs.set(
-        split_bias=float(model.intercept_[0]), **{f"split_{n}": w for n, w in weights.items()}
-    )
+    model = Logistic.fit(table, several, balanced=True)
+    program.knobs.set(**model.knobs("split", SPLIT))
     folds = StratifiedKFold(min(_FOLDS, fewest), shuffle=True, random_state=0)
-    held_out: Any = cross_val_predict(
-        model, table / spread, several, cv=folds, method="predict_proba"
-    )
-    single = np.sort(held_out[~several, 1])[::-1]
+    held_out = held_out_probabilities(table, several, folds.split(table, several), balanced=True)
+    single = np.sort(held_out[~several])[::-1]
     # Tasks that cannot be cut count as tasks that are not.
     looked_at = sum(len(dataset.splits[s][:_SINGLE]) for s in ("train", "validation"))
     allowed = int(MOST_IN_VAIN * looked_at)

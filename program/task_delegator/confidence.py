@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import dspy
+import numpy as np
 
 from .delegation import Candidate, Features, Signals
 from .knobs import KnobValues
@@ -20,6 +21,7 @@ from .probability import CONFIDENCE_FLOOR
 SURE = ("logit", "margin", "agree", "near")
 SURE_LM = ("logit", "margin", "agree", "near", "slot_margin", "orders", "rubric")
 FITS = ("description", "sample", "head", "late", "logit")
+COLUMNS = {"sure": (*SURE, "foreign"), "sure_lm": (*SURE_LM, "foreign"), "fits": FITS}
 
 
 class Assessment(FrozenPrediction):
@@ -61,12 +63,11 @@ class AssessConfidence(dspy.Module):
             rubric: the LM's own confidence, 1..5.
         """
         features = assemble(candidates, signals, foreign, belief, orders, rubric)
-        prefix, names = ("sure", SURE) if belief is None else ("sure_lm", SURE_LM)
-        sure = log_odds(prefix, names, asdict(features), knobs)
-        fits = log_odds("fits", FITS, asdict(signals) | {"logit": features.logit}, knobs)
+        prefix = "sure" if belief is None else "sure_lm"
+        scope = table([asdict(signals) | {"logit": features.logit}], "fits")
         return Assessment(
-            confidence=sigmoid(sure + knobs.sure_foreign * features.foreign),
-            in_scope_score=sigmoid(fits),
+            confidence=float(probabilities(table([asdict(features)], prefix), knobs, prefix)[0]),
+            in_scope_score=float(probabilities(scope, knobs, "fits")[0]),
             features=features,
         )
 
@@ -102,6 +103,31 @@ def assemble(
         orders=_agreement(orders),
         rubric=None if rubric is None else float(rubric - 3),
     )
+
+
+def table(rows: Sequence[Mapping[str, float | None]], prefix: str) -> np.ndarray:
+    """Return the matrix that ``probabilities`` takes, shape (n, columns); missing values are 0."""
+    found = [[row[name] or 0.0 for name in COLUMNS[prefix]] for row in rows]
+    return np.array(found, dtype=float).reshape(-1, len(COLUMNS[prefix]))
+
+
+def probabilities(features: np.ndarray, knobs: KnobValues, prefix: str = "sure") -> np.ndarray:
+    """Return the calibrated probability of each row of features, shape (n,).
+
+    The one formula that programs serve and thresholds are chosen by.
+
+    Args:
+        features: shape (n, columns), the columns that ``COLUMNS`` names.
+        knobs: weights of the features.
+        prefix: of the model: ``sure``, ``sure_lm`` or ``fits``.
+    """
+    names = COLUMNS[prefix]
+    found = []
+    for row in features.tolist():
+        values = dict(zip(names, row, strict=True))
+        shift = knobs.sure_foreign * values.pop("foreign", 0.0)
+        found.append(sigmoid(log_odds(prefix, tuple(values), values, knobs) + shift))
+    return np.array(found, dtype=float)
 
 
 def log_odds(

@@ -1,0 +1,81 @@
+"""Logistic regression as programs carry it: a bias and one weight per feature, on raw features."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_predict
+
+_C = 1.0  # ridge, on features that were divided by their spread
+
+
+@dataclass(frozen=True, slots=True)
+class Logistic:
+    """A fitted logistic model.
+
+    Attributes:
+        bias: log-odds where every feature is 0.
+        weights: of the features, in the order of the table's columns.
+    """
+
+    bias: float
+    weights: tuple[float, ...]
+
+    @classmethod
+    def fit(cls, table: np.ndarray, labels: np.ndarray, balanced: bool = False) -> "Logistic":
+        """Fit a model with a ridge that does not depend on the features' units.
+
+        Args:
+            table: shape (n, features).
+            labels: shape (n,), bool; both values occur.
+            balanced: give both labels the same weight in all.
+        """
+        spread = _spread(table)
+        model = _estimator(balanced).fit(table / spread, labels)
+        weights = tuple(float(weight) for weight in model.coef_[0] / spread)
+        return cls(float(model.intercept_[0]), weights)
+
+    def probabilities(self, table: np.ndarray) -> np.ndarray:
+        """Return the probability of a true label for each row, shape (n,)."""
+        return expit(self.bias + table @ np.array(self.weights))
+
+    def knobs(self, prefix: str, names: Sequence[str]) -> dict[str, float]:
+        """Return the knobs ``<prefix>_bias`` and ``<prefix>_<name>`` of the named features."""
+        weights = zip(names, self.weights, strict=True)
+        return {f"{prefix}_bias": self.bias} | {f"{prefix}_{name}": w for name, w in weights}
+
+
+def held_out_probabilities(
+    table: np.ndarray,
+    labels: np.ndarray,
+    folds: Iterator[tuple[np.ndarray, np.ndarray]],
+    balanced: bool = False,
+) -> np.ndarray:
+    """Return the probability of a true label for each row, by a model that has not seen it.
+
+    Args:
+        table: shape (n, features).
+        labels: shape (n,), bool.
+        folds: places to fit on and to predict, which together are every place once.
+        balanced: as in ``Logistic.fit``.
+
+    Returns:
+        Shape (n,).
+    """
+    scaled = table / _spread(table)
+    found = cross_val_predict(
+        _estimator(balanced), scaled, labels, cv=folds, method="predict_proba"
+    )
+    return np.asarray(found)[:, 1]
+
+
+def _estimator(balanced: bool) -> LogisticRegression:
+    return LogisticRegression(C=_C, class_weight="balanced" if balanced else None)
+
+
+def _spread(table: np.ndarray) -> np.ndarray:
+    """Return the standard deviation of each column, 1 where it does not vary."""
+    spread = table.std(axis=0)
+    return np.where(spread > 0, spread, 1.0)

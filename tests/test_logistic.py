@@ -1,0 +1,50 @@
+"""The logistic models that programs carry: as scikit-learn fits them, and served as fitted."""
+
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from small import HashedWords, small_dataset
+
+from optimize.calibrate import calibrate, features_of
+from optimize.data import load_dataset
+from optimize.evaluate import delegate_all
+from optimize.logistic import Logistic, held_out_probabilities
+from task_delegator.confidence import probabilities, table
+from task_delegator.delegator import Delegator
+
+RNG = np.random.default_rng(0)
+FEATURES = RNG.normal(size=(80, 4)) * [1.0, 50.0, 0.01, 0.0] + [0.0, 3.0, 0.0, 2.0]
+LABELS = FEATURES[:, 1] + 30 * RNG.normal(size=80) > 20
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_a_model_is_that_of_the_features_divided_by_their_spread(balanced):
+    spread = np.where(FEATURES.std(axis=0) > 0, FEATURES.std(axis=0), 1.0)
+    weight = "balanced" if balanced else None
+    known = LogisticRegression(C=1.0, class_weight=weight).fit(FEATURES / spread, LABELS)
+    found = Logistic.fit(FEATURES, LABELS, balanced)
+    assert found.bias == pytest.approx(known.intercept_[0], abs=1e-9)
+    assert found.weights == pytest.approx(tuple(known.coef_[0] / spread), abs=1e-9)
+    expected = known.predict_proba(FEATURES / spread)[:, 1]
+    assert found.probabilities(FEATURES) == pytest.approx(expected, abs=1e-9)
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    known_apart = cross_val_predict(
+        known, FEATURES / spread, LABELS, cv=folds, method="predict_proba"
+    )
+    apart = held_out_probabilities(FEATURES, LABELS, folds.split(FEATURES, LABELS), balanced)
+    assert apart == pytest.approx(np.asarray(known_apart)[:, 1], abs=1e-9)
+
+
+def test_what_is_served_is_what_was_fitted(tmp_path):
+    """Bit by bit: the threshold is one of the confidences that it was chosen among."""
+    dataset = load_dataset(small_dataset(tmp_path))
+    program = Delegator(dataset.registry, HashedWords())
+    calibration = calibrate(program, dataset)
+    outcomes = delegate_all(program, dataset.splits["validation"], "serve")
+    served = [outcome.delegation.confidence for outcome in outcomes]
+    assert served == list(calibration.confidences)
+    rows = [asdict(features_of(outcome.delegation)) for outcome in outcomes]
+    assert served == probabilities(table(rows, "sure"), program.knobs.values).tolist()
