@@ -184,7 +184,7 @@ def _teach(context: CompileContext) -> Lesson | None:
     before = program.classify.select.deepcopy()
     kept = context.checkpoint.kept("lesson")
     if kept is None:
-        lesson = teach(
+        taught = teach(
             program,
             context.dataset,
             context.lm,
@@ -193,6 +193,8 @@ def _teach(context: CompileContext) -> Lesson | None:
             way=Way(config.optimizer, context.teacher),
             tell=partial(run.candidates, optimizer=config.optimizer),
         )
+        taught.apply(program)
+        lesson = taught.lesson
         state = {"program": program.dump_state(), "lesson": asdict(lesson)}
         context.checkpoint.keep("lesson", state)
     else:

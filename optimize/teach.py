@@ -46,6 +46,10 @@ _RUBRIC_SHARE = 0.1
 _RUBRIC_BAND = (0.3, 0.8)  # confidences between which a second look may change the decision
 _PRIOR_CALLS = 3
 _CALLS_PER_REQUEST = 3 * 2  # three variants of asking, each in two orders
+# What a program has without an LM's answers.
+_WITHOUT_LM = {
+    "lm": 0.0, "gate": 0.0, "orders": 2, "close": ALWAYS_CLOSE, "prior": 0.0, "repeats": 1,
+}  # fmt: skip
 _ERRORS = 2.0  # standard errors that a gain must exceed: the best of three is looked at
 
 
@@ -160,6 +164,88 @@ def _held_out(train: int) -> int:
     return min(_HELD_OUT, train // 3)
 
 
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way of asking the LM, with what came of it.
+
+    Attributes:
+        select: the prompt.
+        knobs: of asking.
+        outcomes: of the requests that were asked about, the LM's answers in their evidence.
+    """
+
+    select: dspy.Predict
+    knobs: dict[str, float]
+    outcomes: list[Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """Answers of the LM, and what they took.
+
+    Attributes:
+        variants: by name: ``plain``, ``prior`` and, where an optimizer made one, ``optimised``.
+        ran: whether the optimizer was run.
+        calls: LM calls, the optimizer's included.
+    """
+
+    variants: dict[str, Variant]
+    ran: bool
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The variant that adds most.
+
+    Attributes:
+        name: of the variant.
+        weight: of the LM's log-probabilities; 0 where they do not help.
+        gains: as in ``Lesson``.
+    """
+
+    name: str
+    weight: float
+    gains: dict[str, tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What the LM stage is fitted to.
+
+    Attributes:
+        knobs: to set in the program.
+        close: as in ``Lesson``.
+        rubric: as in ``Lesson``.
+        calls: LM calls for the rubric.
+    """
+
+    knobs: dict[str, float]
+    close: float = ALWAYS_CLOSE
+    rubric: tuple[float, float, float] | None = None
+    calls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """What a program has to take over of the LM stage.
+
+    Attributes:
+        lesson: what was found.
+        select: the prompt.
+        knobs: of the LM stage.
+    """
+
+    lesson: Lesson
+    select: dspy.Predict
+    knobs: dict[str, float]
+
+    def apply(self, program: Delegator) -> None:
+        """Set a program's prompt and knobs."""
+        program.classify.select = self.select
+        program.knobs.set(**self.knobs)
+
+
 def teach(
     program: Delegator,
     dataset: Dataset,
@@ -169,15 +255,15 @@ def teach(
     seed: int,
     way: Way = _BOOTSTRAP,
     tell: Callable[[Sequence[PromptCandidate]], None] | None = None,
-) -> Lesson:
-    """Optimise the prompt, weigh the LM's word and set the gate, within ``max_lm_calls``.
+) -> Taught:
+    """Optimize the prompt, fit the LM's weight and set the gate, within ``max_lm_calls``.
 
-    The gate opens where retrieval is not sure enough to assign. Where the LM's word
-    does not raise the likelihood of the right agent by more than two standard errors,
-    its weight and the gate are 0: a program does not get worse by having an LM.
+    The gate opens where retrieval is not sure enough to assign. Where the LM's answers do not
+    raise the likelihood of the right agent by more than two standard errors, its weight and the
+    gate are 0: a program does not get worse by having an LM. The program itself is not changed.
 
     Args:
-        tell: is given the prompts that the optimiser tried, as soon as it is done.
+        tell: is given the prompts that the optimizer tried, as soon as it is done.
 
     Raises:
         InputError: the calls are too few for the optimizer, or to measure what it made.
@@ -185,7 +271,9 @@ def teach(
     """
     train = dataset.splits["train"]
     plan = plan_calls(way.optimizer, max_lm_calls, len(train))
-    program.knobs.set(lm=0.0, gate=0.0, orders=2, close=ALWAYS_CLOSE, prior=0.0, repeats=1)
+    program = program.deepcopy()
+    program.knobs.set(**_WITHOUT_LM)
+    select = program.classify.select
     asked = _unsure(program, dataset.splits["validation"], seed)[: plan.requests]
     if len(asked) < _FEWEST_ASKED:
         _log.warning(
@@ -193,52 +281,88 @@ def teach(
             "validation requests, %d are needed to measure an LM",
             way.optimizer, len(asked), _FEWEST_ASKED,
         )  # fmt: skip
-        return Lesson(calls=0, asked=len(asked), gains={})
+        return Taught(Lesson(calls=0, asked=len(asked), gains={}), select, _WITHOUT_LM)
 
-    ran, taught, calls, tried = _optimised(program, train, lm, way, plan.optimizer, seed)
+    rewritten = rewrite_prompt(program, train, lm, way, plan.optimizer, seed)
     if tell is not None:
-        tell(tried)
-    variants: dict[str, tuple[Delegator, dict[str, Any]]] = {
-        "plain": (program, {}),
-        "prior": (program, {"prior": 1.0}),
-    }
-    if taught is not None:
-        variants["optimised"] = (taught, {})
-    answers = {
-        name: _ask(variant, asked, lm, name, **knobs) for name, (variant, knobs) in variants.items()
-    }
-    calls += sum(o.delegation.usage.lm_calls for given in answers.values() for o in given)
-    gains = {
-        name: cross_validated_gain([gain_curve(o) for o in given], seed)
-        for name, given in answers.items()
-    }
-    gains["one order"] = cross_validated_gain([gain_curve(o, 1) for o in answers["plain"]], seed)
-    best = max(answers, key=lambda name: gains[name][0])
-    mean, error = gains[best]
-    weight = fit_weight([gain_curve(o) for o in answers[best]]) if mean > _ERRORS * error else 0.0
-    close, rubric = ALWAYS_CLOSE, None
-    if weight > 0:
-        variant, knobs = variants[best]
-        program.classify.select = variant.classify.select
-        close = closest_order(answers[best], weight)
-        program.knobs.set(lm=weight, gate=program.knobs.values.assign, close=close, **knobs)
-        rubric, ratings, spent = rubric_gain(program, answers[best][: plan.rubric], lm, weight)
-        calls += spent
-        program.knobs.set(**_fit_sureness_with_lm(answers[best], weight, ratings))
-        if ratings:
-            program.knobs.set(rubric_low=_RUBRIC_BAND[0], rubric_high=_RUBRIC_BAND[1])
-    return Lesson(
-        calls=calls,
+        tell(rewritten.candidates)
+    collected = collect_answers(program, asked, lm, rewritten)
+    choice = choose_variant(collected.variants, seed)
+    variant = collected.variants[choice.name]
+    helps = choice.weight > 0
+    fitted = Fitted({})
+    if helps:
+        fitted = fit_lm_stage(program, variant, lm, choice.weight, plan.rubric)
+        select = variant.select
+    lesson = Lesson(
+        calls=collected.calls + fitted.calls,
         asked=len(asked),
-        gains=gains,
-        flips=_flips(answers["plain"]),
-        demos=len(program.classify.select.demos),
-        ran=way.optimizer if ran else None,
-        optimizer=way.optimizer if best == "optimised" and weight > 0 else None,
-        weight=weight,
-        close=close,
-        rubric=rubric,
+        gains=choice.gains,
+        flips=_flips(collected.variants["plain"].outcomes),
+        demos=len(select.demos),
+        ran=way.optimizer if collected.ran else None,
+        optimizer=way.optimizer if helps and choice.name == "optimised" else None,
+        weight=choice.weight,
+        close=fitted.close,
+        rubric=fitted.rubric,
     )
+    return Taught(lesson, select, _WITHOUT_LM | fitted.knobs)
+
+
+def collect_answers(
+    program: Delegator, requests: Sequence[Request], lm: dspy.BaseLM, rewritten: "Rewritten"
+) -> Collected:
+    """Ask the LM about the requests, in both orders, in every way that is compared."""
+    plain = program.classify.select
+    ways: dict[str, tuple[dspy.Predict, dict[str, float]]] = {
+        "plain": (plain, {}),
+        "prior": (plain, {"prior": 1.0}),
+    }
+    if rewritten.select is not None:
+        ways["optimised"] = (rewritten.select, {})
+    variants = {
+        name: Variant(select, knobs, _ask(program, requests, lm, name, select, **knobs))
+        for name, (select, knobs) in ways.items()
+    }
+    asked = [outcome for variant in variants.values() for outcome in variant.outcomes]
+    calls = rewritten.calls + sum(outcome.delegation.usage.lm_calls for outcome in asked)
+    return Collected(variants, rewritten.ran, calls)
+
+
+def choose_variant(variants: Mapping[str, Variant], seed: int) -> Choice:
+    """Choose the variant that adds most, cross-validated, and fit the weight of the LM."""
+    curves = {name: [gain_curve(o) for o in own.outcomes] for name, own in variants.items()}
+    gains = {name: cross_validated_gain(own, seed) for name, own in curves.items()}
+    best = max(gains, key=lambda name: gains[name][0])
+    mean, error = gains[best]
+    once = [gain_curve(outcome, 1) for outcome in variants["plain"].outcomes]
+    gains["one order"] = cross_validated_gain(once, seed)
+    weight = fit_weight(curves[best]) if mean > _ERRORS * error else 0.0
+    return Choice(best, weight, gains)
+
+
+def fit_lm_stage(
+    program: Delegator, variant: Variant, lm: dspy.BaseLM, weight: float, rubric_calls: int
+) -> Fitted:
+    """Fit gate, second order, rubric and confidence to the answers of the chosen variant.
+
+    Args:
+        program: whose threshold to assign becomes the gate.
+        weight: of the LM's log-probabilities, above 0.
+        rubric_calls: how many answers the LM may rate.
+    """
+    close = closest_order(variant.outcomes, weight)
+    rubric, ratings, calls = rubric_gain(program, variant.outcomes[:rubric_calls], lm, weight)
+    knobs = {
+        "lm": weight,
+        "gate": program.knobs.values.assign,
+        "close": close,
+        **variant.knobs,
+        **_fit_sureness_with_lm(variant.outcomes, weight, ratings),
+    }
+    if ratings:
+        knobs |= {"rubric_low": _RUBRIC_BAND[0], "rubric_high": _RUBRIC_BAND[1]}
+    return Fitted(knobs, close, rubric, calls)
 
 
 def opened(program: Delegator, **knobs: float) -> Delegator:
@@ -257,23 +381,38 @@ def _unsure(program: Delegator, requests: Sequence[Request], seed: int) -> list[
     return unsure
 
 
-def _optimised(
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """What an optimizer made of the prompt.
+
+    Attributes:
+        ran: whether it was run.
+        select: the prompt; None where there is no other than the plain one.
+        calls: LM calls that it took.
+        candidates: prompts that it tried.
+    """
+
+    ran: bool
+    select: dspy.Predict | None = None
+    calls: int = 0
+    candidates: Sequence[PromptCandidate] = ()
+
+
+def rewrite_prompt(
     program: Delegator,
     requests: Sequence[Request],
     lm: dspy.BaseLM,
     way: Way,
     calls: int,
     seed: int,
-) -> tuple[bool, Delegator | None, int, Sequence[PromptCandidate]]:
-    """Return whether an optimizer was run, a copy of the program with the prompt that it rewrote,
-    the calls it took and the prompts it tried.
-    """
+) -> Rewritten:
+    """Run the optimizer on labelled requests, some of them held out to compare prompts on."""
     shown = examples(program, requests, seed)
     held_out = _held_out(len(shown))
     if not writes(lm) or held_out == 0:
         reason = "three train requests are needed" if writes(lm) else f"{lm.model} only decides"
         _log.warning("--optimizer %s is not run: %s", way.optimizer, reason)
-        return False, None, 0, ()
+        return Rewritten(ran=False)
     brief = Brief(
         calls=calls,
         trainset=shown[held_out:],
@@ -285,17 +424,20 @@ def _optimised(
     )
     plain = program.classify.select
     made = optimize(way.optimizer, plain, lm, brief)
-    if made.select is None or made.select.dump_state() == plain.dump_state():
-        return True, None, made.calls, made.candidates
-    copy = program.deepcopy()
-    copy.classify.select = made.select
-    return True, copy, made.calls, made.candidates
+    same = made.select is None or made.select.dump_state() == plain.dump_state()
+    return Rewritten(True, None if same else made.select, made.calls, made.candidates)
 
 
 def _ask(
-    program: Delegator, requests: Sequence[Request], lm: dspy.BaseLM, what: str, **knobs: Any
+    program: Delegator,
+    requests: Sequence[Request],
+    lm: dspy.BaseLM,
+    what: str,
+    select: dspy.Predict,
+    **knobs: float,
 ) -> list[Outcome]:
     student = opened(program, orders=2, lm=0.0, **knobs)
+    student.classify.select = select
     with dspy.context(lm=lm):
         return delegate_all(student, requests, f"ask the LM ({what})")
 
@@ -330,23 +472,41 @@ def rubric_gain(
         rated.append(rubric or 3)
         if rubric is not None:
             ratings[outcome.request.text] = rubric
-    good = np.array(right)
-    if min(good.sum(), (~good).sum()) < 2:
-        return None, {}, len(outcomes)
     margin = np.array([feature.margin for feature in features])
+    found = rubric_aurocs(margin, np.array(rated), np.array(right))
+    helps = found is not None and found[0] - found[1] > found[2]
+    return found, ratings if helps else {}, len(outcomes)
+
+
+def rubric_aurocs(
+    margin: np.ndarray, rated: np.ndarray, right: np.ndarray
+) -> tuple[float, float, float] | None:
+    """Return how well ratings and margin tell right from wrong, and how well the margin alone.
+
+    Args:
+        margin: shape (n,).
+        rated: 1..5, shape (n,).
+        right: shape (n,), bool.
+
+    Returns:
+        AUROC of both, of the margin alone, and the standard error of the difference by a paired
+        bootstrap; None with fewer than two requests of a kind.
+    """
+    if min(right.sum(), (~right).sum()) < 2:
+        return None
     # A step of the rubric weighs as much as its share of the spread of the margin.
-    together = margin / (margin.std() or 1.0) + np.array(rated) / (np.std(rated) or 1.0)
-    scores = [auroc(together, good) or 0.5, auroc(margin, good) or 0.5]
+    together = margin / (margin.std() or 1.0) + rated / (rated.std() or 1.0)
+
+    def pair(places: np.ndarray) -> tuple[float, float] | None:
+        both = auroc(together[places], right[places])
+        alone = auroc(margin[places], right[places])
+        return None if both is None or alone is None else (both, alone)
+
     rng = np.random.default_rng(0)
-    drawn = []
-    for _ in range(500):
-        pick = rng.integers(0, len(good), len(good))
-        pair = auroc(together[pick], good[pick]), auroc(margin[pick], good[pick])
-        if pair[0] is not None and pair[1] is not None:
-            drawn.append(pair[0] - pair[1])
-    error = float(np.std(drawn))
-    helps = scores[0] - scores[1] > error
-    return (scores[0], scores[1], error), ratings if helps else {}, len(outcomes)
+    drawn = [pair(rng.integers(0, len(right), len(right))) for _ in range(500)]
+    error = float(np.std([both - alone for both, alone in filter(None, drawn)]))
+    whole = pair(np.arange(len(right)))
+    return None if whole is None else (*whole, error)
 
 
 def _features(outcome: Outcome, ranked: Sequence[Candidate], rubric: int | None = None) -> Features:

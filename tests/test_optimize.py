@@ -21,7 +21,17 @@ from optimize.options import PRESETS, Options
 from optimize.report import Report
 from optimize.search import MIN_RECALL, measure, search
 from optimize.study import Place
-from optimize.teach import Way, least_calls, opened, plan_calls, teach
+from optimize.teach import (
+    Rewritten,
+    Way,
+    choose_variant,
+    collect_answers,
+    least_calls,
+    opened,
+    plan_calls,
+    rubric_aurocs,
+    teach,
+)
 from task_delegator.confidence import Features, sigmoid
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
@@ -217,7 +227,10 @@ def unsure_program(dataset) -> Delegator:
 def test_an_lm_that_knows_is_listened_to_within_its_budget(dataset):
     program = unsure_program(dataset)
     lm, engine = recorded_lm(oracle(dataset))
-    lesson = teach(program, dataset, lm, max_lm_calls=160, seed=0)
+    taught = teach(program, dataset, lm, max_lm_calls=160, seed=0)
+    assert program.knobs.values.gate == 0.0  # it is returned, not set
+    taught.apply(program)
+    lesson = taught.lesson
     assert lesson.weight > 0
     assert lesson.calls == len(engine.prompts) <= 160
     assert program.knobs.values.gate == program.knobs.values.assign
@@ -234,7 +247,7 @@ def test_an_lm_that_knows_is_listened_to_within_its_budget(dataset):
 def test_an_optimiser_that_asks_nothing_is_heard_as_well(dataset):
     lm, engine = recorded_lm(oracle(dataset))
     way = Way("labeled-few-shot")
-    lesson = teach(unsure_program(dataset), dataset, lm, max_lm_calls=160, seed=0, way=way)
+    lesson = teach(unsure_program(dataset), dataset, lm, max_lm_calls=160, seed=0, way=way).lesson
     assert "optimised" in lesson.gains
     assert lesson.calls == len(engine.prompts) <= 160
 
@@ -243,7 +256,10 @@ def test_an_optimiser_that_asks_nothing_is_heard_as_well(dataset):
 def test_an_lm_that_always_answers_the_first_slot_is_not_asked(dataset):
     program = unsure_program(dataset)
     lm, engine = recorded_lm(lambda prompt: '{"slot": "A"}')
-    lesson = teach(program, dataset, lm, max_lm_calls=160, seed=0)
+    taught = teach(program, dataset, lm, max_lm_calls=160, seed=0)
+    assert program.knobs.values.gate == 0.0  # it is returned, not set
+    taught.apply(program)
+    lesson = taught.lesson
     assert (lesson.weight, program.knobs.values.gate) == (0.0, 0.0)
     assert program.classify.select.demos == []
     before = len(engine.prompts)
@@ -279,10 +295,10 @@ def test_an_optimizer_is_run_or_refused_before_the_lm_is_asked(
     if calls < least:
         for too_few in (calls, least - 1):
             with pytest.raises(InputError, match=f"give --max-lm-calls {least} or --preset full"):
-                teach(unsure.deepcopy(), dataset, lm, max_lm_calls=too_few, **settings)
+                teach(unsure, dataset, lm, max_lm_calls=too_few, **settings)
         assert (engine.prompts, ran) == ([], [])
         calls = least
-    lesson = teach(unsure.deepcopy(), dataset, lm, max_lm_calls=calls, **settings)
+    lesson = teach(unsure, dataset, lm, max_lm_calls=calls, **settings).lesson
     assert len(ran) == 1
     assert lesson.ran == name
     assert lesson.asked >= 15
@@ -294,15 +310,35 @@ def test_the_default_optimizer_fits_every_preset_with_room(dataset):
         assert plan.requests >= 20
 
 
+def test_a_rubric_that_is_always_wrong_scores_zero_and_not_a_half():
+    right = np.array([True] * 6 + [False] * 6)
+    margin = np.where(right, 0.1, 0.9) + np.linspace(0, 0.01, 12)
+    found = rubric_aurocs(margin, np.where(right, 1, 5), right)
+    assert found == (0.0, 0.0, 0.0)
+    assert rubric_aurocs(margin, np.ones(12), np.arange(12) == 0) is None
+
+
+def test_the_variant_that_adds_most_is_chosen_if_it_adds_enough(dataset, unsure):
+    lm, _ = recorded_lm(oracle(dataset))
+    guessing, _ = recorded_lm(lambda prompt: '{"slot": "A"}')
+    asked = dataset.splits["validation"][:15]
+    good = collect_answers(unsure, asked, lm, Rewritten(ran=False)).variants["plain"]
+    bad = collect_answers(unsure, asked, guessing, Rewritten(ran=False)).variants["plain"]
+    chosen = choose_variant({"plain": bad, "optimised": good}, seed=0)
+    assert (chosen.name, chosen.weight > 0) == ("optimised", True)
+    assert set(chosen.gains) == {"plain", "optimised", "one order"}
+    assert choose_variant({"plain": bad}, seed=0).weight == 0.0
+
+
 def test_an_optimizer_that_did_not_run_is_not_named(dataset, unsure, caplog):
     sure = unsure.deepcopy()
     sure.knobs.set(assign=0.0)
     lm, engine = recorded_lm(oracle(dataset))
-    lesson = teach(sure, dataset, lm, max_lm_calls=200, seed=0)
+    lesson = teach(sure, dataset, lm, max_lm_calls=200, seed=0).lesson
     assert (lesson.ran, lesson.calls, engine.prompts) == (None, 0, [])
     assert "--optimizer bootstrap is not run" in caplog.text
     untrained = replace(dataset, splits={**dataset.splits, "train": ()})
-    lesson = teach(unsure.deepcopy(), untrained, lm, max_lm_calls=200, seed=0)
+    lesson = teach(unsure, untrained, lm, max_lm_calls=200, seed=0).lesson
     assert lesson.ran is None
     assert lesson.calls > 0
     assert "three train requests are needed" in caplog.text
