@@ -13,11 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import optuna
-from optuna.exceptions import (
-    DuplicatedStudyError,
-    ExperimentalWarning,
-    UpdateFinishedTrialError,
-)
+from optuna.exceptions import ExperimentalWarning, OptunaError, UpdateFinishedTrialError
 from optuna.storages import (
     BaseStorage,
     JournalStorage,
@@ -27,7 +23,7 @@ from optuna.storages import (
 )
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
-from sqlalchemy.exc import IntegrityError, ProgrammingError
+from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
 from task_delegator.errors import InputError
 
@@ -35,6 +31,8 @@ _BEAT, _GRACE = 5, 15  # seconds between signs of life, and without one before a
 _TRIES = 5  # to open a storage whose tables another process is making
 _LOOK = 1.0  # seconds between looks at trials that other processes run
 _ENQUEUED, _IDENTITY, _BEGUN = "enqueued", "identity", "begun"
+# A driver that is not installed is an ImportError.
+_STORAGE_ERRORS = (SQLAlchemyError, OptunaError, OSError, ImportError)
 _DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -83,17 +81,12 @@ def open_study(
     }
     try:
         settings["storage"] = None if place.storage is None else _storage(place.storage)
-        try:
-            study = optuna.create_study(directions=list(directions), **settings)
+        study = optuna.create_study(directions=list(directions), load_if_exists=True, **settings)
+        if _IDENTITY not in study.user_attrs:
             study.set_user_attr(_IDENTITY, place.identity)
-        except DuplicatedStudyError:
-            study = optuna.load_study(**settings)
-    except Exception as error:  # SQLAlchemy's and Optuna's own types
-        kind = str(place.storage).partition("://")[0]  # the rest may hold a password
-        raise InputError(
-            f"--storage {kind}://...: cannot be opened ({type(error).__name__}); check the URL"
-        ) from error
-    if study.user_attrs.get(_IDENTITY, place.identity) != place.identity:
+    except _STORAGE_ERRORS as error:
+        raise InputError(_cannot_be_opened(place.storage, error)) from error
+    if study.user_attrs[_IDENTITY] != place.identity:
         raise InputError(
             f"study {place.name!r} was begun with other data, settings or code; "
             "name another --study"
@@ -159,6 +152,16 @@ def pruned() -> BaseException:
     return optuna.TrialPruned()
 
 
+def _cannot_be_opened(storage: str | Path | None, error: Exception) -> str:
+    """Return one line that does not show the password that a URL may hold."""
+    reason = f"cannot be opened ({type(error).__name__})"
+    if isinstance(storage, Path):
+        return f"{storage}: {reason}; name another --out"
+    scheme, found, _ = str(storage).partition("://")
+    shown = f"--storage {scheme}://..." if found else "--storage"
+    return f"{shown}: {reason}; give an Optuna storage URL such as sqlite:///study.db"
+
+
 def _storage(place: str | Path) -> BaseStorage:
     if isinstance(place, Path):
         return JournalStorage(JournalFileBackend(str(place)))
@@ -179,13 +182,18 @@ def _storage(place: str | Path) -> BaseStorage:
 
 
 def _retry_running(study: optuna.Study) -> None:
-    """Try again what a process that is dead was trying; nobody else uses the study."""
+    """Try again what a process that is dead was trying; nobody else uses the study.
+
+    Optuna's own retry goes by heartbeats, which a journal does not have.
+    """
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         _retry(study, trial)
 
 
 def _retry_unbegun(study: optuna.Study, since: dict[int, float]) -> None:
     """Try again what a process drew and then died, with no sign of life that could grow stale.
+
+    Optuna's own retry sees only trials that had a first heartbeat.
 
     Args:
         study: any.

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -168,6 +169,27 @@ def test_a_trial_that_never_showed_a_sign_of_life_is_tried_again(tmp_path, monke
     states = [trial.state.name for trial in study.get_trials()]
     assert states.count("FAIL") == 1
     assert states.count("RUNNING") == 0
+
+
+@pytest.mark.parametrize(
+    "storage",
+    [
+        "sqlite:////no/such/folder/secret.db",
+        "nosuch://me:secret@host/db",
+        "secret",
+        "oracle+cx_oracle://me:secret@host/db",
+    ],
+)
+def test_a_storage_that_cannot_be_opened_is_bad_input(storage):
+    with pytest.raises(InputError, match="cannot be opened") as caught:
+        open_study(Place("s", storage), [], seed=0)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_mistake_of_the_caller_is_no_storage_that_cannot_be_opened():
+    nonsense: Any = ("upwards",)
+    with pytest.raises(ValueError, match="direction"):
+        open_study(Place("s"), [], seed=0, directions=nonsense)
 
 
 def test_a_study_with_other_objectives_is_not_continued(tmp_path):
