@@ -183,7 +183,7 @@ def test_the_state_is_json_without_lm_pickle_or_secret(folder, registry, compile
 
 def test_saving_leaves_the_program_as_it_is(folder, registry):
     lm, _ = recorded_lm(lambda prompt: '{"slot": "B"}')
-    program = load(folder, registry, lm=lm)
+    program = load(folder, registry)
     program.set_lm(lm)
     program.classify._compiled = True
     save(program, folder, manifest_of(registry))

@@ -280,7 +280,7 @@ def test_the_adapter_that_a_user_sets_is_the_one_that_asks(office):
 
 def test_without_one_each_stage_asks_in_json(office):
     lm, engine = recorded_lm(lambda prompt: '{"slot": "B"}')
-    assert classified(lm).source == ["answer"]
+    assert [said.source for said in classified(lm).answers] == ["answer"]
     assert "Respond with a JSON object: `slot`." in engine.prompts[0]
 
 

@@ -35,4 +35,7 @@ def test_no_module_has_a_floor_of_its_own():
         for path in (ROOT / folder).rglob("*.py")
         for line in small.findall(path.read_text(encoding="utf-8"))
     }
-    assert {name for name, _ in held if name != "probability.py"} <= {"slots.py"}  # rounding
+    assert {name for name, _ in held if name != "probability.py"} <= {
+        "slots.py", "metrics.py",  # rounding
+        "head.py",  # a tolerance of the solver
+    }  # fmt: skip

@@ -166,7 +166,8 @@ class ClassifyAgent(dspy.Module):
     def _fingerprint(self, *shown: object) -> str:
         """Return a digest of all that a prior depends on: the LM, the prompts, what is shown."""
         lm = self.select.lm or dspy.settings.lm
-        prompts = [predict.dump_state() | {"lm": None} for predict in (self.select, self.weigh)]
+        predictors = (self.select, self.weigh)
+        prompts = [(predict.signature.dump_state(), predict.demos) for predict in predictors]
         adapter = type(chosen_adapter(self._slots)).__name__
         text = json.dumps([str(getattr(lm, "model", "")), adapter, prompts, shown], default=repr)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
