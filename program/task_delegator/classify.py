@@ -167,7 +167,7 @@ class ClassifyAgent(dspy.Module):
         """Return a digest of all that a prior depends on: the LM, the prompts, what is shown."""
         lm = self.select.lm or dspy.settings.lm
         predictors = (self.select, self.weigh)
-        prompts = [(predict.signature.dump_state(), predict.demos) for predict in predictors]
+        prompts = [(str(predict.signature), predict.demos) for predict in predictors]
         adapter = type(chosen_adapter(self._slots)).__name__
         text = json.dumps([str(getattr(lm, "model", "")), adapter, prompts, shown], default=repr)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
