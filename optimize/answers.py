@@ -53,7 +53,7 @@ class Answers:
             self._rows: dict[str, dict[str, Any]] = {row["call"]: row for row in rows}
         except (ValueError, KeyError, TypeError) as error:
             self._file.close()
-            raise InputError(f"{path}: is no file of answers; name another --out") from error
+            raise InputError(f"{path}: is no file of LM answers; name another --out") from error
         self.before = len(self._rows)
 
     def __enter__(self) -> "Answers":

@@ -1,4 +1,4 @@
-"""Compile a delegator for a registry: search, teach, calibrate, evaluate, save."""
+"""Compile a delegator for a registry: search, calibrate, fit the LM stage, evaluate, save."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -82,9 +82,9 @@ def compile_program(
 ) -> Compiled:
     """Compile, track and save a program for a dataset's registry.
 
-    What was killed goes on: trials of the search and the lesson of the LM are kept beside the
-    program until it is saved, and the run in MLflow is the same. The test split is evaluated at
-    the end, once per reported figure; nothing is chosen by it.
+    A compilation that was killed continues: trials of the search and results of the LM stage are
+    kept beside the program until it is saved, and the MLflow run is the same. The test split is
+    evaluated at the end, once per reported figure; nothing is chosen by it.
 
     Raises:
         InputError: a split that is needed is empty, or the LM calls are too few for the optimizer.
@@ -92,7 +92,7 @@ def compile_program(
     """
     for split in ("validation", "test"):
         if not dataset.splits[split]:
-            raise InputError(f"{dataset.path}: the {split} split is empty; compiling needs it")
+            raise InputError(f"{dataset.path}: no {split} requests; compile needs them")
     config = options.resolved(has_lm=lm is not None)
     if config.optimizer is not None:  # too few calls are refused before anything is made
         plan_calls(config.optimizer, config.max_lm_calls, len(dataset.splits["train"]))

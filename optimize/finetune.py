@@ -239,7 +239,7 @@ def _held_out(dataset: Dataset, knobs: KnobValues, embed: Embedder, plan: Plan) 
         dataset, ["validation"], knobs, embed, limit=plan.held_out * 2, seed=plan.recipe.seed
     ).shortlists(plan.size)
     if not found:
-        raise InputError(f"{dataset.path}: no validation request's agent is on its shortlist")
+        raise InputError(f"{dataset.path}: no validation request has its agent on the shortlist")
     return found[: plan.held_out]
 
 
@@ -264,17 +264,17 @@ def _digest(shortlists: Sequence[Shortlist]) -> str:
 def _check(train: Sequence[Dataset], kept_out: Sequence[Dataset]) -> None:
     both = {d.path.resolve() for d in train} & {d.path.resolve() for d in kept_out}
     if both:
-        raise InputError(f"{min(both)}: a registry is either trained on or kept out")
+        raise InputError(f"{min(both)}: a dataset is either trained on or held out")
     names = [dataset.path.name for dataset in (*train, *kept_out)]
     for name in names:
         if names.count(name) > 1:
-            raise InputError(f"{name}: two registries of that name; rename a folder")
+            raise InputError(f"{name}: two datasets have this name; rename a folder")
     for dataset in kept_out:
         if not dataset.splits["validation"]:
-            raise InputError(f"{dataset.path}: the validation split is empty; it is kept out for")
+            raise InputError(f"{dataset.path}: no validation requests; held-out datasets need them")
     for dataset in train:
         if not (dataset.splits["train"] or dataset.splits["validation"]):
-            raise InputError(f"{dataset.path}: no train or validation split to train on")
+            raise InputError(f"{dataset.path}: no train or validation requests to train on")
 
 
 def _identity(

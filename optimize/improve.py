@@ -62,8 +62,8 @@ def improve(
 ) -> Improvement:
     """Search, settle on a point, compare with the program it came from, save.
 
-    What was killed goes on with the same command: the study is kept beside the program, or in
-    ``scope.place.storage``, and so are the LM's answers.
+    A search that was killed continues with the same command: the study is kept beside the program
+    or in ``scope.place.storage``, the LM's answers beside the program.
 
     Raises:
         InputError: a split is empty, no trial was finished within the limits, or the folder
@@ -72,7 +72,7 @@ def improve(
     """
     for split in ("validation", "test"):
         if not dataset.splits[split]:
-            raise InputError(f"{dataset.path}: the {split} split is empty; joint needs it")
+            raise InputError(f"{dataset.path}: no {split} requests; joint needs them")
     model = str(lm.model)
     # What a trial measured depends on all of this; of how many there are it does not.
     identity = identity_of(
@@ -110,8 +110,7 @@ def improve(
         within = [p for p in points if most is None or p.tokens <= most]
         if not within:
             raise InputError(
-                "joint: no trial was finished within the limits; raise --max-lm-calls or "
-                "--max-tokens"
+                "joint: no trial finished within the limits; raise --max-lm-calls or --max-tokens"
             )
         chosen = cheapest(within)
         made = settled(program, dataset, chosen, prompts)

@@ -1,8 +1,7 @@
 """Search the whole program at once: retrieval, expansion, prompt and gate.
 
-Two objectives that pull apart, top-1 on validation and LM tokens per task, of which the Pareto
-front is kept; or top-1 alone under a limit of tokens, where trials that fall behind on the same
-requests in the same order are pruned.
+Two competing objectives, top-1 on validation and LM tokens per task, with their Pareto front; or
+top-1 under a limit of tokens, where trials that are worse on the same requests are pruned.
 """
 
 import random

@@ -59,7 +59,7 @@ def search(options: argparse.Namespace) -> int:
 
     dataset = load_dataset(options.data, enriched=options.enriched)
     if not dataset.splits["validation"]:
-        raise InputError(f"{dataset.path}: the validation split is empty; searching needs it")
+        raise InputError(f"{dataset.path}: no validation requests; search needs them")
     index = Library(dataset.registry, embedder(options.embedder)).index({})
     scored = ScoredRequests(index, dataset.splits["validation"])
     start = KnobValues()

@@ -1,4 +1,4 @@
-"""The LM's stages with a memory: what a search asks in one trial it does not ask in the next."""
+"""LM stages with a response cache, so that the trials of a search share answers."""
 
 from collections.abc import Sequence
 from dataclasses import asdict

@@ -62,7 +62,7 @@ def joint(options: argparse.Namespace) -> int:
     from task_delegator.lm import language_model
 
     if options.no_lm:
-        raise InputError("joint weighs what the LM costs: leave out --no-lm")
+        raise InputError("joint weighs accuracy against LM tokens: leave out --no-lm")
     dataset, program, manifest = _opened(options)
     scope = Scope(
         place=Place(options.study, options.storage),
@@ -104,7 +104,7 @@ def promote(options: argparse.Namespace) -> int:
     from task_delegator.lm import language_model
 
     if options.rollback == (options.source is not None):
-        raise InputError("name a program to promote, or --rollback alone")
+        raise InputError("give either a program to promote or --rollback")
     if options.rollback:
         done = roll_back(Models(options.name))
     else:
@@ -114,7 +114,7 @@ def promote(options: argparse.Namespace) -> int:
     if done.versus is not None:
         print(done.versus.sentence(), file=sys.stderr)
     if not done.promoted:
-        print(f"not promoted: champion stays version {done.version}; --force overrides")
+        print(f"not promoted: version {done.version} stays champion; --force overrides")
         return 1
     print(f"champion: models:/{done.name}@champion is version {done.version}")
     return 0

@@ -1,7 +1,7 @@
 """Synthesise a dataset: agents and labelled requests for named domains, in the seed's shape.
 
-Everything the LM answers is kept in ``OUT.work`` beside the output, which appears at once when it
-is whole: a run that was stopped, or killed, goes on with the same command.
+Every answer of the LM is kept in ``OUT.work`` beside the output, which appears in one step when it
+is complete. A run that was stopped or killed continues with the same command.
 """
 
 import json
@@ -73,7 +73,7 @@ def synthesize(wanted: Wanted, lm: Any, embed: Embedder, out: Path) -> dict[str,
         empty = [name for name in SPLITS if not splits[name]]
         if empty:
             raise LMError(
-                f"{len(written.kept)} requests are left, none for the split {empty[0]}; see "
+                f"{len(written.kept)} requests passed, none for the {empty[0]} split; see "
                 f"{work / REPORT}; use a larger LM, or another --seed and --out"
             )
         save(work, out, settings, written, splits)
@@ -130,5 +130,5 @@ def _finished_report(out: Path, settings: Mapping[str, Any]) -> dict[str, Any] |
         return None
     report = read_json(out / REPORT) if (out / REPORT).is_file() else {}
     if not isinstance(report, dict) or report.get("settings") != settings:
-        raise InputError(f"{out}: exists and is of other settings; name another --out")
+        raise InputError(f"{out}: exists, with other settings; name another --out")
     return report

@@ -1,7 +1,7 @@
-"""What the LM adds: an optimised prompt, the weight of its word, when to ask it.
+"""The LM stage: optimize the prompt, fit the weight of the LM, set when it is asked.
 
-Everything is measured on requests that retrieval is not sure of, since those are the
-only ones that the LM will see.
+Everything is measured on requests with a low retrieval confidence, since the LM is asked about
+no others.
 """
 
 import itertools

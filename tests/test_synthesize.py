@@ -378,7 +378,7 @@ def test_an_lm_whose_requests_are_of_no_use_is_given_up_with_a_report(tmp_path):
         def requests(self, prompt):
             return '{"requests": ["yes", "no"]}'
 
-    with pytest.raises(LMError, match="0 requests are left, none for the split train"):
+    with pytest.raises(LMError, match="0 requests passed, none for the train split"):
         written(tmp_path, Curt())
     report = json.loads((tmp_path / "out.work" / "report.json").read_text())
     assert set(report["requests"]["dropped"]) == {"too short"}
@@ -503,7 +503,7 @@ def test_two_runs_do_not_share_a_work_folder(tmp_path):
 def test_a_file_that_holds_no_answers_is_refused_and_left_alone(tmp_path):
     path = tmp_path / "answers.jsonl"
     path.write_text("a diary\n")
-    with pytest.raises(InputError, match="is no file of answers"):
+    with pytest.raises(InputError, match="is no file of LM answers"):
         Answers(path, 9)
     assert path.read_text() == "a diary\n"
 
@@ -543,7 +543,7 @@ def test_the_same_command_again_does_nothing(tmp_path):
 def test_what_stands_there_of_other_settings_is_left_alone(tmp_path):
     written(tmp_path)
     before = files(tmp_path / "out")
-    with pytest.raises(InputError, match="out: exists and is of other settings"):
+    with pytest.raises(InputError, match="out: exists, with other settings"):
         written(tmp_path, wanted=Wanted(WANTED.domains, 3, 4, seed=1))
     assert files(tmp_path / "out") == before
 
