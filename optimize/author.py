@@ -18,7 +18,7 @@ from task_delegator.knobs import KnobValues
 from task_delegator.prompting import agent_line
 from task_delegator.retrieve import Retrieve
 from task_delegator.signatures import VOICES, OutlineAgents, WriteAgent, WriteRequests
-from task_delegator.untrusted import one_line
+from task_delegator.text import one_line
 
 AT_ONCE = 8  # agents that are outlined in one call
 PER_CALL = 2  # requests in one voice

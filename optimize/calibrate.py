@@ -13,15 +13,7 @@ from sklearn.model_selection import RepeatedStratifiedKFold
 from optimize.data import Dataset
 from optimize.evaluate import Outcome, delegate_all, outcomes_right
 from optimize.logistic import Logistic
-from task_delegator.confidence import (
-    FITS,
-    SURE,
-    SURE_LM,
-    Features,
-    log_odds,
-    probabilities,
-    table,
-)
+from task_delegator.confidence import FITS, SURE, SURE_LM, Features, log_odds, probabilities, table
 from task_delegator.delegation import Delegation
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError

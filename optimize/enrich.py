@@ -19,14 +19,14 @@ from tqdm import tqdm
 from optimize.data import NEAR_COPY, Dataset
 from optimize.evaluate import Outcome, delegate_all
 from optimize.provenance import commit
-from task_delegator.agents import Agent, overlap, words, write_text
+from task_delegator.agents import Agent, write_text
 from task_delegator.delegator import Delegator
 from task_delegator.enrichment import Addition, Enrichment, read_enrichment
 from task_delegator.errors import InputError
 from task_delegator.index import Index
 from task_delegator.prompting import agent_line, ask
 from task_delegator.signatures import EnrichAgent
-from task_delegator.untrusted import one_line
+from task_delegator.text import one_line, overlap, words
 
 _RIVALS = 3  # agents that the LM is told to stay away from
 _WITHIN = 3  # a written request must lead back to its agent, to this place at least

@@ -12,7 +12,7 @@ from task_delegator.delegator import Delegator
 from task_delegator.library import Library
 from task_delegator.prompting import render
 from task_delegator.signatures import SLOTS
-from task_delegator.untrusted import one_line
+from task_delegator.text import one_line
 
 
 def examples(program: Delegator, requests: Sequence[Request], seed: int) -> list[dspy.Example]:

@@ -25,7 +25,7 @@ from optimize.meter import Meter, Stop, quiet, unreadable
 from optimize.student import Brief, Pick
 from task_delegator.errors import LMError
 from task_delegator.lm import words_alone
-from task_delegator.redact import describe_error
+from task_delegator.text import describe_error
 
 _DEMOS = 2
 _REFLECTED = 3  # train examples in a round of GEPA, before and after

@@ -11,9 +11,10 @@ import numpy as np
 
 from optimize import metrics
 from optimize.data import SPLITS, known_texts, load_dataset
-from task_delegator.agents import fold, write_text
+from task_delegator.agents import write_text
 from task_delegator.errors import InputError
 from task_delegator.feedback import Feedback, read_feedback
+from task_delegator.text import fold
 
 _FALSE_ALARMS = 0.01  # share of logs of a calibrated program that may be called misfits
 _FEWEST = 20  # outcomes; with fewer, only gross misfits could be found

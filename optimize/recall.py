@@ -15,7 +15,7 @@ from task_delegator.knobs import KnobValues
 from task_delegator.prompting import chosen_adapter, render
 from task_delegator.signatures import SlotAdapter
 from task_delegator.slots import SlotDistribution
-from task_delegator.untrusted import one_line
+from task_delegator.text import one_line
 
 
 class OutOfCallsError(Exception):

@@ -20,7 +20,7 @@ from task_delegator.index import Index, readable
 from task_delegator.knobs import KnobValues
 from task_delegator.prompting import render
 from task_delegator.signatures import NONE_SLOT, SLOTS, SelectAgent, SlotAdapter
-from task_delegator.untrusted import one_line
+from task_delegator.text import one_line
 
 MOST = 10  # agents on a shortlist to train on
 _SIZES = (3, 4, 4, 4, 5, 5, 5, 5, 6, 10)  # as compiled programs show them, and more

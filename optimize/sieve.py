@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from optimize.data import NEAR_COPY
-from task_delegator.agents import Agent, Registry, fold, overlap, overlapping, words
-from task_delegator.untrusted import one_line
+from task_delegator.agents import Agent, Registry
+from task_delegator.text import fold, one_line, overlap, overlapping, words
 
 MOST_SAMPLES = 5  # of an agent, as in the seed
 _FEWEST_WORDS = 3  # of a request; "help" says nothing

@@ -4,8 +4,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from optimize.data import Dataset, known_texts
-from task_delegator.agents import Registry, fold
+from task_delegator.agents import Registry
 from task_delegator.index import readable
+from task_delegator.text import fold
 
 
 def apart(train: Sequence[Dataset], kept_out: Sequence[Dataset]) -> list[Dataset]:

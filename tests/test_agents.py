@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from task_delegator.agents import Agent, Registry, Tool, overlap, overlapping
+from task_delegator.agents import Agent, Registry, Tool
 from task_delegator.errors import InputError
 from task_delegator.index import description_text
 from task_delegator.library import without_mention
-from task_delegator.untrusted import Names
+from task_delegator.text.mentions import Names
+from task_delegator.text.overlap import overlap, overlapping
 
 texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=30)
 agents = st.builds(

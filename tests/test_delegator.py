@@ -14,7 +14,7 @@ from task_delegator.errors import InputError, LMError
 from task_delegator.knobs import Knobs, KnobValues
 from task_delegator.library import Library
 from task_delegator.prompting import agent_line, render
-from task_delegator.untrusted import one_line
+from task_delegator.text.sanitize import one_line
 
 NAMES = ("Refunds", "Invoices", "Payroll", "Travel", "Events", "Ada")
 

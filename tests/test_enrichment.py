@@ -7,11 +7,12 @@ from small import HashedWords, make_agent, small_dataset
 from optimize import __main__ as command
 from optimize.data import load_dataset
 from optimize.enrich import Dropped, closest, enrich_dataset, keep
-from task_delegator.agents import Registry, words
+from task_delegator.agents import Registry
 from task_delegator.delegator import Delegator
 from task_delegator.enrichment import enrich, read_enrichment
 from task_delegator.errors import InputError
 from task_delegator.index import Index
+from task_delegator.text.overlap import words
 
 
 def written(folder, agents):

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from task_delegator import languages
+from task_delegator.text import languages
 
 _SECONDS = 20
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from task_delegator.redact import MOST_CHARACTERS, describe_error, redact, without_user
+from task_delegator.text.redact import MOST_CHARACTERS, describe_error, redact, without_user
 
 TASK = "Please refund the card payment of Jörg Müller, IBAN DE89370400440532013000"
 KEY = "sk-proj-0123456789abcdefABCDEF"

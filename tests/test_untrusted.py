@@ -10,10 +10,11 @@ from small import ROOT, HashedWords
 
 from task_delegator.agents import Agent
 from task_delegator.delegator import Delegator
-from task_delegator.languages import foreign_language
 from task_delegator.prompting import render
 from task_delegator.signatures import SLOTS
-from task_delegator.untrusted import Names, one_line, plain
+from task_delegator.text.languages import foreign_language
+from task_delegator.text.mentions import Names
+from task_delegator.text.sanitize import one_line, plain
 
 ATTACKS = json.loads((ROOT / "datasets" / "attacks.json").read_text(encoding="utf-8"))
 

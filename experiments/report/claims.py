@@ -5,14 +5,7 @@ from typing import Any
 from experiments.report.status import summary_line
 from experiments.studies.peers import best_library
 from experiments.studies.scaling import row_of
-from experiments.support.format import (
-    difference,
-    interval,
-    markdown,
-    percent,
-    points,
-    rate,
-)
+from experiments.support.format import difference, interval, markdown, percent, points, rate
 from experiments.support.reports import TRUST
 from experiments.support.results import rows
 from experiments.support.terms import term

@@ -15,7 +15,7 @@ from optimize.data import OURS, Request, load_dataset
 from optimize.evaluate import delegate_all, outcomes_right
 from task_delegator.agents import read_json
 from task_delegator.artifact import load
-from task_delegator.languages import foreign_language
+from task_delegator.text import foreign_language
 
 _ENGLISH = ("banking77", "clinc150", "hwu64")
 

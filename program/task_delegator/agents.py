@@ -1,9 +1,7 @@
 """Agents and their registry: read, write, filter, change and lint."""
 
 import json
-import math
 import re
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from threading import RLock
@@ -23,6 +21,7 @@ from pydantic import (
 
 from .errors import InputError
 from .files import read_json, sha256_text, write_text
+from .text import fold, overlap, overlapping, words
 
 
 class Tool(RootModel[dict[str, Any]]):
@@ -271,21 +270,6 @@ def first_fault(error: ValidationError) -> str:
     return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
 
 
-def words(text: str) -> frozenset[str]:
-    """Return the lower-case words of three letters or more, for overlap checks."""
-    return frozenset(word for word in re.findall(r"[^\W_]+", text.lower()) if len(word) > 2)
-
-
-def fold(text: str) -> str:
-    """Return a text in lower case with single spaces, for comparing."""
-    return " ".join(text.lower().split())
-
-
-def overlap(left: frozenset[str], right: frozenset[str]) -> float:
-    """Return the Jaccard overlap of two word sets, 0 where one is empty."""
-    return len(left & right) / len(left | right) if left and right else 0.0
-
-
 _NEAR_DUPLICATE = 0.8  # word overlap of description and samples
 _LEAK = 0.7  # word overlap of a sample and a labelled request
 
@@ -319,24 +303,6 @@ def _look_alikes(agents: Sequence[Agent]) -> Iterator[Finding]:
     for sample, names in sorted(owners.items()):
         if len(set(names)) > 1:
             yield Finding(rule="shared-sample", agents=tuple(sorted(set(names))), detail=sample)
-
-
-def overlapping(texts: Sequence[frozenset[str]], least: float) -> Iterator[tuple[int, int, float]]:
-    """Return (index, index, overlap) of all pairs of texts with at least this overlap."""
-    holders: dict[str, list[int]] = {}
-    for number, text in enumerate(texts):
-        shared: Counter[int] = Counter()
-        # Two texts of that overlap share one of the rarest words of either: it is enough
-        # to look at the holders of all but the most common words of this one.
-        by_rarity = sorted(text, key=lambda word: (len(holders.get(word, ())), word))
-        for word in by_rarity[: len(text) - math.ceil(least * len(text)) + 1]:
-            shared.update(holders.get(word, ()))
-        for other in sorted(shared):
-            share = overlap(text, texts[other])
-            if share >= least:
-                yield other, number, share
-        for word in text:
-            holders.setdefault(word, []).append(number)
 
 
 def _leaks(agents: Sequence[Agent], requests: Iterable[tuple[str, str]]) -> Iterator[Finding]:

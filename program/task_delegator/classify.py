@@ -20,7 +20,7 @@ from .probability import PROBABILITY_FLOOR
 from .prompting import ask, chosen_adapter, render
 from .signatures import CONTENT_FREE, NONE_SLOT, SLOTS, SelectAgent, SlotAdapter, WeighAgents
 from .slots import SlotDistribution, Source, given, repeated, slot_distribution
-from .untrusted import one_line
+from .text import one_line
 
 _PRIOR_LISTS = 3  # shortlists over which the content-free prior is averaged
 _MOST_PRIORS = 32  # a shortlist's length, a prompt and an LM have one each

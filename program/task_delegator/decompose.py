@@ -21,7 +21,7 @@ from .prediction import FrozenPrediction
 from .probability import CONFIDENCE_FLOOR
 from .prompting import ask
 from .signatures import SplitTask
-from .untrusted import one_line
+from .text import one_line
 
 SPLIT = ("least", "late", "cue", "among")  # features of P(a task needs several agents)
 MAX_CLAUSES = 6  # every run of clauses is retrieved: at most 21 looks, some 12 ms each

@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING, Any
 import dspy
 
 from .adapters import BoundedJSONAdapter
-from .agents import fold
 from .knobs import KnobValues
 from .prediction import FrozenPrediction
 from .prompting import ask
 from .signatures import DescribeIdealAgent, RephraseTask
-from .untrusted import one_line
+from .text import fold, one_line
 
 
 class Expansion(FrozenPrediction):

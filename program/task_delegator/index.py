@@ -19,7 +19,7 @@ from .cache import Kept
 from .embed import Embedder, Encoded, encode_documents
 from .head import Head, fit_head
 from .late import LateInteraction, offsets
-from .untrusted import Names
+from .text import Names
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")

@@ -9,7 +9,7 @@ from .agents import Agent, Registry
 from .embed import Embedder, Encoded
 from .errors import InputError
 from .index import Index, texts_of
-from .untrusted import Names
+from .text import Names
 
 _CALLERS = 1024  # sets of permissions whose index is remembered
 _AGENTS = 40_000  # in all indexes together: at 10,000 agents an index takes some 0.5 GB

@@ -17,9 +17,8 @@ from .agents import Agent
 from .errors import LMError
 from .index import readable
 from .lm import writes
-from .redact import describe_error, strings_in
 from .signatures import SLOTS
-from .untrusted import one_line
+from .text import describe_error, one_line, strings_in
 
 # A line costs some 70 tokens: the small LM reads 400 a second.
 _DESCRIPTION_CHARACTERS = 150

@@ -11,9 +11,9 @@ from .agents import Agent
 from .delegation import Candidate, Signals
 from .index import Channels, Index, Query
 from .knobs import KnobValues, LearnedSamples
-from .languages import foreign_language
 from .library import Library
 from .prediction import FrozenPrediction, plain_json
+from .text import foreign_language
 
 CHANNELS = ("bm25", "chars", "description", "sample_best", "sample_mean", "head", "late", "back")
 # Agents whose tokens are compared with the task's: one in so many, at least and at most these

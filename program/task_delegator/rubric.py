@@ -10,7 +10,7 @@ from .agents import Agent
 from .prediction import FrozenPrediction
 from .prompting import agent_line, ask
 from .signatures import RateAssignment
-from .untrusted import one_line
+from .text import one_line
 
 
 class Rating(FrozenPrediction):

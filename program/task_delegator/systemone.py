@@ -5,7 +5,7 @@ from typing import Any
 
 from ._compat import TypeSafe
 from .errors import LMError
-from .redact import describe_error, strings_in, without_user
+from .text import describe_error, strings_in, without_user
 
 
 class SystemOne(TypeSafe):

@@ -4,22 +4,11 @@ Neither may pass for a part of the prompt, and naming an agent is no way to get 
 """
 
 import re
-import unicodedata
 from collections.abc import Iterable
 
+from .sanitize import plain
+
 _WORD = re.compile(r"\w+")
-
-
-def plain(text: str) -> str:
-    """Return the text in compatibility form (NFKC), without invisible format characters."""
-    composed = unicodedata.normalize("NFKC", text)
-    return "".join(c for c in composed if unicodedata.category(c) != "Cf")
-
-
-def one_line(text: str) -> str:
-    """Return the text on one line, without the marks that set the prompt's fields apart."""
-    bare = re.sub(r"\]{2,}", "]", re.sub(r"\[{2,}", "[", plain(text)))
-    return " ".join(bare.split())
 
 
 class Names:

@@ -1,0 +1,20 @@
+"""What is done with text that others wrote: comparing, sanitizing, mentions, languages."""
+
+from .languages import foreign_language
+from .mentions import Names
+from .overlap import fold, overlap, overlapping, words
+from .redact import describe_error, strings_in, without_user
+from .sanitize import one_line
+
+__all__ = [
+    "Names",
+    "describe_error",
+    "fold",
+    "foreign_language",
+    "one_line",
+    "overlap",
+    "overlapping",
+    "strings_in",
+    "without_user",
+    "words",
+]
