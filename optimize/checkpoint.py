@@ -16,8 +16,8 @@ from typing import IO, Any
 
 import task_delegator
 from optimize.data import Dataset
-from task_delegator.agents import write_text
 from task_delegator.errors import InputError
+from task_delegator.files import write_text
 
 _IDENTITY, _LOCK = "identity.json", "lock"
 _log = logging.getLogger(__name__)

@@ -15,10 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from task_delegator.agents import Registry, read_json
-from task_delegator.enrichment import FILE, complete, read_enrichment
 from task_delegator.errors import DelegatorError, InputError
-from task_delegator.files import sha256_file
+from task_delegator.files import read_json, sha256_file
+from task_delegator.registry import FILE, Registry, complete, read_enrichment
 from task_delegator.text import fold, overlap, words
 
 _log = logging.getLogger(__name__)

@@ -7,10 +7,10 @@ from typing import Any
 import dspy
 
 from optimize.data import Request
-from task_delegator.agents import Registry
 from task_delegator.delegator import Delegator
 from task_delegator.library import Library
 from task_delegator.prompting import render
+from task_delegator.registry import Registry
 from task_delegator.signatures import SLOTS
 from task_delegator.text import one_line
 

@@ -78,9 +78,9 @@ def evaluate(options: argparse.Namespace) -> int:
     from optimize.evaluate import evaluate
     from optimize.teach import opened
     from optimize.versus import versus
-    from task_delegator.agents import write_text
     from task_delegator.artifact import load
     from task_delegator.errors import InputError
+    from task_delegator.files import write_text
     from task_delegator.lm import language_model
 
     if options.gate_open and options.no_lm:

@@ -11,9 +11,9 @@ import numpy as np
 
 from optimize import metrics
 from optimize.data import SPLITS, known_texts, load_dataset
-from task_delegator.agents import write_text
 from task_delegator.errors import InputError
 from task_delegator.feedback import Feedback, read_feedback
+from task_delegator.files import write_text
 from task_delegator.text import fold
 
 _FALSE_ALARMS = 0.01  # share of logs of a calibrated program that may be called misfits

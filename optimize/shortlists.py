@@ -13,12 +13,12 @@ import numpy as np
 
 from optimize.data import Dataset, Request
 from optimize.fusion import ScoredRequests
-from task_delegator.agents import Agent
 from task_delegator.embed import Embedder
 from task_delegator.errors import InputError
-from task_delegator.index import Index, readable
+from task_delegator.index import Index
 from task_delegator.knobs import KnobValues
 from task_delegator.prompting import render
+from task_delegator.registry import Agent, readable
 from task_delegator.signatures import NONE_SLOT, SLOTS, SelectAgent, SlotAdapter
 from task_delegator.text import one_line
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from optimize.data import NEAR_COPY
-from task_delegator.agents import Agent, Registry
+from task_delegator.registry import Agent, Registry
 from task_delegator.text import fold, one_line, overlap, overlapping, words
 
 MOST_SAMPLES = 5  # of an agent, as in the seed

@@ -16,8 +16,9 @@ from optimize.calibrate import LEAST_REQUESTS
 from optimize.data import SPLITS
 from optimize.provenance import commit
 from optimize.sieve import Draft, Drop
-from task_delegator.agents import Registry, write_text
 from task_delegator.errors import InputError
+from task_delegator.files import write_text
+from task_delegator.registry import Registry
 from task_delegator.text import fold
 
 REPORT, PROVENANCE, DROPPED, ANSWERS = (

@@ -20,11 +20,12 @@ from optimize.checkpoint import Checkpoint, belongs_to, beside, refuse
 from optimize.data import SPLITS
 from optimize.sieve import Draft, Drop, sift
 from optimize.synthesis import ANSWERS, REPORT, Wanted, Written, report, save, split
-from task_delegator.agents import Agent, Registry, read_json, write_text
 from task_delegator.embed import Embedder
 from task_delegator.errors import InputError, LMError, LMSpecError
+from task_delegator.files import read_json, write_text
 from task_delegator.library import Library
 from task_delegator.lm import words_alone, writes
+from task_delegator.registry import Agent, Registry
 from task_delegator.retrieve import Retrieve
 
 _CALL_SECONDS = 900.0  # a small LM on a busy machine writes some hundred tokens in minutes

@@ -17,9 +17,9 @@ from dspy.utils.callback import BaseCallback
 from optimize._compat import active_call
 from optimize.data import Request
 from optimize.evaluate import delegate_all
-from task_delegator.agents import Agent
 from task_delegator.delegation import Decision
 from task_delegator.delegator import Delegator
+from task_delegator.registry import Agent
 from task_delegator.signatures import NONE_SLOT, SLOTS
 
 _KINDS = {"Retrieve": "RETRIEVER", "Predict": "LLM"}  # MLflow's names, for its icons

@@ -4,8 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from optimize.data import Dataset, known_texts
-from task_delegator.agents import Registry
-from task_delegator.index import readable
+from task_delegator.registry import Registry, readable
 from task_delegator.text import fold
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 from small import office_registry
 
-from task_delegator.agents import Registry
+from task_delegator.registry.agents import Registry
 
 # Machines differ: how long an example takes says nothing of whether a rule holds.
 settings.register_profile("any-machine", deadline=None, max_examples=60)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from task_delegator.agents import Agent, Registry
 from task_delegator.embed import Encoded, encoded
 from task_delegator.knobs import KnobValues
+from task_delegator.registry.agents import Agent, Registry
 from task_delegator.retrieve import CHANNELS
 
 ROOT = Path(__file__).parents[1]

@@ -7,8 +7,8 @@ import pytest
 from probes import served
 
 from task_delegator import server as server_module
-from task_delegator.agents import read_json
 from task_delegator.lm import language_model
+from task_delegator.registry.agents import read_json
 from task_delegator.weights import ADAPTER, MANIFEST, SHIPPED, SMOLLM2_SHA256, digest, weights
 
 MOST_BYTES = 12e6

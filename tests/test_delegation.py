@@ -10,10 +10,10 @@ import pytest
 from recorded import recorded_lm
 from small import HashedWords, make_agent
 
-from task_delegator.agents import Registry
 from task_delegator.delegation import Candidate, Delegation, Evidence, Usage
 from task_delegator.delegator import Delegator
 from task_delegator.prediction import FrozenPrediction
+from task_delegator.registry.agents import Registry
 
 FIELDS = {
     "task": "refund",

@@ -7,7 +7,6 @@ from small import HashedWords, make_agent
 from wire import EmbeddingProvider
 
 from task_delegator import cli, embed
-from task_delegator.agents import Registry
 from task_delegator.artifact import save
 from task_delegator.cache import Kept
 from task_delegator.delegator import Delegator
@@ -20,6 +19,7 @@ from task_delegator.embed import (
     encoded,
 )
 from task_delegator.errors import EmbedderError, InputError
+from task_delegator.registry.agents import Registry
 
 HOSTED = "openai/text-embedding-3-small"
 

@@ -7,11 +7,11 @@ from small import HashedWords, make_agent, small_dataset
 from optimize import __main__ as command
 from optimize.data import load_dataset
 from optimize.enrich import Dropped, closest, enrich_dataset, keep
-from task_delegator.agents import Registry
 from task_delegator.delegator import Delegator
-from task_delegator.enrichment import enrich, read_enrichment
 from task_delegator.errors import InputError
 from task_delegator.index import Index
+from task_delegator.registry.agents import Registry
+from task_delegator.registry.enrichment import enrich, read_enrichment
 from task_delegator.text.overlap import words
 
 
@@ -149,8 +149,8 @@ def test_enriching_without_an_lm_is_refused(capsys):
 
 
 def test_a_registry_shows_when_not_to_use_an_agent_to_the_lm_only(office):
-    from task_delegator.index import description_text
     from task_delegator.prompting import agent_line
+    from task_delegator.registry.texts import description_text
 
     agent = make_agent("X", "does x").model_copy(
         update={"use_when": "x is wanted", "do_not_use_when": "y is wanted"}

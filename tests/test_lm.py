@@ -17,12 +17,12 @@ from wire import Provider
 from task_delegator import lm as lm_module
 from task_delegator import server as server_module
 from task_delegator import weights as weights_module
-from task_delegator.agents import Registry
 from task_delegator.classify import ClassifyAgent
 from task_delegator.delegator import Delegator
 from task_delegator.errors import LMError
 from task_delegator.knobs import KnobValues
 from task_delegator.lm import language_model
+from task_delegator.registry.agents import Registry
 from task_delegator.server import EmbeddedServer
 from task_delegator.signatures import NONE_SLOT, SLOTS
 from task_delegator.weights import Weights

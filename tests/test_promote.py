@@ -17,9 +17,9 @@ from small import ROOT, small_dataset
 from optimize.__main__ import main
 from optimize.data import load_dataset
 from optimize.versus import versus
-from task_delegator.agents import Registry
 from task_delegator.artifact import load, save
 from task_delegator.errors import ProgramError
+from task_delegator.registry.agents import Registry
 
 TASK = "A customer was billed twice for May and wants to know which charge is right."
 

@@ -6,7 +6,7 @@ import pytest
 
 from experiments.studies import order, prompting
 from experiments.support.llm_answers import Answer, prompt
-from task_delegator.agents import Agent
+from task_delegator.registry.agents import Agent
 
 
 @dataclass

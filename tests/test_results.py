@@ -16,7 +16,7 @@ from experiments.studies import scaling
 from experiments.support import results
 from experiments.support.subregistries import draws, within
 from optimize.data import Request
-from task_delegator.agents import Agent
+from task_delegator.registry.agents import Agent
 
 
 def test_a_result_holds_commit_constants_versions_and_digests(tmp_path, monkeypatch):

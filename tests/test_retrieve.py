@@ -7,11 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small import HashedWords, make_agent, only
 
-from task_delegator.agents import Agent, Registry
 from task_delegator.head import ShrinkageLDA, SoftmaxRegression
 from task_delegator.index import Channels, Index
 from task_delegator.knobs import KnobValues
 from task_delegator.library import Library
+from task_delegator.registry.agents import Agent, Registry
 from task_delegator.retrieve import CHANNELS, Retrieve, fuse, largest, softmax, standardise
 
 NAMES = ("Refunds", "Invoices", "Payroll", "Travel", "Events", "Ada")

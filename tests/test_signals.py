@@ -8,10 +8,10 @@ from small import ROOT, HashedWords, make_agent
 
 from optimize.data import load_dataset
 from task_delegator import head
-from task_delegator.agents import Registry
 from task_delegator.artifact import load
 from task_delegator.index import Index
 from task_delegator.knobs import KnobValues
+from task_delegator.registry.agents import Registry
 from task_delegator.retrieve import Signals, score, signals
 
 

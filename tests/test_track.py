@@ -25,11 +25,11 @@ from optimize.options import Options
 from optimize.search import Trial
 from optimize.store import connect
 from optimize.traces import shown, traced
-from task_delegator.agents import Registry
 from task_delegator.artifact import load
 from task_delegator.delegator import Delegator
 from task_delegator.errors import LMError, StoreError
 from task_delegator.knobs import KnobValues
+from task_delegator.registry.agents import Registry
 
 KEY, HEADER = "sk-2718281828", "Bearer-3141592653"
 TASK = "please refund my order"

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from recorded import recorded_lm
 from small import ROOT, HashedWords
 
-from task_delegator.agents import Agent
 from task_delegator.delegator import Delegator
 from task_delegator.prompting import render
+from task_delegator.registry.agents import Agent
 from task_delegator.signatures import SLOTS
 from task_delegator.text.languages import foreign_language
 from task_delegator.text.mentions import Names

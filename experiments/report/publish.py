@@ -9,8 +9,8 @@ import sys
 from experiments.report import plots
 from experiments.support.results import FOLDER, latest_file
 from optimize import track
-from task_delegator.agents import read_json
 from task_delegator.errors import DelegatorError, InputError
+from task_delegator.files import read_json
 
 
 def publish(name: str) -> str:

@@ -21,12 +21,13 @@ from optimize import metrics
 from optimize.data import OURS, Request, load_dataset
 from optimize.evaluate import select
 from optimize.teach import opened
-from task_delegator.agents import Agent, Registry, read_json
 from task_delegator.artifact import load
 from task_delegator.delegation import Delegation
 from task_delegator.delegator import Delegator
+from task_delegator.files import read_json
 from task_delegator.library import Library
 from task_delegator.lm import language_model
+from task_delegator.registry import Agent, Registry
 
 FILE = Path("datasets/attacks.json")
 _HOSTS, _REQUESTS = 3, 40

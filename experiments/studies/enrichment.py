@@ -18,8 +18,8 @@ from optimize import metrics
 from optimize.compile import Options, compile_program
 from optimize.data import OURS, load_dataset
 from optimize.evaluate import delegate_all, evaluate, outcomes_right
-from task_delegator.agents import read_json
-from task_delegator.enrichment import FILE
+from task_delegator.files import read_json
+from task_delegator.registry import FILE
 
 _SOURCES = {
     "as it is": None,

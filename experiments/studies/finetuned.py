@@ -40,9 +40,9 @@ from optimize.evaluate import Outcome, delegate_all, outcomes_right, select
 from optimize.gains import said_by_lm
 from optimize.picks import Picks, picks
 from optimize.teach import opened
-from task_delegator.agents import read_json
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
+from task_delegator.files import read_json
 from task_delegator.lm import language_model
 from task_delegator.weights import ADAPTER, MANIFEST, RAW, SHIPPED
 

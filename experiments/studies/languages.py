@@ -13,8 +13,8 @@ from experiments.support.public_data import public
 from optimize import metrics
 from optimize.data import OURS, Request, load_dataset
 from optimize.evaluate import delegate_all, outcomes_right
-from task_delegator.agents import read_json
 from task_delegator.artifact import load
+from task_delegator.files import read_json
 from task_delegator.text import foreign_language
 
 _ENGLISH = ("banking77", "clinc150", "hwu64")

@@ -20,9 +20,9 @@ from experiments.support.llm_answers import Asked, language_models
 from experiments.support.terms import term
 from optimize import metrics
 from optimize.data import Dataset, Request
-from task_delegator.agents import Registry
 from task_delegator.delegation import Usage
 from task_delegator.library import Library
+from task_delegator.registry import Registry
 
 _PARTS = 5
 

@@ -30,13 +30,13 @@ from optimize import metrics
 from optimize.compile import Options, compile_program
 from optimize.data import OURS, Dataset, Request, load_dataset
 from optimize.evaluate import Outcome, delegate_all, outcomes_right, select
-from task_delegator.agents import read_json, write_text
 from task_delegator.delegation import total_tokens
 from task_delegator.delegator import Delegator
 from task_delegator.embed import Embedder
 from task_delegator.errors import InputError
-from task_delegator.index import description_text
+from task_delegator.files import read_json, write_text
 from task_delegator.lm import language_model, words_alone
+from task_delegator.registry import description_text
 
 _TRIALS = 150
 _NO_VECTORS = ("tfidf-logistic",)

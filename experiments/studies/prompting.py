@@ -26,9 +26,9 @@ from experiments.support.terms import term
 from optimize import metrics
 from optimize.data import OURS, Dataset, Request, load_dataset
 from optimize.evaluate import Outcome, delegate_all, outcomes_right, select
-from task_delegator.agents import Agent, Registry
 from task_delegator.artifact import load
 from task_delegator.delegator import Delegator
+from task_delegator.registry import Agent, Registry
 
 REQUESTS, PLACES = 150, 5
 

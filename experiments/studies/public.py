@@ -19,7 +19,7 @@ from experiments.support.quick import fewer
 from experiments.support.reports import ACCURACY, TRUST
 from optimize.compile import Options, compile_program
 from optimize.data import Dataset
-from task_delegator.agents import Registry
+from task_delegator.registry import Registry
 
 _TRIALS = 100  # on thousands of requests the fitted weights are found among the first
 _SETS = ("banking77", "clinc150", "hwu64")

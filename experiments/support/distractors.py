@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from experiments.support.public_data import ROOT
-from task_delegator.agents import Agent, Registry, read_json
 from task_delegator.embed import Embedder, Encoded
 from task_delegator.errors import InputError
-from task_delegator.index import Index, description_text
+from task_delegator.files import read_json
+from task_delegator.index import Index
+from task_delegator.registry import Agent, Registry, description_text
 
 _PUBLIC = ("banking77", "clinc150", "hwu64", "healthcare_routing")
 _SAMPLES = 5  # as ours have

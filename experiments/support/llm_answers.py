@@ -15,10 +15,10 @@ import dspy
 from pydantic import BaseModel, Field, ValidationError, create_model
 
 from optimize.answers import Answers
-from task_delegator.agents import Agent
 from task_delegator.delegation import total_tokens
 from task_delegator.errors import InputError
 from task_delegator.lm import language_model, words_alone
+from task_delegator.registry import Agent
 from task_delegator.text import one_line
 from task_delegator.weights import weights
 

@@ -16,9 +16,9 @@ from experiments.support.llm_answers import SECOND
 from experiments.support.public_data import ROOT
 from optimize.data import OURS
 from optimize.provenance import commit
-from task_delegator.agents import read_json, write_text
 from task_delegator.artifact import PROGRAM, find, read_manifest
 from task_delegator.errors import InputError
+from task_delegator.files import read_json, write_text
 from task_delegator.server import processors
 from task_delegator.weights import RAW, digest, weights
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from optimize.data import Request
-from task_delegator.agents import Agent
+from task_delegator.registry import Agent
 
 
 def draws(agents: Sequence[Agent], size: int, number: int, family: bool) -> Iterator[list[Agent]]:

@@ -8,13 +8,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .agents import Agent, Registry
     from .artifact import load
     from .delegation import Candidate, Delegation, Plan, Step, Usage
     from .delegator import Delegator
-    from .enrichment import enrich
     from .errors import DelegatorError, InputError, LMError, ProgramError
     from .lm import language_model
+    from .registry import Agent, Registry, enrich
 
 __all__ = [
     "Agent",
@@ -35,12 +34,11 @@ __all__ = [
 ]
 
 _MODULES = {
-    "agents": ("Agent", "Registry"),
     "artifact": ("load",),
     "delegation": ("Candidate", "Delegation", "Plan", "Step", "Usage"),
     "delegator": ("Delegator",),
-    "enrichment": ("enrich",),
     "errors": ("DelegatorError", "InputError", "LMError", "ProgramError"),
+    "registry": ("Agent", "Registry", "enrich"),
     "lm": ("language_model",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

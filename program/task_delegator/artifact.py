@@ -18,14 +18,13 @@ import dspy
 from pydantic import TypeAdapter
 
 from ._compat import clear_compiled
-from .agents import Registry, read_json
 from .delegator import Delegator
 from .embed import Embedder
 from .embed import embedder as embedder_of
-from .enrichment import enrich, enrichment_next_to
 from .errors import InputError, ProgramError
-from .files import sha256_text
+from .files import read_json, sha256_text
 from .lm import check_spec
+from .registry import Registry, enrich, enrichment_next_to
 from .signatures import (
     DescribeIdealAgent,
     RateAssignment,

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import dspy
 
 from .adapters import BoundedJSONAdapter
-from .agents import Agent
 from .delegation import OrderAnswer
 from .knobs import KnobValues
 from .lm import writes
 from .prediction import FrozenPrediction
 from .probability import PROBABILITY_FLOOR
 from .prompting import ask, chosen_adapter, render
+from .registry import Agent
 from .signatures import CONTENT_FREE, NONE_SLOT, SLOTS, SelectAgent, SlotAdapter, WeighAgents
 from .slots import SlotDistribution, Source, given, repeated, slot_distribution
 from .text import one_line

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # imported when needed: --help is not to wait for them
-    from .agents import Registry
     from .delegation import Plan
     from .delegator import Delegator
+    from .registry import Registry
 
 # DSPy would fetch a price list from the network at its first LM call.
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
@@ -117,7 +117,7 @@ def _batch(options: argparse.Namespace) -> int:
 
 
 def _lint(options: argparse.Namespace) -> int:
-    from .agents import Registry
+    from .registry import Registry
 
     findings = Registry.load(options.agents).lint()
     for finding in findings:
@@ -128,7 +128,7 @@ def _lint(options: argparse.Namespace) -> int:
 
 def _load(options: argparse.Namespace) -> "Delegator":
     from .artifact import load
-    from .enrichment import enrich, enrichment_next_to
+    from .registry import enrich, enrichment_next_to
 
     path, registry = _registry(options)
     additions = options.enrichment
@@ -147,8 +147,8 @@ def _load(options: argparse.Namespace) -> "Delegator":
 
 
 def _registry(options: argparse.Namespace) -> "tuple[Path, Registry]":
-    from .agents import Registry
     from .errors import InputError
+    from .registry import Registry
 
     if options.agents is None and not _AGENTS.is_file():
         raise InputError("--agents is missing: name a JSON file of agents")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import dspy
 
-from .agents import Agent, Registry
 from .classify import ClassifyAgent
 from .confidence import AssessConfidence, Assessment
 from .decision import decide, settled_by, weigh
@@ -34,6 +33,7 @@ from .knobs import Knobs, KnobValues
 from .library import Library
 from .lm import language_model, writes
 from .prediction import FrozenPrediction
+from .registry import Agent, Registry
 from .retrieve import Retrieval, Retrieve
 from .rubric import RateConfidence
 

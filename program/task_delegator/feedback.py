@@ -21,9 +21,9 @@ from pydantic import (
     model_validator,
 )
 
-from .agents import first_fault
 from .delegation import Decision, Delegation
 from .errors import InputError
+from .registry import first_fault
 
 
 class Feedback(BaseModel):

@@ -14,11 +14,11 @@ import bm25s
 import numpy as np
 import Stemmer
 
-from .agents import Agent
 from .cache import Kept
 from .embed import Embedder, Encoded, encode_documents
 from .head import Head, fit_head
 from .late import LateInteraction, offsets
+from .registry import Agent, description_text, readable, texts_of
 from .text import Names
 
 K = TypeVar("K", bound=Hashable)
@@ -295,23 +295,6 @@ def _counted(places: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
     """Return each place once, and 1 + log of how often it came."""
     each, often = np.unique(np.array(list(places), dtype=int), return_counts=True)
     return each, 1 + np.log(often)
-
-
-def readable(name: str) -> str:
-    """Return an identifier-like name as words."""
-    return name.replace("_", " ")
-
-
-def description_text(agent: Agent) -> str:
-    """Return what the description channel embeds: name, description, tools and use."""
-    tools = ", ".join(map(str, agent.tools))
-    parts = (readable(agent.name), agent.description, tools, agent.use_when)
-    return ". ".join(part for part in parts if part)
-
-
-def texts_of(agent: Agent) -> tuple[str, ...]:
-    """Return the texts of an agent that are embedded."""
-    return (description_text(agent), *agent.user_request_samples)
 
 
 def _encode(

@@ -5,10 +5,10 @@ from collections.abc import Collection, Mapping
 from threading import Lock
 from typing import Any
 
-from .agents import Agent, Registry
 from .embed import Embedder, Encoded
 from .errors import InputError
-from .index import Index, texts_of
+from .index import Index
+from .registry import Agent, Registry, texts_of
 from .text import Names
 
 _CALLERS = 1024  # sets of permissions whose index is remembered

@@ -13,10 +13,9 @@ from dspy.utils.callback import BaseCallback
 from dspy.utils.exceptions import AdapterParseError
 from dspy.utils.exceptions import LMError as DspyLMError
 
-from .agents import Agent
 from .errors import LMError
-from .index import readable
 from .lm import writes
+from .registry import Agent, readable
 from .signatures import SLOTS
 from .text import describe_error, one_line, strings_in
 

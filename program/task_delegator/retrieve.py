@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import dspy
 import numpy as np
 
-from .agents import Agent
 from .delegation import Candidate, Signals
 from .index import Channels, Index, Query
 from .knobs import KnobValues, LearnedSamples
 from .library import Library
 from .prediction import FrozenPrediction, plain_json
+from .registry import Agent
 from .text import foreign_language
 
 CHANNELS = ("bm25", "chars", "description", "sample_best", "sample_mean", "head", "late", "back")

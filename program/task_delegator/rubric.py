@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import dspy
 
 from .adapters import BoundedJSONAdapter
-from .agents import Agent
 from .prediction import FrozenPrediction
 from .prompting import agent_line, ask
+from .registry import Agent
 from .signatures import RateAssignment
 from .text import one_line
 

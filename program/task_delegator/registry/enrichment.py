@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ..errors import InputError
 from .agents import Agent, Registry, first_fault, read_json
-from .errors import InputError
 
 FILE = "enrichment.json"  # next to agents.json
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from threading import RLock
 from typing import Annotated, Any, Literal
@@ -11,7 +11,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Discriminator,
-    Field,
     RootModel,
     Tag,
     ValidationError,
@@ -19,9 +18,9 @@ from pydantic import (
     model_validator,
 )
 
-from .errors import InputError
-from .files import read_json, sha256_text, write_text
-from .text import fold, overlap, overlapping, words
+from ..errors import InputError
+from ..files import read_json, sha256_text, write_text
+from .lint import Finding, find_problems
 
 
 class Tool(RootModel[dict[str, Any]]):
@@ -128,16 +127,6 @@ class Agent(BaseModel):
         values = self.model_dump(mode="json")
         values["required_permissions"] = sorted(self.required_permissions)
         return values
-
-
-class Finding(BaseModel):
-    """A weakness of a registry that ``lint`` found."""
-
-    model_config = ConfigDict(frozen=True)
-
-    rule: Literal["near-duplicate", "no-description", "no-samples", "leak", "shared-sample"]
-    agents: tuple[str, ...] = Field(description="the agents concerned")
-    detail: str
 
 
 class Registry:
@@ -252,8 +241,7 @@ class Registry:
         Args:
             requests: labelled requests as (agent name, text). They are compared with the samples.
         """
-        agents = sorted(self, key=lambda agent: agent.name)
-        return [*_gaps(agents), *_look_alikes(agents), *_leaks(agents, requests)]
+        return find_problems(sorted(self, key=lambda agent: agent.name), requests)
 
     def _require(self, name: str) -> None:
         if name not in self._agents:
@@ -268,48 +256,3 @@ def first_fault(error: ValidationError) -> str:
     """Return the first validation error as "field: reason"."""
     first = error.errors()[0]
     return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
-
-
-_NEAR_DUPLICATE = 0.8  # word overlap of description and samples
-_LEAK = 0.7  # word overlap of a sample and a labelled request
-
-
-def _gaps(agents: Sequence[Agent]) -> Iterator[Finding]:
-    silent = [agent.name for agent in agents if not agent.description.strip()]
-    if silent:
-        bare = sum(not agent.user_request_samples for agent in agents if agent.name in silent)
-        detail = f"no description; {bare} of them have no samples: only their names can match"
-        yield Finding(rule="no-description", agents=tuple(silent), detail=detail)
-    without = [agent.name for agent in agents if not agent.user_request_samples]
-    if without and len(without) < len(agents):
-        yield Finding(
-            rule="no-samples",
-            agents=tuple(without),
-            detail=f"{len(without)} of {len(agents)} agents have no samples: "
-            "only their descriptions can match",
-        )
-
-
-def _look_alikes(agents: Sequence[Agent]) -> Iterator[Finding]:
-    texts = [words(" ".join((a.description, *a.user_request_samples))) for a in agents]
-    for left, right, share in overlapping(texts, _NEAR_DUPLICATE):
-        detail = f"{share:.0%} of their words are the same: describe how they differ"
-        names = (agents[left].name, agents[right].name)
-        yield Finding(rule="near-duplicate", agents=names, detail=detail)
-    owners: dict[str, list[str]] = {}
-    for agent in agents:
-        for sample in agent.user_request_samples:
-            owners.setdefault(fold(sample), []).append(agent.name)
-    for sample, names in sorted(owners.items()):
-        if len(set(names)) > 1:
-            yield Finding(rule="shared-sample", agents=tuple(sorted(set(names))), detail=sample)
-
-
-def _leaks(agents: Sequence[Agent], requests: Iterable[tuple[str, str]]) -> Iterator[Finding]:
-    samples = [(agent.name, s, words(s)) for agent in agents for s in agent.user_request_samples]
-    for label, request in requests:
-        asked = words(request)
-        for name, sample, said in samples:
-            if overlap(asked, said) >= _LEAK:
-                detail = f"labelled request {request!r} repeats the sample {sample!r}"
-                yield Finding(rule="leak", agents=tuple(sorted({name, label})), detail=detail)

@@ -1,0 +1,29 @@
+"""Agents, the registry that holds them, and what is said about an agent."""
+
+from .agents import Agent, Registry, first_fault
+from .enrichment import (
+    FILE,
+    Addition,
+    Enrichment,
+    complete,
+    enrich,
+    enrichment_next_to,
+    read_enrichment,
+)
+from .texts import description_text, readable, texts_of
+
+__all__ = [
+    "FILE",
+    "Addition",
+    "Agent",
+    "Enrichment",
+    "Registry",
+    "complete",
+    "description_text",
+    "enrich",
+    "enrichment_next_to",
+    "first_fault",
+    "read_enrichment",
+    "readable",
+    "texts_of",
+]

@@ -1,0 +1,82 @@
+"""What will hurt delegation in a registry, as findings."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+)
+
+from ..text import fold, overlap, overlapping, words
+
+if TYPE_CHECKING:
+    from .agents import Agent
+
+
+class Finding(BaseModel):
+    """A weakness of a registry that ``lint`` found."""
+
+    model_config = ConfigDict(frozen=True)
+
+    rule: Literal["near-duplicate", "no-description", "no-samples", "leak", "shared-sample"]
+    agents: tuple[str, ...] = Field(description="the agents concerned")
+    detail: str
+
+
+_NEAR_DUPLICATE = 0.8  # word overlap of description and samples
+_LEAK = 0.7  # word overlap of a sample and a labelled request
+
+
+def find_problems(
+    agents: Sequence["Agent"], requests: Iterable[tuple[str, str]] = ()
+) -> list[Finding]:
+    """Return what will hurt delegation.
+
+    Args:
+        agents: in the order of the findings.
+        requests: labelled requests as (agent name, text), checked against samples.
+    """
+    return [*_gaps(agents), *_look_alikes(agents), *_leaks(agents, requests)]
+
+
+def _gaps(agents: Sequence["Agent"]) -> Iterator[Finding]:
+    silent = [agent.name for agent in agents if not agent.description.strip()]
+    if silent:
+        bare = sum(not agent.user_request_samples for agent in agents if agent.name in silent)
+        detail = f"no description; {bare} of them have no samples: only their names can match"
+        yield Finding(rule="no-description", agents=tuple(silent), detail=detail)
+    without = [agent.name for agent in agents if not agent.user_request_samples]
+    if without and len(without) < len(agents):
+        yield Finding(
+            rule="no-samples",
+            agents=tuple(without),
+            detail=f"{len(without)} of {len(agents)} agents have no samples: "
+            "only their descriptions can match",
+        )
+
+
+def _look_alikes(agents: Sequence["Agent"]) -> Iterator[Finding]:
+    texts = [words(" ".join((a.description, *a.user_request_samples))) for a in agents]
+    for left, right, share in overlapping(texts, _NEAR_DUPLICATE):
+        detail = f"{share:.0%} of their words are the same: describe how they differ"
+        names = (agents[left].name, agents[right].name)
+        yield Finding(rule="near-duplicate", agents=names, detail=detail)
+    owners: dict[str, list[str]] = {}
+    for agent in agents:
+        for sample in agent.user_request_samples:
+            owners.setdefault(fold(sample), []).append(agent.name)
+    for sample, names in sorted(owners.items()):
+        if len(set(names)) > 1:
+            yield Finding(rule="shared-sample", agents=tuple(sorted(set(names))), detail=sample)
+
+
+def _leaks(agents: Sequence["Agent"], requests: Iterable[tuple[str, str]]) -> Iterator[Finding]:
+    samples = [(agent.name, s, words(s)) for agent in agents for s in agent.user_request_samples]
+    for label, request in requests:
+        asked = words(request)
+        for name, sample, said in samples:
+            if overlap(asked, said) >= _LEAK:
+                detail = f"labelled request {request!r} repeats the sample {sample!r}"
+                yield Finding(rule="leak", agents=tuple(sorted({name, label})), detail=detail)

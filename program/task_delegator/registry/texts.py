@@ -1,0 +1,20 @@
+"""The texts of an agent that are embedded, searched and shown."""
+
+from .agents import Agent
+
+
+def readable(name: str) -> str:
+    """Return an identifier-like name as words."""
+    return name.replace("_", " ")
+
+
+def description_text(agent: Agent) -> str:
+    """Return what the description channel embeds: name, description, tools and use."""
+    tools = ", ".join(map(str, agent.tools))
+    parts = (readable(agent.name), agent.description, tools, agent.use_when)
+    return ". ".join(part for part in parts if part)
+
+
+def texts_of(agent: Agent) -> tuple[str, ...]:
+    """Return the texts of an agent that are embedded."""
+    return (description_text(agent), *agent.user_request_samples)
