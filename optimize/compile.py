@@ -26,7 +26,7 @@ from optimize.teach import Lesson, Way, opened, plan_calls, teach
 from optimize.traces import traced
 from task_delegator.artifact import save
 from task_delegator.delegator import Delegator
-from task_delegator.embed import embedder, remembering
+from task_delegator.embedders import embedder, remembering
 from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues
 from task_delegator.retrieve import CHANNELS

@@ -27,7 +27,7 @@ from optimize.picks import picks
 from optimize.provenance import commit
 from optimize.shortlists import Retrieved, Shortlist, draw
 from optimize.unseen import apart
-from task_delegator.embed import Embedder
+from task_delegator.embedders import Embedder
 from task_delegator.errors import InputError
 from task_delegator.files import sha256_file, sha256_text, write_text
 from task_delegator.knobs import KnobValues

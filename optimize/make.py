@@ -52,7 +52,7 @@ def search(options: argparse.Namespace) -> int:
     from optimize.fusion import ScoredRequests
     from optimize.search import measure, search
     from optimize.study import Place
-    from task_delegator.embed import embedder
+    from task_delegator.embedders import embedder
     from task_delegator.errors import InputError
     from task_delegator.knobs import KnobValues
     from task_delegator.library import Library

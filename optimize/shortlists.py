@@ -13,7 +13,7 @@ import numpy as np
 
 from optimize.data import Dataset, Request
 from optimize.fusion import ScoredRequests
-from task_delegator.embed import Embedder
+from task_delegator.embedders import Embedder
 from task_delegator.errors import InputError
 from task_delegator.index import Index
 from task_delegator.knobs import KnobValues

@@ -20,7 +20,7 @@ from optimize.checkpoint import Checkpoint, belongs_to, beside, refuse
 from optimize.data import SPLITS
 from optimize.sieve import Draft, Drop, sift
 from optimize.synthesis import ANSWERS, REPORT, Wanted, Written, report, save, split
-from task_delegator.embed import Embedder
+from task_delegator.embedders import Embedder
 from task_delegator.errors import InputError, LMError, LMSpecError
 from task_delegator.files import read_json, write_text
 from task_delegator.library import Library

@@ -13,7 +13,7 @@ def synthesize(options: argparse.Namespace) -> int:
     """Let an LM write agents and labelled requests for named domains."""
     from optimize.synthesis import Wanted
     from optimize.synthesize import synthesize
-    from task_delegator.embed import embedder
+    from task_delegator.embedders import embedder
     from task_delegator.errors import InputError
     from task_delegator.lm import language_model
 
@@ -43,7 +43,7 @@ def enrich(options: argparse.Namespace) -> int:
     from optimize.data import load_dataset
     from optimize.enrich import enrich_dataset
     from task_delegator.delegator import Delegator
-    from task_delegator.embed import embedder
+    from task_delegator.embedders import embedder
     from task_delegator.errors import InputError
     from task_delegator.lm import language_model
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from task_delegator.embed import Encoded, encoded
+from task_delegator.embedders.base import Encoded, encoded
 from task_delegator.knobs import KnobValues
 from task_delegator.registry.agents import Agent, Registry
 from task_delegator.retrieve import CHANNELS

@@ -16,7 +16,7 @@ from optimize.data import load_dataset
 from task_delegator import artifact
 from task_delegator.artifact import load, save, signatures_sha256
 from task_delegator.delegator import Delegator
-from task_delegator.embed import embedder
+from task_delegator.embedders.specs import embedder
 from task_delegator.errors import InputError, ProgramError
 from task_delegator.registry.agents import Agent, Registry
 

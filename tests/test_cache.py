@@ -13,9 +13,13 @@ from small import HashedWords, make_agent, small_dataset
 
 from optimize import compile as compiling
 from optimize.data import load_dataset
-from task_delegator import cache, embed
-from task_delegator.cache import Kept
-from task_delegator.embed import CachedEmbedder, Encoded, MiniLM, packed, remembering, unpacked
+from task_delegator.embedders import base, cache
+from task_delegator.embedders import cached as cached_module
+from task_delegator.embedders import minilm as embed
+from task_delegator.embedders.base import Encoded
+from task_delegator.embedders.cache import Kept
+from task_delegator.embedders.cached import CachedEmbedder, packed, remembering, unpacked
+from task_delegator.embedders.minilm import MiniLM
 from task_delegator.errors import EmbedderError
 from task_delegator.files import cache_folder
 from task_delegator.library import Library
@@ -95,7 +99,7 @@ def test_another_model_runtime_or_processor_shares_nothing(counted, monkeypatch)
 def test_a_processor_is_what_it_can_do(tmp_path, monkeypatch):
     def kind(text):
         (tmp_path / "cpuinfo").write_text(text)
-        monkeypatch.setattr(embed, "Path", lambda path: tmp_path / "cpuinfo")
+        monkeypatch.setattr(base, "Path", lambda path: tmp_path / "cpuinfo")
         embed.processor_kind.cache_clear()
         return embed.processor_kind()
 
@@ -122,7 +126,7 @@ class Counting:
 
 
 def test_every_embedder_is_cached_and_what_came_before_a_failure_is_kept(monkeypatch):
-    monkeypatch.setattr(embed, "_CHUNK", 2)
+    monkeypatch.setattr(cached_module, "_CHUNK", 2)
     with pytest.raises(EmbedderError):
         CachedEmbedder(Counting(fails_at="c"), Kept("e.sqlite")).encode_documents([*"abcde"])
     inner = Counting()
@@ -140,7 +144,7 @@ def test_an_embedder_that_cannot_tell_what_it_depends_on_is_not_cached(folder):
 
 
 def test_tasks_are_remembered_while_a_program_is_fitted_and_no_longer(folder, monkeypatch):
-    monkeypatch.setattr(embed, "_QUERIES", 2)
+    monkeypatch.setattr(cached_module, "_QUERIES", 2)
     inner = Counting()
     program = CachedEmbedder(inner, Kept("e.sqlite"))
     with remembering(program):
@@ -228,7 +232,7 @@ def test_a_file_that_is_no_cache_is_said_once_and_left_alone(folder, caplog):
     for _ in range(2):
         assert len(model.encode_documents(["one", "two"])) == 2
     assert (folder / "e.sqlite").read_bytes() == before
-    told = [r.getMessage() for r in caplog.records if r.name == "task_delegator.cache"]
+    told = [r.getMessage() for r in caplog.records if r.name == "task_delegator.embedders.cache"]
     assert told == ["cache e.sqlite: not used, which is slower: file is not a database"]
 
 

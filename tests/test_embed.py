@@ -6,18 +6,19 @@ import pytest
 from small import HashedWords, make_agent
 from wire import EmbeddingProvider
 
-from task_delegator import cli, embed
+from task_delegator import cli
 from task_delegator.artifact import save
-from task_delegator.cache import Kept
 from task_delegator.delegator import Delegator
-from task_delegator.embed import (
-    CachedEmbedder,
-    HostedEmbedder,
-    MiniLM,
-    SentenceTransformers,
-    embedder,
-    encoded,
-)
+from task_delegator.embedders import hosted as hosted_embedder
+from task_delegator.embedders import minilm as embed
+from task_delegator.embedders import sentence_transformers, specs
+from task_delegator.embedders.base import encoded
+from task_delegator.embedders.cache import Kept
+from task_delegator.embedders.cached import CachedEmbedder
+from task_delegator.embedders.hosted import HostedEmbedder
+from task_delegator.embedders.minilm import MiniLM
+from task_delegator.embedders.sentence_transformers import SentenceTransformers
+from task_delegator.embedders.specs import embedder
 from task_delegator.errors import EmbedderError, InputError
 from task_delegator.registry.agents import Registry
 
@@ -82,7 +83,7 @@ def test_missing_weights_name_the_package(monkeypatch):
 
 
 def test_a_missing_extra_names_itself(monkeypatch):
-    monkeypatch.setattr(embed, "find_spec", lambda name: None)
+    monkeypatch.setattr(sentence_transformers, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"task-delegator\[encoder\]"):
         embedder("st:some-model")
 
@@ -95,12 +96,12 @@ def hosted(monkeypatch, tmp_path):
     with EmbeddingProvider() as provider:
         monkeypatch.setenv("OPENAI_BASE_URL", provider.url)
         yield provider
-    embed._named.cache_clear()
+    specs._named.cache_clear()
 
 
 def test_a_hosted_embedder_embeds_an_index_once_for_all_processes(office, hosted):
     def delegate(task):
-        embed._named.cache_clear()
+        specs._named.cache_clear()
         return Delegator(office, embedder(HOSTED))(task)
 
     first = delegate("refund my order")
@@ -146,7 +147,7 @@ def test_a_hosted_embedder_that_refuses_is_no_bad_input_and_shows_no_secret(
 
 
 def test_a_silent_or_missing_embedder_is_said_in_one_line(hosted, monkeypatch):
-    monkeypatch.setattr(embed, "_HOSTED_SECONDS", 0.2)
+    monkeypatch.setattr(hosted_embedder, "_HOSTED_SECONDS", 0.2)
     hosted.seconds = 1.0
     with pytest.raises(EmbedderError, match="Timeout 408: no answer"):
         HostedEmbedder(HOSTED).encode(["a"])
@@ -179,9 +180,9 @@ def test_surroundings_are_exit_code_three_and_bad_input_two(hosted, tmp_path, ca
 
 def test_a_folders_encodings_go_with_its_files(tmp_path, monkeypatch):
     library = SimpleNamespace(SentenceTransformer=lambda model, device: [])
-    monkeypatch.setattr(embed, "find_spec", lambda name: True)
-    monkeypatch.setattr(embed, "import_module", lambda name: library)
-    monkeypatch.setattr(embed, "version", lambda name: "1.0")
+    monkeypatch.setattr(sentence_transformers, "find_spec", lambda name: True)
+    monkeypatch.setattr(sentence_transformers, "import_module", lambda name: library)
+    monkeypatch.setattr(sentence_transformers, "version", lambda name: "1.0")
     (tmp_path / "model.safetensors").write_bytes(b"weights")
     first = SentenceTransformers(str(tmp_path)).runtime
     assert SentenceTransformers(str(tmp_path)).runtime == first
@@ -197,9 +198,9 @@ def test_a_hub_models_encodings_go_with_its_commit(monkeypatch):
             SimpleNamespace(),
         ]
     )
-    monkeypatch.setattr(embed, "find_spec", lambda name: True)
-    monkeypatch.setattr(embed, "import_module", lambda name: library)
-    monkeypatch.setattr(embed, "version", lambda name: "1.0")
+    monkeypatch.setattr(sentence_transformers, "find_spec", lambda name: True)
+    monkeypatch.setattr(sentence_transformers, "import_module", lambda name: library)
+    monkeypatch.setattr(sentence_transformers, "version", lambda name: "1.0")
     assert "c0ffee" in str(SentenceTransformers("some/model").runtime)
     config._commit_hash = None
     assert SentenceTransformers("some/model").runtime is None

@@ -6,7 +6,7 @@ from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
 from task_delegator import head
-from task_delegator.cache import Kept
+from task_delegator.embedders.cache import Kept
 from task_delegator.head import SoftmaxRegression, fit_head
 from task_delegator.thresholds import choose_threshold
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from task_delegator.embed import Encoded
+from task_delegator.embedders.base import Encoded
 from task_delegator.late import LateInteraction
 
 DIMENSIONS = 4

@@ -36,7 +36,7 @@ STILL_LONG = {
     "optimize/compile.py": {"compile_program"},
     "optimize/improve.py": {"improve"},
     "optimize/teach.py": {"teach", "file"},
-    "program/task_delegator/embed.py": {"file"},
+    "program/task_delegator/embedders/minilm.py": {"file"},
     "tests/test_delegator.py": {"file"},
     "tests/test_optimize.py": {"file"},
     "program/task_delegator/cli.py": {"_parser"},

@@ -15,7 +15,7 @@ from wire import Provider, completion, decision, weighed
 
 from task_delegator.classify import ClassifyAgent
 from task_delegator.delegator import Delegator
-from task_delegator.embed import embedder
+from task_delegator.embedders.specs import embedder
 from task_delegator.errors import LMError
 from task_delegator.knobs import KnobValues
 from task_delegator.lm import language_model

@@ -32,7 +32,7 @@ from optimize.data import OURS, Dataset, Request, load_dataset
 from optimize.evaluate import Outcome, delegate_all, outcomes_right, select
 from task_delegator.delegation import total_tokens
 from task_delegator.delegator import Delegator
-from task_delegator.embed import Embedder
+from task_delegator.embedders import Embedder
 from task_delegator.errors import InputError
 from task_delegator.files import read_json, write_text
 from task_delegator.lm import language_model, words_alone

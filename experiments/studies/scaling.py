@@ -46,7 +46,7 @@ from optimize.data import OURS, Dataset, Request, load_dataset
 from optimize.evaluate import select
 from optimize.fusion import BM25_B, BM25_K1, ScoredRequests, fit_weights
 from task_delegator.delegator import Delegator
-from task_delegator.embed import Embedder, Encoded, MiniLM
+from task_delegator.embedders import Embedder, Encoded, MiniLM
 from task_delegator.knobs import KnobValues
 from task_delegator.library import Library
 from task_delegator.lm import language_model

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from experiments.support.public_data import ROOT
-from task_delegator.embed import Embedder, Encoded
+from task_delegator.embedders import Embedder, Encoded
 from task_delegator.errors import InputError
 from task_delegator.files import read_json
 from task_delegator.index import Index

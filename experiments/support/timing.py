@@ -11,7 +11,7 @@ import numpy as np
 from optimize.data import Request
 from optimize.evaluate import select
 from task_delegator.delegator import Delegator
-from task_delegator.embed import Encoded
+from task_delegator.embedders import Encoded
 from task_delegator.index import Channels, Index
 from task_delegator.knobs import KnobValues
 from task_delegator.retrieve import CHANNELS, fuse, largest, standardise

@@ -19,8 +19,8 @@ from pydantic import TypeAdapter
 
 from ._compat import clear_compiled
 from .delegator import Delegator
-from .embed import Embedder
-from .embed import embedder as embedder_of
+from .embedders import Embedder
+from .embedders import embedder as embedder_of
 from .errors import InputError, ProgramError
 from .files import read_json, sha256_text
 from .lm import check_spec

@@ -25,7 +25,7 @@ from .delegation import (
     Usage,
     total_tokens,
 )
-from .embed import Embedder, embedder
+from .embedders import Embedder, embedder
 from .errors import InputError
 from .expand import ExpandQuery
 from .index import Query

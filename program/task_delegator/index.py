@@ -14,8 +14,7 @@ import bm25s
 import numpy as np
 import Stemmer
 
-from .cache import Kept
-from .embed import Embedder, Encoded, encode_documents
+from .embedders import Embedder, Encoded, Kept, encode_documents
 from .head import Head, fit_head
 from .late import LateInteraction, offsets
 from .registry import Agent, description_text, readable, texts_of

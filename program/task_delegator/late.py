@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .embed import Encoded
+from .embedders import Encoded
 from .products import products, unsigned
 
 _UNIT = 127**2  # of a token's vector with itself

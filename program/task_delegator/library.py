@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from threading import Lock
 from typing import Any
 
-from .embed import Embedder, Encoded
+from .embedders import Embedder, Encoded
 from .errors import InputError
 from .index import Index
 from .registry import Agent, Registry, texts_of

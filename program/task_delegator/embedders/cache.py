@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 
-from .files import cache_folder
+from ..files import cache_folder
 
 _log = logging.getLogger(__name__)
 _ROWS = 500  # read at once; SQLite takes 999 parameters or more

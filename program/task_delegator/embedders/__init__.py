@@ -1,0 +1,17 @@
+"""Text encoders: one file each, the protocol, specs and the cache of encodings."""
+
+from .base import Embedder, Encoded
+from .cache import Kept
+from .cached import encode_documents, remembering
+from .minilm import MiniLM
+from .specs import embedder
+
+__all__ = [
+    "Embedder",
+    "Encoded",
+    "Kept",
+    "MiniLM",
+    "embedder",
+    "encode_documents",
+    "remembering",
+]

@@ -1,0 +1,38 @@
+"""Embedder specs to embedders: ``minilm``, ``st:<model or path>`` or a DSPy model string."""
+
+from functools import lru_cache
+
+from ..errors import InputError
+from .base import CacheableEmbedder, Embedder
+from .cache import Kept
+from .cached import CachedEmbedder
+from .hosted import HostedEmbedder
+from .minilm import MiniLM
+from .sentence_transformers import SentenceTransformers
+
+
+def embedder(spec: str | Embedder = "minilm") -> Embedder:
+    """Return the embedder that a spec names, one instance per process, or the one that is given.
+
+    Raises:
+        InputError: the spec is not known or its packages are missing.
+    """
+    return _named(spec) if isinstance(spec, str) else spec
+
+
+@lru_cache(maxsize=4)
+def _named(spec: str) -> CachedEmbedder:
+    return CachedEmbedder(_encoder(spec), Kept("encodings.sqlite"))
+
+
+def _encoder(spec: str) -> CacheableEmbedder:
+    kind, _, rest = spec.partition(":")
+    if spec == "minilm":
+        return MiniLM()
+    if kind == "st" and rest:
+        return SentenceTransformers(rest)
+    if "/" in spec:
+        return HostedEmbedder(spec)
+    raise InputError(
+        f"unknown embedder {spec!r}; use minilm, st:<model or path> or a DSPy model string"
+    )
