@@ -8,7 +8,7 @@ import numpy as np
 
 from optimize.data import Request
 from optimize.fusion import BM25_B, BM25_K1
-from task_delegator.index import Index
+from task_delegator.retrieval import Index
 
 CHOSEN_ON = 500  # validation requests on which BM25's setting is chosen
 _USUAL = (1.5, 0.75)  # k1 and b where there is no validation request

@@ -29,7 +29,7 @@ from task_delegator.delegator import Delegator
 from task_delegator.embedders import embedder, remembering
 from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues
-from task_delegator.retrieve import CHANNELS
+from task_delegator.retrieval import CHANNELS
 
 _MOST_SCORED = 3000  # requests of a split that the search looks at; more cost time and tell little
 

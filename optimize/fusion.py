@@ -8,9 +8,8 @@ import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 
 from optimize.data import Request
-from task_delegator.index import Channels, Index
 from task_delegator.knobs import KnobValues
-from task_delegator.retrieve import CHANNELS, fuse, late_scores, standardise
+from task_delegator.retrieval import CHANNELS, Channels, Index, fuse, late_scores, standardise
 
 _RIDGE = 0.02  # pulls weights that the requests do not need towards 0
 BM25_K1 = (0.6, 0.9, 1.2, 1.5, 2.0)

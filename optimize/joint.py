@@ -26,7 +26,7 @@ from optimize.student import Brief
 from optimize.study import Place, finish, open_study, pruned, wilcoxon
 from task_delegator.delegator import Delegator
 from task_delegator.knobs import KnobValues
-from task_delegator.retrieve import CHANNELS
+from task_delegator.retrieval import CHANNELS
 
 PLAIN = "plain"
 _WEIGHTS = (*CHANNELS, "bm25_k1", "bm25_b")

@@ -55,7 +55,7 @@ def search(options: argparse.Namespace) -> int:
     from task_delegator.embedders import embedder
     from task_delegator.errors import InputError
     from task_delegator.knobs import KnobValues
-    from task_delegator.library import Library
+    from task_delegator.retrieval import Library
 
     dataset = load_dataset(options.data, enriched=options.enriched)
     if not dataset.splits["validation"]:

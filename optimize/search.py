@@ -8,7 +8,7 @@ import numpy as np
 from optimize.fusion import BM25_B, BM25_K1, HEAD_C, ScoredRequests, fit_temperature
 from optimize.study import Place, finish, open_study
 from task_delegator.knobs import KnobValues
-from task_delegator.retrieve import CHANNELS
+from task_delegator.retrieval import CHANNELS
 
 MIN_RECALL = 0.95  # of the shortlist on validation: what the LM cannot see it cannot pick
 _IN_MEMORY = Place("retrieval")

@@ -23,10 +23,9 @@ from optimize.synthesis import ANSWERS, REPORT, Wanted, Written, report, save, s
 from task_delegator.embedders import Embedder
 from task_delegator.errors import InputError, LMError, LMSpecError
 from task_delegator.files import read_json, write_text
-from task_delegator.library import Library
 from task_delegator.lm import words_alone, writes
 from task_delegator.registry import Agent, Registry
-from task_delegator.retrieve import Retrieve
+from task_delegator.retrieval import Library, Retrieve
 
 _CALL_SECONDS = 900.0  # a small LM on a busy machine writes some hundred tokens in minutes
 

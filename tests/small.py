@@ -11,7 +11,7 @@ import pytest
 from task_delegator.embedders.base import Encoded, encoded
 from task_delegator.knobs import KnobValues
 from task_delegator.registry.agents import Agent, Registry
-from task_delegator.retrieve import CHANNELS
+from task_delegator.retrieval.fusion import CHANNELS
 
 ROOT = Path(__file__).parents[1]
 PUBLIC = ROOT.parent / "shared" / "data"

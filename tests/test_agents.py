@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from task_delegator.errors import InputError
-from task_delegator.library import without_mention
 from task_delegator.registry.agents import Agent, Registry, Tool
 from task_delegator.registry.texts import description_text
+from task_delegator.retrieval.index_cache import without_mention
 from task_delegator.text.mentions import Names
 from task_delegator.text.overlap import overlap, overlapping
 

@@ -22,7 +22,7 @@ from task_delegator.embedders.cached import CachedEmbedder, packed, remembering,
 from task_delegator.embedders.minilm import MiniLM
 from task_delegator.errors import EmbedderError
 from task_delegator.files import cache_folder
-from task_delegator.library import Library
+from task_delegator.retrieval.index_cache import Library
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 from small import ROOT
 
-from task_delegator.index import CharacterGrams
+from task_delegator.retrieval.lexical import CharacterGrams
 
 TASKS = [
     "", " ", "a", "ab", "abc", "ß", "İstanbul", "日本 語 のテスト", "naïve café", "e\u0301 vs é",

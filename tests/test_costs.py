@@ -12,8 +12,8 @@ from optimize.data import Request
 from task_delegator.delegation import Candidate, Decision, Delegation, Usage
 from task_delegator.delegator import Delegator
 from task_delegator.knobs import KnobValues
-from task_delegator.library import Library
-from task_delegator.retrieve import CHANNELS, fuse, largest, score
+from task_delegator.retrieval.fusion import CHANNELS, fuse, largest, score
+from task_delegator.retrieval.index_cache import Library
 
 
 def test_what_threads_ask_is_counted():

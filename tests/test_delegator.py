@@ -10,10 +10,10 @@ from task_delegator.delegation import Candidate, Delegation
 from task_delegator.delegator import Delegator, decide, weigh
 from task_delegator.errors import InputError, LMError
 from task_delegator.knobs import Knobs, KnobValues
-from task_delegator.library import Library
 from task_delegator.prompting import agent_line, render
 from task_delegator.registry.agents import Agent, Registry
 from task_delegator.registry.enrichment import enrich
+from task_delegator.retrieval.index_cache import Library
 from task_delegator.text.sanitize import one_line
 
 NAMES = ("Refunds", "Invoices", "Payroll", "Travel", "Events", "Ada")

@@ -9,9 +9,9 @@ from optimize.data import load_dataset
 from optimize.enrich import Dropped, closest, enrich_dataset, keep
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
-from task_delegator.index import Index
 from task_delegator.registry.agents import Registry
 from task_delegator.registry.enrichment import enrich, read_enrichment
+from task_delegator.retrieval.index import Index
 from task_delegator.text.overlap import words
 
 

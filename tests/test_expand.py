@@ -8,7 +8,7 @@ from small import CountingWords, HashedWords
 from task_delegator.delegator import Delegator
 from task_delegator.expand import ExpandQuery
 from task_delegator.knobs import KnobValues
-from task_delegator.retrieve import score
+from task_delegator.retrieval.fusion import score
 from task_delegator.rubric import RateConfidence
 
 
@@ -62,7 +62,7 @@ def test_a_task_is_embedded_and_scored_once_however_often_it_is_expanded(office,
     program = Delegator(office, embed)
     program("warm up")
     monkeypatch.setattr(
-        "task_delegator.retrieve.score",
+        "task_delegator.retrieval.fusion.score",
         lambda index, query, knobs: scored.append(query.text) or score(index, query, knobs),
     )
     program.knobs.set(gate=1.01, phrasings=2, ideal=1, repeats=1, k=4)

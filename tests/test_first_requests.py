@@ -7,9 +7,10 @@ import bm25s
 import pytest
 from small import HashedWords
 
-from task_delegator import head
 from task_delegator.delegator import Delegator
-from task_delegator.index import Index, MadeOnce
+from task_delegator.retrieval import linear_head as head
+from task_delegator.retrieval.build_once import BuildOnce
+from task_delegator.retrieval.index import Index
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_an_index_holds_a_few_settings(office, made):
 
 def test_what_was_asked_for_last_is_held():
     asked = []
-    value = MadeOnce(lambda key: asked.append(key) or f"{key}!", most=2)
+    value = BuildOnce(lambda key: asked.append(key) or f"{key}!", most=2)
     assert [value(key) for key in (1, 2, 1, 3, 1, 2)] == ["1!", "2!", "1!", "3!", "1!", "2!"]
     assert asked == [1, 2, 3, 2]
 
@@ -72,7 +73,7 @@ def test_what_failed_is_made_again():
             raise answer
         return answer
 
-    value = MadeOnce(make, most=1)
+    value = BuildOnce(make, most=1)
     with pytest.raises(ZeroDivisionError):
         value(0)
     assert value(0) == 7

@@ -5,9 +5,9 @@ import pytest
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
-from task_delegator import head
 from task_delegator.embedders.cache import Kept
-from task_delegator.head import SoftmaxRegression, fit_head
+from task_delegator.retrieval import linear_head as head
+from task_delegator.retrieval.linear_head import SoftmaxRegression, fit_head
 from task_delegator.thresholds import choose_threshold
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from task_delegator.embedders.base import Encoded
-from task_delegator.late import LateInteraction
+from task_delegator.retrieval.late_interaction import LateInteraction
 
 DIMENSIONS = 4
 _TEXTS = st.lists(st.lists(st.integers(0, 9), max_size=5), max_size=4)

@@ -37,9 +37,9 @@ from optimize.teach import (
 from task_delegator.confidence import Features, sigmoid
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
-from task_delegator.head import SOFTMAX_AGENTS
 from task_delegator.knobs import KnobValues
-from task_delegator.retrieve import CHANNELS
+from task_delegator.retrieval.fusion import CHANNELS
+from task_delegator.retrieval.linear_head import SOFTMAX_AGENTS
 from task_delegator.thresholds import choose_threshold
 
 

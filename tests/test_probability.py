@@ -11,7 +11,7 @@ from task_delegator.confidence import assemble
 from task_delegator.decision import weigh
 from task_delegator.delegation import Candidate, OrderAnswer
 from task_delegator.probability import CONFIDENCE_FLOOR, PROBABILITY_FLOOR
-from task_delegator.retrieve import Signals
+from task_delegator.retrieval.retrieve import Signals
 
 
 def test_a_belief_of_0_is_taken_as_the_floor():

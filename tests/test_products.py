@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from task_delegator.products import products, unsigned
+from task_delegator.retrieval.int8_products import products, unsigned
 
 
 def exact(left, right):

@@ -7,12 +7,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small import HashedWords, make_agent, only
 
-from task_delegator.head import ShrinkageLDA, SoftmaxRegression
-from task_delegator.index import Channels, Index
 from task_delegator.knobs import KnobValues
-from task_delegator.library import Library
 from task_delegator.registry.agents import Agent, Registry
-from task_delegator.retrieve import CHANNELS, Retrieve, fuse, largest, softmax, standardise
+from task_delegator.retrieval.fusion import CHANNELS, fuse, largest, softmax, standardise
+from task_delegator.retrieval.index import Channels, Index
+from task_delegator.retrieval.index_cache import Library
+from task_delegator.retrieval.linear_head import ShrinkageLDA, SoftmaxRegression
+from task_delegator.retrieval.retrieve import Retrieve
 
 NAMES = ("Refunds", "Invoices", "Payroll", "Travel", "Events", "Ada")
 share = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -53,7 +54,7 @@ def test_a_hidden_agent_changes_nothing_not_even_a_probability(office, task, per
 
 
 def test_indexes_of_few_callers_are_kept_and_follow_changes(office, monkeypatch):
-    monkeypatch.setattr("task_delegator.library._AGENTS", 12)
+    monkeypatch.setattr("task_delegator.retrieval.index_cache._AGENTS", 12)
     library = Library(office, HashedWords())
     everything = library.index({})
     assert library.permitted({}, ["hr.pay"]) is everything  # the same agents: the same index
@@ -116,8 +117,8 @@ def test_ties_break_by_name():
 
 @pytest.mark.parametrize(("one_in", "compared"), [(50, 16), (2, 20), (1, 30)])
 def test_a_larger_registry_has_more_agents_compared_token_by_token(monkeypatch, one_in, compared):
-    monkeypatch.setattr("task_delegator.retrieve._LATE_ONE_IN", one_in)
-    monkeypatch.setattr("task_delegator.retrieve._LATE_MOST", 30)
+    monkeypatch.setattr("task_delegator.retrieval.fusion._LATE_ONE_IN", one_in)
+    monkeypatch.setattr("task_delegator.retrieval.fusion._LATE_MOST", 30)
     registry = Registry([make_agent(f"a{n:02}", f"does work {n}") for n in range(40)])
     asked = []
     late = Index.late

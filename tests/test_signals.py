@@ -7,12 +7,13 @@ import pytest
 from small import ROOT, HashedWords, make_agent
 
 from optimize.data import load_dataset
-from task_delegator import head
 from task_delegator.artifact import load
-from task_delegator.index import Index
 from task_delegator.knobs import KnobValues
 from task_delegator.registry.agents import Registry
-from task_delegator.retrieve import Signals, score, signals
+from task_delegator.retrieval import linear_head as head
+from task_delegator.retrieval.fusion import score, signals
+from task_delegator.retrieval.index import Index
+from task_delegator.retrieval.retrieve import Signals
 
 
 def seen(registry: Registry, task: str) -> Signals:

@@ -24,8 +24,8 @@ from optimize.sieve import FILTERS, Draft, clean, fault, sift, sift_samples
 from optimize.synthesis import Wanted, split
 from task_delegator.errors import InputError, LMError
 from task_delegator.knobs import KnobValues
-from task_delegator.library import Library
-from task_delegator.retrieve import Retrieve
+from task_delegator.retrieval.index_cache import Library
+from task_delegator.retrieval.retrieve import Retrieve
 from task_delegator.signatures import VOICES
 
 WANTED = Wanted(domains=("accounts payable", "fleet"), agents=3, requests=4)

@@ -35,7 +35,7 @@ from task_delegator.artifact import load
 from task_delegator.confidence import FITS, SURE, log_odds, sigmoid
 from task_delegator.delegation import Delegation
 from task_delegator.knobs import KnobValues
-from task_delegator.retrieve import CHANNELS
+from task_delegator.retrieval import CHANNELS
 
 _PLACES = (1, 2, 3, 5, 8, 12, 19)  # lengths of the shortlist
 _RRF = 60

@@ -21,8 +21,8 @@ from experiments.support.terms import term
 from optimize import metrics
 from optimize.data import Dataset, Request
 from task_delegator.delegation import Usage
-from task_delegator.library import Library
 from task_delegator.registry import Registry
+from task_delegator.retrieval import Library
 
 _PARTS = 5
 

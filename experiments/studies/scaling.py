@@ -48,10 +48,9 @@ from optimize.fusion import BM25_B, BM25_K1, ScoredRequests, fit_weights
 from task_delegator.delegator import Delegator
 from task_delegator.embedders import Embedder, Encoded, MiniLM
 from task_delegator.knobs import KnobValues
-from task_delegator.library import Library
 from task_delegator.lm import language_model
 from task_delegator.registry import Agent, Registry
-from task_delegator.retrieve import CHANNELS
+from task_delegator.retrieval import CHANNELS, Library
 
 _TRIALS = 50
 _SMALL, _DRAWS = (10, 20, 35, 50), 20

@@ -12,9 +12,8 @@ from optimize.data import Request
 from optimize.evaluate import select
 from task_delegator.delegator import Delegator
 from task_delegator.embedders import Encoded
-from task_delegator.index import Channels, Index
 from task_delegator.knobs import KnobValues
-from task_delegator.retrieve import CHANNELS, fuse, largest, standardise
+from task_delegator.retrieval import CHANNELS, Channels, Index, fuse, largest, standardise
 
 
 def milliseconds(

@@ -28,13 +28,11 @@ from .delegation import (
 from .embedders import Embedder, embedder
 from .errors import InputError
 from .expand import ExpandQuery
-from .index import Query
 from .knobs import Knobs, KnobValues
-from .library import Library
 from .lm import language_model, writes
 from .prediction import FrozenPrediction
 from .registry import Agent, Registry
-from .retrieve import Retrieval, Retrieve
+from .retrieval import Library, Query, Retrieval, Retrieve
 from .rubric import RateConfidence
 
 _log = logging.getLogger(__name__)

@@ -5,11 +5,11 @@ from collections.abc import Collection, Mapping
 from threading import Lock
 from typing import Any
 
-from .embedders import Embedder, Encoded
-from .errors import InputError
+from ..embedders import Embedder, Encoded
+from ..errors import InputError
+from ..registry import Agent, Registry, texts_of
+from ..text import Names
 from .index import Index
-from .registry import Agent, Registry, texts_of
-from .text import Names
 
 _CALLERS = 1024  # sets of permissions whose index is remembered
 _AGENTS = 40_000  # in all indexes together: at 10,000 agents an index takes some 0.5 GB

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .embedders import Encoded
-from .products import products, unsigned
+from ..embedders import Encoded
+from .int8_products import products, unsigned
 
 _UNIT = 127**2  # of a token's vector with itself
 

@@ -4,24 +4,21 @@ The index is built in name order, so that the order in which agents were
 registered cannot matter, and it holds no state of the compiled program.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from threading import Lock
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import bm25s
 import numpy as np
 import Stemmer
 
-from .embedders import Embedder, Encoded, Kept, encode_documents
-from .head import Head, fit_head
-from .late import LateInteraction, offsets
-from .registry import Agent, description_text, readable, texts_of
-from .text import Names
-
-K = TypeVar("K", bound=Hashable)
-V = TypeVar("V")
+from ..embedders import Embedder, Encoded, Kept, encode_documents
+from ..registry import Agent, description_text, readable, texts_of
+from ..text import Names
+from .build_once import BuildOnce
+from .late_interaction import LateInteraction, offsets
+from .lexical import CharacterGrams
+from .linear_head import Head, fit_head
 
 _HEADS = Kept("heads.sqlite", limit=2**28)  # 0.2 MB each with seventy agents
 _SETTINGS = 4  # of BM25 and of the head that an index holds: a service has one, a search many
@@ -111,8 +108,8 @@ class Index:
         ]
         self._stemmer: Any = Stemmer.Stemmer("english")
         self._chars = CharacterGrams(self._documents)
-        self._rankers = MadeOnce(self._ranker, _SETTINGS)
-        self._heads = MadeOnce(self._head, _SETTINGS)
+        self._rankers = BuildOnce(self._ranker, _SETTINGS)
+        self._heads = BuildOnce(self._head, _SETTINGS)
 
     def read(self, task: str) -> Query:
         """Return a task as the channels see it."""
@@ -205,95 +202,6 @@ class Index:
             c,
             _HEADS,
         )
-
-
-class MadeOnce(Generic[K, V]):
-    """Values by key, each made once however many threads ask; the last few are held.
-
-    Args:
-        make: a key's value.
-        most: how many are held; those that were not asked for longest go.
-    """
-
-    def __init__(self, make: Callable[[K], V], most: int) -> None:
-        self._make = make
-        self._most = most
-        self._lock = Lock()
-        self._values: OrderedDict[K, V] = OrderedDict()
-
-    def __len__(self) -> int:
-        """Return how many values are held."""
-        return len(self._values)
-
-    def __call__(self, key: K) -> V:
-        """Return the key's value; who asks while one is made waits."""
-        with self._lock:
-            if key not in self._values:
-                self._values[key] = self._make(key)
-                if len(self._values) > self._most:
-                    self._values.popitem(last=False)
-            self._values.move_to_end(key)
-            return self._values[key]
-
-
-class CharacterGrams:
-    """Cosine of TF-IDF over character 3- to 5-grams: forgives typos and inflection.
-
-    Grams do not cross words. Term frequencies are logarithmic, document frequencies smoothed
-    by one, and documents have unit length: scikit-learn's ``TfidfVectorizer`` with ``char_wb``
-    and ``sublinear_tf``, whose import costs more than a delegation.
-    """
-
-    def __init__(self, documents: Sequence[str]) -> None:
-        self._places: dict[str, int] = {}
-        self._number = len(documents)
-        by_word: dict[str, list[int]] = {}  # a word is cut once, however often it stands there
-        counted = []
-        for document in documents:
-            words = document.lower().split()
-            for word in words:
-                if word not in by_word:
-                    grams = character_grams(word)
-                    by_word[word] = [self._places.setdefault(g, len(self._places)) for g in grams]
-            counted.append(_counted(place for word in words for place in by_word[word]))
-        owners = np.repeat(np.arange(self._number), [len(places) for places, _ in counted])
-        places = np.concatenate([places for places, _ in counted])
-        self._held = np.bincount(places, minlength=len(self._places))
-        self._starts = offsets(self._held)
-        self._rarity = np.log((1 + self._number) / (1 + self._held)) + 1
-        weights = np.concatenate([weights for _, weights in counted]) * self._rarity[places]
-        weights /= np.sqrt(np.bincount(owners, weights**2, minlength=self._number))[owners]
-        # By gram, so that a task reads only the postings of its own grams.
-        order = np.argsort(places, kind="stable")
-        self._owners, self._weights = owners[order], weights[order]
-
-    def __call__(self, task: str) -> np.ndarray:
-        """Return one cosine per document, shape (documents,)."""
-        grams = (gram for word in task.lower().split() for gram in character_grams(word))
-        places, weights = _counted(self._places[gram] for gram in grams if gram in self._places)
-        if len(places) == 0:
-            return np.zeros(self._number)
-        weights *= self._rarity[places]
-        weights /= np.sqrt(weights @ weights)
-        held = self._held[places]
-        postings = np.repeat(self._starts[places] - offsets(held), held) + np.arange(held.sum())
-        scores = np.repeat(weights, held) * self._weights[postings]
-        return np.bincount(self._owners[postings], scores, minlength=self._number)
-
-
-def character_grams(word: str) -> list[str]:
-    """Return the 3- to 5-grams of a word between spaces; a shorter word is one gram."""
-    padded = f" {word} "
-    if len(padded) <= 3:
-        return [padded]
-    sizes = range(3, min(len(padded), 5) + 1)
-    return [padded[i : i + size] for size in sizes for i in range(len(padded) - size + 1)]
-
-
-def _counted(places: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return each place once, and 1 + log of how often it came."""
-    each, often = np.unique(np.array(list(places), dtype=int), return_counts=True)
-    return each, 1 + np.log(often)
 
 
 def _encode(

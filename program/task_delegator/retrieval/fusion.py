@@ -1,19 +1,13 @@
-"""Retrieve: a task to candidates, by weighted channels and a posterior over agents."""
+"""Channels to one score: standardize, late interaction, fuse, and the signals of a task."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-import dspy
 import numpy as np
 
-from .delegation import Candidate, Signals
+from ..delegation import Signals
+from ..knobs import KnobValues
 from .index import Channels, Index, Query
-from .knobs import KnobValues, LearnedSamples
-from .library import Library
-from .prediction import FrozenPrediction, plain_json
-from .registry import Agent
-from .text import foreign_language
 
 CHANNELS = ("bm25", "chars", "description", "sample_best", "sample_mean", "head", "late", "back")
 # Agents whose tokens are compared with the task's: one in so many, at least and at most these
@@ -36,116 +30,6 @@ class Scored:
     channels: Channels
     standing: dict[str, np.ndarray]
     late: float
-
-
-class Retrieval(FrozenPrediction):
-    """What retrieval found for a task.
-
-    Attributes:
-        candidates: best first, at least three where there are three; none where the caller
-            may use no agent.
-        agents: the same, as they were ranked.
-        signals: what it saw beside the posterior.
-        z_scores: per candidate and channel, in standard deviations above the mean of the
-            best hundred.
-        query: the task as it was read; None where the caller may use no agent.
-        index: what it was read against: the caller's agents at that moment.
-        scored: the task's own scores, without expansions.
-    """
-
-    candidates: tuple[Candidate, ...] = ()
-    agents: tuple[Agent, ...] = ()
-    signals: Signals = Signals()
-    z_scores: Mapping[str, Mapping[str, float]]
-    query: Query | None = None
-    index: Index | None = None
-    scored: Scored | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what was found as plain JSON values, without what it was computed from."""
-        return {
-            "query": plain_json(self.query),
-            "candidates": plain_json(self.candidates),
-            "signals": plain_json(self.signals),
-            "z_scores": plain_json(self.z_scores),
-        }
-
-
-class Retrieve(dspy.Module):
-    """Rank the permitted agents for a task.
-
-    Each channel is standardised over its best scores, so that its weight means the same for
-    every task and every size of the registry; agents without samples take their standing among
-    the descriptions instead (missing is not zero). Ties break by name.
-    """
-
-    def __init__(self, library: Library) -> None:
-        super().__init__()
-        self.library = library
-        self.learned = LearnedSamples()
-
-    def forward(
-        self,
-        task: str,
-        knobs: KnobValues,
-        permissions: Collection[str] | None = None,
-        further: Sequence[str] = (),
-        found: Retrieval | None = None,
-    ) -> Retrieval:
-        """Return candidates and signals.
-
-        Args:
-            task: the task in plain words.
-            knobs: weights, BM25 parameters, temperature and k.
-            permissions: the caller's; None for a caller without limits.
-            further: other texts that say the same (``ExpandQuery``); their mean z-scores
-                have the weight ``knobs.expansion``.
-            found: what was retrieved for the task without them, with the same knobs; the task
-                is not read and scored again, and the agents are those of that moment.
-        """
-        if found is None:
-            index = self.library.permitted(self.learned.values, permissions)
-            if index is None:
-                return Retrieval(z_scores={})
-            query = self.read(task, index)
-            scored = score(index, query, knobs)
-        else:
-            index, query, scored = found.index, found.query, found.scored
-            if index is None or query is None or scored is None:
-                return found
-        standing = scored.standing
-        if further:
-            others = [score(index, index.read(text), knobs).standing for text in further]
-            standing = blend(standing, others, knobs.expansion)
-        posterior = softmax(fuse(standing, knobs) / knobs.temperature)
-        best = largest(posterior, max(knobs.k, 3))
-        names = [index.names[i] for i in best]
-        return Retrieval(
-            candidates=tuple(
-                Candidate(name, float(posterior[i])) for name, i in zip(names, best, strict=True)
-            ),
-            agents=tuple(index.agents[i] for i in best),
-            signals=signals(index, scored, best, knobs),
-            z_scores={
-                name: {c: round(float(standing[c][i]), 3) for c in CHANNELS}
-                for name, i in zip(names, best, strict=True)
-            },
-            query=query,
-            index=index,
-            scored=scored,
-        )
-
-    if TYPE_CHECKING:  # DSPy types a module's call as a plain Prediction
-
-        def __call__(self, *args: Any, **kwargs: Any) -> Retrieval:
-            """Return what ``forward`` does."""
-            ...
-
-    def read(self, task: str, index: Index) -> Query:
-        """Return a task as it is read against the agents of an index."""
-        text, mentions = index.mentions.taken_from(task)
-        language = foreign_language(task, self.library.embed.languages)
-        return replace(index.read(text), task=task, mentions=mentions, language=language)
 
 
 def score(index: Index, query: Query, knobs: KnobValues) -> Scored:

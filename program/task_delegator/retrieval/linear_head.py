@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from .embedders import Kept
+from ..embedders import Kept
 
 SOFTMAX_AGENTS = 1000  # beyond this the softmax regression takes minutes; LDA takes a second
 _METHOD = "softmax regression 1"  # with another number, what was kept is fitted again

@@ -1,0 +1,38 @@
+"""Build what many threads ask for once, and keep the last few."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from threading import Lock
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class BuildOnce(Generic[K, V]):
+    """Values by key, each made once however many threads ask; the last few are held.
+
+    Args:
+        make: a key's value.
+        most: how many are held; those that were not asked for longest go.
+    """
+
+    def __init__(self, make: Callable[[K], V], most: int) -> None:
+        self._make = make
+        self._most = most
+        self._lock = Lock()
+        self._values: OrderedDict[K, V] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Return how many values are held."""
+        return len(self._values)
+
+    def __call__(self, key: K) -> V:
+        """Return the key's value; who asks while one is made waits."""
+        with self._lock:
+            if key not in self._values:
+                self._values[key] = self._make(key)
+                if len(self._values) > self._most:
+                    self._values.popitem(last=False)
+            self._values.move_to_end(key)
+            return self._values[key]
