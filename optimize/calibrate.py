@@ -13,11 +13,19 @@ from sklearn.model_selection import RepeatedStratifiedKFold
 from optimize.data import Dataset
 from optimize.evaluate import Outcome, delegate_all, outcomes_right
 from optimize.logistic import Logistic
-from task_delegator.confidence import FITS, SURE, SURE_LM, Features, log_odds, probabilities, table
-from task_delegator.delegation import Delegation
+from task_delegator.decision import (
+    FITS,
+    SURE,
+    SURE_LM,
+    Promise,
+    choose_threshold,
+    log_odds,
+    probabilities,
+    table,
+)
+from task_delegator.delegation import Delegation, Features
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
-from task_delegator.thresholds import Promise, choose_threshold
 
 TARGET_PRECISION = 0.95
 _TURNED_AWAY = 0.03  # of the requests in scope may fall below the "none" threshold

@@ -33,7 +33,7 @@ from optimize.metrics import auroc
 from optimize.optimizers import OPTIMIZERS, optimize
 from optimize.options import PRESETS
 from optimize.student import Brief
-from task_delegator.confidence import SURE_LM, assemble
+from task_delegator.decision import SURE_LM, assemble
 from task_delegator.delegation import Candidate, Features
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError

@@ -5,10 +5,10 @@ import pytest
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
+from task_delegator.decision.thresholds import choose_threshold
 from task_delegator.embedders.cache import Kept
 from task_delegator.retrieval import linear_head as head
 from task_delegator.retrieval.linear_head import SoftmaxRegression, fit_head
-from task_delegator.thresholds import choose_threshold
 
 
 def points(classes: int, each: int = 8, dim: int = 24, precision: type = np.float64):

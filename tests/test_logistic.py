@@ -12,7 +12,7 @@ from optimize.calibrate import calibrate, features_of
 from optimize.data import load_dataset
 from optimize.evaluate import delegate_all
 from optimize.logistic import Logistic, held_out_probabilities
-from task_delegator.confidence import probabilities, table
+from task_delegator.decision.confidence import probabilities, table
 from task_delegator.delegator import Delegator
 
 RNG = np.random.default_rng(0)

@@ -34,13 +34,13 @@ from optimize.teach import (
     rubric_aurocs,
     teach,
 )
-from task_delegator.confidence import Features, sigmoid
+from task_delegator.decision.confidence import Features, sigmoid
+from task_delegator.decision.thresholds import choose_threshold
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues
 from task_delegator.retrieval.fusion import CHANNELS
 from task_delegator.retrieval.linear_head import SOFTMAX_AGENTS
-from task_delegator.thresholds import choose_threshold
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import pytest
 from small import ROOT
 
 from task_delegator.classify import mean_belief
-from task_delegator.confidence import assemble
-from task_delegator.decision import weigh
+from task_delegator.decision.confidence import assemble
+from task_delegator.decision.pooling import weigh
 from task_delegator.delegation import Candidate, OrderAnswer
 from task_delegator.probability import CONFIDENCE_FLOOR, PROBABILITY_FLOOR
 from task_delegator.retrieval.retrieve import Signals

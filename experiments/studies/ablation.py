@@ -32,7 +32,7 @@ from optimize.data import OURS, Dataset, load_dataset
 from optimize.evaluate import Outcome, delegate_all, outcomes_right
 from optimize.fusion import LEAN, ScoredRequests, fit_weights
 from task_delegator.artifact import load
-from task_delegator.confidence import FITS, SURE, log_odds, sigmoid
+from task_delegator.decision import FITS, SURE, log_odds, sigmoid
 from task_delegator.delegation import Delegation
 from task_delegator.knobs import KnobValues
 from task_delegator.retrieval import CHANNELS

@@ -18,6 +18,7 @@ import dspy
 from pydantic import TypeAdapter
 
 from ._compat import clear_compiled
+from .decision import choose_threshold
 from .delegator import Delegator
 from .embedders import Embedder
 from .embedders import embedder as embedder_of
@@ -33,7 +34,6 @@ from .signatures import (
     SplitTask,
     WeighAgents,
 )
-from .thresholds import choose_threshold
 
 _log = logging.getLogger(__name__)
 

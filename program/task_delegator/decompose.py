@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import dspy
 
 from .adapters import BoundedJSONAdapter
-from .confidence import log_odds, sigmoid
+from .decision import log_odds, sigmoid
 from .knobs import KnobValues
 from .prediction import FrozenPrediction
 from .probability import CONFIDENCE_FLOOR

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dspy
 
 from .classify import ClassifyAgent
-from .confidence import AssessConfidence, Assessment
-from .decision import decide, settled_by, weigh
+from .decision import AssessConfidence, Assessment, decide, settled_by, weigh
 from .decompose import DecomposeTask, Look
 from .delegation import (
     Candidate,

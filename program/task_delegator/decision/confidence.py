@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import dspy
 import numpy as np
 
-from .delegation import Candidate, Features, Signals
-from .knobs import KnobValues
-from .prediction import FrozenPrediction
-from .probability import CONFIDENCE_FLOOR
+from ..delegation import Candidate, Features, Signals
+from ..knobs import KnobValues
+from ..prediction import FrozenPrediction
+from ..probability import CONFIDENCE_FLOOR
 
 SURE = ("logit", "margin", "agree", "near")
 SURE_LM = ("logit", "margin", "agree", "near", "slot_margin", "orders", "rubric")
