@@ -31,7 +31,7 @@ from task_delegator.embedders import Embedder
 from task_delegator.errors import InputError
 from task_delegator.files import sha256_file, sha256_text, write_text
 from task_delegator.knobs import KnobValues
-from task_delegator.weights import ADAPTER, MANIFEST
+from task_delegator.lm import ADAPTER, MANIFEST
 
 CHECKPOINT, BEST, COURSE = "checkpoint.pt", "best.pt", "course.jsonl"
 _PROBES = 12  # shortlists whose beliefs the manifest keeps, for the served adapter to repeat

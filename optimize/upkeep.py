@@ -90,7 +90,7 @@ def finetune(options: argparse.Namespace) -> int:
     from optimize.finetune import Plan, finetune, install
     from optimize.lora import Recipe
     from task_delegator.artifact import find, load
-    from task_delegator.weights import ADAPTER, packaged
+    from task_delegator.lm import ADAPTER, packaged
 
     train = [load_dataset(path) for path in options.train]
     kept_out = [load_dataset(path) for path in options.keep_out]

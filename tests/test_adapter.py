@@ -6,10 +6,17 @@ from pathlib import Path
 import pytest
 from probes import served
 
-from task_delegator import server as server_module
-from task_delegator.lm import language_model
+from task_delegator.lm import server as server_module
+from task_delegator.lm.specs import language_model
+from task_delegator.lm.weights import (
+    ADAPTER,
+    MANIFEST,
+    SHIPPED,
+    SMOLLM2_SHA256,
+    digest,
+    find_weights,
+)
 from task_delegator.registry.agents import read_json
-from task_delegator.weights import ADAPTER, MANIFEST, SHIPPED, SMOLLM2_SHA256, digest, weights
 
 MOST_BYTES = 12e6
 
@@ -33,8 +40,8 @@ def test_it_is_small_whole_and_of_the_packaged_lm(manifest):
     assert path.stat().st_size <= MOST_BYTES
     assert digest(path) == manifest["sha256"]
     assert manifest["base_sha256"] == SMOLLM2_SHA256
-    assert weights("").adapter == path
-    assert weights("raw").adapter is None
+    assert find_weights("").adapter == path
+    assert find_weights("raw").adapter is None
 
 
 def test_what_it_is_measured_on_was_kept_from_it(manifest):

@@ -7,8 +7,8 @@ import gguf
 import numpy as np
 import pytest
 
-from task_delegator import eight_bit
-from task_delegator.eight_bit import at_eight_bits
+from task_delegator.lm import requantize as eight_bit
+from task_delegator.lm.requantize import at_eight_bits
 
 KINDS = gguf.GGMLQuantizationType
 

@@ -12,7 +12,7 @@ from task_delegator.errors import (
     ProgramError,
     StoreError,
 )
-from task_delegator.lm import check_spec
+from task_delegator.lm.specs import check_spec
 
 
 @pytest.mark.parametrize("kind", [DelegatorError, InputError, ProgramError, LMSpecError])

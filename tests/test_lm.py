@@ -14,18 +14,18 @@ from recorded import said_by_lm
 from small import ROOT, HashedWords
 from wire import Provider
 
-from task_delegator import lm as lm_module
-from task_delegator import server as server_module
-from task_delegator import weights as weights_module
+import task_delegator.lm.weights as weights_module
 from task_delegator.classify import ClassifyAgent
 from task_delegator.delegator import Delegator
 from task_delegator.errors import LMError
 from task_delegator.knobs import KnobValues
-from task_delegator.lm import language_model
+from task_delegator.lm import server as server_module
+from task_delegator.lm import specs as lm_module
+from task_delegator.lm.server import EmbeddedServer
+from task_delegator.lm.specs import language_model
+from task_delegator.lm.weights import Weights
 from task_delegator.registry.agents import Registry
-from task_delegator.server import EmbeddedServer
 from task_delegator.signatures import NONE_SLOT, SLOTS
-from task_delegator.weights import Weights
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_a_server_that_cannot_start_says_why(monkeypatch, tmp_path):
     monkeypatch.setattr(server_module, "__file__", str(tmp_path / "server.py"))
     broken.rename(tmp_path / "llama_child.py")
     with pytest.raises(LMError, match=r"code 1: ImportError: libgomp.so.1"):
-        EmbeddedServer(weights_module.weights("raw"))
+        EmbeddedServer(weights_module.find_weights("raw"))
 
 
 def test_a_file_that_may_not_be_read_is_an_error_in_one_line(tmp_path, monkeypatch):
@@ -290,5 +290,5 @@ def test_a_server_has_no_more_threads_than_processors(monkeypatch):
     )
     for processors in ({0}, {0, 1, 2}):
         monkeypatch.setattr(os, "sched_getaffinity", lambda pid, mine=processors: mine)
-        EmbeddedServer(weights_module.weights(""), threads=2).stop()
+        EmbeddedServer(weights_module.find_weights(""), threads=2).stop()
     assert [settings["threads"] for settings in asked] == [1, 2]

@@ -18,7 +18,7 @@ from task_delegator.delegator import Delegator
 from task_delegator.embedders.specs import embedder
 from task_delegator.errors import LMError
 from task_delegator.knobs import KnobValues
-from task_delegator.lm import language_model
+from task_delegator.lm.specs import language_model
 from task_delegator.prompting import ask
 from task_delegator.signatures import NONE_SLOT, SLOTS
 

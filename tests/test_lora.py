@@ -18,8 +18,8 @@ from optimize.finetune import COURSE, Plan, finetune
 from optimize.lora import Recipe, Trainer
 from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues
-from task_delegator.lm import language_model
-from task_delegator.weights import ADAPTER, packaged
+from task_delegator.lm.specs import language_model
+from task_delegator.lm.weights import ADAPTER, packaged
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # the libraries' own
 

@@ -18,7 +18,7 @@ program = load("default", registry)
 delegation = program("Our card was charged twice in May, who checks that?")
 assert delegation.top3, delegation
 assert delegation.usage.lm_calls == 0
-assert "task_delegator.server" not in sys.modules
+assert "task_delegator.lm.server" not in sys.modules
 try:
     language_model("embedded")
 except LMError as error:

@@ -13,7 +13,7 @@ from task_delegator.classify import ClassifyAgent
 from task_delegator.delegator import Delegator
 from task_delegator.errors import LMError
 from task_delegator.knobs import KnobValues
-from task_delegator.lm import language_model
+from task_delegator.lm.specs import language_model
 from task_delegator.signatures import NONE_SLOT, SLOTS
 
 

@@ -43,8 +43,7 @@ from optimize.teach import opened
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
 from task_delegator.files import read_json
-from task_delegator.lm import language_model
-from task_delegator.weights import ADAPTER, MANIFEST, RAW, SHIPPED
+from task_delegator.lm import ADAPTER, MANIFEST, RAW, SHIPPED, language_model
 
 FOLDS = Path("runs/folds")
 _TRIALS = 40

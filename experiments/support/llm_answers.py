@@ -17,10 +17,9 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 from optimize.answers import Answers
 from task_delegator.delegation import total_tokens
 from task_delegator.errors import InputError
-from task_delegator.lm import language_model, words_alone
+from task_delegator.lm import find_weights, language_model, words_alone
 from task_delegator.registry import Agent
 from task_delegator.text import one_line
-from task_delegator.weights import weights
 
 FOLDER = Path("experiments/answers")
 SECOND = "TASK_DELEGATOR_SECOND_LM"  # a .gguf of a stronger instruct model
@@ -66,7 +65,7 @@ class Asked:
         self.label = label
         self.shuffles = shuffles
         self._spec = spec
-        self._files = weights(spec.removeprefix("embedded:"))
+        self._files = find_weights(spec.removeprefix("embedded:"))
         self._keep = keep
 
     @property

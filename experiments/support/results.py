@@ -19,8 +19,8 @@ from optimize.provenance import commit
 from task_delegator.artifact import PROGRAM, find, read_manifest
 from task_delegator.errors import InputError
 from task_delegator.files import read_json, write_text
-from task_delegator.server import processors
-from task_delegator.weights import RAW, digest, weights
+from task_delegator.lm import RAW, digest, find_weights
+from task_delegator.lm.server import processors
 
 FOLDER = Path("experiments/results")
 # What experiments write does not change what they measure: several may run one after another.
@@ -86,7 +86,7 @@ def _plain(value: Any) -> bool:
 
 def models() -> dict[str, str]:
     """Return the sha256 of the shipped program and of every model, and the embedder's id."""
-    raw = weights(RAW)
+    raw = find_weights(RAW)
     found = shipped() | {
         "embedder": read_manifest(find("default"))["embedder"]["id"],
         raw.base.name: digest(raw.base),
@@ -100,7 +100,7 @@ def models() -> dict[str, str]:
 def shipped() -> dict[str, str]:
     """Return the sha256 of the program and of the adapter that ship."""
     found = {"program": digest(find("default") / PROGRAM)}
-    adapter = weights("").adapter
+    adapter = find_weights("").adapter
     return found if adapter is None else found | {"adapter": digest(adapter)}
 
 

@@ -368,7 +368,7 @@ def _is_up(spec: str, lm: Any) -> bool:
     """
     if spec.partition(":")[0] != "embedded":
         return True
-    from .server import is_served  # POSIX alone
+    from .lm.server import is_served  # POSIX alone
 
     return is_served(lm)
 

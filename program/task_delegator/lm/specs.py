@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import dspy
 
-from ._compat import LM15Error, LMRouter, RouterConfig, UnknownModelError
-from .errors import LMSpecError
-from .weights import Weights, weights
+from .._compat import LM15Error, LMRouter, RouterConfig, UnknownModelError
+from ..errors import LMSpecError
+from .weights import Weights, find_weights
 
 # LiteLLM, which DSPy imports at the first call, would fetch a price list from the network.
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
@@ -78,7 +78,7 @@ def check_spec(spec: str) -> Weights | None:
     """
     kind, _, rest = spec.partition(":")
     if kind == "embedded":
-        return weights(rest)
+        return find_weights(rest)
     if kind == _SYSTEM_ONE:
         if not rest.startswith(("http://", "https://")):
             raise LMSpecError(

@@ -3,9 +3,9 @@
 import os
 from typing import Any
 
-from ._compat import TypeSafe
-from .errors import LMError
-from .text import describe_error, strings_in, without_user
+from .._compat import TypeSafe
+from ..errors import LMError
+from ..text import describe_error, strings_in, without_user
 
 
 class SystemOne(TypeSafe):

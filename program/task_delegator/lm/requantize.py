@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from .files import cache_folder
+from ..files import cache_folder
 from .weights import digest
 
 _log = logging.getLogger(__name__)

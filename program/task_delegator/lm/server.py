@@ -19,16 +19,16 @@ from typing import IO
 
 import dspy
 
-from ._compat import (
+from .._compat import (
     AccessPolicy,
     ModelSupport,
     OpenAIChatCompat,
     ProviderDefinition,
     register_provider,
 )
-from .eight_bit import at_eight_bits
-from .errors import LMError, LMSpecError
-from .lm import CALL_SECONDS
+from ..errors import LMError, LMSpecError
+from .requantize import at_eight_bits
+from .specs import CALL_SECONDS
 from .weights import SMOLLM2_SHA256, Weights, digest
 
 _PROVIDER = "task-delegator-embedded"
@@ -76,7 +76,7 @@ class EmbeddedServer:
         }
         with tempfile.TemporaryFile("w+", errors="replace") as said:  # an unread pipe fills up
             self.process = subprocess.Popen(
-                [sys.executable, "-P", str(Path(__file__).with_name("llama_child.py"))],
+                [sys.executable, "-P", str(Path(__file__).with_name("child.py"))],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=said,

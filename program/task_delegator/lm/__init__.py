@@ -1,0 +1,18 @@
+"""Language models: specs, the embedded server and its weights, backends that decide."""
+
+from .specs import check_spec, language_model, words_alone, writes
+from .weights import ADAPTER, MANIFEST, RAW, SHIPPED, digest, find_weights, packaged
+
+__all__ = [
+    "ADAPTER",
+    "MANIFEST",
+    "RAW",
+    "SHIPPED",
+    "check_spec",
+    "digest",
+    "language_model",
+    "packaged",
+    "find_weights",
+    "words_alone",
+    "writes",
+]
