@@ -10,13 +10,12 @@ import dspy
 
 from optimize.answers import Answers, Asked
 from optimize.sieve import Draft, clean, fault, sift_samples
-from task_delegator.classify import ClassifyAgent
 from task_delegator.errors import InputError, LMError
 from task_delegator.knobs import KnobValues
-from task_delegator.prompting import agent_line
 from task_delegator.registry import Agent
 from task_delegator.retrieval import Index, Retrieve
 from task_delegator.signatures import VOICES, OutlineAgents, WriteAgent, WriteRequests
+from task_delegator.stages import ClassifyAgent, agent_line
 from task_delegator.text import one_line
 
 AT_ONCE = 8  # agents that are outlined in one call

@@ -8,10 +8,10 @@ import dspy
 
 from optimize.data import Request
 from task_delegator.delegator import Delegator
-from task_delegator.prompting import render
 from task_delegator.registry import Registry
 from task_delegator.retrieval import Library
 from task_delegator.signatures import SLOTS
+from task_delegator.stages import render
 from task_delegator.text import one_line
 
 

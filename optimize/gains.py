@@ -7,9 +7,9 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from optimize.evaluate import Outcome
-from task_delegator.classify import mean_belief
 from task_delegator.decision import weigh
 from task_delegator.delegation import Candidate, LMEvidence
+from task_delegator.stages import mean_belief
 
 ALWAYS_CLOSE = 99.0
 _CLOSE = (0.5, 1.0, 2.0, 4.0)  # of the logarithm of first over second place

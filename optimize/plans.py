@@ -12,9 +12,9 @@ from tqdm import tqdm
 from optimize import metrics
 from optimize.data import Dataset, Request
 from optimize.logistic import Logistic, held_out_probabilities
-from task_delegator.decompose import MAX_PARTS, SPLIT, Look, best_split, split_features
 from task_delegator.delegation import Plan
 from task_delegator.delegator import Delegator
+from task_delegator.stages import MAX_PARTS, SPLIT, Look, best_split, split_features
 
 MOST_IN_VAIN = 0.05  # of the tasks for one agent: half of what is promised, n is small
 _FOLDS = 5

@@ -7,14 +7,17 @@ from typing import Any
 import dspy
 
 from optimize.answers import Answers
-from task_delegator.classify import ClassifyAgent
 from task_delegator.delegation import total_tokens
-from task_delegator.expand import ExpandQuery
 from task_delegator.knobs import KnobValues
-from task_delegator.prompting import chosen_adapter, render
 from task_delegator.registry import Agent
 from task_delegator.signatures import SlotAdapter
-from task_delegator.slots import SlotDistribution
+from task_delegator.stages import (
+    ClassifyAgent,
+    ExpandQuery,
+    SlotDistribution,
+    chosen_adapter,
+    render,
+)
 from task_delegator.text import one_line
 
 

@@ -16,10 +16,10 @@ from optimize.fusion import ScoredRequests
 from task_delegator.embedders import Embedder
 from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues
-from task_delegator.prompting import render
 from task_delegator.registry import Agent, readable
 from task_delegator.retrieval import Index
 from task_delegator.signatures import NONE_SLOT, SLOTS, SelectAgent, SlotAdapter
+from task_delegator.stages import render
 from task_delegator.text import one_line
 
 MOST = 10  # agents on a shortlist to train on

@@ -6,8 +6,8 @@ from typing import Any
 
 import dspy
 
-from task_delegator.prompting import ask
 from task_delegator.signatures import SlotAdapter
+from task_delegator.stages import ask
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import dspy
 
 from task_delegator.signatures import NONE_SLOT, SLOTS, SelectAgent, SlotAdapter
-from task_delegator.slots import slot_distribution
+from task_delegator.stages.slots import slot_distribution
 
 
 def served(lm, probe) -> list[float]:

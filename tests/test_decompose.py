@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from recorded import recorded_lm
 from small import CountingWords, HashedWords
 
-from task_delegator.decompose import Look, best_split, clauses, cuts, linked
 from task_delegator.delegation import Plan
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
+from task_delegator.stages.decompose import Look, best_split, clauses, cuts, linked
 
 TWO = "Please book a train and a hotel in Porto, then send the invoice again to the customer."
 

@@ -5,15 +5,15 @@ from hypothesis import strategies as st
 from recorded import recorded_lm, said_by_lm
 from small import ROOT, HashedWords, make_agent
 
-from task_delegator.classify import ClassifyAgent
 from task_delegator.delegation import Candidate, Delegation
 from task_delegator.delegator import Delegator, decide, weigh
 from task_delegator.errors import InputError, LMError
 from task_delegator.knobs import Knobs, KnobValues
-from task_delegator.prompting import agent_line, render
 from task_delegator.registry.agents import Agent, Registry
 from task_delegator.registry.enrichment import enrich
 from task_delegator.retrieval.index_cache import Library
+from task_delegator.stages.classify import ClassifyAgent
+from task_delegator.stages.prompting import agent_line, render
 from task_delegator.text.sanitize import one_line
 
 NAMES = ("Refunds", "Invoices", "Payroll", "Travel", "Events", "Ada")

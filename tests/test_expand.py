@@ -6,10 +6,10 @@ from recorded import recorded_lm, said_by_lm
 from small import CountingWords, HashedWords
 
 from task_delegator.delegator import Delegator
-from task_delegator.expand import ExpandQuery
 from task_delegator.knobs import KnobValues
 from task_delegator.retrieval.fusion import score
-from task_delegator.rubric import RateConfidence
+from task_delegator.stages.expand import ExpandQuery
+from task_delegator.stages.rate import RateConfidence
 
 
 def answers(prompt):

@@ -17,11 +17,11 @@ from optimize.data import Request, load_dataset
 from optimize.picks import picks
 from optimize.shortlists import Retrieved, draw
 from optimize.unseen import apart
-from task_delegator.classify import ClassifyAgent
 from task_delegator.knobs import KnobValues
-from task_delegator.prompting import render
 from task_delegator.registry.agents import Registry
 from task_delegator.signatures import NONE_SLOT, SLOTS
+from task_delegator.stages.classify import ClassifyAgent
+from task_delegator.stages.prompting import render
 from task_delegator.text.overlap import fold
 
 

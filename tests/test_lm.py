@@ -15,7 +15,6 @@ from small import ROOT, HashedWords
 from wire import Provider
 
 import task_delegator.lm.weights as weights_module
-from task_delegator.classify import ClassifyAgent
 from task_delegator.delegator import Delegator
 from task_delegator.errors import LMError
 from task_delegator.knobs import KnobValues
@@ -26,6 +25,7 @@ from task_delegator.lm.specs import language_model
 from task_delegator.lm.weights import Weights
 from task_delegator.registry.agents import Registry
 from task_delegator.signatures import NONE_SLOT, SLOTS
+from task_delegator.stages.classify import ClassifyAgent
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_a_server_that_cannot_start_says_why(monkeypatch, tmp_path):
     broken = tmp_path / "child.py"
     broken.write_text("raise ImportError('libgomp.so.1: cannot open shared object file')")
     monkeypatch.setattr(server_module, "__file__", str(tmp_path / "server.py"))
-    broken.rename(tmp_path / "llama_child.py")
+    broken.rename(tmp_path / "child.py")
     with pytest.raises(LMError, match=r"code 1: ImportError: libgomp.so.1"):
         EmbeddedServer(weights_module.find_weights("raw"))
 

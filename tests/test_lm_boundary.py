@@ -13,14 +13,14 @@ from recorded import recorded_lm
 from small import HashedWords, office_registry
 from wire import Provider, completion, decision, weighed
 
-from task_delegator.classify import ClassifyAgent
 from task_delegator.delegator import Delegator
 from task_delegator.embedders.specs import embedder
 from task_delegator.errors import LMError
 from task_delegator.knobs import KnobValues
 from task_delegator.lm.specs import language_model
-from task_delegator.prompting import ask
 from task_delegator.signatures import NONE_SLOT, SLOTS
+from task_delegator.stages.classify import ClassifyAgent
+from task_delegator.stages.prompting import ask
 
 TASK = "Refund the card payment of Jane Doe, account DE89370400440532013000"
 KEY = "sk-of-the-environment-0123456789"

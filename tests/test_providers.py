@@ -9,12 +9,12 @@ from recorded import said_by_lm
 from small import HashedWords
 from wire import Provider
 
-from task_delegator.classify import ClassifyAgent
 from task_delegator.delegator import Delegator
 from task_delegator.errors import LMError
 from task_delegator.knobs import KnobValues
 from task_delegator.lm.specs import language_model
 from task_delegator.signatures import NONE_SLOT, SLOTS
+from task_delegator.stages.classify import ClassifyAgent
 
 
 def test_a_provider_is_asked_for_log_probabilities_on_the_wire(office, monkeypatch):

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from task_delegator.signatures import NONE_SLOT, SLOTS, SelectAgent, Slot, SlotAdapter
-from task_delegator.slots import given as given_distribution
-from task_delegator.slots import slot_distribution
+from task_delegator.stages.slots import given as given_distribution
+from task_delegator.stages.slots import slot_distribution
 
 OFFERED = ("A", "B", "C", "Z")
 

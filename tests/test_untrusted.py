@@ -9,9 +9,9 @@ from recorded import recorded_lm
 from small import ROOT, HashedWords
 
 from task_delegator.delegator import Delegator
-from task_delegator.prompting import render
 from task_delegator.registry.agents import Agent
 from task_delegator.signatures import SLOTS
+from task_delegator.stages.prompting import render
 from task_delegator.text.languages import foreign_language
 from task_delegator.text.mentions import Names
 from task_delegator.text.sanitize import one_line, plain

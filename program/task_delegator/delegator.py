@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import dspy
 
-from .classify import ClassifyAgent
 from .decision import AssessConfidence, Assessment, decide, settled_by, weigh
-from .decompose import DecomposeTask, Look
 from .delegation import (
     Candidate,
     Delegation,
@@ -26,13 +24,12 @@ from .delegation import (
 )
 from .embedders import Embedder, embedder
 from .errors import InputError
-from .expand import ExpandQuery
 from .knobs import Knobs, KnobValues
 from .lm import language_model, writes
 from .prediction import FrozenPrediction
 from .registry import Agent, Registry
 from .retrieval import Library, Query, Retrieval, Retrieve
-from .rubric import RateConfidence
+from .stages import ClassifyAgent, DecomposeTask, ExpandQuery, Look, RateConfidence
 
 _log = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ __all__ = [
     "SHIPPED",
     "check_spec",
     "digest",
+    "find_weights",
     "language_model",
     "packaged",
-    "find_weights",
     "words_alone",
     "writes",
 ]

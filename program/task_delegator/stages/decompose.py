@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import dspy
 
-from .adapters import BoundedJSONAdapter
-from .decision import log_odds, sigmoid
-from .knobs import KnobValues
-from .prediction import FrozenPrediction
-from .probability import CONFIDENCE_FLOOR
+from ..adapters import BoundedJSONAdapter
+from ..decision import log_odds, sigmoid
+from ..knobs import KnobValues
+from ..prediction import FrozenPrediction
+from ..probability import CONFIDENCE_FLOOR
+from ..signatures import SplitTask
+from ..text import one_line
 from .prompting import ask
-from .signatures import SplitTask
-from .text import one_line
 
 SPLIT = ("least", "late", "cue", "among")  # features of P(a task needs several agents)
 MAX_CLAUSES = 6  # every run of clauses is retrieved: at most 21 looks, some 12 ms each

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from .probability import PROBABILITY_FLOOR
-from .signatures import NONE_SLOT, SLOTS
+from ..probability import PROBABILITY_FLOOR
+from ..signatures import NONE_SLOT, SLOTS
 
 ANSWER_SHARE = 0.6  # belief in a bare answer without log-probabilities; the rest is spread
 _ROUNDING = 1e-6  # that a probability may be above 1, or its logarithm above 0

@@ -13,11 +13,11 @@ from dspy.utils.callback import BaseCallback
 from dspy.utils.exceptions import AdapterParseError
 from dspy.utils.exceptions import LMError as DspyLMError
 
-from .errors import LMError
-from .lm import writes
-from .registry import Agent, readable
-from .signatures import SLOTS
-from .text import describe_error, one_line, strings_in
+from ..errors import LMError
+from ..lm import writes
+from ..registry import Agent, readable
+from ..signatures import SLOTS
+from ..text import describe_error, one_line, strings_in
 
 # A line costs some 70 tokens: the small LM reads 400 a second.
 _DESCRIPTION_CHARACTERS = 150

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import dspy
 
-from .adapters import BoundedJSONAdapter
-from .delegation import OrderAnswer
-from .knobs import KnobValues
-from .lm import writes
-from .prediction import FrozenPrediction
-from .probability import PROBABILITY_FLOOR
+from ..adapters import BoundedJSONAdapter
+from ..delegation import OrderAnswer
+from ..knobs import KnobValues
+from ..lm import writes
+from ..prediction import FrozenPrediction
+from ..probability import PROBABILITY_FLOOR
+from ..registry import Agent
+from ..signatures import CONTENT_FREE, NONE_SLOT, SLOTS, SelectAgent, SlotAdapter, WeighAgents
+from ..text import one_line
 from .prompting import ask, chosen_adapter, render
-from .registry import Agent
-from .signatures import CONTENT_FREE, NONE_SLOT, SLOTS, SelectAgent, SlotAdapter, WeighAgents
 from .slots import SlotDistribution, Source, given, repeated, slot_distribution
-from .text import one_line
 
 _PRIOR_LISTS = 3  # shortlists over which the content-free prior is averaged
 _MOST_PRIORS = 32  # a shortlist's length, a prompt and an LM have one each

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import dspy
 
-from .adapters import BoundedJSONAdapter
-from .prediction import FrozenPrediction
+from ..adapters import BoundedJSONAdapter
+from ..prediction import FrozenPrediction
+from ..registry import Agent
+from ..signatures import RateAssignment
+from ..text import one_line
 from .prompting import agent_line, ask
-from .registry import Agent
-from .signatures import RateAssignment
-from .text import one_line
 
 
 class Rating(FrozenPrediction):

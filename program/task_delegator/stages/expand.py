@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 import dspy
 
-from .adapters import BoundedJSONAdapter
-from .knobs import KnobValues
-from .prediction import FrozenPrediction
+from ..adapters import BoundedJSONAdapter
+from ..knobs import KnobValues
+from ..prediction import FrozenPrediction
+from ..signatures import DescribeIdealAgent, RephraseTask
+from ..text import fold, one_line
 from .prompting import ask
-from .signatures import DescribeIdealAgent, RephraseTask
-from .text import fold, one_line
 
 
 class Expansion(FrozenPrediction):

@@ -1,0 +1,28 @@
+"""The LM's stages: expand, classify, rate, decompose, and how a prompt is written."""
+
+from .classify import ClassifyAgent, mean_belief
+from .decompose import MAX_PARTS, SPLIT, DecomposeTask, Look, best_split, split_features
+from .expand import ExpandQuery
+from .prompting import UnreadableError, agent_line, ask, asking, chosen_adapter, render
+from .rate import RateConfidence
+from .slots import SlotDistribution
+
+__all__ = [
+    "MAX_PARTS",
+    "SPLIT",
+    "ClassifyAgent",
+    "DecomposeTask",
+    "ExpandQuery",
+    "Look",
+    "RateConfidence",
+    "SlotDistribution",
+    "UnreadableError",
+    "agent_line",
+    "ask",
+    "asking",
+    "best_split",
+    "chosen_adapter",
+    "mean_belief",
+    "render",
+    "split_features",
+]
