@@ -67,17 +67,17 @@ def enrich(options: argparse.Namespace) -> int:
 
 def merge(options: argparse.Namespace) -> int:
     """Add recorded outcomes to a dataset."""
-    from optimize import outcomes
+    from optimize.data.feedback import merge
 
-    print(json.dumps(asdict(outcomes.merge(options.log, options.data, options.split)), indent=1))
+    print(json.dumps(asdict(merge(options.log, options.data, options.split)), indent=1))
     return 0
 
 
 def drift(options: argparse.Namespace) -> int:
     """Test whether recorded outcomes still fit the stated confidence; 1 where they do not."""
-    from optimize import outcomes
+    from optimize.evaluation.drift import drift
 
-    found = outcomes.drift(options.log)
+    found = drift(options.log)
     print(json.dumps(asdict(found), indent=1))
     print(found.sentence(), file=sys.stderr)
     return 1 if found.fits is False else 0

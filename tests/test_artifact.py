@@ -12,7 +12,7 @@ import pytest
 from recorded import recorded_lm
 from small import ROOT, HashedWords
 
-from optimize.data import load_dataset
+from optimize.data.dataset import load_dataset
 from task_delegator import artifact
 from task_delegator.artifact import load, save, signatures_sha256
 from task_delegator.delegator import Delegator

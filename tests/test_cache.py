@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 from small import HashedWords, make_agent, small_dataset
 
 from optimize import compile as compiling
-from optimize.data import load_dataset
+from optimize.data.dataset import load_dataset
 from task_delegator.embedders import base, cache
 from task_delegator.embedders import cached as cached_module
 from task_delegator.embedders import minilm as embed

@@ -8,7 +8,7 @@ from small import HashedWords, only
 from experiments.studies.attacks import Case, summary
 from experiments.support.costs import counted, per_task
 from experiments.support.timing import alone, latencies
-from optimize.data import Request
+from optimize.data.dataset import Request
 from task_delegator.delegation import Candidate, Decision, Delegation, Usage
 from task_delegator.delegator import Delegator
 from task_delegator.knobs import KnobValues

@@ -3,8 +3,9 @@ import json
 import pytest
 from small import ROOT, public
 
-from optimize import data
-from optimize.data import Dataset, check, leaks, load_dataset
+from optimize.data import checks
+from optimize.data.checks import check, leaks
+from optimize.data.dataset import Dataset, load_dataset
 from task_delegator.errors import InputError
 
 
@@ -153,10 +154,10 @@ def test_a_missing_directory_is_refused(tmp_path):
 def test_the_check_prints_problems_and_fails(tmp_path, capsys):
     row = [{"expected_agent_name": "A", "user_requests": ["the same words"]}]
     write(tmp_path, agents=[{"name": "A"}], train=row, validation=row)
-    assert data.main(["check", str(tmp_path)]) == 1
+    assert checks.main(["check", str(tmp_path)]) == 1
     assert "is also a request of train" in capsys.readouterr().out
-    assert data.main(["check", str(tmp_path / "nowhere")]) == 2
-    assert data.main(["verify"]) == 2
+    assert checks.main(["check", str(tmp_path / "nowhere")]) == 2
+    assert checks.main(["verify"]) == 2
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from experiments.report.render import BLOCKS, documents, render
 from experiments.report.status import without_status
 from experiments.support.results import digests, latest
 from optimize import __main__ as optimize_main
-from optimize.data import OURS
+from optimize.data.dataset import OURS
 from task_delegator import cli
 
 README = (ROOT / "README.md").read_text()

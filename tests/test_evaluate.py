@@ -8,7 +8,7 @@ from small import HashedWords, small_dataset
 
 from optimize import baselines
 from optimize.calibrate import calibrate
-from optimize.data import Dataset, load_dataset
+from optimize.data.dataset import Dataset, load_dataset
 from optimize.evaluate import evaluate
 from optimize.metrics import auroc
 from task_delegator.delegator import Delegator

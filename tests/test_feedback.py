@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small import HashedWords, small_dataset
 
-from optimize.data import load_dataset
-from optimize.outcomes import compare_with_confidence, drift, merge
+from optimize.data.dataset import load_dataset
+from optimize.data.feedback import merge
+from optimize.evaluation.drift import compare_with_confidence, drift
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
 from task_delegator.feedback import Feedback, append, read_feedback, record

@@ -13,7 +13,7 @@ from small import HashedWords, make_agent, small_dataset
 from optimize import shortlists as shortlists_module
 from optimize.__main__ import main
 from optimize.course import best_state, exhausted
-from optimize.data import Request, load_dataset
+from optimize.data.dataset import Request, load_dataset
 from optimize.picks import picks
 from optimize.shortlists import Retrieved, draw
 from optimize.unseen import apart

@@ -8,7 +8,7 @@ import pytest
 
 from experiments.studies import finetuned
 from experiments.support.lm_pooling import places
-from optimize.data import Request
+from optimize.data.dataset import Request
 from task_delegator.delegation import (
     Candidate,
     Evidence,

@@ -9,7 +9,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from small import HashedWords, small_dataset
 
 from optimize.calibrate import calibrate, features_of
-from optimize.data import load_dataset
+from optimize.data.dataset import load_dataset
 from optimize.evaluate import delegate_all
 from optimize.logistic import Logistic, held_out_probabilities
 from task_delegator.decision.confidence import probabilities, table

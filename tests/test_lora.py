@@ -13,7 +13,7 @@ for package in ("torch", "transformers", "peft", "gguf"):
 
 
 from optimize.adapter import interleaved
-from optimize.data import load_dataset
+from optimize.data.dataset import load_dataset
 from optimize.finetune import COURSE, Plan, finetune
 from optimize.lora import Recipe, Trainer
 from task_delegator.errors import InputError

@@ -14,7 +14,7 @@ from small import ROOT, HashedWords, only, public, small_dataset
 from optimize.__main__ import main
 from optimize.calibrate import calibrate, choose_features, fit_sureness
 from optimize.compile import compile_program, learn_samples
-from optimize.data import Dataset, load_dataset
+from optimize.data.dataset import Dataset, load_dataset
 from optimize.evaluate import evaluate, select
 from optimize.fusion import ScoredRequests, fit_temperature, fit_weights
 from optimize.metrics import wilson

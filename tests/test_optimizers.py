@@ -11,7 +11,7 @@ from recorded import recorded_lm
 from small import small_dataset
 
 from optimize.arguments import OPTIMIZER_NAMES
-from optimize.data import load_dataset
+from optimize.data.dataset import load_dataset
 from optimize.examples import examples, right_slot, slot_feedback
 from optimize.optimizers import OPTIMIZERS, optimize
 from optimize.student import Brief

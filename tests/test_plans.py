@@ -2,7 +2,7 @@ import dspy
 import pytest
 from small import HashedWords
 
-from optimize.data import Dataset, Request
+from optimize.data.dataset import Dataset, Request
 from optimize.plans import evaluate_plans, fit_split, interleaved, set_scores
 from task_delegator.delegator import Delegator
 

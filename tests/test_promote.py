@@ -15,7 +15,7 @@ import pytest
 from small import ROOT, small_dataset
 
 from optimize.__main__ import main
-from optimize.data import load_dataset
+from optimize.data.dataset import load_dataset
 from optimize.versus import versus
 from task_delegator.artifact import load, save
 from task_delegator.errors import ProgramError

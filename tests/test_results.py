@@ -15,7 +15,7 @@ from experiments import studies
 from experiments.studies import scaling
 from experiments.support import results
 from experiments.support.subregistries import draws, within
-from optimize.data import Request
+from optimize.data.dataset import Request
 from task_delegator.registry.agents import Agent
 
 

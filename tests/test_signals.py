@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from small import ROOT, HashedWords, make_agent
 
-from optimize.data import load_dataset
+from optimize.data.dataset import load_dataset
 from task_delegator.artifact import load
 from task_delegator.knobs import KnobValues
 from task_delegator.registry.agents import Registry

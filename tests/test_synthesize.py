@@ -19,7 +19,8 @@ from optimize import __main__ as command
 from optimize import synthesis, synthesize
 from optimize.answers import ATTEMPTS, Answers, Asked
 from optimize.author import LeadBack
-from optimize.data import Dataset, Request, check, leaks, load_dataset
+from optimize.data.checks import check, leaks
+from optimize.data.dataset import Dataset, Request, load_dataset
 from optimize.sieve import FILTERS, Draft, clean, fault, sift, sift_samples
 from optimize.synthesis import Wanted, split
 from task_delegator.errors import InputError, LMError

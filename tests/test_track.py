@@ -20,7 +20,7 @@ from optimize import traces, track
 from optimize.__main__ import main
 from optimize.candidates import PromptCandidate
 from optimize.compile import compile_program
-from optimize.data import Request, load_dataset
+from optimize.data.dataset import Request, load_dataset
 from optimize.options import Options
 from optimize.search import Trial
 from optimize.store import connect

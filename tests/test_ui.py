@@ -18,7 +18,7 @@ from tracking import SECONDS, mlflow_server
 from experiments.report.publish import publish
 from optimize import compile as compiling
 from optimize.compile import Options, compile_program
-from optimize.data import Dataset, load_dataset
+from optimize.data.dataset import Dataset, load_dataset
 from optimize.store import EXPERIMENT
 
 PUBLISHED = ("order", "prompting")

@@ -14,7 +14,7 @@ from small import ROOT, HashedWords, small_dataset
 
 from optimize import compile as compiling
 from optimize.compile import Options, compile_program
-from optimize.data import load_dataset
+from optimize.data.dataset import load_dataset
 from task_delegator.artifact import load
 
 TRIALS = 60

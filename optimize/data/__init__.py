@@ -1,0 +1,23 @@
+"""Dataset directories: read them, check them, merge feedback into them."""
+
+from optimize.data.checks import leaks
+from optimize.data.dataset import (
+    NEAR_COPY,
+    OURS,
+    SPLITS,
+    Dataset,
+    Request,
+    known_texts,
+    load_dataset,
+)
+
+__all__ = [
+    "NEAR_COPY",
+    "OURS",
+    "SPLITS",
+    "Dataset",
+    "Request",
+    "known_texts",
+    "leaks",
+    "load_dataset",
+]

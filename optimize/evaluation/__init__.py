@@ -1,0 +1,1 @@
+"""How well a program does: outcomes, metrics, baselines, comparisons, drift."""
