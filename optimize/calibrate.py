@@ -11,7 +11,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import RepeatedStratifiedKFold
 
 from optimize.data import Dataset
-from optimize.evaluate import Outcome, delegate_all, outcomes_right
+from optimize.evaluation import Outcome, delegate_all, outcomes_right
 from optimize.logistic import Logistic
 from task_delegator.decision import (
     FITS,

@@ -14,14 +14,11 @@ from optimize import store, track
 from optimize.calibrate import Calibration, calibrate
 from optimize.checkpoint import Checkpoint, beside, identity_of, start_anew
 from optimize.data import Dataset, Request, leaks
-from optimize.evaluate import evaluate_requests, select
-from optimize.fusion import LEAN, ScoredRequests, fit_weights
+from optimize.evaluation import Report, evaluate_requests, select
 from optimize.options import CompileConfig, Options
 from optimize.plans import fit_split
 from optimize.provenance import commit
-from optimize.report import Report
-from optimize.search import search
-from optimize.study import Place
+from optimize.search import LEAN, Place, ScoredRequests, fit_weights, search
 from optimize.teach import Lesson, Way, opened, plan_calls, teach
 from optimize.traces import traced
 from task_delegator.artifact import save

@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from optimize.data import NEAR_COPY, Dataset
-from optimize.evaluate import Outcome, delegate_all
+from optimize.evaluation import Outcome, delegate_all
 from optimize.provenance import commit
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError

@@ -8,9 +8,8 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
-from optimize.evaluate import Outcome, outcomes_right
+from optimize.evaluation import Outcome, outcomes_right, reliability
 from optimize.joint import Point
-from optimize.metrics import reliability
 from optimize.search import Trial
 
 mpl.use("Agg")

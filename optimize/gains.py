@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from optimize.evaluate import Outcome
+from optimize.evaluation import Outcome
 from task_delegator.decision import weigh
 from task_delegator.delegation import Candidate, LMEvidence
 from task_delegator.stages import mean_belief

@@ -17,13 +17,22 @@ from optimize.answers import Answers
 from optimize.calibrate import TARGET_PRECISION, calibrate
 from optimize.data import Dataset, Request
 from optimize.examples import examples, right_slot, slot_feedback
-from optimize.fusion import HEAD_C, LEAN, ScoredRequests, fit_weights
 from optimize.gains import ALWAYS_CLOSE
 from optimize.optimizers import optimize
 from optimize.recall import OutOfCallsError, Recalled, RecalledExpansion
-from optimize.search import measure
+from optimize.search import (
+    HEAD_C,
+    LEAN,
+    Place,
+    ScoredRequests,
+    finish,
+    fit_weights,
+    measure,
+    open_study,
+    pruned,
+    wilcoxon,
+)
 from optimize.student import Brief
-from optimize.study import Place, finish, open_study, pruned, wilcoxon
 from task_delegator.delegator import Delegator
 from task_delegator.knobs import KnobValues
 from task_delegator.retrieval import CHANNELS

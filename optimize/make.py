@@ -49,9 +49,7 @@ def search(options: argparse.Namespace) -> int:
     """Search the retrieval knobs alone."""
     from optimize.checkpoint import digest_of, identity_of
     from optimize.data import load_dataset
-    from optimize.fusion import ScoredRequests
-    from optimize.search import measure, search
-    from optimize.study import Place
+    from optimize.search import Place, ScoredRequests, measure, search
     from task_delegator.embedders import embedder
     from task_delegator.errors import InputError
     from task_delegator.knobs import KnobValues
@@ -75,9 +73,8 @@ def search(options: argparse.Namespace) -> int:
 def evaluate(options: argparse.Namespace) -> int:
     """Evaluate a program on a split, or compare two."""
     from optimize.data import load_dataset
-    from optimize.evaluate import evaluate
+    from optimize.evaluation import evaluate, versus
     from optimize.teach import opened
-    from optimize.versus import versus
     from task_delegator.artifact import load
     from task_delegator.errors import InputError
     from task_delegator.files import write_text

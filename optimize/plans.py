@@ -9,8 +9,8 @@ import numpy as np
 from sklearn.model_selection import StratifiedKFold
 from tqdm import tqdm
 
-from optimize import metrics
 from optimize.data import Dataset, Request
+from optimize.evaluation import metrics
 from optimize.logistic import Logistic, held_out_probabilities
 from task_delegator.delegation import Plan
 from task_delegator.delegator import Delegator

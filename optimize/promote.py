@@ -8,8 +8,8 @@ from pathlib import Path
 import dspy
 
 from optimize.data import Dataset
+from optimize.evaluation import Versus, versus
 from optimize.models import Models
-from optimize.versus import Versus, versus
 from task_delegator.artifact import AGENTS, MANIFEST, find, load
 from task_delegator.errors import InputError
 

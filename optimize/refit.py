@@ -57,7 +57,7 @@ def joint(options: argparse.Namespace) -> int:
     from optimize.compile import summary
     from optimize.improve import Improvement, improve
     from optimize.joint import Scope
-    from optimize.study import Place
+    from optimize.search import Place
     from task_delegator.errors import InputError
     from task_delegator.lm import language_model
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from optimize.data import Dataset, Request
-from optimize.fusion import ScoredRequests
+from optimize.search import ScoredRequests
 from task_delegator.embedders import Embedder
 from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues

@@ -17,7 +17,7 @@ import numpy as np
 from optimize.calibrate import fit_sureness
 from optimize.candidates import PromptCandidate
 from optimize.data import Dataset, Request
-from optimize.evaluate import Outcome, delegate_all
+from optimize.evaluation import Outcome, auroc, delegate_all
 from optimize.examples import examples, right_slot, slot_feedback
 from optimize.gains import (
     ALWAYS_CLOSE,
@@ -29,7 +29,6 @@ from optimize.gains import (
     pooled,
     said_by_lm,
 )
-from optimize.metrics import auroc
 from optimize.optimizers import OPTIMIZERS, optimize
 from optimize.options import PRESETS
 from optimize.student import Brief

@@ -16,7 +16,7 @@ from dspy.utils.callback import BaseCallback
 
 from optimize._compat import active_call
 from optimize.data import Request
-from optimize.evaluate import delegate_all
+from optimize.evaluation import delegate_all
 from task_delegator.delegation import Decision
 from task_delegator.delegator import Delegator
 from task_delegator.registry import Agent

@@ -27,7 +27,7 @@ from mlflow.tracking import MlflowClient
 from optimize._compat import local_source
 from optimize.candidates import PromptCandidate
 from optimize.data import SPLITS, Dataset
-from optimize.evaluate import Outcome
+from optimize.evaluation import Outcome
 from optimize.figures import (
     confused_pairs,
     pareto_plot,

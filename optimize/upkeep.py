@@ -67,7 +67,7 @@ def enrich(options: argparse.Namespace) -> int:
 
 def merge(options: argparse.Namespace) -> int:
     """Add recorded outcomes to a dataset."""
-    from optimize.data.feedback import merge
+    from optimize.data import merge
 
     print(json.dumps(asdict(merge(options.log, options.data, options.split)), indent=1))
     return 0
@@ -75,7 +75,7 @@ def merge(options: argparse.Namespace) -> int:
 
 def drift(options: argparse.Namespace) -> int:
     """Test whether recorded outcomes still fit the stated confidence; 1 where they do not."""
-    from optimize.evaluation.drift import drift
+    from optimize.evaluation import drift
 
     found = drift(options.log)
     print(json.dumps(asdict(found), indent=1))

@@ -14,7 +14,7 @@ from optimize.checkpoint import (
     refuse,
     start_anew,
 )
-from optimize.study import Place, open_study
+from optimize.search.study import Place, open_study
 from task_delegator.errors import InputError
 
 

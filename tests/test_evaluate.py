@@ -6,11 +6,11 @@ import pytest
 from recorded import recorded_lm
 from small import HashedWords, small_dataset
 
-from optimize import baselines
 from optimize.calibrate import calibrate
 from optimize.data.dataset import Dataset, load_dataset
-from optimize.evaluate import evaluate
-from optimize.metrics import auroc
+from optimize.evaluation import baselines
+from optimize.evaluation.evaluate import evaluate
+from optimize.evaluation.metrics import auroc
 from task_delegator.delegator import Delegator
 
 

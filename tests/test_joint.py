@@ -16,7 +16,7 @@ from optimize.calibrate import calibrate
 from optimize.data.dataset import load_dataset
 from optimize.improve import improve
 from optimize.joint import PLAIN, Point, Scope, cheapest, front, joint_search, settled
-from optimize.study import Place
+from optimize.search.study import Place
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues

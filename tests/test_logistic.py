@@ -10,7 +10,7 @@ from small import HashedWords, small_dataset
 
 from optimize.calibrate import calibrate, features_of
 from optimize.data.dataset import load_dataset
-from optimize.evaluate import delegate_all
+from optimize.evaluation.outcomes import delegate_all
 from optimize.logistic import Logistic, held_out_probabilities
 from task_delegator.decision.confidence import probabilities, table
 from task_delegator.delegator import Delegator

@@ -15,14 +15,16 @@ from optimize.__main__ import main
 from optimize.calibrate import calibrate, choose_features, fit_sureness
 from optimize.compile import compile_program, learn_samples
 from optimize.data.dataset import Dataset, load_dataset
-from optimize.evaluate import evaluate, select
-from optimize.fusion import ScoredRequests, fit_temperature, fit_weights
-from optimize.metrics import wilson
+from optimize.evaluation.evaluate import evaluate
+from optimize.evaluation.metrics import wilson
+from optimize.evaluation.outcomes import select
+from optimize.evaluation.report import Report
 from optimize.optimizers import OPTIMIZERS
 from optimize.options import PRESETS, Options
-from optimize.report import Report
-from optimize.search import MIN_RECALL, measure, search
-from optimize.study import Place
+from optimize.search.fit import fit_temperature, fit_weights
+from optimize.search.retrieval import MIN_RECALL, measure, search
+from optimize.search.scored import ScoredRequests
+from optimize.search.study import Place
 from optimize.teach import (
     Rewritten,
     Way,

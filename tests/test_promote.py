@@ -16,7 +16,7 @@ from small import ROOT, small_dataset
 
 from optimize.__main__ import main
 from optimize.data.dataset import load_dataset
-from optimize.versus import versus
+from optimize.evaluation.compare import versus
 from task_delegator.artifact import load, save
 from task_delegator.errors import ProgramError
 from task_delegator.registry.agents import Registry

@@ -17,7 +17,7 @@ from small import ROOT, small_dataset
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import ProgrammingError
 
-from optimize.study import Place, finish, finished, open_study, pruned, wilcoxon
+from optimize.search.study import Place, finish, finished, open_study, pruned, wilcoxon
 from task_delegator.errors import InputError
 
 TRIALS = 150  # some 50 ms each: the second process has to get its share
@@ -153,8 +153,8 @@ def test_what_a_dead_process_was_trying_is_tried_again(tmp_path):
 
 
 def test_a_trial_that_never_showed_a_sign_of_life_is_tried_again(tmp_path, monkeypatch):
-    monkeypatch.setattr("optimize.study._GRACE", 0.2)
-    monkeypatch.setattr("optimize.study._LOOK", 0.05)
+    monkeypatch.setattr("optimize.search.study._GRACE", 0.2)
+    monkeypatch.setattr("optimize.search.study._LOOK", 0.05)
     url = f"sqlite:///{tmp_path / 'study.db'}"
     open_study(Place("s", url), [{"x": 0.25}], seed=0)
     study = optuna.load_study(study_name="s", storage=url)

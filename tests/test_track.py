@@ -22,7 +22,7 @@ from optimize.candidates import PromptCandidate
 from optimize.compile import compile_program
 from optimize.data.dataset import Request, load_dataset
 from optimize.options import Options
-from optimize.search import Trial
+from optimize.search.retrieval import Trial
 from optimize.store import connect
 from optimize.traces import shown, traced
 from task_delegator.artifact import load

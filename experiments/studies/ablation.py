@@ -26,11 +26,10 @@ from experiments.support.format import (
 from experiments.support.quick import fewer
 from experiments.support.reports import calibration_error
 from experiments.support.terms import term
-from optimize import metrics
 from optimize.calibrate import FEATURE_SETS, features_of, fit_sureness
 from optimize.data import OURS, Dataset, load_dataset
-from optimize.evaluate import Outcome, delegate_all, outcomes_right
-from optimize.fusion import LEAN, ScoredRequests, fit_weights
+from optimize.evaluation import Outcome, delegate_all, metrics, outcomes_right
+from optimize.search import LEAN, ScoredRequests, fit_weights
 from task_delegator.artifact import load
 from task_delegator.decision import FITS, SURE, log_odds, sigmoid
 from task_delegator.delegation import Delegation

@@ -17,9 +17,8 @@ import numpy as np
 from experiments.support.costs import counted, per_task
 from experiments.support.format import COST, difference, markdown, percent, rate, sections
 from experiments.support.terms import term
-from optimize import metrics
 from optimize.data import OURS, load_dataset
-from optimize.evaluate import Outcome, delegate_all, outcomes_right
+from optimize.evaluation import Outcome, delegate_all, metrics, outcomes_right
 from optimize.gains import (
     belief_of,
     cross_validated_gain,

@@ -17,9 +17,8 @@ from tqdm import tqdm
 
 from experiments.support.costs import per_task
 from experiments.support.format import COST, estimate, markdown, percent
-from optimize import metrics
 from optimize.data import OURS, Request, load_dataset
-from optimize.evaluate import select
+from optimize.evaluation import metrics, select
 from optimize.teach import opened
 from task_delegator.artifact import load
 from task_delegator.delegation import Delegation

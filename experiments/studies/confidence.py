@@ -23,9 +23,8 @@ from experiments.support.format import COST, markdown, number, percent, rate, se
 from experiments.support.llm_answers import Asked, language_models
 from experiments.support.reports import calibration_error
 from experiments.support.terms import term
-from optimize import metrics
 from optimize.data import OURS, load_dataset
-from optimize.evaluate import Outcome, delegate_all, outcomes_right, select
+from optimize.evaluation import Outcome, delegate_all, metrics, outcomes_right, select
 from optimize.gains import said_by_lm
 from optimize.teach import opened
 from task_delegator.artifact import load

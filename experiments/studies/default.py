@@ -10,7 +10,7 @@ from experiments.support.format import markdown, percent, points, sections
 from experiments.support.quick import fewer
 from experiments.support.reports import ACCURACY, TRUST
 from optimize.data import OURS, load_dataset
-from optimize.evaluate import evaluate
+from optimize.evaluation import evaluate
 from task_delegator.artifact import load
 
 

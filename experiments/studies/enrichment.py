@@ -14,10 +14,9 @@ from typing import Any
 from experiments.support.format import difference, markdown, percent, rate
 from experiments.support.quick import fewer
 from experiments.support.reports import TRUST
-from optimize import metrics
 from optimize.compile import Options, compile_program
 from optimize.data import OURS, load_dataset
-from optimize.evaluate import delegate_all, evaluate, outcomes_right
+from optimize.evaluation import delegate_all, evaluate, metrics, outcomes_right
 from task_delegator.files import read_json
 from task_delegator.registry import FILE
 

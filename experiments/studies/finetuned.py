@@ -32,11 +32,10 @@ from experiments.support.format import (
 from experiments.support.llm_answers import FOLDER
 from experiments.support.lm_pooling import PLACES, ask, places, weight_of
 from experiments.support.public_data import public
-from optimize import metrics
 from optimize.answers import Answers
 from optimize.compile import Options, compile_program
 from optimize.data import OURS, Dataset, Request, load_dataset
-from optimize.evaluate import Outcome, delegate_all, outcomes_right, select
+from optimize.evaluation import Outcome, delegate_all, metrics, outcomes_right, select
 from optimize.gains import said_by_lm
 from optimize.picks import Picks, picks
 from optimize.teach import opened

@@ -10,9 +10,8 @@ import numpy as np
 
 from experiments.support.format import markdown, percent
 from experiments.support.public_data import public
-from optimize import metrics
 from optimize.data import OURS, Request, load_dataset
-from optimize.evaluate import delegate_all, outcomes_right
+from optimize.evaluation import delegate_all, metrics, outcomes_right
 from task_delegator.artifact import load
 from task_delegator.files import read_json
 from task_delegator.text import foreign_language

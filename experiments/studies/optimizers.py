@@ -24,9 +24,9 @@ from tqdm import tqdm
 from experiments.support.costs import counted
 from experiments.support.format import difference, markdown, points, rate
 from experiments.support.llm_answers import SECOND
-from optimize import metrics
 from optimize.answers import Answers
 from optimize.data import OURS, load_dataset
+from optimize.evaluation import metrics
 from optimize.examples import examples, right_slot, slot_feedback
 from optimize.optimizers import OPTIMIZERS, optimize
 from optimize.student import Brief, Pick

@@ -18,8 +18,8 @@ from experiments.support.costs import per_task
 from experiments.support.format import COST, markdown, percent, rate
 from experiments.support.llm_answers import Asked, language_models
 from experiments.support.terms import term
-from optimize import metrics
 from optimize.data import Dataset, Request
+from optimize.evaluation import metrics
 from task_delegator.delegation import Usage
 from task_delegator.registry import Registry
 from task_delegator.retrieval import Library

@@ -23,9 +23,8 @@ from experiments.support.format import difference, markdown, percent, points, ra
 from experiments.support.llm_answers import Answer, Asked, language_models
 from experiments.support.subregistries import within
 from experiments.support.terms import term
-from optimize import metrics
 from optimize.data import OURS, Dataset, Request, load_dataset
-from optimize.evaluate import Outcome, delegate_all, outcomes_right, select
+from optimize.evaluation import Outcome, delegate_all, metrics, outcomes_right, select
 from task_delegator.artifact import load
 from task_delegator.delegator import Delegator
 from task_delegator.registry import Agent, Registry

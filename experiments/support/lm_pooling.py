@@ -8,7 +8,7 @@ import numpy as np
 
 from optimize.answers import Answers
 from optimize.data import Request
-from optimize.evaluate import Outcome, delegate_all
+from optimize.evaluation import Outcome, delegate_all
 from optimize.gains import fit_weight, gain_curve, pooled
 from optimize.recall import Recalled
 from optimize.teach import opened

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from optimize.data import Dataset
-from optimize.evaluate import select
+from optimize.evaluation import select
 
 _REQUESTS, _OUT_OF_SCOPE = 40, 15  # of each split: calibration wants 30 requests and some outside
 

@@ -9,7 +9,7 @@ import dspy
 import numpy as np
 
 from optimize.data import Request
-from optimize.evaluate import select
+from optimize.evaluation import select
 from task_delegator.delegator import Delegator
 from task_delegator.embedders import Encoded
 from task_delegator.knobs import KnobValues

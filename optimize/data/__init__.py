@@ -10,6 +10,7 @@ from optimize.data.dataset import (
     known_texts,
     load_dataset,
 )
+from optimize.data.feedback import merge
 
 __all__ = [
     "NEAR_COPY",
@@ -20,4 +21,5 @@ __all__ = [
     "known_texts",
     "leaks",
     "load_dataset",
+    "merge",
 ]

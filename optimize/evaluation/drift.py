@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from optimize import metrics
+from optimize.evaluation import metrics
 from task_delegator.errors import InputError
 from task_delegator.feedback import Feedback, read_feedback
 

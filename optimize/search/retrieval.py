@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from optimize.fusion import BM25_B, BM25_K1, HEAD_C, ScoredRequests, fit_temperature
-from optimize.study import Place, finish, open_study
+from optimize.evaluation import BM25_B, BM25_K1
+from optimize.search.fit import HEAD_C, fit_temperature
+from optimize.search.scored import ScoredRequests
+from optimize.search.study import Place, finish, open_study
 from task_delegator.knobs import KnobValues
 from task_delegator.retrieval import CHANNELS
 

@@ -1,81 +1,24 @@
 """Evaluate a program on one split of a dataset."""
 
-import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 import dspy
 import numpy as np
 from tqdm import tqdm
 
-from optimize import metrics
-from optimize.baselines import CHOSEN_ON, bm25_right, choose_bm25
-from optimize.data import Dataset, Request
+from optimize.data import Dataset
+from optimize.evaluation import metrics
+from optimize.evaluation.baselines import _baseline
+from optimize.evaluation.outcomes import Outcome, delegate_all, outcomes_right, requests_of, select
+from optimize.evaluation.report import Report
 from optimize.provenance import commit
-from optimize.report import Report
 from task_delegator.delegation import Delegation
 from task_delegator.delegator import Delegator
-from task_delegator.errors import InputError
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """One labelled request and the program's delegation of it."""
-
-    request: Request
-    delegation: Delegation
-
-    @property
-    def ranking(self) -> list[str]:
-        """Agents, best first, as far as the program ranked them."""
-        return list(self.delegation.evidence.ranking)
-
-    @property
-    def rank(self) -> int | None:
-        """Place of the first acceptable agent, from 1; None where none was ranked."""
-        places = (i for i, name in enumerate(self.ranking, 1) if name in self.request.acceptable)
-        return next(places, None)
-
-    @property
-    def right(self) -> bool:
-        """Whether the first agent is acceptable."""
-        return self.rank == 1
-
-
-def select(requests: Sequence[T], limit: int | None, seed: int) -> list[T]:
-    """Return a random subset fixed by the seed, in the given order; all without a limit.
-
-    Raises:
-        InputError: the limit is below 1.
-    """
-    if limit is None or limit >= len(requests):
-        return list(requests)
-    if limit < 1:
-        raise InputError(f"--limit {limit}: must be at least 1")
-    kept = sorted(random.Random(seed).sample(range(len(requests)), limit))
-    return [requests[i] for i in kept]
-
-
-def requests_of(dataset: Dataset, split: str, limit: int | None, seed: int) -> list[Request]:
-    """Return the requests of a split, or a random subset fixed by the seed.
-
-    Raises:
-        InputError: the split is empty, or the limit below 1.
-    """
-    requests = select(dataset.splits[split], limit, seed)
-    if not requests:
-        raise InputError(f"{dataset.path}: the {split} split is empty")
-    return requests
-
-
-def delegate_all(program: Delegator, requests: Iterable[Request], what: str) -> list[Outcome]:
-    """Delegate every request in turn, with a progress bar."""
-    bar = tqdm(list(requests), desc=what, unit="task", delay=3, leave=False)
-    return [Outcome(request, program(request.text)) for request in bar]
 
 
 def evaluate(program: Delegator, dataset: Dataset, split: str, **settings: Any) -> Report:
@@ -132,11 +75,6 @@ def evaluate_requests(
         versus_no_lm=_versus_no_lm(program, outcomes, seed) if lm is not None else None,
     )
     return report, outcomes
-
-
-def outcomes_right(outcomes: Sequence[Outcome]) -> np.ndarray:
-    """Return for each outcome whether it is right, shape (n,), bool."""
-    return np.array([outcome.right for outcome in outcomes], dtype=bool)
 
 
 def _scores(outcomes: Sequence[Outcome], k: int) -> dict[str, Any]:
@@ -224,18 +162,3 @@ def _versus_no_lm(program: Delegator, outcomes: Sequence[Outcome], seed: int) ->
         without = delegate_all(program, [outcome.request for outcome in outcomes], "without LM")
     comparison = metrics.compare(outcomes_right(outcomes), outcomes_right(without), seed=seed)
     return asdict(comparison)
-
-
-def _baseline(
-    program: Delegator, dataset: Dataset, outcomes: Sequence[Outcome], seed: int
-) -> dict[str, Any]:
-    """Compare with BM25 alone over the same texts, at its best setting on validation."""
-    index = program.retrieve.library.index(program.retrieve.learned.values)
-    k1, b = choose_bm25(index, select(dataset.splits["validation"], CHOSEN_ON, seed))
-    theirs = bm25_right(index, [outcome.request for outcome in outcomes], k1, b)
-    comparison = metrics.compare(outcomes_right(outcomes), theirs, seed=seed)
-    return {
-        "baseline_bm25_top1": float(theirs.mean()),
-        "baseline_bm25": {"k1": k1, "b": b},
-        "versus_bm25": asdict(comparison),
-    }

@@ -6,10 +6,10 @@ from typing import Any
 
 import dspy
 
-from optimize import metrics
 from optimize.data import Dataset, Request
-from optimize.evaluate import Outcome, delegate_all, outcomes_right, requests_of
-from optimize.metrics import Comparison
+from optimize.evaluation import metrics
+from optimize.evaluation.metrics import Comparison
+from optimize.evaluation.outcomes import Outcome, delegate_all, outcomes_right, requests_of
 from optimize.provenance import commit
 from task_delegator.delegator import Delegator
 

@@ -1,23 +1,12 @@
-"""Fit channel weights and temperature of retrieval by maximum likelihood."""
+"""Labelled requests, scored once in every channel."""
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize, minimize_scalar
 
 from optimize.data import Request
 from task_delegator.knobs import KnobValues
 from task_delegator.retrieval import CHANNELS, Channels, Index, fuse, late_scores, standardise
-
-_RIDGE = 0.02  # pulls weights that the requests do not need towards 0
-BM25_K1 = (0.6, 0.9, 1.2, 1.5, 2.0)
-BM25_B = (0.3, 0.5, 0.75, 0.9)
-HEAD_C = (3.0, 10.0, 30.0, 100.0)
-# Channels that say different things: with few requests to fit on, the cosines of whole texts
-# add more noise to the fusion than they add knowledge.
-LEAN = ("bm25", "chars", "head", "late", "back")
 
 
 class ScoredRequests:
@@ -97,53 +86,3 @@ def _setting(channel: str, knobs: KnobValues) -> tuple[object, ...]:
     """Return the settings that a channel's standing depends on."""
     settings = {"bm25": (knobs.bm25_k1, knobs.bm25_b), "head": (knobs.head_c,)}
     return channel, *settings.get(channel, ())
-
-
-def fit_temperature(scored: ScoredRequests, fused: np.ndarray) -> float:
-    """Return the temperature of greatest likelihood (Guo et al., 2017)."""
-    best: Any = minimize_scalar(
-        lambda log_t: -scored.log_likelihood(fused, float(np.exp(log_t))),
-        bounds=(np.log(0.05), np.log(20.0)),
-        method="bounded",
-    )
-    return float(np.exp(best.x))
-
-
-def fit_weights(
-    scored: ScoredRequests, start: KnobValues, channels: Sequence[str] = CHANNELS
-) -> KnobValues:
-    """Return the knobs with channel weights of greatest likelihood (conditional logit).
-
-    McFadden's conditional logit over the standardised channels, weights at least 0,
-    ridge penalty, for the head of greatest likelihood.
-
-    Args:
-        scored: labelled requests.
-        start: every other knob.
-        channels: those that may have a weight; the others get 0.
-    """
-    fitted = [_conditional_logit(scored, replace(start, head_c=c), channels) for c in HEAD_C]
-    return max(fitted, key=lambda pair: pair[0])[1]
-
-
-def _conditional_logit(
-    scored: ScoredRequests, knobs: KnobValues, channels: Sequence[str]
-) -> tuple[float, KnobValues]:
-    features = np.stack([scored.standing(c, knobs) for c in channels], axis=2)
-    labels = np.array([label[0] for label in scored.labels])
-    rows = np.arange(len(labels))
-
-    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
-        scores = features @ weights
-        scores -= scores.max(axis=1, keepdims=True)
-        probabilities = np.exp(scores)
-        probabilities /= probabilities.sum(axis=1, keepdims=True)
-        gap = features[rows, labels] - np.einsum("na,nac->nc", probabilities, features)
-        value = -np.log(probabilities[rows, labels]).mean() + _RIDGE * weights @ weights
-        return float(value), -gap.mean(axis=0) + 2 * _RIDGE * weights
-
-    start = np.full(len(channels), 0.3)
-    best = minimize(loss, start, jac=True, bounds=[(0.0, None)] * len(channels))
-    weights: dict[str, Any] = dict.fromkeys(CHANNELS, 0.0)
-    weights |= {c: float(w) for c, w in zip(channels, best.x, strict=True)}
-    return -float(best.fun), replace(knobs, **weights, temperature=1.0)

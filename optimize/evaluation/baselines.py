@@ -3,11 +3,15 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
-from optimize.data import Request
-from optimize.fusion import BM25_B, BM25_K1
+from optimize.data import Dataset, Request
+from optimize.evaluation import metrics
+from optimize.evaluation.outcomes import Outcome, outcomes_right, select
+from task_delegator.delegator import Delegator
 from task_delegator.retrieval import Index
 
 CHOSEN_ON = 500  # validation requests on which BM25's setting is chosen
@@ -43,3 +47,22 @@ def _digest(index: Index, requests: Sequence[Request]) -> str:
     agents = [agent.digest() for agent in index.agents]
     asked = [(request.text, request.acceptable) for request in requests]
     return hashlib.sha256(json.dumps([agents, asked]).encode()).hexdigest()
+
+
+def _baseline(
+    program: Delegator, dataset: Dataset, outcomes: Sequence[Outcome], seed: int
+) -> dict[str, Any]:
+    """Compare with BM25 alone over the same texts, at its best setting on validation."""
+    index = program.retrieve.library.index(program.retrieve.learned.values)
+    k1, b = choose_bm25(index, select(dataset.splits["validation"], CHOSEN_ON, seed))
+    theirs = bm25_right(index, [outcome.request for outcome in outcomes], k1, b)
+    comparison = metrics.compare(outcomes_right(outcomes), theirs, seed=seed)
+    return {
+        "baseline_bm25_top1": float(theirs.mean()),
+        "baseline_bm25": {"k1": k1, "b": b},
+        "versus_bm25": asdict(comparison),
+    }
+
+
+BM25_K1 = (0.6, 0.9, 1.2, 1.5, 2.0)
+BM25_B = (0.3, 0.5, 0.75, 0.9)

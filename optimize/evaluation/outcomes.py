@@ -1,0 +1,75 @@
+"""Delegate labelled requests and say what came of each."""
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from tqdm import tqdm
+
+from optimize.data import Dataset, Request
+from optimize.evaluation.evaluate import T
+from task_delegator.delegation import Delegation
+from task_delegator.delegator import Delegator
+from task_delegator.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One labelled request and the program's delegation of it."""
+
+    request: Request
+    delegation: Delegation
+
+    @property
+    def ranking(self) -> list[str]:
+        """Agents, best first, as far as the program ranked them."""
+        return list(self.delegation.evidence.ranking)
+
+    @property
+    def rank(self) -> int | None:
+        """Place of the first acceptable agent, from 1; None where none was ranked."""
+        places = (i for i, name in enumerate(self.ranking, 1) if name in self.request.acceptable)
+        return next(places, None)
+
+    @property
+    def right(self) -> bool:
+        """Whether the first agent is acceptable."""
+        return self.rank == 1
+
+
+def select(requests: Sequence[T], limit: int | None, seed: int) -> list[T]:
+    """Return a random subset fixed by the seed, in the given order; all without a limit.
+
+    Raises:
+        InputError: the limit is below 1.
+    """
+    if limit is None or limit >= len(requests):
+        return list(requests)
+    if limit < 1:
+        raise InputError(f"--limit {limit}: must be at least 1")
+    kept = sorted(random.Random(seed).sample(range(len(requests)), limit))
+    return [requests[i] for i in kept]
+
+
+def requests_of(dataset: Dataset, split: str, limit: int | None, seed: int) -> list[Request]:
+    """Return the requests of a split, or a random subset fixed by the seed.
+
+    Raises:
+        InputError: the split is empty, or the limit below 1.
+    """
+    requests = select(dataset.splits[split], limit, seed)
+    if not requests:
+        raise InputError(f"{dataset.path}: the {split} split is empty")
+    return requests
+
+
+def delegate_all(program: Delegator, requests: Iterable[Request], what: str) -> list[Outcome]:
+    """Delegate every request in turn, with a progress bar."""
+    bar = tqdm(list(requests), desc=what, unit="task", delay=3, leave=False)
+    return [Outcome(request, program(request.text)) for request in bar]
+
+
+def outcomes_right(outcomes: Sequence[Outcome]) -> np.ndarray:
+    """Return for each outcome whether it is right, shape (n,), bool."""
+    return np.array([outcome.right for outcome in outcomes], dtype=bool)
