@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from optimize.answers import Answers
-from optimize.calibrate import TARGET_PRECISION, calibrate
+from optimize.calibration import TARGET_PRECISION, calibrate
 from optimize.data import Dataset, Request
 from optimize.examples import examples, right_slot, slot_feedback
 from optimize.gains import ALWAYS_CLOSE

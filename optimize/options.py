@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from optimize.calibrate import TARGET_PRECISION
+from optimize.calibration import TARGET_PRECISION
 
 
 @dataclass(frozen=True, slots=True)

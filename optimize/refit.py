@@ -14,9 +14,8 @@ if TYPE_CHECKING:  # imported when needed: --help is not to wait for them
 
 def calibrate(options: argparse.Namespace) -> int:
     """Fit a program's confidence to another registry."""
-    from optimize.calibrate import calibrate
+    from optimize.calibration import calibrate, fit_split
     from optimize.compile import provenance
-    from optimize.plans import fit_split
     from task_delegator.artifact import save
 
     dataset, program, manifest = _opened(options)
@@ -37,8 +36,8 @@ def calibrate(options: argparse.Namespace) -> int:
 
 def plans(options: argparse.Namespace) -> int:
     """Fit when a program splits a task."""
+    from optimize.calibration import evaluate_plans, fit_split
     from optimize.compile import provenance
-    from optimize.plans import evaluate_plans, fit_split
     from task_delegator.artifact import save
 
     dataset, program, manifest = _opened(options)

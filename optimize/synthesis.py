@@ -12,7 +12,7 @@ from typing import Any
 
 from optimize.answers import Answers
 from optimize.author import AT_ONCE, portions
-from optimize.calibrate import LEAST_REQUESTS
+from optimize.calibration import LEAST_REQUESTS
 from optimize.data import SPLITS
 from optimize.provenance import commit
 from optimize.sieve import Draft, Drop

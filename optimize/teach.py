@@ -14,7 +14,7 @@ from typing import Any
 import dspy
 import numpy as np
 
-from optimize.calibrate import fit_sureness
+from optimize.calibration import fit_sureness
 from optimize.candidates import PromptCandidate
 from optimize.data import Dataset, Request
 from optimize.evaluation import Outcome, auroc, delegate_all

@@ -6,7 +6,7 @@ import pytest
 from recorded import recorded_lm
 from small import HashedWords, small_dataset
 
-from optimize.calibrate import calibrate
+from optimize.calibration.confidence import calibrate
 from optimize.data.dataset import Dataset, load_dataset
 from optimize.evaluation import baselines
 from optimize.evaluation.evaluate import evaluate

@@ -12,7 +12,7 @@ from small import HashedWords, small_dataset
 
 from optimize.__main__ import main
 from optimize.answers import Answers
-from optimize.calibrate import calibrate
+from optimize.calibration.confidence import calibrate
 from optimize.data.dataset import load_dataset
 from optimize.improve import improve
 from optimize.joint import PLAIN, Point, Scope, cheapest, front, joint_search, settled

@@ -8,10 +8,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from small import HashedWords, small_dataset
 
-from optimize.calibrate import calibrate, features_of
+from optimize.calibration.confidence import calibrate, features_of
+from optimize.calibration.logistic import Logistic, held_out_probabilities
 from optimize.data.dataset import load_dataset
 from optimize.evaluation.outcomes import delegate_all
-from optimize.logistic import Logistic, held_out_probabilities
 from task_delegator.decision.confidence import probabilities, table
 from task_delegator.delegator import Delegator
 

@@ -12,7 +12,7 @@ from recorded import oracle, recorded_lm
 from small import ROOT, HashedWords, only, public, small_dataset
 
 from optimize.__main__ import main
-from optimize.calibrate import calibrate, choose_features, fit_sureness
+from optimize.calibration.confidence import calibrate, choose_features, fit_sureness
 from optimize.compile import compile_program, learn_samples
 from optimize.data.dataset import Dataset, load_dataset
 from optimize.evaluation.evaluate import evaluate

@@ -2,8 +2,8 @@ import dspy
 import pytest
 from small import HashedWords
 
+from optimize.calibration.plans import evaluate_plans, fit_split, interleaved, set_scores
 from optimize.data.dataset import Dataset, Request
-from optimize.plans import evaluate_plans, fit_split, interleaved, set_scores
 from task_delegator.delegator import Delegator
 
 THINGS = {

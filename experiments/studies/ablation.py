@@ -26,7 +26,7 @@ from experiments.support.format import (
 from experiments.support.quick import fewer
 from experiments.support.reports import calibration_error
 from experiments.support.terms import term
-from optimize.calibrate import FEATURE_SETS, features_of, fit_sureness
+from optimize.calibration import FEATURE_SETS, features_of, fit_sureness
 from optimize.data import OURS, Dataset, load_dataset
 from optimize.evaluation import Outcome, delegate_all, metrics, outcomes_right
 from optimize.search import LEAN, ScoredRequests, fit_weights

@@ -9,9 +9,9 @@ import numpy as np
 from sklearn.model_selection import StratifiedKFold
 from tqdm import tqdm
 
+from optimize.calibration.logistic import Logistic, held_out_probabilities
 from optimize.data import Dataset, Request
 from optimize.evaluation import metrics
-from optimize.logistic import Logistic, held_out_probabilities
 from task_delegator.delegation import Plan
 from task_delegator.delegator import Delegator
 from task_delegator.stages import MAX_PARTS, SPLIT, Look, best_split, split_features

@@ -10,9 +10,9 @@ from scipy.optimize import minimize_scalar
 from sklearn.metrics import log_loss
 from sklearn.model_selection import RepeatedStratifiedKFold
 
+from optimize.calibration.logistic import Logistic
 from optimize.data import Dataset
 from optimize.evaluation import Outcome, delegate_all, outcomes_right
-from optimize.logistic import Logistic
 from task_delegator.decision import (
     FITS,
     SURE,
@@ -206,7 +206,7 @@ def _fit_foreign(program: Delegator, outcomes: Sequence[Outcome]) -> None:
         p = 1 / (1 + np.exp(-(odds + shift)))
         return float(log_loss(right, p, labels=[False, True]))
 
-    best = minimize_scalar(loss, bounds=(-6.0, 0.0), method="bounded")
+    best: Any = minimize_scalar(loss, bounds=(-6.0, 0.0), method="bounded")
     program.knobs.set(sure_foreign=float(best.x))
 
 
