@@ -16,9 +16,8 @@ from tqdm import tqdm
 from optimize.answers import Answers
 from optimize.calibration import TARGET_PRECISION, calibrate
 from optimize.data import Dataset, Request
-from optimize.examples import examples, right_slot, slot_feedback
 from optimize.gains import ALWAYS_CLOSE
-from optimize.optimizers import optimize
+from optimize.prompts import Brief, examples, optimize, right_slot, slot_feedback
 from optimize.recall import OutOfCallsError, Recalled, RecalledExpansion
 from optimize.search import (
     HEAD_C,
@@ -32,7 +31,6 @@ from optimize.search import (
     pruned,
     wilcoxon,
 )
-from optimize.student import Brief
 from task_delegator.delegator import Delegator
 from task_delegator.knobs import KnobValues
 from task_delegator.retrieval import CHANNELS

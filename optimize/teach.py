@@ -15,10 +15,8 @@ import dspy
 import numpy as np
 
 from optimize.calibration import fit_sureness
-from optimize.candidates import PromptCandidate
 from optimize.data import Dataset, Request
 from optimize.evaluation import Outcome, auroc, delegate_all
-from optimize.examples import examples, right_slot, slot_feedback
 from optimize.gains import (
     ALWAYS_CLOSE,
     belief_of,
@@ -29,9 +27,16 @@ from optimize.gains import (
     pooled,
     said_by_lm,
 )
-from optimize.optimizers import OPTIMIZERS, optimize
 from optimize.options import PRESETS
-from optimize.student import Brief
+from optimize.prompts import (
+    OPTIMIZERS,
+    Brief,
+    PromptCandidate,
+    examples,
+    optimize,
+    right_slot,
+    slot_feedback,
+)
 from task_delegator.decision import SURE_LM, assemble
 from task_delegator.delegation import Candidate, Features
 from task_delegator.delegator import Delegator

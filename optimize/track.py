@@ -25,7 +25,6 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from optimize._compat import local_source
-from optimize.candidates import PromptCandidate
 from optimize.data import SPLITS, Dataset
 from optimize.evaluation import Outcome
 from optimize.figures import (
@@ -36,6 +35,7 @@ from optimize.figures import (
     search_plot,
 )
 from optimize.joint import Point
+from optimize.prompts import PromptCandidate
 from optimize.search import Trial
 from optimize.store import STORE_ERRORS, cause, connect, named
 from optimize.traces import Span

@@ -19,8 +19,8 @@ from optimize.evaluation.evaluate import evaluate
 from optimize.evaluation.metrics import wilson
 from optimize.evaluation.outcomes import select
 from optimize.evaluation.report import Report
-from optimize.optimizers import OPTIMIZERS
 from optimize.options import PRESETS, Options
+from optimize.prompts.optimizers import OPTIMIZERS
 from optimize.search.fit import fit_temperature, fit_weights
 from optimize.search.retrieval import MIN_RECALL, measure, search
 from optimize.search.scored import ScoredRequests

@@ -12,9 +12,9 @@ from small import small_dataset
 
 from optimize.arguments import OPTIMIZER_NAMES
 from optimize.data.dataset import load_dataset
-from optimize.examples import examples, right_slot, slot_feedback
-from optimize.optimizers import OPTIMIZERS, optimize
-from optimize.student import Brief
+from optimize.prompts.examples import examples, right_slot, slot_feedback
+from optimize.prompts.optimizers import OPTIMIZERS, optimize
+from optimize.prompts.student import Brief
 from task_delegator.delegator import Delegator
 from task_delegator.errors import LMError
 from task_delegator.signatures import SLOTS

@@ -18,10 +18,10 @@ from wire import Provider
 from optimize import compile as compiling
 from optimize import traces, track
 from optimize.__main__ import main
-from optimize.candidates import PromptCandidate
 from optimize.compile import compile_program
 from optimize.data.dataset import Request, load_dataset
 from optimize.options import Options
+from optimize.prompts.candidates import PromptCandidate
 from optimize.search.retrieval import Trial
 from optimize.store import connect
 from optimize.traces import shown, traced

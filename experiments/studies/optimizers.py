@@ -27,9 +27,7 @@ from experiments.support.llm_answers import SECOND
 from optimize.answers import Answers
 from optimize.data import OURS, load_dataset
 from optimize.evaluation import metrics
-from optimize.examples import examples, right_slot, slot_feedback
-from optimize.optimizers import OPTIMIZERS, optimize
-from optimize.student import Brief, Pick
+from optimize.prompts import OPTIMIZERS, Brief, Pick, examples, optimize, right_slot, slot_feedback
 from task_delegator.artifact import load
 from task_delegator.delegation import Usage
 from task_delegator.errors import LMError

@@ -20,9 +20,9 @@ from dspy.teleprompt import (
 from dspy.utils.exceptions import AdapterParseError
 from dspy.utils.exceptions import LMError as DspyLMError
 
-from optimize.candidates import PromptCandidate, alone, detailed, in_percent, in_shares
-from optimize.meter import Meter, Stop, quiet, unreadable
-from optimize.student import Brief, Pick
+from optimize.prompts.call_budget import Meter, Stop, quiet, unreadable
+from optimize.prompts.candidates import PromptCandidate, alone, detailed, in_percent, in_shares
+from optimize.prompts.student import Brief, Pick
 from task_delegator.errors import LMError
 from task_delegator.lm import words_alone
 from task_delegator.text import describe_error

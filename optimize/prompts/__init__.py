@@ -1,0 +1,17 @@
+"""DSPy optimizers on the prompt of the LM's choice, within a call budget."""
+
+from optimize.prompts.candidates import PromptCandidate
+from optimize.prompts.examples import examples, right_slot, slot_feedback
+from optimize.prompts.optimizers import OPTIMIZERS, optimize
+from optimize.prompts.student import Brief, Pick
+
+__all__ = [
+    "OPTIMIZERS",
+    "Brief",
+    "Pick",
+    "PromptCandidate",
+    "examples",
+    "optimize",
+    "right_slot",
+    "slot_feedback",
+]
