@@ -13,9 +13,9 @@ import dspy
 from optimize import store, track
 from optimize.calibration import Calibration, calibrate, fit_split
 from optimize.checkpoint import Checkpoint, beside, identity_of, start_anew
+from optimize.config import CompileConfig, Options
 from optimize.data import Dataset, Request, leaks
 from optimize.evaluation import Report, evaluate_requests, select
-from optimize.options import CompileConfig, Options
 from optimize.provenance import commit
 from optimize.search import LEAN, Place, ScoredRequests, fit_weights, search
 from optimize.teach import Lesson, Way, opened, plan_calls, teach

@@ -15,6 +15,7 @@ import dspy
 import numpy as np
 
 from optimize.calibration import fit_sureness
+from optimize.config import PRESETS
 from optimize.data import Dataset, Request
 from optimize.evaluation import Outcome, auroc, delegate_all
 from optimize.gains import (
@@ -27,7 +28,6 @@ from optimize.gains import (
     pooled,
     said_by_lm,
 )
-from optimize.options import PRESETS
 from optimize.prompts import (
     OPTIMIZERS,
     Brief,

@@ -14,12 +14,12 @@ from small import ROOT, HashedWords, only, public, small_dataset
 from optimize.__main__ import main
 from optimize.calibration.confidence import calibrate, choose_features, fit_sureness
 from optimize.compile import compile_program, learn_samples
+from optimize.config import PRESETS, Options
 from optimize.data.dataset import Dataset, load_dataset
 from optimize.evaluation.evaluate import evaluate
 from optimize.evaluation.metrics import wilson
 from optimize.evaluation.outcomes import select
 from optimize.evaluation.report import Report
-from optimize.options import PRESETS, Options
 from optimize.prompts.optimizers import OPTIMIZERS
 from optimize.search.fit import fit_temperature, fit_weights
 from optimize.search.retrieval import MIN_RECALL, measure, search

@@ -19,8 +19,8 @@ from optimize import compile as compiling
 from optimize import traces, track
 from optimize.__main__ import main
 from optimize.compile import compile_program
+from optimize.config import Options
 from optimize.data.dataset import Request, load_dataset
-from optimize.options import Options
 from optimize.prompts.candidates import PromptCandidate
 from optimize.search.retrieval import Trial
 from optimize.store import connect
