@@ -8,7 +8,7 @@ from typing import Any
 
 import dspy
 
-from optimize.answers import Answers, Asked
+from optimize.lm_stage import Answers, Asked
 from optimize.sieve import Draft, clean, fault, sift_samples
 from task_delegator.errors import InputError, LMError
 from task_delegator.knobs import KnobValues

@@ -16,9 +16,9 @@ from optimize.checkpoint import Checkpoint, beside, identity_of, start_anew
 from optimize.config import CompileConfig, Options
 from optimize.data import Dataset, Request, leaks
 from optimize.evaluation import Report, evaluate_requests, select
+from optimize.lm_stage import Lesson, Way, opened, plan_calls, teach
 from optimize.provenance import commit
 from optimize.search import LEAN, Place, ScoredRequests, fit_weights, search
-from optimize.teach import Lesson, Way, opened, plan_calls, teach
 from optimize.traces import traced
 from task_delegator.artifact import save
 from task_delegator.delegator import Delegator

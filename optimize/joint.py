@@ -13,12 +13,10 @@ import dspy
 import numpy as np
 from tqdm import tqdm
 
-from optimize.answers import Answers
 from optimize.calibration import TARGET_PRECISION, calibrate
 from optimize.data import Dataset, Request
-from optimize.gains import ALWAYS_CLOSE
+from optimize.lm_stage import ALWAYS_CLOSE, Answers, OutOfCallsError, Recalled, RecalledExpansion
 from optimize.prompts import Brief, examples, optimize, right_slot, slot_feedback
-from optimize.recall import OutOfCallsError, Recalled, RecalledExpansion
 from optimize.search import (
     HEAD_C,
     LEAN,

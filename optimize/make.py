@@ -74,7 +74,7 @@ def evaluate(options: argparse.Namespace) -> int:
     """Evaluate a program on a split, or compare two."""
     from optimize.data import load_dataset
     from optimize.evaluation import evaluate, versus
-    from optimize.teach import opened
+    from optimize.lm_stage import opened
     from task_delegator.artifact import load
     from task_delegator.errors import InputError
     from task_delegator.files import write_text

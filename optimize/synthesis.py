@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optimize.answers import Answers
 from optimize.author import AT_ONCE, portions
 from optimize.calibration import LEAST_REQUESTS
 from optimize.data import SPLITS
+from optimize.lm_stage import Answers
 from optimize.provenance import commit
 from optimize.sieve import Draft, Drop
 from task_delegator.errors import InputError

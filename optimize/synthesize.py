@@ -14,10 +14,10 @@ from typing import Any
 import dspy
 from tqdm import tqdm
 
-from optimize.answers import Answers
 from optimize.author import TURNS, LeadBack, WriteLabelled, WriteRegistry, unless_refused
 from optimize.checkpoint import Checkpoint, belongs_to, beside, refuse
 from optimize.data import SPLITS
+from optimize.lm_stage import Answers
 from optimize.sieve import Draft, Drop, sift
 from optimize.synthesis import ANSWERS, REPORT, Wanted, Written, report, save, split
 from task_delegator.embedders import Embedder

@@ -35,7 +35,7 @@ STILL_LONG = {
     "optimize/__main__.py": {"_parser"},
     "optimize/compile.py": {"compile_program"},
     "optimize/improve.py": {"improve"},
-    "optimize/teach.py": {"teach", "file"},
+    "optimize/lm_stage/fit.py": {"teach", "file"},
     "program/task_delegator/embedders/minilm.py": {"file"},
     "tests/test_delegator.py": {"file"},
     "tests/test_optimize.py": {"file"},

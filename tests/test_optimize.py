@@ -20,12 +20,7 @@ from optimize.evaluation.evaluate import evaluate
 from optimize.evaluation.metrics import wilson
 from optimize.evaluation.outcomes import select
 from optimize.evaluation.report import Report
-from optimize.prompts.optimizers import OPTIMIZERS
-from optimize.search.fit import fit_temperature, fit_weights
-from optimize.search.retrieval import MIN_RECALL, measure, search
-from optimize.search.scored import ScoredRequests
-from optimize.search.study import Place
-from optimize.teach import (
+from optimize.lm_stage.fit import (
     Rewritten,
     Way,
     choose_variant,
@@ -36,6 +31,11 @@ from optimize.teach import (
     rubric_aurocs,
     teach,
 )
+from optimize.prompts.optimizers import OPTIMIZERS
+from optimize.search.fit import fit_temperature, fit_weights
+from optimize.search.retrieval import MIN_RECALL, measure, search
+from optimize.search.scored import ScoredRequests
+from optimize.search.study import Place
 from task_delegator.decision.confidence import Features, sigmoid
 from task_delegator.decision.thresholds import choose_threshold
 from task_delegator.delegator import Delegator

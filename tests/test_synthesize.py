@@ -17,10 +17,10 @@ from small import ROOT, HashedWords, make_agent, office_registry
 
 from optimize import __main__ as command
 from optimize import synthesis, synthesize
-from optimize.answers import ATTEMPTS, Answers, Asked
 from optimize.author import LeadBack
 from optimize.data.checks import check, leaks
 from optimize.data.dataset import Dataset, Request, load_dataset
+from optimize.lm_stage.response_cache import ATTEMPTS, Answers, Asked
 from optimize.sieve import FILTERS, Draft, clean, fault, sift, sift_samples
 from optimize.synthesis import Wanted, split
 from task_delegator.errors import InputError, LMError

@@ -19,15 +19,16 @@ from experiments.support.format import COST, difference, markdown, percent, rate
 from experiments.support.terms import term
 from optimize.data import OURS, load_dataset
 from optimize.evaluation import Outcome, delegate_all, metrics, outcomes_right
-from optimize.gains import (
+from optimize.lm_stage import (
     belief_of,
     cross_validated_gain,
     fit_weight,
     gain_curve,
+    opened,
     pooled,
+    rubric_gain,
     said_by_lm,
 )
-from optimize.teach import opened, rubric_gain
 from task_delegator.artifact import load
 from task_delegator.delegator import Delegator
 from task_delegator.lm import language_model

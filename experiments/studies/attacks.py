@@ -19,7 +19,7 @@ from experiments.support.costs import per_task
 from experiments.support.format import COST, estimate, markdown, percent
 from optimize.data import OURS, Request, load_dataset
 from optimize.evaluation import metrics, select
-from optimize.teach import opened
+from optimize.lm_stage import opened
 from task_delegator.artifact import load
 from task_delegator.delegation import Delegation
 from task_delegator.delegator import Delegator

@@ -25,8 +25,7 @@ from experiments.support.reports import calibration_error
 from experiments.support.terms import term
 from optimize.data import OURS, load_dataset
 from optimize.evaluation import Outcome, delegate_all, metrics, outcomes_right, select
-from optimize.gains import said_by_lm
-from optimize.teach import opened
+from optimize.lm_stage import opened, said_by_lm
 from task_delegator.artifact import load
 from task_delegator.delegation import Usage
 from task_delegator.delegator import Delegator

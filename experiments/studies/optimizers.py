@@ -24,9 +24,9 @@ from tqdm import tqdm
 from experiments.support.costs import counted
 from experiments.support.format import difference, markdown, points, rate
 from experiments.support.llm_answers import SECOND
-from optimize.answers import Answers
 from optimize.data import OURS, load_dataset
 from optimize.evaluation import metrics
+from optimize.lm_stage import Answers
 from optimize.prompts import OPTIMIZERS, Brief, Pick, examples, optimize, right_slot, slot_feedback
 from task_delegator.artifact import load
 from task_delegator.delegation import Usage

@@ -14,7 +14,7 @@ from typing import Any, Literal, cast
 import dspy
 from pydantic import BaseModel, Field, ValidationError, create_model
 
-from optimize.answers import Answers
+from optimize.lm_stage import Answers
 from task_delegator.delegation import total_tokens
 from task_delegator.errors import InputError
 from task_delegator.lm import find_weights, language_model, words_alone

@@ -6,12 +6,9 @@ from typing import Any
 import dspy
 import numpy as np
 
-from optimize.answers import Answers
 from optimize.data import Request
 from optimize.evaluation import Outcome, delegate_all
-from optimize.gains import fit_weight, gain_curve, pooled
-from optimize.recall import Recalled
-from optimize.teach import opened
+from optimize.lm_stage import Answers, Recalled, fit_weight, gain_curve, opened, pooled
 from task_delegator.delegator import Delegator
 
 PLACES = 5  # slots of the shortlist that the LM sees, in retrieval's order and reversed

@@ -6,7 +6,7 @@ from typing import Any
 
 import dspy
 
-from optimize.answers import Answers
+from optimize.lm_stage.response_cache import Answers
 from task_delegator.delegation import total_tokens
 from task_delegator.knobs import KnobValues
 from task_delegator.registry import Agent

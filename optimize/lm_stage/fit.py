@@ -18,7 +18,7 @@ from optimize.calibration import fit_sureness
 from optimize.config import PRESETS
 from optimize.data import Dataset, Request
 from optimize.evaluation import Outcome, auroc, delegate_all
-from optimize.gains import (
+from optimize.lm_stage.weight import (
     ALWAYS_CLOSE,
     belief_of,
     closest_order,
