@@ -14,7 +14,7 @@ from optimize.__main__ import main
 from optimize.calibration.confidence import calibrate
 from optimize.data.dataset import load_dataset
 from optimize.improve import improve
-from optimize.joint import PLAIN, Point, Scope, cheapest, front, joint_search, settled
+from optimize.joint.search import PLAIN, Point, Scope, cheapest, front, joint_search, settled
 from optimize.lm_stage.response_cache import Answers
 from optimize.search.study import Place
 from task_delegator.delegator import Delegator
