@@ -85,10 +85,10 @@ def drift(options: argparse.Namespace) -> int:
 
 def finetune(options: argparse.Namespace) -> int:
     """Fine-tune the embedded LM on shortlists of labelled registries."""
-    from optimize.course import best_state
     from optimize.data import load_dataset
-    from optimize.finetune import Plan, finetune, install
-    from optimize.lora import Recipe
+    from optimize.finetune import best_state
+    from optimize.finetune.lora import Recipe
+    from optimize.finetune.train import Plan, finetune, install
     from task_delegator.artifact import find, load
     from task_delegator.lm import ADAPTER, packaged
 

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from recorded import recorded_lm
 from small import HashedWords, make_agent, small_dataset
 
-from optimize import shortlists as shortlists_module
 from optimize.__main__ import main
-from optimize.course import best_state, exhausted
 from optimize.data.dataset import Request, load_dataset
-from optimize.picks import picks
-from optimize.shortlists import Retrieved, draw
-from optimize.unseen import apart
+from optimize.finetune import shortlists as shortlists_module
+from optimize.finetune.decontaminate import apart
+from optimize.finetune.learning_curve import best_state, exhausted
+from optimize.finetune.order_sensitivity import picks
+from optimize.finetune.shortlists import Retrieved, draw
 from task_delegator.knobs import KnobValues
 from task_delegator.registry.agents import Registry
 from task_delegator.signatures import NONE_SLOT, SLOTS
@@ -221,7 +221,11 @@ def test_training_ends_where_patience_does():
 
 def test_a_missing_extra_is_named(tmp_path, capsys, monkeypatch):
     folder = small_dataset(tmp_path / "registry")
-    for ours in ("optimize.finetune", "optimize.lora", "optimize.adapter"):
+    for ours in (
+        "optimize.finetune.train",
+        "optimize.finetune.lora",
+        "optimize.finetune.gguf_adapter",
+    ):
         monkeypatch.delitem(sys.modules, ours, raising=False)
     for missing in ("torch", "gguf"):
         monkeypatch.setitem(sys.modules, missing, None)

@@ -12,10 +12,10 @@ for package in ("torch", "transformers", "peft", "gguf"):
     pytest.importorskip(package, reason="the extra finetune is not installed")
 
 
-from optimize.adapter import interleaved
 from optimize.data.dataset import load_dataset
-from optimize.finetune import COURSE, Plan, finetune
-from optimize.lora import Recipe, Trainer
+from optimize.finetune.gguf_adapter import interleaved
+from optimize.finetune.lora import Recipe, Trainer
+from optimize.finetune.train import COURSE, Plan, finetune
 from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues
 from task_delegator.lm.specs import language_model

@@ -35,8 +35,8 @@ from experiments.support.public_data import public
 from optimize.compile import Options, compile_program
 from optimize.data import OURS, Dataset, Request, load_dataset
 from optimize.evaluation import Outcome, delegate_all, metrics, outcomes_right, select
+from optimize.finetune import Picks, picks
 from optimize.lm_stage import Answers, opened, said_by_lm
-from optimize.picks import Picks, picks
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
 from task_delegator.files import read_json

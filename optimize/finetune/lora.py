@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from optimize.shortlists import Shortlist
+from optimize.finetune.shortlists import Shortlist
 from task_delegator.errors import InputError
 from task_delegator.files import replacing
 from task_delegator.signatures import NONE_SLOT, SLOTS

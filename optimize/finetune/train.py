@@ -18,15 +18,15 @@ from typing import Any
 from tqdm import tqdm
 
 from optimize import track
-from optimize.adapter import write_adapter
 from optimize.checkpoint import Checkpoint, code_digest, refuse
-from optimize.course import best_state, exhausted, read_course
 from optimize.data import Dataset
-from optimize.lora import Model, Recipe, Trainer, batches
-from optimize.picks import picks
+from optimize.finetune.decontaminate import apart
+from optimize.finetune.gguf_adapter import write_adapter
+from optimize.finetune.learning_curve import best_state, exhausted, read_course
+from optimize.finetune.lora import Model, Recipe, Trainer, batches
+from optimize.finetune.order_sensitivity import picks
+from optimize.finetune.shortlists import Retrieved, Shortlist, draw
 from optimize.provenance import commit
-from optimize.shortlists import Retrieved, Shortlist, draw
-from optimize.unseen import apart
 from task_delegator.embedders import Embedder
 from task_delegator.errors import InputError
 from task_delegator.files import sha256_file, sha256_text, write_text
