@@ -11,8 +11,7 @@ from pathlib import Path
 
 def synthesize(options: argparse.Namespace) -> int:
     """Let an LM write agents and labelled requests for named domains."""
-    from optimize.synthesis import Wanted
-    from optimize.synthesize import synthesize
+    from optimize.synthesis import Wanted, synthesize
     from task_delegator.embedders import embedder
     from task_delegator.errors import InputError
     from task_delegator.lm import language_model
@@ -41,7 +40,7 @@ def synthesize(options: argparse.Namespace) -> int:
 def enrich(options: argparse.Namespace) -> int:
     """Let an LM complete the agents of a dataset."""
     from optimize.data import load_dataset
-    from optimize.enrich import enrich_dataset
+    from optimize.synthesis import enrich_dataset
     from task_delegator.delegator import Delegator
     from task_delegator.embedders import embedder
     from task_delegator.errors import InputError

@@ -16,13 +16,15 @@ from recorded import recorded_lm
 from small import ROOT, HashedWords, make_agent, office_registry
 
 from optimize import __main__ as command
-from optimize import synthesis, synthesize
-from optimize.author import LeadBack
 from optimize.data.checks import check, leaks
 from optimize.data.dataset import Dataset, Request, load_dataset
 from optimize.lm_stage.response_cache import ATTEMPTS, Answers, Asked
-from optimize.sieve import FILTERS, Draft, clean, fault, sift, sift_samples
-from optimize.synthesis import Wanted, split
+from optimize.synthesis import pipeline as synthesize
+from optimize.synthesis import report as synthesis
+from optimize.synthesis.filters import FILTERS, Draft, clean, fault, sift, sift_samples
+from optimize.synthesis.generate import LeadBack
+from optimize.synthesis.report import split
+from optimize.synthesis.spec import Wanted
 from task_delegator.errors import InputError, LMError
 from task_delegator.knobs import KnobValues
 from task_delegator.retrieval.index_cache import Library

@@ -9,7 +9,7 @@ from typing import Any
 import dspy
 
 from optimize.lm_stage import Answers, Asked
-from optimize.sieve import Draft, clean, fault, sift_samples
+from optimize.synthesis.filters import Draft, clean, fault, sift_samples
 from task_delegator.errors import InputError, LMError
 from task_delegator.knobs import KnobValues
 from task_delegator.registry import Agent

@@ -14,12 +14,19 @@ from typing import Any
 import dspy
 from tqdm import tqdm
 
-from optimize.author import TURNS, LeadBack, WriteLabelled, WriteRegistry, unless_refused
 from optimize.checkpoint import Checkpoint, belongs_to, beside, refuse
 from optimize.data import SPLITS
 from optimize.lm_stage import Answers
-from optimize.sieve import Draft, Drop, sift
-from optimize.synthesis import ANSWERS, REPORT, Wanted, Written, report, save, split
+from optimize.synthesis.filters import Draft, Drop, sift
+from optimize.synthesis.generate import (
+    TURNS,
+    LeadBack,
+    WriteLabelled,
+    WriteRegistry,
+    unless_refused,
+)
+from optimize.synthesis.report import ANSWERS, REPORT, Written, report, save, split
+from optimize.synthesis.spec import Wanted
 from task_delegator.embedders import Embedder
 from task_delegator.errors import InputError, LMError, LMSpecError
 from task_delegator.files import read_json, write_text

@@ -1,0 +1,11 @@
+"""Have an LM write agents and requests, and filter what it wrote."""
+
+from optimize.synthesis.enrich import enrich_dataset
+from optimize.synthesis.pipeline import synthesize
+from optimize.synthesis.spec import Wanted
+
+__all__ = [
+    "Wanted",
+    "enrich_dataset",
+    "synthesize",
+]
