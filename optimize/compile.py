@@ -10,7 +10,6 @@ from typing import Any
 
 import dspy
 
-from optimize import store, track
 from optimize.calibration import Calibration, calibrate, fit_split
 from optimize.checkpoint import Checkpoint, beside, identity_of, start_anew
 from optimize.config import CompileConfig, Options
@@ -19,7 +18,8 @@ from optimize.evaluation import Report, evaluate_requests, select
 from optimize.lm_stage import Lesson, Way, opened, plan_calls, teach
 from optimize.provenance import commit
 from optimize.search import LEAN, Place, ScoredRequests, fit_weights, search
-from optimize.traces import traced
+from optimize.tracking import run as track
+from optimize.tracking import store, traced
 from task_delegator.artifact import save
 from task_delegator.delegator import Delegator
 from task_delegator.embedders import embedder, remembering

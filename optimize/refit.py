@@ -97,8 +97,7 @@ def _opened(options: argparse.Namespace) -> "tuple[Dataset, Delegator, dict[str,
 def promote(options: argparse.Namespace) -> int:
     """Make a program champion if it beats the present one; 1 where it does not."""
     from optimize.data import load_dataset
-    from optimize.models import Models
-    from optimize.promote import promote, roll_back
+    from optimize.tracking import Models, promote, roll_back
     from task_delegator.errors import InputError
     from task_delegator.lm import language_model
 

@@ -16,15 +16,16 @@ from tracking import mlflow_server
 from wire import Provider
 
 from optimize import compile as compiling
-from optimize import traces, track
 from optimize.__main__ import main
 from optimize.compile import compile_program
 from optimize.config import Options
 from optimize.data.dataset import Request, load_dataset
 from optimize.prompts.candidates import PromptCandidate
 from optimize.search.retrieval import Trial
-from optimize.store import connect
-from optimize.traces import shown, traced
+from optimize.tracking import run as track
+from optimize.tracking import spans as traces
+from optimize.tracking.spans import shown, traced
+from optimize.tracking.store import connect
 from task_delegator.artifact import load
 from task_delegator.delegator import Delegator
 from task_delegator.errors import LMError, StoreError

@@ -19,7 +19,7 @@ from experiments.report.publish import publish
 from optimize import compile as compiling
 from optimize.compile import Options, compile_program
 from optimize.data.dataset import Dataset, load_dataset
-from optimize.store import EXPERIMENT
+from optimize.tracking.store import EXPERIMENT
 
 PUBLISHED = ("order", "prompting")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

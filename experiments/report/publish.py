@@ -8,7 +8,7 @@ import sys
 
 from experiments.report import plots
 from experiments.support.results import FOLDER, latest_file
-from optimize import track
+from optimize.tracking import run as track
 from task_delegator.errors import DelegatorError, InputError
 from task_delegator.files import read_json
 

@@ -17,7 +17,6 @@ from typing import Any
 
 from tqdm import tqdm
 
-from optimize import track
 from optimize.checkpoint import Checkpoint, code_digest, refuse
 from optimize.data import Dataset
 from optimize.finetune.decontaminate import apart
@@ -27,6 +26,7 @@ from optimize.finetune.lora import Model, Recipe, Trainer, batches
 from optimize.finetune.order_sensitivity import picks
 from optimize.finetune.shortlists import Retrieved, Shortlist, draw
 from optimize.provenance import commit
+from optimize.tracking import run as track
 from task_delegator.embedders import Embedder
 from task_delegator.errors import InputError
 from task_delegator.files import sha256_file, sha256_text, write_text

@@ -9,7 +9,7 @@ import dspy
 
 from optimize.data import Dataset
 from optimize.evaluation import Versus, versus
-from optimize.models import Models
+from optimize.tracking.registry import Models
 from task_delegator.artifact import AGENTS, MANIFEST, find, load
 from task_delegator.errors import InputError
 

@@ -8,7 +8,7 @@ from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from optimize.store import connect
+from optimize.tracking.store import connect
 from task_delegator.artifact import find
 
 

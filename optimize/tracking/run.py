@@ -27,18 +27,18 @@ from mlflow.tracking import MlflowClient
 from optimize._compat import local_source
 from optimize.data import SPLITS, Dataset
 from optimize.evaluation import Outcome
-from optimize.figures import (
+from optimize.joint import Point
+from optimize.prompts import PromptCandidate
+from optimize.search import Trial
+from optimize.tracking.plots import (
     confused_pairs,
     pareto_plot,
     pareto_table,
     reliability_plot,
     search_plot,
 )
-from optimize.joint import Point
-from optimize.prompts import PromptCandidate
-from optimize.search import Trial
-from optimize.store import STORE_ERRORS, cause, connect, named
-from optimize.traces import Span
+from optimize.tracking.spans import Span
+from optimize.tracking.store import STORE_ERRORS, cause, connect, named
 
 _SENTENCES = ("task", "reason")  # of a result's rows, not to be in the name of a metric
 _SIZES = ("agents", "asked")  # numbers that tell rows apart

@@ -1,0 +1,12 @@
+"""MLflow: where runs are kept, what they log, the registry and its champion."""
+
+from optimize.tracking.promote import promote, roll_back
+from optimize.tracking.registry import Models
+from optimize.tracking.spans import traced
+
+__all__ = [
+    "Models",
+    "promote",
+    "roll_back",
+    "traced",
+]
