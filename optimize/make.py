@@ -10,9 +10,9 @@ from typing import Any
 
 def compile_(options: argparse.Namespace) -> int:
     """Compile a program for a dataset."""
-    from optimize.compile import compile_program, summary
     from optimize.config import Options
     from optimize.data import load_dataset
+    from optimize.pipeline import compile_program, summary
     from task_delegator.artifact import check_target
     from task_delegator.lm import language_model
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # imported when needed: --help is not to wait for them
 def calibrate(options: argparse.Namespace) -> int:
     """Fit a program's confidence to another registry."""
     from optimize.calibration import calibrate, fit_split
-    from optimize.compile import provenance
+    from optimize.pipeline import provenance
     from task_delegator.artifact import save
 
     dataset, program, manifest = _opened(options)
@@ -37,7 +37,7 @@ def calibrate(options: argparse.Namespace) -> int:
 def plans(options: argparse.Namespace) -> int:
     """Fit when a program splits a task."""
     from optimize.calibration import evaluate_plans, fit_split
-    from optimize.compile import provenance
+    from optimize.pipeline import provenance
     from task_delegator.artifact import save
 
     dataset, program, manifest = _opened(options)
@@ -53,9 +53,8 @@ def plans(options: argparse.Namespace) -> int:
 
 def joint(options: argparse.Namespace) -> int:
     """Search the whole program at once, with the LM in it."""
-    from optimize.compile import summary
-    from optimize.improve import Improvement, improve
     from optimize.joint import Scope
+    from optimize.pipeline import Improvement, improve, summary
     from optimize.search import Place
     from task_delegator.errors import InputError
     from task_delegator.lm import language_model

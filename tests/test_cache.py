@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from small import HashedWords, make_agent, small_dataset
 
-from optimize import compile as compiling
 from optimize.data.dataset import load_dataset
+from optimize.pipeline import compile as compiling
 from task_delegator.embedders import base, cache
 from task_delegator.embedders import cached as cached_module
 from task_delegator.embedders import minilm as embed

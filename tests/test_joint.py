@@ -13,9 +13,9 @@ from small import HashedWords, small_dataset
 from optimize.__main__ import main
 from optimize.calibration.confidence import calibrate
 from optimize.data.dataset import load_dataset
-from optimize.improve import improve
 from optimize.joint.search import PLAIN, Point, Scope, cheapest, front, joint_search, settled
 from optimize.lm_stage.response_cache import Answers
+from optimize.pipeline.improve import improve
 from optimize.search.study import Place
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
@@ -186,7 +186,7 @@ def test_a_joint_search_continues_from_the_same_program_only(
         raise BegunError
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
-    monkeypatch.setattr("optimize.improve.joint_search", search)
+    monkeypatch.setattr("optimize.pipeline.improve.joint_search", search)
     lm, _ = recorded_lm(str)
 
     def begins(trials: int = 4, **settings) -> None:

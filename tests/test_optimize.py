@@ -13,7 +13,6 @@ from small import ROOT, HashedWords, only, public, small_dataset
 
 from optimize.__main__ import main
 from optimize.calibration.confidence import calibrate, choose_features, fit_sureness
-from optimize.compile import compile_program, learn_samples
 from optimize.config import PRESETS, Options
 from optimize.data.dataset import Dataset, load_dataset
 from optimize.evaluation.evaluate import evaluate
@@ -31,6 +30,7 @@ from optimize.lm_stage.fit import (
     rubric_aurocs,
     teach,
 )
+from optimize.pipeline.compile import compile_program, learn_samples
 from optimize.prompts.optimizers import OPTIMIZERS
 from optimize.search.fit import fit_temperature, fit_weights
 from optimize.search.retrieval import MIN_RECALL, measure, search
@@ -374,7 +374,7 @@ def test_manifest_and_tag_name_the_optimizer_that_ran(dataset, tmp_path, monkeyp
     import mlflow
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
-    monkeypatch.setattr("optimize.compile.embedder", lambda spec: HashedWords())
+    monkeypatch.setattr("optimize.pipeline.compile.embedder", lambda spec: HashedWords())
     lm, _ = recorded_lm(oracle(dataset))
     options = Options(
         tmp_path / "program", optimizer="labeled-few-shot", trials=1, max_lm_calls=calls,

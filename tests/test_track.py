@@ -15,11 +15,11 @@ from small import HashedWords, office_registry, small_dataset
 from tracking import mlflow_server
 from wire import Provider
 
-from optimize import compile as compiling
 from optimize.__main__ import main
-from optimize.compile import compile_program
 from optimize.config import Options
 from optimize.data.dataset import Request, load_dataset
+from optimize.pipeline import compile as compiling
+from optimize.pipeline.compile import compile_program
 from optimize.prompts.candidates import PromptCandidate
 from optimize.search.retrieval import Trial
 from optimize.tracking import run as track

@@ -16,9 +16,9 @@ from small import ROOT, HashedWords, small_dataset
 from tracking import SECONDS, mlflow_server
 
 from experiments.report.publish import publish
-from optimize import compile as compiling
-from optimize.compile import Options, compile_program
 from optimize.data.dataset import Dataset, load_dataset
+from optimize.pipeline import compile as compiling
+from optimize.pipeline.compile import Options, compile_program
 from optimize.tracking.store import EXPERIMENT
 
 PUBLISHED = ("order", "prompting")

@@ -12,9 +12,9 @@ from mlflow.tracking import MlflowClient
 from recorded import oracle, recorded_lm
 from small import ROOT, HashedWords, small_dataset
 
-from optimize import compile as compiling
-from optimize.compile import Options, compile_program
 from optimize.data.dataset import load_dataset
+from optimize.pipeline import compile as compiling
+from optimize.pipeline.compile import Options, compile_program
 from task_delegator.artifact import load
 
 TRIALS = 60

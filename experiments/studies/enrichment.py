@@ -14,9 +14,10 @@ from typing import Any
 from experiments.support.format import difference, markdown, percent, rate
 from experiments.support.quick import fewer
 from experiments.support.reports import TRUST
-from optimize.compile import Options, compile_program
+from optimize.config import Options
 from optimize.data import OURS, load_dataset
 from optimize.evaluation import delegate_all, evaluate, metrics, outcomes_right
+from optimize.pipeline import compile_program
 from task_delegator.files import read_json
 from task_delegator.registry import FILE
 

@@ -32,11 +32,12 @@ from experiments.support.format import (
 from experiments.support.llm_answers import FOLDER
 from experiments.support.lm_pooling import PLACES, ask, places, weight_of
 from experiments.support.public_data import public
-from optimize.compile import Options, compile_program
+from optimize.config import Options
 from optimize.data import OURS, Dataset, Request, load_dataset
 from optimize.evaluation import Outcome, delegate_all, metrics, outcomes_right, select
 from optimize.finetune import Picks, picks
 from optimize.lm_stage import Answers, opened, said_by_lm
+from optimize.pipeline import compile_program
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
 from task_delegator.files import read_json

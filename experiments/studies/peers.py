@@ -26,9 +26,10 @@ from experiments.support.format import difference, markdown, number, percent, po
 from experiments.support.public_data import public
 from experiments.support.quick import fewer
 from experiments.support.terms import term
-from optimize.compile import Options, compile_program
+from optimize.config import Options
 from optimize.data import OURS, Dataset, Request, load_dataset
 from optimize.evaluation import Outcome, delegate_all, metrics, outcomes_right, select
+from optimize.pipeline import compile_program
 from task_delegator.delegation import total_tokens
 from task_delegator.delegator import Delegator
 from task_delegator.embedders import Embedder

@@ -17,9 +17,10 @@ from experiments.support.format import estimate, markdown, percent
 from experiments.support.public_data import public
 from experiments.support.terms import term
 from optimize.calibration import PlanReport, evaluate_plans
-from optimize.compile import Options, compile_program
+from optimize.config import Options
 from optimize.data import OURS, Dataset, load_dataset
 from optimize.evaluation import metrics, select
+from optimize.pipeline import compile_program
 from task_delegator.artifact import load
 from task_delegator.delegator import Delegator
 from task_delegator.lm import language_model

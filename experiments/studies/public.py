@@ -17,8 +17,9 @@ from experiments.support.format import markdown, percent, sections
 from experiments.support.public_data import public
 from experiments.support.quick import fewer
 from experiments.support.reports import ACCURACY, TRUST
-from optimize.compile import Options, compile_program
+from optimize.config import Options
 from optimize.data import Dataset
+from optimize.pipeline import compile_program
 from task_delegator.registry import Registry
 
 _TRIALS = 100  # on thousands of requests the fitted weights are found among the first

@@ -39,10 +39,11 @@ from experiments.support.quick import fewer
 from experiments.support.subregistries import draws, within
 from experiments.support.terms import term
 from experiments.support.timing import latencies, milliseconds
-from optimize.compile import Options, compile_program
+from optimize.config import Options
 from optimize.data import OURS, Dataset, Request, load_dataset
 from optimize.evaluation import BM25_B, BM25_K1, metrics, select
 from optimize.lm_stage import Answers
+from optimize.pipeline import compile_program
 from optimize.search import ScoredRequests, fit_weights
 from task_delegator.delegator import Delegator
 from task_delegator.embedders import Embedder, Encoded, MiniLM

@@ -8,11 +8,11 @@ from typing import Any
 import dspy
 
 from optimize.checkpoint import Checkpoint, beside, digest_of, identity_of, refuse
-from optimize.compile import provenance
 from optimize.data import Dataset
 from optimize.evaluation import Report, Versus, evaluate, versus
 from optimize.joint import Point, Scope, cheapest, front, joint_search, settled
 from optimize.lm_stage import Answers
+from optimize.pipeline.compile import provenance
 from optimize.tracking import run as track
 from optimize.tracking import store
 from task_delegator.artifact import save
