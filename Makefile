@@ -19,7 +19,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 # Every study that the code holds, the fastest first.
 EXPERIMENTS = $(shell $(BIN)/python -m experiments --list)
 
-.PHONY: help setup quickstart test test-fast quick-experiments lint types format ui peers adapter folds results clean
+.PHONY: help setup wheel quickstart test test-fast quick-experiments lint types format ui peers adapter folds results clean
 
 help:
 	@echo "make quickstart  set up, compile a program with the embedded LM, delegate three tasks"
@@ -72,6 +72,9 @@ format: $(READY)
 
 ui: $(READY)
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --host 127.0.0.1 --port $(UI_PORT) --workers 1
+
+wheel: $(READY)
+	$(BIN)/uv build --quiet --wheel --out-dir dist
 
 peers: $(READY)
 	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers

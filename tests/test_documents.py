@@ -1,83 +1,121 @@
-"""The documents say what is: commands, tables, layout."""
+"""The documents say what is: code that runs, commands that parse, tables, links, the tree."""
 
+import contextlib
+import io
 import re
+import shlex
+from pathlib import Path
 
 import pytest
 from small import ROOT
 
-from experiments import studies
-from experiments.report.render import BLOCKS, documents, render
+from experiments.report import render
 from experiments.report.status import without_status
+from experiments.studies import names
 from experiments.support.results import digests, latest
-from optimize import __main__ as optimize_main
-from optimize.data.dataset import OURS
-from task_delegator import cli
+from optimize.__main__ import parser as optimize_parser
+from optimize.cli.reference import FILE, reference
+from optimize.data import OURS
+from task_delegator.cli import parser as package_parser
 
-README = (ROOT / "README.md").read_text()
+README = ROOT / "README.md"
+DOCUMENTS = [README, *sorted((ROOT / "docs").glob("*.md"))]
+RENDERED = [ROOT / path for path in render.documents()]
+PARSERS = {"task-delegator": package_parser, "python -m optimize": optimize_parser}
 
 
-DOCUMENTS = documents()
+def code_blocks() -> list[tuple[Path, int, str, str | None]]:
+    """Return python blocks with the output that is shown below them, if any."""
+    found = []
+    for path in DOCUMENTS:
+        blocks = re.finditer(
+            r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", path.read_text(), re.S
+        )
+        found += [(path, number, block[1], block[2]) for number, block in enumerate(blocks)]
+    return found
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=str)
-def test_generated_blocks_are_what_the_results_say(path, monkeypatch):
+def commands() -> list[tuple[str, str]]:
+    """Return each command line of the documents, as (program, arguments)."""
+    return [
+        (program, line.removeprefix(program).strip())
+        for path in DOCUMENTS
+        for block in re.findall(r"```\n(.*?)```", path.read_text(), re.S)
+        for line in block.splitlines()
+        for program in PARSERS
+        if line.startswith(program + " ")
+    ]
+
+
+@pytest.mark.parametrize(("path", "number", "code", "shown"), code_blocks())
+def test_code_runs_and_prints_what_is_shown(path, number, code, shown):
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(code, f"{path.name}, block {number}", "exec"), {})
+    if shown is not None:
+        assert printed.getvalue() == shown
+
+
+@pytest.mark.parametrize(("program", "arguments"), commands())
+def test_commands_parse(program, arguments):
+    words = ["DATA" if word == "..." else word for word in shlex.split(arguments)]
+    PARSERS[program]().parse_args(words)
+
+
+def test_the_reference_is_what_the_parsers_say(monkeypatch):
+    for name in ("TASK_DELEGATOR_LM", "TASK_DELEGATOR_EMBEDDER"):
+        monkeypatch.delenv(name, raising=False)
+    assert FILE.read_text() == reference(), "run python -m optimize.cli.reference"
+
+
+@pytest.mark.parametrize("path", RENDERED, ids=lambda path: path.name)
+def test_tables_are_what_the_results_say(path, monkeypatch):
     monkeypatch.chdir(ROOT)
     text = path.read_text()
-    said = "run python -m experiments.report"
-    assert without_status(render(text)) == without_status(text), said
+    assert without_status(render.render(text)) == without_status(text), (
+        "run python -m experiments.report"
+    )
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=str)
+@pytest.mark.parametrize("path", RENDERED, ids=lambda path: path.name)
 def test_every_block_has_rows_behind_it(path, monkeypatch):
     monkeypatch.chdir(ROOT)
     for name in re.findall(r"<!-- ([a-z_]+) -->", path.read_text()):
-        shown = BLOCKS[name]().splitlines()
+        shown = render.BLOCKS[name]().splitlines()
         assert shown, name
         assert len(shown) > 2 or not shown[0].startswith("|"), name
 
 
-@pytest.mark.parametrize("name", studies.names())
+@pytest.mark.parametrize("name", names())
 def test_the_ground_truth_is_the_one_that_was_measured(name, monkeypatch):
     monkeypatch.chdir(ROOT)
     result = latest(name)
     assert result is not None
+    assert result["rows"]
     assert result["data"][OURS.name] == digests()[OURS.name]
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=str)
-def test_every_picture_is_there(path):
-    folder = (ROOT / path).parent
-    for picture in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", (ROOT / path).read_text()):
-        assert (folder / picture).is_file(), picture
+@pytest.mark.parametrize("path", [*DOCUMENTS, ROOT / "CONTRIBUTING.md"], ids=lambda path: path.name)
+def test_links_and_pictures_lead_somewhere(path):
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text()):
+        assert (path.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("target", re.findall(r"`make ([a-z-]+)`", README))
-def test_every_make_target_named_exists(target):
-    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+@pytest.mark.parametrize("path", [*DOCUMENTS, ROOT / "CONTRIBUTING.md"], ids=lambda path: path.name)
+def test_every_make_target_named_exists(path):
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"`make ([a-z-]+)`", path.read_text()):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
-def subcommands(parser):
-    return set(parser._subparsers._group_actions[0].choices)
+def test_the_readme_is_short():
+    assert len(README.read_bytes()) <= 8192
 
 
-def test_every_command_is_in_the_readme_and_the_other_way_round():
-    assert set(re.findall(r"^\| `task-delegator ([a-z]+)", README, re.MULTILINE)) == subcommands(
-        cli._parser()
-    )
-    assert set(
-        re.findall(r"^\| `python -m optimize ([a-z]+)", README, re.MULTILINE)
-    ) == subcommands(optimize_main._parser())
-
-
-def test_the_layout_names_every_module():
-    for path in (ROOT / "program" / "task_delegator").glob("*.py"):
-        if path.name not in ("__init__.py", "errors.py"):
-            assert path.name in README, path.name
-
-
-@pytest.mark.slow
-def test_the_six_lines_of_python_run(monkeypatch, capsys):
-    monkeypatch.chdir(ROOT)
-    code = next(block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL))
-    exec(compile(code, "README.md", "exec"), {})
-    assert "Billing Dispute Resolver" in capsys.readouterr().out
+def test_the_design_names_every_package_and_module():
+    design = (ROOT / "docs" / "design.md").read_text()
+    package = ROOT / "program" / "task_delegator"
+    modules = {path.name for path in package.glob("*.py") if not path.name.startswith("_")}
+    packages = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+    packages |= {f"{path.parent.name}/" for path in (ROOT / "optimize").glob("*/__init__.py")}
+    assert {name for name in modules | packages if name not in design} == set()

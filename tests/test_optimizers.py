@@ -10,7 +10,7 @@ from dspy.utils.callback import BaseCallback
 from recorded import recorded_lm
 from small import small_dataset
 
-from optimize.arguments import OPTIMIZER_NAMES
+from optimize.cli.arguments import OPTIMIZER_NAMES
 from optimize.data.dataset import load_dataset
 from optimize.prompts.examples import examples, right_slot, slot_feedback
 from optimize.prompts.optimizers import OPTIMIZERS, optimize

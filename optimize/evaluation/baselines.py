@@ -49,7 +49,7 @@ def _digest(index: Index, requests: Sequence[Request]) -> str:
     return hashlib.sha256(json.dumps([agents, asked]).encode()).hexdigest()
 
 
-def _baseline(
+def bm25_baseline(
     program: Delegator, dataset: Dataset, outcomes: Sequence[Outcome], seed: int
 ) -> dict[str, Any]:
     """Compare with BM25 alone over the same texts, at its best setting on validation."""

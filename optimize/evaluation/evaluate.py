@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any
 
 import dspy
 import numpy as np
@@ -11,14 +11,12 @@ from tqdm import tqdm
 
 from optimize.data import Dataset
 from optimize.evaluation import metrics
-from optimize.evaluation.baselines import _baseline
+from optimize.evaluation.baselines import bm25_baseline
 from optimize.evaluation.outcomes import Outcome, delegate_all, outcomes_right, requests_of, select
 from optimize.evaluation.report import Report
 from optimize.provenance import commit
 from task_delegator.delegation import Delegation
 from task_delegator.delegator import Delegator
-
-T = TypeVar("T")
 
 
 def evaluate(program: Delegator, dataset: Dataset, split: str, **settings: Any) -> Report:
@@ -71,7 +69,7 @@ def evaluate_requests(
         **_confidence(outcomes, seed),
         **_scope(outcomes, refusable),
         **_cost(outcomes),
-        **_baseline(program, dataset, outcomes, seed),
+        **bm25_baseline(program, dataset, outcomes, seed),
         versus_no_lm=_versus_no_lm(program, outcomes, seed) if lm is not None else None,
     )
     return report, outcomes

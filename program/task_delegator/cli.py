@@ -21,7 +21,7 @@ _AGENTS = Path("datasets/agents.json")  # the registry of a checkout
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return 0, 2 on bad input, or 3 where LM or embedder fail."""
-    parsed = _parser().parse_args(arguments)
+    parsed = parser().parse_args(arguments)
     from .errors import DelegatorError
 
     try:
@@ -191,12 +191,16 @@ def rate(text: str) -> float:
     return rate
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands.
+
+    Long because every option of every command stands here once.
+    """
+    whole = argparse.ArgumentParser(
         prog="task-delegator",
         description="Delegate tasks in plain words to the right agent of a registry.",
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = whole.add_subparsers(required=True, metavar="COMMAND")
 
     program = argparse.ArgumentParser(add_help=False)
     program.add_argument(
@@ -278,7 +282,7 @@ def _parser() -> argparse.ArgumentParser:
     lint = commands.add_parser("lint", help="report weaknesses of a registry")
     lint.add_argument("--agents", metavar="FILE", required=True, help="a JSON list of agents")
     lint.set_defaults(run=_lint)
-    return parser
+    return whole
 
 
 if __name__ == "__main__":

@@ -1,0 +1,48 @@
+"""``calibrate``: fit a program's confidence to another registry."""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from optimize.cli.common import Commands, Parents, open_program
+from task_delegator.cli import rate
+
+
+def add_parser(commands: Commands, parents: Parents) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "calibrate", parents=[parents.data], help="fit a program's confidence to another registry"
+    )
+    parser.add_argument("program", help="a program's name or folder")
+    parser.add_argument(
+        "--target-precision",
+        type=rate,
+        default=0.95,
+        help="target precision of assigned tasks, 0 to 1",
+    )
+    parser.add_argument("--out", default="runs/calibrated", help="output folder")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Fit a program's confidence to another registry."""
+    from optimize.calibration import calibrate, fit_split
+    from optimize.pipeline import provenance
+    from task_delegator.artifact import save
+
+    dataset, program, manifest = open_program(options)
+    calibration = calibrate(program, dataset, options.target_precision)
+    fit_split(program, dataset)
+    record = {
+        **provenance(dataset),
+        "embedder": manifest["embedder"],
+        "knobs": asdict(program.knobs.values),
+        "calibration": calibration.to_json(),
+        "calibrated_from": manifest,  # its scores and lessons are those of another registry
+    }
+    save(program, Path(options.out), record)
+    print(json.dumps(asdict(calibration.promise), indent=1))
+    print(f"program: {options.out}", file=sys.stderr)
+    return 0

@@ -1,0 +1,101 @@
+"""``compile``: compile a program for a dataset."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from optimize.cli.arguments import OPTIMIZER_NAMES, at_least
+from optimize.cli.common import Commands, Parents
+from task_delegator.cli import rate
+
+
+def add_parser(commands: Commands, parents: Parents) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "compile", parents=[parents.data, parents.seed, parents.lm], help="compile a program"
+    )
+    parser.add_argument("--preset", choices=("quick", "full"), default="quick",
+        help="number of trials and LM calls",
+    )  # fmt: skip
+    parser.add_argument(
+        "--optimizer",
+        choices=OPTIMIZER_NAMES,
+        default="bootstrap",
+        help="optimizer of the LM's prompt",
+    )
+    parser.add_argument(
+        "--teacher",
+        metavar="SPEC",
+        help="LM that writes instructions and demos; the program's LM by default",
+    )
+    parser.add_argument(
+        "--trials", type=at_least(1), help="trials of the search; set by the preset by default"
+    )
+    parser.add_argument(
+        "--max-lm-calls",
+        type=at_least(0),
+        help="limit for the LM stage (evaluation not included); 0 disables it",
+    )
+    parser.add_argument(
+        "--samples-from-train",
+        type=at_least(0),
+        default=0,
+        metavar="N",
+        help="store N train requests per agent in the program, as further samples",
+    )
+    parser.add_argument(
+        "--target-precision",
+        type=rate,
+        default=0.95,
+        help="target precision of assigned tasks, 0 to 1",
+    )
+    parser.add_argument("--embedder", default=parents.embedder or "minilm", help="embedder spec")
+    parser.add_argument(
+        "--traces",
+        type=at_least(0),
+        default=3,
+        metavar="N",
+        help="number of validation requests to trace",
+    )
+    parser.add_argument(
+        "--trace-texts", action="store_true", help="include texts and prompts in the traces"
+    )
+    parser.add_argument("--out", default="runs/program", help="output folder")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compile a program for a dataset."""
+    from optimize.config import Options
+    from optimize.data import load_dataset
+    from optimize.pipeline import compile_program, summary
+    from task_delegator.artifact import check_target
+    from task_delegator.lm import language_model
+
+    check_target(Path(options.out))
+    dataset = load_dataset(options.data, enriched=options.enriched)
+    lm = None if options.no_lm else language_model(options.lm)
+    compiled = compile_program(
+        dataset,
+        Options(
+            out=Path(options.out),
+            preset=options.preset,
+            optimizer=options.optimizer,
+            teacher=options.teacher,
+            trials=options.trials,
+            max_lm_calls=options.max_lm_calls,
+            samples_from_train=options.samples_from_train,
+            target_precision=options.target_precision,
+            embedder=options.embedder,
+            lm=None if options.no_lm else options.lm,
+            seed=options.seed,
+            traces=options.traces,
+            trace_texts=options.trace_texts,
+        ),
+        lm,
+        language_model(options.teacher) if options.teacher else None,
+    )
+    print(summary(compiled.reports))
+    print(f"program: {compiled.folder}", file=sys.stderr)
+    print(f"MLflow run: {compiled.run_id} (make ui)", file=sys.stderr)
+    return 0

@@ -1,0 +1,55 @@
+"""``enrich``: let an LM complete the agents of a dataset."""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from optimize.cli.arguments import at_least
+from optimize.cli.common import Commands, Parents
+
+
+def add_parser(commands: Commands, parents: Parents) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "enrich",
+        parents=[parents.data, parents.lm],
+        help="let an LM add details to the agents of a dataset",
+    )
+    parser.add_argument("--number", type=at_least(1), default=8, help="requests to write per agent")
+    parser.add_argument(
+        "--max-lm-calls",
+        type=at_least(1),
+        help="agents to write for in this run; all by default",
+    )
+    parser.add_argument("--embedder", default=parents.embedder or "minilm", help="embedder spec")
+    parser.add_argument("--out", default="runs/enrichment.json", help="output file, for review")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Let an LM complete the agents of a dataset."""
+    from optimize.data import load_dataset
+    from optimize.synthesis import enrich_dataset
+    from task_delegator.delegator import Delegator
+    from task_delegator.embedders import embedder
+    from task_delegator.errors import InputError
+    from task_delegator.lm import language_model
+
+    if options.no_lm:
+        raise InputError("enrich needs an LM: leave out --no-lm")
+    dataset = load_dataset(options.data, enriched=False)
+    written, dropped = enrich_dataset(
+        Delegator(dataset.registry, embedder(options.embedder)),
+        dataset,
+        language_model(options.lm),
+        Path(options.out),
+        number=options.number,
+        limit=options.max_lm_calls,
+    )
+    kept = sum(len(addition.user_request_samples) for addition in written.agents.values())
+    result = {"agents": len(written.agents), "requests": kept, "dropped": asdict(dropped)}
+    print(json.dumps(result, indent=1))
+    print(f"review {options.out} before a registry takes it up", file=sys.stderr)
+    return 0

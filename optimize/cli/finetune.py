@@ -1,0 +1,68 @@
+"""``finetune``: train a LoRA adapter of the embedded LM."""
+
+import argparse
+import json
+from pathlib import Path
+
+from optimize.cli.arguments import at_least
+from optimize.cli.common import Commands, Parents
+
+
+def add_parser(commands: Commands, parents: Parents) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "finetune", parents=[parents.seed], help="train a LoRA adapter of the embedded LM"
+    )
+    parser.add_argument("what", choices=("lm",))
+    parser.add_argument(
+        "--train", nargs="+", metavar="DIR", required=True, help="datasets to train on"
+    )
+    parser.add_argument(
+        "--keep-out", nargs="+", metavar="DIR", default=["datasets"],
+        help="held-out datasets, to evaluate on",
+    )  # fmt: skip
+    parser.add_argument(
+        "--program", default="default", help="program whose retriever makes the shortlists"
+    )
+    parser.add_argument("--examples", type=at_least(1), default=4000, help="shortlists to train on")
+    parser.add_argument(
+        "--every", type=at_least(1), default=400, help="examples between evaluations"
+    )
+    parser.add_argument("--rank", type=at_least(1), default=16, help="rank of the adapter")
+    parser.add_argument("--threads", type=at_least(1), default=2, help="compute threads")
+    parser.add_argument(
+        "--out", default="runs/finetune", help="output folder; a stopped run continues there"
+    )
+    parser.add_argument(
+        "--install", metavar="DIR", help="copy adapter and manifest to DIR at the end"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Fine-tune the embedded LM on shortlists of labelled registries."""
+    from optimize.data import load_dataset
+    from optimize.finetune import best_state
+    from optimize.finetune.lora import Recipe
+    from optimize.finetune.train import Plan, finetune, install
+    from task_delegator.artifact import find, load
+    from task_delegator.lm import ADAPTER, packaged
+
+    train = [load_dataset(path) for path in options.train]
+    kept_out = [load_dataset(path) for path in options.keep_out]
+    program = load(find(options.program), kept_out[0].registry)
+    recipe = Recipe(rank=options.rank, examples=options.examples, seed=options.seed)
+    plan = Plan(
+        out=Path(options.out),
+        base=packaged(),
+        recipe=recipe,
+        every=options.every,
+        threads=options.threads,
+    )
+    embed = program.retrieve.library.embed
+    manifest = finetune(train, kept_out, program.knobs.values, embed, plan)
+    if options.install:
+        install(plan.out, Path(options.install))
+    best = manifest["course"][best_state(manifest["course"])]
+    print(json.dumps({"adapter": str(plan.out / ADAPTER), "best": best}, indent=1))
+    return 0

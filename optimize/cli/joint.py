@@ -1,0 +1,64 @@
+"""``joint``: search retrieval, expansion, prompt and gate together."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from optimize.cli.arguments import OPTIMIZER_NAMES, at_least
+from optimize.cli.common import Commands, Parents, open_program
+
+
+def add_parser(commands: Commands, parents: Parents) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "joint",
+        parents=[parents.data, parents.seed, parents.lm],
+        help="search all parts of a program together",
+    )
+    parser.add_argument("program", nargs="?", default="default", help="program to start from")
+    parser.add_argument("--trials", type=at_least(1), default=40, help="total trials of the study")
+    parser.add_argument("--study", default="joint", help="name of the study")
+    parser.add_argument("--storage", help="Optuna storage URL; next to the output by default")
+    parser.add_argument(
+        "--optimizers", nargs="*", choices=OPTIMIZER_NAMES, default=["labeled-few-shot"],
+        help="optimizers whose prompts are tried, besides the plain prompt",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max-tokens",
+        type=float,
+        help="limit of LM tokens per task; the only objective is then top-1",
+    )
+    parser.add_argument("--max-lm-calls", type=at_least(1), default=3000, help="limit of LM calls")
+    parser.add_argument("--out", default="runs/joint", help="output folder")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Search the whole program at once, with the LM in it."""
+    from optimize.joint import Scope
+    from optimize.pipeline import Improvement, improve, summary
+    from optimize.search import Place
+    from task_delegator.errors import InputError
+    from task_delegator.lm import language_model
+
+    if options.no_lm:
+        raise InputError("joint weighs accuracy against LM tokens: leave out --no-lm")
+    dataset, program, manifest = open_program(options)
+    scope = Scope(
+        place=Place(options.study, options.storage),
+        trials=options.trials,
+        optimizers=tuple(options.optimizers),
+        most_tokens=options.max_tokens,
+        most_calls=options.max_lm_calls,
+        seed=options.seed,
+    )
+    done: Improvement = improve(
+        options.program, program, manifest, dataset, language_model(options.lm), scope,
+        Path(options.out),
+    )  # fmt: skip
+    print(done.table())
+    print(summary(done.reports))
+    for split, versus in done.versus.items():
+        print(f"{split}: {versus.sentence()}")
+    print(f"program: {options.out}", file=sys.stderr)
+    return 0

@@ -1,0 +1,45 @@
+"""``search``: search the retrieval knobs only."""
+
+import argparse
+import json
+from dataclasses import asdict
+
+from optimize.cli.arguments import at_least
+from optimize.cli.common import Commands, Parents
+
+
+def add_parser(commands: Commands, parents: Parents) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "search", parents=[parents.data, parents.seed], help="search the retrieval knobs only"
+    )
+    parser.add_argument("--trials", type=at_least(1), default=60, help="total trials of the study")
+    parser.add_argument("--study", default="retrieval", help="name of the study")
+    parser.add_argument("--storage", help="Optuna storage URL; in memory by default")
+    parser.add_argument("--embedder", default=parents.embedder or "minilm", help="embedder spec")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Search the retrieval knobs alone."""
+    from optimize.checkpoint import digest_of, identity_of
+    from optimize.data import load_dataset
+    from optimize.search import Place, ScoredRequests, measure, search
+    from task_delegator.embedders import embedder
+    from task_delegator.errors import InputError
+    from task_delegator.knobs import KnobValues
+    from task_delegator.retrieval import Library
+
+    dataset = load_dataset(options.data, enriched=options.enriched)
+    if not dataset.splits["validation"]:
+        raise InputError(f"{dataset.path}: no validation requests; search needs them")
+    index = Library(dataset.registry, embedder(options.embedder)).index({})
+    scored = ScoredRequests(index, dataset.splits["validation"])
+    start = KnobValues()
+    identity = identity_of(dataset, embedder=index.embed.id, knobs=asdict(start))
+    place = Place(options.study, options.storage, digest_of(identity))
+    knobs, trials = search(scored, [start], trials=options.trials, seed=options.seed, place=place)
+    chosen = measure(scored, knobs)
+    result = {"trials": len(trials), "chosen": chosen.metrics(), "knobs": asdict(chosen.knobs)}
+    print(json.dumps(result, indent=1))
+    return 0
