@@ -19,7 +19,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 # Every study that the code holds, the fastest first.
 EXPERIMENTS = $(shell $(BIN)/python -m experiments --list)
 
-.PHONY: help setup wheel quickstart test test-fast quick-experiments lint types format ui peers adapter folds results clean
+.PHONY: help setup wheel quickstart test test-fast quick-experiments lint types format ui peers compiled adapter folds results clean
 
 help:
 	@echo "make quickstart  set up, compile a program with the embedded LM, delegate three tasks"
@@ -28,6 +28,7 @@ help:
 	@echo "make quick-experiments  every study, small, nothing kept"
 	@echo "make ui          the MLflow UI on http://127.0.0.1:$(UI_PORT)"
 	@echo "make peers       an environment for the libraries that are compared with"
+	@echo "make compiled    compile the program that ships again (an hour)"
 	@echo "make adapter     fine-tune the embedded LM again (hours)"
 	@echo "make folds       fine-tune it on the other registries, to measure (hours)"
 	@echo "make results     run every study again and rewrite the documents (hours)"
@@ -79,6 +80,10 @@ wheel: $(READY)
 peers: $(READY)
 	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
 	$(BIN)/uv pip install --quiet --python .venv-peers/bin/python -r experiments/peer_env/requirements.txt
+
+# The program that ships, from data and seed; a test holds its manifest against this command.
+compiled: $(READY)
+	$(BIN)/python -m optimize compile --preset full --max-lm-calls 300 --out program/task_delegator/compiled/default
 
 # Rebuilds the adapter that ships, from data and seed: an hour or two.
 adapter: $(READY)

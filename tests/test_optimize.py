@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from recorded import oracle, recorded_lm
 from small import ROOT, HashedWords, only, public, small_dataset
 
-from optimize.__main__ import main
+from optimize.__main__ import main, parser
 from optimize.calibration.confidence import calibrate, choose_features, fit_sureness
+from optimize.cli.compile import compile_options
 from optimize.config import PRESETS, Options
 from optimize.data.dataset import Dataset, load_dataset
 from optimize.evaluation.evaluate import evaluate
@@ -388,6 +389,21 @@ def test_manifest_and_tag_name_the_optimizer_that_ran(dataset, tmp_path, monkeyp
     assert {name: data.params[name] for name in ("trials", "max_lm_calls", "lm_test_limit")} == {
         "trials": "1", "max_lm_calls": str(calls), "lm_test_limit": "5",
     }  # fmt: skip
+
+
+def test_the_makefile_compiles_the_program_that_ships(monkeypatch):
+    for name in ("TASK_DELEGATOR_LM", "TASK_DELEGATOR_EMBEDDER"):
+        monkeypatch.delenv(name, raising=False)
+    recipe = (ROOT / "Makefile").read_text().split("\ncompiled:")[1].splitlines()[1]
+    parsed = parser().parse_args(recipe.split(" -m optimize ")[1].split())
+    config = compile_options(parsed).resolved(has_lm=True)
+    manifest = json.loads((ROOT / config.out / "manifest.json").read_text())
+    assert parsed.data == manifest["dataset"]["path"]
+    assert config.embedder == manifest["embedder"]["spec"]
+    assert config.lm == manifest["lm"]["spec"]
+    names = ("preset", "optimizer", "teacher", "trials", "max_lm_calls", "samples_from_train")
+    for name in (*names, "target_precision", "seed"):
+        assert getattr(config, name) == manifest[name], name
 
 
 def test_what_is_left_open_is_the_preset_s(tmp_path):

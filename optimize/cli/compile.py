@@ -3,10 +3,14 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from optimize.cli.arguments import OPTIMIZER_NAMES, at_least
 from optimize.cli.common import Commands, Parents
 from task_delegator.cli import rate
+
+if TYPE_CHECKING:  # imported when needed: --help is not to wait for it
+    from optimize.config import Options
 
 
 def add_parser(commands: Commands, parents: Parents) -> None:
@@ -66,7 +70,6 @@ def add_parser(commands: Commands, parents: Parents) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Compile a program for a dataset."""
-    from optimize.config import Options
     from optimize.data import load_dataset
     from optimize.pipeline import compile_program, summary
     from task_delegator.artifact import check_target
@@ -75,27 +78,30 @@ def run(options: argparse.Namespace) -> int:
     check_target(Path(options.out))
     dataset = load_dataset(options.data, enriched=options.enriched)
     lm = None if options.no_lm else language_model(options.lm)
-    compiled = compile_program(
-        dataset,
-        Options(
-            out=Path(options.out),
-            preset=options.preset,
-            optimizer=options.optimizer,
-            teacher=options.teacher,
-            trials=options.trials,
-            max_lm_calls=options.max_lm_calls,
-            samples_from_train=options.samples_from_train,
-            target_precision=options.target_precision,
-            embedder=options.embedder,
-            lm=None if options.no_lm else options.lm,
-            seed=options.seed,
-            traces=options.traces,
-            trace_texts=options.trace_texts,
-        ),
-        lm,
-        language_model(options.teacher) if options.teacher else None,
-    )
+    teacher = language_model(options.teacher) if options.teacher else None
+    compiled = compile_program(dataset, compile_options(options), lm, teacher)
     print(summary(compiled.reports))
     print(f"program: {compiled.folder}", file=sys.stderr)
     print(f"MLflow run: {compiled.run_id} (make ui)", file=sys.stderr)
     return 0
+
+
+def compile_options(options: argparse.Namespace) -> "Options":
+    """Return what the command line asks of a compilation."""
+    from optimize.config import Options
+
+    return Options(
+        out=Path(options.out),
+        preset=options.preset,
+        optimizer=options.optimizer,
+        teacher=options.teacher,
+        trials=options.trials,
+        max_lm_calls=options.max_lm_calls,
+        samples_from_train=options.samples_from_train,
+        target_precision=options.target_precision,
+        embedder=options.embedder,
+        lm=None if options.no_lm else options.lm,
+        seed=options.seed,
+        traces=options.traces,
+        trace_texts=options.trace_texts,
+    )
