@@ -44,6 +44,7 @@ class Consultation(FrozenPrediction):
         found: what retrieval found, the expansions included.
         candidates: the posterior after the LM was heard, best first.
         assessment: the confidence in the first of them.
+        gate: why the LM was asked or not.
         said: what the LM said; None where it was not asked.
         calls: LM calls that it took.
     """
@@ -51,8 +52,9 @@ class Consultation(FrozenPrediction):
     found: Retrieval
     candidates: tuple[Candidate, ...]
     assessment: Assessment
-    said: LMEvidence | None
-    calls: int
+    gate: GateEvidence
+    said: LMEvidence | None = None
+    calls: int = 0
 
 
 class Delegator(dspy.Module):
@@ -153,23 +155,8 @@ class Delegator(dspy.Module):
             query = found.query
             if query is None:
                 return _nobody(task, perf_counter() - started)
-            alone = self.assess(
-                found.candidates, found.signals, knobs, foreign=query.language is not None
-            )
             calibrated = self.calibrated(permissions)
-            settled = settled_by(
-                alone.in_scope_score, knobs, calibrated=calibrated, language=query.language
-            )
-            asks = alone.confidence < knobs.gate if settled is None else knobs.gate > 1
-            advice = None
-            if asks and (lm := self._language_model()):
-                # DSPy would keep every prompt and answer of a service in memory.
-                with dspy.context(lm=lm, disable_history=True):
-                    advice = self.consult(found, query, knobs)
-        if advice is None:
-            advice = Consultation(
-                found=found, candidates=found.candidates, assessment=alone, said=None, calls=0
-            )
+            advice = self._advise(found, query, knobs, calibrated)
         candidates, assessment = advice.candidates, advice.assessment
         decision, reason = decide(
             candidates,
@@ -193,7 +180,7 @@ class Delegator(dspy.Module):
                 retrieval=RetrievalEvidence(advice.found.candidates, advice.found.z_scores),
                 language=query.language,
                 mentions=query.mentions,
-                gate=GateEvidence(alone.confidence, knobs.gate, settled),
+                gate=advice.gate,
                 lm=advice.said,
                 signals=advice.found.signals,
                 features=assessment.features,
@@ -217,6 +204,29 @@ class Delegator(dspy.Module):
         ) -> Delegation:
             """Delegate one task; see ``forward``."""
             ...
+
+    def _advise(
+        self, found: Retrieval, query: Query, knobs: KnobValues, calibrated: bool
+    ) -> Consultation:
+        """Judge what retrieval found, and consult the LM where that could change the decision."""
+        alone = self.assess(
+            found.candidates, found.signals, knobs, foreign=query.language is not None
+        )
+        settled = settled_by(
+            alone.in_scope_score, knobs, calibrated=calibrated, language=query.language
+        )
+        advice = Consultation(
+            found=found,
+            candidates=found.candidates,
+            assessment=alone,
+            gate=GateEvidence(alone.confidence, knobs.gate, settled),
+        )
+        asks = alone.confidence < knobs.gate if settled is None else knobs.gate > 1
+        if not asks or (lm := self._language_model()) is None:
+            return advice
+        # DSPy would keep every prompt and answer of a service in memory.
+        with dspy.context(lm=lm, disable_history=True):
+            return self.consult(advice, query, knobs)
 
     def plan(self, task: str, permissions: Collection[str] | None = None) -> Plan:
         """Say which agents a task needs, for which part of it, and in which order.
@@ -272,11 +282,11 @@ class Delegator(dspy.Module):
         names = tuple(candidate.name for candidate in found.candidates[:3])
         return Look(names, assessment.confidence, found.signals.late)
 
-    def consult(self, found: Retrieval, query: Query, knobs: KnobValues) -> Consultation:
+    def consult(self, alone: Consultation, query: Query, knobs: KnobValues) -> Consultation:
         """Ask the LM about a hard task: expand it, classify the shortlist, rate the choice.
 
         Args:
-            found: what retrieval found.
+            alone: what is believed without it.
             query: the task as retrieval read it.
             knobs: of the LM's stages.
 
@@ -285,7 +295,7 @@ class Delegator(dspy.Module):
         """
         if not writes(dspy.settings.lm):
             knobs = replace(knobs, phrasings=0, ideal=0, rubric_low=0.0, rubric_high=0.0)
-        expansion = self.expand(task=query.text, knobs=knobs)
+        found, expansion = alone.found, self.expand(task=query.text, knobs=knobs)
         if expansion.texts:
             found = self.retrieve(
                 task=query.task, knobs=knobs, further=expansion.texts, found=found
@@ -311,7 +321,7 @@ class Delegator(dspy.Module):
             ranked = [by_name[c.name] for c in candidates if c.name in by_name]
             rating = self.rate(task=query.text, agents=ranked[:4])
             assessment = assess(rubric=rating.rubric)
-        return Consultation(
+        return alone.copy(
             found=found,
             candidates=candidates,
             assessment=assessment,
