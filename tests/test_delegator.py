@@ -1,3 +1,6 @@
+import os
+from types import SimpleNamespace
+
 import dspy
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -276,6 +279,29 @@ def test_a_spec_is_resolved_once(office, monkeypatch):
     assert len(engine.prompts) == 6
     assert resolved == ["openai/some-model"]
     assert program.__getstate__()["_resolved"] is None
+
+
+def test_an_embedded_lm_is_found_again_where_its_server_died(office, monkeypatch):
+    servers: dict = {}
+    monkeypatch.setattr("task_delegator.delegator.servers", servers)
+
+    def started(spec):
+        key = f"key {len(servers)}"
+        lm, _ = recorded_lm(slot_of("Refunds"))
+        lm.kwargs["api_key"] = key
+        servers[os.getpid(), key] = SimpleNamespace(api_key=key, alive=lambda: key not in dead)
+        return lm
+
+    dead: set[str] = set()
+    monkeypatch.setattr("task_delegator.delegator.language_model", started)
+    program = Delegator(office, HashedWords(), lm="embedded")
+    program.knobs.set(gate=1.01, repeats=1, k=6)
+    counts = []
+    for died in (set(), set(), {"key 0"}, {"key 0"}):
+        dead |= died
+        program("refund my order")
+        counts.append(len(servers))
+    assert counts == [1, 1, 2, 2]
 
 
 def test_an_lm_that_fails_is_an_error_in_one_line(office):
