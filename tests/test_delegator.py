@@ -283,7 +283,7 @@ def test_a_spec_is_resolved_once(office, monkeypatch):
 
 def test_an_embedded_lm_is_found_again_where_its_server_died(office, monkeypatch):
     servers: dict = {}
-    monkeypatch.setattr("task_delegator.delegator.servers", servers)
+    monkeypatch.setattr("task_delegator.lm.server._servers", servers)
 
     def started(spec):
         key = f"key {len(servers)}"

@@ -62,7 +62,7 @@ def test_a_task_is_embedded_and_scored_once_however_often_it_is_expanded(office,
     program = Delegator(office, embed)
     program("warm up")
     monkeypatch.setattr(
-        "task_delegator.retrieval.fusion.score",
+        "task_delegator.retrieval.retrieve.score",
         lambda index, query, knobs: scored.append(query.text) or score(index, query, knobs),
     )
     program.knobs.set(gate=1.01, phrasings=2, ideal=1, repeats=1, k=4)

@@ -1,6 +1,7 @@
 """The joint search: what it tries, what it keeps, what it spends."""
 
 import json
+from importlib import import_module
 
 import dspy
 import numpy as np
@@ -186,7 +187,7 @@ def test_a_joint_search_continues_from_the_same_program_only(
         raise BegunError
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
-    monkeypatch.setattr("optimize.pipeline.improve.joint_search", search)
+    monkeypatch.setattr(import_module("optimize.pipeline.improve"), "joint_search", search)
     lm, _ = recorded_lm(str)
 
     def begins(trials: int = 4, **settings) -> None:

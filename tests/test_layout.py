@@ -21,7 +21,8 @@ ONLY_IN = {
     # The store, runs, the registry, and what is private in MLflow. Of the package: serve.py,
     # which MLflow itself loads, and artifact.py, which downloads models:/ programs with it.
     "mlflow": {
-        *(f"optimize/{name}.py" for name in ("store", "track", "models", "_compat")),
+        "optimize/_compat.py",
+        *(f"optimize/tracking/{name}.py" for name in ("store", "run", "registry")),
         *(f"program/task_delegator/{name}.py" for name in ("serve", "artifact")),
     },
     "optuna": {"optimize/search/study.py"},
@@ -32,14 +33,11 @@ FUNCTION_LINES, FILE_LINES = 50, 400
 # Long from before the rule, and without a reason: to be cut by idea. The list only shrinks.
 STILL_LONG = {
     "experiments/peer_env/hybrids.py": {"toolpicker"},
-    "optimize/__main__.py": {"_parser"},
     "optimize/pipeline/compile.py": {"compile_program"},
     "optimize/pipeline/improve.py": {"improve"},
     "optimize/lm_stage/fit.py": {"teach", "file"},
-    "program/task_delegator/embedders/minilm.py": {"file"},
     "tests/test_delegator.py": {"file"},
     "tests/test_optimize.py": {"file"},
-    "program/task_delegator/cli.py": {"_parser"},
     "program/task_delegator/delegator.py": {"forward"},
     "tests/test_synthesize.py": {"file"},
 }

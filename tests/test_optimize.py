@@ -110,7 +110,7 @@ def test_a_study_of_something_else_is_not_continued(scored, tmp_path):
 
 
 def test_a_study_is_continued_on_the_same_data_and_code_only(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("task_delegator.embedders.specs.embedder", lambda spec: HashedWords())
+    monkeypatch.setattr("task_delegator.embedders.embedder", lambda spec: HashedWords())
     data = small_dataset(tmp_path / "data", agents=10)
     command = ["search", "--data", str(data), "--storage", f"sqlite:///{tmp_path}/study.db"]
 
