@@ -27,6 +27,16 @@ ONLY_IN = {
     },
     "optuna": {"optimize/search/study.py"},
 }
+TOPS = [(ROOT / "program", "task_delegator"), (ROOT, "optimize"), (ROOT, "experiments")]
+# What a door would load for everybody: servers need POSIX, training needs torch, a command its own.
+NO_DOOR = {
+    "task_delegator.lm.server",
+    "task_delegator.lm.requantize",
+    "task_delegator.lm.systemone",
+    "optimize.finetune.lora",
+    "optimize.finetune.train",
+    "optimize.cli.common",
+}
 FILES = [path for folder in PACKAGES for path in sorted((ROOT / folder).rglob("*.py"))]
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 FUNCTION_LINES, FILE_LINES = 50, 400
@@ -36,10 +46,10 @@ STILL_LONG = {
     "optimize/pipeline/compile.py": {"compile_program"},
     "optimize/pipeline/improve.py": {"improve"},
     "optimize/lm_stage/fit.py": {"teach", "file"},
-    "tests/test_delegator.py": {"file"},
-    "tests/test_optimize.py": {"file"},
+    "tests/program/test_delegator.py": {"file"},
+    "tests/optimize/pipeline/test_optimize.py": {"file"},
     "program/task_delegator/delegator.py": {"forward"},
-    "tests/test_synthesize.py": {"file"},
+    "tests/optimize/synthesis/test_synthesize.py": {"file"},
 }
 
 
@@ -96,6 +106,65 @@ def test_imports_point_one_way(path):
     folder = path.relative_to(ROOT).parts[0]
     own = imported(path) & set(PACKAGES.values())
     assert own <= MAY_IMPORT[folder]
+
+
+def own_imports(path: Path, base: Path) -> list[tuple[str, str]]:
+    """Return what a file imports from its own top package, as (absolute module, name)."""
+    module = ".".join(path.relative_to(base).with_suffix("").parts).removesuffix(".__init__")
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    top = module.split(".")[0]
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        source = node.module or ""
+        if node.level:
+            parts = package.split(".")
+            parts = parts[: len(parts) - node.level + 1]
+            source = ".".join([*parts, *filter(None, [node.module])])
+        if source.split(".")[0] == top:
+            found += [(source, alias.name) for alias in node.names]
+    return found
+
+
+def unit(base: Path, source: str, name: str = "") -> str:
+    """Return the package or module below a top package that an import leads to."""
+    top, *rest = source.split(".")
+    if rest:
+        return rest[0]
+    folder = base / top
+    known = (folder / name).is_dir() or (folder / f"{name}.py").is_file()
+    return name if known else "__init__"
+
+
+@pytest.mark.parametrize(("base", "top"), TOPS)
+def test_packages_form_a_chain(base, top):
+    needs: dict[str, set[str]] = {}
+    for path in sorted((base / top).rglob("*.py")):
+        inner = path.relative_to(base / top).with_suffix("").parts
+        # The package's own door resolves names lazily; scripts and commands are the last link.
+        if inner in (("__init__",), ("__main__",)) or "peer_env" in inner:
+            continue
+        needs.setdefault(inner[0], set()).update(
+            unit(base, source, name) for source, name in own_imports(path, base)
+        )
+    needs = {name: used - {name, "__init__", "__main__"} for name, used in needs.items()}
+    while needs:
+        free = {name for name, used in needs.items() if not used & set(needs)}
+        assert free, f"a circle among {sorted(needs)}"
+        needs = {name: used for name, used in needs.items() if name not in free}
+
+
+@pytest.mark.parametrize(("base", "top"), TOPS[:2])
+def test_packages_take_from_each_other_what_the_door_names(base, top):
+    past_the_door = set()
+    for path in sorted((base / top).rglob("*.py")):
+        own = path.relative_to(base / top).parts[0]
+        for source, name in own_imports(path, base):
+            _, *rest = source.split(".")
+            if len(rest) > 1 and rest[0] != own and path.name != "__main__.py":
+                past_the_door.add((source, name))
+    assert {source for source, _ in past_the_door} <= NO_DOOR, past_the_door
 
 
 @pytest.mark.parametrize(("library", "files"), ONLY_IN.items())

@@ -453,7 +453,7 @@ def answer(prompt):
     return author(prompt)
 t.written(pathlib.Path(sys.argv[1]), answer)
 """
-    paths = [str(ROOT / "tests"), str(ROOT), str(ROOT / "program")]
+    paths = [str(ROOT / "tests" / "support"), str(ROOT), str(ROOT / "program")]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     child = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], env=env, capture_output=True
