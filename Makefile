@@ -18,14 +18,16 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 # Every study that the code holds, the fastest first.
 EXPERIMENTS = $(shell $(BIN)/python -m experiments --list)
+QUICK := default ablation plans public enrichment scaling
 
 .PHONY: help setup wheel quickstart test test-fast quick-experiments lint types format ui peers compiled adapter folds results clean
 
 help:
 	@echo "make quickstart  set up, compile a program with the embedded LM, delegate three tasks"
 	@echo "make test        set up, lint, type-check and run every test"
-	@echo "make test-fast   the tests that take under two minutes together"
-	@echo "make quick-experiments  every study, small, nothing kept"
+	@echo "make test-fast   the tests that take seconds each at most"
+	@echo "make wheel       build dist/task_delegator-*.whl"
+	@echo "make quick-experiments  studies that no test runs, small, nothing kept"
 	@echo "make ui          the MLflow UI on http://127.0.0.1:$(UI_PORT)"
 	@echo "make peers       an environment for the libraries that are compared with"
 	@echo "make compiled    compile the program that ships again (an hour)"
@@ -56,9 +58,9 @@ test: $(READY) lint types
 test-fast: $(READY)
 	$(BIN)/python -m pytest -q -m "not slow"
 
-# Needs the environment of make peers; prints what each took.
-quick-experiments: peers
-	for name in $(EXPERIMENTS); do begun=$$(date +%s); $(BIN)/python -m experiments $$name --quick > /dev/null || exit; echo "$$name: $$(($$(date +%s) - begun)) s"; done
+# Those that run code which no test runs; prints what each took.
+quick-experiments: $(READY)
+	for name in $(QUICK); do begun=$$(date +%s); $(BIN)/python -m experiments $$name --quick > /dev/null || exit; echo "$$name: $$(($$(date +%s) - begun)) s"; done
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -88,7 +90,7 @@ compiled: $(READY)
 # Rebuilds the adapter that ships, from data and seed: an hour or two.
 adapter: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt -e '.[finetune]'
-	$(BIN)/python -m optimize finetune lm --train $(FOLD_A) $(BOTH) --keep-out $(FOLD_B) --examples $(EXAMPLES) --every $(EVERY) --out runs/adapter --install program/task_delegator/adapter
+	$(BIN)/python -m optimize finetune lm --train $(FOLD_A) $(BOTH) --keep-out $(FOLD_B) --examples $(EXAMPLES) --every $(EVERY) --out runs/adapter --install program/task_delegator/lm/adapter
 
 # The other fold, for the registries that the one that ships was trained on.
 folds: $(READY)
