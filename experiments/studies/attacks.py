@@ -26,7 +26,7 @@ from task_delegator.delegator import Delegator
 from task_delegator.files import read_json
 from task_delegator.lm import language_model
 from task_delegator.registry import Agent, Registry
-from task_delegator.retrieval import Library
+from task_delegator.retrieval import IndexCache
 
 FILE = Path("datasets/attacks.json")
 _HOSTS, _REQUESTS = 3, 40
@@ -116,7 +116,7 @@ def variant(program: Delegator, attack: dict[str, Any], host: str) -> Delegator:
     other = program.deepcopy()
     library = program.retrieve.library
     encodings = library.index({}).encodings
-    other.retrieve.library = Library(Registry(agents), library.embed, encodings)
+    other.retrieve.library = IndexCache(Registry(agents), library.embed, encodings)
     return other
 
 

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from experiments.support.costs import counted, per_task
 from experiments.support.format import COST, markdown, number, percent, rate, sections
-from experiments.support.llm_answers import Asked, language_models
+from experiments.support.llm_answers import CachedPredict, language_models
 from experiments.support.reports import calibration_error
 from experiments.support.terms import term
 from optimize.data import OURS, load_dataset
@@ -68,7 +68,7 @@ def _without_lm(outcomes: Sequence[Outcome], split: str, which: str) -> list[dic
 
 
 def _with_lm(
-    program: Delegator, asked: Sequence[Outcome], lm: Asked, split: str
+    program: Delegator, asked: Sequence[Outcome], lm: CachedPredict, split: str
 ) -> list[dict[str, Any]]:
     kept = _consulted(program, asked, lm)
     said = [row["answer"] for row in kept]
@@ -107,7 +107,9 @@ def _with_lm(
     return [row | facts for row in rows]
 
 
-def _consulted(program: Delegator, asked: Sequence[Outcome], lm: Asked) -> list[dict[str, Any]]:
+def _consulted(
+    program: Delegator, asked: Sequence[Outcome], lm: CachedPredict
+) -> list[dict[str, Any]]:
     """Return what an LM said of each request's shortlist, its rating of the first place (both as
     ``answer``), and the costs of ``asking`` in two orders and of ``rating``.
     """

@@ -36,7 +36,7 @@ from optimize.config import Options
 from optimize.data import OURS, Dataset, Request, load_dataset
 from optimize.evaluation import Outcome, delegate_all, metrics, outcomes_right, select
 from optimize.finetune import Picks, picks
-from optimize.lm_stage import Answers, opened, said_by_lm
+from optimize.lm_stage import ResponseCache, opened, said_by_lm
 from optimize.pipeline import compile_program
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
@@ -88,7 +88,7 @@ def registry(name: str, quick: bool) -> Iterator[dict[str, Any]]:
             lm = language_model(spec)
             facts = {"data": name, "lm": label, "seen": seen, "split": split}
             facts["model"] = lm.model.rpartition("/")[2]
-            with Answers(kept / f"{name}-{label}.jsonl", _MOST_CALLS) as answers:
+            with ResponseCache(kept / f"{name}-{label}.jsonl", _MOST_CALLS) as answers:
                 outcomes, tokens = ask(program, requests, lm, answers)
                 if seen == "raw":
                     listed = right_agent_listed(outcomes)

@@ -26,8 +26,16 @@ from experiments.support.format import difference, markdown, points, rate
 from experiments.support.llm_answers import SECOND
 from optimize.data import OURS, load_dataset
 from optimize.evaluation import metrics
-from optimize.lm_stage import Answers
-from optimize.prompts import OPTIMIZERS, Brief, Pick, examples, optimize, right_slot, slot_feedback
+from optimize.lm_stage import ResponseCache
+from optimize.prompts import (
+    OPTIMIZERS,
+    OptimizerInputs,
+    SelectSlot,
+    examples,
+    optimize,
+    right_slot,
+    slot_feedback,
+)
 from task_delegator.artifact import load
 from task_delegator.delegation import Usage
 from task_delegator.errors import LMError
@@ -42,17 +50,17 @@ def run(quick: bool) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as empty:
         folder = Path(empty) if quick else _KEPT
         folder.mkdir(parents=True, exist_ok=True)
-        with Answers(folder / "found.jsonl", 2 * len(OPTIMIZERS) + 1) as found:
+        with ResponseCache(folder / "found.jsonl", 2 * len(OPTIMIZERS) + 1) as found:
             return list(_rows(found, quick))
 
 
-def _rows(known: Answers, quick: bool) -> Iterator[dict[str, Any]]:
+def _rows(known: ResponseCache, quick: bool) -> Iterator[dict[str, Any]]:
     dataset = load_dataset(OURS)
     program = load("default", dataset.registry)
     lm = language_model("embedded", threads=1)
     train = examples(program, dataset.splits["train"], seed=0)
     asked = examples(program, dataset.splits["validation"], seed=0)[: 2 if quick else _ASKED]
-    brief = Brief(
+    brief = OptimizerInputs(
         calls=_BUDGET,
         trainset=train[_HELD_OUT : _HELD_OUT + _TRAIN],
         valset=train[:_HELD_OUT],
@@ -90,7 +98,7 @@ def _rows(known: Answers, quick: bool) -> Iterator[dict[str, Any]]:
 
 
 def _optimised(
-    name: str, plain: dspy.Predict, lm: Any, brief: Brief, asked: list[dspy.Example]
+    name: str, plain: dspy.Predict, lm: Any, brief: OptimizerInputs, asked: list[dspy.Example]
 ) -> dict[str, Any]:
     """Return what an optimiser made and took; ``answer`` is its prompt's slots, None if it failed.
 
@@ -129,7 +137,7 @@ def _reloaded(select: Any) -> dspy.Predict:
 
 def _slots(select: dspy.Predict, lm: Any, asked: list[dspy.Example], what: str) -> list[str | None]:
     """Return the slot that each request is given, None where the answer holds none."""
-    student = Pick(select)
+    student = SelectSlot(select)
     bar = tqdm(asked, desc=what, delay=3, leave=False)
     with dspy.context(lm=lm, disable_history=True):
         return [student(**example.inputs()).slot for example in bar]

@@ -13,16 +13,16 @@ from typing import Any
 import dspy
 import numpy as np
 
-from experiments.studies.prompting import Way, answers_right, ask, chosen, program_over
+from experiments.studies.prompting import PromptConfig, answers_right, ask, chosen, program_over
 from experiments.support.costs import per_task
 from experiments.support.format import COST, markdown, percent, rate
-from experiments.support.llm_answers import Asked, language_models
+from experiments.support.llm_answers import CachedPredict, language_models
 from experiments.support.terms import term
 from optimize.data import Dataset, Request
 from optimize.evaluation import metrics
 from task_delegator.delegation import Usage
 from task_delegator.registry import Registry
-from task_delegator.retrieval import Library
+from task_delegator.retrieval import IndexCache
 
 _PARTS = 5
 
@@ -38,7 +38,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
 
 
 def _rows(
-    lm: Asked, dataset: Dataset, requests: Sequence[Request], split: str
+    lm: CachedPredict, dataset: Dataset, requests: Sequence[Request], split: str
 ) -> list[dict[str, Any]]:
     ways = {way.name: way for way in ask(lm, dataset, requests)}
     # In the registry's order, domains stand together: only the shuffled orders tell of places.
@@ -66,7 +66,7 @@ def _rows(
     return rows + [_first(lm.label, f"picks {what}", split, way) for what, way in firsts.items()]
 
 
-def _first(lm: str, what: str, split: str, way: Way) -> dict[str, Any]:
+def _first(lm: str, what: str, split: str, way: PromptConfig) -> dict[str, Any]:
     """Return how often the LM picks whatever stands in the first tenth of its list, or first."""
     early = np.array(
         [
@@ -77,7 +77,7 @@ def _first(lm: str, what: str, split: str, way: Way) -> dict[str, Any]:
     return _share(lm, what, split, early) | per_task(_spent(way))
 
 
-def _spent(way: Way) -> list[Usage]:
+def _spent(way: PromptConfig) -> list[Usage]:
     """Return what each answer cost when it was asked for."""
     return [Usage(1, answer.tokens, answer.seconds) for answer in way.answers]
 
@@ -92,7 +92,7 @@ def _program(
         if seed:
             random.Random(seed - 1).shuffle(agents)
         shuffled = program.deepcopy()
-        shuffled.retrieve.library = Library(Registry(agents), program.retrieve.library.embed)
+        shuffled.retrieve.library = IndexCache(Registry(agents), program.retrieve.library.embed)
         with dspy.context(lm=None):
             picks.append([shuffled(r.text).evidence.ranking for r in requests])
     changed = np.array([len(set(given)) > 1 for given in zip(*picks, strict=True)])

@@ -35,7 +35,7 @@ from task_delegator.delegator import Delegator
 from task_delegator.embedders import Embedder
 from task_delegator.errors import InputError
 from task_delegator.files import read_json, write_text
-from task_delegator.lm import language_model, words_alone
+from task_delegator.lm import language_model, without_logprobs
 from task_delegator.registry import description_text
 
 _TRIALS = 150
@@ -235,7 +235,7 @@ def _squad(answers: Mapping[str, Any], outcomes: Sequence[Outcome]) -> dict[str,
         "Analysis", selected_agent=(cast("Any", Literal)[(*names, "unknown")], ...),
         confidence=(float, ...),
     )  # fmt: skip
-    lm = words_alone(language_model("embedded:raw", threads=1))
+    lm = without_logprobs(language_model("embedded:raw", threads=1))
     right, spent, tokens = [], [], []
     for outcome in some:
         messages = [

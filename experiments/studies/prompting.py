@@ -20,7 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from experiments.support.format import difference, markdown, percent, points, rate
-from experiments.support.llm_answers import Answer, Asked, language_models
+from experiments.support.llm_answers import Answer, CachedPredict, language_models
 from experiments.support.subregistries import within
 from experiments.support.terms import term
 from optimize.data import OURS, Dataset, Request, load_dataset
@@ -33,7 +33,7 @@ REQUESTS, PLACES = 150, 5
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class PromptConfig:
     """One way of putting agents into a prompt, and what came of it.
 
     Attributes:
@@ -90,7 +90,7 @@ def chosen(quick: bool, enriched: bool = False) -> tuple[Dataset, list[Request],
     return replace(dataset, registry=few), select(list(requests.values()), 3, seed=0), "validation"
 
 
-def ask(lm: Asked, dataset: Dataset, requests: Sequence[Request]) -> Iterator[Way]:
+def ask(lm: CachedPredict, dataset: Dataset, requests: Sequence[Request]) -> Iterator[PromptConfig]:
     """Ask in every way; of the shuffled orders each request sees one, in turn."""
     agents = list(dataset.registry)
     orders = []
@@ -103,7 +103,9 @@ def ask(lm: Asked, dataset: Dataset, requests: Sequence[Request]) -> Iterator[Wa
     for name, samples in (("shortlist", False), ("shortlist and samples", True)):
         bar = tqdm(zip(requests, shortlists, strict=True), desc=f"{lm.label}, {name}", delay=3)
         answers = tuple(lm(request.text, shown, samples) for request, shown in bar)
-        yield Way(name, tuple(requests), answers, tuple(_names(shown) for shown in shortlists))
+        yield PromptConfig(
+            name, tuple(requests), answers, tuple(_names(shown) for shown in shortlists)
+        )
     yield _all_agents(lm, "all agents, shuffled", orders, requests)
 
 
@@ -115,8 +117,8 @@ def program_over(dataset: Dataset) -> Delegator:
 
 
 def _all_agents(
-    lm: Asked, name: str, orders: Sequence[list[Agent]], requests: Sequence[Request]
-) -> Way:
+    lm: CachedPredict, name: str, orders: Sequence[list[Agent]], requests: Sequence[Request]
+) -> PromptConfig:
     """Ask about every request in one order, those of the same order in a row."""
     answers = dict[int, Answer]()
     for number, agents in enumerate(orders):
@@ -125,7 +127,7 @@ def _all_agents(
             answers[place] = lm(requests[place].text, agents)
     given = tuple(answers[place] for place in range(len(requests)))
     shown = tuple(_names(orders[place % len(orders)]) for place in range(len(requests)))
-    return Way(name, tuple(requests), given, shown, len(orders))
+    return PromptConfig(name, tuple(requests), given, shown, len(orders))
 
 
 def _shortlist(program: Delegator, task: str) -> list[Agent]:
@@ -138,7 +140,7 @@ def _names(agents: Sequence[Agent]) -> tuple[str, ...]:
     return tuple(agent.name for agent in agents)
 
 
-def answers_right(way: Way, within: int = 1) -> np.ndarray:
+def answers_right(way: PromptConfig, within: int = 1) -> np.ndarray:
     """Return whether a right agent is among so many of each answer, shape (n,), bool."""
     return np.array(
         [
@@ -148,7 +150,7 @@ def answers_right(way: Way, within: int = 1) -> np.ndarray:
     )
 
 
-def _by_place(way: Way, right: np.ndarray) -> dict[str, Any]:
+def _by_place(way: PromptConfig, right: np.ndarray) -> dict[str, Any]:
     """Return how often the LM is right where a right agent is listed first, and where later."""
     places = np.array(
         [
@@ -163,7 +165,7 @@ def _by_place(way: Way, right: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _row(lm: str, split: str, way: Way, registry: Registry) -> dict[str, Any]:
+def _row(lm: str, split: str, way: PromptConfig, registry: Registry) -> dict[str, Any]:
     right, third = answers_right(way), answers_right(way, 3)
     answers = way.answers
     domains = [

@@ -42,7 +42,7 @@ from experiments.support.timing import latencies, milliseconds
 from optimize.config import Options
 from optimize.data import OURS, Dataset, Request, load_dataset
 from optimize.evaluation import BM25_B, BM25_K1, metrics, select
-from optimize.lm_stage import Answers
+from optimize.lm_stage import ResponseCache
 from optimize.pipeline import compile_program
 from optimize.search import ScoredRequests, fit_weights
 from task_delegator.delegator import Delegator
@@ -50,7 +50,7 @@ from task_delegator.embedders import Embedder, Encoded, MiniLM
 from task_delegator.knobs import KnobValues
 from task_delegator.lm import language_model
 from task_delegator.registry import Agent, Registry
-from task_delegator.retrieval import CHANNELS, Library
+from task_delegator.retrieval import CHANNELS, IndexCache
 
 _TRIALS = 50
 _SMALL, _DRAWS = (10, 20, 35, 50), 20
@@ -107,7 +107,9 @@ def run(quick: bool) -> list[dict[str, Any]]:
                 crowds["look-alikes left out"] = [a for a in crowd if a.name not in alike]
             rows += [facts | r for r in _large(agents, crowds, requests, systems, embed, known)]
             _KEPT.mkdir(parents=True, exist_ok=True)
-            with Answers(_KEPT / f"{condition.replace(' ', '-')}.jsonl", _MOST_CALLS) as answers:
+            with ResponseCache(
+                _KEPT / f"{condition.replace(' ', '-')}.jsonl", _MOST_CALLS
+            ) as answers:
                 asked = _with_embedded_lm(agents, crowds, requests, systems, answers, known)
                 rows += [facts | row for row in asked]
     return rows
@@ -268,7 +270,7 @@ def _with_embedded_lm(
     crowds: Mapping[str, Sequence[Agent]],
     requests: Sequence[Request],
     systems: Systems,
-    answers: Answers,
+    answers: ResponseCache,
     known: Mapping[str, Encoded],
 ) -> Iterator[dict[str, Any]]:
     """Yield what the LM's word adds, at the weight that fits our agents alone."""
@@ -308,7 +310,7 @@ def _with_embedded_lm(
 def _among(compiled: Delegator, agents: Sequence[Agent], known: Mapping[str, Encoded]) -> Delegator:
     """Return a copy of a program that delegates to other agents."""
     program = compiled.deepcopy()
-    program.retrieve.library = Library(Registry(agents), compiled.retrieve.library.embed, known)
+    program.retrieve.library = IndexCache(Registry(agents), compiled.retrieve.library.embed, known)
     return program
 
 

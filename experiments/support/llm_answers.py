@@ -14,10 +14,10 @@ from typing import Any, Literal, cast
 import dspy
 from pydantic import BaseModel, Field, ValidationError, create_model
 
-from optimize.lm_stage import Answers
+from optimize.lm_stage import ResponseCache
 from task_delegator.delegation import total_tokens
 from task_delegator.errors import InputError
-from task_delegator.lm import find_weights, language_model, words_alone
+from task_delegator.lm import find_weights, language_model, without_logprobs
 from task_delegator.registry import Agent
 from task_delegator.text import one_line
 
@@ -45,7 +45,7 @@ class Answer:
     seconds: float
 
 
-class Asked:
+class CachedPredict:
     """Ask one LM, or read what it answered before.
 
     Args:
@@ -93,7 +93,7 @@ class Asked:
         if self._keep is None:
             return ask()
         self._keep.mkdir(parents=True, exist_ok=True)
-        with Answers(self._keep / f"{self.label}.jsonl", _MOST_ANSWERS) as answers:
+        with ResponseCache(self._keep / f"{self.label}.jsonl", _MOST_ANSWERS) as answers:
             row = answers.get(stage, {"lm": self._files.name} | question, ask)
         if row is None:
             raise InputError(f"{self._keep}: {self.label}.jsonl is full; delete it to ask again")
@@ -102,7 +102,7 @@ class Asked:
     def _ask(self, messages: list[dict[str, str]], shape: type[BaseModel]) -> dict[str, Any]:
         started = perf_counter()
         with dspy.track_usage() as tracker, dspy.context(disable_history=True):
-            lm = words_alone(self.lm).copy(timeout=_PATIENCE)
+            lm = without_logprobs(self.lm).copy(timeout=_PATIENCE)
             text = lm(messages=messages, response_format=shape, max_tokens=_MOST_TOKENS)[0]
         seconds = round(perf_counter() - started, 3)
         cost = {"tokens": total_tokens(tracker), "seconds": seconds}
@@ -127,20 +127,20 @@ def prompt(task: str, agents: Sequence[Agent], samples: bool) -> list[dict[str, 
     ]
 
 
-def language_models(quick: bool) -> list[Asked]:
+def language_models(quick: bool) -> list[CachedPredict]:
     """Return the embedded LM and a stronger one.
 
     Raises:
         InputError: a full run, and the second LM is not named.
     """
     if quick:
-        return [Asked("embedded:raw", "SmolLM2-135M", None, shuffles=1)]
+        return [CachedPredict("embedded:raw", "SmolLM2-135M", None, shuffles=1)]
     path = os.environ.get(SECOND)
     if not path:
         raise InputError(f"{SECOND} is not set: name the .gguf file of a stronger instruct model")
     return [
-        Asked("embedded:raw", "SmolLM2-135M"),
-        Asked(f"embedded:{path}", Path(path).stem),
+        CachedPredict("embedded:raw", "SmolLM2-135M"),
+        CachedPredict(f"embedded:{path}", Path(path).stem),
     ]
 
 

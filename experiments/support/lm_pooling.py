@@ -8,21 +8,21 @@ import numpy as np
 
 from optimize.data import Request
 from optimize.evaluation import Outcome, delegate_all
-from optimize.lm_stage import Answers, Recalled, fit_weight, gain_curve, opened, pooled
+from optimize.lm_stage import CachedClassify, ResponseCache, fit_weight, gain_curve, opened, pooled
 from task_delegator.delegator import Delegator
 
 PLACES = 5  # slots of the shortlist that the LM sees, in retrieval's order and reversed
 
 
 def ask(
-    program: Delegator, requests: Sequence[Request], lm: Any, answers: Answers
+    program: Delegator, requests: Sequence[Request], lm: Any, answers: ResponseCache
 ) -> tuple[list[Outcome], int]:
     """Return each request as the LM answers it in two orders, and the tokens it took.
 
     The LM's probabilities are not pooled yet: ``weight_of`` fits their weight.
     """
     student = as_asked(program)
-    student.classify = recalled = Recalled(student.classify.select, answers)
+    student.classify = recalled = CachedClassify(student.classify.select, answers)
     with dspy.context(lm=lm):
         return delegate_all(student, requests, answers.path.stem), recalled.tokens
 

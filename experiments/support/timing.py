@@ -13,7 +13,7 @@ from optimize.evaluation import select
 from task_delegator.delegator import Delegator
 from task_delegator.embedders import Encoded
 from task_delegator.knobs import KnobValues
-from task_delegator.retrieval import CHANNELS, Channels, Index, fuse, largest, standardise
+from task_delegator.retrieval import CHANNELS, Channels, Index, fuse, largest, standardize
 
 
 def milliseconds(
@@ -51,7 +51,7 @@ def _cosines(index: Index, knobs: KnobValues, task: str) -> np.ndarray:
     vector = index.read(task).encoded.vector
     best, mean = index.samples(vector)
     none = np.zeros(len(index.names))
-    standing = standardise(Channels(none, none, index.description(vector), best, mean, none))
+    standing = standardize(Channels(none, none, index.description(vector), best, mean, none))
     return largest(fuse(dict.fromkeys(CHANNELS, none) | standing, knobs), knobs.k)
 
 

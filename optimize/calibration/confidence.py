@@ -17,7 +17,7 @@ from task_delegator.decision import (
     FITS,
     SURE,
     SURE_LM,
-    Promise,
+    OperatingPoint,
     choose_threshold,
     log_odds,
     probabilities,
@@ -57,7 +57,7 @@ class Calibration:
 
     features: tuple[str, ...]
     losses: dict[str, tuple[float, float]]
-    promise: Promise
+    promise: OperatingPoint
     confidences: tuple[float, ...]
     right: tuple[bool, ...]
     strangers: tuple[float, ...]

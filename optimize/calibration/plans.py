@@ -14,7 +14,7 @@ from optimize.data import Dataset, Request
 from optimize.evaluation import metrics
 from task_delegator.delegation import Plan
 from task_delegator.delegator import Delegator
-from task_delegator.stages import MAX_PARTS, SPLIT, Look, best_split, split_features
+from task_delegator.stages import MAX_PARTS, SPLIT, PartScore, best_split, split_features
 
 MOST_IN_VAIN = 0.05  # of the tasks for one agent: half of what is promised, n is small
 _FOLDS = 5
@@ -145,9 +145,9 @@ def _examples(program: Delegator, dataset: Dataset, split: str) -> tuple[np.ndar
     tasks = [(request, True) for request in dataset.multi[split]]
     tasks += [(request, False) for request in dataset.splits[split][:_SINGLE]]
     for request, needs in tqdm(tasks, desc=f"cut {split} tasks", delay=3, leave=False):
-        looks: dict[str, Look] = {}
+        looks: dict[str, PartScore] = {}
 
-        def look(text: str, looks: dict[str, Look] = looks) -> Look:
+        def look(text: str, looks: dict[str, PartScore] = looks) -> PartScore:
             if text not in looks:
                 looks[text] = program.look(text)
             return looks[text]

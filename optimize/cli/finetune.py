@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     from optimize.data import load_dataset
     from optimize.finetune import best_state
     from optimize.finetune.lora import Recipe
-    from optimize.finetune.train import Plan, finetune, install
+    from optimize.finetune.train import TrainingConfig, finetune, install
     from task_delegator.artifact import find, load
     from task_delegator.lm import ADAPTER, packaged
 
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     kept_out = [load_dataset(path) for path in options.keep_out]
     program = load(find(options.program), kept_out[0].registry)
     recipe = Recipe(rank=options.rank, examples=options.examples, seed=options.seed)
-    plan = Plan(
+    plan = TrainingConfig(
         out=Path(options.out),
         base=packaged(),
         recipe=recipe,

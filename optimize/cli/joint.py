@@ -35,17 +35,17 @@ def add_parser(commands: Commands, parents: Parents) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Search the whole program at once, with the LM in it."""
-    from optimize.joint import Scope
+    from optimize.joint import JointSearchConfig
     from optimize.pipeline import Improvement, improve, summary
-    from optimize.search import Place
+    from optimize.search import StudyLocation
     from task_delegator.errors import InputError
     from task_delegator.lm import language_model
 
     if options.no_lm:
         raise InputError("joint weighs accuracy against LM tokens: leave out --no-lm")
     dataset, program, manifest = open_program(options)
-    scope = Scope(
-        place=Place(options.study, options.storage),
+    scope = JointSearchConfig(
+        place=StudyLocation(options.study, options.storage),
         trials=options.trials,
         optimizers=tuple(options.optimizers),
         most_tokens=options.max_tokens,

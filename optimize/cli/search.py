@@ -24,20 +24,20 @@ def run(options: argparse.Namespace) -> int:
     """Search the retrieval knobs alone."""
     from optimize.checkpoint import digest_of, identity_of
     from optimize.data import load_dataset
-    from optimize.search import Place, ScoredRequests, measure, search
+    from optimize.search import ScoredRequests, StudyLocation, measure, search
     from task_delegator.embedders import embedder
     from task_delegator.errors import InputError
     from task_delegator.knobs import KnobValues
-    from task_delegator.retrieval import Library
+    from task_delegator.retrieval import IndexCache
 
     dataset = load_dataset(options.data, enriched=options.enriched)
     if not dataset.splits["validation"]:
         raise InputError(f"{dataset.path}: no validation requests; search needs them")
-    index = Library(dataset.registry, embedder(options.embedder)).index({})
+    index = IndexCache(dataset.registry, embedder(options.embedder)).index({})
     scored = ScoredRequests(index, dataset.splits["validation"])
     start = KnobValues()
     identity = identity_of(dataset, embedder=index.embed.id, knobs=asdict(start))
-    place = Place(options.study, options.storage, digest_of(identity))
+    place = StudyLocation(options.study, options.storage, digest_of(identity))
     knobs, trials = search(scored, [start], trials=options.trials, seed=options.seed, place=place)
     chosen = measure(scored, knobs)
     result = {"trials": len(trials), "chosen": chosen.metrics(), "knobs": asdict(chosen.knobs)}

@@ -1,7 +1,7 @@
 """How well a program does: outcomes, metrics, baselines, comparisons, drift."""
 
 from optimize.evaluation.baselines import BM25_B, BM25_K1, CHOSEN_ON, bm25_right, choose_bm25
-from optimize.evaluation.compare import Versus, versus
+from optimize.evaluation.compare import PairedComparison, versus
 from optimize.evaluation.drift import drift
 from optimize.evaluation.evaluate import evaluate, evaluate_requests
 from optimize.evaluation.metrics import auroc, reliability
@@ -14,7 +14,7 @@ __all__ = [
     "CHOSEN_ON",
     "Outcome",
     "Report",
-    "Versus",
+    "PairedComparison",
     "auroc",
     "bm25_right",
     "choose_bm25",

@@ -15,7 +15,7 @@ from task_delegator.delegator import Delegator
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class SystemScore:
     """The scores of one of the programs.
 
     Attributes:
@@ -32,7 +32,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Versus:
+class PairedComparison:
     """Two programs compared on the same requests; differences are first minus second.
 
     Attributes:
@@ -48,8 +48,8 @@ class Versus:
     lm: str | None
     commit: str
     n: int
-    first: Side
-    second: Side
+    first: SystemScore
+    second: SystemScore
     comparison: Comparison
     winner: str | None
     by_domain: dict[str, tuple[int, int]]
@@ -78,7 +78,7 @@ def versus(
     lm: dspy.BaseLM | None = None,
     limit: int | None = None,
     seed: int = 0,
-) -> Versus:
+) -> PairedComparison:
     """Evaluate two programs on the same requests and compare them.
 
     Args:
@@ -96,7 +96,7 @@ def versus(
     comparison = metrics.compare(right[0], right[1], seed=seed)
     names = [name for name, _ in programs]
     domains = {agent.name: agent.domain or "(none)" for agent in dataset.registry}
-    return Versus(
+    return PairedComparison(
         data=str(dataset.path),
         split=split,
         seed=seed,
@@ -112,9 +112,9 @@ def versus(
     )
 
 
-def _side(name: str, outcomes: Sequence[Outcome]) -> Side:
+def _side(name: str, outcomes: Sequence[Outcome]) -> SystemScore:
     right, n = outcomes_right(outcomes), len(outcomes)
-    return Side(
+    return SystemScore(
         program=name,
         top1=float(right.mean()),
         top1_ci95=metrics.wilson(int(right.sum()), n),

@@ -108,7 +108,7 @@ class Retrieved:
         random.Random(seed).shuffle(requests)
         self.requests = requests[:limit]
         self._index = Index(dataset.registry, embed)
-        self.tasks = [self._index.mentions.taken_from(r.text)[0] for r in self.requests]
+        self.tasks = [self._index.mentions.strip_from(r.text)[0] for r in self.requests]
         scored = ScoredRequests(self._index, self.requests)
         fused = scored.fused(knobs) / knobs.temperature
         self._order = np.argsort(-fused, axis=1, kind="stable")[:, : max(MOST, knobs.k) + 1]

@@ -38,7 +38,7 @@ _PROBES = 12  # shortlists whose beliefs the manifest keeps, for the served adap
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TrainingConfig:
     """What a fine-tuning was asked to do.
 
     Attributes:
@@ -66,7 +66,7 @@ def finetune(
     kept_out: Sequence[Dataset],
     knobs: KnobValues,
     embed: Embedder,
-    plan: Plan,
+    plan: TrainingConfig,
 ) -> dict[str, Any]:
     """Train, evaluate, export; return the manifest, which is written last.
 
@@ -114,7 +114,7 @@ def _train(
     trainer: Trainer,
     shortlists: Sequence[Shortlist],
     judged: dict[str, list[Shortlist]],
-    plan: Plan,
+    plan: TrainingConfig,
     run: track.Run,
 ) -> list[dict[str, Any]]:
     """Train to the end or until evaluations no longer improve; return the course."""
@@ -184,7 +184,7 @@ def _export(
     judged: dict[str, list[Shortlist]],
     identity: dict[str, Any],
     course: list[dict[str, Any]],
-    plan: Plan,
+    plan: TrainingConfig,
     run_id: str,
 ) -> dict[str, Any]:
     model, path = trainer.model, plan.out / ADAPTER
@@ -233,7 +233,9 @@ def _split(dataset: Dataset) -> str:
     return "train" if dataset.splits["train"] else "validation"
 
 
-def _held_out(dataset: Dataset, knobs: KnobValues, embed: Embedder, plan: Plan) -> list[Shortlist]:
+def _held_out(
+    dataset: Dataset, knobs: KnobValues, embed: Embedder, plan: TrainingConfig
+) -> list[Shortlist]:
     found = Retrieved(
         dataset, ["validation"], knobs, embed, limit=plan.held_out * 2, seed=plan.recipe.seed
     ).shortlists(plan.size)
@@ -281,7 +283,7 @@ def _identity(
     kept_out: Sequence[Dataset],
     knobs: KnobValues,
     embed: Embedder,
-    plan: Plan,
+    plan: TrainingConfig,
 ) -> dict[str, Any]:
     return {
         "base": plan.base.name,

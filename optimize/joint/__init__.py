@@ -1,10 +1,17 @@
 """Multi-objective search over quality and cost."""
 
-from optimize.joint.search import Point, Scope, cheapest, front, joint_search, settled
+from optimize.joint.search import (
+    JointSearchConfig,
+    JointTrial,
+    cheapest,
+    front,
+    joint_search,
+    settled,
+)
 
 __all__ = [
-    "Point",
-    "Scope",
+    "JointTrial",
+    "JointSearchConfig",
     "cheapest",
     "front",
     "joint_search",

@@ -15,13 +15,19 @@ from tqdm import tqdm
 
 from optimize.calibration import TARGET_PRECISION, calibrate
 from optimize.data import Dataset, Request
-from optimize.lm_stage import ALWAYS_CLOSE, Answers, OutOfCallsError, Recalled, RecalledExpansion
-from optimize.prompts import Brief, examples, optimize, right_slot, slot_feedback
+from optimize.lm_stage import (
+    ALWAYS_CLOSE,
+    CachedClassify,
+    CachedExpand,
+    OutOfCallsError,
+    ResponseCache,
+)
+from optimize.prompts import OptimizerInputs, examples, optimize, right_slot, slot_feedback
 from optimize.search import (
     HEAD_C,
     LEAN,
-    Place,
     ScoredRequests,
+    StudyLocation,
     finish,
     fit_weights,
     measure,
@@ -41,7 +47,7 @@ _EXPANSIONS = {"none": (0, 0), "phrasings": (2, 0), "ideal agent": (0, 1)}
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class JointSearchConfig:
     """What a joint search may try and spend.
 
     Attributes:
@@ -52,7 +58,7 @@ class Scope:
         most_calls: LM calls of this process in all; trials that need more are pruned.
     """
 
-    place: Place
+    place: StudyLocation
     trials: int = 40
     optimizers: tuple[str, ...] = ("labeled-few-shot", "bootstrap")
     calls: int = 60
@@ -62,7 +68,7 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class JointTrial:
     """One setting of the whole program and how it did on validation.
 
     Attributes:
@@ -86,8 +92,12 @@ class Point:
 
 
 def joint_search(
-    program: Delegator, dataset: Dataset, lm: dspy.BaseLM, scope: Scope, answers: Answers
-) -> tuple[list[Point], dict[str, dspy.Predict]]:
+    program: Delegator,
+    dataset: Dataset,
+    lm: dspy.BaseLM,
+    scope: JointSearchConfig,
+    answers: ResponseCache,
+) -> tuple[list[JointTrial], dict[str, dspy.Predict]]:
     """Return every finished trial, and the prompts that were tried.
 
     The first trial is the program without its LM, the second has the LM asked where retrieval is
@@ -126,16 +136,16 @@ def joint_search(
     return points, prompts
 
 
-def front(points: Sequence[Point]) -> list[Point]:
+def front(points: Sequence[JointTrial]) -> list[JointTrial]:
     """Return the points that no other beats in both top-1 and tokens, cheapest first."""
-    kept: list[Point] = []
+    kept: list[JointTrial] = []
     for point in sorted(points, key=lambda p: (p.tokens, -p.top1, p.number)):
         if not kept or point.top1 > kept[-1].top1:
             kept.append(point)
     return kept
 
 
-def cheapest(points: Sequence[Point]) -> Point:
+def cheapest(points: Sequence[JointTrial]) -> JointTrial:
     """Return the cheapest of the front within one standard error of the best.
 
     The standard error is that of the paired difference, the square root of the number of requests
@@ -144,7 +154,7 @@ def cheapest(points: Sequence[Point]) -> Point:
     kept = front(points)
     best = np.array(kept[-1].right)
 
-    def close(point: Point) -> bool:
+    def close(point: JointTrial) -> bool:
         right = np.array(point.right)
         return int(best.sum() - right.sum()) ** 2 <= int((right != best).sum())
 
@@ -152,7 +162,7 @@ def cheapest(points: Sequence[Point]) -> Point:
 
 
 def settled(
-    program: Delegator, dataset: Dataset, point: Point, prompts: Mapping[str, dspy.Predict]
+    program: Delegator, dataset: Dataset, point: JointTrial, prompts: Mapping[str, dspy.Predict]
 ) -> Delegator:
     """Return a copy of the program with a point's setting, its confidence calibrated."""
     copy = program.deepcopy()
@@ -180,7 +190,7 @@ class _Tried:
         requests: Sequence[Request],
         lm: dspy.BaseLM,
         prompts: Mapping[str, dspy.Predict],
-        answers: Answers,
+        answers: ResponseCache,
     ) -> None:
         self._program, self._dataset, self._lm = program.deepcopy(), dataset, lm
         self._requests, self._prompts, self._answers = requests, prompts, answers
@@ -193,14 +203,14 @@ class _Tried:
             "lean": fit_weights(fitted, KnobValues(), LEAN),
         }
         self._calibrated: dict[KnobValues, KnobValues] = {}
-        self._expand = RecalledExpansion(self._program.expand, answers)
+        self._expand = CachedExpand(self._program.expand, answers)
         self._program.expand = self._expand
 
-    def __call__(self, trial: Any, report: bool) -> Point:
+    def __call__(self, trial: Any, report: bool) -> JointTrial:
         knobs = self._knobs(trial)
         prompt = trial.suggest_categorical("prompt", list(self._prompts))
         demos = trial.suggest_int("demos", 0, _MOST_DEMOS)
-        classify = Recalled(with_demos(self._prompts[prompt], demos), self._answers)
+        classify = CachedClassify(with_demos(self._prompts[prompt], demos), self._answers)
         self._program.classify = classify
         self._program.knobs.values = knobs
         before = self._expand.tokens
@@ -219,7 +229,9 @@ class _Tried:
                     if trial.should_prune():
                         raise pruned()
         tokens = classify.tokens + self._expand.tokens - before
-        return Point(trial.number, knobs, prompt, demos, tuple(right), tokens / len(self._requests))
+        return JointTrial(
+            trial.number, knobs, prompt, demos, tuple(right), tokens / len(self._requests)
+        )
 
     def _knobs(self, trial: Any) -> KnobValues:
         fusion = trial.suggest_categorical("fusion", [*self._fusions, "free"])
@@ -272,13 +284,18 @@ def _parameters(knobs: KnobValues) -> dict[str, Any]:
 
 
 def _prompt(
-    name: str, study: Any, program: Delegator, dataset: Dataset, lm: dspy.BaseLM, scope: Scope
+    name: str,
+    study: Any,
+    program: Delegator,
+    dataset: Dataset,
+    lm: dspy.BaseLM,
+    scope: JointSearchConfig,
 ) -> dict[str, dspy.Predict]:
     """Return what an optimiser makes of the prompt, once for all processes of a study."""
     key, select = f"prompt {name}", program.classify.select
     if key not in study.user_attrs:
         shown = examples(program, dataset.splits["train"], scope.seed)
-        brief = Brief(
+        brief = OptimizerInputs(
             calls=scope.calls,
             trainset=shown[_HELD_OUT:],
             valset=shown[:_HELD_OUT],
@@ -297,8 +314,8 @@ def _prompt(
     return {name: again}
 
 
-def _point(values: Mapping[str, Any]) -> Point:
-    return Point(
+def _point(values: Mapping[str, Any]) -> JointTrial:
+    return JointTrial(
         **{
             **values,
             "knobs": KnobValues(**values["knobs"]),

@@ -1,8 +1,15 @@
 """Fit what the LM's answers count for, with every answer recorded."""
 
-from optimize.lm_stage.cached_stages import OutOfCallsError, Recalled, RecalledExpansion
-from optimize.lm_stage.fit import Lesson, Way, opened, plan_calls, rubric_gain, teach
-from optimize.lm_stage.response_cache import Answers, Asked
+from optimize.lm_stage.cached_stages import CachedClassify, CachedExpand, OutOfCallsError
+from optimize.lm_stage.fit import (
+    LMStageResult,
+    PromptConfig,
+    opened,
+    plan_calls,
+    rubric_gain,
+    teach,
+)
+from optimize.lm_stage.response_cache import CachedPredict, ResponseCache
 from optimize.lm_stage.weight import (
     ALWAYS_CLOSE,
     belief_of,
@@ -15,13 +22,13 @@ from optimize.lm_stage.weight import (
 
 __all__ = [
     "ALWAYS_CLOSE",
-    "Answers",
-    "Asked",
-    "Lesson",
+    "ResponseCache",
+    "CachedPredict",
+    "LMStageResult",
     "OutOfCallsError",
-    "Recalled",
-    "RecalledExpansion",
-    "Way",
+    "CachedClassify",
+    "CachedExpand",
+    "PromptConfig",
     "belief_of",
     "cross_validated_gain",
     "fit_weight",

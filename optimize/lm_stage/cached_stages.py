@@ -6,7 +6,7 @@ from typing import Any
 
 import dspy
 
-from optimize.lm_stage.response_cache import Answers
+from optimize.lm_stage.response_cache import ResponseCache
 from task_delegator.delegation import total_tokens
 from task_delegator.knobs import KnobValues
 from task_delegator.registry import Agent
@@ -25,7 +25,7 @@ class OutOfCallsError(Exception):
     """The limit of LM calls is reached, and an answer is missing."""
 
 
-class Recalled(ClassifyAgent):
+class CachedClassify(ClassifyAgent):
     """``ClassifyAgent`` that asks every question once.
 
     Attributes:
@@ -36,7 +36,7 @@ class Recalled(ClassifyAgent):
         answers: where answers are kept.
     """
 
-    def __init__(self, select: dspy.Predict, answers: Answers) -> None:
+    def __init__(self, select: dspy.Predict, answers: ResponseCache) -> None:
         super().__init__()
         self.select = select
         self.answers = answers
@@ -56,7 +56,7 @@ class Recalled(ClassifyAgent):
 
         def asked() -> dict[str, Any]:
             with dspy.track_usage() as tracker:
-                belief, calls = super(Recalled, self).ask(task, agents, knobs)
+                belief, calls = super(CachedClassify, self).ask(task, agents, knobs)
             return {"answer": asdict(belief), "calls": calls, "tokens": total_tokens(tracker)}
 
         row = _found(self.answers, "select", question, asked)
@@ -64,10 +64,10 @@ class Recalled(ClassifyAgent):
         return SlotDistribution(**row["answer"]), row["calls"]
 
 
-class RecalledExpansion(ExpandQuery):
-    """``ExpandQuery`` that asks every question once; ``tokens`` as in ``Recalled``."""
+class CachedExpand(ExpandQuery):
+    """``ExpandQuery`` that asks every question once; ``tokens`` as in ``CachedClassify``."""
 
-    def __init__(self, expand: ExpandQuery, answers: Answers) -> None:
+    def __init__(self, expand: ExpandQuery, answers: ResponseCache) -> None:
         super().__init__()
         self.rephrase, self.describe = expand.rephrase, expand.describe
         self.answers = answers
@@ -83,7 +83,7 @@ class RecalledExpansion(ExpandQuery):
 
         def asked() -> dict[str, Any]:
             with dspy.track_usage() as tracker:
-                found = super(RecalledExpansion, self).ask(predict, **inputs)
+                found = super(CachedExpand, self).ask(predict, **inputs)
             signature: Any = predict.signature
             fields = signature.output_fields
             answer = None if found is None else {name: found[name] for name in fields}
@@ -94,7 +94,9 @@ class RecalledExpansion(ExpandQuery):
         return None if row["answer"] is None else dspy.Prediction(**row["answer"])
 
 
-def _found(answers: Answers, stage: str, question: dict[str, Any], ask: Any) -> dict[str, Any]:
+def _found(
+    answers: ResponseCache, stage: str, question: dict[str, Any], ask: Any
+) -> dict[str, Any]:
     row = answers.get(stage, question, ask)
     if row is None:
         raise OutOfCallsError

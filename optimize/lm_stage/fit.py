@@ -30,7 +30,7 @@ from optimize.lm_stage.weight import (
 )
 from optimize.prompts import (
     OPTIMIZERS,
-    Brief,
+    OptimizerInputs,
     PromptCandidate,
     examples,
     optimize,
@@ -58,7 +58,7 @@ _ERRORS = 2.0  # standard errors that a gain must exceed: the best of three is l
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class LMStageResult:
     """What the LM stage found.
 
     Attributes:
@@ -90,7 +90,7 @@ class Lesson:
     rubric: tuple[float, float, float] | None = None
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Lesson":
+    def from_json(cls, values: Mapping[str, Any]) -> "LMStageResult":
         """Return a lesson from its plain JSON values."""
         gains = {name: (gain[0], gain[1]) for name, gain in values["gains"].items()}
         rubric = None if values["rubric"] is None else tuple(values["rubric"])
@@ -98,14 +98,14 @@ class Lesson:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class PromptConfig:
     """How the prompt is optimised: an optimiser's name, and the LM that teaches, or None."""
 
     optimizer: str = "bootstrap"
     teacher: dspy.BaseLM | None = None
 
 
-_BOOTSTRAP = Way()
+_BOOTSTRAP = PromptConfig()
 _log = logging.getLogger(__name__)
 
 
@@ -205,7 +205,7 @@ class Choice:
     Attributes:
         name: of the variant.
         weight: of the LM's log-probabilities; 0 where they do not help.
-        gains: as in ``Lesson``.
+        gains: as in ``LMStageResult``.
     """
 
     name: str
@@ -219,8 +219,8 @@ class Fitted:
 
     Attributes:
         knobs: to set in the program.
-        close: as in ``Lesson``.
-        rubric: as in ``Lesson``.
+        close: as in ``LMStageResult``.
+        rubric: as in ``LMStageResult``.
         calls: LM calls for the rubric.
     """
 
@@ -240,7 +240,7 @@ class Taught:
         knobs: of the LM stage.
     """
 
-    lesson: Lesson
+    lesson: LMStageResult
     select: dspy.Predict
     knobs: dict[str, float]
 
@@ -257,7 +257,7 @@ def teach(
     *,
     max_lm_calls: int,
     seed: int,
-    way: Way = _BOOTSTRAP,
+    way: PromptConfig = _BOOTSTRAP,
     tell: Callable[[Sequence[PromptCandidate]], None] | None = None,
 ) -> Taught:
     """Optimize the prompt, fit the LM's weight and set the gate, within ``max_lm_calls``.
@@ -285,7 +285,7 @@ def teach(
             "validation requests, %d are needed to measure an LM",
             way.optimizer, len(asked), _FEWEST_ASKED,
         )  # fmt: skip
-        return Taught(Lesson(calls=0, asked=len(asked), gains={}), select, _WITHOUT_LM)
+        return Taught(LMStageResult(calls=0, asked=len(asked), gains={}), select, _WITHOUT_LM)
 
     rewritten = rewrite_prompt(program, train, lm, way, plan.optimizer, seed)
     if tell is not None:
@@ -298,7 +298,7 @@ def teach(
     if helps:
         fitted = fit_lm_stage(program, variant, lm, choice.weight, plan.rubric)
         select = variant.select
-    lesson = Lesson(
+    lesson = LMStageResult(
         calls=collected.calls + fitted.calls,
         asked=len(asked),
         gains=choice.gains,
@@ -406,7 +406,7 @@ def rewrite_prompt(
     program: Delegator,
     requests: Sequence[Request],
     lm: dspy.BaseLM,
-    way: Way,
+    way: PromptConfig,
     calls: int,
     seed: int,
 ) -> Rewritten:
@@ -417,7 +417,7 @@ def rewrite_prompt(
         reason = "three train requests are needed" if writes(lm) else f"{lm.model} only decides"
         _log.warning("--optimizer %s is not run: %s", way.optimizer, reason)
         return Rewritten(ran=False)
-    brief = Brief(
+    brief = OptimizerInputs(
         calls=calls,
         trainset=shown[held_out:],
         valset=shown[:held_out],

@@ -23,7 +23,7 @@ _MOST_TOKENS = 900  # of an answer: what a small LM on a few cores writes before
 _TEMPERATURE = 0.8  # a second attempt shall differ from the first
 
 
-class Answers:
+class ResponseCache:
     """A JSONL file of answers, one per line, which one process at a time adds to.
 
     A line that a killed process left half-written is dropped.
@@ -56,7 +56,7 @@ class Answers:
             raise InputError(f"{path}: is no file of LM answers; name another --out") from error
         self.before = len(self._rows)
 
-    def __enter__(self) -> "Answers":
+    def __enter__(self) -> "ResponseCache":
         return self
 
     def __exit__(
@@ -105,7 +105,7 @@ class Answers:
         return self._rows[call]
 
 
-class Asked(dspy.Module):
+class CachedPredict(dspy.Module):
     """Ask a signature, at most ``ATTEMPTS`` times where the answer cannot be read.
 
     Args:
@@ -114,7 +114,7 @@ class Asked(dspy.Module):
         answers: where answers are kept.
     """
 
-    def __init__(self, stage: str, signature: type[dspy.Signature], answers: Answers) -> None:
+    def __init__(self, stage: str, signature: type[dspy.Signature], answers: ResponseCache) -> None:
         super().__init__()
         self.predict = dspy.Predict(signature)
         self.stage = stage

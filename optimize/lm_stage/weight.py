@@ -1,4 +1,4 @@
-"""What an LM's word adds to the likelihood of the right agent, from recorded answers."""
+"""Fit the weight of the LM in the log-linear pool and estimate its gain in log-likelihood."""
 
 from collections.abc import Sequence
 from typing import Any

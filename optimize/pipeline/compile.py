@@ -15,9 +15,9 @@ from optimize.checkpoint import Checkpoint, beside, identity_of, start_anew
 from optimize.config import CompileConfig, Options
 from optimize.data import Dataset, Request, leaks
 from optimize.evaluation import Report, evaluate_requests, select
-from optimize.lm_stage import Lesson, Way, opened, plan_calls, teach
+from optimize.lm_stage import LMStageResult, PromptConfig, opened, plan_calls, teach
 from optimize.provenance import commit
-from optimize.search import LEAN, Place, ScoredRequests, fit_weights, search
+from optimize.search import LEAN, ScoredRequests, StudyLocation, fit_weights, search
 from optimize.tracking import run as track
 from optimize.tracking import store, traced
 from task_delegator.artifact import save
@@ -41,7 +41,7 @@ class Compiled:
     folder: Path
     program: Delegator
     reports: dict[str, Report]
-    lesson: Lesson | None
+    lesson: LMStageResult | None
     calibration: Calibration
     run_id: str
 
@@ -166,13 +166,13 @@ def _search(context: CompileContext) -> None:
         # Train requests that became samples would answer themselves: fit without them.
         fitted = score(dataset.splits["train"], {})
         starts += [fit_weights(fitted, KnobValues(), channels) for channels in (CHANNELS, LEAN)]
-    place = Place("retrieval", context.checkpoint.journal)
+    place = StudyLocation("retrieval", context.checkpoint.journal)
     knobs, done = search(validation, starts, trials=config.trials, seed=config.seed, place=place)
     program.knobs.values = knobs
     context.run.trials(done)
 
 
-def _teach(context: CompileContext) -> Lesson | None:
+def _teach(context: CompileContext) -> LMStageResult | None:
     """Fit the LM stage, once: its calls are paid for. None where no LM is asked."""
     config, program, run = context.config, context.program, context.run
     if context.lm is None or config.optimizer is None:
@@ -186,7 +186,7 @@ def _teach(context: CompileContext) -> Lesson | None:
             context.lm,
             max_lm_calls=config.max_lm_calls,
             seed=config.seed,
-            way=Way(config.optimizer, context.teacher),
+            way=PromptConfig(config.optimizer, context.teacher),
             tell=partial(run.candidates, optimizer=config.optimizer),
         )
         taught.apply(program)
@@ -195,7 +195,7 @@ def _teach(context: CompileContext) -> Lesson | None:
         context.checkpoint.keep("lesson", state)
     else:
         program.load_state(kept["program"])
-        lesson = Lesson.from_json(kept["lesson"])
+        lesson = LMStageResult.from_json(kept["lesson"])
     run.tag("optimizer", lesson.ran or "none")
     run.prompts(before, program.classify.select)
     run.metrics({"lm_calls": lesson.calls, "weight": lesson.weight}, "teach_")
@@ -253,7 +253,7 @@ def provenance(dataset: Dataset) -> dict[str, Any]:
 def _manifest(
     context: CompileContext,
     reports: Mapping[str, Report],
-    lesson: Lesson | None,
+    lesson: LMStageResult | None,
     calibration: Calibration,
 ) -> dict[str, Any]:
     config, program, lm = context.config, context.program, context.lm

@@ -9,9 +9,9 @@ import dspy
 
 from optimize.checkpoint import Checkpoint, beside, digest_of, identity_of, refuse
 from optimize.data import Dataset
-from optimize.evaluation import Report, Versus, evaluate, versus
-from optimize.joint import Point, Scope, cheapest, front, joint_search, settled
-from optimize.lm_stage import Answers
+from optimize.evaluation import PairedComparison, Report, evaluate, versus
+from optimize.joint import JointSearchConfig, JointTrial, cheapest, front, joint_search, settled
+from optimize.lm_stage import ResponseCache
 from optimize.pipeline.compile import provenance
 from optimize.tracking import run as track
 from optimize.tracking import store
@@ -31,10 +31,10 @@ class Improvement:
         versus: the saved program against the one it came from, by split.
     """
 
-    points: list[Point]
-    chosen: Point
+    points: list[JointTrial]
+    chosen: JointTrial
     reports: dict[str, Report]
-    versus: dict[str, Versus]
+    versus: dict[str, PairedComparison]
 
     def table(self) -> str:
         """Return the Pareto front as a markdown table, the chosen point marked."""
@@ -56,7 +56,7 @@ def improve(
     manifest: Mapping[str, Any],
     dataset: Dataset,
     lm: dspy.BaseLM,
-    scope: Scope,
+    scope: JointSearchConfig,
     out: Path,
 ) -> Improvement:
     """Search, settle on a point, compare with the program it came from, save.
@@ -96,7 +96,7 @@ def improve(
     }
     with (
         Checkpoint(beside(out), identity, on_change=refuse, out=out) as checkpoint,
-        Answers(checkpoint.folder / "answers.jsonl", scope.most_calls) as answers,
+        ResponseCache(checkpoint.folder / "answers.jsonl", scope.most_calls) as answers,
         track.run(f"joint {dataset.path.name}", tags, checkpoint.kept(run_key)) as run,
     ):
         checkpoint.keep(run_key, run.id)

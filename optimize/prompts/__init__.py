@@ -3,12 +3,12 @@
 from optimize.prompts.candidates import PromptCandidate
 from optimize.prompts.examples import examples, right_slot, slot_feedback
 from optimize.prompts.optimizers import OPTIMIZERS, optimize
-from optimize.prompts.student import Brief, Pick
+from optimize.prompts.student import OptimizerInputs, SelectSlot
 
 __all__ = [
     "OPTIMIZERS",
-    "Brief",
-    "Pick",
+    "OptimizerInputs",
+    "SelectSlot",
     "PromptCandidate",
     "examples",
     "optimize",

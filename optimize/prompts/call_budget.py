@@ -11,11 +11,11 @@ from dspy.utils.callback import BaseCallback
 from dspy.utils.exceptions import AdapterParseError
 
 
-class Stop(BaseException):
+class BudgetExceededError(BaseException):
     """Ends an optimiser through whatever it catches."""
 
 
-class Meter(BaseCallback):
+class CallBudget(BaseCallback):
     """Count every LM call, the teacher's and those of copies included; stop at the limit."""
 
     def __init__(self, limit: int) -> None:
@@ -26,14 +26,14 @@ class Meter(BaseCallback):
         """Count every completion that is asked for, and refuse what is beyond the limit."""
         asked = int((inputs.get("kwargs") or {}).get("n") or 1)
         if self.calls + asked > self.limit:
-            raise Stop
+            raise BudgetExceededError
         self.calls += asked
 
     def on_lm_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
         """Stop at the first failure."""
-        if exception is not None and not isinstance(exception, Stop):
+        if exception is not None and not isinstance(exception, BudgetExceededError):
             self.failure = exception
-            raise Stop
+            raise BudgetExceededError
 
 
 def unreadable(error: BaseException | None) -> bool:

@@ -9,7 +9,7 @@ import dspy
 from optimize.data import Request
 from task_delegator.delegator import Delegator
 from task_delegator.registry import Registry
-from task_delegator.retrieval import Library
+from task_delegator.retrieval import IndexCache
 from task_delegator.signatures import SLOTS
 from task_delegator.stages import render
 from task_delegator.text import one_line
@@ -25,7 +25,7 @@ def examples(program: Delegator, requests: Sequence[Request], seed: int) -> list
     if not free:
         return []
     retriever = program.retrieve.deepcopy()
-    retriever.library = Library(Registry(free), program.retrieve.library.embed)
+    retriever.library = IndexCache(Registry(free), program.retrieve.library.embed)
     knobs = program.knobs.values
     rng = random.Random(seed)
     found = []

@@ -20,11 +20,11 @@ from dspy.teleprompt import (
 from dspy.utils.exceptions import AdapterParseError
 from dspy.utils.exceptions import LMError as DspyLMError
 
-from optimize.prompts.call_budget import Meter, Stop, quiet, unreadable
+from optimize.prompts.call_budget import BudgetExceededError, CallBudget, quiet, unreadable
 from optimize.prompts.candidates import PromptCandidate, alone, detailed, in_percent, in_shares
-from optimize.prompts.student import Brief, Pick
+from optimize.prompts.student import OptimizerInputs, SelectSlot
 from task_delegator.errors import LMError
-from task_delegator.lm import words_alone
+from task_delegator.lm import without_logprobs
 from task_delegator.text import describe_error
 
 _DEMOS = 2
@@ -50,13 +50,13 @@ class Optimizer:
 
     share: float
     least: Callable[[int, int], int]
-    expected: Callable[[Brief], int]
-    compile: Callable[[Pick, Brief], Pick]
+    expected: Callable[[OptimizerInputs], int]
+    compile: Callable[[SelectSlot, OptimizerInputs], SelectSlot]
     tried: Callable[[Any], list[PromptCandidate]]
 
 
 @dataclass(frozen=True, slots=True)
-class Optimised:
+class OptimizedPrompt:
     """What an optimiser made.
 
     Attributes:
@@ -70,18 +70,18 @@ class Optimised:
     candidates: tuple[PromptCandidate, ...] = ()
 
 
-def _labeled(student: Pick, brief: Brief) -> Pick:
+def _labeled(student: SelectSlot, brief: OptimizerInputs) -> SelectSlot:
     return LabeledFewShot(k=_DEMOS).compile(student, trainset=list(brief.trainset))
 
 
-def _bootstrap(student: Pick, brief: Brief) -> Pick:
+def _bootstrap(student: SelectSlot, brief: OptimizerInputs) -> SelectSlot:
     optimizer = BootstrapFewShot(
         brief.metric, max_bootstrapped_demos=_DEMOS, max_labeled_demos=0, **brief.settings
     )
     return optimizer.compile(student, trainset=list(brief.trainset[: brief.calls]))
 
 
-def _random_search(student: Pick, brief: Brief) -> Pick:
+def _random_search(student: SelectSlot, brief: OptimizerInputs) -> SelectSlot:
     optimizer = BootstrapFewShotWithRandomSearch(
         brief.metric,
         max_bootstrapped_demos=_DEMOS,
@@ -95,7 +95,7 @@ def _random_search(student: Pick, brief: Brief) -> Pick:
     )
 
 
-def _optuna(student: Pick, brief: Brief) -> Pick:
+def _optuna(student: SelectSlot, brief: OptimizerInputs) -> SelectSlot:
     optimizer = BootstrapFewShotWithOptuna(
         brief.metric,
         max_labeled_demos=_DEMOS,
@@ -111,7 +111,7 @@ def _optuna(student: Pick, brief: Brief) -> Pick:
     )
 
 
-def _rules(student: Pick, brief: Brief) -> Pick:
+def _rules(student: SelectSlot, brief: OptimizerInputs) -> SelectSlot:
     optimizer = dspy.InferRules(
         metric=brief.metric,
         num_candidates=_programs(brief, written=_INDUCED),
@@ -122,10 +122,10 @@ def _rules(student: Pick, brief: Brief) -> Pick:
         **brief.settings,
     )
     some = list(brief.trainset[: _share(brief)])
-    return cast("Pick", optimizer.compile(student, trainset=some, valset=list(brief.valset)))
+    return cast("SelectSlot", optimizer.compile(student, trainset=some, valset=list(brief.valset)))
 
 
-def _together(student: Pick, brief: Brief) -> Pick:
+def _together(student: SelectSlot, brief: OptimizerInputs) -> SelectSlot:
     """Chain demos and instructions; weights have a command of their own, ``finetune``."""
     demos = BootstrapFewShot(
         brief.metric, max_bootstrapped_demos=_DEMOS, max_labeled_demos=0, **brief.settings
@@ -149,13 +149,13 @@ def _together(student: Pick, brief: Brief) -> Pick:
     return done
 
 
-def _copro(student: Pick, brief: Brief) -> Pick:
+def _copro(student: SelectSlot, brief: OptimizerInputs) -> SelectSlot:
     optimizer = dspy.COPRO(brief.teacher, brief.metric, breadth=_breadth(brief), depth=1)
     settings = {"num_threads": 1, "display_progress": False, "display_table": 0}
     return optimizer.compile(student, trainset=list(brief.valset), eval_kwargs=settings)
 
 
-def _mipro(student: Pick, brief: Brief) -> Pick:
+def _mipro(student: SelectSlot, brief: OptimizerInputs) -> SelectSlot:
     optimizer = dspy.MIPROv2(
         brief.metric,
         prompt_model=brief.teacher,
@@ -177,7 +177,7 @@ def _mipro(student: Pick, brief: Brief) -> Pick:
     )
 
 
-def _simba(student: Pick, brief: Brief) -> Pick:
+def _simba(student: SelectSlot, brief: OptimizerInputs) -> SelectSlot:
     size = min(len(brief.trainset), _BATCH)
     optimizer = dspy.SIMBA(
         metric=brief.metric,
@@ -189,10 +189,10 @@ def _simba(student: Pick, brief: Brief) -> Pick:
         num_threads=1,
     )
     some = list(brief.trainset[: 2 * size])
-    return cast("Pick", optimizer.compile(student, trainset=some, seed=brief.seed))
+    return cast("SelectSlot", optimizer.compile(student, trainset=some, seed=brief.seed))
 
 
-def _gepa(student: Pick, brief: Brief) -> Pick:
+def _gepa(student: SelectSlot, brief: OptimizerInputs) -> SelectSlot:
     optimizer = dspy.GEPA(
         brief.feedback,
         max_metric_calls=_measured(brief),
@@ -203,10 +203,10 @@ def _gepa(student: Pick, brief: Brief) -> Pick:
         track_stats=True,
     )
     train, validation = list(brief.trainset), list(brief.valset)
-    return cast("Pick", optimizer.compile(student, trainset=train, valset=validation))
+    return cast("SelectSlot", optimizer.compile(student, trainset=train, valset=validation))
 
 
-def _share(brief: Brief) -> int:
+def _share(brief: OptimizerInputs) -> int:
     """Return how many train examples may be bootstrapped from: a fifth of the calls, and no more
     than a few per demo.
     """
@@ -217,17 +217,17 @@ def _some(train: int) -> int:
     return min(4 * _DEMOS, train)
 
 
-def _programs(brief: Brief, written: int = 1) -> int:
+def _programs(brief: OptimizerInputs, written: int = 1) -> int:
     """Return how many programs the rest of the calls evaluates, so many calls each to write it."""
     return max(1, (brief.calls - _share(brief)) // (len(brief.valset) + written))
 
 
-def _candidates(brief: Brief) -> int:
+def _candidates(brief: OptimizerInputs) -> int:
     """Return how many candidates are drawn beside three fixed ones, bootstraps at their worst."""
     return max(1, brief.calls // (len(brief.valset) + _share(brief)) - 3)
 
 
-def _measured(brief: Brief) -> int:
+def _measured(brief: OptimizerInputs) -> int:
     """Return how many answers GEPA may measure: where no reflection can be read it asks twice after
     every three, and it looks at its limit only between rounds.
     """
@@ -244,11 +244,11 @@ def _least_of_gepa(train: int, validation: int) -> int:
     return _round(validation) + -(-5 * (validation + 1) // 3)
 
 
-def _breadth(brief: Brief) -> int:
+def _breadth(brief: OptimizerInputs) -> int:
     return max(2, min(6, brief.calls // max(len(brief.valset), 1) - 1))
 
 
-def _trials(brief: Brief) -> int:
+def _trials(brief: OptimizerInputs) -> int:
     return max(1, (brief.calls - 3 * _share(brief)) // max(len(brief.valset), 1) - 1)
 
 
@@ -306,7 +306,9 @@ OPTIMIZERS = {
 }
 
 
-def optimize(name: str, select: dspy.Predict, lm: dspy.BaseLM, brief: Brief) -> Optimised:
+def optimize(
+    name: str, select: dspy.Predict, lm: dspy.BaseLM, brief: OptimizerInputs
+) -> OptimizedPrompt:
     """Return what an optimiser makes of a predictor.
 
     The LM and the teacher are asked for words alone: hundreds of log-probabilities a token would
@@ -318,26 +320,29 @@ def optimize(name: str, select: dspy.Predict, lm: dspy.BaseLM, brief: Brief) -> 
     optimizer = OPTIMIZERS[name]
     expected = optimizer.expected(brief)
     _log.warning("%s: some %d LM calls expected, %d at most", name, expected, brief.calls)
-    meter = Meter(brief.calls)
+    meter = CallBudget(brief.calls)
     callbacks = [*dspy.settings.get("callbacks", []), meter]
-    student = Pick(select.deepcopy())
+    student = SelectSlot(select.deepcopy())
     # Copies share their signature, a class, and InferRules writes its rules into that.
     signature: Any = student.select.signature
     student.select.signature = signature.with_instructions(signature.instructions)
-    brief = replace(brief, teacher=words_alone(brief.teacher))
+    brief = replace(brief, teacher=without_logprobs(brief.teacher))
     try:
-        with quiet(), dspy.context(lm=words_alone(lm), callbacks=callbacks, disable_history=True):
+        with (
+            quiet(),
+            dspy.context(lm=without_logprobs(lm), callbacks=callbacks, disable_history=True),
+        ):
             done = optimizer.compile(student, brief)
-    except Stop:
+    except BudgetExceededError:
         if meter.failure is not None:
             line = describe_error(meter.failure)
             raise LMError(f"--optimizer {name}: the LM did not answer: {line}") from meter.failure
         _log.warning("%s: stopped at the limit of %d LM calls, nothing kept", name, brief.calls)
-        return Optimised(None, meter.calls)
+        return OptimizedPrompt(None, meter.calls)
     except DspyLMError as error:
         raise LMError(f"--optimizer {name}: {describe_error(error)}") from error
     except (AdapterParseError, AssertionError, RuntimeError) as error:  # InferRules asserts
         if not unreadable(error):
             raise
         raise LMError(f"--optimizer {name}: the teacher's answers could not be read") from error
-    return Optimised(done.select, meter.calls, tuple(optimizer.tried(done)))
+    return OptimizedPrompt(done.select, meter.calls, tuple(optimizer.tried(done)))

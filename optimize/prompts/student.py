@@ -1,4 +1,4 @@
-"""What DSPy's optimisers are given: a brief, and the student whose prompt they write."""
+"""What DSPy's optimizers are given: their inputs, and the student whose prompt they write."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from task_delegator.stages import ask
 
 
 @dataclass(frozen=True, slots=True)
-class Brief:
+class OptimizerInputs:
     """What an optimiser is given.
 
     Attributes:
@@ -36,7 +36,7 @@ class Brief:
         return {"teacher_settings": {"lm": self.teacher}}
 
 
-class Pick(dspy.Module):
+class SelectSlot(dspy.Module):
     """The student: ``ClassifyAgent``'s predictor over a shortlist that is given.
 
     An answer without a slot is a wrong answer; an LM that cannot be reached is none.

@@ -3,12 +3,12 @@
 from optimize.search.fit import HEAD_C, LEAN, fit_weights
 from optimize.search.retrieval import Trial, measure, search
 from optimize.search.scored import ScoredRequests
-from optimize.search.study import Place, finish, open_study, pruned, wilcoxon
+from optimize.search.study import StudyLocation, finish, open_study, pruned, wilcoxon
 
 __all__ = [
     "HEAD_C",
     "LEAN",
-    "Place",
+    "StudyLocation",
     "ScoredRequests",
     "Trial",
     "finish",

@@ -8,12 +8,12 @@ import numpy as np
 from optimize.evaluation import BM25_B, BM25_K1
 from optimize.search.fit import HEAD_C, fit_temperature
 from optimize.search.scored import ScoredRequests
-from optimize.search.study import Place, finish, open_study
+from optimize.search.study import StudyLocation, finish, open_study
 from task_delegator.knobs import KnobValues
 from task_delegator.retrieval import CHANNELS
 
 MIN_RECALL = 0.95  # of the shortlist on validation: what the LM cannot see it cannot pick
-_IN_MEMORY = Place("retrieval")
+_IN_MEMORY = StudyLocation("retrieval")
 _PLACE_COST = 0.0005  # of top-1 per place on the shortlist: no longer than it needs to be
 
 
@@ -42,7 +42,7 @@ def search(
     *,
     trials: int,
     seed: int,
-    place: Place = _IN_MEMORY,
+    place: StudyLocation = _IN_MEMORY,
 ) -> tuple[KnobValues, list[Trial]]:
     """Return the chosen knobs and every trial.
 

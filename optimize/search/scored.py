@@ -6,7 +6,7 @@ import numpy as np
 
 from optimize.data import Request
 from task_delegator.knobs import KnobValues
-from task_delegator.retrieval import CHANNELS, Channels, Index, fuse, late_scores, standardise
+from task_delegator.retrieval import CHANNELS, Channels, Index, fuse, late_scores, standardize
 
 
 class ScoredRequests:
@@ -26,7 +26,7 @@ class ScoredRequests:
         places = {name: i for i, name in enumerate(index.names)}
         self._index = index
         self._queries = [
-            index.read(index.mentions.taken_from(request.text)[0]) for request in requests
+            index.read(index.mentions.strip_from(request.text)[0]) for request in requests
         ]
         self.labels = [np.array([places[n] for n in r.acceptable]) for r in requests]
         self._fixed = [
@@ -55,7 +55,7 @@ class ScoredRequests:
         for query, fixed in zip(self._queries, self._fixed, strict=True):
             bm25 = index.bm25(query.text, knobs.bm25_k1, knobs.bm25_b) if "bm25" in new else nothing
             head = index.head(query.encoded.vector, knobs.head_c) if "head" in new else nothing
-            standing = standardise(Channels(bm25, *fixed, head))
+            standing = standardize(Channels(bm25, *fixed, head))
             if "late" in new:
                 standing |= late_scores(index, query, standing, self._late).standing
             for channel in new:

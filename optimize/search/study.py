@@ -37,7 +37,7 @@ _DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class StudyLocation:
     """Where a study is kept.
 
     Attributes:
@@ -53,7 +53,7 @@ class Place:
 
 
 def open_study(
-    place: Place,
+    place: StudyLocation,
     starts: Sequence[Mapping[str, Any]],
     *,
     seed: int,

@@ -2,10 +2,10 @@
 
 from optimize.synthesis.enrich import enrich_dataset
 from optimize.synthesis.pipeline import synthesize
-from optimize.synthesis.spec import Wanted
+from optimize.synthesis.spec import SynthesisSpec
 
 __all__ = [
-    "Wanted",
+    "SynthesisSpec",
     "enrich_dataset",
     "synthesize",
 ]

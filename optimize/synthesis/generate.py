@@ -8,7 +8,7 @@ from typing import Any
 
 import dspy
 
-from optimize.lm_stage import Answers, Asked
+from optimize.lm_stage import CachedPredict, ResponseCache
 from optimize.synthesis.filters import Draft, clean, fault, sift_samples
 from task_delegator.errors import InputError, LMError
 from task_delegator.knobs import KnobValues
@@ -33,10 +33,10 @@ _ASK_ONCE = KnobValues(orders=1, repeats=1)
 class WriteRegistry(dspy.Module):
     """Write the agents of one domain: first their boundaries, then their entries."""
 
-    def __init__(self, answers: Answers) -> None:
+    def __init__(self, answers: ResponseCache) -> None:
         super().__init__()
-        self.outline = Asked("outline", OutlineAgents, answers)
-        self.describe = Asked("agent", WriteAgent, answers)
+        self.outline = CachedPredict("outline", OutlineAgents, answers)
+        self.describe = CachedPredict("agent", WriteAgent, answers)
 
     def forward(self, domain: str, number: int, others: Sequence[Agent]) -> dspy.Prediction:
         """Return ``agents``, the ``calls`` that wrote each (by name), and counts by reason of what
@@ -161,9 +161,9 @@ def _agent(
 class WriteLabelled(dspy.Module):
     """Write what people ask of one agent, each call in one voice."""
 
-    def __init__(self, answers: Answers, seed: int) -> None:
+    def __init__(self, answers: ResponseCache, seed: int) -> None:
         super().__init__()
-        self.write = Asked("requests", WriteRequests, answers)
+        self.write = CachedPredict("requests", WriteRequests, answers)
         self._voices = random.Random(seed).sample(sorted(VOICES), len(VOICES))
 
     def forward(self, index: Index, place: int, number: int, turn: int) -> dspy.Prediction:
@@ -215,7 +215,7 @@ class LeadBack(dspy.Module):
         lm: judges between the agents of a shortlist.
     """
 
-    def __init__(self, retrieve: Retrieve, answers: Answers, lm: Any, seed: int) -> None:
+    def __init__(self, retrieve: Retrieve, answers: ResponseCache, lm: Any, seed: int) -> None:
         super().__init__()
         self.retrieve = retrieve
         self.classify = ClassifyAgent()

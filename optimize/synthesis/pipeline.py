@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from optimize.checkpoint import Checkpoint, belongs_to, beside, refuse
 from optimize.data import SPLITS
-from optimize.lm_stage import Answers
+from optimize.lm_stage import ResponseCache
 from optimize.synthesis.filters import Draft, Drop, sift
 from optimize.synthesis.generate import (
     TURNS,
@@ -26,18 +26,18 @@ from optimize.synthesis.generate import (
     unless_refused,
 )
 from optimize.synthesis.report import ANSWERS, REPORT, Written, report, save, split
-from optimize.synthesis.spec import Wanted
+from optimize.synthesis.spec import SynthesisSpec
 from task_delegator.embedders import Embedder
 from task_delegator.errors import InputError, LMError, LMSpecError
 from task_delegator.files import read_json, write_text
-from task_delegator.lm import words_alone, writes
+from task_delegator.lm import without_logprobs, writes
 from task_delegator.registry import Agent, Registry
-from task_delegator.retrieval import Library, Retrieve
+from task_delegator.retrieval import IndexCache, Retrieve
 
 _CALL_SECONDS = 900.0  # a small LM on a busy machine writes some hundred tokens in minutes
 
 
-def synthesize(wanted: Wanted, lm: Any, embed: Embedder, out: Path) -> dict[str, Any]:
+def synthesize(wanted: SynthesisSpec, lm: Any, embed: Embedder, out: Path) -> dict[str, Any]:
     """Write a dataset directory; return its report.
 
     Args:
@@ -70,7 +70,7 @@ def synthesize(wanted: Wanted, lm: Any, embed: Embedder, out: Path) -> dict[str,
     # Neither code nor limits belong to the identity: answers are found by their whole question.
     with (
         Checkpoint(work, settings, on_change=refuse, out=out, kind="dataset") as checkpoint,
-        Answers(work / ANSWERS, wanted.limit) as answers,
+        ResponseCache(work / ANSWERS, wanted.limit) as answers,
     ):
         with dspy.context(lm=_writer(lm), disable_history=True):
             written = _write(wanted, lm, embed, answers)
@@ -91,10 +91,10 @@ def synthesize(wanted: Wanted, lm: Any, embed: Embedder, out: Path) -> dict[str,
 def _writer(lm: Any) -> Any:
     """Return an LM for long answers: without log-probabilities of each token, and with time."""
     patient = {"timeout": _CALL_SECONDS} if "timeout" in lm.kwargs else {}
-    return words_alone(lm).copy(**patient)
+    return without_logprobs(lm).copy(**patient)
 
 
-def _write(wanted: Wanted, lm: Any, embed: Embedder, answers: Answers) -> Written:
+def _write(wanted: SynthesisSpec, lm: Any, embed: Embedder, answers: ResponseCache) -> Written:
     agents: list[Agent] = []
     calls: dict[str, list[str]] = {}
     lost = {"agents": Counter[str](), "samples": Counter[str]()}
@@ -106,7 +106,7 @@ def _write(wanted: Wanted, lm: Any, embed: Embedder, answers: Answers) -> Writte
         lost["agents"].update(found.dropped)
         lost["samples"].update(found.samples)
     registry = Registry(agents)
-    library = Library(registry, embed)
+    library = IndexCache(registry, embed)
     index = library.index({})
     writer = WriteLabelled(answers, wanted.seed)
     back = LeadBack(Retrieve(library), answers, lm, wanted.seed)

@@ -11,10 +11,10 @@ from typing import Any
 
 from optimize.calibration import LEAST_REQUESTS
 from optimize.data import SPLITS
-from optimize.lm_stage import Answers
+from optimize.lm_stage import ResponseCache
 from optimize.provenance import commit
 from optimize.synthesis.filters import Draft, Drop
-from optimize.synthesis.spec import Wanted
+from optimize.synthesis.spec import SynthesisSpec
 from task_delegator.errors import InputError
 from task_delegator.files import write_text
 from task_delegator.registry import Registry
@@ -69,11 +69,11 @@ def split(kept: Sequence[Draft], seed: int) -> dict[str, list[Draft]]:
 
 
 def report(
-    wanted: Wanted,
+    wanted: SynthesisSpec,
     settings: Mapping[str, Any],
     written: Written,
     splits: Mapping[str, Sequence[Draft]],
-    answers: Answers,
+    answers: ResponseCache,
 ) -> dict[str, Any]:
     """Return what was asked, written, dropped and why, and kept, per stage."""
     names = [agent.name for agent in written.registry]

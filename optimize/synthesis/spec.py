@@ -11,7 +11,7 @@ _DEFAULT_LIMIT = 3  # times the planned calls: unreadable answers and what filte
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class SynthesisSpec:
     """What is to be synthesised.
 
     Attributes:

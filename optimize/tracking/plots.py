@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from optimize.evaluation import Outcome, outcomes_right, reliability
-from optimize.joint import Point
+from optimize.joint import JointTrial
 from optimize.search import Trial
 
 mpl.use("Agg")
@@ -32,7 +32,7 @@ def search_plot(trials: Sequence[Trial]) -> Any:
     return figure
 
 
-def pareto_plot(points: Sequence[Point], front: Sequence[Point]) -> Any:
+def pareto_plot(points: Sequence[JointTrial], front: Sequence[JointTrial]) -> Any:
     """Return a figure: top-1 on validation against LM tokens per task, the front as a line."""
     figure, axes = plt.subplots(figsize=(7, 4))
     axes.plot([p.tokens for p in points], [p.top1 for p in points], ".", label="trials")
@@ -45,7 +45,7 @@ def pareto_plot(points: Sequence[Point], front: Sequence[Point]) -> Any:
     return figure
 
 
-def pareto_table(front: Sequence[Point]) -> pd.DataFrame:
+def pareto_table(front: Sequence[JointTrial]) -> pd.DataFrame:
     """Return the Pareto front as a table, cheapest first."""
     rows = [(p.number, p.top1, p.tokens, p.prompt, p.demos, p.knobs.gate) for p in front]
     columns = ["trial", "top1", "tokens_per_task", "prompt", "demos", "gate"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import dspy
 
 from optimize.data import Dataset
-from optimize.evaluation import Versus, versus
+from optimize.evaluation import PairedComparison, versus
 from optimize.tracking.registry import Models
 from task_delegator.artifact import AGENTS, MANIFEST, find, load
 from task_delegator.errors import InputError
@@ -27,7 +27,7 @@ class Promotion:
     name: str
     version: str | None
     promoted: bool
-    versus: Versus | None
+    versus: PairedComparison | None
 
 
 def promote(

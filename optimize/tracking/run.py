@@ -27,7 +27,7 @@ from mlflow.tracking import MlflowClient
 from optimize._compat import local_source
 from optimize.data import SPLITS, Dataset
 from optimize.evaluation import Outcome
-from optimize.joint import Point
+from optimize.joint import JointTrial
 from optimize.prompts import PromptCandidate
 from optimize.search import Trial
 from optimize.tracking.plots import (
@@ -130,7 +130,7 @@ class Run:
         mlflow.log_figure(search_plot(trials), "plots/search.png")
 
     @_goes_on
-    def points(self, points: Sequence[Point], front: Sequence[Point]) -> None:
+    def points(self, points: Sequence[JointTrial], front: Sequence[JointTrial]) -> None:
         """Log one child run per trial of a joint search, and the Pareto front."""
         known = self._children("trial")
         for point in points:

@@ -28,8 +28,8 @@ from .knobs import Knobs, KnobValues
 from .lm import language_model, writes
 from .prediction import FrozenPrediction
 from .registry import Agent, Registry
-from .retrieval import Library, Query, Retrieval, Retrieve
-from .stages import ClassifyAgent, DecomposeTask, ExpandQuery, Look, RateConfidence
+from .retrieval import IndexCache, Query, Retrieval, Retrieve
+from .stages import ClassifyAgent, DecomposeTask, ExpandQuery, PartScore, RateConfidence
 
 _log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class Delegator(dspy.Module):
         if len(registry) == 0:
             raise InputError("the registry is empty: add at least one agent")
         self.knobs = Knobs()
-        self.retrieve = Retrieve(Library(registry, embed or embedder()))
+        self.retrieve = Retrieve(IndexCache(registry, embed or embedder()))
         self.decompose = DecomposeTask()
         self.expand = ExpandQuery()
         self.classify = ClassifyAgent()
@@ -244,7 +244,7 @@ class Delegator(dspy.Module):
         knobs = self.knobs.values
         read: dict[str, Retrieval] = {}
 
-        def look(text: str) -> Look:
+        def look(text: str) -> PartScore:
             if text not in read:
                 read[text] = self.retrieve(task=text, knobs=knobs, permissions=permissions)
             return self._summary(read[text], knobs)
@@ -270,17 +270,17 @@ class Delegator(dspy.Module):
             ),
         )
 
-    def look(self, text: str, permissions: Collection[str] | None = None) -> Look:
+    def look(self, text: str, permissions: Collection[str] | None = None) -> PartScore:
         """Retrieve a text: its best agents and how sure that is."""
         knobs = self.knobs.values
         return self._summary(self.retrieve(task=text, knobs=knobs, permissions=permissions), knobs)
 
-    def _summary(self, found: Retrieval, knobs: KnobValues) -> Look:
+    def _summary(self, found: Retrieval, knobs: KnobValues) -> PartScore:
         if not found.candidates:
-            return Look((), 0.0, 0.0)
+            return PartScore((), 0.0, 0.0)
         assessment = self.assess(found.candidates, found.signals, knobs)
         names = tuple(candidate.name for candidate in found.candidates[:3])
-        return Look(names, assessment.confidence, found.signals.late)
+        return PartScore(names, assessment.confidence, found.signals.late)
 
     def consult(self, alone: Consultation, query: Query, knobs: KnobValues) -> Consultation:
         """Ask the LM about a hard task: expand it, classify the shortlist, rate the choice.

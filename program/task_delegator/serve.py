@@ -13,8 +13,8 @@ from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from pydantic import BaseModel
 
-from . import Registry, load
-from .artifact import AGENTS
+from task_delegator import Registry, load
+from task_delegator.artifact import AGENTS
 
 
 class Task(BaseModel):

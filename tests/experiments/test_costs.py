@@ -13,7 +13,7 @@ from task_delegator.delegation import Candidate, Decision, Delegation, Usage
 from task_delegator.delegator import Delegator
 from task_delegator.knobs import KnobValues
 from task_delegator.retrieval.fusion import CHANNELS, fuse, largest, score
-from task_delegator.retrieval.index_cache import Library
+from task_delegator.retrieval.index_cache import IndexCache
 
 
 def test_what_threads_ask_is_counted():
@@ -98,7 +98,7 @@ def test_an_attack_gains_what_the_host_wins_more_often_than_before():
 ])  # fmt: skip
 @pytest.mark.parametrize("task", ["refund my invoice", "book a hotel", "what is my salary?"])
 def test_what_is_timed_by_itself_ranks_as_the_program_would(office, weights, task):
-    index = Library(office, HashedWords()).index({})
+    index = IndexCache(office, HashedWords()).index({})
     knobs = replace(KnobValues(k=4), **dict.fromkeys(CHANNELS, 0.0) | weights)
     fused = fuse(score(index, index.read(task), knobs).standing, knobs)
     assert alone(index, knobs)(task).tolist() == largest(fused, 4).tolist()

@@ -14,7 +14,7 @@ from optimize.checkpoint import (
     refuse,
     start_anew,
 )
-from optimize.search.study import Place, open_study
+from optimize.search.study import StudyLocation, open_study
 from task_delegator.errors import InputError
 
 
@@ -32,7 +32,7 @@ def test_a_changed_identity_starts_anew_where_that_was_chosen(tmp_path, caplog):
     with begin(tmp_path / "w", on_change=start_anew) as work:
         work.keep("lesson", [1])
         (work.folder / "more").mkdir()
-        open_study(Place("retrieval", work.journal), [], seed=0)
+        open_study(StudyLocation("retrieval", work.journal), [], seed=0)
     with begin(tmp_path / "w", on_change=start_anew) as work:
         assert work.kept("lesson") == [1]
         assert work.journal.is_file()

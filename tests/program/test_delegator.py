@@ -14,7 +14,7 @@ from task_delegator.errors import InputError, LMError
 from task_delegator.knobs import Knobs, KnobValues
 from task_delegator.registry.agents import Agent, Registry
 from task_delegator.registry.enrichment import enrich
-from task_delegator.retrieval.index_cache import Library
+from task_delegator.retrieval.index_cache import IndexCache
 from task_delegator.stages.classify import ClassifyAgent
 from task_delegator.stages.prompting import agent_line, render
 from task_delegator.text.sanitize import one_line
@@ -127,7 +127,7 @@ def test_hidden_agents_of_the_shipped_registry_show_in_no_prompt():
         Registry.load(ROOT / "datasets" / "agents.json"), ROOT / "datasets" / "enrichment.json"
     )
     hidden = [agent.name for agent in registry if agent.required_permissions]
-    index = Library(registry, HashedWords()).permitted({}, [])
+    index = IndexCache(registry, HashedWords()).permitted({}, [])
     assert index is not None
     shown = "".join(agent_line(agent) for agent in index.agents).lower()
     assert len(hidden) >= 6

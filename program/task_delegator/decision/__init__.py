@@ -14,7 +14,7 @@ from .confidence import (
 )
 from .decide import decide, settled_by
 from .pooling import weigh
-from .thresholds import Promise, choose_threshold
+from .thresholds import OperatingPoint, choose_threshold
 
 __all__ = [
     "FITS",
@@ -22,7 +22,7 @@ __all__ = [
     "SURE_LM",
     "AssessConfidence",
     "Assessment",
-    "Promise",
+    "OperatingPoint",
     "assemble",
     "choose_threshold",
     "decide",

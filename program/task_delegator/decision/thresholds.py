@@ -9,7 +9,7 @@ NEVER = 1.01  # a threshold that no probability reaches
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
+class OperatingPoint:
     """What an assign threshold does on the requests it was chosen on.
 
     Attributes:
@@ -34,7 +34,7 @@ class Promise:
 
 def choose_threshold(
     confidences: Sequence[float] | np.ndarray, right: Sequence[bool] | np.ndarray, target: float
-) -> Promise:
+) -> OperatingPoint:
     """Return the least threshold whose precision reaches the target, as a point estimate.
 
     Args:
@@ -51,11 +51,11 @@ def choose_threshold(
     steps = np.append(np.diff(scores[order]) < 0, True)[: len(order)]
     reached = np.flatnonzero((precision >= target) & steps)
     if len(reached) == 0:
-        return Promise(target, NEVER, 0, 0, 0.0, 0.0, False)
+        return OperatingPoint(target, NEVER, 0, 0, 0.0, 0.0, False)
     n = int(reached[-1]) + 1
     hits = int(good[order][:n].sum())
     bound = float(betaincinv(hits, n - hits + 1, 0.05)) if hits else 0.0
-    return Promise(
+    return OperatingPoint(
         target=target,
         threshold=float(scores[order][n - 1]),
         n=n,

@@ -1,7 +1,7 @@
 """Text encoders: one file each, the protocol, specs and the cache of encodings."""
 
 from .base import Embedder, Encoded
-from .cache import Kept
+from .cache import VectorCache
 from .cached import encode_documents, remembering
 from .minilm import MiniLM
 from .specs import embedder
@@ -9,7 +9,7 @@ from .specs import embedder
 __all__ = [
     "Embedder",
     "Encoded",
-    "Kept",
+    "VectorCache",
     "MiniLM",
     "embedder",
     "encode_documents",

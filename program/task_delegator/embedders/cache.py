@@ -15,7 +15,7 @@ _TABLE = "CREATE TABLE IF NOT EXISTS kept (key BLOB PRIMARY KEY, value BLOB NOT 
 _OLDER_HALF = "DELETE FROM kept WHERE rowid <= (SELECT (MIN(rowid) + MAX(rowid)) / 2 FROM kept)"
 
 
-class Kept:
+class VectorCache:
     """Bytes by key, in an SQLite file of the user's cache that only the user may read.
 
     Processes share it; when it outgrows its limit, the older half goes. Where it cannot be used,

@@ -10,7 +10,7 @@ from threading import Lock
 import numpy as np
 
 from .base import CacheableEmbedder, Embedder, Encoded, utf8_bytes
-from .cache import Kept
+from .cache import VectorCache
 
 _CHUNK = 1000  # texts that are encoded before they are stored: what a failure can lose
 _QUERIES = 2000  # encodings remembered while a program is fitted: some 20 MB
@@ -25,7 +25,7 @@ class CachedEmbedder:
         store: what was encoded before, in this process or another.
     """
 
-    def __init__(self, inner: CacheableEmbedder, store: Kept) -> None:
+    def __init__(self, inner: CacheableEmbedder, store: VectorCache) -> None:
         self.id, self.languages = inner.id, inner.languages
         self._inner = inner
         self._store = store

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 from ..errors import InputError
 from .base import CacheableEmbedder, Embedder
-from .cache import Kept
+from .cache import VectorCache
 from .cached import CachedEmbedder
 from .hosted import HostedEmbedder
 from .minilm import MiniLM
@@ -22,7 +22,7 @@ def embedder(spec: str | Embedder = "minilm") -> Embedder:
 
 @lru_cache(maxsize=4)
 def _named(spec: str) -> CachedEmbedder:
-    return CachedEmbedder(_encoder(spec), Kept("encodings.sqlite"))
+    return CachedEmbedder(_encoder(spec), VectorCache("encodings.sqlite"))
 
 
 def _encoder(spec: str) -> CacheableEmbedder:

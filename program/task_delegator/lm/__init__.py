@@ -1,6 +1,6 @@
 """Language models: specs, the embedded server and its weights, backends that decide."""
 
-from .specs import check_spec, language_model, words_alone, writes
+from .specs import check_spec, language_model, without_logprobs, writes
 from .weights import ADAPTER, MANIFEST, RAW, SHIPPED, digest, find_weights, packaged
 
 __all__ = [
@@ -13,6 +13,6 @@ __all__ = [
     "find_weights",
     "language_model",
     "packaged",
-    "words_alone",
+    "without_logprobs",
     "writes",
 ]

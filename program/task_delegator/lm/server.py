@@ -135,7 +135,7 @@ class EmbeddedServer:
         """Tell whether the child process runs."""
         return self.process.poll() is None
 
-    def let_go(self) -> None:
+    def close_pipes(self) -> None:
         """Close the pipes; the child ends when no process holds them."""
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
@@ -143,7 +143,7 @@ class EmbeddedServer:
 
     def stop(self) -> None:
         """End the child process and wait for it."""
-        self.let_go()
+        self.close_pipes()
         try:
             self.process.wait(timeout=5)
         except subprocess.TimeoutExpired:
@@ -174,7 +174,7 @@ def _forked() -> None:
     global _servers_lock
     _servers_lock = Lock()
     for server in _servers.values():
-        server.let_go()
+        server.close_pipes()
 
 
 if hasattr(os, "register_at_fork"):  # not where processes are not forked

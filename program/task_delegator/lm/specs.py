@@ -60,7 +60,7 @@ def language_model(spec: str, threads: int = 2, prompt_cache: bool = True) -> "d
     return lm.copy(logprobs=True, top_logprobs=_HOSTED_TOP_LOGPROBS)
 
 
-def words_alone(lm: Any) -> Any:
+def without_logprobs(lm: Any) -> Any:
     """Return a copy of an LM that is asked for no log-probabilities."""
     return lm.copy(logprobs=None, top_logprobs=None)
 

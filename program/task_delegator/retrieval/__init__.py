@@ -1,20 +1,20 @@
 """Score every agent for a task: channels, fusion, indexes that follow a registry."""
 
-from .fusion import CHANNELS, fuse, largest, late_scores, standardise
+from .fusion import CHANNELS, fuse, largest, late_scores, standardize
 from .index import Channels, Index, Query
-from .index_cache import Library
+from .index_cache import IndexCache
 from .retrieve import Retrieval, Retrieve
 
 __all__ = [
     "CHANNELS",
     "Channels",
     "Index",
-    "Library",
+    "IndexCache",
     "Query",
     "Retrieval",
     "Retrieve",
     "fuse",
     "largest",
     "late_scores",
-    "standardise",
+    "standardize",
 ]

@@ -35,12 +35,12 @@ class Scored:
 def score(index: Index, query: Query, knobs: KnobValues) -> Scored:
     """Return how the agents stand in every channel."""
     channels = index.channels(query, knobs.bm25_k1, knobs.bm25_b, knobs.head_c)
-    standing = standardise(channels)
+    standing = standardize(channels)
     late = late_scores(index, query, standing)
     return Scored(channels, standing | late.standing, late.largest)
 
 
-def standardise(channels: Channels) -> dict[str, np.ndarray]:
+def standardize(channels: Channels) -> dict[str, np.ndarray]:
     """Return the channels in standard deviations over the best agents, shape (agents,) each."""
     description = _z(channels.description)
     scores = {

@@ -12,15 +12,15 @@ import bm25s
 import numpy as np
 import Stemmer
 
-from ..embedders import Embedder, Encoded, Kept, encode_documents
+from ..embedders import Embedder, Encoded, VectorCache, encode_documents
 from ..registry import Agent, description_text, readable, texts_of
-from ..text import Names
+from ..text import AgentMentions
 from .build_once import BuildOnce
 from .late_interaction import LateInteraction, offsets
 from .lexical import CharacterGrams
 from .linear_head import Head, fit_head
 
-_HEADS = Kept("heads.sqlite", limit=2**28)  # 0.2 MB each with seventy agents
+_HEADS = VectorCache("heads.sqlite", limit=2**28)  # 0.2 MB each with seventy agents
 _SETTINGS = 4  # of BM25 and of the head that an index holds: a service has one, a search many
 
 
@@ -88,7 +88,7 @@ class Index:
     ) -> None:
         self.agents = tuple(sorted(agents, key=lambda agent: agent.name))
         self.names = tuple(agent.name for agent in self.agents)
-        self.mentions = Names(self.names)
+        self.mentions = AgentMentions(self.names)
         self.embed = embed
         described = [description_text(agent) for agent in self.agents]
         samples = [s for agent in self.agents for s in agent.user_request_samples]

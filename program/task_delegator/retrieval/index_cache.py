@@ -1,4 +1,4 @@
-"""Library: one index per set of permitted agents, in step with a registry."""
+"""IndexCache: one index per set of permitted agents, in step with a registry."""
 
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
@@ -8,7 +8,7 @@ from typing import Any
 from ..embedders import Embedder, Encoded
 from ..errors import InputError
 from ..registry import Agent, Registry, texts_of
-from ..text import Names
+from ..text import AgentMentions
 from .index import Index
 
 _CALLERS = 1024  # sets of permissions whose index is remembered
@@ -16,7 +16,7 @@ _AGENTS = 40_000  # in all indexes together: at 10,000 agents an index takes som
 _INDEXES = 32  # sets of permitted agents kept at a time: roles, not persons
 
 
-class Library:
+class IndexCache:
     """Keep indexes in step with a registry; shared by all copies of a program.
 
     Agents that a caller may not use are left out before the index is built, so that not even
@@ -42,7 +42,7 @@ class Library:
         self._names: dict[object, frozenset[str]] = {}
         self._encodings: dict[str, Encoded] = dict(known or {})
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Library":
+    def __deepcopy__(self, memo: dict[int, Any]) -> "IndexCache":
         """Return itself: an optimiser's copies of the program read the same index."""
         return self
 
@@ -108,7 +108,7 @@ class Library:
         names: frozenset[str],
     ) -> Index:
         everyone = list(self.registry)
-        hidden = Names(agent.name for agent in everyone if agent.name not in names)
+        hidden = AgentMentions(agent.name for agent in everyone if agent.name not in names)
         agents = [
             without_mention(with_samples(agent, learned), hidden)
             for agent in everyone
@@ -148,13 +148,13 @@ def with_samples(agent: Agent, learned: Mapping[str, tuple[str, ...]]) -> Agent:
     return agent.model_copy(update={"user_request_samples": samples})
 
 
-def without_mention(agent: Agent, hidden: Names) -> Agent:
+def without_mention(agent: Agent, hidden: AgentMentions) -> Agent:
     """Return the agent with the names of others taken out of what it says of itself."""
     if not len(hidden):
         return agent
 
     def cleaned(text: str) -> str:
-        left, held = hidden.taken_from(text, subjects=False)
+        left, held = hidden.strip_from(text, subjects=False)
         return left if held else text
 
     fields = ("description", "instructions", "use_when", "do_not_use_when")

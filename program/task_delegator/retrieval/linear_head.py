@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ..embedders import Kept
+from ..embedders import VectorCache
 
 SOFTMAX_AGENTS = 1000  # beyond this the softmax regression takes minutes; LDA takes a second
 _METHOD = "softmax regression 1"  # with another number, what was kept is fitted again
@@ -22,7 +22,9 @@ class Head(Protocol):
         ...
 
 
-def fit_head(vectors: np.ndarray, owners: np.ndarray, c: float, kept: Kept | None = None) -> Head:
+def fit_head(
+    vectors: np.ndarray, owners: np.ndarray, c: float, kept: VectorCache | None = None
+) -> Head:
     """Fit softmax regression, or shrinkage LDA beyond ``SOFTMAX_AGENTS`` classes.
 
     Args:
@@ -51,7 +53,7 @@ class SoftmaxRegression:
     """
 
     def __init__(
-        self, vectors: np.ndarray, owners: np.ndarray, c: float, kept: Kept | None = None
+        self, vectors: np.ndarray, owners: np.ndarray, c: float, kept: VectorCache | None = None
     ) -> None:
         shape = int(owners.max()) + 1, vectors.shape[1] + 1
         key = _digest(vectors, owners, c)

@@ -13,7 +13,7 @@ from ..registry import Agent
 from ..text import foreign_language
 from .fusion import CHANNELS, Scored, blend, fuse, largest, score, signals, softmax
 from .index import Index, Query
-from .index_cache import Library
+from .index_cache import IndexCache
 
 
 class Retrieval(FrozenPrediction):
@@ -57,7 +57,7 @@ class Retrieve(dspy.Module):
     the descriptions instead (missing is not zero). Ties break by name.
     """
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: IndexCache) -> None:
         super().__init__()
         self.library = library
         self.learned = LearnedSamples()
@@ -121,6 +121,6 @@ class Retrieve(dspy.Module):
 
     def read(self, task: str, index: Index) -> Query:
         """Return a task as it is read against the agents of an index."""
-        text, mentions = index.mentions.taken_from(task)
+        text, mentions = index.mentions.strip_from(task)
         language = foreign_language(task, self.library.embed.languages)
         return replace(index.read(text), task=task, mentions=mentions, language=language)

@@ -1,7 +1,7 @@
 """The LM's stages: expand, classify, rate, decompose, and how a prompt is written."""
 
 from .classify import ClassifyAgent, mean_belief
-from .decompose import MAX_PARTS, SPLIT, DecomposeTask, Look, best_split, split_features
+from .decompose import MAX_PARTS, SPLIT, DecomposeTask, PartScore, best_split, split_features
 from .expand import ExpandQuery
 from .prompting import UnreadableError, agent_line, ask, asking, chosen_adapter, render
 from .rate import RateConfidence
@@ -13,7 +13,7 @@ __all__ = [
     "ClassifyAgent",
     "DecomposeTask",
     "ExpandQuery",
-    "Look",
+    "PartScore",
     "RateConfidence",
     "SlotDistribution",
     "UnreadableError",

@@ -55,7 +55,7 @@ _CUE = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class PartScore:
     """What retrieval says of a text: the best agents, the confidence in the first, raw MaxSim."""
 
     agents: tuple[str, ...]
@@ -96,7 +96,7 @@ class DecomposeTask(dspy.Module):
         self._adapter = BoundedJSONAdapter()
 
     def forward(
-        self, task: str, knobs: KnobValues, look: Callable[[str], Look], lm: bool = False
+        self, task: str, knobs: KnobValues, look: Callable[[str], PartScore], lm: bool = False
     ) -> Decomposition:
         """Return the parts of a task, one where it cannot be cut.
 
@@ -151,7 +151,7 @@ class Split:
     """One way to cut a task: its texts and what retrieval says of each."""
 
     texts: tuple[str, ...]
-    looks: tuple[Look, ...]
+    looks: tuple[PartScore, ...]
 
     @property
     def least(self) -> float:
@@ -176,7 +176,7 @@ def clauses(task: str) -> list[str]:
     return parts or [task]
 
 
-def best_split(task: str, parts: int, look: Callable[[str], Look]) -> Split | None:
+def best_split(task: str, parts: int, look: Callable[[str], PartScore]) -> Split | None:
     """Return the cut into so many parts, all for different agents, whose weakest is surest."""
     if parts == 1:
         return Split((task,), (look(task),))

@@ -1,13 +1,13 @@
 """What is done with text that others wrote: comparing, sanitizing, mentions, languages."""
 
 from .languages import foreign_language
-from .mentions import Names
+from .mentions import AgentMentions
 from .overlap import fold, overlap, overlapping, words
 from .redact import describe_error, strings_in, without_user
 from .sanitize import one_line
 
 __all__ = [
-    "Names",
+    "AgentMentions",
     "describe_error",
     "fold",
     "foreign_language",

@@ -11,7 +11,7 @@ from .sanitize import plain
 _WORD = re.compile(r"\w+")
 
 
-class Names:
+class AgentMentions:
     """The names of agents, to be read over in what others write.
 
     Args:
@@ -33,7 +33,7 @@ class Names:
         """Return how many names there are."""
         return len(self._names)
 
-    def taken_from(self, task: str, subjects: bool = True) -> tuple[str, tuple[str, ...]]:
+    def strip_from(self, task: str, subjects: bool = True) -> tuple[str, tuple[str, ...]]:
         """Return a text without the names, and those that it held.
 
         Args:

@@ -15,7 +15,7 @@ for package in ("torch", "transformers", "peft", "gguf"):
 from optimize.data.dataset import load_dataset
 from optimize.finetune.gguf_adapter import interleaved
 from optimize.finetune.lora import Recipe, Trainer
-from optimize.finetune.train import COURSE, Plan, finetune
+from optimize.finetune.train import COURSE, TrainingConfig, finetune
 from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues
 from task_delegator.lm.specs import language_model
@@ -29,7 +29,7 @@ def test_a_run_goes_on_where_it_was_stopped_and_its_adapter_serves(tmp_path, mon
     train = load_dataset(small_dataset(tmp_path / "train"))
     kept_out = load_dataset(small_dataset(tmp_path / "kept", agents=6))
     recipe = Recipe(examples=16, batch=4, warmup=1, rate=2e-3)
-    plan = Plan(tmp_path / "out", packaged(), recipe, every=8, held_out=2, size=3)
+    plan = TrainingConfig(tmp_path / "out", packaged(), recipe, every=8, held_out=2, size=3)
     step = Trainer.train
 
     def stopped(self, batch):
@@ -63,6 +63,6 @@ def test_rows_are_interleaved_head_by_head():
 
 def test_a_registry_is_either_trained_on_or_kept_out(tmp_path):
     dataset = load_dataset(small_dataset(tmp_path / "one"))
-    plan = Plan(tmp_path / "out", packaged(), Recipe())
+    plan = TrainingConfig(tmp_path / "out", packaged(), Recipe())
     with pytest.raises(InputError, match="either trained on or kept out"):
         finetune([dataset], [dataset], KnobValues(), HashedWords(), plan)

@@ -14,17 +14,25 @@ from small import HashedWords, small_dataset
 from optimize.__main__ import main
 from optimize.calibration.confidence import calibrate
 from optimize.data.dataset import load_dataset
-from optimize.joint.search import PLAIN, Point, Scope, cheapest, front, joint_search, settled
-from optimize.lm_stage.response_cache import Answers
+from optimize.joint.search import (
+    PLAIN,
+    JointSearchConfig,
+    JointTrial,
+    cheapest,
+    front,
+    joint_search,
+    settled,
+)
+from optimize.lm_stage.response_cache import ResponseCache
 from optimize.pipeline.improve import improve
-from optimize.search.study import Place
+from optimize.search.study import StudyLocation
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues
 
 
-def point(number, right, tokens) -> Point:
-    return Point(number, KnobValues(), PLAIN, 0, tuple(right), tokens)
+def point(number, right, tokens) -> JointTrial:
+    return JointTrial(number, KnobValues(), PLAIN, 0, tuple(right), tokens)
 
 
 POINTS = st.lists(
@@ -94,8 +102,10 @@ def test_a_search_asks_each_question_once_and_counts_its_tokens_in_every_trial(
     dataset, program, tmp_path
 ):
     lm, engine = recorded_lm(answers_of(dataset))
-    scope = Scope(Place("joint", tmp_path / "journal"), trials=6, optimizers=("labeled-few-shot",))
-    with Answers(tmp_path / "answers.jsonl", scope.most_calls) as answers:
+    scope = JointSearchConfig(
+        StudyLocation("joint", tmp_path / "journal"), trials=6, optimizers=("labeled-few-shot",)
+    )
+    with ResponseCache(tmp_path / "answers.jsonl", scope.most_calls) as answers:
         points, prompts = joint_search(program, dataset, lm, scope, answers)
     assert set(prompts) == {PLAIN, "labeled-few-shot"}
     assert [p.number for p in points] == list(range(6))
@@ -104,9 +114,9 @@ def test_a_search_asks_each_question_once_and_counts_its_tokens_in_every_trial(
     assert any(p.tokens > 0 for p in points)
     assert len(engine.prompts) == len(set(engine.prompts))
     before = len(engine.prompts)
-    with Answers(tmp_path / "answers.jsonl", scope.most_calls) as answers:
-        fresh = Scope(
-            Place("again", tmp_path / "again"), trials=6, optimizers=("labeled-few-shot",)
+    with ResponseCache(tmp_path / "answers.jsonl", scope.most_calls) as answers:
+        fresh = JointSearchConfig(
+            StudyLocation("again", tmp_path / "again"), trials=6, optimizers=("labeled-few-shot",)
         )
         again, _ = joint_search(program, dataset, lm, fresh, answers)
     assert len(engine.prompts) == before
@@ -116,8 +126,8 @@ def test_a_search_asks_each_question_once_and_counts_its_tokens_in_every_trial(
 @pytest.mark.slow
 def test_trials_that_need_more_calls_than_are_left_are_pruned(dataset, program, tmp_path):
     lm, engine = recorded_lm(answers_of(dataset))
-    scope = Scope(Place("joint"), trials=5, optimizers=(), most_calls=3)
-    with Answers(tmp_path / "answers.jsonl", 3) as answers:
+    scope = JointSearchConfig(StudyLocation("joint"), trials=5, optimizers=(), most_calls=3)
+    with ResponseCache(tmp_path / "answers.jsonl", 3) as answers:
         points, _ = joint_search(program, dataset, lm, scope, answers)
     assert len(engine.prompts) <= 3
     assert 1 <= len(points) < 5
@@ -127,8 +137,8 @@ def test_trials_that_need_more_calls_than_are_left_are_pruned(dataset, program, 
 @pytest.mark.slow
 def test_under_a_limit_of_tokens_trials_that_fall_behind_are_pruned(dataset, program, tmp_path):
     lm, _ = recorded_lm(answers_of(dataset))
-    scope = Scope(Place("one"), trials=8, optimizers=(), most_tokens=10.0)
-    with Answers(tmp_path / "answers.jsonl", 3000) as answers:
+    scope = JointSearchConfig(StudyLocation("one"), trials=8, optimizers=(), most_tokens=10.0)
+    with ResponseCache(tmp_path / "answers.jsonl", 3000) as answers:
         points, _ = joint_search(program, dataset, lm, scope, answers)
     assert points[0].number == 0
     assert all(len(p.right) == len(dataset.splits["validation"]) for p in points)
@@ -138,8 +148,8 @@ def test_under_a_limit_of_tokens_trials_that_fall_behind_are_pruned(dataset, pro
 @pytest.mark.slow
 def test_a_settled_program_ranks_as_its_trial_did(dataset, program, tmp_path):
     lm, _ = recorded_lm(answers_of(dataset))
-    scope = Scope(Place("joint"), trials=4, optimizers=())
-    with Answers(tmp_path / "answers.jsonl", 3000) as answers:
+    scope = JointSearchConfig(StudyLocation("joint"), trials=4, optimizers=())
+    with ResponseCache(tmp_path / "answers.jsonl", 3000) as answers:
         points, prompts = joint_search(program, dataset, lm, scope, answers)
     for chosen in points:
         made = settled(program, dataset, chosen, prompts)
@@ -159,7 +169,7 @@ def test_an_improvement_is_saved_with_what_it_was_compared_with(
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     lm, _ = recorded_lm(answers_of(dataset))
-    scope = Scope(Place("joint"), trials=4, optimizers=())
+    scope = JointSearchConfig(StudyLocation("joint"), trials=4, optimizers=())
     manifest = {
         "knobs": {},
         "embedder": {"spec": "minilm", "id": program.retrieve.library.embed.id},
@@ -191,7 +201,7 @@ def test_a_joint_search_continues_from_the_same_program_only(
     lm, _ = recorded_lm(str)
 
     def begins(trials: int = 4, **settings) -> None:
-        scope = Scope(Place("joint"), trials=trials, **settings)
+        scope = JointSearchConfig(StudyLocation("joint"), trials=trials, **settings)
         with pytest.raises(BegunError):
             improve("small", program, {}, dataset, lm, scope, tmp_path / "out")
 

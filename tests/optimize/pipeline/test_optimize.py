@@ -21,8 +21,8 @@ from optimize.evaluation.metrics import wilson
 from optimize.evaluation.outcomes import select
 from optimize.evaluation.report import Report
 from optimize.lm_stage.fit import (
+    PromptConfig,
     Rewritten,
-    Way,
     choose_variant,
     collect_answers,
     least_calls,
@@ -36,7 +36,7 @@ from optimize.prompts.optimizers import OPTIMIZERS
 from optimize.search.fit import fit_temperature, fit_weights
 from optimize.search.retrieval import MIN_RECALL, measure, search
 from optimize.search.scored import ScoredRequests
-from optimize.search.study import Place
+from optimize.search.study import StudyLocation
 from task_delegator.decision.confidence import Features, sigmoid
 from task_delegator.decision.thresholds import choose_threshold
 from task_delegator.delegator import Delegator
@@ -96,17 +96,17 @@ def test_search_keeps_its_trials_and_its_constraint(scored):
 
 def test_a_search_goes_on_where_it_stopped(scored, tmp_path):
     storage = f"sqlite:///{tmp_path}/study.db"
-    _, first = search(scored, [KnobValues()], trials=4, seed=1, place=Place("s", storage))
-    _, both = search(scored, [KnobValues()], trials=7, seed=2, place=Place("s", storage))
+    _, first = search(scored, [KnobValues()], trials=4, seed=1, place=StudyLocation("s", storage))
+    _, both = search(scored, [KnobValues()], trials=7, seed=2, place=StudyLocation("s", storage))
     assert both[:4] == first
     assert len(both) == 7
 
 
 def test_a_study_of_something_else_is_not_continued(scored, tmp_path):
     storage = f"sqlite:///{tmp_path}/study.db"
-    search(scored, [KnobValues()], trials=1, seed=1, place=Place("s", storage, "a"))
+    search(scored, [KnobValues()], trials=1, seed=1, place=StudyLocation("s", storage, "a"))
     with pytest.raises(InputError, match="begun with other data, settings or code"):
-        search(scored, [KnobValues()], trials=2, seed=1, place=Place("s", storage, "b"))
+        search(scored, [KnobValues()], trials=2, seed=1, place=StudyLocation("s", storage, "b"))
 
 
 def test_a_study_is_continued_on_the_same_data_and_code_only(tmp_path, monkeypatch, capsys):
@@ -143,7 +143,7 @@ def test_a_study_is_continued_on_the_same_data_and_code_only(tmp_path, monkeypat
 def test_an_unusable_storage_is_refused_without_its_password(scored):
     url = "sqlite:////no/such/folder/secret.db"
     with pytest.raises(InputError, match="cannot be opened") as caught:
-        search(scored, [], trials=1, seed=0, place=Place("s", url))
+        search(scored, [], trials=1, seed=0, place=StudyLocation("s", url))
     assert "secret" not in str(caught.value)
 
 
@@ -260,7 +260,7 @@ def test_an_lm_that_knows_is_listened_to_within_its_budget(dataset):
 
 def test_an_optimiser_that_asks_nothing_is_heard_as_well(dataset):
     lm, engine = recorded_lm(oracle(dataset))
-    way = Way("labeled-few-shot")
+    way = PromptConfig("labeled-few-shot")
     lesson = teach(unsure_program(dataset), dataset, lm, max_lm_calls=160, seed=0, way=way).lesson
     assert "optimised" in lesson.gains
     assert lesson.calls == len(engine.prompts) <= 160
@@ -305,7 +305,7 @@ def test_an_optimizer_is_run_or_refused_before_the_lm_is_asked(
     lm, engine = recorded_lm(oracle(dataset))
     calls = PRESETS[preset].max_lm_calls
     least = least_calls(name, len(dataset.splits["train"]))
-    settings: dict[str, Any] = {"seed": 0, "way": Way(name)}
+    settings: dict[str, Any] = {"seed": 0, "way": PromptConfig(name)}
     if calls < least:
         for too_few in (calls, least - 1):
             with pytest.raises(InputError, match=f"give --max-lm-calls {least} or --preset full"):

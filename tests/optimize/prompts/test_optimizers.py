@@ -14,7 +14,7 @@ from optimize.cli.arguments import OPTIMIZER_NAMES
 from optimize.data.dataset import load_dataset
 from optimize.prompts.examples import examples, right_slot, slot_feedback
 from optimize.prompts.optimizers import OPTIMIZERS, optimize
-from optimize.prompts.student import Brief
+from optimize.prompts.student import OptimizerInputs
 from task_delegator.delegator import Delegator
 from task_delegator.errors import LMError
 from task_delegator.signatures import SLOTS
@@ -34,7 +34,9 @@ def shown(program):
 
 
 def brief(shown, calls, teacher):
-    return Brief(calls, shown[6:14], shown[:6], right_slot, slot_feedback, teacher, seed=0)
+    return OptimizerInputs(
+        calls, shown[6:14], shown[:6], right_slot, slot_feedback, teacher, seed=0
+    )
 
 
 def answers(shown):

@@ -17,7 +17,7 @@ from small import ROOT, small_dataset
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import ProgrammingError
 
-from optimize.search.study import Place, finish, finished, open_study, pruned, wilcoxon
+from optimize.search.study import StudyLocation, finish, finished, open_study, pruned, wilcoxon
 from task_delegator.errors import InputError
 
 TRIALS = 150  # some 50 ms each: the second process has to get its share
@@ -126,8 +126,8 @@ def test_what_a_trial_draws_follows_from_its_number(tmp_path):
 
     def drawn(storage, *stops):
         for stop in stops:
-            finish(open_study(Place("s", storage), [{"x": 0.5}], seed=3), objective, stop)
-        study = open_study(Place("s", storage), [], seed=3)
+            finish(open_study(StudyLocation("s", storage), [{"x": 0.5}], seed=3), objective, stop)
+        study = open_study(StudyLocation("s", storage), [], seed=3)
         return [trial.params["x"] for trial in finished(study)]
 
     whole = drawn(tmp_path / "whole", 16)
@@ -137,7 +137,7 @@ def test_what_a_trial_draws_follows_from_its_number(tmp_path):
 
 
 def test_what_a_dead_process_was_trying_is_tried_again(tmp_path):
-    place = Place("s", tmp_path / "journal")
+    place = StudyLocation("s", tmp_path / "journal")
     study = open_study(place, [{"x": 0.25}], seed=0)
     study.ask()  # and the process dies
 
@@ -156,14 +156,14 @@ def test_a_trial_that_never_showed_a_sign_of_life_is_tried_again(tmp_path, monke
     monkeypatch.setattr("optimize.search.study._GRACE", 0.2)
     monkeypatch.setattr("optimize.search.study._LOOK", 0.05)
     url = f"sqlite:///{tmp_path / 'study.db'}"
-    open_study(Place("s", url), [{"x": 0.25}], seed=0)
+    open_study(StudyLocation("s", url), [{"x": 0.25}], seed=0)
     study = optuna.load_study(study_name="s", storage=url)
     study.ask()  # and the process dies before its heartbeat begins
 
     def objective(trial):
         return trial.suggest_float("x", 0, 1)
 
-    done = finish(open_study(Place("s", url), [], seed=0), objective, 2)
+    done = finish(open_study(StudyLocation("s", url), [], seed=0), objective, 2)
     assert len(done) == 2
     assert {"x": 0.25} in [trial.params for trial in done]
     states = [trial.state.name for trial in study.get_trials()]
@@ -182,18 +182,18 @@ def test_a_trial_that_never_showed_a_sign_of_life_is_tried_again(tmp_path, monke
 )
 def test_a_storage_that_cannot_be_opened_is_bad_input(storage):
     with pytest.raises(InputError, match="cannot be opened") as caught:
-        open_study(Place("s", storage), [], seed=0)
+        open_study(StudyLocation("s", storage), [], seed=0)
     assert "secret" not in str(caught.value)
 
 
 def test_a_mistake_of_the_caller_is_no_storage_that_cannot_be_opened():
     nonsense: Any = ("upwards",)
     with pytest.raises(ValueError, match="direction"):
-        open_study(Place("s"), [], seed=0, directions=nonsense)
+        open_study(StudyLocation("s"), [], seed=0, directions=nonsense)
 
 
 def test_a_study_with_other_objectives_is_not_continued(tmp_path):
-    place = Place("s", f"sqlite:///{tmp_path / 'study.db'}")
+    place = StudyLocation("s", f"sqlite:///{tmp_path / 'study.db'}")
     open_study(place, [], seed=0)
     with pytest.raises(InputError, match="has other objectives"):
         open_study(place, [], seed=0, directions=("maximize", "minimize"))
@@ -211,7 +211,7 @@ def test_a_trial_that_falls_behind_on_the_same_requests_is_pruned():
                 raise pruned()
         return float(good)
 
-    place, starts = Place("s"), [{"good": True}, {"good": False}]
+    place, starts = StudyLocation("s"), [{"good": True}, {"good": False}]
     study = open_study(place, starts, seed=0, pruner=wilcoxon())
     first, second = finish(study, objective, 2)
     assert (first.state.name, second.state.name) == ("COMPLETE", "PRUNED")

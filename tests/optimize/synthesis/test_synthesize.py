@@ -18,20 +18,20 @@ from small import ROOT, HashedWords, make_agent, office_registry
 from optimize import __main__ as command
 from optimize.data.checks import check, leaks
 from optimize.data.dataset import Dataset, Request, load_dataset
-from optimize.lm_stage.response_cache import ATTEMPTS, Answers, Asked
+from optimize.lm_stage.response_cache import ATTEMPTS, CachedPredict, ResponseCache
 from optimize.synthesis import pipeline as synthesize
 from optimize.synthesis import report as synthesis
 from optimize.synthesis.filters import FILTERS, Draft, clean, fault, sift, sift_samples
 from optimize.synthesis.generate import LeadBack
 from optimize.synthesis.report import split
-from optimize.synthesis.spec import Wanted
+from optimize.synthesis.spec import SynthesisSpec
 from task_delegator.errors import InputError, LMError
 from task_delegator.knobs import KnobValues
-from task_delegator.retrieval.index_cache import Library
+from task_delegator.retrieval.index_cache import IndexCache
 from task_delegator.retrieval.retrieve import Retrieve
 from task_delegator.signatures import VOICES
 
-WANTED = Wanted(domains=("accounts payable", "fleet"), agents=3, requests=4)
+WANTED = SynthesisSpec(domains=("accounts payable", "fleet"), agents=3, requests=4)
 CALLS = 2 * (1 + 3 + 3 * 2)  # per domain an outline, per agent an entry and two voices
 SUBJECTS = (
     "invoices suppliers approval", "payments bank transfer", "expenses receipts refund",
@@ -175,7 +175,7 @@ def test_nothing_is_seen_of_a_dataset_that_could_not_be_written(tmp_path, monkey
 
 @pytest.mark.slow
 def test_a_program_can_be_compiled_for_it(tmp_path, monkeypatch, capsys):
-    report, _ = written(tmp_path, wanted=Wanted(WANTED.domains, 3, 10))
+    report, _ = written(tmp_path, wanted=SynthesisSpec(WANTED.domains, 3, 10))
     assert report["requests"]["compilable"]
     monkeypatch.chdir(tmp_path)
     compiled = ["compile", "--data", "out", "--no-lm", "--trials", "2", "--out", "program"]
@@ -311,7 +311,7 @@ def test_samples_are_sifted_too():
 def test_a_request_leads_back_by_retrieval_or_by_the_lm(
     tmp_path, office, place, picks, reason, calls
 ):
-    retrieve = Retrieve(Library(office, HashedWords()))
+    retrieve = Retrieve(IndexCache(office, HashedWords()))
     text = "who books the money for the hotel"
     found = [agent.name for agent in retrieve(text, KnobValues()).agents]
 
@@ -324,7 +324,7 @@ def test_a_request_leads_back_by_retrieval_or_by_the_lm(
         )
 
     lm, engine = recorded_lm(answer)
-    with Answers(tmp_path / "answers.jsonl", 9) as answers:
+    with ResponseCache(tmp_path / "answers.jsonl", 9) as answers:
         back = LeadBack(retrieve, answers, lm, seed=0)
         assert back(draft(text, found[place])).reason == reason
         assert back(draft(text, found[place])).reason == reason
@@ -332,10 +332,10 @@ def test_a_request_leads_back_by_retrieval_or_by_the_lm(
 
 
 def test_without_room_for_a_judge_a_doubtful_request_is_not_kept(tmp_path, office):
-    retrieve = Retrieve(Library(office, HashedWords()))
+    retrieve = Retrieve(IndexCache(office, HashedWords()))
     text = "who books the money for the hotel"
     second = retrieve(text, KnobValues()).agents[1].name
-    with Answers(tmp_path / "answers.jsonl", 0) as answers:
+    with ResponseCache(tmp_path / "answers.jsonl", 0) as answers:
         back = LeadBack(retrieve, answers, None, seed=0)
         assert back(draft(text, second)).reason == "not judged: limit of calls"
 
@@ -392,10 +392,10 @@ def test_an_lm_whose_requests_are_of_no_use_is_given_up_with_a_report(tmp_path):
 def test_the_limit_is_hard_and_a_higher_one_goes_on(tmp_path, limit):
     author = Stammer()  # needs twice as many
     with pytest.raises(InputError, match="limit of LM calls is reached"):
-        written(tmp_path, author, Wanted(WANTED.domains, 3, 4, limit))
+        written(tmp_path, author, SynthesisSpec(WANTED.domains, 3, 4, limit))
     assert len(rows(tmp_path / "out.work" / "answers.jsonl")) == limit
     assert not (tmp_path / "out").exists()
-    report, engine = written(tmp_path, author, Wanted(WANTED.domains, 3, 4, 2 * CALLS))
+    report, engine = written(tmp_path, author, SynthesisSpec(WANTED.domains, 3, 4, 2 * CALLS))
     assert len(engine.prompts) == 2 * CALLS - limit
     assert report["calls"]["made"] == report["calls"]["limit"] == 2 * CALLS
 
@@ -405,7 +405,7 @@ def test_more_is_not_asked_for_where_the_limit_leaves_no_room(tmp_path):
         def requests(self, prompt):
             return json.dumps({"requests": json.loads(super().requests(prompt))["requests"][:1]})
 
-    report, engine = written(tmp_path, Half(), Wanted(WANTED.domains, 3, 4, CALLS + 2))
+    report, engine = written(tmp_path, Half(), SynthesisSpec(WANTED.domains, 3, 4, CALLS + 2))
     assert len(engine.prompts) == CALLS + 2
     assert report["calls"]["limit_reached"]
     assert report["requests"]["kept"] == 14
@@ -471,20 +471,20 @@ def test_an_answer_to_another_wording_is_not_taken(tmp_path):
         return dspy.make_signature(fields | {"part": (part, dspy.OutputField(desc="y"))})
 
     lm, engine = recorded_lm(lambda prompt: '{"part": {"said": "yes"}}')
-    with Answers(tmp_path / "answers.jsonl", 9) as answers, dspy.context(lm=lm):
+    with ResponseCache(tmp_path / "answers.jsonl", 9) as answers, dspy.context(lm=lm):
         for wording in ("one", "other", "one"):
-            found = Asked("test", asking(wording), answers)(text="a")
+            found = CachedPredict("test", asking(wording), answers)(text="a")
             assert found.answer["part"].said == "yes"
     assert len(engine.prompts) == 2
 
 
 def test_half_a_line_of_a_killed_process_is_dropped(tmp_path):
     path = tmp_path / "answers.jsonl"
-    with Answers(path, 9) as answers:
+    with ResponseCache(path, 9) as answers:
         answers.get("a", {"n": 1}, lambda: {"answer": 1})
     with path.open("a") as file:
         file.write('{"call": "half')
-    with Answers(path, 9) as answers:
+    with ResponseCache(path, 9) as answers:
         assert answers.get("a", {"n": 2}, lambda: {"answer": 2})
         assert answers.room == 7
     assert [row["answer"] for row in rows(path)] == [1, 2]
@@ -498,16 +498,16 @@ def test_a_run_killed_before_it_asked_anything_goes_on(tmp_path):
 
 def test_two_runs_do_not_share_a_work_folder(tmp_path):
     path = tmp_path / "answers.jsonl"
-    with Answers(path, 9), pytest.raises(InputError, match="another run writes there"):
-        Answers(path, 9)
-    Answers(path, 9).__exit__(None, None, None)  # free again
+    with ResponseCache(path, 9), pytest.raises(InputError, match="another run writes there"):
+        ResponseCache(path, 9)
+    ResponseCache(path, 9).__exit__(None, None, None)  # free again
 
 
 def test_a_file_that_holds_no_answers_is_refused_and_left_alone(tmp_path):
     path = tmp_path / "answers.jsonl"
     path.write_text("a diary\n")
     with pytest.raises(InputError, match="is no file of LM answers"):
-        Answers(path, 9)
+        ResponseCache(path, 9)
     assert path.read_text() == "a diary\n"
 
 
@@ -547,7 +547,7 @@ def test_what_stands_there_of_other_settings_is_left_alone(tmp_path):
     written(tmp_path)
     before = files(tmp_path / "out")
     with pytest.raises(InputError, match="out: exists, with other settings"):
-        written(tmp_path, wanted=Wanted(WANTED.domains, 3, 4, seed=1))
+        written(tmp_path, wanted=SynthesisSpec(WANTED.domains, 3, 4, seed=1))
     assert files(tmp_path / "out") == before
 
 

@@ -17,12 +17,12 @@ from task_delegator.embedders import base, cache
 from task_delegator.embedders import cached as cached_module
 from task_delegator.embedders import minilm as embed
 from task_delegator.embedders.base import Encoded
-from task_delegator.embedders.cache import Kept
+from task_delegator.embedders.cache import VectorCache
 from task_delegator.embedders.cached import CachedEmbedder, packed, remembering, unpacked
 from task_delegator.embedders.minilm import MiniLM
 from task_delegator.errors import EmbedderError
 from task_delegator.files import cache_folder
-from task_delegator.retrieval.index_cache import Library
+from task_delegator.retrieval.index_cache import IndexCache
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +49,7 @@ def same(one: Encoded, other: Encoded) -> bool:
 
 
 def cached() -> CachedEmbedder:
-    return CachedEmbedder(MiniLM(), Kept("e.sqlite"))
+    return CachedEmbedder(MiniLM(), VectorCache("e.sqlite"))
 
 
 def test_an_index_is_not_embedded_twice(counted):
@@ -63,11 +63,11 @@ def test_an_index_is_not_embedded_twice(counted):
 
 
 def test_a_registry_with_one_new_text_encodes_that_text_and_keeps_it(counted, office):
-    Library(office, cached()).index({})
+    IndexCache(office, cached()).index({})
     before = len(counted)
     office.add(make_agent("Audit", "checks the books"))
     for _ in range(2):
-        Library(office, cached()).index({})
+        IndexCache(office, cached()).index({})
         assert counted[before:] == ["Audit. checks the books"]
 
 
@@ -128,9 +128,9 @@ class Counting:
 def test_every_embedder_is_cached_and_what_came_before_a_failure_is_kept(monkeypatch):
     monkeypatch.setattr(cached_module, "_CHUNK", 2)
     with pytest.raises(EmbedderError):
-        CachedEmbedder(Counting(fails_at="c"), Kept("e.sqlite")).encode_documents([*"abcde"])
+        CachedEmbedder(Counting(fails_at="c"), VectorCache("e.sqlite")).encode_documents([*"abcde"])
     inner = Counting()
-    found = CachedEmbedder(inner, Kept("e.sqlite")).encode_documents([*"abcde"])
+    found = CachedEmbedder(inner, VectorCache("e.sqlite")).encode_documents([*"abcde"])
     assert inner.asked == [*"cde"]
     assert all(map(same, found, HashedWords().encode([*"abcde"])))
 
@@ -138,7 +138,7 @@ def test_every_embedder_is_cached_and_what_came_before_a_failure_is_kept(monkeyp
 def test_an_embedder_that_cannot_tell_what_it_depends_on_is_not_cached(folder):
     inner = Counting(runtime=None)
     for _ in range(2):
-        CachedEmbedder(inner, Kept("e.sqlite")).encode_documents(["a"])
+        CachedEmbedder(inner, VectorCache("e.sqlite")).encode_documents(["a"])
     assert inner.asked == ["a", "a"]
     assert not folder.exists()
 
@@ -146,7 +146,7 @@ def test_an_embedder_that_cannot_tell_what_it_depends_on_is_not_cached(folder):
 def test_tasks_are_remembered_while_a_program_is_fitted_and_no_longer(folder, monkeypatch):
     monkeypatch.setattr(cached_module, "_QUERIES", 2)
     inner = Counting()
-    program = CachedEmbedder(inner, Kept("e.sqlite"))
+    program = CachedEmbedder(inner, VectorCache("e.sqlite"))
     with remembering(program):
         found = [program.encode(["a"]), program.encode(["a"]), program.encode(["b", "a", "b"])]
         assert inner.asked == ["a", "b"]
@@ -166,7 +166,7 @@ def test_a_compilation_encodes_a_request_once_until_it_measures(tmp_path, monkey
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     dataset = load_dataset(small_dataset(tmp_path / "data"))
     inner = Counting()
-    program = CachedEmbedder(inner, Kept("e.sqlite"))
+    program = CachedEmbedder(inner, VectorCache("e.sqlite"))
     monkeypatch.setattr(compiling, "embedder", lambda _: program)
     texts = [request.text for request in dataset.splits["validation"]]
 
@@ -195,7 +195,7 @@ def test_what_is_damaged_is_encoded_again(folder, counted):
 
 
 def test_twenty_thousand_rows_are_read_in_batches(folder):
-    kept = Kept("e.sqlite")
+    kept = VectorCache("e.sqlite")
     values = {number.to_bytes(4): b"value %d" % number for number in range(20_000)}
     kept.write(values)
     statements = []
@@ -244,7 +244,7 @@ def test_a_folder_that_cannot_be_written_costs_time_alone(tmp_path, monkeypatch,
 
 
 def test_the_older_half_goes_when_the_limit_is_passed():
-    kept = Kept("e.sqlite", limit=100_000)
+    kept = VectorCache("e.sqlite", limit=100_000)
     keys = [bytes([n]) for n in range(30)]
     for key in keys:
         kept.write({key: bytes(10_000)})

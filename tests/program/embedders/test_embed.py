@@ -13,7 +13,7 @@ from task_delegator.embedders import hosted as hosted_embedder
 from task_delegator.embedders import minilm as embed
 from task_delegator.embedders import sentence_transformers, specs
 from task_delegator.embedders.base import encoded
-from task_delegator.embedders.cache import Kept
+from task_delegator.embedders.cache import VectorCache
 from task_delegator.embedders.cached import CachedEmbedder
 from task_delegator.embedders.hosted import HostedEmbedder
 from task_delegator.embedders.minilm import MiniLM
@@ -114,7 +114,7 @@ def test_a_hosted_embedder_embeds_an_index_once_for_all_processes(office, hosted
 
 
 def test_two_servers_of_one_model_share_nothing(hosted, monkeypatch):
-    first = CachedEmbedder(HostedEmbedder(HOSTED), Kept("e.sqlite"))
+    first = CachedEmbedder(HostedEmbedder(HOSTED), VectorCache("e.sqlite"))
     first.encode_documents(["one"])
     with EmbeddingProvider() as other:
         monkeypatch.setenv("OPENAI_BASE_URL", other.url)

@@ -38,7 +38,7 @@ print(program("send the invoice again").usage.lm_calls, asked)
 """
 
 _EMBED = """
-from task_delegator.embed import embedder
+from task_delegator.embedders import embedder
 
 print(len(embedder("openai/text-embedding-3-small").encode(["a"])), asked)
 """

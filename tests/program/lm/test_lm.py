@@ -182,7 +182,8 @@ def test_threads_share_one_server(embedded, office):
     def classify(task):
         with dspy.context(lm=embedded):
             knobs = KnobValues(orders=1)
-            return ClassifyAgent()(task=task, agents=agents, knobs=knobs).source
+            answer = ClassifyAgent()(task=task, agents=agents, knobs=knobs)
+            return [said.source for said in answer.answers]
 
     with ThreadPoolExecutor(3) as pool:
         assert list(pool.map(classify, ["a", "b", "c"])) == [["logprobs"]] * 3
@@ -198,7 +199,7 @@ def test_threads_share_one_server(embedded, office):
 def test_the_server_goes_when_its_parent_goes(ending):
     code = (
         "import time\n"
-        "from task_delegator import lm, server\n"
+        "from task_delegator import lm\nfrom task_delegator.lm import server\n"
         "lm.language_model('embedded')\n"
         "print(next(iter(server._servers.values())).process.pid, flush=True)\n"
         "time.sleep(60)\n"
@@ -214,7 +215,7 @@ def test_the_server_goes_when_its_parent_goes(ending):
 def test_the_server_goes_though_its_parent_forked():
     code = (
         "import os, time\n"
-        "from task_delegator import lm, server\n"
+        "from task_delegator import lm\nfrom task_delegator.lm import server\n"
         "lm.language_model('embedded')\n"
         "forked = os.fork()\n"
         "if forked:\n"

@@ -9,7 +9,7 @@ from task_delegator.errors import InputError
 from task_delegator.registry.agents import Agent, Registry, Tool
 from task_delegator.registry.texts import description_text
 from task_delegator.retrieval.index_cache import without_mention
-from task_delegator.text.mentions import Names
+from task_delegator.text.mentions import AgentMentions
 from task_delegator.text.overlap import overlap, overlapping
 
 texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=30)
@@ -98,7 +98,9 @@ def test_an_agent_is_described_by_its_tools_and_their_first_sentence():
 
 def test_a_tool_does_not_name_an_agent_that_the_caller_may_not_see():
     mentioning = Tool({"name": "pay", "description": "Hands over to Vault Desk when in doubt"})
-    shown = without_mention(Agent(name="A", tools=(mentioning, "mail")), Names(["Vault Desk"]))
+    shown = without_mention(
+        Agent(name="A", tools=(mentioning, "mail")), AgentMentions(["Vault Desk"])
+    )
     assert "Vault" not in description_text(shown)
     assert shown.tools[1] == "mail"
 

@@ -6,7 +6,7 @@ from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
 from task_delegator.decision.thresholds import choose_threshold
-from task_delegator.embedders.cache import Kept
+from task_delegator.embedders.cache import VectorCache
 from task_delegator.retrieval import linear_head as head
 from task_delegator.retrieval.linear_head import SoftmaxRegression, fit_head
 
@@ -46,15 +46,15 @@ def fits(monkeypatch, tmp_path):
 
 def test_a_head_is_fitted_once_for_all_processes(fits):
     vectors, owners = points(3)
-    first = fit_head(vectors, owners, 1.0, Kept("heads.sqlite"))
-    again = fit_head(vectors, owners, 1.0, Kept("heads.sqlite"))
+    first = fit_head(vectors, owners, 1.0, VectorCache("heads.sqlite"))
+    again = fit_head(vectors, owners, 1.0, VectorCache("heads.sqlite"))
     assert len(fits) == 1
     assert (first(vectors[0]) == again(vectors[0])).all()
 
 
 def test_a_head_of_other_vectors_owners_or_c_is_fitted_anew(fits):
     vectors, owners = points(3)
-    kept = Kept("heads.sqlite")
+    kept = VectorCache("heads.sqlite")
     fit_head(vectors, owners, 1.0, kept)
     fit_head(vectors, owners, 2.0, kept)
     fit_head(vectors, owners[::-1], 1.0, kept)
@@ -64,7 +64,7 @@ def test_a_head_of_other_vectors_owners_or_c_is_fitted_anew(fits):
 
 def test_a_damaged_head_is_fitted_anew(fits, monkeypatch):
     vectors, owners = points(3)
-    kept = Kept("heads.sqlite")
+    kept = VectorCache("heads.sqlite")
     whole = fit_head(vectors, owners, 1.0, kept)(vectors[0])
     monkeypatch.setattr(kept, "read", lambda keys: dict.fromkeys(keys, b"too short"))
     assert (fit_head(vectors, owners, 1.0, kept)(vectors[0]) == whole).all()

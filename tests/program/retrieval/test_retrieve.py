@@ -9,9 +9,9 @@ from small import HashedWords, make_agent, only
 
 from task_delegator.knobs import KnobValues
 from task_delegator.registry.agents import Agent, Registry
-from task_delegator.retrieval.fusion import CHANNELS, fuse, largest, softmax, standardise
+from task_delegator.retrieval.fusion import CHANNELS, fuse, largest, softmax, standardize
 from task_delegator.retrieval.index import Channels, Index
-from task_delegator.retrieval.index_cache import Library
+from task_delegator.retrieval.index_cache import IndexCache
 from task_delegator.retrieval.linear_head import ShrinkageLDA, SoftmaxRegression
 from task_delegator.retrieval.retrieve import Retrieve
 
@@ -20,7 +20,7 @@ share = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def ranked(registry, task, knobs=None, permissions=None):
-    found = Retrieve(Library(registry, HashedWords()))(
+    found = Retrieve(IndexCache(registry, HashedWords()))(
         task=task, knobs=knobs or KnobValues(k=6), permissions=permissions
     )
     return [(c.name, c.probability) for c in found.candidates]
@@ -55,7 +55,7 @@ def test_a_hidden_agent_changes_nothing_not_even_a_probability(office, task, per
 
 def test_indexes_of_few_callers_are_kept_and_follow_changes(office, monkeypatch):
     monkeypatch.setattr("task_delegator.retrieval.index_cache._AGENTS", 12)
-    library = Library(office, HashedWords())
+    library = IndexCache(office, HashedWords())
     everything = library.index({})
     assert library.permitted({}, ["hr.pay"]) is everything  # the same agents: the same index
     fewer = library.permitted({}, [])
@@ -74,7 +74,7 @@ def test_with_nobody_permitted_there_are_no_candidates():
 
 
 def test_an_index_that_followed_changes_equals_a_new_one(office):
-    library = Library(office, HashedWords())
+    library = IndexCache(office, HashedWords())
     retrieve = Retrieve(library)
     knobs = KnobValues(k=6)
     retrieve(task="warm up", knobs=knobs)
@@ -82,7 +82,7 @@ def test_an_index_that_followed_changes_equals_a_new_one(office):
     office.add(make_agent("Garden", "plants trees", "water the plants"))
     office.replace(make_agent("Travel", "books only ferries", "a ferry to Malta"))
     followed = retrieve(task="water the ferry", knobs=knobs)
-    fresh = Retrieve(Library(office, HashedWords()))(task="water the ferry", knobs=knobs)
+    fresh = Retrieve(IndexCache(office, HashedWords()))(task="water the ferry", knobs=knobs)
     assert followed.candidates == fresh.candidates
 
 
@@ -170,7 +170,7 @@ def test_missing_channels_fall_back_to_the_description():
     )
     index = Index(registry, HashedWords())
     channels = index.channels(index.read("one"), 1.5, 0.75, 10.0)
-    standing = standardise(channels)
+    standing = standardize(channels)
     assert np.isnan(channels.head).all()
     for channel in ("sample_best", "sample_mean", "head"):
         assert standing[channel] == pytest.approx(standing["description"])
@@ -204,6 +204,6 @@ def test_agents_that_share_nothing_with_the_task_do_not_change_how_the_others_st
     rng = np.random.default_rng(seed)
     best = rng.uniform(1.0, 2.0, size=(6, 120))
     poor = rng.uniform(-1.0, 0.0, size=(6, more))
-    small, large = standardise(Channels(*best)), standardise(Channels(*np.hstack([best, poor])))
+    small, large = standardize(Channels(*best)), standardize(Channels(*np.hstack([best, poor])))
     for channel, standing in small.items():
         assert large[channel][:120] == pytest.approx(standing)

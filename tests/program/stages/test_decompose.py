@@ -10,7 +10,7 @@ from small import CountingWords, HashedWords
 from task_delegator.delegation import Plan
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
-from task_delegator.stages.decompose import Look, best_split, clauses, cuts, linked
+from task_delegator.stages.decompose import PartScore, best_split, clauses, cuts, linked
 
 TWO = "Please book a train and a hotel in Porto, then send the invoice again to the customer."
 
@@ -55,7 +55,7 @@ def test_a_part_that_opens_with_a_word_of_sequence_waits():
 
 
 def test_parts_of_a_split_are_for_different_agents():
-    same = Look(("A", "B"), 0.9, 0.5)
+    same = PartScore(("A", "B"), 0.9, 0.5)
     assert best_split("do this thing now. do that thing now.", 2, lambda text: same) is None
 
 

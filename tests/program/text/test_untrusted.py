@@ -13,7 +13,7 @@ from task_delegator.registry.agents import Agent
 from task_delegator.signatures import SLOTS
 from task_delegator.stages.prompting import render
 from task_delegator.text.languages import foreign_language
-from task_delegator.text.mentions import Names
+from task_delegator.text.mentions import AgentMentions
 from task_delegator.text.sanitize import one_line, plain
 
 ATTACKS = json.loads((ROOT / "datasets" / "attacks.json").read_text(encoding="utf-8"))
@@ -85,7 +85,7 @@ def test_naming_an_agent_is_no_way_to_get_it(task, left, held):
         "credit score",
         "Account blocked",
     ]
-    text, found = Names(names).taken_from(task)
+    text, found = AgentMentions(names).strip_from(task)
     assert " ".join(text.split()) == left
     assert list(found) == held
 
@@ -96,8 +96,8 @@ def test_naming_an_agent_is_no_way_to_get_it(task, left, held):
 )
 def test_among_many_names_each_is_found_as_if_it_was_alone(names, between):
     task = between.join(names)
-    alone = {name for name in names if Names([name]).taken_from(task)[1]}
-    among = Names([*names, "Ba", "a.B"]).taken_from(task)[1]
+    alone = {name for name in names if AgentMentions([name]).strip_from(task)[1]}
+    among = AgentMentions([*names, "Ba", "a.B"]).strip_from(task)[1]
     assert {name for name in among if name in names} == alone
     identifiers = {n for n in names if "_" in n and n == plain(n)}
     written = {n for n in identifiers if re.search(rf"(?<!\w){re.escape(n)}(?!\w)", plain(task))}
@@ -105,7 +105,7 @@ def test_among_many_names_each_is_found_as_if_it_was_alone(names, between):
 
 
 def test_a_name_that_must_not_show_is_found_whatever_it_is():
-    text, held = Names(["weather", "credit score"]).taken_from(
+    text, held = AgentMentions(["weather", "credit score"]).strip_from(
         "Ask Weather or the CREDIT score.", subjects=False
     )
     assert " ".join(text.split()) == "Ask or the ."
