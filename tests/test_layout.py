@@ -45,7 +45,7 @@ STILL_LONG = {
     "experiments/peer_env/hybrids.py": {"toolpicker"},
     "optimize/pipeline/compile.py": {"compile_program"},
     "optimize/pipeline/improve.py": {"improve"},
-    "optimize/lm_stage/fit.py": {"teach", "file"},
+    "optimize/lm_stage/fit.py": {"teach"},
     "tests/program/test_delegator.py": {"file"},
     "tests/optimize/pipeline/test_optimize.py": {"file"},
     "program/task_delegator/delegator.py": {"forward"},

@@ -1,14 +1,9 @@
 """Fit what the LM's answers count for, with every answer recorded."""
 
+from optimize.lm_stage.budget import plan_calls
 from optimize.lm_stage.cached_stages import CachedClassify, CachedExpand, OutOfCallsError
-from optimize.lm_stage.fit import (
-    LMStageResult,
-    PromptConfig,
-    opened,
-    plan_calls,
-    rubric_gain,
-    teach,
-)
+from optimize.lm_stage.confidence import rubric_gain
+from optimize.lm_stage.fit import LMStageResult, PromptConfig, opened, teach
 from optimize.lm_stage.response_cache import CachedPredict, ResponseCache
 from optimize.lm_stage.weight import (
     ALWAYS_CLOSE,
@@ -22,13 +17,13 @@ from optimize.lm_stage.weight import (
 
 __all__ = [
     "ALWAYS_CLOSE",
-    "ResponseCache",
+    "CachedClassify",
+    "CachedExpand",
     "CachedPredict",
     "LMStageResult",
     "OutOfCallsError",
-    "CachedClassify",
-    "CachedExpand",
     "PromptConfig",
+    "ResponseCache",
     "belief_of",
     "cross_validated_gain",
     "fit_weight",

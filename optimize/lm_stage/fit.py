@@ -4,7 +4,6 @@ Everything is measured on requests with a low retrieval confidence, since the LM
 no others.
 """
 
-import itertools
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -14,22 +13,19 @@ from typing import Any
 import dspy
 import numpy as np
 
-from optimize.calibration import fit_sureness
-from optimize.config import PRESETS
 from optimize.data import Dataset, Request
-from optimize.evaluation import Outcome, auroc, delegate_all
+from optimize.evaluation import Outcome, delegate_all
+from optimize.lm_stage.budget import FEWEST_ASKED, held_out_count, plan_calls
+from optimize.lm_stage.confidence import fit_sureness_with_lm, rubric_gain
 from optimize.lm_stage.weight import (
     ALWAYS_CLOSE,
-    belief_of,
     closest_order,
     cross_validated_gain,
     fit_weight,
     gain_curve,
-    pooled,
     said_by_lm,
 )
 from optimize.prompts import (
-    OPTIMIZERS,
     OptimizerInputs,
     PromptCandidate,
     examples,
@@ -37,19 +33,11 @@ from optimize.prompts import (
     right_slot,
     slot_feedback,
 )
-from task_delegator.decision import SURE_LM, assemble
-from task_delegator.delegation import Candidate, Features
 from task_delegator.delegator import Delegator
-from task_delegator.errors import InputError
 from task_delegator.lm import writes
 
 ALWAYS = 1.01  # a gate that every confidence is below
-_FEWEST_ASKED = 15  # with fewer answers neither weight nor confidence can be fitted
-_HELD_OUT = 20  # train requests on which an optimiser compares its candidates
-_RUBRIC_SHARE = 0.1
 _RUBRIC_BAND = (0.3, 0.8)  # confidences between which a second look may change the decision
-_PRIOR_CALLS = 3
-_CALLS_PER_REQUEST = 3 * 2  # three variants of asking, each in two orders
 # What a program has without an LM's answers.
 _WITHOUT_LM = {
     "lm": 0.0, "gate": 0.0, "orders": 2, "close": ALWAYS_CLOSE, "prior": 0.0, "repeats": 1,
@@ -107,65 +95,6 @@ class PromptConfig:
 
 _BOOTSTRAP = PromptConfig()
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class CallPlan:
-    """How the LM stage divides its calls.
-
-    Attributes:
-        optimizer: LM calls of the optimizer.
-        rubric: LM calls for ratings of the first place.
-        requests: unsure validation requests that the LM may be asked about.
-    """
-
-    optimizer: int
-    rubric: int
-    requests: int
-
-
-def plan_calls(optimizer: str, max_lm_calls: int, train: int) -> CallPlan:
-    """Divide the LM calls between the optimizer and measuring what its prompt is worth.
-
-    Args:
-        optimizer: its name.
-        max_lm_calls: of the LM stage.
-        train: train requests, of which some are held out to compare prompts on.
-
-    Raises:
-        InputError: the optimizer cannot do its work, or too few answers can be measured.
-    """
-    least = least_calls(optimizer, train)
-    if max_lm_calls < least:
-        full = " or --preset full" if max_lm_calls < least <= PRESETS["full"].max_lm_calls else ""
-        raise InputError(
-            f"--optimizer {optimizer} needs at least {least} LM calls, not {max_lm_calls}; "
-            f"give --max-lm-calls {least}{full}"
-        )
-    return _divided(optimizer, max_lm_calls)
-
-
-def least_calls(optimizer: str, train: int) -> int:
-    """Return the fewest LM calls of the LM stage with which an optimizer can do its work."""
-    held_out = _held_out(train)
-    own = OPTIMIZERS[optimizer].least(train - held_out, held_out) if held_out else 0
-
-    def enough(calls: int) -> bool:
-        plan = _divided(optimizer, calls)
-        return plan.optimizer >= own and plan.requests >= _FEWEST_ASKED
-
-    # Shares are rounded down: one call more may leave one less for the rest.
-    return next(n for n in itertools.count(1) if all(enough(n + more) for more in range(10)))
-
-
-def _divided(optimizer: str, calls: int) -> CallPlan:
-    own, rubric = int(calls * OPTIMIZERS[optimizer].share), int(calls * _RUBRIC_SHARE)
-    rest = max(calls - own - rubric - _PRIOR_CALLS, 0)
-    return CallPlan(own, rubric, rest // _CALLS_PER_REQUEST)
-
-
-def _held_out(train: int) -> int:
-    return min(_HELD_OUT, train // 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,11 +208,11 @@ def teach(
     program.knobs.set(**_WITHOUT_LM)
     select = program.classify.select
     asked = _unsure(program, dataset.splits["validation"], seed)[: plan.requests]
-    if len(asked) < _FEWEST_ASKED:
+    if len(asked) < FEWEST_ASKED:
         _log.warning(
             "the LM is not asked and --optimizer %s is not run: retrieval is unsure of %d "
             "validation requests, %d are needed to measure an LM",
-            way.optimizer, len(asked), _FEWEST_ASKED,
+            way.optimizer, len(asked), FEWEST_ASKED,
         )  # fmt: skip
         return Taught(LMStageResult(calls=0, asked=len(asked), gains={}), select, _WITHOUT_LM)
 
@@ -362,7 +291,7 @@ def fit_lm_stage(
         "gate": program.knobs.values.assign,
         "close": close,
         **variant.knobs,
-        **_fit_sureness_with_lm(variant.outcomes, weight, ratings),
+        **fit_sureness_with_lm(variant.outcomes, weight, ratings),
     }
     if ratings:
         knobs |= {"rubric_low": _RUBRIC_BAND[0], "rubric_high": _RUBRIC_BAND[1]}
@@ -412,7 +341,7 @@ def rewrite_prompt(
 ) -> Rewritten:
     """Run the optimizer on labelled requests, some of them held out to compare prompts on."""
     shown = examples(program, requests, seed)
-    held_out = _held_out(len(shown))
+    held_out = held_out_count(len(shown))
     if not writes(lm) or held_out == 0:
         reason = "three train requests are needed" if writes(lm) else f"{lm.model} only decides"
         _log.warning("--optimizer %s is not run: %s", way.optimizer, reason)
@@ -449,87 +378,3 @@ def _ask(
 def _flips(outcomes: Sequence[Outcome]) -> float:
     answers = [said_by_lm(outcome).answers for outcome in outcomes]
     return float(np.mean([len({answer.picked for answer in given}) > 1 for given in answers]))
-
-
-def rubric_gain(
-    program: Delegator, outcomes: Sequence[Outcome], lm: dspy.BaseLM, weight: float
-) -> tuple[tuple[float, float, float] | None, dict[str, int], int]:
-    """Ask an LM to rate the first places of answers in which it was heard with a weight.
-
-    Returns:
-        AUROC of error with the rubric beside the margin, without it, and the standard error
-        of the difference (None where it cannot be measured); the ratings by request, none
-        where they do not help; the calls.
-    """
-    ratings: dict[str, int] = {}
-    if not writes(lm):
-        return None, ratings, 0  # it decides and writes nothing
-    features, right, rated = [], [], []
-    for outcome in outcomes:
-        ranked = pooled(outcome, weight)
-        by_name = {agent.name: agent for agent in program.registry}
-        with dspy.context(lm=lm, disable_history=True):
-            agents = [by_name[candidate.name] for candidate in ranked[:4]]
-            rubric = program.rate(task=outcome.request.text, agents=agents).rubric
-        features.append(_features(outcome, ranked, rubric))
-        right.append(ranked[0].name in outcome.request.acceptable)
-        rated.append(rubric or 3)
-        if rubric is not None:
-            ratings[outcome.request.text] = rubric
-    margin = np.array([feature.margin for feature in features])
-    found = rubric_aurocs(margin, np.array(rated), np.array(right))
-    helps = found is not None and found[0] - found[1] > found[2]
-    return found, ratings if helps else {}, len(outcomes)
-
-
-def rubric_aurocs(
-    margin: np.ndarray, rated: np.ndarray, right: np.ndarray
-) -> tuple[float, float, float] | None:
-    """Return how well ratings and margin tell right from wrong, and how well the margin alone.
-
-    Args:
-        margin: shape (n,).
-        rated: 1..5, shape (n,).
-        right: shape (n,), bool.
-
-    Returns:
-        AUROC of both, of the margin alone, and the standard error of the difference by a paired
-        bootstrap; None with fewer than two requests of a kind.
-    """
-    if min(right.sum(), (~right).sum()) < 2:
-        return None
-    # A step of the rubric weighs as much as its share of the spread of the margin.
-    together = margin / (margin.std() or 1.0) + rated / (rated.std() or 1.0)
-
-    def pair(places: np.ndarray) -> tuple[float, float] | None:
-        both = auroc(together[places], right[places])
-        alone = auroc(margin[places], right[places])
-        return None if both is None or alone is None else (both, alone)
-
-    rng = np.random.default_rng(0)
-    drawn = [pair(rng.integers(0, len(right), len(right))) for _ in range(500)]
-    error = float(np.std([both - alone for both, alone in filter(None, drawn)]))
-    whole = pair(np.arange(len(right)))
-    return None if whole is None else (*whole, error)
-
-
-def _features(outcome: Outcome, ranked: Sequence[Candidate], rubric: int | None = None) -> Features:
-    return assemble(
-        ranked,
-        outcome.delegation.evidence.signals,
-        belief=belief_of(outcome),
-        orders=[answer.picked for answer in said_by_lm(outcome).answers],
-        rubric=rubric,
-    )
-
-
-def _fit_sureness_with_lm(
-    outcomes: Sequence[Outcome], weight: float, ratings: dict[str, int]
-) -> dict[str, float]:
-    features, right = [], []
-    for outcome in outcomes:
-        ranked = pooled(outcome, weight)
-        features.append(_features(outcome, ranked, ratings.get(outcome.request.text)))
-        right.append(ranked[0].name in outcome.request.acceptable)
-    names = tuple(name for name in SURE_LM if name != "rubric" or ratings)
-    return fit_sureness(features, np.array(right), prefix="sure_lm", names=names)

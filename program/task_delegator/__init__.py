@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from .artifact import load
     from .delegation import Candidate, Delegation, Plan, Step, Usage
     from .delegator import Delegator
-    from .errors import DelegatorError, InputError, LMError, ProgramError
+    from .errors import DelegatorError, EmbedderError, InputError, LMError, ProgramError
     from .lm import language_model
-    from .registry import Agent, Registry, enrich
+    from .registry import Agent, Registry, Tool, enrich
 
 __all__ = [
     "Agent",
@@ -21,12 +21,14 @@ __all__ = [
     "Delegation",
     "Delegator",
     "DelegatorError",
+    "EmbedderError",
     "InputError",
     "LMError",
     "Plan",
     "ProgramError",
     "Registry",
     "Step",
+    "Tool",
     "Usage",
     "enrich",
     "language_model",
@@ -37,8 +39,8 @@ _MODULES = {
     "artifact": ("load",),
     "delegation": ("Candidate", "Delegation", "Plan", "Step", "Usage"),
     "delegator": ("Delegator",),
-    "errors": ("DelegatorError", "InputError", "LMError", "ProgramError"),
-    "registry": ("Agent", "Registry", "enrich"),
+    "errors": ("DelegatorError", "EmbedderError", "InputError", "LMError", "ProgramError"),
+    "registry": ("Agent", "Registry", "Tool", "enrich"),
     "lm": ("language_model",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

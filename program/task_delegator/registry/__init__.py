@@ -1,6 +1,6 @@
 """Agents, the registry that holds them, and what is said about an agent."""
 
-from .agents import Agent, Registry, first_fault
+from .agents import Agent, Registry, Tool, first_fault
 from .enrichment import (
     FILE,
     Addition,
@@ -18,6 +18,7 @@ __all__ = [
     "Agent",
     "Enrichment",
     "Registry",
+    "Tool",
     "complete",
     "description_text",
     "enrich",

@@ -20,15 +20,14 @@ from optimize.evaluation.evaluate import evaluate
 from optimize.evaluation.metrics import wilson
 from optimize.evaluation.outcomes import select
 from optimize.evaluation.report import Report
+from optimize.lm_stage.budget import least_calls, plan_calls
+from optimize.lm_stage.confidence import rubric_aurocs
 from optimize.lm_stage.fit import (
     PromptConfig,
     Rewritten,
     choose_variant,
     collect_answers,
-    least_calls,
     opened,
-    plan_calls,
-    rubric_aurocs,
     teach,
 )
 from optimize.pipeline.compile import compile_program, learn_samples
