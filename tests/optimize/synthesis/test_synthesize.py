@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import dspy
@@ -453,7 +454,8 @@ def answer(prompt):
     return author(prompt)
 t.written(pathlib.Path(sys.argv[1]), answer)
 """
-    paths = [str(ROOT / "tests" / "support"), str(ROOT), str(ROOT / "program")]
+    own, support = Path(__file__).parent, ROOT / "tests" / "support"
+    paths = [str(path) for path in (own, support, ROOT, ROOT / "program")]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     child = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], env=env, capture_output=True
