@@ -6,12 +6,28 @@ import time
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
-from typing import Any
+from typing import Any, Self
 
 ANSWER = {"A": 0.1, "B": 0.7, "C": 0.15, "Z": 0.05}
 
 
-class Provider:
+class _OnLoopback:
+    """A server that runs in a thread while a test is inside of it."""
+
+    _server: ThreadingHTTPServer
+    _thread: Thread
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class Provider(_OnLoopback):
     """Serve one answer; keep what was asked.
 
     Args:
@@ -64,15 +80,6 @@ class Provider:
         self.url = f"{self.address}/v1"
         self._thread = Thread(target=self._server.serve_forever, daemon=True)
 
-    def __enter__(self) -> "Provider":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
 
 def decision(criteria) -> dict:
     """Return what a System One backend says of a choice."""
@@ -116,7 +123,7 @@ def completion(model: str, logprobs: bool, slot: str = "B") -> dict:
     }
 
 
-class EmbeddingProvider:
+class EmbeddingProvider(_OnLoopback):
     """Serve embeddings of two dimensions on loopback, or a refusal that repeats key and texts.
 
     Args:
@@ -162,12 +169,3 @@ class EmbeddingProvider:
                 """Keep the test's output clean."""
 
         return Handler
-
-    def __enter__(self) -> "EmbeddingProvider":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
