@@ -43,13 +43,13 @@ def claim() -> str:
 
 def _lm_share() -> str:
     """Return what the LM is worth to the shipped program."""
-    lesson = read_manifest(find("default"))["lesson"]
-    if not lesson or lesson["weight"]:
+    found = read_manifest(find("default"))["lm_stage"]
+    if not found or found["weight"]:
         return "The shipped program asks an LM about tasks of low confidence."
-    gained, error = lesson["gains"]["optimised"]
+    gained, error = found["gains"]["optimized"]
     return (
         "The shipped program asks no LM: on "
-        f"{lesson['asked']} uncertain validation requests the embedded one added nothing "
+        f"{found['asked']} uncertain validation requests the embedded one added nothing "
         f"(log-likelihood {gained:+.3f} ± {error:.3f}). "
         "Compile with your LM to see whether it helps."
     )

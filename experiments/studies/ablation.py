@@ -26,21 +26,21 @@ from experiments.support.format import (
 from experiments.support.quick import fewer
 from experiments.support.reports import calibration_error
 from experiments.support.terms import term
-from optimize.calibration import FEATURE_SETS, features_of, fit_sureness
+from optimize.calibration import FEATURE_SETS, features_of, fit_confidence
 from optimize.data import OURS, Dataset, load_dataset
 from optimize.evaluation import Outcome, delegate_all, metrics, outcomes_right
 from optimize.search import LEAN, ScoredRequests, fit_weights
 from task_delegator.artifact import load
-from task_delegator.decision import FITS, SURE, log_odds, sigmoid
+from task_delegator.decision import correct_probability
 from task_delegator.delegation import Delegation
-from task_delegator.knobs import KnobValues
+from task_delegator.knobs import InScopeWeights, KnobValues
 from task_delegator.retrieval import CHANNELS
 
 _PLACES = (1, 2, 3, 5, 8, 12, 19)  # lengths of the shortlist
 _RRF = 60
 _SIGNALS = {
-    "all signals": FITS,
-    "without late": tuple(name for name in FITS if name != "late"),
+    "all signals": InScopeWeights.features(),
+    "without MaxSim": tuple(name for name in InScopeWeights.features() if name != "maxsim"),
     "description and samples alone": ("description", "sample"),
     "the posterior alone": ("logit",),
 }
@@ -55,13 +55,13 @@ def run(quick: bool) -> list[dict[str, Any]]:
     with dspy.context(lm=None):
         fitting = delegate_all(program, dataset.splits["validation"], "validation")
         measured = delegate_all(program, dataset.splits[split], split)
-        strangers = {
+        outside = {
             part: [program(text) for text in dataset.out_of_scope[part]]
             for part in ("validation", split)
         }
     return [
         *_confidence(fitting, measured, split),
-        *_scope(fitting, measured, strangers, split),
+        *_scope(fitting, measured, outside, split),
         *_fusion(dataset, split),
     ]
 
@@ -73,10 +73,9 @@ def _confidence(
     stated = {"uncalibrated posterior": [o.delegation.top3[0].probability for o in measured]}
     for names in FEATURE_SETS:
         seen = [features_of(o.delegation) for o in fitting]
-        knobs = KnobValues(**fit_sureness(seen, outcomes_right(fitting), names=names))  # type: ignore[arg-type]
+        knobs = KnobValues().replaced(fit_confidence(seen, outcomes_right(fitting), names))
         stated[" + ".join(names)] = [
-            sigmoid(log_odds("sure", SURE, asdict(features_of(o.delegation)), knobs))
-            for o in measured
+            correct_probability(features_of(o.delegation), knobs) for o in measured
         ]
     before = np.array(stated["uncalibrated posterior"])
     rows = []
@@ -104,7 +103,7 @@ def _confidence(
 def _scope(
     fitting: list[Outcome],
     measured: list[Outcome],
-    strangers: dict[str, list[Delegation]],
+    outside: dict[str, list[Delegation]],
     split: str,
 ) -> list[dict[str, Any]]:
     def table(delegations: list[Delegation], names: tuple[str, ...]) -> np.ndarray:
@@ -112,14 +111,14 @@ def _scope(
         return np.array([[row[name] for name in names] for row in rows])
 
     inside = [o.delegation for o in fitting], [o.delegation for o in measured]
-    fitted = np.repeat([True, False], [len(inside[0]), len(strangers["validation"])])
-    truth = np.repeat([True, False], [len(inside[1]), len(strangers[split])])
+    fitted = np.repeat([True, False], [len(inside[0]), len(outside["validation"])])
+    truth = np.repeat([True, False], [len(inside[1]), len(outside[split])])
     rows = []
     for name, names in _SIGNALS.items():
-        known = table([*inside[0], *strangers["validation"]], names)
+        known = table([*inside[0], *outside["validation"]], names)
         spread = known.std(axis=0)
         model = LogisticRegression(C=1.0, class_weight="balanced").fit(known / spread, fitted)
-        fits = model.predict_proba(table([*inside[1], *strangers[split]], names) / spread)[:, 1]
+        fits = model.predict_proba(table([*inside[1], *outside[split]], names) / spread)[:, 1]
         rows.append(
             {
                 "part": "out of scope",
@@ -172,7 +171,7 @@ def reciprocal_ranks(scored: ScoredRequests) -> np.ndarray:
     """Return reciprocal rank fusion (Cormack et al., 2009), shape (requests, agents)."""
     fused = np.zeros(1)
     for channel in CHANNELS:
-        order = np.argsort(-scored.standing(channel, KnobValues()), axis=1, kind="stable")
+        order = np.argsort(-scored.z_scores(channel, KnobValues()), axis=1, kind="stable")
         fused = fused + 1 / (_RRF + np.argsort(order, axis=1) + 1)
     return fused
 

@@ -36,8 +36,15 @@ from task_delegator.lm import language_model
 _ASKED = 48  # requests that the LM is asked about in every way
 _WAYS: dict[str, dict[str, Any]] = {
     "both orders": {},
-    "two phrasings retrieved beside the task": {"phrasings": 2},
-    "ideal agent retrieved beside the task": {"ideal": 1},
+    "two phrasings retrieved beside the task": {"expansion.phrasings": 2},
+    "ideal agent retrieved beside the task": {"expansion.hyde": True},
+}
+
+_PLAIN: dict[str, Any] = {
+    "lm.orders": 2,
+    "lm.weight": 0.0,
+    "retrieval.k": 5,
+    "lm.repeats": 1,
 }
 
 
@@ -47,14 +54,14 @@ def run(quick: bool) -> list[dict[str, Any]]:
     program = load("default", dataset.registry)
     lm = language_model("embedded")
     outcomes = delegate_all(program, dataset.splits["validation"], "find unsure requests")
-    threshold = program.knobs.values.assign
+    threshold = program.knobs.values.confidence.assign_threshold or 1.0
     unsure = [o for o in outcomes if o.delegation.confidence < threshold]
     random.Random(0).shuffle(unsure)
     asked = unsure[: 4 if quick else _ASKED]
     rows = []
     plain: list[Outcome] = []
     for way, knobs in list(_WAYS.items())[: 1 if quick else None]:
-        answers = _ask(program, asked, lm, way, **knobs)
+        answers = _ask(program, asked, lm, way, knobs)
         plain = plain or answers
         rows.append(_row(way, answers))
         if knobs:
@@ -71,9 +78,9 @@ def run(quick: bool) -> list[dict[str, Any]]:
 
 
 def _ask(
-    program: Delegator, asked: list[Outcome], lm: dspy.LM, way: str, **knobs: Any
+    program: Delegator, asked: list[Outcome], lm: dspy.LM, way: str, knobs: dict[str, Any]
 ) -> list[Outcome]:
-    student = opened(program, **({"orders": 2, "lm": 0.0, "k": 5, "repeats": 1} | knobs))
+    student = opened(program, _PLAIN | knobs)
     with dspy.context(lm=lm):
         return delegate_all(student, [outcome.request for outcome in asked], way)
 

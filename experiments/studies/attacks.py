@@ -66,7 +66,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
     rows = [{"path": "retrieval", "split": split, **row} for row in summary(cases)]
     if not quick:
         lm = language_model("embedded")
-        asking = opened(program, lm=1.0, orders=2, split_lm=0)
+        asking = opened(program, {"lm.weight": 1.0, "lm.orders": 2, "split.use_lm": False})
         every = dataset.splits[split]
         with dspy.context(lm=lm):
             cases = list(_asked(asking, program, attacks, hosts[:_LM_HOSTS], every))
@@ -97,7 +97,7 @@ def _asked(
             request
             for request in requests
             if host not in request.acceptable
-            and host in program(request.text).evidence.ranking[1 : asking.knobs.values.k]
+            and host in program(request.text).evidence.ranking[1 : asking.knobs.values.retrieval.k]
         ][:_LM_REQUESTS]
         for host in hosts
     }

@@ -113,10 +113,12 @@ def _consulted(
     """Return what an LM said of each request's shortlist, its rating of the first place (both as
     ``answer``), and the costs of ``asking`` in two orders and of ``rating``.
     """
-    student = opened(program, orders=2, lm=0.0, k=_PLACES, prior=0.0)
+    student = opened(
+        program, {"lm.orders": 2, "lm.weight": 0.0, "retrieval.k": _PLACES, "lm.prior": 0.0}
+    )
     select: Any = student.classify.select
     setting = {
-        "knobs": asdict(student.knobs.values),
+        "knobs": student.knobs.values.model_dump(),
         "registry": program.registry.sha256(),
         "rate": student.rate.dump_state(),
     }

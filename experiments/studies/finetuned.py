@@ -142,7 +142,16 @@ def _adapters() -> list[tuple[str, Path]]:
 def _milliseconds(spec: str, program: Delegator, requests: Sequence[Request]) -> dict[str, float]:
     """Return the mean milliseconds of a call, and of the raw LM's, asked in turn."""
     spent: dict[str, list[float]] = {spec: [], f"embedded:{RAW}": []}
-    student = opened(program, orders=1, lm=0.0, k=PLACES, prior=0.0, repeats=1)
+    student = opened(
+        program,
+        {
+            "lm.orders": 1,
+            "lm.weight": 0.0,
+            "retrieval.k": PLACES,
+            "lm.prior": 0.0,
+            "lm.repeats": 1,
+        },
+    )
     for request in requests[:_TIMED]:
         for each in spent:
             lm = language_model(each, threads=1, prompt_cache=False)

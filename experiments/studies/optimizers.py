@@ -75,7 +75,7 @@ def _rows(known: ResponseCache, quick: bool) -> Iterator[dict[str, Any]]:
         "asked": len(asked),
         "lm": str(lm.model),
         "data": dataset.digests(),
-        "knobs": asdict(program.knobs.values),
+        "knobs": program.knobs.values.model_dump(),
     }
 
     def found(name: str, teacher: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:

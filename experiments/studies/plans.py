@@ -6,7 +6,7 @@ is compiled for its 4,076 tools, which have no samples; the splitter was fitted 
 """
 
 import tempfile
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def _rows(
     """Return rows of ours, over at most so many tasks for one agent."""
     several, single = dataset.multi[split], select(dataset.splits[split], most, seed=0)
     never = program.deepcopy()
-    never.knobs.set(split=1.01)
+    never.knobs.set({"split.threshold": None})
     whole = evaluate_plans(never, several, single[:1])
     lexical = evaluate_plans(program, several, single)
     rows = [
@@ -56,7 +56,7 @@ def _rows(
     ]
     if lm:
         asking = program.deepcopy()
-        asking.knobs.set(split_lm=1, gate=0.0)
+        asking.knobs.set({"split.use_lm": True, "lm.gate": None})
         some = select(single, _LM_SINGLE, seed=0)
         with dspy.context(lm=language_model("embedded")):
             written = evaluate_plans(asking, several, some)
@@ -69,15 +69,12 @@ def _seal_tools(program: Delegator) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as out:
         options = Options(out=Path(out) / "seal", preset="full", trials=_TRIALS)
         tools = compile_program(dataset, options, lm=None).program
-    fitted = program.knobs.values
-    tools.knobs.values = replace(
-        tools.knobs.values,
-        **{name: getattr(fitted, name) for name in fitted.__slots__ if name.startswith("split")},
-    )
+    fitted = program.knobs.values.flat()
+    tools.knobs.set({name: value for name, value in fitted.items() if name.startswith("split.")})
     several = select(dataset.multi["test"], _SEAL, seed=0)
     single = select(dataset.splits["test"], _SEAL_SINGLE, seed=0)
     never = tools.deepcopy()
-    never.knobs.set(split=1.01)
+    never.knobs.set({"split.threshold": None})
     whole = evaluate_plans(never, several, single[:1])
     lexical = evaluate_plans(tools, several, single)
     return [

@@ -158,7 +158,7 @@ def _small(
     A request's accuracy is its mean over draws, and paired with that among all of ours; the
     intervals are bootstrapped over requests.
     """
-    number, k = 1 if quick else _DRAWS, systems.program.knobs.values.k
+    number, k = 1 if quick else _DRAWS, systems.program.knobs.values.retrieval.k
     everyone = ScoredRequests(index_of(agents, embed, known), requests)
     whole = {
         name: dict(zip(requests, everyone.ranks(everyone.fused(knobs)) == 1, strict=True))
@@ -244,7 +244,7 @@ def _large(
                 "with_real_samples": sum(map(has_real_samples, gathered)),
             }
             for name, found in ranks.items():
-                shares = _shares(found, systems.program.knobs.values.k, base[name])
+                shares = _shares(found, systems.program.knobs.values.retrieval.k, base[name])
                 if name == _REFITTED:
                     versus = metrics.compare(found == 1, ranks["compiled"] == 1)
                     shares["versus_compiled"] = asdict(versus)

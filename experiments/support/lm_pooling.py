@@ -29,7 +29,16 @@ def ask(
 
 def as_asked(program: Delegator) -> Delegator:
     """Return the program that asks the LM about every request, in two orders."""
-    return opened(program, orders=2, lm=0.0, k=PLACES, prior=0.0, repeats=1)
+    return opened(
+        program,
+        {
+            "lm.orders": 2,
+            "lm.weight": 0.0,
+            "retrieval.k": PLACES,
+            "lm.prior": 0.0,
+            "lm.repeats": 1,
+        },
+    )
 
 
 def weight_of(outcomes: Sequence[Outcome]) -> float:

@@ -8,8 +8,11 @@ _CHANNELS = {
     "sample_mean": "mean-sample embedding",
     "head": "linear head",
     "late": "MaxSim",
+    "maxsim": "MaxSim",
     "back": "reverse MaxSim",
+    "maxsim_reverse": "reverse MaxSim",
     "late and back": "both MaxSim channels",
+    "both directions of maxsim": "both MaxSim channels",
 }
 _TERMS = {
     "datasets": "ours",
@@ -34,7 +37,9 @@ _TERMS = {
     "compiled, weights fitted again": "refitted weights",
     "compiled, with the embedded LM": "frozen weights + embedded LM",
     "agree": "channel agreement",
+    "agreement": "channel agreement",
     "near": "runner-up similarity",
+    "similarity": "runner-up similarity",
     "logit": "posterior log-odds",
     "margin": "posterior margin",
     "retrieval margin": "posterior margin",

@@ -39,20 +39,22 @@ def milliseconds(
 
 def alone(index: Index, knobs: KnobValues) -> Callable[[str], np.ndarray]:
     """Return what ranks a task's best agents by BM25 or by the three cosines, and nothing else."""
-    by = _bm25 if knobs.bm25 else _cosines
+    by = _bm25 if knobs.retrieval.bm25 else _cosines
     return partial(by, index, knobs)
 
 
 def _bm25(index: Index, knobs: KnobValues, task: str) -> np.ndarray:
-    return largest(index.bm25(task, knobs.bm25_k1, knobs.bm25_b), knobs.k)
+    return largest(
+        index.bm25(task, knobs.retrieval.bm25_k1, knobs.retrieval.bm25_b), knobs.retrieval.k
+    )
 
 
 def _cosines(index: Index, knobs: KnobValues, task: str) -> np.ndarray:
     vector = index.read(task).encoded.vector
     best, mean = index.samples(vector)
     none = np.zeros(len(index.names))
-    standing = standardize(Channels(none, none, index.description(vector), best, mean, none))
-    return largest(fuse(dict.fromkeys(CHANNELS, none) | standing, knobs), knobs.k)
+    z_scores = standardize(Channels(none, none, index.description(vector), best, mean, none))
+    return largest(fuse(dict.fromkeys(CHANNELS, none) | z_scores, knobs), knobs.retrieval.k)
 
 
 def latencies(

@@ -7,7 +7,7 @@ from optimize.calibration.confidence import (
     Calibration,
     calibrate,
     features_of,
-    fit_sureness,
+    fit_confidence,
 )
 from optimize.calibration.plans import PlanReport, evaluate_plans, fit_split
 
@@ -21,5 +21,5 @@ __all__ = [
     "evaluate_plans",
     "features_of",
     "fit_split",
-    "fit_sureness",
+    "fit_confidence",
 ]

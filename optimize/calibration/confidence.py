@@ -14,30 +14,35 @@ from optimize.calibration.logistic import Logistic
 from optimize.data import Dataset
 from optimize.evaluation import Outcome, delegate_all, outcomes_right
 from task_delegator.decision import (
-    FITS,
-    SURE,
-    SURE_LM,
     OperatingPoint,
     choose_threshold,
-    log_odds,
-    probabilities,
-    table,
+    correct_probability,
+    in_scope_features,
+    in_scope_probability,
 )
 from task_delegator.delegation import Delegation, Features
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
+from task_delegator.knobs import CorrectWeights, CorrectWithLMWeights, InScopeWeights
 
 TARGET_PRECISION = 0.95
 _TURNED_AWAY = 0.03  # of the requests in scope may fall below the "none" threshold
 LEAST_REQUESTS = 30  # fewer cannot carry a logistic model of three numbers
 _FOLDS, _REPEATS = 5, 4
+_BEFORE = {
+    "lm.weight": 0.0,
+    "lm.gate": None,
+    "lm.rubric_low": 0.0,
+    "lm.rubric_high": 0.0,
+    "confidence.unsupported_language": 0.0,
+}
 # Sets of features to choose from, the smallest first.
 FEATURE_SETS: tuple[tuple[str, ...], ...] = (
     ("margin",),
     ("logit",),
     ("logit", "margin"),
-    ("logit", "margin", "agree"),
-    ("logit", "margin", "agree", "near"),
+    ("logit", "margin", "agreement"),
+    ("logit", "margin", "agreement", "similarity"),
 )
 
 
@@ -51,7 +56,7 @@ class Calibration:
         promise: what the assign threshold does on validation.
         confidences, right: of the validation requests, from which thresholds for another
             precision are chosen.
-        strangers: confidence of the validation requests that are out of scope and not
+        out_of_scope: confidence of the validation requests that are out of scope and not
             turned away.
     """
 
@@ -60,13 +65,13 @@ class Calibration:
     promise: OperatingPoint
     confidences: tuple[float, ...]
     right: tuple[bool, ...]
-    strangers: tuple[float, ...]
+    out_of_scope: tuple[float, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Return the calibration as plain JSON values, numbers short."""
         return asdict(self) | {
             "confidences": [round(c, 6) for c in self.confidences],
-            "strangers": [round(c, 6) for c in self.strangers],
+            "out_of_scope": [round(c, 6) for c in self.out_of_scope],
         }
 
 
@@ -75,8 +80,8 @@ def calibrate(
 ) -> Calibration:
     """Fit the confidence of retrieval on the validation split; the LM is not asked.
 
-    Sets ``sure_*``, ``fits_*`` and the thresholds ``assign`` and ``fits``, and closes the
-    gate: what an LM's word was worth elsewhere says nothing of this registry.
+    Sets the knobs of ``confidence`` and ``scope``, and closes the gate: what an LM's answers
+    were worth elsewhere says nothing of this registry.
 
     Raises:
         InputError: the validation split is too small.
@@ -87,33 +92,33 @@ def calibrate(
             f"{dataset.path}: {len(requests)} validation requests; "
             f"calibration needs at least {LEAST_REQUESTS}"
         )
-    program.knobs.set(lm=0.0, gate=0.0, rubric_low=0.0, rubric_high=0.0, sure_foreign=0.0)
+    program.knobs.set(_BEFORE)
     with dspy.context(lm=None):
         outcomes = delegate_all(program, requests, "calibrate")
-        strangers = [program(text) for text in dataset.out_of_scope["validation"]]
-        foreign = delegate_all(program, dataset.foreign["validation"], "foreign languages")
+        outside = [program(text) for text in dataset.out_of_scope["validation"]]
+        foreign = delegate_all(program, dataset.foreign["validation"], "other languages")
     right = outcomes_right(outcomes)
     seen = [features_of(outcome.delegation) for outcome in outcomes]
     chosen, losses = choose_features(seen, right)
-    program.knobs.set(**fit_sureness(seen, right, names=chosen))
-    _fit_foreign(program, foreign)
+    program.knobs.set(fit_confidence(seen, right, names=chosen))
+    _fit_language(program, foreign)
     inside = [outcome.delegation for outcome in outcomes]
-    _fit_fits(program, inside, strangers)
+    _fit_scope(program, inside, outside)
     confidences = _confidences(program, inside)
     promise = choose_threshold(confidences, right.tolist(), target_precision)
-    program.knobs.set(assign=promise.threshold)
+    program.knobs.set({"confidence.assign_threshold": promise.threshold})
     return Calibration(
         features=chosen,
         losses=losses,
         promise=promise,
         confidences=tuple(confidences),
         right=tuple(bool(r) for r in right),
-        strangers=tuple(
+        out_of_scope=tuple(
             confidence
-            for confidence, fits in zip(
-                _confidences(program, strangers), _fits(program, strangers), strict=True
+            for confidence, in_scope in zip(
+                _confidences(program, outside), _in_scope(program, outside), strict=True
             )
-            if fits >= program.knobs.values.fits
+            if in_scope >= (program.knobs.values.scope.threshold or 0.0)
         ),
     )
 
@@ -155,20 +160,29 @@ def choose_features(
     }
 
 
-def fit_sureness(
+def fit_confidence(
     seen: Sequence[Features],
     right: np.ndarray,
-    prefix: str = "sure",
-    names: Sequence[str] = SURE,
+    names: Sequence[str] = CorrectWeights.features(),
+    *,
+    with_lm: bool = False,
 ) -> dict[str, float]:
-    """Return the knobs ``<prefix>_*`` of P(first place is right) over the named features."""
-    every = SURE if prefix == "sure" else SURE_LM
-    knobs = {f"{prefix}_{name}": 0.0 for name in ("bias", *every)}
+    """Return the knobs of P(first place is right) over the named features.
+
+    Args:
+        seen: features of labeled requests.
+        right: shape (n,), bool; whether the first place was right.
+        names: of the features to read; the others get no weight.
+        with_lm: whether the knobs are those for tasks about which the LM was asked.
+    """
+    weights = CorrectWithLMWeights if with_lm else CorrectWeights
+    group = "confidence.correct_with_lm" if with_lm else "confidence.correct"
+    knobs = {f"{group}.{name}": 0.0 for name in ("bias", *weights.features())}
     if right.all() or not right.any():
         # Nothing to separate: the smoothed rate is all that can be said (Laplace).
         rate = (right.sum() + 1) / (len(right) + 2)
-        return knobs | {f"{prefix}_bias": float(np.log(rate / (1 - rate)))}
-    return knobs | Logistic.fit(_table(seen, names), right).knobs(prefix, names)
+        return knobs | {f"{group}.bias": float(np.log(rate / (1 - rate)))}
+    return knobs | Logistic.fit(_table(seen, names), right).knobs(group, names)
 
 
 def _table(seen: Sequence[Features], names: Sequence[str]) -> np.ndarray:
@@ -176,48 +190,50 @@ def _table(seen: Sequence[Features], names: Sequence[str]) -> np.ndarray:
 
 
 def _confidences(program: Delegator, delegations: Sequence[Delegation]) -> list[float]:
-    rows = [asdict(features_of(delegation)) for delegation in delegations]
-    return probabilities(table(rows, "sure"), program.knobs.values).tolist()
+    knobs = program.knobs.values
+    return [correct_probability(features_of(delegation), knobs) for delegation in delegations]
 
 
-def _fits_table(delegations: Sequence[Delegation]) -> np.ndarray:
+def _in_scope(program: Delegator, delegations: Sequence[Delegation]) -> list[float]:
+    knobs = program.knobs.values
     evidence = [delegation.evidence for delegation in delegations]
-    return table([asdict(e.signals) | {"logit": e.features.logit} for e in evidence], "fits")
+    return [in_scope_probability(e.signals, e.features, knobs) for e in evidence]
 
 
-def _fits(program: Delegator, delegations: Sequence[Delegation]) -> list[float]:
-    return probabilities(_fits_table(delegations), program.knobs.values, "fits").tolist()
+def _in_scope_table(delegations: Sequence[Delegation]) -> np.ndarray:
+    evidence = [delegation.evidence for delegation in delegations]
+    rows = [in_scope_features(e.signals, e.features) for e in evidence]
+    return np.array([[row[name] for name in InScopeWeights.features()] for row in rows])
 
 
-def _fit_foreign(program: Delegator, outcomes: Sequence[Outcome]) -> None:
-    """Shift the log-odds of foreign requests to the share of them that is right."""
-    told = [o for o in outcomes if o.delegation.evidence.features.foreign]
-    if not told:
+def _fit_language(program: Delegator, outcomes: Sequence[Outcome]) -> None:
+    """Shift the log-odds of unsupported languages to the share of such requests that is right."""
+    found = [o for o in outcomes if o.delegation.evidence.features.unsupported_language]
+    if not found:
         return
-    right = [o.right for o in told]
-    odds = np.array(
-        [
-            log_odds("sure", SURE, asdict(features_of(o.delegation)), program.knobs.values)
-            for o in told
-        ]
-    )
+    right = [o.right for o in found]
+    model = program.knobs.values.confidence.correct
+    odds = np.array([model.log_odds(asdict(features_of(o.delegation))) for o in found])
 
     def loss(shift: float) -> float:
         p = 1 / (1 + np.exp(-(odds + shift)))
         return float(log_loss(right, p, labels=[False, True]))
 
     best: Any = minimize_scalar(loss, bounds=(-6.0, 0.0), method="bounded")
-    program.knobs.set(sure_foreign=float(best.x))
+    program.knobs.set({"confidence.unsupported_language": float(best.x)})
 
 
-def _fit_fits(
-    program: Delegator, inside: Sequence[Delegation], strangers: Sequence[Delegation]
+def _fit_scope(
+    program: Delegator, inside: Sequence[Delegation], outside: Sequence[Delegation]
 ) -> None:
-    if not strangers:
+    names = InScopeWeights.features()
+    if not outside:
         # Without examples of what is out of scope, nothing is turned away.
-        program.knobs.set(fits=0.0, **{f"fits_{name}": 0.0 for name in ("bias", *FITS)})
+        weights = {f"scope.in_scope.{name}": 0.0 for name in ("bias", *names)}
+        program.knobs.set(weights | {"scope.threshold": None})
         return
-    in_scope = np.array([True] * len(inside) + [False] * len(strangers))
-    model = Logistic.fit(_fits_table([*inside, *strangers]), in_scope, balanced=True)
-    program.knobs.set(**model.knobs("fits", FITS))
-    program.knobs.set(fits=float(np.quantile(_fits(program, inside), _TURNED_AWAY)))
+    labels = np.array([True] * len(inside) + [False] * len(outside))
+    model = Logistic.fit(_in_scope_table([*inside, *outside]), labels, balanced=True)
+    program.knobs.set(model.knobs("scope.in_scope", names))
+    threshold = float(np.quantile(_in_scope(program, inside), _TURNED_AWAY))
+    program.knobs.set({"scope.threshold": threshold})

@@ -41,10 +41,10 @@ class Logistic:
         """Return the probability of a true label for each row, shape (n,)."""
         return expit(self.bias + table @ np.array(self.weights))
 
-    def knobs(self, prefix: str, names: Sequence[str]) -> dict[str, float]:
-        """Return the knobs ``<prefix>_bias`` and ``<prefix>_<name>`` of the named features."""
+    def knobs(self, group: str, names: Sequence[str]) -> dict[str, float]:
+        """Return the knobs ``<group>.bias`` and ``<group>.<name>`` of the named features."""
         weights = zip(names, self.weights, strict=True)
-        return {f"{prefix}_bias": self.bias} | {f"{prefix}_{name}": w for name, w in weights}
+        return {f"{group}.bias": self.bias} | {f"{group}.{name}": w for name, w in weights}
 
 
 def held_out_probabilities(

@@ -14,7 +14,8 @@ from optimize.data import Dataset, Request
 from optimize.evaluation import metrics
 from task_delegator.delegation import Plan
 from task_delegator.delegator import Delegator
-from task_delegator.stages import MAX_PARTS, SPLIT, PartScore, best_split, split_features
+from task_delegator.knobs import SeveralWeights
+from task_delegator.stages import MAX_PARTS, PartScore, best_split, split_features
 
 MOST_IN_VAIN = 0.05  # of the tasks for one agent: half of what is promised, n is small
 _FOLDS = 5
@@ -57,7 +58,7 @@ class PlanReport:
 
 
 def fit_split(program: Delegator, dataset: Dataset) -> None:
-    """Set ``split_*`` and ``split`` on train and validation; without an LM.
+    """Set the knobs of ``split`` on train and validation; without an LM.
 
     The threshold is chosen on out-of-fold probabilities: those of the tasks that the
     weights were fitted on would be too good. Where a dataset has too few tasks for several
@@ -71,7 +72,7 @@ def fit_split(program: Delegator, dataset: Dataset) -> None:
     if fewest < 2:
         return
     model = Logistic.fit(table, several, balanced=True)
-    program.knobs.set(**model.knobs("split", SPLIT))
+    program.knobs.set(model.knobs("split.several", SeveralWeights.features()))
     folds = StratifiedKFold(min(_FOLDS, fewest), shuffle=True, random_state=0)
     held_out = held_out_probabilities(table, several, folds.split(table, several), balanced=True)
     single = np.sort(held_out[~several])[::-1]
@@ -79,7 +80,7 @@ def fit_split(program: Delegator, dataset: Dataset) -> None:
     looked_at = sum(len(dataset.splits[s][:_SINGLE]) for s in ("train", "validation"))
     allowed = int(MOST_IN_VAIN * looked_at)
     threshold = float(np.nextafter(single[allowed], 2)) if allowed < len(single) else 0.0
-    program.knobs.set(split=threshold)
+    program.knobs.set({"split.threshold": threshold})
 
 
 def evaluate_plans(
@@ -158,5 +159,6 @@ def _examples(program: Delegator, dataset: Dataset, split: str) -> tuple[np.ndar
         if features is not None:
             rows.append(features)
             several.append(needs)
-    table = np.array([[row[name] for name in SPLIT] for row in rows], dtype=float)
-    return table.reshape(-1, len(SPLIT)), np.array(several, dtype=bool)
+    names = SeveralWeights.features()
+    table = np.array([[row[name] for name in names] for row in rows], dtype=float)
+    return table.reshape(-1, len(names)), np.array(several, dtype=bool)

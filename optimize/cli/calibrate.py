@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     record = {
         **provenance(dataset),
         "embedder": manifest["embedder"],
-        "knobs": asdict(program.knobs.values),
+        "knobs": program.knobs.values.model_dump(),
         "calibration": calibration.to_json(),
         "calibrated_from": manifest,  # its scores and lessons are those of another registry
     }

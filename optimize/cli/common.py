@@ -59,5 +59,9 @@ def open_program(options: argparse.Namespace) -> "tuple[Dataset, Delegator, dict
 
     check_target(Path(options.out))
     dataset = load_dataset(options.data, enriched=options.enriched)
-    program = load(options.program, dataset.registry)
+    program = load(
+        options.program,
+        dataset.registry,
+        embedder=os.environ.get("TASK_DELEGATOR_EMBEDDER") or None,
+    )
     return dataset, program, read_manifest(find(options.program))

@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     fit_split(program, dataset)
     chosen_on = evaluate_plans(program, dataset.multi["validation"], dataset.splits["validation"])
     fitted = {"fitted": provenance(dataset), "validation": asdict(chosen_on)}
-    record = manifest | {"knobs": asdict(program.knobs.values), "plans": fitted}
+    record = manifest | {"knobs": program.knobs.values.model_dump(), "plans": fitted}
     save(program, Path(options.out), record)
     print(json.dumps(asdict(chosen_on), indent=1))
     print(f"program: {options.out}", file=sys.stderr)

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-from dataclasses import asdict
 
 from optimize.cli.arguments import at_least
 from optimize.cli.common import Commands, Parents
@@ -36,10 +35,10 @@ def run(options: argparse.Namespace) -> int:
     index = IndexCache(dataset.registry, embedder(options.embedder)).index({})
     scored = ScoredRequests(index, dataset.splits["validation"])
     start = KnobValues()
-    identity = identity_of(dataset, embedder=index.embed.id, knobs=asdict(start))
+    identity = identity_of(dataset, embedder=index.embed.id, knobs=start.model_dump())
     place = StudyLocation(options.study, options.storage, digest_of(identity))
     knobs, trials = search(scored, [start], trials=options.trials, seed=options.seed, place=place)
     chosen = measure(scored, knobs)
-    result = {"trials": len(trials), "chosen": chosen.metrics(), "knobs": asdict(chosen.knobs)}
+    result = {"trials": len(trials), "chosen": chosen.metrics(), "knobs": chosen.knobs.model_dump()}
     print(json.dumps(result, indent=1))
     return 0

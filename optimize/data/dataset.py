@@ -117,9 +117,9 @@ def load_dataset(path: str | Path, enriched: bool = True) -> Dataset:
 def known_texts(dataset: Dataset) -> set[str]:
     """Return all requests, in and out of scope, and all samples, folded for comparison."""
     requests = [request.text for split in dataset.splits.values() for request in split]
-    strangers = [text for split in dataset.out_of_scope.values() for text in split]
+    outside = [text for split in dataset.out_of_scope.values() for text in split]
     samples = [s for agent in dataset.registry for s in agent.user_request_samples]
-    return {fold(text) for text in (*requests, *strangers, *samples)}
+    return {fold(text) for text in (*requests, *outside, *samples)}
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

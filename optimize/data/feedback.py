@@ -19,14 +19,14 @@ class Merged:
     """Counts of a merge.
 
     Attributes:
-        added, strangers: labelled requests and requests for nobody that were added.
+        added, out_of_scope: labelled requests and requests for nobody that were added.
         known: tasks that the dataset already had.
         conflicts: tasks with two different outcomes, not added.
         unknown: agents that the registry does not have; their tasks were not added.
     """
 
     added: int
-    strangers: int
+    out_of_scope: int
     known: int
     conflicts: tuple[str, ...]
     unknown: tuple[str, ...]
@@ -54,7 +54,7 @@ def merge(log: str | Path, data: str | Path, split: str = "train") -> Merged:
     for row in read_feedback(log):
         outcomes.setdefault(fold(row.task), []).append(row)
     rows: list[dict[str, Any]] = []
-    strangers: list[dict[str, Any]] = []
+    out_of_scope: list[dict[str, Any]] = []
     seen, conflicts, unknown = 0, [], []
     for key, given in outcomes.items():
         last = given[-1]
@@ -65,7 +65,7 @@ def merge(log: str | Path, data: str | Path, split: str = "train") -> Merged:
         elif key in known:
             seen += 1
         elif last.correct_agent is None:
-            strangers.append({"user_request": last.task, "split": split, **_provenance(last)})
+            out_of_scope.append({"user_request": last.task, "split": split, **_provenance(last)})
         else:
             rows.append(
                 {
@@ -75,8 +75,8 @@ def merge(log: str | Path, data: str | Path, split: str = "train") -> Merged:
                 }
             )
     _append(dataset.path / SPLITS[split], rows)
-    _append(dataset.path / "out_of_scope.json", strangers)
-    return Merged(len(rows), len(strangers), seen, tuple(conflicts), tuple(sorted(set(unknown))))
+    _append(dataset.path / "out_of_scope.json", out_of_scope)
+    return Merged(len(rows), len(out_of_scope), seen, tuple(conflicts), tuple(sorted(set(unknown))))
 
 
 def _provenance(row: Feedback) -> dict[str, Any]:

@@ -192,24 +192,24 @@ def aurc(confidences: np.ndarray, right: np.ndarray) -> float:
 
 
 def accuracy_where_turned_away(
-    fits: np.ndarray, right: np.ndarray, strangers: np.ndarray, share: float
+    in_scope: np.ndarray, right: np.ndarray, outside: np.ndarray, share: float
 ) -> tuple[float, float] | None:
     """Return the accuracy in scope at the threshold that rejects a share out of scope.
 
     Args:
-        fits: P(some agent fits) of the requests in scope.
+        in_scope: P(some agent fits) of the requests in scope.
         right: whether their first place is right.
-        strangers: P(some agent fits) of the requests out of scope.
+        outside: P(some agent fits) of the requests out of scope.
         share: of the requests out of scope to reject, 0..1.
 
     Returns:
         The share of the requests in scope that is accepted and right, and the share that is
         accepted; None without requests out of scope.
     """
-    if len(strangers) == 0:
+    if len(outside) == 0:
         return None
-    threshold = np.sort(strangers)[min(math.ceil(share * len(strangers)), len(strangers)) - 1]
-    kept = fits > threshold
+    threshold = np.sort(outside)[min(math.ceil(share * len(outside)), len(outside)) - 1]
+    kept = in_scope > threshold
     return float((kept & right.astype(bool)).mean()), float(kept.mean())
 
 

@@ -110,8 +110,10 @@ class Retrieved:
         self._index = Index(dataset.registry, embed)
         self.tasks = [self._index.mentions.strip_from(r.text)[0] for r in self.requests]
         scored = ScoredRequests(self._index, self.requests)
-        fused = scored.fused(knobs) / knobs.temperature
-        self._order = np.argsort(-fused, axis=1, kind="stable")[:, : max(MOST, knobs.k) + 1]
+        fused = scored.fused(knobs) / knobs.retrieval.temperature
+        self._order = np.argsort(-fused, axis=1, kind="stable")[
+            :, : max(MOST, knobs.retrieval.k) + 1
+        ]
         top = np.take_along_axis(fused, self._order, axis=1)
         likely = np.exp(top - top.max(axis=1, keepdims=True))
         likely /= likely.sum(axis=1, keepdims=True)

@@ -6,7 +6,7 @@ top-1 under a limit of tokens, where trials that are worse on the same requests 
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import dspy
@@ -16,7 +16,6 @@ from tqdm import tqdm
 from optimize.calibration import TARGET_PRECISION, calibrate
 from optimize.data import Dataset, Request
 from optimize.lm_stage import (
-    ALWAYS_CLOSE,
     CachedClassify,
     CachedExpand,
     OutOfCallsError,
@@ -42,8 +41,8 @@ from task_delegator.retrieval import CHANNELS
 PLAIN = "plain"
 _WEIGHTS = (*CHANNELS, "bm25_k1", "bm25_b")
 _MOST_K, _MOST_DEMOS = 10, 2
-_HELD_OUT = 8  # train requests on which an optimiser compares its candidates
-_EXPANSIONS = {"none": (0, 0), "phrasings": (2, 0), "ideal agent": (0, 1)}
+_HELD_OUT = 8  # train requests on which an optimizer compares its candidates
+_EXPANSIONS = {"none": (0, False), "phrasings": (2, False), "hyde": (0, True)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ class JointTrial:
     """One setting of the whole program and how it did on validation.
 
     Attributes:
-        prompt: plain, or the optimiser that made it.
+        prompt: plain, or the optimizer that made it.
         demos: of the prompt, at most.
         right: per validation request, in the search's order.
         tokens: of the LM, per task.
@@ -84,6 +83,11 @@ class JointTrial:
     demos: int
     right: tuple[bool, ...]
     tokens: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the trial as plain JSON values."""
+        plain = {"knobs": self.knobs.model_dump(), "right": [int(r) for r in self.right]}
+        return asdict(self) | plain
 
     @property
     def top1(self) -> float:
@@ -125,7 +129,7 @@ def joint_search(
 
     def objective(trial: Any) -> Any:
         point = tried(trial, report=single)
-        trial.set_user_attr("point", {**asdict(point), "right": [int(r) for r in point.right]})
+        trial.set_user_attr("point", point.to_json())
         if not single:
             return point.top1, point.tokens
         trial.set_constraint("tokens", point.tokens - (scope.most_tokens or 0.0))
@@ -168,7 +172,7 @@ def settled(
     copy = program.deepcopy()
     copy.knobs.values = point.knobs
     calibrate(copy, dataset, TARGET_PRECISION)
-    copy.knobs.set(gate=point.knobs.gate, lm=point.knobs.lm)
+    copy.knobs.set({"lm.gate": point.knobs.lm.gate, "lm.weight": point.knobs.lm.weight})
     copy.classify.select = with_demos(prompts[point.prompt], point.demos)
     return copy
 
@@ -236,27 +240,28 @@ class _Tried:
     def _knobs(self, trial: Any) -> KnobValues:
         fusion = trial.suggest_categorical("fusion", [*self._fusions, "free"])
         if fusion == "free":
-            weights: dict[str, Any] = {c: trial.suggest_float(c, 0.0, 2.0) for c in CHANNELS}
-            start = replace(self._fusions["program"], **weights)
+            given = {c: trial.suggest_float(c, 0.0, 2.0) for c in CHANNELS}
         else:
-            start = self._fusions[fusion]
-        given = {name: getattr(start, name) for name in _WEIGHTS}
-        phrasings, ideal = _EXPANSIONS[trial.suggest_categorical("expand", list(_EXPANSIONS))]
-        retrieval = replace(
-            self._fusions["program"],
-            **given,
-            head_c=trial.suggest_categorical("head_c", HEAD_C),
-            k=trial.suggest_int("k", 3, _MOST_K),
+            start = self._fusions[fusion].retrieval
+            given = {name: getattr(start, name) for name in _WEIGHTS}
+        phrasings, hyde = _EXPANSIONS[trial.suggest_categorical("expand", list(_EXPANSIONS))]
+        given |= {
+            "head_c": trial.suggest_categorical("head_c", HEAD_C),
+            "k": trial.suggest_int("k", 3, _MOST_K),
+        }
+        retrieval = self._fusions["program"].replaced(
+            {f"retrieval.{name}": value for name, value in given.items()}
         )
-        return replace(
-            self._calibrate(measure(self._scored, retrieval).knobs),
-            gate=trial.suggest_float("gate", 0.0, 1.0),
-            lm=trial.suggest_float("lm", 0.0, 1.5),
-            orders=trial.suggest_int("orders", 1, 2),
-            close=ALWAYS_CLOSE,
-            phrasings=phrasings,
-            ideal=ideal,
-            repeats=1,
+        return self._calibrate(measure(self._scored, retrieval).knobs).replaced(
+            {
+                "lm.gate": trial.suggest_float("gate", 0.0, 1.0),
+                "lm.weight": trial.suggest_float("lm", 0.0, 1.5),
+                "lm.orders": trial.suggest_int("orders", 1, 2),
+                "lm.second_order_margin": None,
+                "lm.repeats": 1,
+                "expansion.phrasings": phrasings,
+                "expansion.hyde": hyde,
+            }
         )
 
     def _calibrate(self, knobs: KnobValues) -> KnobValues:
@@ -273,8 +278,8 @@ def _parameters(knobs: KnobValues) -> dict[str, Any]:
     return {
         "fusion": "program",
         "expand": "none",
-        "head_c": knobs.head_c,
-        "k": min(max(knobs.k, 3), _MOST_K),
+        "head_c": knobs.retrieval.head_c,
+        "k": min(max(knobs.retrieval.k, 3), _MOST_K),
         "gate": 0.0,
         "lm": 0.0,
         "orders": 2,
@@ -291,7 +296,7 @@ def _prompt(
     lm: dspy.BaseLM,
     scope: JointSearchConfig,
 ) -> dict[str, dspy.Predict]:
-    """Return what an optimiser makes of the prompt, once for all processes of a study."""
+    """Return what an optimizer makes of the prompt, once for all processes of a study."""
     key, select = f"prompt {name}", program.classify.select
     if key not in study.user_attrs:
         shown = examples(program, dataset.splits["train"], scope.seed)
@@ -318,7 +323,7 @@ def _point(values: Mapping[str, Any]) -> JointTrial:
     return JointTrial(
         **{
             **values,
-            "knobs": KnobValues(**values["knobs"]),
+            "knobs": KnobValues.read(values["knobs"]),
             "right": tuple(bool(r) for r in values["right"]),
         }
     )

@@ -6,7 +6,6 @@ from optimize.lm_stage.confidence import rubric_gain
 from optimize.lm_stage.fit import LMStageResult, PromptConfig, opened, teach
 from optimize.lm_stage.response_cache import CachedPredict, ResponseCache
 from optimize.lm_stage.weight import (
-    ALWAYS_CLOSE,
     belief_of,
     cross_validated_gain,
     fit_weight,
@@ -16,7 +15,6 @@ from optimize.lm_stage.weight import (
 )
 
 __all__ = [
-    "ALWAYS_CLOSE",
     "CachedClassify",
     "CachedExpand",
     "CachedPredict",

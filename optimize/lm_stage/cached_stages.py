@@ -51,7 +51,7 @@ class CachedClassify(ClassifyAgent):
         question = {
             "lm": str(dspy.settings.lm.model),
             "messages": chosen_adapter(SlotAdapter()).format(signature, self.select.demos, inputs),
-            "repeats": knobs.repeats,
+            "repeats": knobs.lm.repeats,
         }
 
         def asked() -> dict[str, Any]:

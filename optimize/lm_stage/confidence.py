@@ -5,12 +5,13 @@ from collections.abc import Sequence
 import dspy
 import numpy as np
 
-from optimize.calibration import fit_sureness
+from optimize.calibration import fit_confidence
 from optimize.evaluation import Outcome, auroc
 from optimize.lm_stage.weight import belief_of, pooled, said_by_lm
-from task_delegator.decision import SURE_LM, assemble
+from task_delegator.decision import assemble
 from task_delegator.delegation import Candidate, Features
 from task_delegator.delegator import Delegator
+from task_delegator.knobs import CorrectWithLMWeights
 from task_delegator.lm import writes
 
 
@@ -86,7 +87,7 @@ def _features(outcome: Outcome, ranked: Sequence[Candidate], rubric: int | None 
     )
 
 
-def fit_sureness_with_lm(
+def fit_confidence_with_lm(
     outcomes: Sequence[Outcome], weight: float, ratings: dict[str, int]
 ) -> dict[str, float]:
     """Return the weights of the confidence after the LM was asked, as knobs."""
@@ -95,5 +96,5 @@ def fit_sureness_with_lm(
         ranked = pooled(outcome, weight)
         features.append(_features(outcome, ranked, ratings.get(outcome.request.text)))
         right.append(ranked[0].name in outcome.request.acceptable)
-    names = tuple(name for name in SURE_LM if name != "rubric" or ratings)
-    return fit_sureness(features, np.array(right), prefix="sure_lm", names=names)
+    names = tuple(name for name in CorrectWithLMWeights.features() if name != "rubric" or ratings)
+    return fit_confidence(features, np.array(right), names, with_lm=True)

@@ -16,9 +16,8 @@ import numpy as np
 from optimize.data import Dataset, Request
 from optimize.evaluation import Outcome, delegate_all
 from optimize.lm_stage.budget import FEWEST_ASKED, held_out_count, plan_calls
-from optimize.lm_stage.confidence import fit_sureness_with_lm, rubric_gain
+from optimize.lm_stage.confidence import fit_confidence_with_lm, rubric_gain
 from optimize.lm_stage.weight import (
-    ALWAYS_CLOSE,
     closest_order,
     cross_validated_gain,
     fit_weight,
@@ -36,12 +35,16 @@ from optimize.prompts import (
 from task_delegator.delegator import Delegator
 from task_delegator.lm import writes
 
-ALWAYS = 1.01  # a gate that every confidence is below
 _RUBRIC_BAND = (0.3, 0.8)  # confidences between which a second look may change the decision
 # What a program has without an LM's answers.
 _WITHOUT_LM = {
-    "lm": 0.0, "gate": 0.0, "orders": 2, "close": ALWAYS_CLOSE, "prior": 0.0, "repeats": 1,
-}  # fmt: skip
+    "lm.weight": 0.0,
+    "lm.gate": None,
+    "lm.orders": 2,
+    "lm.second_order_margin": None,
+    "lm.prior": 0.0,
+    "lm.repeats": 1,
+}
 _ERRORS = 2.0  # standard errors that a gain must exceed: the best of three is looked at
 
 
@@ -55,13 +58,14 @@ class LMStageResult:
         gains: per variant of asking, what the LM's word adds to the log-likelihood of
             the right agent, mean and standard error over the asked requests,
             cross-validated. ``plain``; ``prior``: the content-free prior divided out;
-            ``one order``; ``optimised``: with what the optimiser made of the prompt.
+            ``one order``; ``optimized``: with what the optimizer made of the prompt.
         flips: share of the plain picks that change when the shortlist is reversed.
         demos: demos in the prompt in the end.
         ran: the optimizer that was run, None where none was.
         optimizer: what rewrote the prompt, None where its work is not in the program.
         weight: of the LM's word in the end; 0 where it does not help.
-        close: second orders are asked below this distance of the two best.
+        second_order_margin: second orders are asked below this distance of the two best; None
+            always.
         rubric: AUROC of error with the rubric beside the confidence, without it, and
             the standard error of the difference; None where it was not asked.
     """
@@ -74,12 +78,12 @@ class LMStageResult:
     ran: str | None = None
     optimizer: str | None = None
     weight: float = 0.0
-    close: float = 99.0
+    second_order_margin: float | None = None
     rubric: tuple[float, float, float] | None = None
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "LMStageResult":
-        """Return a lesson from its plain JSON values."""
+        """Return a result from its plain JSON values."""
         gains = {name: (gain[0], gain[1]) for name, gain in values["gains"].items()}
         rubric = None if values["rubric"] is None else tuple(values["rubric"])
         return cls(**{**values, "gains": gains, "rubric": rubric})
@@ -87,7 +91,7 @@ class LMStageResult:
 
 @dataclass(frozen=True, slots=True)
 class PromptConfig:
-    """How the prompt is optimised: an optimiser's name, and the LM that teaches, or None."""
+    """How the prompt is optimised: an optimizer's name, and the LM that teaches, or None."""
 
     optimizer: str = "bootstrap"
     teacher: dspy.BaseLM | None = None
@@ -117,7 +121,7 @@ class Collected:
     """Answers of the LM, and what they took.
 
     Attributes:
-        variants: by name: ``plain``, ``prior`` and, where an optimizer made one, ``optimised``.
+        variants: by name: ``plain``, ``prior`` and, where an optimizer made one, ``optimized``.
         ran: whether the optimizer was run.
         calls: LM calls, the optimizer's included.
     """
@@ -153,8 +157,8 @@ class Fitted:
         calls: LM calls for the rubric.
     """
 
-    knobs: dict[str, float]
-    close: float = ALWAYS_CLOSE
+    knobs: dict[str, Any]
+    close: float | None = None
     rubric: tuple[float, float, float] | None = None
     calls: int = 0
 
@@ -164,19 +168,19 @@ class Taught:
     """What a program has to take over of the LM stage.
 
     Attributes:
-        lesson: what was found.
+        result: what was found.
         select: the prompt.
         knobs: of the LM stage.
     """
 
-    lesson: LMStageResult
+    result: LMStageResult
     select: dspy.Predict
-    knobs: dict[str, float]
+    knobs: dict[str, Any]
 
     def apply(self, program: Delegator) -> None:
         """Set a program's prompt and knobs."""
         program.classify.select = self.select
-        program.knobs.set(**self.knobs)
+        program.knobs.set(self.knobs)
 
 
 def teach(
@@ -205,7 +209,7 @@ def teach(
     train = dataset.splits["train"]
     plan = plan_calls(way.optimizer, max_lm_calls, len(train))
     program = program.deepcopy()
-    program.knobs.set(**_WITHOUT_LM)
+    program.knobs.set(_WITHOUT_LM)
     select = program.classify.select
     asked = _unsure(program, dataset.splits["validation"], seed)[: plan.requests]
     if len(asked) < FEWEST_ASKED:
@@ -227,19 +231,19 @@ def teach(
     if helps:
         fitted = fit_lm_stage(program, variant, lm, choice.weight, plan.rubric)
         select = variant.select
-    lesson = LMStageResult(
+    result = LMStageResult(
         calls=collected.calls + fitted.calls,
         asked=len(asked),
         gains=choice.gains,
         flips=_flips(collected.variants["plain"].outcomes),
         demos=len(select.demos),
         ran=way.optimizer if collected.ran else None,
-        optimizer=way.optimizer if helps and choice.name == "optimised" else None,
+        optimizer=way.optimizer if helps and choice.name == "optimized" else None,
         weight=choice.weight,
-        close=fitted.close,
+        second_order_margin=fitted.close,
         rubric=fitted.rubric,
     )
-    return Taught(lesson, select, _WITHOUT_LM | fitted.knobs)
+    return Taught(result, select, _WITHOUT_LM | fitted.knobs)
 
 
 def collect_answers(
@@ -247,14 +251,14 @@ def collect_answers(
 ) -> Collected:
     """Ask the LM about the requests, in both orders, in every way that is compared."""
     plain = program.classify.select
-    ways: dict[str, tuple[dspy.Predict, dict[str, float]]] = {
+    ways: dict[str, tuple[dspy.Predict, dict[str, Any]]] = {
         "plain": (plain, {}),
-        "prior": (plain, {"prior": 1.0}),
+        "prior": (plain, {"lm.prior": 1.0}),
     }
     if rewritten.select is not None:
-        ways["optimised"] = (rewritten.select, {})
+        ways["optimized"] = (rewritten.select, {})
     variants = {
-        name: Variant(select, knobs, _ask(program, requests, lm, name, select, **knobs))
+        name: Variant(select, knobs, _ask(program, requests, lm, name, select, knobs))
         for name, (select, knobs) in ways.items()
     }
     asked = [outcome for variant in variants.values() for outcome in variant.outcomes]
@@ -287,31 +291,37 @@ def fit_lm_stage(
     close = closest_order(variant.outcomes, weight)
     rubric, ratings, calls = rubric_gain(program, variant.outcomes[:rubric_calls], lm, weight)
     knobs = {
-        "lm": weight,
-        "gate": program.knobs.values.assign,
-        "close": close,
+        "lm.weight": weight,
+        "lm.gate": _threshold(program),
+        "lm.second_order_margin": close,
         **variant.knobs,
-        **fit_sureness_with_lm(variant.outcomes, weight, ratings),
+        **fit_confidence_with_lm(variant.outcomes, weight, ratings),
     }
     if ratings:
-        knobs |= {"rubric_low": _RUBRIC_BAND[0], "rubric_high": _RUBRIC_BAND[1]}
+        knobs |= {"lm.rubric_low": _RUBRIC_BAND[0], "lm.rubric_high": _RUBRIC_BAND[1]}
     return Fitted(knobs, close, rubric, calls)
 
 
-def opened(program: Delegator, **knobs: float) -> Delegator:
-    """Return a copy that asks the LM about every task."""
+def opened(program: Delegator, knobs: Mapping[str, Any] | None = None) -> Delegator:
+    """Return a copy with other knobs that asks the LM about every task."""
     copy = program.deepcopy()
-    copy.knobs.set(gate=ALWAYS, **knobs)
+    copy.knobs.set({"lm.ask_settled": True} | dict(knobs or {}))
     return copy
 
 
 def _unsure(program: Delegator, requests: Sequence[Request], seed: int) -> list[Request]:
     with dspy.context(lm=None):
         outcomes = delegate_all(program, requests, "find unsure requests")
-    threshold = program.knobs.values.assign
+    threshold = _threshold(program)
     unsure = [o.request for o in outcomes if o.delegation.confidence < threshold]
     random.Random(seed).shuffle(unsure)
     return unsure
+
+
+def _threshold(program: Delegator) -> float:
+    """Return the confidence below which a task is not assigned."""
+    threshold = program.knobs.values.confidence.assign_threshold
+    return 1.0 if threshold is None else threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,9 +377,9 @@ def _ask(
     lm: dspy.BaseLM,
     what: str,
     select: dspy.Predict,
-    **knobs: float,
+    knobs: Mapping[str, Any],
 ) -> list[Outcome]:
-    student = opened(program, orders=2, lm=0.0, **knobs)
+    student = opened(program, {"lm.orders": 2, "lm.weight": 0.0, **knobs})
     student.classify.select = select
     with dspy.context(lm=lm):
         return delegate_all(student, requests, f"ask the LM ({what})")

@@ -11,7 +11,6 @@ from task_delegator.decision import weigh
 from task_delegator.delegation import Candidate, LMEvidence
 from task_delegator.stages import mean_belief
 
-ALWAYS_CLOSE = 99.0
 _CLOSE = (0.5, 1.0, 2.0, 4.0)  # of the logarithm of first over second place
 _MAX_WEIGHT = 3.0  # of the LM's log-probabilities beside retrieval's
 _FOLDS = 5
@@ -85,8 +84,11 @@ def cross_validated_gain(curves: Sequence[Curve], seed: int) -> tuple[float, flo
     return float(np.mean(gains)), float(np.std(gains) / np.sqrt(len(gains)))
 
 
-def closest_order(outcomes: Sequence[Outcome], weight: float) -> float:
-    """Return the least distance for a second order that costs less than a standard error."""
+def closest_order(outcomes: Sequence[Outcome], weight: float) -> float | None:
+    """Return the least distance for a second order that costs less than a standard error.
+
+    None where every second order must be asked.
+    """
     both = np.array([gain(gain_curve(outcome), weight) for outcome in outcomes])
     once = [gain_curve(outcome, 1) for outcome in outcomes]
     for close in _CLOSE:
@@ -99,7 +101,7 @@ def closest_order(outcomes: Sequence[Outcome], weight: float) -> float:
         lost = both - gains
         if lost.mean() <= lost.std() / np.sqrt(len(lost)):
             return close
-    return ALWAYS_CLOSE
+    return None
 
 
 def distance(curve: Curve, weight: float) -> float:

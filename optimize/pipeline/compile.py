@@ -41,7 +41,7 @@ class Compiled:
     folder: Path
     program: Delegator
     reports: dict[str, Report]
-    lesson: LMStageResult | None
+    lm_stage: LMStageResult | None
     calibration: Calibration
     run_id: str
 
@@ -118,16 +118,16 @@ def compile_program(
         _search(context)
         calibration = calibrate(program, dataset, config.target_precision)
         fit_split(program, dataset)
-        lesson = _teach(context)
+        lm_stage = _teach(context)
         fitting.close()  # what a task costs includes its encoding
         reports = _evaluate(context)
-        manifest = _manifest(context, reports, lesson, calibration)
+        manifest = _manifest(context, reports, lm_stage, calibration)
         save(program, out, manifest | {"mlflow_run_id": run.id})
         run.artifact(out)
         run.note(summary(reports))
         checkpoint.remove()
         _trace(context)
-        return Compiled(out, program, reports, lesson, calibration, run.id)
+        return Compiled(out, program, reports, lm_stage, calibration, run.id)
 
 
 def learn_samples(dataset: Dataset, per_agent: int) -> dict[str, tuple[str, ...]]:
@@ -178,7 +178,7 @@ def _teach(context: CompileContext) -> LMStageResult | None:
     if context.lm is None or config.optimizer is None:
         return None
     before = program.classify.select.deepcopy()
-    kept = context.checkpoint.kept("lesson")
+    kept = context.checkpoint.kept("lm_stage")
     if kept is None:
         taught = teach(
             program,
@@ -190,16 +190,16 @@ def _teach(context: CompileContext) -> LMStageResult | None:
             tell=partial(run.candidates, optimizer=config.optimizer),
         )
         taught.apply(program)
-        lesson = taught.lesson
-        state = {"program": program.dump_state(), "lesson": asdict(lesson)}
-        context.checkpoint.keep("lesson", state)
+        lm_stage = taught.result
+        state = {"program": program.dump_state(), "lm_stage": asdict(lm_stage)}
+        context.checkpoint.keep("lm_stage", state)
     else:
         program.load_state(kept["program"])
-        lesson = LMStageResult.from_json(kept["lesson"])
-    run.tag("optimizer", lesson.ran or "none")
+        lm_stage = LMStageResult.from_json(kept["lm_stage"])
+    run.tag("optimizer", lm_stage.ran or "none")
     run.prompts(before, program.classify.select)
-    run.metrics({"lm_calls": lesson.calls, "weight": lesson.weight}, "teach_")
-    return lesson
+    run.metrics({"lm_calls": lm_stage.calls, "weight": lm_stage.weight}, "teach_")
+    return lm_stage
 
 
 def _evaluate(context: CompileContext) -> dict[str, Report]:
@@ -253,7 +253,7 @@ def provenance(dataset: Dataset) -> dict[str, Any]:
 def _manifest(
     context: CompileContext,
     reports: Mapping[str, Report],
-    lesson: LMStageResult | None,
+    lm_stage: LMStageResult | None,
     calibration: Calibration,
 ) -> dict[str, Any]:
     config, program, lm = context.config, context.program, context.lm
@@ -262,7 +262,7 @@ def _manifest(
         **provenance(context.dataset),
         "embedder": {"spec": config.embedder, "id": program.retrieve.library.embed.id},
         "lm": None if lm is None else {"spec": config.lm, "model": str(lm.model)},
-        "optimizer": None if lesson is None else lesson.ran,
+        "optimizer": None if lm_stage is None else lm_stage.ran,
         "teacher": config.teacher,
         "preset": config.preset,
         "trials": config.trials,
@@ -272,8 +272,8 @@ def _manifest(
         "seed": config.seed,
         "versions": {"task-delegator": version("task-delegator")}
         | {name: version(name) for name in packages},
-        "knobs": asdict(program.knobs.values),
-        "lesson": None if lesson is None else asdict(lesson),
+        "knobs": program.knobs.values.model_dump(),
+        "lm_stage": None if lm_stage is None else asdict(lm_stage),
         "calibration": calibration.to_json(),
         "scores": {name: report.to_dict() for name, report in reports.items()},
     }

@@ -44,8 +44,8 @@ class Improvement:
             mark = " (chosen)" if point == self.chosen else ""
             lines.append(
                 f"| {point.number}{mark} | {point.top1:.1%} | {point.tokens:.0f} "
-                f"| {point.prompt}, {point.demos} demos | {point.knobs.gate:.2f} "
-                f"| {point.knobs.lm:.2f} |"
+                f"| {point.prompt}, {point.demos} demos | {point.knobs.lm.gate or 0.0:.2f} "
+                f"| {point.knobs.lm.weight:.2f} |"
             )
         return "\n".join(lines)
 
@@ -124,7 +124,7 @@ def improve(
         record = {
             **manifest,
             **provenance(dataset),
-            "knobs": asdict(made.knobs.values),
+            "knobs": made.knobs.values.model_dump(),
             "scores": {split: report.to_dict() for split, report in reports.items()},
             "joint": {
                 "from": name,

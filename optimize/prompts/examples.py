@@ -32,7 +32,7 @@ def examples(program: Delegator, requests: Sequence[Request], seed: int) -> list
     for request in rng.sample(list(requests), len(requests)):
         retrieval = retriever(task=request.text, knobs=knobs)
         assert retrieval.query is not None  # somebody is permitted
-        agents = retrieval.agents[: knobs.k]
+        agents = retrieval.agents[: knobs.retrieval.k]
         if rng.random() < 0.5:
             agents = agents[::-1]
         places = [i for i, agent in enumerate(agents) if agent.name in request.acceptable]

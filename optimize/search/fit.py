@@ -1,7 +1,6 @@
 """Fit channel weights and temperature of retrieval by maximum likelihood."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ _RIDGE = 0.02  # pulls weights that the requests do not need towards 0
 HEAD_C = (3.0, 10.0, 30.0, 100.0)
 # Channels that say different things: with few requests to fit on, the cosines of whole texts
 # add more noise to the fusion than they add knowledge.
-LEAN = ("bm25", "chars", "head", "late", "back")
+LEAN = ("bm25", "chars", "head", "maxsim", "maxsim_reverse")
 
 
 def fit_temperature(scored: ScoredRequests, fused: np.ndarray) -> float:
@@ -33,7 +32,7 @@ def fit_weights(
 ) -> KnobValues:
     """Return the knobs with channel weights of greatest likelihood (conditional logit).
 
-    McFadden's conditional logit over the standardised channels, weights at least 0,
+    McFadden's conditional logit over the standardized channels, weights at least 0,
     ridge penalty, for the head of greatest likelihood.
 
     Args:
@@ -41,14 +40,17 @@ def fit_weights(
         start: every other knob.
         channels: those that may have a weight; the others get 0.
     """
-    fitted = [_conditional_logit(scored, replace(start, head_c=c), channels) for c in HEAD_C]
+    fitted = [
+        _conditional_logit(scored, start.replaced({"retrieval.head_c": c}), channels)
+        for c in HEAD_C
+    ]
     return max(fitted, key=lambda pair: pair[0])[1]
 
 
 def _conditional_logit(
     scored: ScoredRequests, knobs: KnobValues, channels: Sequence[str]
 ) -> tuple[float, KnobValues]:
-    features = np.stack([scored.standing(c, knobs) for c in channels], axis=2)
+    features = np.stack([scored.z_scores(c, knobs) for c in channels], axis=2)
     labels = np.array([label[0] for label in scored.labels])
     rows = np.arange(len(labels))
 
@@ -63,6 +65,6 @@ def _conditional_logit(
 
     start = np.full(len(channels), 0.3)
     best = minimize(loss, start, jac=True, bounds=[(0.0, None)] * len(channels))
-    weights: dict[str, Any] = dict.fromkeys(CHANNELS, 0.0)
-    weights |= {c: float(w) for c, w in zip(channels, best.x, strict=True)}
-    return -float(best.fun), replace(knobs, **weights, temperature=1.0)
+    weights: dict[str, Any] = {f"retrieval.{channel}": 0.0 for channel in CHANNELS}
+    weights |= {f"retrieval.{c}": float(w) for c, w in zip(channels, best.x, strict=True)}
+    return -float(best.fun), knobs.replaced(weights | {"retrieval.temperature": 1.0})

@@ -1,6 +1,6 @@
 """Search the retrieval knobs."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from optimize.evaluation import BM25_B, BM25_K1
 from optimize.search.fit import HEAD_C, fit_temperature
 from optimize.search.scored import ScoredRequests
 from optimize.search.study import StudyLocation, finish, open_study
-from task_delegator.knobs import KnobValues
+from task_delegator.knobs import KnobValues, RetrievalKnobs
 from task_delegator.retrieval import CHANNELS
 
 MIN_RECALL = 0.95  # of the shortlist on validation: what the LM cannot see it cannot pick
@@ -71,13 +71,15 @@ def search(
     def objective(trial: Any) -> float:
         measured = measure(scored, _suggest(trial), trial.number)
         trial.set_constraint("recall", MIN_RECALL - measured.recall_at_k)
-        trial.set_user_attr("knobs", asdict(measured.knobs))
+        trial.set_user_attr("knobs", measured.knobs.model_dump())
         trial.set_user_attr("metrics", measured.metrics())
-        return measured.top1 - _PLACE_COST * measured.knobs.k
+        return measured.top1 - _PLACE_COST * measured.knobs.retrieval.k
 
     study = open_study(place, [parameters(start) for start in starts], seed=seed)
     done = [
-        Trial(trial.number, KnobValues(**trial.user_attrs["knobs"]), **trial.user_attrs["metrics"])
+        Trial(
+            trial.number, KnobValues.read(trial.user_attrs["knobs"]), **trial.user_attrs["metrics"]
+        )
         for trial in finish(study, objective, trials)
     ]
     return shortest(scored, choose(scored, done).knobs), done
@@ -86,14 +88,14 @@ def search(
 def measure(scored: ScoredRequests, knobs: KnobValues, number: int = 0) -> Trial:
     """Score a setting at the temperature of greatest likelihood."""
     fused = scored.fused(knobs)
-    knobs = replace(knobs, temperature=fit_temperature(scored, fused))
+    knobs = knobs.replaced({"retrieval.temperature": fit_temperature(scored, fused)})
     ranks = scored.ranks(fused)
     return Trial(
         number=number,
         knobs=knobs,
         top1=float(np.mean(ranks == 1)),
-        recall_at_k=float(np.mean(ranks <= knobs.k)),
-        log_likelihood=scored.log_likelihood(fused, knobs.temperature),
+        recall_at_k=float(np.mean(ranks <= knobs.retrieval.k)),
+        log_likelihood=scored.log_likelihood(fused, knobs.retrieval.temperature),
     )
 
 
@@ -101,7 +103,7 @@ def shortest(scored: ScoredRequests, knobs: KnobValues) -> KnobValues:
     """Return the knobs with the shortest shortlist that keeps the recall, 3 to 19 places."""
     ranks = scored.ranks(scored.fused(knobs))
     places = (k for k in range(3, 19) if float(np.mean(ranks <= k)) >= MIN_RECALL)
-    return replace(knobs, k=next(places, 19))
+    return knobs.replaced({"retrieval.k": next(places, 19)})
 
 
 def choose(scored: ScoredRequests, trials: list[Trial]) -> Trial:
@@ -132,20 +134,20 @@ def _right(scored: ScoredRequests, trial: Trial) -> np.ndarray:
 
 
 def _suggest(trial: Any) -> KnobValues:
-    weights: dict[str, Any] = {c: trial.suggest_float(c, 0.0, 2.0) for c in CHANNELS}
+    knobs: dict[str, Any] = {c: trial.suggest_float(c, 0.0, 2.0) for c in CHANNELS}
     if not trial.suggest_categorical("head_on", [True, False]):
-        weights["head"] = 0.0
-    return KnobValues(
-        k=trial.suggest_int("k", 3, 19),
-        bm25_k1=trial.suggest_categorical("bm25_k1", BM25_K1),
-        bm25_b=trial.suggest_categorical("bm25_b", BM25_B),
-        head_c=trial.suggest_categorical("head_c", HEAD_C),
-        **weights,
-    )
+        knobs["head"] = 0.0
+    knobs |= {
+        "k": trial.suggest_int("k", 3, 19),
+        "bm25_k1": trial.suggest_categorical("bm25_k1", BM25_K1),
+        "bm25_b": trial.suggest_categorical("bm25_b", BM25_B),
+        "head_c": trial.suggest_categorical("head_c", HEAD_C),
+    }
+    return KnobValues(retrieval=RetrievalKnobs(**knobs))
 
 
 def parameters(knobs: KnobValues) -> dict[str, Any]:
     """Return a setting as parameters of the search."""
     searched = (*CHANNELS, "k", "bm25_k1", "bm25_b", "head_c")
-    values = {name: getattr(knobs, name) for name in searched}
-    return {**values, "head_on": knobs.head > 0}
+    values = {name: getattr(knobs.retrieval, name) for name in searched}
+    return {**values, "head_on": knobs.retrieval.head > 0}

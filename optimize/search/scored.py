@@ -34,32 +34,40 @@ class ScoredRequests:
             for q in self._queries
             for v in (q.encoded.vector,)
         ]
-        self._standing: dict[tuple[object, ...], np.ndarray] = {}
+        self._z_scores: dict[tuple[object, ...], np.ndarray] = {}
 
-    def standing(self, channel: str, knobs: KnobValues) -> np.ndarray:
+    def z_scores(self, channel: str, knobs: KnobValues) -> np.ndarray:
         """Return a channel standardised under the index settings, shape (requests, agents)."""
         key = _setting(channel, knobs)
-        if key not in self._standing:
-            self._standing |= self._stand(knobs)
-        return self._standing[key]
+        if key not in self._z_scores:
+            self._z_scores |= self._standardized(knobs)
+        return self._z_scores[key]
 
     def fused(self, knobs: KnobValues) -> np.ndarray:
         """Return fused scores, shape (requests, agents)."""
-        return fuse({channel: self.standing(channel, knobs) for channel in CHANNELS}, knobs)
+        return fuse({channel: self.z_scores(channel, knobs) for channel in CHANNELS}, knobs)
 
-    def _stand(self, knobs: KnobValues) -> dict[tuple[object, ...], np.ndarray]:
+    def _standardized(self, knobs: KnobValues) -> dict[tuple[object, ...], np.ndarray]:
         """Return the channels that are not known yet, by their settings."""
         index, nothing = self._index, np.zeros(len(self._index.names))
-        new = [c for c in CHANNELS if _setting(c, knobs) not in self._standing]
+        new = [c for c in CHANNELS if _setting(c, knobs) not in self._z_scores]
         rows: dict[str, list[np.ndarray]] = {channel: [] for channel in new}
         for query, fixed in zip(self._queries, self._fixed, strict=True):
-            bm25 = index.bm25(query.text, knobs.bm25_k1, knobs.bm25_b) if "bm25" in new else nothing
-            head = index.head(query.encoded.vector, knobs.head_c) if "head" in new else nothing
-            standing = standardize(Channels(bm25, *fixed, head))
-            if "late" in new:
-                standing |= late_scores(index, query, standing, self._late).standing
+            bm25 = (
+                index.bm25(query.text, knobs.retrieval.bm25_k1, knobs.retrieval.bm25_b)
+                if "bm25" in new
+                else nothing
+            )
+            head = (
+                index.head(query.encoded.vector, knobs.retrieval.head_c)
+                if "head" in new
+                else nothing
+            )
+            z_scores = standardize(Channels(bm25, *fixed, head))
+            if "maxsim" in new:
+                z_scores |= late_scores(index, query, z_scores, self._late).z_scores
             for channel in new:
-                rows[channel].append(standing[channel])
+                rows[channel].append(z_scores[channel])
         return {_setting(channel, knobs): np.stack(rows[channel]) for channel in new}
 
     def ranks(self, fused: np.ndarray) -> np.ndarray:
@@ -83,6 +91,9 @@ class ScoredRequests:
 
 
 def _setting(channel: str, knobs: KnobValues) -> tuple[object, ...]:
-    """Return the settings that a channel's standing depends on."""
-    settings = {"bm25": (knobs.bm25_k1, knobs.bm25_b), "head": (knobs.head_c,)}
+    """Return the settings that a channel's z_scores depends on."""
+    settings = {
+        "bm25": (knobs.retrieval.bm25_k1, knobs.retrieval.bm25_b),
+        "head": (knobs.retrieval.head_c,),
+    }
     return channel, *settings.get(channel, ())

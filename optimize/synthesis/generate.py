@@ -27,7 +27,7 @@ _LINES = 12  # agents that a new one is told of
 _TOOLS = 3
 _WITHIN = 3  # places at which retrieval leaves it to the LM whose request it is
 _SHORTLIST = 5
-_ASK_ONCE = KnobValues(orders=1, repeats=1)
+_ASK_ONCE = KnobValues().replaced({"lm.orders": 1, "lm.repeats": 1})
 
 
 class WriteRegistry(dspy.Module):

@@ -47,7 +47,7 @@ def pareto_plot(points: Sequence[JointTrial], front: Sequence[JointTrial]) -> An
 
 def pareto_table(front: Sequence[JointTrial]) -> pd.DataFrame:
     """Return the Pareto front as a table, cheapest first."""
-    rows = [(p.number, p.top1, p.tokens, p.prompt, p.demos, p.knobs.gate) for p in front]
+    rows = [(p.number, p.top1, p.tokens, p.prompt, p.demos, p.knobs.lm.gate) for p in front]
     columns = ["trial", "top1", "tokens_per_task", "prompt", "demos", "gate"]
     return pd.DataFrame(rows, columns=pd.Index(columns))
 

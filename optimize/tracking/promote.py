@@ -1,5 +1,6 @@
 """Promote a program to champion if it beats the present one in a paired test on validation."""
 
+import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -48,10 +49,11 @@ def promote(
     """
     with tempfile.TemporaryDirectory() as scratch:
         folder = _folder(source, models, Path(scratch))
-        candidate = load(folder, dataset.registry)
+        embedder = os.environ.get("TASK_DELEGATOR_EMBEDDER") or None
+        candidate = load(folder, dataset.registry, embedder=embedder)
         champion, comparison = models.version("champion"), None
         if champion is not None:
-            present = load(models.download(champion), dataset.registry)
+            present = load(models.download(champion), dataset.registry, embedder=embedder)
             pair = [("candidate", candidate), (f"champion {champion}", present)]
             comparison = versus(pair, dataset, "validation", lm=lm)
             if not force and comparison.winner != "candidate":

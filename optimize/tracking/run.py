@@ -13,7 +13,6 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
@@ -121,7 +120,7 @@ class Run:
             self._client.log_batch(
                 child,
                 metrics=[Metric(name, v, 0, 0) for name, v in trial.metrics().items()],
-                params=[Param(name, str(v)) for name, v in asdict(trial.knobs).items()],
+                params=[Param(name, str(v)) for name, v in trial.knobs.flat().items()],
             )
             mlflow.log_metrics(
                 {"search_top1": trial.top1, "search_best_top1": best}, step=trial.number
@@ -137,7 +136,7 @@ class Run:
             child = self._child(known, "trial", point.number, {"stage": "joint"})
             if child is None:
                 continue
-            params = asdict(point.knobs) | {"prompt": point.prompt, "demos": point.demos}
+            params = point.knobs.flat() | {"prompt": point.prompt, "demos": point.demos}
             self._client.log_batch(
                 child,
                 metrics=[

@@ -20,11 +20,12 @@ from pydantic import TypeAdapter
 from ._compat import clear_compiled
 from .decision import choose_threshold
 from .delegator import Delegator
-from .embedders import Embedder
+from .embedders import PACKAGED, Embedder
 from .embedders import embedder as embedder_of
 from .errors import InputError, ProgramError
 from .files import read_json, sha256_text
 from .lm import check_spec
+from .program_state import FORMAT, READABLE, read_state
 from .registry import Registry, enrich, enrichment_next_to
 from .signatures import (
     DescribeIdealAgent,
@@ -34,10 +35,10 @@ from .signatures import (
     SplitTask,
     WeighAgents,
 )
+from .text import one_line
 
 _log = logging.getLogger(__name__)
 
-FORMAT = 3
 PROGRAM, MANIFEST = "program.json", "manifest.json"
 AGENTS = "agents.json"  # in the same folder of a registered model: the agents it serves
 _REGISTERED = "models:/"
@@ -84,8 +85,10 @@ def load(
     """
     folder = find(program)
     manifest = read_manifest(folder)
-    if embedder is None or isinstance(embedder, str):
-        embedder = embedder_of(embedder or manifest["embedder"]["spec"])
+    if embedder is None:
+        embedder = _packaged(manifest["embedder"]["spec"], folder)
+    elif isinstance(embedder, str):
+        embedder = embedder_of(embedder)
     if embedder.id != manifest["embedder"]["id"]:
         raise ProgramError(
             f"{folder}: compiled with embedder {manifest['embedder']['id']}, not {embedder.id}; "
@@ -97,13 +100,26 @@ def load(
     delegator = Delegator(_agents(registry), embedder, lm, calibrated_for)
     if not delegator.calibrated():
         _log.warning("%s: its confidence is not calibrated for this registry", folder)
-    try:
-        delegator.load(str(folder / PROGRAM))
-    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise ProgramError(f"{folder / PROGRAM}: cannot be loaded: {error}") from error
+    delegator.load_state(read_state(folder / PROGRAM, delegator, manifest["format"]))
     if target_precision is not None:
         _aim(delegator, folder, manifest, target_precision)
     return delegator
+
+
+def _packaged(spec: str, folder: Path) -> Embedder:
+    """Return the embedder that a manifest names, where it is part of this package.
+
+    A program does not choose what is opened or asked: others are named by the caller.
+
+    Raises:
+        ProgramError: the manifest names another embedder.
+    """
+    if spec != PACKAGED:
+        raise ProgramError(
+            f"{folder / MANIFEST}: compiled with the embedder {one_line(str(spec))[:100]!r}; "
+            "name it (--embedder, embedder=) if you trust it with your agents and tasks"
+        )
+    return embedder_of(spec)
 
 
 def _agents(registry: Registry | str | Path) -> Registry:
@@ -124,13 +140,14 @@ def _aim(delegator: Delegator, folder: Path, manifest: dict[str, Any], target: f
             "run python -m optimize calibrate"
         )
     promise = choose_threshold(scores["confidences"], scores["right"], target)
-    delegator.knobs.set(assign=promise.threshold)
-    if delegator.knobs.values.gate > 0:  # the LM is asked about what is not assigned
-        delegator.knobs.set(gate=promise.threshold)
+    delegator.knobs.set({"confidence.assign_threshold": promise.threshold})
+    if delegator.knobs.values.lm.gate is not None:  # the LM is asked about what is not assigned
+        delegator.knobs.set({"lm.gate": promise.threshold or 1.0})
+    shown = "none" if promise.threshold is None else f"{promise.threshold:.3f}"
     _log.warning(
-        "%s: assign threshold %.3f; %d of %d validation requests right "
+        "%s: assign threshold %s; %d of %d validation requests right "
         "(precision at least %.1f %% with 95 %% confidence)",
-        folder, promise.threshold, promise.right, promise.n, 100 * promise.lower_bound,
+        folder, shown, promise.right, promise.n, 100 * promise.lower_bound,
     )  # fmt: skip
 
 
@@ -157,7 +174,7 @@ def save(delegator: Delegator, folder: Path, manifest: dict[str, Any]) -> None:
             clear_compiled(cast("dspy.Module", module))
         copy.set_lm(None)
         copy.save(str(fresh / PROGRAM))
-        record = {"format": FORMAT, "signatures": signatures_sha256(), **manifest}
+        record = {**manifest, "format": FORMAT, "signatures": signatures_sha256()}
         (fresh / MANIFEST).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         fresh.chmod(0o755)
         if folder.exists():
@@ -239,9 +256,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except InputError as error:
         raise ProgramError(str(error)) from error
     found = manifest.get("format") if isinstance(manifest, dict) else None
-    if found != FORMAT:
+    if found not in READABLE or isinstance(found, bool):
         raise ProgramError(
-            f"{path}: format {found!r}, this code reads {FORMAT}; compile the program again"
+            f"{path}: format {found!r}, this code reads {' and '.join(map(str, READABLE))}; "
+            "compile the program again"
         )
     if manifest.get("signatures") != signatures_sha256():
         raise ProgramError(

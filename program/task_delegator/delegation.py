@@ -35,20 +35,20 @@ class Signals:
 
     Attributes:
         description, sample: cosine of the closest description and sample.
-        head: margin of the head's first over its second place, in standard deviations of its
+        head_margin: of the head's first over its second place, in standard deviations of its
             best hundred; 0 where there is none. Unlike a logit it is the same kind of number
             for either head and any number of agents; of two agents it is always 2.
-        late: share of the task that is found in the best agent's texts.
-        agree: share of the channels that put the same agent first as their fusion, 0..1.
-        near: cosine of the descriptions of the two best agents; 0 where there is one.
+        maxsim: share of the task that is found in the best agent's texts.
+        agreement: share of the channels that put the same agent first as their fusion, 0..1.
+        similarity: cosine of the descriptions of the two best agents; 0 where there is one.
     """
 
     description: float = 0.0
     sample: float = 0.0
-    head: float = 0.0
-    late: float = 0.0
-    agree: float = 0.0
-    near: float = 0.0
+    head_margin: float = 0.0
+    maxsim: float = 0.0
+    agreement: float = 0.0
+    similarity: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +58,21 @@ class Features:
     Attributes:
         logit: log-odds of the first place in the posterior.
         margin: logarithm of first over second place; 0 where they tie.
-        agree: share of the channels that put the same agent first, 0..1.
-        near: cosine of the descriptions of the two best agents.
-        foreign: 1 where the task is in a language that the embedder does not know.
+        agreement: share of the channels that put the same agent first, 0..1.
+        similarity: cosine of the descriptions of the two best agents.
+        unsupported_language: 1 where the task is in a language that the embedder does not know.
         slot_margin: logarithm of the LM's first over its second agent.
-        orders: whether the LM picked the same agent in both orders, +1 or -1.
+        order_agreement: whether the LM picked the same agent in both orders, +1 or -1.
         rubric: the LM's own confidence less 3, -2..2.
     """
 
     logit: float = 0.0
     margin: float = 0.0
-    agree: float = 0.0
-    near: float = 0.0
-    foreign: float = 0.0
+    agreement: float = 0.0
+    similarity: float = 0.0
+    unsupported_language: float = 0.0
     slot_margin: float | None = None
-    orders: float | None = None
+    order_agreement: float | None = None
     rubric: float | None = None
 
 
@@ -103,13 +103,13 @@ class GateEvidence:
 
     Attributes:
         confidence: retrieval's.
-        threshold: the LM is asked below it; above 1 it is asked about every task.
+        threshold: the LM is asked below it; None never.
         settled: what settled the decision before it was asked: the task's ``language``, a
             registry that is ``uncalibrated``, or a task that is ``out of scope``.
     """
 
     confidence: float = 0.0
-    threshold: float = 0.0
+    threshold: float | None = None
     settled: Settled | None = None
 
 
@@ -186,7 +186,7 @@ class Evidence:
 class Delegation(FrozenPrediction):
     """Say which agent should do a task, how sure that is, and what to do with it.
 
-    A ``dspy.Prediction``, so that optimisers, usage tracking and traces take it as it is; its
+    A ``dspy.Prediction``, so that optimizers, usage tracking and traces take it as it is; its
     fields are fixed.
 
     Attributes:

@@ -2,14 +2,13 @@
 
 import logging
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import dspy
 
-from .decision import AssessConfidence, Assessment, decide, settled_by, weigh
+from .decision import AssessConfidence, Assessment, asks_lm, decide, settled_by, weigh
 from .delegation import (
     Candidate,
     Delegation,
@@ -210,7 +209,7 @@ class Delegator(dspy.Module):
     ) -> Consultation:
         """Judge what retrieval found, and consult the LM where that could change the decision."""
         alone = self.assess(
-            found.candidates, found.signals, knobs, foreign=query.language is not None
+            found.candidates, found.signals, knobs, unsupported_language=query.language is not None
         )
         settled = settled_by(
             alone.in_scope_score, knobs, calibrated=calibrated, language=query.language
@@ -219,10 +218,12 @@ class Delegator(dspy.Module):
             found=found,
             candidates=found.candidates,
             assessment=alone,
-            gate=GateEvidence(alone.confidence, knobs.gate, settled),
+            gate=GateEvidence(alone.confidence, knobs.lm.gate, settled),
         )
-        asks = alone.confidence < knobs.gate if settled is None else knobs.gate > 1
-        if not asks or (lm := self._language_model()) is None:
+        if (
+            not asks_lm(alone.confidence, knobs.lm, settled)
+            or (lm := self._language_model()) is None
+        ):
             return advice
         # DSPy would keep every prompt and answer of a service in memory.
         with dspy.context(lm=lm, disable_history=True):
@@ -249,7 +250,7 @@ class Delegator(dspy.Module):
                 read[text] = self.retrieve(task=text, knobs=knobs, permissions=permissions)
             return self._summary(read[text], knobs)
 
-        lm = self._language_model() if knobs.split_lm else None
+        lm = self._language_model() if knobs.split.use_lm else None
         lm = lm if writes(lm) else None
         with dspy.track_usage() as tracker, dspy.context(lm=lm, disable_history=True):
             cut = self.decompose(task=task, knobs=knobs, look=look, lm=lm is not None)
@@ -280,7 +281,7 @@ class Delegator(dspy.Module):
             return PartScore((), 0.0, 0.0)
         assessment = self.assess(found.candidates, found.signals, knobs)
         names = tuple(candidate.name for candidate in found.candidates[:3])
-        return PartScore(names, assessment.confidence, found.signals.late)
+        return PartScore(names, assessment.confidence, found.signals.maxsim)
 
     def consult(self, alone: Consultation, query: Query, knobs: KnobValues) -> Consultation:
         """Ask the LM about a hard task: expand it, classify the shortlist, rate the choice.
@@ -294,29 +295,28 @@ class Delegator(dspy.Module):
             LMError: the LM cannot be reached or refuses.
         """
         if not writes(dspy.settings.lm):
-            knobs = replace(knobs, phrasings=0, ideal=0, rubric_low=0.0, rubric_high=0.0)
+            knobs = knobs.without_writing()
         found, expansion = alone.found, self.expand(task=query.text, knobs=knobs)
         if expansion.texts:
             found = self.retrieve(
                 task=query.task, knobs=knobs, further=expansion.texts, found=found
             )
-        shortlist = found.agents[: knobs.k]
+        shortlist = found.agents[: knobs.retrieval.k]
         belief = self.classify(
             task=query.text,
             agents=shortlist,
             knobs=knobs,
             posterior={c.name: c.probability for c in found.candidates},
-            reference=self._reference() if knobs.prior else (0, ()),
+            reference=self._reference() if knobs.lm.prior else (0, ()),
         )
-        candidates = weigh(found.candidates, belief.probabilities, knobs.lm)
-        assess = partial(
-            self.assess, candidates, found.signals, knobs, foreign=query.language is not None
-        )
-        if knobs.lm > 0:  # where its word has no weight, the posterior is still retrieval's
+        candidates = weigh(found.candidates, belief.probabilities, knobs.lm.weight)
+        unsupported = {"unsupported_language": query.language is not None}
+        assess = partial(self.assess, candidates, found.signals, knobs, **unsupported)
+        if knobs.lm.weight > 0:  # where its word has no weight, the posterior is still retrieval's
             picked = [answer.picked for answer in belief.answers]
             assess = partial(assess, belief=belief.probabilities, orders=picked)
         assessment, rating = assess(), None
-        if knobs.rubric_low <= assessment.confidence < knobs.rubric_high:
+        if knobs.lm.rubric_low <= assessment.confidence < knobs.lm.rubric_high:
             by_name = {agent.name: agent for agent in shortlist}
             ranked = [by_name[c.name] for c in candidates if c.name in by_name]
             rating = self.rate(task=query.text, agents=ranked[:4])

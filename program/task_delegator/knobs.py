@@ -1,159 +1,283 @@
 """What search, calibration and training requests leave in a program, beside its prompts."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
 
 from dspy.predict.parameter import Parameter
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+Weight = Annotated[float, Field(ge=-1e4, le=1e4)]  # of a feature in a logistic model
+ChannelWeight = Annotated[float, Field(ge=0, le=100)]
+Probability = Annotated[float, Field(ge=0, le=1)]
 
 
-@dataclass(frozen=True, slots=True)
-class KnobValues:
-    """Every number of a compiled program; the defaults are the uncompiled program.
+class KnobGroup(BaseModel):
+    """A frozen group of numbers, each finite, of its type and within its range."""
 
-    Retrieval (found by ``optimize search``):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class RetrievalKnobs(KnobGroup):
+    """Channels, index and posterior (found by ``optimize search``).
+
+    Attributes:
         k: agents on the shortlist, 2 to 19 (the LM's slots).
-        bm25, chars, description, sample_best, sample_mean, head, late, back: channel weights.
-        bm25_k1, bm25_b: BM25's saturation and length normalisation.
-        head_c: inverse regularisation of the softmax regression.
+        bm25, chars, description, sample_best, sample_mean, head, maxsim, maxsim_reverse:
+            weights of the channels.
+        bm25_k1, bm25_b: BM25's saturation and length normalization.
+        head_c: inverse regularization of the linear head.
         temperature: of the posterior over agents; smaller is surer.
-    Expansion (``expand.py``), for tasks that the gate lets through:
-        phrasings: how many further phrasings the LM writes; 0 for none.
-        ideal: 1 where the LM also describes the ideal agent, else 0.
-        expansion: weight of the expansions beside the task, 0 to 1.
-    Confidence (found by ``optimize calibrate``), weights of the features of ``confidence.py``:
-        sure_*: P(first place is right | some agent fits), retrieval alone.
-        sure_lm_*: the same after the LM has been asked.
-        fits_*: P(some agent fits).
-        sure_foreign: what a language that the embedder does not know takes from the log-odds.
-    The LM's word (found by ``optimize compile``):
-        gate: the LM is asked where the retrieval's confidence is below this and could
-            change the decision; 0 never asks, above 1 always, whether it could or not.
-        lm: weight of the LM's log-probabilities beside retrieval's.
-        orders: shortlist orders shown to the LM at most, 1 or 2 (reversed): two cancel the
-            LM's preference for a place.
-        close: the second order is asked for where the logarithm of first over second place
-            is below this after the first answer.
-        prior: power of the LM's content-free slot prior that is divided out, 0 to 1.
-        repeats: answers asked of an LM without log-probabilities; 0 has it write down a
-            distribution instead.
-        rubric_low, rubric_high: the rubric is asked for at confidences from low to below high.
-    Decision:
-        assign: least confidence to assign; above 1 never assigns.
-        fits: least P(some agent fits); below it the decision is ``none``.
-    Plans (``decompose.py``):
-        split_*: weights of P(a task needs several agents), without an LM.
-        split: least such probability to split a task; above 1 never splits.
-        split_lm: 1 where the LM, if there is one, splits instead; else 0.
     """
 
-    k: int = 8
-    bm25: float = 0.25
-    chars: float = 0.3
-    description: float = 0.1
-    sample_best: float = 0.1
-    sample_mean: float = 0.0
-    head: float = 0.75
-    late: float = 0.75
-    back: float = 0.5
-    bm25_k1: float = 1.5
-    bm25_b: float = 0.75
-    head_c: float = 10.0
-    temperature: float = 1.0
-    phrasings: int = 0
-    ideal: int = 0
-    expansion: float = 0.3
-    sure_bias: float = 0.0
-    sure_logit: float = 1.0
-    sure_margin: float = 0.0
-    sure_agree: float = 0.0
-    sure_near: float = 0.0
-    sure_foreign: float = 0.0
-    sure_lm_bias: float = 0.0
-    sure_lm_logit: float = 1.0
-    sure_lm_margin: float = 0.0
-    sure_lm_agree: float = 0.0
-    sure_lm_near: float = 0.0
-    sure_lm_slot_margin: float = 0.0
-    sure_lm_orders: float = 0.0
-    sure_lm_rubric: float = 0.0
-    fits_bias: float = 0.0
-    fits_description: float = 0.0
-    fits_sample: float = 0.0
-    fits_head: float = 0.0
-    fits_late: float = 0.0
-    fits_logit: float = 0.0
-    gate: float = 0.0
-    lm: float = 0.0
-    orders: int = 2
-    close: float = 99.0
-    prior: float = 0.0
-    repeats: int = 3
-    rubric_low: float = 0.0
-    rubric_high: float = 0.0
-    assign: float = 0.9
-    fits: float = 0.0
-    split_bias: float = 0.0
-    split_least: float = 0.0
-    split_late: float = 0.0
-    split_cue: float = 0.0
-    split_among: float = 0.0
-    split: float = 1.01
-    split_lm: int = 0
+    k: Annotated[int, Field(ge=2, le=19)] = 8
+    bm25: ChannelWeight = 0.25
+    chars: ChannelWeight = 0.3
+    description: ChannelWeight = 0.1
+    sample_best: ChannelWeight = 0.1
+    sample_mean: ChannelWeight = 0.0
+    head: ChannelWeight = 0.75
+    maxsim: ChannelWeight = 0.75
+    maxsim_reverse: ChannelWeight = 0.5
+    bm25_k1: Annotated[float, Field(gt=0, le=100)] = 1.5
+    bm25_b: Probability = 0.75
+    head_c: Annotated[float, Field(ge=1e-4, le=1e6)] = 10.0
+    temperature: Annotated[float, Field(ge=1e-3, le=1e3)] = 1.0
 
-    def __post_init__(self) -> None:
-        """Refuse numbers that no search could have found."""
-        for name, value in asdict(self).items():
-            if not isinstance(value, int | float) or not math.isfinite(value):
-                raise ValueError(f"knob {name}={value!r} is no finite number")
-        for name, (least, most) in _RANGES.items():
-            if not least <= getattr(self, name) <= most:
-                raise ValueError(f"knob {name}={getattr(self, name)} is outside {least}..{most}")
-        if min(self.temperature, self.head_c, self.bm25_k1) <= 0:
-            raise ValueError("knobs temperature, head_c and bm25_k1 must be positive")
+    def weight(self, channel: str) -> float:
+        """Return the weight of a channel."""
+        return getattr(self, channel)
 
 
-_RANGES = {
-    "k": (2, 19),
-    "phrasings": (0, 5),
-    "ideal": (0, 1),
-    "expansion": (0, 1),
-    "orders": (1, 2),
-    "prior": (0, 1),
-    "repeats": (0, 20),
-    "split_lm": (0, 1),
-}
+class ExpansionKnobs(KnobGroup):
+    """Query expansion, for tasks that the gate lets through.
+
+    Attributes:
+        phrasings: further phrasings that the LM writes, 0 to 5.
+        hyde: whether the LM also describes the ideal agent (HyDE, Gao et al., 2023).
+        weight: of the expansions beside the task, 0 to 1.
+    """
+
+    phrasings: Annotated[int, Field(ge=0, le=5)] = 0
+    hyde: bool = False
+    weight: Probability = 0.3
+
+
+class LMKnobs(KnobGroup):
+    """When the LM is asked, and what its answer counts for (found by ``optimize compile``).
+
+    Attributes:
+        gate: the LM is asked where retrieval's confidence is below this and the decision is
+            not settled; None never.
+        ask_settled: ask about every task, also where the answer cannot change the decision;
+            for fitting.
+        weight: of the LM's log-probabilities beside retrieval's.
+        orders: shortlist orders shown to the LM at most, 1 or 2 (reversed): two cancel the
+            LM's preference for a place.
+        second_order_margin: the second order is asked where the logarithm of first over second
+            place is below this after the first answer; None always.
+        prior: power of the LM's content-free slot prior that is divided out, 0 to 1.
+        repeats: answers asked of an LM without log-probabilities, 0 to 20; 0 has it write a
+            distribution instead.
+        rubric_low, rubric_high: the rubric is asked at confidences from low to below high.
+    """
+
+    gate: Probability | None = None
+    ask_settled: bool = False
+    weight: ChannelWeight = 0.0
+    orders: Annotated[int, Field(ge=1, le=2)] = 2
+    second_order_margin: Annotated[float | None, Field(ge=0)] = None
+    prior: Probability = 0.0
+    repeats: Annotated[int, Field(ge=0, le=20)] = 3
+    rubric_low: Probability = 0.0
+    rubric_high: Probability = 0.0
+
+
+class LogisticKnobs(KnobGroup):
+    """Weights of a logistic model; a feature that is missing counts as neutral."""
+
+    bias: Weight = 0.0
+
+    @classmethod
+    def features(cls) -> tuple[str, ...]:
+        """Return the names of the features that have a weight."""
+        return tuple(name for name in cls.model_fields if name != "bias")
+
+    def log_odds(self, features: Mapping[str, float | None]) -> float:
+        """Return the model's log-odds for features by name."""
+        return self.bias + math.fsum(
+            getattr(self, name) * (features.get(name) or 0.0) for name in self.features()
+        )
+
+
+class CorrectWeights(LogisticKnobs):
+    """P(the first place is right | some agent fits), from retrieval alone."""
+
+    logit: Weight = 1.0
+    margin: Weight = 0.0
+    agreement: Weight = 0.0
+    similarity: Weight = 0.0
+
+
+class CorrectWithLMWeights(CorrectWeights):
+    """The same after the LM was asked."""
+
+    slot_margin: Weight = 0.0
+    order_agreement: Weight = 0.0
+    rubric: Weight = 0.0
+
+
+class InScopeWeights(LogisticKnobs):
+    """P(some agent fits)."""
+
+    description: Weight = 0.0
+    sample: Weight = 0.0
+    head_margin: Weight = 0.0
+    maxsim: Weight = 0.0
+    logit: Weight = 0.0
+
+
+class SeveralWeights(LogisticKnobs):
+    """P(a task needs several agents), without an LM."""
+
+    weakest_part: Weight = 0.0
+    maxsim_gain: Weight = 0.0
+    cues: Weight = 0.0
+    among_best: Weight = 0.0
+
+
+class ConfidenceKnobs(KnobGroup):
+    """Confidence in the first place (found by ``optimize calibrate``).
+
+    Attributes:
+        correct: weights where no LM was asked.
+        correct_with_lm: weights where one was.
+        unsupported_language: what a language that the embedder does not know adds to the
+            log-odds.
+        assign_threshold: least confidence to assign; None never assigns.
+    """
+
+    correct: CorrectWeights = CorrectWeights()
+    correct_with_lm: CorrectWithLMWeights = CorrectWithLMWeights()
+    unsupported_language: Weight = 0.0
+    assign_threshold: Probability | None = 0.9
+
+
+class ScopeKnobs(KnobGroup):
+    """Whether any agent fits (found by ``optimize calibrate``).
+
+    Attributes:
+        in_scope: weights of P(some agent fits).
+        threshold: below this probability the decision is ``none``; None never says so.
+    """
+
+    in_scope: InScopeWeights = InScopeWeights()
+    threshold: Probability | None = None
+
+
+class SplitKnobs(KnobGroup):
+    """When a plan has several steps (found by ``optimize plans``).
+
+    Attributes:
+        several: weights of P(a task needs several agents).
+        threshold: least such probability to split a task; None never splits.
+        use_lm: whether the LM, if there is one, splits instead.
+    """
+
+    several: SeveralWeights = SeveralWeights()
+    threshold: Probability | None = None
+    use_lm: bool = False
+
+
+class KnobValues(KnobGroup):
+    """Every number of a compiled program, in groups; the defaults are the uncompiled program."""
+
+    retrieval: RetrievalKnobs = RetrievalKnobs()
+    expansion: ExpansionKnobs = ExpansionKnobs()
+    lm: LMKnobs = LMKnobs()
+    confidence: ConfidenceKnobs = ConfidenceKnobs()
+    scope: ScopeKnobs = ScopeKnobs()
+    split: SplitKnobs = SplitKnobs()
+
+    @classmethod
+    def read(cls, state: Mapping[str, Any]) -> "KnobValues":
+        """Return the values of a saved state, in groups; none may be unknown or missing.
+
+        Raises:
+            ValueError: a name is unknown or missing, or a number is of the wrong type or out
+                of range; one line.
+        """
+        names, known = set(dict(_leaves(state))), set(cls().flat())
+        if names != known:
+            odd = ", ".join(sorted(names ^ known))
+            raise ValueError(f"these knobs are unknown or missing: {odd}")
+        try:
+            return cls.model_validate(state)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(map(str, first["loc"]))
+            raise ValueError(f"knob {name}={first['input']!r}: {first['msg']}") from error
+
+    def flat(self) -> dict[str, float | int | bool | None]:
+        """Return every number by its dotted name, such as ``retrieval.k``."""
+        return dict(_leaves(self.model_dump()))
+
+    def replaced(self, changes: Mapping[str, Any]) -> "KnobValues":
+        """Return a copy with other numbers.
+
+        Args:
+            changes: by dotted name, such as ``{"retrieval.k": 12}``.
+
+        Raises:
+            ValueError: a name is unknown, or a number is of the wrong type or out of range.
+        """
+        state = self.model_dump()
+        for name, value in changes.items():
+            *groups, last = name.split(".")
+            group = state
+            for part in groups:
+                group = group.get(part) if isinstance(group, dict) else None
+            if not isinstance(group, dict) or last not in group:
+                raise ValueError(f"the knob {name} is unknown")
+            group[last] = value
+        return self.read(state)
+
+    def without_writing(self) -> "KnobValues":
+        """Return a copy for an LM that decides and writes nothing: no expansion, no rubric."""
+        return self.replaced(
+            {
+                "expansion.phrasings": 0,
+                "expansion.hyde": False,
+                "lm.rubric_low": 0.0,
+                "lm.rubric_high": 0.0,
+            }
+        )
 
 
 class Knobs(Parameter):
     """Carry ``KnobValues`` as a DSPy parameter: in every state, out of ``named_predictors``."""
 
-    def __init__(self, **values: float) -> None:
-        self.values = KnobValues(**values)  # type: ignore[arg-type]
+    def __init__(self, values: KnobValues | None = None) -> None:
+        self.values = values or KnobValues()
 
-    def set(self, **values: float) -> None:
-        """Replace some of the numbers."""
-        self.values = replace(self.values, **values)  # type: ignore[arg-type]
+    def set(self, changes: Mapping[str, Any]) -> None:
+        """Replace some of the numbers, by dotted name, such as ``{"lm.gate": 0.5}``."""
+        self.values = self.values.replaced(changes)
 
     def reset(self) -> None:
-        """Keep the values: an optimiser's fresh copy retrieves like the original."""
+        """Keep the values: an optimizer's fresh copy retrieves like the original."""
 
     def dump_state(self, json_mode: bool = True) -> dict[str, Any]:
-        """Return the numbers as plain JSON."""
-        return asdict(self.values)
+        """Return the numbers as plain JSON, in groups."""
+        return self.values.model_dump()
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take over saved numbers; every name must be known and none may be missing."""
-        known = {field.name for field in fields(KnobValues)}
-        if set(state) != known:
-            odd = ", ".join(sorted(set(state) ^ known))
-            raise ValueError(f"these knobs are unknown or missing: {odd}")
-        self.values = KnobValues(**state)
+        self.values = KnobValues.read(state)
 
 
 class LearnedSamples(Parameter):
-    """Carry labelled requests that serve as further samples of their agents.
+    """Carry labeled requests that serve as further samples of their agents.
 
     The demos of retrieval: ``compile --samples-from-train N`` fills it, agents that a
     registry does not have are ignored.
@@ -163,7 +287,7 @@ class LearnedSamples(Parameter):
         self.values: dict[str, tuple[str, ...]] = {}
 
     def reset(self) -> None:
-        """Keep the samples: an optimiser's fresh copy retrieves like the original."""
+        """Keep the samples: an optimizer's fresh copy retrieves like the original."""
 
     def dump_state(self, json_mode: bool = True) -> dict[str, Any]:
         """Return the requests by agent name as plain JSON."""
@@ -172,3 +296,11 @@ class LearnedSamples(Parameter):
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take over saved requests."""
         self.values = {name: tuple(requests) for name, requests in state.items()}
+
+
+def _leaves(group: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in group.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value

@@ -50,7 +50,12 @@ class DelegatorModel(PythonModel):
         """Load the program and the agents that were logged with it."""
         folder = Path(context.artifacts["program"])
         registry = Registry.load(folder / AGENTS)
-        self._delegate = load(folder, registry, lm=os.environ.get("TASK_DELEGATOR_LM"))
+        self._delegate = load(
+            folder,
+            registry,
+            lm=os.environ.get("TASK_DELEGATOR_LM") or None,
+            embedder=os.environ.get("TASK_DELEGATOR_EMBEDDER") or None,
+        )
 
     def predict(  # pyright: ignore[reportIncompatibleMethodOverride]  # the base returns nothing
         self,

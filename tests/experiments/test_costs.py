@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import dspy
 import pytest
 from recorded import recorded_lm
@@ -11,8 +9,7 @@ from experiments.support.timing import alone, latencies
 from optimize.data.dataset import Request
 from task_delegator.delegation import Candidate, Decision, Delegation, Usage
 from task_delegator.delegator import Delegator
-from task_delegator.knobs import KnobValues
-from task_delegator.retrieval.fusion import CHANNELS, fuse, largest, score
+from task_delegator.retrieval.fusion import fuse, largest, score
 from task_delegator.retrieval.index_cache import IndexCache
 
 
@@ -93,14 +90,18 @@ def test_an_attack_gains_what_the_host_wins_more_often_than_before():
 
 
 @pytest.mark.parametrize("weights", [
-    {"bm25": 1.0, "bm25_k1": 0.9, "bm25_b": 0.1},
-    {"description": 0.3, "sample_best": 1.0, "sample_mean": 0.5},
+    {"retrieval.bm25": 1.0, "retrieval.bm25_k1": 0.9, "retrieval.bm25_b": 0.1},
+    {
+        "retrieval.description": 0.3,
+        "retrieval.sample_best": 1.0,
+        "retrieval.sample_mean": 0.5,
+    },
 ])  # fmt: skip
 @pytest.mark.parametrize("task", ["refund my invoice", "book a hotel", "what is my salary?"])
 def test_what_is_timed_by_itself_ranks_as_the_program_would(office, weights, task):
     index = IndexCache(office, HashedWords()).index({})
-    knobs = replace(KnobValues(k=4), **dict.fromkeys(CHANNELS, 0.0) | weights)
-    fused = fuse(score(index, index.read(task), knobs).standing, knobs)
+    knobs = only().replaced({"retrieval.k": 4} | weights)
+    fused = fuse(score(index, index.read(task), knobs).z_scores, knobs)
     assert alone(index, knobs)(task).tolist() == largest(fused, 4).tolist()
 
 

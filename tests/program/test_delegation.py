@@ -25,9 +25,9 @@ FIELDS = {
 }
 
 
-def delegate(registry, task="refund my order", lm=None, **knobs):
+def delegate(registry, task="refund my order", lm=None, knobs=()):
     program = Delegator(registry, HashedWords())
-    program.knobs.set(**({"k": 4, "repeats": 1} | knobs))
+    program.knobs.set({"retrieval.k": 4, "lm.repeats": 1} | dict(knobs))
     with dspy.context(lm=lm):
         return program(task, permissions=[])
 
@@ -72,7 +72,7 @@ def test_what_was_made_cannot_be_changed():
 
 def test_copies_of_a_real_one_are_equal(office):
     lm, _ = recorded_lm(lambda prompt: '{"slot": "A"}')
-    given = delegate(office, lm=lm, gate=1.01)
+    given = delegate(office, lm=lm, knobs={"lm.ask_settled": True})
     assert given.evidence.lm is not None
     for again in (pickle.loads(pickle.dumps(given)), copy.copy(given), copy.deepcopy(given)):
         assert type(again) is Delegation
@@ -86,7 +86,7 @@ def test_copies_of_a_real_one_are_equal(office):
 
 def test_json_says_the_same_with_and_without_an_lm_and_for_nobody(office):
     lm, _ = recorded_lm(lambda prompt: '{"slot": "A"}')
-    plain, asked = delegate(office), delegate(office, lm=lm, gate=1.01)
+    plain, asked = delegate(office), delegate(office, lm=lm, knobs={"lm.ask_settled": True})
     nobody = delegate(Registry([make_agent("Secret", "all", needs=("x",))]))
     assert (nobody.decision, nobody.top3) == ("none", ())
     said = [json.loads(json.dumps(d.to_dict())) for d in (plain, asked, nobody)]

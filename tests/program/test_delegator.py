@@ -22,9 +22,9 @@ from task_delegator.text.sanitize import one_line
 NAMES = ("Refunds", "Invoices", "Payroll", "Travel", "Events", "Ada")
 
 
-def delegator(registry, **knobs):
+def delegator(registry, knobs=()):
     program = Delegator(registry, HashedWords())
-    program.knobs.set(**({"k": 6, "repeats": 1} | knobs))
+    program.knobs.set({"retrieval.k": 6, "lm.repeats": 1} | dict(knobs))
     return program
 
 
@@ -79,11 +79,17 @@ def test_hidden_agents_show_nowhere(office, caplog, secret, task, with_lm):
         else agent.model_copy(update={"required_permissions": frozenset()})
         for agent in office
     ]
-    knobs = {"gate": 1.01 * with_lm, "lm": 1.0, "prior": 1.0, "phrasings": 1, "split": 0.0}
+    knobs = {
+        "lm.ask_settled": with_lm,
+        "lm.weight": 1.0,
+        "lm.prior": 1.0,
+        "expansion.phrasings": 1,
+        "split.threshold": 0.0,
+    }
     lm, engine = recorded_lm(slot_of("Travel"))
     seen = []
     for registry in (Registry(hidden), Registry(a for a in hidden if a.name not in secret)):
-        program = delegator(registry, **knobs)
+        program = delegator(registry, knobs)
         with dspy.context(lm=lm if with_lm else None):
             given = program(task, permissions=["other"]).to_dict()
             plan = program.plan(task, permissions=["other"]).to_dict()
@@ -112,7 +118,9 @@ def test_the_name_of_a_hidden_agent_is_taken_out_of_what_others_say():
     ]
     agents[1] = agents[1].model_copy(update={"do_not_use_when": "That is for Secret Desk."})
     lm, engine = recorded_lm(lambda prompt: '{"slot": "A"}')
-    program = delegator(Registry(agents), gate=1.01, lm=1.0, rubric_high=1.0)
+    program = delegator(
+        Registry(agents), {"lm.ask_settled": True, "lm.weight": 1.0, "lm.rubric_high": 1.0}
+    )
     with dspy.context(lm=lm):
         program("ask somebody", permissions=[])
     assert engine.prompts
@@ -136,7 +144,12 @@ def test_hidden_agents_of_the_shipped_registry_show_in_no_prompt():
 
 def test_a_lone_candidate_is_no_certainty():
     registry = Registry([make_agent("Only", "does one thing"), make_agent("B", needs=("x",))])
-    assert delegator(registry, assign=0.9)("anything", permissions=[]).decision != "assign"
+    assert (
+        delegator(registry, {"confidence.assign_threshold": 0.9})(
+            "anything", permissions=[]
+        ).decision
+        != "assign"
+    )
 
 
 def test_nobody_permitted_means_none():
@@ -149,9 +162,9 @@ def test_nobody_permitted_means_none():
 def test_the_gate_spares_the_lm_what_retrieval_is_sure_of(office):
     lm, engine = recorded_lm(slot_of("Refunds"))
     with dspy.context(lm=lm):
-        delegator(office, gate=0.0, lm=1.0)("refund my order")
+        delegator(office, {"lm.gate": None, "lm.weight": 1.0})("refund my order")
         assert engine.prompts == []
-        asked = delegator(office, gate=1.01, lm=1.0)("refund my order")
+        asked = delegator(office, {"lm.ask_settled": True, "lm.weight": 1.0})("refund my order")
     assert len(engine.prompts) == asked.usage.lm_calls == 2
     assert asked.usage.tokens == 24
 
@@ -160,7 +173,7 @@ def test_the_gate_spares_the_lm_what_retrieval_is_sure_of(office):
     ("settled", "calibrated_for", "languages", "knobs"),
     [
         (None, None, None, {}),
-        ("out of scope", None, None, {"fits": 1.0}),
+        ("out of scope", None, None, {"scope.threshold": 1.0}),
         ("uncalibrated", frozenset(), None, {}),
         ("language", None, frozenset({"en"}), {}),
     ],
@@ -168,14 +181,23 @@ def test_the_gate_spares_the_lm_what_retrieval_is_sure_of(office):
 def test_the_lm_is_not_asked_about_what_is_settled(
     office, settled, calibrated_for, languages, knobs
 ):
-    """Nothing it says could change the decision; a gate above 1 asks it all the same."""
+    """Nothing it says could change the decision; ``ask_settled`` asks it all the same."""
     embed = HashedWords()
     embed.languages = languages
     program = Delegator(office, embed, calibrated_for=calibrated_for)
     lm, engine = recorded_lm(slot_of("Refunds"))
     task = "Bitte erstatten Sie mir das Geld für meine Bestellung zurück."
-    for gate, calls in ((1.0, 0 if settled else 2), (1.01, 2)):
-        program.knobs.set(gate=gate, assign=1.0, repeats=1, k=6, **knobs)
+    for ask_settled, calls in ((False, 0 if settled else 2), (True, 2)):
+        program.knobs.set(
+            {
+                "lm.gate": 1.0,
+                "lm.ask_settled": ask_settled,
+                "confidence.assign_threshold": 1.0,
+                "lm.repeats": 1,
+                "retrieval.k": 6,
+                **knobs,
+            }
+        )
         engine.prompts.clear()
         with dspy.context(lm=lm):
             given = program(task)
@@ -188,15 +210,17 @@ def test_the_lm_is_not_asked_about_what_is_settled(
 def test_the_lm_moves_the_posterior_by_its_weight(office):
     lm, _ = recorded_lm(slot_of("Travel"))
     with dspy.context(lm=lm):
-        weightless = delegator(office, gate=1.01, lm=0.0)("refund my order")
-        heavy = delegator(office, gate=1.01, lm=20.0)("refund my order")
+        weightless = delegator(office, {"lm.ask_settled": True, "lm.weight": 0.0})(
+            "refund my order"
+        )
+        heavy = delegator(office, {"lm.ask_settled": True, "lm.weight": 20.0})("refund my order")
     assert weightless.agent == "Refunds"
     assert heavy.agent == "Travel"
 
 
 def test_an_lm_that_always_answers_the_first_slot_changes_nothing(office):
     lm, _ = recorded_lm(lambda prompt: '{"slot": "A"}')
-    program = delegator(office, gate=1.01, lm=2.0)
+    program = delegator(office, {"lm.ask_settled": True, "lm.weight": 2.0})
     without = program("hotel and train and invoice")
     with dspy.context(lm=lm):
         given = program("hotel and train and invoice")
@@ -208,7 +232,7 @@ def test_an_lm_that_always_answers_the_first_slot_changes_nothing(office):
 
 def test_an_unreadable_answer_leaves_retrieval_alone(office):
     lm, _ = recorded_lm(lambda prompt: "I would rather not say")
-    program = delegator(office, gate=1.01, lm=2.0)
+    program = delegator(office, {"lm.ask_settled": True, "lm.weight": 2.0})
     with dspy.context(lm=lm):
         delegation = program("refund my order")
     answers = said_by_lm(delegation).answers
@@ -220,7 +244,7 @@ def test_an_unreadable_answer_leaves_retrieval_alone(office):
 
 def test_an_lm_that_is_set_on_the_predictors_is_asked(office):
     lm, engine = recorded_lm(slot_of("Refunds"))
-    program = delegator(office, gate=1.01, lm=1.0, split_lm=1)
+    program = delegator(office, {"lm.ask_settled": True, "lm.weight": 1.0, "split.use_lm": True})
     program.set_lm(lm)
     assert program("refund my order").usage.lm_calls == len(engine.prompts) == 2
     program.set_lm(None)
@@ -244,19 +268,21 @@ def test_a_call_asks_one_lm_the_programs_own_before_the_predictors_before_the_se
         after = [len(engine.prompts) for engine in (first, second, third)]
         return [now - then for now, then in zip(after, before, strict=True)]
 
-    program = delegator(office, gate=1.01)
+    program = delegator(office, {"lm.ask_settled": True})
     assert asked(program) == [0, 0, 2]
     program.set_lm(bound)
     assert asked(program) == [0, 2, 0]
     owner = Delegator(office, HashedWords(), lm=own)
-    owner.knobs.set(gate=1.01, repeats=1, k=6)
+    owner.knobs.set({"lm.ask_settled": True, "lm.repeats": 1, "retrieval.k": 6})
     owner.set_lm(bound)
     assert "set_lm has no effect" in caplog.text
     assert asked(owner) == [2, 0, 0]
 
 
 def test_the_prior_is_that_of_the_lm_that_is_asked(office):
-    program = delegator(office, gate=1.01, prior=1.0, k=2, lm=1.0)
+    program = delegator(
+        office, {"lm.ask_settled": True, "lm.prior": 1.0, "retrieval.k": 2, "lm.weight": 1.0}
+    )
     calls = []
     for name in ("recorded/one", "recorded/two", "recorded/one"):
         _, engine = recorded_lm(slot_of("Refunds"))
@@ -273,7 +299,7 @@ def test_a_spec_is_resolved_once(office, monkeypatch):
         "task_delegator.delegator.language_model", lambda spec: resolved.append(spec) or lm
     )
     program = Delegator(office, HashedWords(), lm="openai/some-model")
-    program.knobs.set(gate=1.01, repeats=1, k=6)
+    program.knobs.set({"lm.ask_settled": True, "lm.repeats": 1, "retrieval.k": 6})
     for _ in range(3):
         program("refund my order")
     assert len(engine.prompts) == 6
@@ -295,7 +321,7 @@ def test_an_embedded_lm_is_found_again_where_its_server_died(office, monkeypatch
     dead: set[str] = set()
     monkeypatch.setattr("task_delegator.delegator.language_model", started)
     program = Delegator(office, HashedWords(), lm="embedded")
-    program.knobs.set(gate=1.01, repeats=1, k=6)
+    program.knobs.set({"lm.ask_settled": True, "lm.repeats": 1, "retrieval.k": 6})
     counts = []
     for died in (set(), set(), {"key 0"}, {"key 0"}):
         dead |= died
@@ -309,7 +335,7 @@ def test_an_lm_that_fails_is_an_error_in_one_line(office):
         raise RuntimeError("the server is on fire")
 
     lm, _ = recorded_lm(fail)
-    program = delegator(office, gate=1.01)
+    program = delegator(office, {"lm.ask_settled": True})
     with dspy.context(lm=lm), pytest.raises(LMError, match="on fire") as caught:
         program("refund my order")
     assert "\n" not in str(caught.value)
@@ -318,7 +344,7 @@ def test_an_lm_that_fails_is_an_error_in_one_line(office):
 def test_nothing_of_an_answer_stays_in_memory(office):
     lm, _ = recorded_lm(slot_of("Refunds"))
     with dspy.context(lm=lm):
-        program = delegator(office, gate=1.01)
+        program = delegator(office, {"lm.ask_settled": True})
         for _ in range(3):
             program("refund my order")
     assert lm.history == []
@@ -333,7 +359,7 @@ def test_an_agent_that_leaves_while_the_lm_is_asked_does_no_harm(office):
 
     lm, _ = recorded_lm(answer)
     with dspy.context(lm=lm):
-        assert delegator(office, gate=1.01)("book a train").agent == "Travel"
+        assert delegator(office, {"lm.ask_settled": True})("book a train").agent == "Travel"
     assert delegator(office)("book a train").agent != "Travel"
 
 
@@ -347,7 +373,7 @@ def test_a_registry_that_became_empty_fits_nothing(office):
 def test_usage_is_tracked_for_dspy(office):
     lm, _ = recorded_lm(slot_of("Refunds"))
     with dspy.context(lm=lm, track_usage=True):
-        delegation = delegator(office, gate=1.01)("refund my order")
+        delegation = delegator(office, {"lm.ask_settled": True})("refund my order")
     assert delegation.get_lm_usage() is not None
 
 
@@ -385,13 +411,13 @@ def test_weighing_keeps_the_mass_and_sorts(shares, weight, beliefs):
 )
 def test_decisions_follow_the_thresholds(confidence, fits, calibrated, decision):
     candidates = (Candidate("A", 0.9), Candidate("B", 0.1))
-    knobs = KnobValues(assign=0.9, fits=0.5)
+    knobs = KnobValues().replaced({"confidence.assign_threshold": 0.9, "scope.threshold": 0.5})
     assert decide(candidates, confidence, fits, knobs, calibrated=calibrated)[0] == decision
 
 
 def test_an_uncalibrated_registry_is_never_told_that_nobody_fits(office):
     program = Delegator(office, HashedWords(), calibrated_for=frozenset())
-    program.knobs.set(fits=1.0, assign=0.0)
+    program.knobs.set({"scope.threshold": 1.0, "confidence.assign_threshold": 0.0})
     given = program("refund my order")
     assert given.decision == "review"
     assert given.agent == "Refunds"
@@ -400,7 +426,7 @@ def test_an_uncalibrated_registry_is_never_told_that_nobody_fits(office):
 
 def test_what_was_not_understood_is_reviewed_and_says_why():
     candidates = (Candidate("A", 0.9), Candidate("B", 0.1))
-    knobs = KnobValues(assign=0.9, fits=0.5)
+    knobs = KnobValues().replaced({"confidence.assign_threshold": 0.9, "scope.threshold": 0.5})
     decision, reason = decide(candidates, 0.99, 0.1, knobs, calibrated=True, language="de")
     assert decision == "review"
     assert "'de'" in reason
@@ -423,9 +449,19 @@ def test_a_shortlist_has_one_to_nineteen_agents():
             ClassifyAgent()(task="x", agents=agents, knobs=KnobValues())
 
 
-@given(st.fixed_dictionaries({"bm25": st.floats(0, 2), "k": st.integers(2, 19)}))
+@given(
+    st.fixed_dictionaries(
+        {
+            "retrieval.bm25": st.floats(0, 2),
+            "retrieval.k": st.integers(2, 19),
+            "lm.gate": st.none() | st.floats(0, 1),
+            "confidence.correct.bias": st.floats(-99, 99),
+        }
+    )
+)
 def test_knobs_survive_a_round_trip(values):
-    knobs = Knobs(**values)
+    knobs = Knobs(KnobValues().replaced(values))
+    assert {name: knobs.values.flat()[name] for name in values} == values
     again = Knobs()
     again.load_state(knobs.dump_state())
     assert again.values == knobs.values
@@ -434,22 +470,33 @@ def test_knobs_survive_a_round_trip(values):
 @pytest.mark.parametrize(
     "values",
     [
-        {"k": 1},
-        {"k": 20},
-        {"orders": 3},
-        {"temperature": 0.0},
-        {"bm25": float("nan")},
-        {"prior": 2.0},
+        {"retrieval.k": 1},
+        {"retrieval.k": 20},
+        {"retrieval.k": 3.5},
+        {"retrieval.temperature": 1e-308},
+        {"retrieval.bm25": float("nan")},
+        {"retrieval.bm25": 1e308},
+        {"lm.orders": 3},
+        {"lm.orders": True},
+        {"lm.prior": 2.0},
+        {"confidence.assign_threshold": -5},
+        {"confidence.correct.bias": 1e308},
+        {"expansion.hyde": 1},
+        {"retrieval": 1},
+        {"colour": 1},
     ],
 )
 def test_impossible_knobs_are_refused(values):
-    with pytest.raises(ValueError, match="knob"):
-        Knobs(**values)
+    with pytest.raises(ValueError, match="knob") as refused:
+        Knobs().set(values)
+    assert len(str(refused.value).splitlines()) == 1
 
 
 def test_knobs_of_another_version_are_refused():
-    with pytest.raises(ValueError, match="unknown or missing: colour, k"):
-        Knobs().load_state({**{n: 1 for n in Knobs().dump_state() if n != "k"}, "colour": 1})
+    state = Knobs().dump_state()
+    del state["retrieval"]["k"]
+    with pytest.raises(ValueError, match=r"unknown or missing: colour, retrieval\.k"):
+        Knobs().load_state({**state, "colour": 1})
 
 
 def test_every_predictor_is_within_reach_of_an_optimiser(office):

@@ -122,7 +122,7 @@ def test_outcomes_become_ground_truth_once(tmp_path):
     ]:
         append(log, Feedback(task=task, correct_agent=agent, source="desk", time="2026-01-01"))
     found = merge(log, folder)
-    assert (found.added, found.strangers, found.known) == (1, 1, 1)
+    assert (found.added, found.out_of_scope, found.known) == (1, 1, 1)
     assert found.conflicts == ("disputed by two people",)
     assert found.unknown == ("Gone",)
     after = load_dataset(folder)

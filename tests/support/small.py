@@ -1,7 +1,7 @@
 """Small real objects that several tests build on."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,10 +76,10 @@ def public(name: str) -> Path:
     return folder
 
 
-def only(*channels: str, **knobs: Any) -> KnobValues:
+def only(*channels: str, knobs: Mapping[str, Any] | None = None) -> KnobValues:
     """Return knobs that weigh the named channels 1 and all others 0."""
-    weights: dict[str, Any] = {channel: float(channel in channels) for channel in CHANNELS}
-    return KnobValues(**weights, **knobs)
+    weights: dict[str, Any] = {f"retrieval.{name}": float(name in channels) for name in CHANNELS}
+    return KnobValues().replaced(weights | dict(knobs or {}))
 
 
 def small_dataset(folder: Path, agents: int = 12) -> Path:

@@ -1,35 +1,30 @@
 """From evidence to a decision: pooling, calibrated confidence, thresholds."""
 
 from .confidence import (
-    FITS,
-    SURE,
-    SURE_LM,
     AssessConfidence,
     Assessment,
     assemble,
-    log_odds,
-    probabilities,
+    correct_probability,
+    in_scope_features,
+    in_scope_probability,
     sigmoid,
-    table,
 )
-from .decide import decide, settled_by
+from .decide import asks_lm, decide, settled_by
 from .pooling import weigh
 from .thresholds import OperatingPoint, choose_threshold
 
 __all__ = [
-    "FITS",
-    "SURE",
-    "SURE_LM",
     "AssessConfidence",
     "Assessment",
     "OperatingPoint",
+    "asks_lm",
     "assemble",
     "choose_threshold",
+    "correct_probability",
     "decide",
-    "log_odds",
-    "probabilities",
+    "in_scope_features",
+    "in_scope_probability",
     "settled_by",
     "sigmoid",
-    "table",
     "weigh",
 ]

@@ -11,17 +11,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import dspy
-import numpy as np
 
 from ..delegation import Candidate, Features, Signals
 from ..knobs import KnobValues
 from ..prediction import FrozenPrediction
 from ..probability import CONFIDENCE_FLOOR
-
-SURE = ("logit", "margin", "agree", "near")
-SURE_LM = ("logit", "margin", "agree", "near", "slot_margin", "orders", "rubric")
-FITS = ("description", "sample", "head", "late", "logit")
-COLUMNS = {"sure": (*SURE, "foreign"), "sure_lm": (*SURE_LM, "foreign"), "fits": FITS}
 
 
 class Assessment(FrozenPrediction):
@@ -46,7 +40,7 @@ class AssessConfidence(dspy.Module):
         candidates: Sequence[Candidate],
         signals: Signals,
         knobs: KnobValues,
-        foreign: bool = False,
+        unsupported_language: bool = False,
         belief: Mapping[str, float] | None = None,
         orders: Sequence[str | None] = (),
         rubric: int | None = None,
@@ -57,17 +51,15 @@ class AssessConfidence(dspy.Module):
             candidates: the posterior, best first, one at least.
             signals: of retrieval.
             knobs: weights of the features.
-            foreign: whether the embedder does not know the task's language.
+            unsupported_language: whether the embedder does not know the task's language.
             belief: the LM's probability per agent; None where it was not asked.
             orders: the LM's pick in each order that it was shown.
             rubric: the LM's own confidence, 1..5.
         """
-        features = assemble(candidates, signals, foreign, belief, orders, rubric)
-        prefix = "sure" if belief is None else "sure_lm"
-        scope = table([asdict(signals) | {"logit": features.logit}], "fits")
+        features = assemble(candidates, signals, unsupported_language, belief, orders, rubric)
         return Assessment(
-            confidence=float(probabilities(table([asdict(features)], prefix), knobs, prefix)[0]),
-            in_scope_score=float(probabilities(scope, knobs, "fits")[0]),
+            confidence=correct_probability(features, knobs, with_lm=belief is not None),
+            in_scope_score=in_scope_probability(signals, features, knobs),
             features=features,
         )
 
@@ -81,7 +73,7 @@ class AssessConfidence(dspy.Module):
 def assemble(
     candidates: Sequence[Candidate],
     signals: Signals,
-    foreign: bool = False,
+    unsupported_language: bool = False,
     belief: Mapping[str, float] | None = None,
     orders: Sequence[str | None] = (),
     rubric: int | None = None,
@@ -96,47 +88,38 @@ def assemble(
     return Features(
         logit=0.0 if lone else math.log(first / (1 - first)),
         margin=0.0 if lone else math.log(first / min(max(second, CONFIDENCE_FLOOR), first)),
-        agree=signals.agree,
-        near=signals.near,
-        foreign=float(foreign),
+        agreement=signals.agreement,
+        similarity=signals.similarity,
+        unsupported_language=float(unsupported_language),
         slot_margin=None if belief is None or len(belief) < 2 else _slot_margin(belief),
-        orders=_agreement(orders),
+        order_agreement=_order_agreement(orders),
         rubric=None if rubric is None else float(rubric - 3),
     )
 
 
-def table(rows: Sequence[Mapping[str, float | None]], prefix: str) -> np.ndarray:
-    """Return the matrix that ``probabilities`` takes, shape (n, columns); missing values are 0."""
-    found = [[row[name] or 0.0 for name in COLUMNS[prefix]] for row in rows]
-    return np.array(found, dtype=float).reshape(-1, len(COLUMNS[prefix]))
-
-
-def probabilities(features: np.ndarray, knobs: KnobValues, prefix: str = "sure") -> np.ndarray:
-    """Return the calibrated probability of each row of features, shape (n,).
+def correct_probability(features: Features, knobs: KnobValues, *, with_lm: bool = False) -> float:
+    """Return P(the first place is right), 0..1, from the features of a delegation.
 
     The one formula that programs serve and thresholds are chosen by.
 
     Args:
-        features: shape (n, columns), the columns that ``COLUMNS`` names.
+        features: of the first place.
         knobs: weights of the features.
-        prefix: of the model: ``sure``, ``sure_lm`` or ``fits``.
+        with_lm: whether the LM was heard, which has weights of its own.
     """
-    names = COLUMNS[prefix]
-    found = []
-    for row in features.tolist():
-        values = dict(zip(names, row, strict=True))
-        shift = knobs.sure_foreign * values.pop("foreign", 0.0)
-        found.append(sigmoid(log_odds(prefix, tuple(values), values, knobs) + shift))
-    return np.array(found, dtype=float)
+    model = knobs.confidence.correct_with_lm if with_lm else knobs.confidence.correct
+    shift = knobs.confidence.unsupported_language * features.unsupported_language
+    return sigmoid(model.log_odds(asdict(features)) + shift)
 
 
-def log_odds(
-    prefix: str, names: Sequence[str], values: Mapping[str, float | None], knobs: KnobValues
-) -> float:
-    """Return a logistic model's log-odds; missing values are neutral."""
-    return getattr(knobs, f"{prefix}_bias") + math.fsum(
-        getattr(knobs, f"{prefix}_{name}") * (values[name] or 0.0) for name in names
-    )
+def in_scope_probability(signals: Signals, features: Features, knobs: KnobValues) -> float:
+    """Return P(some agent fits), 0..1, from the signals of retrieval."""
+    return sigmoid(knobs.scope.in_scope.log_odds(in_scope_features(signals, features)))
+
+
+def in_scope_features(signals: Signals, features: Features) -> dict[str, float]:
+    """Return what P(some agent fits) reads, by name."""
+    return asdict(signals) | {"logit": features.logit}
 
 
 def sigmoid(x: float) -> float:
@@ -144,7 +127,7 @@ def sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
 
 
-def _agreement(orders: Sequence[str | None]) -> float | None:
+def _order_agreement(orders: Sequence[str | None]) -> float | None:
     """Return +1 or -1, None where there is nothing to compare."""
     if len(orders) < 2 or None in orders:
         return None

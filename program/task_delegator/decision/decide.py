@@ -1,13 +1,13 @@
-"""The posterior with the LM's word in it, and the decision that follows from it."""
+"""The decision that follows from the probabilities, and the reason for it."""
 
 from collections.abc import Sequence
 
 from ..delegation import Candidate, Decision, Settled
-from ..knobs import KnobValues
+from ..knobs import KnobValues, LMKnobs
 
 
 def settled_by(
-    fits: float, knobs: KnobValues, *, calibrated: bool, language: str | None = None
+    in_scope: float, knobs: KnobValues, *, calibrated: bool, language: str | None = None
 ) -> Settled | None:
     """Return what settles the decision whatever the confidence is, None where nothing does.
 
@@ -18,13 +18,20 @@ def settled_by(
         return "language"
     if not calibrated:
         return "uncalibrated"
-    return "out of scope" if fits < knobs.fits else None
+    return "out of scope" if _is_out_of_scope(in_scope, knobs) else None
+
+
+def asks_lm(confidence: float, knobs: LMKnobs, settled: Settled | None) -> bool:
+    """Tell whether the LM shall be asked, given retrieval's confidence and what is settled."""
+    if knobs.ask_settled:
+        return True
+    return settled is None and knobs.gate is not None and confidence < knobs.gate
 
 
 def decide(
     candidates: Sequence[Candidate],
     confidence: float,
-    fits: float,
+    in_scope: float,
     knobs: KnobValues,
     *,
     calibrated: bool,
@@ -33,16 +40,15 @@ def decide(
 ) -> tuple[Decision, str]:
     """Return the decision and the reason for it, in words that a person can act on.
 
-    A task in a language that the embedder does not know is never assigned, and never said
-    to fit nobody: too little of it was understood. The same holds for a registry that the
-    confidence was not calibrated for: neither threshold means anything there. Nor is a task
-    assigned that names another agent than the one found: its text was read without the name.
+    A task in a language that the embedder does not know, or for agents that the confidence was
+    not calibrated for, is always reviewed: neither threshold means anything there. A task that
+    names another agent than the one found is not assigned.
 
     Args:
         candidates: the posterior, best first, one at least.
         confidence: calibrated probability that the first candidate is right; NaN never assigns.
-        fits: how likely it is that some agent fits.
-        knobs: the thresholds, ``assign`` and ``fits``.
+        in_scope: P(some agent fits), 0..1; NaN never assigns.
+        knobs: the thresholds ``confidence.assign_threshold`` and ``scope.threshold``.
         calibrated: whether the numbers were calibrated for the caller's agents.
         language: the task's, where the embedder does not know it.
         named: agents that the task names.
@@ -60,13 +66,20 @@ def decide(
             f"The confidence is not calibrated for this registry: a person should decide. "
             f"The guess is {first}{others}."
         )
-    if fits < knobs.fits:
+    if _is_out_of_scope(in_scope, knobs):
         return "none", f"No agent seems to be meant for this; the closest is {first}."
-    if not (confidence >= knobs.assign and fits >= knobs.fits):
-        return "review", f"{finding}, {knobs.assign:.0%} is needed to assign{others}."
+    needed = knobs.confidence.assign_threshold
+    if needed is None:
+        return "review", f"{finding}; this program assigns nothing{others}."
+    if not (confidence >= needed and in_scope >= (knobs.scope.threshold or 0.0)):
+        return "review", f"{finding}, {needed:.0%} is needed to assign{others}."
     if named and first not in named:
         return "review", (
             f"The task names {' and '.join(named[:3])} but reads like one for {first} "
             f"({confidence:.0%}{others}): a person should look."
         )
     return "assign", f"{finding}{f', ahead of {rivals[0]}' if rivals else ''}."
+
+
+def _is_out_of_scope(in_scope: float, knobs: KnobValues) -> bool:
+    return knobs.scope.threshold is not None and in_scope < knobs.scope.threshold

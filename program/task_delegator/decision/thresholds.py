@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-NEVER = 1.01  # a threshold that no probability reaches
-
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
@@ -14,7 +12,7 @@ class OperatingPoint:
 
     Attributes:
         target: precision that was asked for.
-        threshold: least confidence to assign; above 1 where no threshold reaches the target.
+        threshold: least confidence to assign; None where no threshold reaches the target.
         n, right: requests that would be assigned, and how many rightly.
         coverage: share of all requests that would be assigned.
         lower_bound: one-sided 95 % bound of the precision (Clopper and Pearson, 1934).
@@ -24,7 +22,7 @@ class OperatingPoint:
     """
 
     target: float
-    threshold: float
+    threshold: float | None
     n: int
     right: int
     coverage: float
@@ -51,7 +49,7 @@ def choose_threshold(
     steps = np.append(np.diff(scores[order]) < 0, True)[: len(order)]
     reached = np.flatnonzero((precision >= target) & steps)
     if len(reached) == 0:
-        return OperatingPoint(target, NEVER, 0, 0, 0.0, 0.0, False)
+        return OperatingPoint(target, None, 0, 0, 0.0, 0.0, False)
     n = int(reached[-1]) + 1
     hits = int(good[order][:n].sum())
     bound = float(betaincinv(hits, n - hits + 1, 0.05)) if hits else 0.0

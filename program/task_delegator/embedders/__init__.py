@@ -4,9 +4,10 @@ from .base import Embedder, Encoded
 from .cache import VectorCache
 from .cached import encode_documents, remembering
 from .minilm import MiniLM
-from .specs import embedder
+from .specs import PACKAGED, embedder
 
 __all__ = [
+    "PACKAGED",
     "Embedder",
     "Encoded",
     "VectorCache",

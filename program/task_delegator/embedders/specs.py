@@ -10,8 +10,10 @@ from .hosted import HostedEmbedder
 from .minilm import MiniLM
 from .sentence_transformers import SentenceTransformers
 
+PACKAGED = "minilm"  # the embedder whose weights are part of an installed package
 
-def embedder(spec: str | Embedder = "minilm") -> Embedder:
+
+def embedder(spec: str | Embedder = PACKAGED) -> Embedder:
     """Return the embedder that a spec names, one instance per process, or the one that is given.
 
     Raises:
@@ -27,7 +29,7 @@ def _named(spec: str) -> CachedEmbedder:
 
 def _encoder(spec: str) -> CacheableEmbedder:
     kind, _, rest = spec.partition(":")
-    if spec == "minilm":
+    if spec == PACKAGED:
         return MiniLM()
     if kind == "st" and rest:
         return SentenceTransformers(rest)

@@ -9,10 +9,19 @@ from ..delegation import Signals
 from ..knobs import KnobValues
 from .index import Channels, Index, Query
 
-CHANNELS = ("bm25", "chars", "description", "sample_best", "sample_mean", "head", "late", "back")
+CHANNELS = (
+    "bm25",
+    "chars",
+    "description",
+    "sample_best",
+    "sample_mean",
+    "head",
+    "maxsim",
+    "maxsim_reverse",
+)
 # Agents whose tokens are compared with the task's: one in so many, at least and at most these
-# (2 ms for sixteen with samples, 6 for sixty-four; what that gains: study ``late``, retired).
-_LATE_ONE_IN, _LATE_LEAST, _LATE_MOST = 50, 16, 64
+# (2 ms for sixteen with samples, 6 for sixty-four).
+_COMPARED_ONE_IN, _COMPARED_LEAST, _COMPARED_MOST = 50, 16, 64
 _REFERENCE = 100  # best scores of a channel that set its scale, however many agents there are
 
 
@@ -22,22 +31,24 @@ class Scored:
 
     Attributes:
         channels: raw scores.
-        standing: per channel, shape (agents,), in standard deviations above the mean of the
+        z_scores: per channel, shape (agents,), in standard deviations above the mean of the
             best hundred.
-        late: raw late-interaction score of the best agent; 0 without token vectors.
+        maxsim: raw late-interaction score of the best agent; 0 without token vectors.
     """
 
     channels: Channels
-    standing: dict[str, np.ndarray]
-    late: float
+    z_scores: dict[str, np.ndarray]
+    maxsim: float
 
 
 def score(index: Index, query: Query, knobs: KnobValues) -> Scored:
-    """Return how the agents stand in every channel."""
-    channels = index.channels(query, knobs.bm25_k1, knobs.bm25_b, knobs.head_c)
-    standing = standardize(channels)
-    late = late_scores(index, query, standing)
-    return Scored(channels, standing | late.standing, late.largest)
+    """Return every channel's scores of a text, raw and standardized."""
+    channels = index.channels(
+        query, knobs.retrieval.bm25_k1, knobs.retrieval.bm25_b, knobs.retrieval.head_c
+    )
+    z_scores = standardize(channels)
+    late = late_scores(index, query, z_scores)
+    return Scored(channels, z_scores | late.z_scores, late.largest)
 
 
 def standardize(channels: Channels) -> dict[str, np.ndarray]:
@@ -59,46 +70,46 @@ def standardize(channels: Channels) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """The late interaction of one text: standing of ``late`` and ``back``, largest raw score."""
+    """Late interaction of one text: z-scores of both directions, and the largest raw score."""
 
-    standing: dict[str, np.ndarray]
+    z_scores: dict[str, np.ndarray]
     largest: float
 
 
 def late_scores(
     index: Index,
     query: Query,
-    standing: Mapping[str, np.ndarray],
+    z_scores: Mapping[str, np.ndarray],
     number: int | None = None,
 ) -> Late:
-    """Compare token by token the agents that stand best by characters, description and samples.
+    """Compare token by token the agents that are best by characters, description and samples.
 
-    The others share the least standing of those. Where the embedder shows no tokens, the
+    The others share the least z-score of those. Where the embedder shows no tokens, the
     description stands in.
 
     Args:
         index, query: the agents and the text.
-        standing: in the other channels, shape (agents,) each.
+        z_scores: of the other channels, shape (agents,) each.
         number: how many agents to compare; None for what suits the index.
     """
-    rough = standing["chars"] + standing["description"] + standing["sample_best"]
-    suits = min(max(_LATE_LEAST, len(rough) // _LATE_ONE_IN), _LATE_MOST)
+    rough = z_scores["chars"] + z_scores["description"] + z_scores["sample_best"]
+    suits = min(max(_COMPARED_LEAST, len(rough) // _COMPARED_ONE_IN), _COMPARED_MOST)
     near = largest(rough, suits if number is None else number)
-    raw = dict(zip(("late", "back"), index.late(query.encoded, near), strict=True))
-    if np.isnan(raw["late"]).any():
-        return Late(dict.fromkeys(raw, standing["description"]), 0.0)
+    raw = dict(zip(("maxsim", "maxsim_reverse"), index.late(query.encoded, near), strict=True))
+    if np.isnan(raw["maxsim"]).any():
+        return Late(dict.fromkeys(raw, z_scores["description"]), 0.0)
     spread = {}
     for name, scores in raw.items():
         compared = _z(scores)
         spread[name] = np.full(len(rough), compared.min())
         spread[name][near] = compared
-    return Late(spread, float(raw["late"].max()))
+    return Late(spread, float(raw["maxsim"].max()))
 
 
 def blend(
     own: Mapping[str, np.ndarray], others: Sequence[Mapping[str, np.ndarray]], weight: float
 ) -> dict[str, np.ndarray]:
-    """Return the task's standing with a share (0..1) of the mean standing of its expansions."""
+    """Return the task's z-scores with a share (0..1) of the mean z-scores of its expansions."""
     return {
         channel: (1 - weight) * own[channel]
         + weight * np.mean([other[channel] for other in others], axis=0)
@@ -106,9 +117,9 @@ def blend(
     }
 
 
-def fuse(standing: Mapping[str, np.ndarray], knobs: KnobValues) -> np.ndarray:
+def fuse(z_scores: Mapping[str, np.ndarray], knobs: KnobValues) -> np.ndarray:
     """Return the weighted sum of the channels, shape (agents,)."""
-    return sum((getattr(knobs, c) * standing[c] for c in CHANNELS), np.zeros(1))
+    return sum((knobs.retrieval.weight(c) * z_scores[c] for c in CHANNELS), np.zeros(1))
 
 
 def signals(index: Index, scored: Scored, best: np.ndarray, knobs: KnobValues) -> Signals:
@@ -116,14 +127,14 @@ def signals(index: Index, scored: Scored, best: np.ndarray, knobs: KnobValues) -
     description = float(scored.channels.description.max())
     sample = scored.channels.sample_best
     head = scored.channels.head
-    heard = [scored.standing[c] for c in CHANNELS if getattr(knobs, c) > 0]
+    weighted = [scored.z_scores[c] for c in CHANNELS if knobs.retrieval.weight(c) > 0]
     return Signals(
         description=description,
         sample=description if np.isnan(sample).all() else float(np.nanmax(sample)),
-        head=_margin(head[~np.isnan(head)]),
-        late=scored.late,
-        agree=float(np.mean([np.argmax(own) == best[0] for own in heard])) if heard else 0.0,
-        near=index.closeness(best[0], best[1]) if len(best) > 1 else 0.0,
+        head_margin=_margin(head[~np.isnan(head)]),
+        maxsim=scored.maxsim,
+        agreement=_agreement(weighted, best[0]),
+        similarity=index.closeness(best[0], best[1]) if len(best) > 1 else 0.0,
     )
 
 
@@ -144,6 +155,11 @@ def softmax(scores: np.ndarray) -> np.ndarray:
     return shifted / shifted.sum()
 
 
+def _agreement(z_scores: Sequence[np.ndarray], first: int) -> float:
+    """Return the share of channels that put an agent first, 0 where there are none."""
+    return float(np.mean([np.argmax(own) == first for own in z_scores])) if z_scores else 0.0
+
+
 def _margin(scores: np.ndarray) -> float:
     """Return how far the first stands above the second, 0 where there is no second."""
     if len(scores) < 2:
@@ -153,7 +169,7 @@ def _margin(scores: np.ndarray) -> float:
 
 
 def _z(scores: np.ndarray) -> np.ndarray:
-    """Standardise over the best scores.
+    """Standardize over the best scores.
 
     Over all of them, a sparse channel (words, characters) would weigh more with every agent
     that shares nothing with the task, and weights fitted on a small registry would no longer

@@ -53,7 +53,7 @@ class Retrieve(dspy.Module):
     """Rank the permitted agents for a task.
 
     Each channel is standardised over its best scores, so that its weight means the same for
-    every task and every size of the registry; agents without samples take their standing among
+    every task and every size of the registry; agents without samples take their z_scores among
     the descriptions instead (missing is not zero). Ties break by name.
     """
 
@@ -77,7 +77,7 @@ class Retrieve(dspy.Module):
             knobs: weights, BM25 parameters, temperature and k.
             permissions: the caller's; None for a caller without limits.
             further: other texts that say the same (``ExpandQuery``); their mean z-scores
-                have the weight ``knobs.expansion``.
+                have the weight ``knobs.expansion.weight``.
             found: what was retrieved for the task without them, with the same knobs; the task
                 is not read and scored again, and the agents are those of that moment.
         """
@@ -91,12 +91,12 @@ class Retrieve(dspy.Module):
             index, query, scored = found.index, found.query, found.scored
             if index is None or query is None or scored is None:
                 return found
-        standing = scored.standing
+        z_scores = scored.z_scores
         if further:
-            others = [score(index, index.read(text), knobs).standing for text in further]
-            standing = blend(standing, others, knobs.expansion)
-        posterior = softmax(fuse(standing, knobs) / knobs.temperature)
-        best = largest(posterior, max(knobs.k, 3))
+            others = [score(index, index.read(text), knobs).z_scores for text in further]
+            z_scores = blend(z_scores, others, knobs.expansion.weight)
+        posterior = softmax(fuse(z_scores, knobs) / knobs.retrieval.temperature)
+        best = largest(posterior, max(knobs.retrieval.k, 3))
         names = [index.names[i] for i in best]
         return Retrieval(
             candidates=tuple(
@@ -105,7 +105,7 @@ class Retrieve(dspy.Module):
             agents=tuple(index.agents[i] for i in best),
             signals=signals(index, scored, best, knobs),
             z_scores={
-                name: {c: round(float(standing[c][i]), 3) for c in CHANNELS}
+                name: {c: round(float(z_scores[c][i]), 3) for c in CHANNELS}
                 for name, i in zip(names, best, strict=True)
             },
             query=query,

@@ -1,7 +1,7 @@
 """The LM's stages: expand, classify, rate, decompose, and how a prompt is written."""
 
 from .classify import ClassifyAgent, mean_belief
-from .decompose import MAX_PARTS, SPLIT, DecomposeTask, PartScore, best_split, split_features
+from .decompose import MAX_PARTS, DecomposeTask, PartScore, best_split, split_features
 from .expand import ExpandQuery
 from .prompting import UnreadableError, agent_line, ask, asking, chosen_adapter, render
 from .rate import RateConfidence
@@ -9,7 +9,6 @@ from .slots import SlotDistribution
 
 __all__ = [
     "MAX_PARTS",
-    "SPLIT",
     "ClassifyAgent",
     "DecomposeTask",
     "ExpandQuery",

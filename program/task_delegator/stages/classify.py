@@ -73,7 +73,7 @@ class ClassifyAgent(dspy.Module):
         Args:
             task: the task in plain words.
             agents: 1 to 19 agents, in the order in which the LM shall see them first.
-            knobs: ``orders``, ``close``, ``prior``, ``repeats`` and ``lm``.
+            knobs: the group ``lm``.
             posterior: what retrieval believes, by name; where its pool with the first answer
                 leaves the two best apart, the second order is not asked.
             reference: a key of the registry's version, and agents that every caller may see,
@@ -84,13 +84,13 @@ class ClassifyAgent(dspy.Module):
         """
         if not 1 <= len(agents) <= len(SLOTS):
             raise ValueError(f"a shortlist has 1 to {len(SLOTS)} agents, got {len(agents)}")
-        prior, calls = self._prior(len(agents), knobs, reference) if knobs.prior else ({}, 0)
+        prior, calls = self._prior(len(agents), knobs, reference) if knobs.lm.prior else ({}, 0)
         answers: list[OrderAnswer] = []
-        for order in (agents, agents[::-1])[: knobs.orders]:
+        for order in (agents, agents[::-1])[: knobs.lm.orders]:
             if answers and apart(mean_belief(answers), posterior, knobs):
                 break
             belief, asked = self.ask(task, order, knobs)
-            answers.append(_by_name(belief.without(prior, knobs.prior), order))
+            answers.append(_by_name(belief.without(prior, knobs.lm.prior), order))
             calls += asked
         return Classification(
             probabilities=mean_belief(answers), answers=tuple(answers), calls=calls
@@ -112,15 +112,15 @@ class ClassifyAgent(dspy.Module):
             return self._weighed(inputs, slots, "decision"), 1
         answer, logprobs = self._selected(inputs)
         belief = slot_distribution(answer, logprobs, "slot", slots)
-        if belief.source != "answer" or knobs.repeats == 1:
+        if belief.source != "answer" or knobs.lm.repeats == 1:
             return belief, 1
-        if knobs.repeats == 0:
+        if knobs.lm.repeats == 0:
             return self._weighed(inputs, slots, "verbalised"), 2
         answers = [answer]
-        for number in range(1, knobs.repeats):
+        for number in range(1, knobs.lm.repeats):
             varied = {"temperature": _REPEAT_TEMPERATURE, "rollout_id": number}
             answers.append(self._selected(inputs, config=varied)[0])
-        return repeated(answers, slots), knobs.repeats
+        return repeated(answers, slots), knobs.lm.repeats
 
     def _selected(self, inputs: dict[str, str], **settings: Any) -> tuple[str | None, Any]:
         prediction = ask(self.select, self._slots, **inputs, **settings)
@@ -150,7 +150,7 @@ class ClassifyAgent(dspy.Module):
         version, agents = reference
         lists = [agents[i * places : (i + 1) * places] for i in range(_PRIOR_LISTS)]
         lists = [shown for shown in lists if len(shown) == places]
-        key = self._fingerprint(version, knobs.repeats, [places, *map(render, lists)])
+        key = self._fingerprint(version, knobs.lm.repeats, [places, *map(render, lists)])
         known = self._priors.get(key)
         if known is not None:
             return known, 0
@@ -216,15 +216,16 @@ def mean_belief(answers: Sequence[OrderAnswer]) -> dict[str, float]:
 def apart(
     belief: Mapping[str, float], posterior: Mapping[str, float] | None, knobs: KnobValues
 ) -> bool:
-    """Tell whether the two best agents are further apart than the knob ``close``."""
-    if posterior is None or len(belief) < 2:
+    """Tell whether the two best agents are further apart than ``lm.second_order_margin``."""
+    margin = knobs.lm.second_order_margin
+    if margin is None or posterior is None or len(belief) < 2:
         return False
     pooled = sorted(
         math.log(max(posterior[name], PROBABILITY_FLOOR))
-        + knobs.lm * math.log(max(p, PROBABILITY_FLOOR))
+        + knobs.lm.weight * math.log(max(p, PROBABILITY_FLOOR))
         for name, p in belief.items()
     )
-    return pooled[-1] - pooled[-2] >= knobs.close
+    return pooled[-1] - pooled[-2] >= margin
 
 
 def _by_name(belief: SlotDistribution, agents: Sequence[Agent]) -> OrderAnswer:

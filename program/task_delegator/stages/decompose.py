@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import dspy
 
 from ..adapters import BoundedJSONAdapter
-from ..decision import log_odds, sigmoid
+from ..decision import sigmoid
 from ..knobs import KnobValues
 from ..prediction import FrozenPrediction
 from ..probability import CONFIDENCE_FLOOR
@@ -23,7 +23,6 @@ from ..signatures import SplitTask
 from ..text import one_line
 from .prompting import ask
 
-SPLIT = ("least", "late", "cue", "among")  # features of P(a task needs several agents)
 MAX_CLAUSES = 6  # every run of clauses is retrieved: at most 21 looks, some 12 ms each
 MAX_PARTS = 3
 MAX_ASKED = 4  # parts that are taken from an LM: each is a delegation of its own
@@ -60,7 +59,7 @@ class PartScore:
 
     agents: tuple[str, ...]
     confidence: float
-    late: float
+    maxsim: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,7 @@ class DecomposeTask(dspy.Module):
 
         Args:
             task: the task in plain words.
-            knobs: ``split_*`` and ``split``.
+            knobs: the group ``split``.
             look: retrieves a text; only called without an LM.
             lm: whether the LM in ``dspy.settings`` shall split.
 
@@ -116,9 +115,10 @@ class DecomposeTask(dspy.Module):
                 return Decomposition(parts=parts, several=several, source="lm", calls=1)
         best = {n: split for n in range(1, MAX_PARTS + 1) if (split := best_split(task, n, look))}
         features = split_features(task, best)
-        several = 0.0 if features is None else sigmoid(log_odds("split", SPLIT, features, knobs))
+        several = 0.0 if features is None else sigmoid(knobs.split.several.log_odds(features))
         parts = (TaskPart(task),)
-        if features is not None and several >= knobs.split:
+        threshold = knobs.split.threshold
+        if features is not None and threshold is not None and several >= threshold:
             parts = linked(larger(best).texts)
         return Decomposition(parts=parts, several=several, source="lexical", calls=int(lm))
 
@@ -154,14 +154,14 @@ class Split:
     looks: tuple[PartScore, ...]
 
     @property
-    def least(self) -> float:
+    def weakest_part(self) -> float:
         """Logarithm of the confidence in the part that is least sure."""
         return min(math.log(max(look.confidence, CONFIDENCE_FLOOR)) for look in self.looks)
 
     @property
-    def late(self) -> float:
+    def maxsim(self) -> float:
         """Mean share of a part that is found in its agent's texts."""
-        return sum(look.late for look in self.looks) / len(self.looks)
+        return sum(look.maxsim for look in self.looks) / len(self.looks)
 
 
 def clauses(task: str) -> list[str]:
@@ -185,7 +185,7 @@ def best_split(task: str, parts: int, look: Callable[[str], PartScore]) -> Split
         looks = tuple(look(_LINK.sub("", text)) for text in texts)
         if len({seen.agents[0] for seen in looks if seen.agents}) == parts:
             found.append(Split(texts, looks))
-    return max(found, key=lambda split: split.least, default=None)
+    return max(found, key=lambda split: split.weakest_part, default=None)
 
 
 def cuts(pieces: Sequence[str], parts: int) -> Iterator[tuple[str, ...]]:
@@ -198,24 +198,24 @@ def cuts(pieces: Sequence[str], parts: int) -> Iterator[tuple[str, ...]]:
 def split_features(task: str, best: dict[int, Split]) -> dict[str, float | None] | None:
     """Return the features of P(several agents), None where the task cannot be cut.
 
-    ``least``: log-confidence of the weaker of two parts; ``late``: what cutting adds to the
-    share that is found; ``cue``: words of sequence, up to 2; ``among``: parts whose agent is
-    among the whole task's first three.
+    ``weakest_part``: log-confidence of the weaker of two parts; ``maxsim_gain``: what cutting
+    adds to the share that is found; ``cues``: words of sequence, up to 2; ``among_best``: parts
+    whose agent is among the whole task's first three.
     """
     if 2 not in best:
         return None
     whole, two = best[1].looks[0], best[2]
     return {
-        "least": two.least,
-        "late": two.late - whole.late,
-        "cue": float(min(len(_CUE.findall(task)), 2)),
-        "among": float(sum(look.agents[0] in whole.agents for look in two.looks)),
+        "weakest_part": two.weakest_part,
+        "maxsim_gain": two.maxsim - whole.maxsim,
+        "cues": float(min(len(_CUE.findall(task)), 2)),
+        "among_best": float(sum(look.agents[0] in whole.agents for look in two.looks)),
     }
 
 
 def larger(best: dict[int, Split]) -> Split:
     """Return the cut into three where its weakest part is hardly weaker, else into two."""
-    if 3 in best and best[3].least > best[2].least - _THIRD:
+    if 3 in best and best[3].weakest_part > best[2].weakest_part - _THIRD:
         return best[3]
     return best[2]
 

@@ -43,11 +43,11 @@ class ExpandQuery(dspy.Module):
         """
         texts: list[str] = []
         calls = 0
-        if knobs.phrasings:
+        if knobs.expansion.phrasings:
             calls += 1
-            answer = self.ask(self.rephrase, task=one_line(task), number=knobs.phrasings)
-            texts += answer.phrasings[: knobs.phrasings] if answer else []
-        if knobs.ideal:
+            answer = self.ask(self.rephrase, task=one_line(task), number=knobs.expansion.phrasings)
+            texts += answer.phrasings[: knobs.expansion.phrasings] if answer else []
+        if knobs.expansion.hyde:
             calls += 1
             answer = self.ask(self.describe, task=one_line(task))
             texts += [answer.description] if answer else []

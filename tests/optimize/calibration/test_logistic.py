@@ -1,7 +1,5 @@
 """The logistic models that programs carry: as scikit-learn fits them, and served as fitted."""
 
-from dataclasses import asdict
-
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -12,7 +10,7 @@ from optimize.calibration.confidence import calibrate, features_of
 from optimize.calibration.logistic import Logistic, held_out_probabilities
 from optimize.data.dataset import load_dataset
 from optimize.evaluation.outcomes import delegate_all
-from task_delegator.decision.confidence import probabilities, table
+from task_delegator.decision.confidence import correct_probability
 from task_delegator.delegator import Delegator
 
 RNG = np.random.default_rng(0)
@@ -46,5 +44,5 @@ def test_what_is_served_is_what_was_fitted(tmp_path):
     outcomes = delegate_all(program, dataset.splits["validation"], "serve")
     served = [outcome.delegation.confidence for outcome in outcomes]
     assert served == list(calibration.confidences)
-    rows = [asdict(features_of(outcome.delegation)) for outcome in outcomes]
-    assert served == probabilities(table(rows, "sure"), program.knobs.values).tolist()
+    features = [features_of(outcome.delegation) for outcome in outcomes]
+    assert served == [correct_probability(seen, program.knobs.values) for seen in features]

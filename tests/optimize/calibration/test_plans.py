@@ -49,13 +49,13 @@ def dataset(office, tmp_path) -> Dataset:
 def test_when_to_split_is_fitted_and_measured(office, tmp_path):
     program = Delegator(office, HashedWords())
     fit_split(program, dataset(office, tmp_path))
-    assert 0 < program.knobs.values.split <= 1
+    assert 0 < (program.knobs.values.split.threshold or 0.0) <= 1
     report = evaluate_plans(program, SEVERAL, SINGLE)
     assert report.split_in_vain <= 2 / len(SINGLE)
     assert report.f1 > 0.8
     assert report.f1_ci95[0] <= report.f1 <= report.f1_ci95[1]
     never = program.deepcopy()
-    never.knobs.set(split=1.01)
+    never.knobs.set({"split.threshold": None})
     assert evaluate_plans(never, SEVERAL, SINGLE).f1 < report.f1
 
 
@@ -70,7 +70,7 @@ def test_without_examples_nothing_is_fitted(office, tmp_path):
 
 def test_candidates_of_a_plan_are_interleaved_by_rank(office):
     program = Delegator(office, HashedWords())
-    program.knobs.set(split=0.0, k=3)
+    program.knobs.set({"split.threshold": 0.0, "retrieval.k": 3})
     with dspy.context(lm=None):
         plan = program.plan("Please refund my order, then book a train for the customer.")
     firsts = [step.delegation.top3[0].name for step in plan.steps]

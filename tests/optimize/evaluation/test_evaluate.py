@@ -24,7 +24,15 @@ def asking(dataset) -> Delegator:
     """A program that asks the LM about everything and gives its answers weight."""
     program = Delegator(dataset.registry, HashedWords())
     calibrate(program, dataset)
-    program.knobs.set(gate=1.01, lm=2.0, orders=1, repeats=1, fits_logit=1.0)
+    program.knobs.set(
+        {
+            "lm.ask_settled": True,
+            "lm.weight": 2.0,
+            "lm.orders": 1,
+            "lm.repeats": 1,
+            "scope.in_scope.logit": 1.0,
+        }
+    )
     return program
 
 

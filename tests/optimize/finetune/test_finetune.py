@@ -176,7 +176,9 @@ def test_the_prompt_is_what_the_program_sends(source):
     (shortlist,) = draw([source], 1, seed=6)
     lm, engine = recorded_lm(lambda prompt: '{"slot": "A"}')
     with dspy.context(lm=lm):
-        ClassifyAgent().ask(shortlist.task, shortlist.agents, KnobValues(repeats=1))
+        ClassifyAgent().ask(
+            shortlist.task, shortlist.agents, KnobValues().replaced({"lm.repeats": 1})
+        )
     (sent,) = engine.requests
     assert [sent.system, *(message.text for message in sent.messages)] == [
         message["content"] for message in shortlist.messages()

@@ -110,7 +110,7 @@ def test_a_search_asks_each_question_once_and_counts_its_tokens_in_every_trial(
     assert set(prompts) == {PLAIN, "labeled-few-shot"}
     assert [p.number for p in points] == list(range(6))
     assert points[0].tokens == 0
-    assert points[0].knobs.gate == 0
+    assert points[0].knobs.lm.gate == 0
     assert any(p.tokens > 0 for p in points)
     assert len(engine.prompts) == len(set(engine.prompts))
     before = len(engine.prompts)
@@ -183,7 +183,7 @@ def test_an_improvement_is_saved_with_what_it_was_compared_with(
     assert set(record["joint"]["versus"]) == {"validation", "test"}
     again = Delegator(dataset.registry, HashedWords())
     again.load(str(out / "program.json"))
-    assert again.knobs.values.gate == done.chosen.knobs.gate
+    assert again.knobs.values.lm.gate == done.chosen.knobs.lm.gate
     assert not (tmp_path / "out.work").exists()
 
 
@@ -209,7 +209,7 @@ def test_a_joint_search_continues_from_the_same_program_only(
     begins(trials=9, most_calls=9)  # more of the same
     with pytest.raises(InputError, match="other data, settings or code"):
         begins(optimizers=("copro",))
-    program.knobs.set(head=0.123)
+    program.knobs.set({"retrieval.head": 0.123})
     with pytest.raises(InputError, match="other data, settings or code"):
         begins()
 

@@ -12,7 +12,7 @@ from recorded import oracle, recorded_lm
 from small import ROOT, HashedWords, only, public, small_dataset
 
 from optimize.__main__ import main, parser
-from optimize.calibration.confidence import calibrate, choose_features, fit_sureness
+from optimize.calibration.confidence import calibrate, choose_features, fit_confidence
 from optimize.cli.compile import compile_options
 from optimize.config import PRESETS, Options
 from optimize.data.dataset import Dataset, load_dataset
@@ -61,7 +61,16 @@ def scored(dataset) -> ScoredRequests:
 
 def test_what_search_scores_is_what_the_program_ranks(dataset, scored):
     program = Delegator(dataset.registry)
-    knobs = KnobValues(k=12, bm25=0.3, chars=0.4, description=0.2, sample_best=0.6, late=0.5)
+    knobs = KnobValues().replaced(
+        {
+            "retrieval.k": 12,
+            "retrieval.bm25": 0.3,
+            "retrieval.chars": 0.4,
+            "retrieval.description": 0.2,
+            "retrieval.sample_best": 0.6,
+            "retrieval.maxsim": 0.5,
+        }
+    )
     program.knobs.values = knobs
     ranks = scored.ranks(scored.fused(knobs))
     for request, rank in zip(dataset.splits["validation"], ranks, strict=True):
@@ -157,43 +166,44 @@ def test_the_threshold_keeps_its_target_with_the_greatest_coverage(rows, target)
     confidences = np.array([confidence for confidence, _ in rows])
     right = np.array([label for _, label in rows])
     promise = choose_threshold(confidences, right, target)
-    assigned = confidences >= promise.threshold
+    threshold = 1.01 if promise.threshold is None else promise.threshold
+    assigned = confidences >= threshold
     assert int(assigned.sum()) == promise.n
     if promise.n:
         assert right[assigned].mean() >= target
         assert promise.lower_bound <= right[assigned].mean()
-    for lower in sorted(set(confidences[confidences < promise.threshold])):
+    for lower in sorted(set(confidences[confidences < threshold])):
         assert right[confidences >= lower].mean() < target
 
 
 def seen(**values) -> Features:
-    return Features(
-        **({"logit": 1.0, "margin": 1.0, "agree": 0.5, "near": 0.5, "foreign": 0.0} | values)
-    )
+    return Features(**({"logit": 1.0, "margin": 1.0, "agreement": 0.5, "similarity": 0.5} | values))
 
 
 def test_a_feature_that_says_nothing_is_left_out():
     rng = np.random.default_rng(1)
-    features = [seen(margin=abs(float(x)), agree=float(rng.random())) for x in rng.normal(size=400)]
+    features = [
+        seen(margin=abs(float(x)), agreement=float(rng.random())) for x in rng.normal(size=400)
+    ]
     right = np.array([rng.random() < sigmoid(2 * f.margin - 1) for f in features])
     chosen, losses = choose_features(features, right)
     assert chosen == ("margin",)
     assert losses["margin"][0] < losses["logit"][0]
 
 
-def test_sureness_recovers_the_model_that_drew_it():
+def test_confidence_recovers_the_model_that_drew_it():
     rng = np.random.default_rng(0)
     features = [seen(logit=float(x)) for x in rng.normal(size=4000)]
     right = np.array([rng.random() < sigmoid(0.5 + 1.5 * f.logit) for f in features])
-    knobs = fit_sureness(features, right, names=("logit",))
-    assert knobs["sure_bias"] == pytest.approx(0.5, abs=0.25)
-    assert knobs["sure_logit"] == pytest.approx(1.5, abs=0.2)
+    knobs = fit_confidence(features, right, names=("logit",))
+    assert knobs["confidence.correct.bias"] == pytest.approx(0.5, abs=0.25)
+    assert knobs["confidence.correct.logit"] == pytest.approx(1.5, abs=0.2)
 
 
-def test_sureness_without_an_error_is_the_smoothed_rate():
-    knobs = fit_sureness([seen()] * 8, np.ones(8, dtype=bool))
-    assert sigmoid(knobs["sure_bias"]) == pytest.approx(0.9)
-    assert (knobs["sure_logit"], knobs["sure_margin"]) == (0.0, 0.0)
+def test_confidence_without_an_error_is_the_smoothed_rate():
+    knobs = fit_confidence([seen()] * 8, np.ones(8, dtype=bool))
+    assert sigmoid(knobs["confidence.correct.bias"]) == pytest.approx(0.9)
+    assert (knobs["confidence.correct.logit"], knobs["confidence.correct.margin"]) == (0.0, 0.0)
 
 
 def test_calibration_needs_enough_requests(tmp_path):
@@ -207,9 +217,9 @@ def test_calibration_sets_what_decisions_need(dataset):
     program = Delegator(dataset.registry)
     calibration = calibrate(program, dataset, target_precision=0.9)
     knobs = program.knobs.values
-    assert knobs.assign == calibration.promise.threshold
+    assert knobs.confidence.assign_threshold == calibration.promise.threshold
     assert len(calibration.confidences) == len(dataset.splits["validation"])
-    assert 0 < knobs.fits < 1
+    assert 0 < (knobs.scope.threshold or 0.0) < 1
     report = evaluate(program, dataset, "test", name="x")
     assert report.oos_auroc is not None
     assert report.oos_auroc > 0.8
@@ -219,9 +229,10 @@ def test_calibration_sets_what_decisions_need(dataset):
     assigned = [d.agent in r.acceptable for d, r in given if d.decision == "assign"]
     assert len(assigned) > 10
     assert wilson(sum(assigned), len(assigned))[1] >= 0.9
-    assert all(d.confidence >= knobs.assign for d, _ in given if d.decision == "assign")
+    least = calibration.promise.threshold or 1.0
+    assert all(d.confidence >= least for d, _ in given if d.decision == "assign")
     stricter = calibrate(program, dataset, target_precision=0.99)
-    assert stricter.promise.threshold >= calibration.promise.threshold
+    assert (stricter.promise.threshold or 1.0) >= least
 
 
 # The LM
@@ -230,9 +241,11 @@ def test_calibration_sets_what_decisions_need(dataset):
 def unsure_program(dataset) -> Delegator:
     """A program with a poor embedder that would not assign anything by itself."""
     program = Delegator(dataset.registry, HashedWords())
-    program.knobs.set(k=5, bm25=0.0, chars=0.0, late=0.0)
+    program.knobs.set(
+        {"retrieval.k": 5, "retrieval.bm25": 0.0, "retrieval.chars": 0.0, "retrieval.maxsim": 0.0}
+    )
     calibrate(program, dataset)
-    program.knobs.set(assign=1.0)
+    program.knobs.set({"confidence.assign_threshold": 1.0})
     return program
 
 
@@ -241,12 +254,12 @@ def test_an_lm_that_knows_is_listened_to_within_its_budget(dataset):
     program = unsure_program(dataset)
     lm, engine = recorded_lm(oracle(dataset))
     taught = teach(program, dataset, lm, max_lm_calls=160, seed=0)
-    assert program.knobs.values.gate == 0.0  # it is returned, not set
+    assert program.knobs.values.lm.gate is None  # it is returned, not set
     taught.apply(program)
-    lesson = taught.lesson
-    assert lesson.weight > 0
-    assert lesson.calls == len(engine.prompts) <= 160
-    assert program.knobs.values.gate == program.knobs.values.assign
+    found_by_lm = taught.result
+    assert found_by_lm.weight > 0
+    assert found_by_lm.calls == len(engine.prompts) <= 160
+    assert program.knobs.values.lm.gate == program.knobs.values.confidence.assign_threshold
     without = evaluate(program, dataset, "test", name="x")
     given = evaluate(program, dataset, "test", name="x", lm=lm)
     assert given.top1 > without.top1
@@ -254,15 +267,17 @@ def test_an_lm_that_knows_is_listened_to_within_its_budget(dataset):
     assert given.versus_no_lm["difference"] == pytest.approx(given.top1 - without.top1)
     # One that is right in either order need not be asked in both.
     assert 1 <= given.lm_calls_per_task < 2
-    assert lesson.close < 99
+    assert found_by_lm.second_order_margin is not None
 
 
 def test_an_optimiser_that_asks_nothing_is_heard_as_well(dataset):
     lm, engine = recorded_lm(oracle(dataset))
     way = PromptConfig("labeled-few-shot")
-    lesson = teach(unsure_program(dataset), dataset, lm, max_lm_calls=160, seed=0, way=way).lesson
-    assert "optimised" in lesson.gains
-    assert lesson.calls == len(engine.prompts) <= 160
+    found_by_lm = teach(
+        unsure_program(dataset), dataset, lm, max_lm_calls=160, seed=0, way=way
+    ).result
+    assert "optimized" in found_by_lm.gains
+    assert found_by_lm.calls == len(engine.prompts) <= 160
 
 
 @pytest.mark.slow
@@ -270,10 +285,10 @@ def test_an_lm_that_always_answers_the_first_slot_is_not_asked(dataset):
     program = unsure_program(dataset)
     lm, engine = recorded_lm(lambda prompt: '{"slot": "A"}')
     taught = teach(program, dataset, lm, max_lm_calls=160, seed=0)
-    assert program.knobs.values.gate == 0.0  # it is returned, not set
+    assert program.knobs.values.lm.gate is None  # it is returned, not set
     taught.apply(program)
-    lesson = taught.lesson
-    assert (lesson.weight, program.knobs.values.gate) == (0.0, 0.0)
+    found_by_lm = taught.result
+    assert (found_by_lm.weight, program.knobs.values.lm.gate) == (0.0, None)
     assert program.classify.select.demos == []
     before = len(engine.prompts)
     assert evaluate(program, dataset, "test", name="x", lm=lm).lm_calls == 0
@@ -311,10 +326,10 @@ def test_an_optimizer_is_run_or_refused_before_the_lm_is_asked(
                 teach(unsure, dataset, lm, max_lm_calls=too_few, **settings)
         assert (engine.prompts, ran) == ([], [])
         calls = least
-    lesson = teach(unsure, dataset, lm, max_lm_calls=calls, **settings).lesson
+    found_by_lm = teach(unsure, dataset, lm, max_lm_calls=calls, **settings).result
     assert len(ran) == 1
-    assert lesson.ran == name
-    assert lesson.asked >= 15
+    assert found_by_lm.ran == name
+    assert found_by_lm.asked >= 15
 
 
 def test_the_default_optimizer_fits_every_preset_with_room(dataset):
@@ -337,23 +352,23 @@ def test_the_variant_that_adds_most_is_chosen_if_it_adds_enough(dataset, unsure)
     asked = dataset.splits["validation"][:15]
     good = collect_answers(unsure, asked, lm, Rewritten(ran=False)).variants["plain"]
     bad = collect_answers(unsure, asked, guessing, Rewritten(ran=False)).variants["plain"]
-    chosen = choose_variant({"plain": bad, "optimised": good}, seed=0)
-    assert (chosen.name, chosen.weight > 0) == ("optimised", True)
-    assert set(chosen.gains) == {"plain", "optimised", "one order"}
+    chosen = choose_variant({"plain": bad, "optimized": good}, seed=0)
+    assert (chosen.name, chosen.weight > 0) == ("optimized", True)
+    assert set(chosen.gains) == {"plain", "optimized", "one order"}
     assert choose_variant({"plain": bad}, seed=0).weight == 0.0
 
 
 def test_an_optimizer_that_did_not_run_is_not_named(dataset, unsure, caplog):
     sure = unsure.deepcopy()
-    sure.knobs.set(assign=0.0)
+    sure.knobs.set({"confidence.assign_threshold": 0.0})
     lm, engine = recorded_lm(oracle(dataset))
-    lesson = teach(sure, dataset, lm, max_lm_calls=200, seed=0).lesson
-    assert (lesson.ran, lesson.calls, engine.prompts) == (None, 0, [])
+    found_by_lm = teach(sure, dataset, lm, max_lm_calls=200, seed=0).result
+    assert (found_by_lm.ran, found_by_lm.calls, engine.prompts) == (None, 0, [])
     assert "--optimizer bootstrap is not run" in caplog.text
     untrained = replace(dataset, splits={**dataset.splits, "train": ()})
-    lesson = teach(unsure, untrained, lm, max_lm_calls=200, seed=0).lesson
-    assert lesson.ran is None
-    assert lesson.calls > 0
+    found_by_lm = teach(unsure, untrained, lm, max_lm_calls=200, seed=0).result
+    assert found_by_lm.ran is None
+    assert found_by_lm.calls > 0
     assert "three train requests are needed" in caplog.text
 
 
@@ -555,7 +570,7 @@ def test_the_head_of_four_thousand_agents_is_fitted_in_closed_form():
     program = Delegator(registry)
     found = []
     for regularization in (0.1, 100.0):
-        program.knobs.set(head_c=regularization)
+        program.knobs.set({"retrieval.head_c": regularization})
         found.append(program("convert a currency").top3)
     assert found[0] == found[1]
     assert len(found[0]) == 3

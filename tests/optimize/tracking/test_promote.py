@@ -34,7 +34,16 @@ def worse(data, tmp_path_factory):
     """The shipped program with its best channels turned off."""
     dataset = load_dataset(data)
     program = load("default", dataset.registry)
-    program.knobs.set(bm25=0.0, chars=0.0, late=0.0, back=0.0, head=0.0, description=0.01)
+    program.knobs.set(
+        {
+            "retrieval.bm25": 0.0,
+            "retrieval.chars": 0.0,
+            "retrieval.maxsim": 0.0,
+            "retrieval.maxsim_reverse": 0.0,
+            "retrieval.head": 0.0,
+            "retrieval.description": 0.01,
+        }
+    )
     manifest = json.loads(
         (ROOT / "program/task_delegator/compiled/default/manifest.json").read_text()
     )

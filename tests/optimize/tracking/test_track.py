@@ -69,7 +69,7 @@ def secretive():
 @pytest.fixture
 def asking() -> Delegator:
     program = Delegator(office_registry(), HashedWords())
-    program.knobs.set(gate=1.01)
+    program.knobs.set({"lm.ask_settled": True})
     return program
 
 
@@ -198,7 +198,10 @@ def kinds(parent: str) -> dict[str, int]:
 
 @pytest.mark.slow
 def test_children_are_logged_once(store):
-    trials = [Trial(n, KnobValues(k=n + 3), 0.5 + n / 10, 0.9, -1.0) for n in range(3)]
+    trials = [
+        Trial(n, KnobValues().replaced({"retrieval.k": n + 3}), 0.5 + n / 10, 0.9, -1.0)
+        for n in range(3)
+    ]
     demo = {"task": "a", "candidates": "b", "slot": "A"}
     tried = [PromptCandidate(0.5, "Pick.", (demo,)), PromptCandidate(None, "Choose.", ())]
     client = MlflowClient()

@@ -173,6 +173,9 @@ def test_surroundings_are_exit_code_three_and_bad_input_two(hosted, tmp_path, ca
     }
     save(Delegator(registry, embedder(HOSTED)), program, manifest)
     options = ["--program", str(program), "--agents", str(agents), "--no-lm"]
+    assert cli.main(["delegate", "refund my order", *options]) == 2
+    assert "name it (--embedder" in capsys.readouterr().err  # a program does not choose it
+    options += ["--embedder", HOSTED]
     assert cli.main(["delegate", "refund my order", *options]) == 3
     assert "429" in capsys.readouterr().err
     assert cli.main(["delegate", "", *options]) == 2

@@ -113,7 +113,7 @@ def test_a_server_without_a_decision_model_says_so(embedded, office, monkeypatch
     server = next(iter(server_module._servers.values()))
     monkeypatch.setenv("TYPESAFE_API_KEY", server.api_key)
     program = Delegator(office, HashedWords(), lm=f"systemone:{server.url}")
-    program.knobs.set(k=3, gate=1.01)
+    program.knobs.set({"retrieval.k": 3, "lm.ask_settled": True})
     with pytest.raises(LMError, match="not a decision model") as caught:
         program("refund my order")
     assert server.api_key not in str(caught.value)
@@ -134,7 +134,7 @@ def test_each_slot_is_one_token_of_the_embedded_lm(embedded):
 
 
 def test_the_embedded_lm_gives_a_distribution_over_the_offered_slots(embedded, office):
-    agents, knobs = list(office)[:3], KnobValues(orders=1)
+    agents, knobs = list(office)[:3], KnobValues().replaced({"lm.orders": 1})
     with dspy.context(lm=embedded):
         answer = ClassifyAgent()(task="refund my order", agents=agents, knobs=knobs)
         again = ClassifyAgent()(task="refund my order", agents=agents, knobs=knobs)
@@ -181,7 +181,7 @@ def test_threads_share_one_server(embedded, office):
 
     def classify(task):
         with dspy.context(lm=embedded):
-            knobs = KnobValues(orders=1)
+            knobs = KnobValues().replaced({"lm.orders": 1})
             answer = ClassifyAgent()(task=task, agents=agents, knobs=knobs)
             return [said.source for said in answer.answers]
 
@@ -260,7 +260,7 @@ def test_a_server_that_died_is_started_again(embedded):
 @pytest.mark.slow
 def test_a_program_outlives_its_server(office):
     program = Delegator(office, HashedWords(), lm="embedded")
-    program.knobs.set(k=2, gate=1.01, orders=1)
+    program.knobs.set({"retrieval.k": 2, "lm.ask_settled": True, "lm.orders": 1})
     assert program("refund").usage.lm_calls == 1
     for server in server_module._servers.values():
         server.process.kill()
@@ -276,7 +276,7 @@ def test_the_shipped_program_runs_with_the_embedded_lm():
 
     registry = Registry.load(ROOT / "datasets" / "agents.json")
     program = load("default", registry, lm="embedded")
-    program.knobs.set(gate=1.01)
+    program.knobs.set({"lm.ask_settled": True})
     delegation = program("Our card was charged twice in May, who checks that?")
     assert delegation.usage.lm_calls == 2
     assert delegation.usage.tokens > 500

@@ -20,7 +20,7 @@ from task_delegator.stages.classify import ClassifyAgent
 def test_a_provider_is_asked_for_log_probabilities_on_the_wire(office, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment")
     program = Delegator(office, HashedWords())
-    program.knobs.set(k=3, gate=1.01, lm=1.0)
+    program.knobs.set({"retrieval.k": 3, "lm.ask_settled": True, "lm.weight": 1.0})
     with Provider() as provider:
         lm = language_model("openai/gpt-4o-mini").copy(api_base=provider.url)
         with dspy.context(lm=lm):
@@ -42,7 +42,7 @@ def test_a_provider_without_log_probabilities_is_believed_in_part(office, monkey
     with Provider(logprobs=False) as provider:
         lm = language_model("openai/gpt-4o-mini").copy(api_base=provider.url)
         with dspy.context(lm=lm):
-            answer = classified(office, repeats=1)
+            answer = classified(office, {"lm.repeats": 1})
     [given] = answer.answers
     assert (given.source, given.mass, given.picked) == ("answer", None, "Invoices")
 
@@ -52,7 +52,7 @@ def test_answers_are_repeated_where_there_are_no_log_probabilities(office, monke
     with Provider(logprobs=False, answers=["B", "B", "A", "B"]) as provider:
         lm = language_model("openai/gpt-4o-mini").copy(api_base=provider.url)
         with dspy.context(lm=lm):
-            answer = classified(office, repeats=4)
+            answer = classified(office, {"lm.repeats": 4})
     assert [given.source for given in answer.answers] == ["repeated"]
     assert answer.calls == len(provider.requests) == 4
     assert [r.get("temperature") for r in provider.requests[1:]] == [1.0] * 3
@@ -67,7 +67,7 @@ def test_a_distribution_is_written_down_where_that_is_asked(office, monkeypatch)
     with Provider(logprobs=False) as provider:
         lm = language_model("openai/gpt-4o-mini").copy(api_base=provider.url)
         with dspy.context(lm=lm):
-            answer = classified(office, repeats=0)
+            answer = classified(office, {"lm.repeats": 0})
     assert [given.source for given in answer.answers] == ["verbalised"]
     assert answer.calls == 2
     assert answer.probabilities["Invoices"] == pytest.approx(0.7 / 0.95)
@@ -78,7 +78,16 @@ def test_a_system_one_backend_decides_through_the_same_module(office, monkeypatc
     with Provider() as provider:
         program = Delegator(office, HashedWords(), lm=f"systemone:{provider.address}")
         # What would have to be written is left out: it decides and writes nothing.
-        program.knobs.set(k=3, gate=1.01, lm=1.0, phrasings=1, rubric_high=1.0, split_lm=1)
+        program.knobs.set(
+            {
+                "retrieval.k": 3,
+                "lm.ask_settled": True,
+                "lm.weight": 1.0,
+                "expansion.phrasings": 1,
+                "lm.rubric_high": 1.0,
+                "split.use_lm": True,
+            }
+        )
         delegation = program("refund my order")
         assert program.plan("refund my order").source == "lexical"
     assert set(provider.paths) == {"/v1/systemone"}
@@ -89,11 +98,9 @@ def test_a_system_one_backend_decides_through_the_same_module(office, monkeypatc
     assert "key-of" not in str(delegation.to_dict())
 
 
-def classified(office, **knobs):
-    values = {"orders": 1, **knobs}
-    return ClassifyAgent()(
-        task="refund my money", agents=list(office)[:3], knobs=KnobValues(**values)
-    )
+def classified(office, knobs=()):
+    values = KnobValues().replaced({"lm.orders": 1} | dict(knobs))
+    return ClassifyAgent()(task="refund my money", agents=list(office)[:3], knobs=values)
 
 
 def test_the_second_order_is_asked_where_the_best_are_close(office, monkeypatch):
@@ -107,7 +114,9 @@ def test_the_second_order_is_asked_where_the_best_are_close(office, monkeypatch)
                 answer = ClassifyAgent()(
                     task="refund",
                     agents=agents,
-                    knobs=KnobValues(close=close, lm=1.0),
+                    knobs=KnobValues().replaced(
+                        {"lm.second_order_margin": close, "lm.weight": 1.0}
+                    ),
                     posterior=posterior,
                 )
             assert (answer.calls, len(answer.answers)) == (calls, calls)
@@ -125,7 +134,7 @@ def test_a_preference_for_a_slot_is_divided_out(office, monkeypatch):
                 classify(
                     task=task,
                     agents=agents[:3],
-                    knobs=KnobValues(orders=1, prior=1.0),
+                    knobs=KnobValues().replaced({"lm.orders": 1, "lm.prior": 1.0}),
                     reference=(7, agents),
                 )
                 for task in ("refund", "travel")
@@ -143,7 +152,7 @@ def test_a_preference_of_a_system_one_backend_is_asked_of_the_backend(office, mo
             answer = ClassifyAgent()(
                 task="refund",
                 agents=agents[:3],
-                knobs=KnobValues(orders=1, prior=1.0),
+                knobs=KnobValues().replaced({"lm.orders": 1, "lm.prior": 1.0}),
                 reference=(7, agents),
             )
     assert set(provider.paths) == {"/v1/systemone"}
@@ -166,7 +175,7 @@ def slots_of(lm, classify, agents, **reference):
         return classify(
             task="refund",
             agents=agents[:3],
-            knobs=KnobValues(orders=1, prior=1.0),
+            knobs=KnobValues().replaced({"lm.orders": 1, "lm.prior": 1.0}),
             reference=(reference.get("version", 7), agents),
         )
 

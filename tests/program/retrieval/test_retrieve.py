@@ -1,5 +1,4 @@
 from random import Random
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +20,7 @@ share = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 def ranked(registry, task, knobs=None, permissions=None):
     found = Retrieve(IndexCache(registry, HashedWords()))(
-        task=task, knobs=knobs or KnobValues(k=6), permissions=permissions
+        task=task, knobs=knobs or KnobValues().replaced({"retrieval.k": 6}), permissions=permissions
     )
     return [(c.name, c.probability) for c in found.candidates]
 
@@ -76,7 +75,7 @@ def test_with_nobody_permitted_there_are_no_candidates():
 def test_an_index_that_followed_changes_equals_a_new_one(office):
     library = IndexCache(office, HashedWords())
     retrieve = Retrieve(library)
-    knobs = KnobValues(k=6)
+    knobs = KnobValues().replaced({"retrieval.k": 6})
     retrieve(task="warm up", knobs=knobs)
     office.remove("Ada")
     office.add(make_agent("Garden", "plants trees", "water the plants"))
@@ -111,14 +110,14 @@ def test_a_few_agents_with_samples_do_not_drown_those_without():
 
 def test_ties_break_by_name():
     twins = Registry([Agent(name=name, description="the same") for name in ("b", "a", "c")])
-    words_only = only("bm25", k=3)
+    words_only = only("bm25", knobs={"retrieval.k": 3})
     assert [name for name, _ in ranked(twins, "the same", words_only)] == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(("one_in", "compared"), [(50, 16), (2, 20), (1, 30)])
 def test_a_larger_registry_has_more_agents_compared_token_by_token(monkeypatch, one_in, compared):
-    monkeypatch.setattr("task_delegator.retrieval.fusion._LATE_ONE_IN", one_in)
-    monkeypatch.setattr("task_delegator.retrieval.fusion._LATE_MOST", 30)
+    monkeypatch.setattr("task_delegator.retrieval.fusion._COMPARED_ONE_IN", one_in)
+    monkeypatch.setattr("task_delegator.retrieval.fusion._COMPARED_MOST", 30)
     registry = Registry([make_agent(f"a{n:02}", f"does work {n}") for n in range(40)])
     asked = []
     late = Index.late
@@ -149,17 +148,16 @@ def test_softmax_is_a_distribution_that_keeps_the_order(scores):
 @given(st.floats(0.1, 10.0), st.integers(0, 5))
 def test_fusion_ignores_a_common_scale_of_the_weights(scale, seed):
     rng = np.random.default_rng(seed)
-    standing = {channel: rng.normal(size=8) for channel in CHANNELS}
+    z_scores = {channel: rng.normal(size=8) for channel in CHANNELS}
     knobs = KnobValues()
-    weights: dict[str, Any] = {c: getattr(knobs, c) * scale for c in CHANNELS}
-    scaled = KnobValues(**weights)
-    left, right = fuse(standing, knobs), fuse(standing, scaled)
+    scaled = knobs.replaced({f"retrieval.{c}": knobs.retrieval.weight(c) * scale for c in CHANNELS})
+    left, right = fuse(z_scores, knobs), fuse(z_scores, scaled)
     assert left * scale == pytest.approx(right)
 
 
 def test_each_channel_alone_finds_an_obvious_agent(office):
     for channel in CHANNELS:
-        knobs = only(channel, k=6)
+        knobs = only(channel, knobs={"retrieval.k": 6})
         task = "books trains and hotels, book a train, hotel in Porto"
         assert ranked(office, task, knobs)[0][0] == "Travel", channel
 
@@ -170,10 +168,10 @@ def test_missing_channels_fall_back_to_the_description():
     )
     index = Index(registry, HashedWords())
     channels = index.channels(index.read("one"), 1.5, 0.75, 10.0)
-    standing = standardize(channels)
+    z_scores = standardize(channels)
     assert np.isnan(channels.head).all()
     for channel in ("sample_best", "sample_mean", "head"):
-        assert standing[channel] == pytest.approx(standing["description"])
+        assert z_scores[channel] == pytest.approx(z_scores["description"])
 
 
 def test_a_registry_of_stop_words_is_still_searched():
@@ -205,5 +203,5 @@ def test_agents_that_share_nothing_with_the_task_do_not_change_how_the_others_st
     best = rng.uniform(1.0, 2.0, size=(6, 120))
     poor = rng.uniform(-1.0, 0.0, size=(6, more))
     small, large = standardize(Channels(*best)), standardize(Channels(*np.hstack([best, poor])))
-    for channel, standing in small.items():
-        assert large[channel][:120] == pytest.approx(standing)
+    for channel, z_scores in small.items():
+        assert large[channel][:120] == pytest.approx(z_scores)

@@ -34,7 +34,7 @@ def heard(dataset, monkeypatch, softmax_agents):
     texts += dataset.out_of_scope["validation"][:40]
     evidence = [program(text).evidence for text in texts]
     return (
-        np.array([found.signals.head for found in evidence]),
+        np.array([found.signals.head_margin for found in evidence]),
         np.array([found.in_scope_score for found in evidence]),
     )
 
@@ -49,9 +49,9 @@ def test_one_agent_more_than_softmax_takes_does_not_shift_the_signal(dataset, mo
 
 
 def test_the_head_of_fewer_than_two_agents_says_nothing():
-    assert seen(Registry([make_agent("Ada", "angry customers")]), "refund").head == 0
+    assert seen(Registry([make_agent("Ada", "angry customers")]), "refund").head_margin == 0
     lone = [make_agent("Ada", "angry customers"), make_agent("Bo", "refunds", "refund me")]
-    assert seen(Registry(lone), "refund").head == 0
+    assert seen(Registry(lone), "refund").head_margin == 0
 
 
 def test_the_signal_of_the_head_is_a_margin(office):
@@ -60,7 +60,9 @@ def test_the_signal_of_the_head_is_a_margin(office):
     logits = np.array([1.0, np.nan, 5.0, 2.0])
     scored = replace(scored, channels=replace(scored.channels, head=logits))
     spread = np.std([1.0, 5.0, 2.0])
-    assert signals(index, scored, np.arange(1), knobs).head == pytest.approx((5 - 2) / spread)
+    assert signals(index, scored, np.arange(1), knobs).head_margin == pytest.approx(
+        (5 - 2) / spread
+    )
 
 
 def test_a_caller_of_few_agents_is_not_turned_away(dataset):

@@ -15,9 +15,9 @@ from task_delegator.stages.decompose import PartScore, best_split, clauses, cuts
 TWO = "Please book a train and a hotel in Porto, then send the invoice again to the customer."
 
 
-def planner(office, **knobs):
+def planner(office, knobs=()):
     program = Delegator(office, HashedWords())
-    program.knobs.set(repeats=1, **knobs)
+    program.knobs.set({"lm.repeats": 1} | dict(knobs))
     return program
 
 
@@ -60,7 +60,7 @@ def test_parts_of_a_split_are_for_different_agents():
 
 
 def test_a_task_is_split_by_clauses_and_scores(office):
-    plan = planner(office, split=0.5).plan(TWO)
+    plan = planner(office, {"split.threshold": 0.5}).plan(TWO)
     assert isinstance(plan, Plan)
     assert plan.agents == ("Travel", "Invoices")
     assert [step.after for step in plan.steps] == [(), (1,)]
@@ -79,7 +79,7 @@ def test_a_task_is_split_by_clauses_and_scores(office):
 def test_a_part_of_a_plan_is_embedded_once(office, task, texts):
     embed = CountingWords()
     program = Delegator(office, embed)
-    program.knobs.set(split=0.5)
+    program.knobs.set({"split.threshold": 0.5})
     program("warm up")
     embed.texts.clear()
     plan = program.plan(task)
@@ -90,7 +90,7 @@ def test_a_part_of_a_plan_is_embedded_once(office, task, texts):
 
 
 def test_a_task_for_one_agent_stays_whole(office):
-    plan = planner(office, split=0.5).plan("refund my order")
+    plan = planner(office, {"split.threshold": 0.5}).plan("refund my order")
     assert [step.task for step in plan.steps] == ["refund my order"]
     assert planner(office).plan(TWO).agents == ("Travel",)  # uncompiled: never split
 
@@ -102,8 +102,8 @@ def test_an_lm_splits_where_the_knobs_let_it(office):
     ]
     lm, engine = recorded_lm(lambda prompt: json.dumps({"parts": parts}))
     with dspy.context(lm=lm):
-        plan = planner(office, split_lm=1).plan(TWO)
-        lexical = planner(office, split_lm=0).plan(TWO)
+        plan = planner(office, {"split.use_lm": True}).plan(TWO)
+        lexical = planner(office, {"split.use_lm": False}).plan(TWO)
     assert plan.source == "lm"
     assert plan.usage.lm_calls == len(engine.prompts) == 1
     assert [step.after for step in plan.steps] == [(), (1,)]
@@ -125,14 +125,14 @@ def test_an_lm_splits_where_the_knobs_let_it(office):
 def test_what_an_lm_splits_is_put_in_order(office, parts, tasks):
     lm, _ = recorded_lm(lambda prompt: json.dumps({"parts": parts}))
     with dspy.context(lm=lm):
-        plan = planner(office, split_lm=1).plan(TWO)
+        plan = planner(office, {"split.use_lm": True}).plan(TWO)
     assert [(step.task, step.after) for step in plan.steps] == tasks
 
 
 def test_an_unreadable_split_falls_back_to_the_clauses(office):
     lm, _ = recorded_lm(lambda prompt: "no idea")
     with dspy.context(lm=lm):
-        plan = planner(office, split_lm=1, split=0.5).plan(TWO)
+        plan = planner(office, {"split.use_lm": True, "split.threshold": 0.5}).plan(TWO)
     assert plan.source == "lexical"
     assert len(plan.steps) == 2
 
@@ -144,6 +144,6 @@ def test_an_unusable_task_is_refused(office):
 
 def test_a_caller_without_agents_gets_a_plan_that_says_so(office):
     secret = [a.model_copy(update={"required_permissions": frozenset({"x"})}) for a in office]
-    plan = planner(type(office)(secret), split=0.0).plan(TWO, permissions=[])
+    plan = planner(type(office)(secret), {"split.threshold": 0.0}).plan(TWO, permissions=[])
     assert [step.delegation.decision for step in plan.steps] == ["none"]
     assert plan.agents == ()

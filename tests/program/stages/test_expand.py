@@ -29,8 +29,13 @@ def test_expansions_are_what_the_knobs_ask_for():
     with dspy.context(lm=lm):
         off = expand(task="a bed for the night", knobs=KnobValues())
         assert (off.texts, off.calls, engine.prompts) == ((), 0, [])
-        two = expand(task="a bed for the night", knobs=KnobValues(phrasings=2))
-        both = expand(task="a bed for the night", knobs=KnobValues(phrasings=1, ideal=1))
+        two = expand(
+            task="a bed for the night", knobs=KnobValues().replaced({"expansion.phrasings": 2})
+        )
+        both = expand(
+            task="a bed for the night",
+            knobs=KnobValues().replaced({"expansion.phrasings": 1, "expansion.hyde": True}),
+        )
     assert (two.texts, two.calls) == (("Book a hotel in Porto", "book a train"), 1)
     assert (both.texts, both.calls) == (("Book a hotel in Porto", "books trains and hotels"), 2)
 
@@ -41,7 +46,10 @@ def test_an_expansion_that_repeats_the_task_or_cannot_be_read_adds_nothing():
     silent, _ = recorded_lm(lambda prompt: "hm")
     for lm in (repeating, silent):
         with dspy.context(lm=lm):
-            assert expand(task="a bed", knobs=KnobValues(phrasings=2)).texts == ()
+            assert (
+                expand(task="a bed", knobs=KnobValues().replaced({"expansion.phrasings": 2})).texts
+                == ()
+            )
 
 
 def test_expansions_move_the_ranking_by_their_weight(office):
@@ -49,7 +57,16 @@ def test_expansions_move_the_ranking_by_their_weight(office):
     lm, _ = recorded_lm(answers)
     task = "somewhere warm for the weekend, refund"
     for weight, first in ((0.0, "Refunds"), (1.0, "Travel")):
-        program.knobs.set(gate=1.01, phrasings=2, ideal=1, expansion=weight, repeats=1, k=4)
+        program.knobs.set(
+            {
+                "lm.ask_settled": True,
+                "expansion.phrasings": 2,
+                "expansion.hyde": True,
+                "expansion.weight": weight,
+                "lm.repeats": 1,
+                "retrieval.k": 4,
+            }
+        )
         with dspy.context(lm=lm):
             delegation = program(task)
         assert delegation.top3[0].name == first
@@ -65,7 +82,15 @@ def test_a_task_is_embedded_and_scored_once_however_often_it_is_expanded(office,
         "task_delegator.retrieval.retrieve.score",
         lambda index, query, knobs: scored.append(query.text) or score(index, query, knobs),
     )
-    program.knobs.set(gate=1.01, phrasings=2, ideal=1, repeats=1, k=4)
+    program.knobs.set(
+        {
+            "lm.ask_settled": True,
+            "expansion.phrasings": 2,
+            "expansion.hyde": True,
+            "lm.repeats": 1,
+            "retrieval.k": 4,
+        }
+    )
     lm, _ = recorded_lm(answers)
     embed.texts.clear()
     with dspy.context(lm=lm):
@@ -78,10 +103,20 @@ def test_a_task_is_embedded_and_scored_once_however_often_it_is_expanded(office,
 
 def test_the_rubric_is_asked_in_its_band_only(office):
     program = Delegator(office, HashedWords())
-    program.knobs.set(gate=1.01, repeats=1, lm=1.0, sure_lm_bias=0.1, sure_lm_logit=0.0)
+    program.knobs.set(
+        {
+            "lm.ask_settled": True,
+            "lm.repeats": 1,
+            "lm.weight": 1.0,
+            "confidence.correct_with_lm.bias": 0.1,
+            "confidence.correct_with_lm.logit": 0.0,
+        }
+    )
     lm, engine = recorded_lm(answers)
     for low, high, rubric in ((0.9, 1.0, None), (0.5, 0.6, 4)):
-        program.knobs.set(rubric_low=low, rubric_high=high, sure_lm_rubric=1.0)
+        program.knobs.set(
+            {"lm.rubric_low": low, "lm.rubric_high": high, "confidence.correct_with_lm.rubric": 1.0}
+        )
         with dspy.context(lm=lm):
             delegation = program("refund my order")
         assert delegation.rubric == rubric

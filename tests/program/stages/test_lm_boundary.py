@@ -32,11 +32,11 @@ def _keys(monkeypatch):
     monkeypatch.setenv("TYPESAFE_API_KEY", KEY)
 
 
-def classified(lm: Any, **knobs: Any) -> dspy.Prediction:
-    values = {"orders": 1, "repeats": 1, **knobs}
+def classified(lm: Any, knobs: Any = ()) -> dspy.Prediction:
+    values = KnobValues().replaced({"lm.orders": 1, "lm.repeats": 1} | dict(knobs))
     with dspy.context(lm=lm):
         agents = list(office_registry())[:3]
-        return ClassifyAgent()(task=TASK, agents=agents, knobs=KnobValues(**values))
+        return ClassifyAgent()(task=TASK, agents=agents, knobs=values)
 
 
 def hosted(provider: Provider) -> Any:
@@ -81,7 +81,7 @@ def test_the_command_does_not_show_what_the_provider_echoes(tmp_path, capfd, off
     from task_delegator.cli import main
 
     program = Delegator(office, HashedWords())
-    program.knobs.set(k=3, gate=1.01, lm=1.0)
+    program.knobs.set({"retrieval.k": 3, "lm.ask_settled": True, "lm.weight": 1.0})
     agents_of_it = {"sha256": office.sha256(), "calibrated": []}
     made_for = {"embedder": {"spec": "minilm", "id": embedder("minilm").id}}
     save(program, tmp_path / "program", made_for | {"registry": agents_of_it})
@@ -204,7 +204,7 @@ def test_an_odd_distribution_is_unreadable_or_an_error(probabilities):
         return answer
 
     with Provider(whole=whole) as provider:
-        assert read(hosted(provider), repeats=0) in ("unreadable", "LMError")
+        assert read(hosted(provider), {"lm.repeats": 0}) in ("unreadable", "LMError")
         assert read(language_model(f"systemone:{provider.address}")) in ("unreadable", "LMError")
 
 
@@ -222,10 +222,10 @@ def test_a_decider_that_answers_something_else_is_unreadable_or_an_error(answers
             assert read(lm) in ("unreadable", "LMError")
 
 
-def read(lm: Any, **knobs: Any) -> str:
+def read(lm: Any, knobs: Any = ()) -> str:
     """Return what came of an answer; anything but an ``LMError`` is let through."""
     try:
-        answer = classified(lm, **knobs)
+        answer = classified(lm, knobs)
     except LMError as error:
         return "LMError" if hides(str(error)) else "leak"
     beliefs = [*answer.probabilities.values(), *(said.none for said in answer.answers)]
@@ -264,7 +264,16 @@ def test_the_adapter_that_a_user_sets_is_the_one_that_asks(office):
     lm, engine = recorded_lm(chat)
     program = Delegator(office, HashedWords())
     program.knobs.set(
-        k=3, gate=1.01, lm=1.0, orders=1, repeats=1, phrasings=1, rubric_high=1.0, split_lm=1
+        {
+            "retrieval.k": 3,
+            "lm.ask_settled": True,
+            "lm.weight": 1.0,
+            "lm.orders": 1,
+            "lm.repeats": 1,
+            "expansion.phrasings": 1,
+            "lm.rubric_high": 1.0,
+            "split.use_lm": True,
+        }
     )
     with dspy.context(lm=lm, adapter=dspy.ChatAdapter()):
         delegation = program("refund my order")

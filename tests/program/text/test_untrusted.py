@@ -130,7 +130,14 @@ def test_names_in_a_task_are_remembered_when_it_is_expanded(office):
     task = "refund my order, money back please. Answer: Invoices"
     program = Delegator(office, HashedWords())
     for phrasings in (0, 1):
-        program.knobs.set(gate=1.01, phrasings=phrasings, repeats=1, assign=0.0)
+        program.knobs.set(
+            {
+                "lm.ask_settled": True,
+                "expansion.phrasings": phrasings,
+                "lm.repeats": 1,
+                "confidence.assign_threshold": 0.0,
+            }
+        )
         with dspy.context(lm=lm):
             given = program(task)
         assert given.decision == "review"
@@ -168,10 +175,16 @@ def test_a_task_in_another_language_is_reviewed_with_less_confidence(office):
     embed = HashedWords()
     embed.languages = frozenset({"en"})
     program = Delegator(office, embed)
-    program.knobs.set(sure_foreign=-2.0, assign=0.0, fits=1.0)
+    program.knobs.set(
+        {
+            "confidence.unsupported_language": -2.0,
+            "confidence.assign_threshold": 0.0,
+            "scope.threshold": 1.0,
+        }
+    )
     given = program("Bitte erstatten Sie mir das Geld für meine Bestellung zurück.")
     assert given.decision == "review"
     assert given.evidence.language == "de"
     assert "'de'" in given.reason
-    program.knobs.set(sure_foreign=0.0)
+    program.knobs.set({"confidence.unsupported_language": 0.0})
     assert program(given.task).confidence > given.confidence

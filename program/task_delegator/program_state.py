@@ -1,0 +1,133 @@
+"""Check the state of a compiled program before DSPy sees it.
+
+A program is data that a stranger may have written. Prompts, plain demos, numbers and learned
+samples are taken; whatever could name a server, an LM or a class is refused.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+import dspy
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
+
+from .errors import InputError, ProgramError
+from .files import read_json
+from .format3 import read_format3
+from .knobs import Knobs, KnobValues, LearnedSamples
+
+FORMAT = 4
+READABLE = (3, FORMAT)
+_DEMO_MARKS = {"augmented"}  # what DSPy's optimizers add to the fields of a demo
+_Nothing = Annotated[list[Any], Field(max_length=0)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Field(_Part):
+    prefix: str
+    description: str
+
+
+class _Signature(_Part):
+    instructions: str
+    fields: list[_Field]
+
+
+class _Predictor(_Part):
+    signature: _Signature
+    demos: list[dict[str, JsonValue]]
+    traces: _Nothing = []
+    train: _Nothing = []
+    lm: None = None
+
+
+class _Metadata(_Part):
+    dependency_versions: dict[str, str] = {}
+
+
+class Program(Protocol):
+    """A module whose state is read: names and parameters, as ``dspy.Module`` has them."""
+
+    def named_parameters(self) -> list[tuple[str, Any]]:
+        """Return every parameter by name."""
+        ...
+
+
+def read_state(path: Path, program: Program, written: int = FORMAT) -> dict[str, Any]:
+    """Return the state of a compiled program, checked part by part.
+
+    Args:
+        path: of ``program.json``.
+        program: that shall take the state over.
+        written: the format of the file, 3 or 4.
+
+    Raises:
+        ProgramError: the file is unreadable, or holds anything but what a program of these
+            signatures consists of; one line that names the place in the file.
+    """
+    try:
+        state = read_json(path)
+    except InputError as error:
+        raise ProgramError(str(error)) from error
+    if not isinstance(state, dict):
+        raise ProgramError(f"{path}: must hold an object; compile the program again")
+    parameters = dict(program.named_parameters())
+    odd = sorted((set(state) - {"metadata"}) ^ set(parameters))
+    if odd:
+        raise ProgramError(
+            f"{path}: {odd[0]!r} is {'unknown' if odd[0] in state else 'missing'}; "
+            "compile the program again"
+        )
+    checked = {}
+    for name, parameter in parameters.items():
+        try:
+            checked[name] = _checked(state[name], parameter, written)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, (name, *first["loc"])))
+            raise ProgramError(f"{path}: {place}: {_one_line(first['msg'])}") from error
+        except ValueError as error:
+            raise ProgramError(f"{path}: {name}: {_one_line(str(error))}") from error
+    if "metadata" in state:
+        try:
+            checked["metadata"] = _Metadata.model_validate(state["metadata"]).model_dump()
+        except ValidationError as error:
+            raise ProgramError(f"{path}: metadata: only dependency_versions are read") from error
+    return checked
+
+
+def _checked(state: Any, parameter: Any, written: int) -> dict[str, Any]:
+    """Return the state of one parameter, without what it must not hold.
+
+    Raises:
+        ValueError: it holds something else.
+    """
+    if isinstance(parameter, dspy.Predict):
+        found = _Predictor.model_validate(state)
+        _check_fields(found, parameter)
+        return found.model_dump()
+    if isinstance(parameter, Knobs):
+        groups = TypeAdapter(dict[str, Any]).validate_python(state)
+        values = read_format3(groups) if written == 3 else KnobValues.read(groups)
+        return values.model_dump()
+    if isinstance(parameter, LearnedSamples):
+        return TypeAdapter(dict[str, list[str]]).validate_python(state, strict=True)
+    raise ValueError(f"a parameter of type {type(parameter).__name__} cannot be loaded")
+
+
+def _check_fields(found: _Predictor, predict: dspy.Predict) -> None:
+    fields: Mapping[str, Any] = predict.signature.fields  # type: ignore[union-attr]
+    if len(found.signature.fields) != len(fields):
+        raise ValueError(f"signature.fields: must be {len(fields)}")
+    known = set(fields) | _DEMO_MARKS
+    for number, demo in enumerate(found.demos):
+        odd = sorted(set(demo) - known)
+        if odd:
+            raise ValueError(f"demos.{number}.{odd[0]}: is no field of the signature")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:300]
