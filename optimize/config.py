@@ -5,6 +5,8 @@ from pathlib import Path
 
 from optimize.calibration import TARGET_PRECISION
 
+ASK_SHARE = 0.4  # of the tasks in scope that the LM is asked about
+
 
 @dataclass(frozen=True, slots=True)
 class Preset:
@@ -33,18 +35,21 @@ class Options:
 
     Attributes:
         trials, max_lm_calls: None for the preset's.
+        optimizer: of the LM's prompt; None leaves the prompt as it is.
+        ask_share: share of the tasks in scope that the LM shall be asked about.
         traces: validation requests whose delegations are traced, 0 for none.
         trace_texts: show their texts, prompts and answers in the traces.
     """
 
     out: Path
     preset: str = "quick"
-    optimizer: str = "bootstrap"
+    optimizer: str | None = "bootstrap"
     teacher: str | None = None
     trials: int | None = None
     max_lm_calls: int | None = None
     samples_from_train: int = 0
     target_precision: float = TARGET_PRECISION
+    ask_share: float = ASK_SHARE
     embedder: str = "minilm"
     lm: str | None = None
     seed: int = 0
@@ -77,7 +82,7 @@ class CompileConfig:
     """What a compilation does; nothing is left to a preset.
 
     Attributes:
-        optimizer: of the LM's prompt; None where no LM is asked.
+        optimizer: of the LM's prompt; None leaves it as it is.
         trials: that the search shall have in the end.
         max_lm_calls: of the LM stage; 0 where no LM is asked.
         lm_test_limit: test requests evaluated with the LM; None for all.
@@ -92,6 +97,7 @@ class CompileConfig:
     lm_test_limit: int | None
     samples_from_train: int
     target_precision: float
+    ask_share: float
     embedder: str
     lm: str | None
     seed: int

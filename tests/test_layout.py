@@ -46,10 +46,7 @@ STILL_LONG = {
     "optimize/pipeline/compile.py": {"compile_program"},
     "optimize/pipeline/improve.py": {"improve"},
     "optimize/lm_stage/fit.py": {"teach"},
-    "tests/program/test_delegator.py": {"file"},
-    "tests/optimize/pipeline/test_optimize.py": {"file"},
     "program/task_delegator/delegator.py": {"forward"},
-    "tests/optimize/synthesis/test_synthesize.py": {"file"},
 }
 
 

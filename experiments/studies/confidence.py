@@ -114,7 +114,7 @@ def _consulted(
     ``answer``), and the costs of ``asking`` in two orders and of ``rating``.
     """
     student = opened(
-        program, {"lm.orders": 2, "lm.weight": 0.0, "retrieval.k": _PLACES, "lm.prior": 0.0}
+        program, {"lm.orders": 2, "lm.weight": 0.0, "lm.shortlist": _PLACES, "lm.prior": 0.0}
     )
     select: Any = student.classify.select
     setting = {

@@ -147,7 +147,8 @@ def _milliseconds(spec: str, program: Delegator, requests: Sequence[Request]) ->
         {
             "lm.orders": 1,
             "lm.weight": 0.0,
-            "retrieval.k": PLACES,
+            "lm.shortlist": PLACES,
+            "lm.card": "brief",
             "lm.prior": 0.0,
             "lm.repeats": 1,
         },

@@ -112,7 +112,7 @@ def ask(lm: CachedPredict, dataset: Dataset, requests: Sequence[Request]) -> Ite
 def program_over(dataset: Dataset) -> Delegator:
     """Return the shipped program over the dataset's agents, with a shortlist of five."""
     program = load("default", dataset.registry, allow_uncalibrated=True)
-    program.knobs.set({"retrieval.k": PLACES})
+    program.knobs.set({"retrieval.k": PLACES, "lm.shortlist": PLACES, "lm.card": "brief"})
     return program
 
 

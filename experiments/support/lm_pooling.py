@@ -34,7 +34,8 @@ def as_asked(program: Delegator) -> Delegator:
         {
             "lm.orders": 2,
             "lm.weight": 0.0,
-            "retrieval.k": PLACES,
+            "lm.shortlist": PLACES,
+            "lm.card": "brief",
             "lm.prior": 0.0,
             "lm.repeats": 1,
         },

@@ -6,9 +6,11 @@ from optimize.calibration.confidence import (
     TARGET_PRECISION,
     Calibration,
     calibrate,
+    choose_features,
     features_of,
     fit_confidence,
 )
+from optimize.calibration.logistic import Logistic, held_out_probabilities
 from optimize.calibration.plans import PlanReport, evaluate_plans, fit_split
 
 __all__ = [
@@ -16,10 +18,13 @@ __all__ = [
     "LEAST_REQUESTS",
     "TARGET_PRECISION",
     "Calibration",
+    "Logistic",
     "PlanReport",
     "calibrate",
     "evaluate_plans",
     "features_of",
     "fit_split",
+    "held_out_probabilities",
+    "choose_features",
     "fit_confidence",
 ]

@@ -107,6 +107,7 @@ def calibrate(
     confidences = _confidences(program, inside)
     promise = choose_threshold(confidences, right.tolist(), target_precision)
     program.knobs.set({"confidence.assign_threshold": promise.threshold})
+    program.knobs.set(_with_lm_as_without(program))
     return Calibration(
         features=chosen,
         losses=losses,
@@ -123,13 +124,28 @@ def calibrate(
     )
 
 
+def _with_lm_as_without(program: Delegator) -> dict[str, Any]:
+    """Return the knobs for tasks that the LM was asked about, until its stage fits its own."""
+    values = program.knobs.values
+    correct = values.confidence.correct.model_dump()
+    in_scope = values.scope.in_scope.model_dump()
+    return {
+        **{f"confidence.correct_with_lm.{name}": value for name, value in correct.items()},
+        **{f"scope.in_scope_with_lm.{name}": value for name, value in in_scope.items()},
+        "confidence.assign_threshold_with_lm": values.confidence.assign_threshold,
+        "scope.threshold_with_lm": values.scope.threshold,
+    }
+
+
 def features_of(delegation: Delegation) -> Features:
     """Return the features behind a delegation's confidence."""
     return delegation.evidence.features
 
 
 def choose_features(
-    seen: Sequence[Features], right: np.ndarray
+    seen: Sequence[Features],
+    right: np.ndarray,
+    sets: Sequence[tuple[str, ...]] = FEATURE_SETS,
 ) -> tuple[tuple[str, ...], dict[str, tuple[float, float]]]:
     """Return the smallest set of features within a standard error of the best log-loss.
 
@@ -137,10 +153,10 @@ def choose_features(
     the losses by set.
     """
     if min(right.sum(), (~right).sum()) < _FOLDS:
-        return FEATURE_SETS[0], {}
+        return sets[0], {}
     folds = RepeatedStratifiedKFold(n_splits=_FOLDS, n_repeats=_REPEATS, random_state=0)
     per_request: dict[tuple[str, ...], np.ndarray] = {}
-    for names in FEATURE_SETS:
+    for names in sets:
         given = _table(seen, names)
         losses = np.zeros(len(right))
         for train, held in folds.split(given, right):
@@ -154,7 +170,7 @@ def choose_features(
         worse = per_request[names] - per_request[best]
         return bool(worse.mean() <= worse.std() / np.sqrt(len(worse)))
 
-    return next(filter(close, FEATURE_SETS)), {
+    return next(filter(close, sets)), {
         " + ".join(names): (float(losses.mean()), float(losses.std() / np.sqrt(len(losses))))
         for names, losses in per_request.items()
     }

@@ -26,9 +26,9 @@ def add_parser(commands: Commands, parents: Parents) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--optimizer",
-        choices=OPTIMIZER_NAMES,
+        choices=(*OPTIMIZER_NAMES, "none"),
         default="bootstrap",
-        help="optimizer of the LM's prompt",
+        help="optimizer of the LM's prompt; none leaves it as it is",
     )
     parser.add_argument(
         "--teacher",
@@ -56,6 +56,13 @@ def add_parser(commands: Commands, parents: Parents) -> None:
         default=0.95,
         help="target precision of assigned tasks, 0 to 1",
     )
+    parser.add_argument(
+        "--ask-share",
+        type=rate,
+        default=0.4,
+        metavar="SHARE",
+        help="share of the tasks that the LM shall be asked about, 0 to 1",
+    )
     parser.add_argument("--embedder", default=parents.embedder or "minilm", help="embedder spec")
     parser.add_argument(
         "--traces",
@@ -74,7 +81,7 @@ def add_parser(commands: Commands, parents: Parents) -> None:
 def run(options: argparse.Namespace) -> int:
     """Compile a program for a dataset."""
     from optimize.data import load_dataset
-    from optimize.pipeline import compile_program, summary
+    from optimize.pipeline import compile_program, lm_gain, summary
     from task_delegator.artifact import check_target
     from task_delegator.lm import language_model
 
@@ -84,6 +91,8 @@ def run(options: argparse.Namespace) -> int:
     teacher = language_model(options.teacher) if options.teacher else None
     compiled = compile_program(dataset, compile_options(options), lm, teacher)
     print(summary(compiled.reports))
+    for line in lm_gain(compiled.reports):
+        print(line)
     print(f"program: {compiled.folder}", file=sys.stderr)
     print(f"MLflow run: {compiled.run_id} (make ui)", file=sys.stderr)
     return 0
@@ -96,12 +105,13 @@ def compile_options(options: argparse.Namespace) -> "Options":
     return Options(
         out=Path(options.out),
         preset=options.preset,
-        optimizer=options.optimizer,
+        optimizer=None if options.optimizer == "none" else options.optimizer,
         teacher=options.teacher,
         trials=options.trials,
         max_lm_calls=options.max_lm_calls,
         samples_from_train=options.samples_from_train,
         target_precision=options.target_precision,
+        ask_share=options.ask_share,
         embedder=options.embedder,
         lm=None if options.no_lm else options.lm,
         seed=options.seed,

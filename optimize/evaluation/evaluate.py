@@ -68,6 +68,7 @@ def evaluate_requests(
         **_scores(outcomes, program.knobs.values.retrieval.k),
         **_confidence(outcomes, seed),
         **_scope(outcomes, refusable),
+        **_all_assigned(outcomes, refusable),
         **_cost(outcomes),
         **bm25_baseline(program, dataset, outcomes, seed),
         versus_no_lm=_versus_no_lm(program, outcomes, seed) if lm is not None else None,
@@ -128,6 +129,18 @@ def _scope(outcomes: Sequence[Outcome], outside: Sequence[Delegation]) -> dict[s
     }
 
 
+def _all_assigned(outcomes: Sequence[Outcome], outside: Sequence[Delegation]) -> dict[str, Any]:
+    """Return how many of all assigned requests, out of scope included, were assigned rightly."""
+    inside = [outcome for outcome in outcomes if outcome.delegation.decision == "assign"]
+    good = sum(outcome.right for outcome in inside)
+    n = len(inside) + sum(delegation.decision == "assign" for delegation in outside)
+    return {
+        "n_all_assigned": n,
+        "precision_all_assigned": good / n if n else None,
+        "precision_all_assigned_ci95": metrics.wilson(good, n) if n else None,
+    }
+
+
 def _decisions(delegations: Iterable[Delegation]) -> dict[str, int]:
     counts = Counter(delegation.decision for delegation in delegations)
     return {decision: counts[decision] for decision in ("assign", "review", "none")}
@@ -138,6 +151,7 @@ def _cost(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     milliseconds = np.array([usage.seconds for usage in usages]) * 1000
     return {
         "lm_calls": sum(usage.lm_calls for usage in usages),
+        "lm_share": sum(usage.lm_calls > 0 for usage in usages) / len(usages),
         "lm_calls_per_task": sum(usage.lm_calls for usage in usages) / len(usages),
         "tokens_per_task": sum(usage.tokens for usage in usages) / len(usages),
         "latency_ms": {

@@ -27,6 +27,9 @@ class Report:
             scope that is accepted and right, and the share that is accepted.
         decisions, decisions_out_of_scope: counts of assign, review and none.
         precision_assigned, precision_assigned_ci95: of the assigned requests in scope.
+        n_all_assigned, precision_all_assigned, precision_all_assigned_ci95: assigned requests
+            in scope and out of scope, and the share that was assigned rightly.
+        lm_share: share of the requests in scope that the LM was asked about.
         lm_calls, lm_calls_per_task, tokens_per_task: what the LM cost in scope.
         lm_calls_out_of_scope: LM calls for the requests out of scope.
         latency_ms: p50 and p95 of a delegation in scope, milliseconds.
@@ -65,7 +68,11 @@ class Report:
     decisions_out_of_scope: dict[str, int]
     precision_assigned: float | None
     precision_assigned_ci95: tuple[float, float] | None
+    n_all_assigned: int
+    precision_all_assigned: float | None
+    precision_all_assigned_ci95: tuple[float, float] | None
     lm_calls: int
+    lm_share: float
     lm_calls_per_task: float
     lm_calls_out_of_scope: int
     tokens_per_task: float

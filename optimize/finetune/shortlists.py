@@ -19,7 +19,7 @@ from task_delegator.knobs import KnobValues
 from task_delegator.registry import Agent, readable
 from task_delegator.retrieval import Index
 from task_delegator.signatures import NONE_SLOT, SLOTS, SelectAgent, SlotAdapter
-from task_delegator.stages import render
+from task_delegator.stages import Shortlist as Cards
 from task_delegator.text import one_line
 
 MOST = 10  # agents on a shortlist to train on
@@ -57,7 +57,10 @@ class Shortlist:
 
     def inputs(self) -> dict[str, str]:
         """Return the fields of ``SelectAgent`` as ``ClassifyAgent`` fills them."""
-        return {"task": one_line(self.task), "candidates": render(self.agents)}
+        return {
+            "task": one_line(self.task),
+            "candidates": Cards(self.agents).text(),
+        }
 
     def messages(self) -> list[dict[str, str]]:
         """Return the prompt that ``ClassifyAgent`` sends."""

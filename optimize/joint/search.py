@@ -254,6 +254,7 @@ class _Tried:
         )
         return self._calibrate(measure(self._scored, retrieval).knobs).replaced(
             {
+                "lm.shortlist": given["k"],
                 "lm.gate": trial.suggest_float("gate", 0.0, 1.0),
                 "lm.weight": trial.suggest_float("lm", 0.0, 1.5),
                 "lm.orders": trial.suggest_int("orders", 1, 2),

@@ -2,9 +2,9 @@
 
 from optimize.lm_stage.budget import plan_calls
 from optimize.lm_stage.cached_stages import CachedClassify, CachedExpand, OutOfCallsError
-from optimize.lm_stage.confidence import rubric_gain
-from optimize.lm_stage.fit import LMStageResult, PromptConfig, opened, teach
+from optimize.lm_stage.fit import LMStage, LMStageConfig, LMStageResult, fit_lm_stage
 from optimize.lm_stage.response_cache import CachedPredict, ResponseCache
+from optimize.lm_stage.variants import opened
 from optimize.lm_stage.weight import (
     belief_of,
     cross_validated_gain,
@@ -18,18 +18,18 @@ __all__ = [
     "CachedClassify",
     "CachedExpand",
     "CachedPredict",
+    "LMStage",
+    "LMStageConfig",
     "LMStageResult",
     "OutOfCallsError",
-    "PromptConfig",
     "ResponseCache",
     "belief_of",
     "cross_validated_gain",
+    "fit_lm_stage",
     "fit_weight",
     "gain_curve",
     "opened",
     "plan_calls",
     "pooled",
-    "rubric_gain",
     "said_by_lm",
-    "teach",
 ]

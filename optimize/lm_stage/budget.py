@@ -1,19 +1,18 @@
-"""How the LM stage divides its calls: the optimizer, the answers, the rubric, the prior."""
+"""How the LM stage divides its calls: the optimizer, comparing ways of asking, fitting."""
 
 import itertools
 from dataclasses import dataclass
 
 from optimize.config import PRESETS
-from optimize.prompts import (
-    OPTIMIZERS,
-)
+from optimize.prompts import OPTIMIZERS
 from task_delegator.errors import InputError
 
-FEWEST_ASKED = 15  # with fewer answers neither weight nor confidence can be fitted
-_HELD_OUT = 20  # train requests on which an optimiser compares its candidates
-_RUBRIC_SHARE = 0.1
+FEWEST_COMPARED = 15  # with fewer answers no two ways of asking can be told apart
+MOST_COMPARED = 40
+CALLS_PER_COMPARED = 6  # standard card in two orders, prior, brief, full, optimized prompt
+_HELD_OUT = 20  # train requests on which an optimizer compares its candidates
 _PRIOR_CALLS = 3
-_CALLS_PER_REQUEST = 3 * 2  # three variants of asking, each in two orders
+_FIT_SHARE = 0.4  # of what the optimizer leaves: answers beyond those that were compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,20 +21,20 @@ class CallPlan:
 
     Attributes:
         optimizer: LM calls of the optimizer.
-        rubric: LM calls for ratings of the first place.
-        requests: unsure validation requests that the LM may be asked about.
+        compared: validation requests on which ways of asking are compared.
+        fitted: LM calls for further requests, asked in the chosen way.
     """
 
     optimizer: int
-    rubric: int
-    requests: int
+    compared: int
+    fitted: int
 
 
-def plan_calls(optimizer: str, max_lm_calls: int, train: int) -> CallPlan:
-    """Divide the LM calls between the optimizer and measuring what its prompt is worth.
+def plan_calls(optimizer: str | None, max_lm_calls: int, train: int) -> CallPlan:
+    """Divide the LM calls between the optimizer and measuring what answers are worth.
 
     Args:
-        optimizer: its name.
+        optimizer: its name, None where the prompt stays as it is.
         max_lm_calls: of the LM stage.
         train: train requests, of which some are held out to compare prompts on.
 
@@ -45,32 +44,36 @@ def plan_calls(optimizer: str, max_lm_calls: int, train: int) -> CallPlan:
     least = least_calls(optimizer, train)
     if max_lm_calls < least:
         full = " or --preset full" if max_lm_calls < least <= PRESETS["full"].max_lm_calls else ""
+        what = "the LM stage" if optimizer is None else f"--optimizer {optimizer}"
         raise InputError(
-            f"--optimizer {optimizer} needs at least {least} LM calls, not {max_lm_calls}; "
+            f"{what} needs at least {least} LM calls, not {max_lm_calls}; "
             f"give --max-lm-calls {least}{full}"
         )
     return _divided(optimizer, max_lm_calls)
 
 
-def least_calls(optimizer: str, train: int) -> int:
+def least_calls(optimizer: str | None, train: int) -> int:
     """Return the fewest LM calls of the LM stage with which an optimizer can do its work."""
     held_out = held_out_count(train)
-    own = OPTIMIZERS[optimizer].least(train - held_out, held_out) if held_out else 0
+    own = 0
+    if optimizer is not None and held_out:
+        own = OPTIMIZERS[optimizer].least(train - held_out, held_out)
 
     def enough(calls: int) -> bool:
         plan = _divided(optimizer, calls)
-        return plan.optimizer >= own and plan.requests >= FEWEST_ASKED
+        return plan.optimizer >= own and plan.compared >= FEWEST_COMPARED
 
     # Shares are rounded down: one call more may leave one less for the rest.
     return next(n for n in itertools.count(1) if all(enough(n + more) for more in range(10)))
 
 
-def _divided(optimizer: str, calls: int) -> CallPlan:
-    own, rubric = int(calls * OPTIMIZERS[optimizer].share), int(calls * _RUBRIC_SHARE)
-    rest = max(calls - own - rubric - _PRIOR_CALLS, 0)
-    return CallPlan(own, rubric, rest // _CALLS_PER_REQUEST)
-
-
 def held_out_count(train: int) -> int:
     """Return how many requests stay aside to judge the prompts."""
     return min(_HELD_OUT, train // 3)
+
+
+def _divided(optimizer: str | None, calls: int) -> CallPlan:
+    own = 0 if optimizer is None else int(calls * OPTIMIZERS[optimizer].share)
+    rest = max(calls - own - _PRIOR_CALLS, 0)
+    compared = min(int(rest * (1 - _FIT_SHARE)) // CALLS_PER_COMPARED, MOST_COMPARED)
+    return CallPlan(own, compared, rest - compared * CALLS_PER_COMPARED)

@@ -1,6 +1,5 @@
 """LM stages with a response cache, so that the trials of a search share answers."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -8,15 +7,15 @@ import dspy
 
 from optimize.lm_stage.response_cache import ResponseCache
 from task_delegator.delegation import total_tokens
-from task_delegator.knobs import KnobValues
-from task_delegator.registry import Agent
+from task_delegator.knobs import LMKnobs
 from task_delegator.signatures import SlotAdapter
 from task_delegator.stages import (
     ClassifyAgent,
     ExpandQuery,
+    Shortlist,
+    SlotAnswer,
     SlotDistribution,
     chosen_adapter,
-    render,
 )
 from task_delegator.text import one_line
 
@@ -42,26 +41,25 @@ class CachedClassify(ClassifyAgent):
         self.answers = answers
         self.tokens = 0
 
-    def ask(
-        self, task: str, agents: Sequence[Agent], knobs: KnobValues
-    ) -> tuple[SlotDistribution, int]:
+    def ask(self, task: str, shortlist: Shortlist, knobs: LMKnobs) -> SlotAnswer:
         """Return the belief over slots in one order, and the calls it took when it was asked."""
-        inputs = {"task": one_line(task), "candidates": render(agents)}
+        inputs = {"task": one_line(task), "candidates": shortlist.text()}
         signature: Any = self.select.signature
         question = {
             "lm": str(dspy.settings.lm.model),
             "messages": chosen_adapter(SlotAdapter()).format(signature, self.select.demos, inputs),
-            "repeats": knobs.lm.repeats,
+            "repeats": knobs.repeats,
         }
 
         def asked() -> dict[str, Any]:
             with dspy.track_usage() as tracker:
-                belief, calls = super(CachedClassify, self).ask(task, agents, knobs)
-            return {"answer": asdict(belief), "calls": calls, "tokens": total_tokens(tracker)}
+                said = super(CachedClassify, self).ask(task, shortlist, knobs)
+            tokens = total_tokens(tracker)
+            return {"answer": asdict(said.belief), "calls": said.calls, "tokens": tokens}
 
         row = _found(self.answers, "select", question, asked)
         self.tokens += row["tokens"]
-        return SlotDistribution(**row["answer"]), row["calls"]
+        return SlotAnswer(SlotDistribution(**row["answer"]), row["calls"])
 
 
 class CachedExpand(ExpandQuery):

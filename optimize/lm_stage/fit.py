@@ -1,28 +1,38 @@
-"""The LM stage: optimize the prompt, fit the weight of the LM, set when it is asked.
+"""The LM stage: how the LM is asked, what its answers count for, and when it is asked.
 
-Everything is measured on requests with a low retrieval confidence, since the LM is asked about
-no others.
+Fitted on validation requests, those out of scope among them. Nothing that was fitted for
+retrieval alone is used again where the LM was asked: weight, confidence, P(some agent fits) and
+both thresholds are those of its answers.
 """
 
 import logging
-import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import dspy
 import numpy as np
 
+from optimize.config import ASK_SHARE
 from optimize.data import Dataset, Request
 from optimize.evaluation import Outcome, delegate_all
-from optimize.lm_stage.budget import FEWEST_ASKED, held_out_count, plan_calls
-from optimize.lm_stage.confidence import fit_confidence_with_lm, rubric_gain
+from optimize.lm_stage.budget import FEWEST_COMPARED, held_out_count, plan_calls
+from optimize.lm_stage.confidence import ConfidenceWithLM, fit_confidence_with_lm, fit_scope_with_lm
+from optimize.lm_stage.variants import (
+    OPTIMIZED,
+    STANDARD,
+    Choice,
+    Variant,
+    ask,
+    ask_variants,
+    choose_variant,
+    flip_rate,
+)
 from optimize.lm_stage.weight import (
     closest_order,
-    cross_validated_gain,
+    cross_validated_gains,
     fit_weight,
     gain_curve,
-    said_by_lm,
 )
 from optimize.prompts import (
     OptimizerInputs,
@@ -35,17 +45,40 @@ from optimize.prompts import (
 from task_delegator.delegator import Delegator
 from task_delegator.lm import writes
 
-_RUBRIC_BAND = (0.3, 0.8)  # confidences between which a second look may change the decision
+_log = logging.getLogger(__name__)
+
+_RECALL = 0.98  # of the LM's shortlist on validation
+_SHORTEST, _USUAL, _LONGEST = 5, 12, 19  # agents on it
+_ERRORS = 2.0  # standard errors that a gain must exceed
 # What a program has without an LM's answers.
 _WITHOUT_LM = {
     "lm.weight": 0.0,
     "lm.gate": None,
-    "lm.orders": 2,
+    "lm.orders": 1,
     "lm.second_order_margin": None,
     "lm.prior": 0.0,
     "lm.repeats": 1,
 }
-_ERRORS = 2.0  # standard errors that a gain must exceed: the best of three is looked at
+
+
+@dataclass(frozen=True, slots=True)
+class LMStageConfig:
+    """What the LM stage may do and spend.
+
+    Attributes:
+        max_lm_calls: in all.
+        optimizer: of the prompt; None leaves it as it is.
+        teacher: the LM that writes instructions and demos; None for the program's.
+        ask_share: share of the tasks in scope that the LM shall be asked about, above 0.
+        target_precision: of assigned tasks.
+    """
+
+    max_lm_calls: int
+    optimizer: str | None = "bootstrap"
+    teacher: dspy.BaseLM | None = None
+    ask_share: float = ASK_SHARE
+    target_precision: float = 0.95
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,128 +87,63 @@ class LMStageResult:
 
     Attributes:
         calls: LM calls spent.
-        asked: unsure validation requests that the LM was asked about.
-        gains: per variant of asking, what the LM's word adds to the log-likelihood of
-            the right agent, mean and standard error over the asked requests,
-            cross-validated. ``plain``; ``prior``: the content-free prior divided out;
-            ``one order``; ``optimized``: with what the optimizer made of the prompt.
-        flips: share of the plain picks that change when the shortlist is reversed.
+        asked, asked_out_of_scope: validation requests that the LM was asked about.
+        gains: per way of asking, what the LM adds to the log-likelihood of the right agent:
+            mean and standard error over the compared requests, cross-validated.
+        tokens: per way of asking, LM tokens per request.
+        chosen: the way of asking; None where the LM is not asked.
+        gain: of the chosen way over all requests that were asked.
+        flip_rate: share of the picks that change when the shortlist is reversed.
         demos: demos in the prompt in the end.
         ran: the optimizer that was run, None where none was.
         optimizer: what rewrote the prompt, None where its work is not in the program.
-        weight: of the LM's word in the end; 0 where it does not help.
-        second_order_margin: second orders are asked below this distance of the two best; None
-            always.
-        rubric: AUROC of error with the rubric beside the confidence, without it, and
-            the standard error of the difference; None where it was not asked.
+        weight: of the LM in the pool; 0 where it does not help.
+        gate: certainty below which it is asked; None never.
+        recall: of its shortlist on validation.
+        oos_auroc: of P(some agent fits) on validation with the LM, cross-validated; None without
+            requests out of scope.
     """
 
     calls: int
     asked: int
-    gains: dict[str, tuple[float, float]]
-    flips: float | None = None
+    asked_out_of_scope: int = 0
+    gains: dict[str, tuple[float, float]] = field(default_factory=dict)
+    tokens: dict[str, float] = field(default_factory=dict)
+    chosen: str | None = None
+    gain: tuple[float, float] | None = None
+    flip_rate: float | None = None
     demos: int = 0
     ran: str | None = None
     optimizer: str | None = None
     weight: float = 0.0
-    second_order_margin: float | None = None
-    rubric: tuple[float, float, float] | None = None
+    gate: float | None = None
+    recall: float | None = None
+    oos_auroc: float | None = None
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "LMStageResult":
         """Return a result from its plain JSON values."""
         gains = {name: (gain[0], gain[1]) for name, gain in values["gains"].items()}
-        rubric = None if values["rubric"] is None else tuple(values["rubric"])
-        return cls(**{**values, "gains": gains, "rubric": rubric})
+        gain = None if values["gain"] is None else tuple(values["gain"])
+        return cls(**{**values, "gains": gains, "gain": gain})
 
 
 @dataclass(frozen=True, slots=True)
-class PromptConfig:
-    """How the prompt is optimised: an optimizer's name, and the LM that teaches, or None."""
-
-    optimizer: str = "bootstrap"
-    teacher: dspy.BaseLM | None = None
-
-
-_BOOTSTRAP = PromptConfig()
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """One way of asking the LM, with what came of it.
-
-    Attributes:
-        select: the prompt.
-        knobs: of asking.
-        outcomes: of the requests that were asked about, the LM's answers in their evidence.
-    """
-
-    select: dspy.Predict
-    knobs: dict[str, float]
-    outcomes: list[Outcome]
-
-
-@dataclass(frozen=True, slots=True)
-class Collected:
-    """Answers of the LM, and what they took.
-
-    Attributes:
-        variants: by name: ``plain``, ``prior`` and, where an optimizer made one, ``optimized``.
-        ran: whether the optimizer was run.
-        calls: LM calls, the optimizer's included.
-    """
-
-    variants: dict[str, Variant]
-    ran: bool
-    calls: int
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """The variant that adds most.
-
-    Attributes:
-        name: of the variant.
-        weight: of the LM's log-probabilities; 0 where they do not help.
-        gains: as in ``LMStageResult``.
-    """
-
-    name: str
-    weight: float
-    gains: dict[str, tuple[float, float]]
-
-
-@dataclass(frozen=True, slots=True)
-class Fitted:
-    """What the LM stage is fitted to.
-
-    Attributes:
-        knobs: to set in the program.
-        close: as in ``LMStageResult``.
-        rubric: as in ``LMStageResult``.
-        calls: LM calls for the rubric.
-    """
-
-    knobs: dict[str, Any]
-    close: float | None = None
-    rubric: tuple[float, float, float] | None = None
-    calls: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Taught:
-    """What a program has to take over of the LM stage.
+class LMStage:
+    """What a program has to take over.
 
     Attributes:
         result: what was found.
         select: the prompt.
-        knobs: of the LM stage.
+        knobs: by dotted name.
+        calibration: confidences with the LM, from which thresholds for another precision are
+            chosen; None where it is not asked.
     """
 
     result: LMStageResult
     select: dspy.Predict
     knobs: dict[str, Any]
+    calibration: ConfidenceWithLM | None = None
 
     def apply(self, program: Delegator) -> None:
         """Set a program's prompt and knobs."""
@@ -183,21 +151,31 @@ class Taught:
         program.knobs.set(self.knobs)
 
 
-def teach(
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Validation requests and what retrieval alone decides about them, the least certain first."""
+
+    inside: Sequence[Outcome]
+    outside: Sequence[Outcome]
+
+    def least_certain(self) -> list[Outcome]:
+        """Return all of them, in scope and out of scope, the least certain first."""
+        every = [*self.inside, *self.outside]
+        return sorted(every, key=_certainty)
+
+
+def fit_lm_stage(
     program: Delegator,
     dataset: Dataset,
     lm: dspy.BaseLM,
-    *,
-    max_lm_calls: int,
-    seed: int,
-    way: PromptConfig = _BOOTSTRAP,
+    config: LMStageConfig,
     tell: Callable[[Sequence[PromptCandidate]], None] | None = None,
-) -> Taught:
-    """Optimize the prompt, fit the LM's weight and set the gate, within ``max_lm_calls``.
+) -> LMStage:
+    """Choose how the LM is asked, fit what its answers count for, and set the gate.
 
-    The gate opens where retrieval is not sure enough to assign. Where the LM's answers do not
-    raise the likelihood of the right agent by more than two standard errors, its weight and the
-    gate are 0: a program does not get worse by having an LM. The program itself is not changed.
+    Where its answers do not raise the likelihood of the right agent by more than two standard
+    errors, weight and gate stay closed: a program does not get worse by having an LM. The
+    program itself is not changed.
 
     Args:
         tell: is given the prompts that the optimizer tried, as soon as it is done.
@@ -207,121 +185,149 @@ def teach(
         LMError: the LM cannot be reached.
     """
     train = dataset.splits["train"]
-    plan = plan_calls(way.optimizer, max_lm_calls, len(train))
+    plan = plan_calls(config.optimizer, config.max_lm_calls, len(train))
     program = program.deepcopy()
-    program.knobs.set(_WITHOUT_LM)
-    select = program.classify.select
-    asked = _unsure(program, dataset.splits["validation"], seed)[: plan.requests]
-    if len(asked) < FEWEST_ASKED:
+    known, shortlist = _look_up(program, dataset)
+    program.knobs.set(_WITHOUT_LM | shortlist.knobs)
+    compared = [o.request for o in known.least_certain() if o.request.acceptable][: plan.compared]
+    if len(compared) < FEWEST_COMPARED:
         _log.warning(
-            "the LM is not asked and --optimizer %s is not run: retrieval is unsure of %d "
-            "validation requests, %d are needed to measure an LM",
-            way.optimizer, len(asked), FEWEST_ASKED,
+            "the LM is not asked: %d validation requests, %d are needed to measure an LM",
+            len(compared), FEWEST_COMPARED,
         )  # fmt: skip
-        return Taught(LMStageResult(calls=0, asked=len(asked), gains={}), select, _WITHOUT_LM)
-
-    rewritten = rewrite_prompt(program, train, lm, way, plan.optimizer, seed)
+        return LMStage(LMStageResult(0, len(compared)), program.classify.select, _WITHOUT_LM)
+    rewritten = rewrite_prompt(program, train, lm, config, plan.optimizer)
     if tell is not None:
         tell(rewritten.candidates)
-    collected = collect_answers(program, asked, lm, rewritten)
-    choice = choose_variant(collected.variants, seed)
-    variant = collected.variants[choice.name]
-    helps = choice.weight > 0
-    fitted = Fitted({})
-    if helps:
-        fitted = fit_lm_stage(program, variant, lm, choice.weight, plan.rubric)
-        select = variant.select
-    result = LMStageResult(
-        calls=collected.calls + fitted.calls,
-        asked=len(asked),
-        gains=choice.gains,
-        flips=_flips(collected.variants["plain"].outcomes),
-        demos=len(select.demos),
-        ran=way.optimizer if collected.ran else None,
-        optimizer=way.optimizer if helps and choice.name == "optimized" else None,
-        weight=choice.weight,
-        second_order_margin=fitted.close,
-        rubric=fitted.rubric,
+    variants = ask_variants(program, compared, lm, rewritten.select)
+    choice = choose_variant(variants, config.seed)
+    variant = variants[choice.name]
+    answers, further = _ask_further(program, known, lm, variant, plan.fitted)
+    found = _fitted(program, answers, variant, known, config)
+    measured = {id(o): o for one in variants.values() for o in one.outcomes}.values()
+    result = replace(
+        _result(answers, found, choice, config.optimizer if rewritten.ran else None),
+        calls=rewritten.calls + further + sum(o.delegation.usage.lm_calls for o in measured),
+        flip_rate=flip_rate(variants[STANDARD].outcomes),
+        demos=len(variant.select.demos) if found.weight else 0,
+        recall=shortlist.recall,
     )
-    return Taught(result, select, _WITHOUT_LM | fitted.knobs)
+    select = variant.select if found.weight else program.classify.select
+    return LMStage(result, select, _WITHOUT_LM | shortlist.knobs | found.knobs, found.calibration)
 
 
-def collect_answers(
-    program: Delegator, requests: Sequence[Request], lm: dspy.BaseLM, rewritten: "Rewritten"
-) -> Collected:
-    """Ask the LM about the requests, in both orders, in every way that is compared."""
-    plain = program.classify.select
-    ways: dict[str, tuple[dspy.Predict, dict[str, Any]]] = {
-        "plain": (plain, {}),
-        "prior": (plain, {"lm.prior": 1.0}),
-    }
-    if rewritten.select is not None:
-        ways["optimized"] = (rewritten.select, {})
-    variants = {
-        name: Variant(select, knobs, _ask(program, requests, lm, name, select, knobs))
-        for name, (select, knobs) in ways.items()
-    }
-    asked = [outcome for variant in variants.values() for outcome in variant.outcomes]
-    calls = rewritten.calls + sum(outcome.delegation.usage.lm_calls for outcome in asked)
-    return Collected(variants, rewritten.ran, calls)
+def _result(
+    answers: Sequence[Outcome], found: "_Fitted", choice: Choice, ran: str | None
+) -> LMStageResult:
+    """Return what was found, but for what the stage as a whole spent."""
+    used = bool(found.weight)
+    return LMStageResult(
+        calls=0,
+        asked=sum(bool(o.request.acceptable) for o in answers),
+        asked_out_of_scope=sum(not o.request.acceptable for o in answers),
+        gains=choice.gains,
+        tokens=choice.tokens,
+        chosen=choice.name if used else None,
+        gain=found.gain,
+        ran=ran,
+        optimizer=ran if used and choice.name == OPTIMIZED else None,
+        weight=found.weight,
+        gate=found.knobs.get("lm.gate"),
+        oos_auroc=found.oos_auroc,
+    )
 
 
-def choose_variant(variants: Mapping[str, Variant], seed: int) -> Choice:
-    """Choose the variant that adds most, cross-validated, and fit the weight of the LM."""
-    curves = {name: [gain_curve(o) for o in own.outcomes] for name, own in variants.items()}
-    gains = {name: cross_validated_gain(own, seed) for name, own in curves.items()}
-    best = max(gains, key=lambda name: gains[name][0])
-    mean, error = gains[best]
-    once = [gain_curve(outcome, 1) for outcome in variants["plain"].outcomes]
-    gains["one order"] = cross_validated_gain(once, seed)
-    weight = fit_weight(curves[best]) if mean > _ERRORS * error else 0.0
-    return Choice(best, weight, gains)
+@dataclass(frozen=True, slots=True)
+class _Length:
+    """The LM's shortlist: its knobs, and its recall on validation."""
+
+    knobs: dict[str, Any]
+    recall: float
 
 
-def fit_lm_stage(
-    program: Delegator, variant: Variant, lm: dspy.BaseLM, weight: float, rubric_calls: int
-) -> Fitted:
-    """Fit gate, second order, rubric and confidence to the answers of the chosen variant.
-
-    Args:
-        program: whose threshold to assign becomes the gate.
-        weight: of the LM's log-probabilities, above 0.
-        rubric_calls: how many answers the LM may rate.
-    """
-    close = closest_order(variant.outcomes, weight)
-    rubric, ratings, calls = rubric_gain(program, variant.outcomes[:rubric_calls], lm, weight)
-    knobs = {
-        "lm.weight": weight,
-        "lm.gate": _threshold(program),
-        "lm.second_order_margin": close,
-        **variant.knobs,
-        **fit_confidence_with_lm(variant.outcomes, weight, ratings),
-    }
-    if ratings:
-        knobs |= {"lm.rubric_low": _RUBRIC_BAND[0], "lm.rubric_high": _RUBRIC_BAND[1]}
-    return Fitted(knobs, close, rubric, calls)
-
-
-def opened(program: Delegator, knobs: Mapping[str, Any] | None = None) -> Delegator:
-    """Return a copy with other knobs that asks the LM about every task."""
-    copy = program.deepcopy()
-    copy.knobs.set({"lm.ask_settled": True} | dict(knobs or {}))
-    return copy
-
-
-def _unsure(program: Delegator, requests: Sequence[Request], seed: int) -> list[Request]:
+def _look_up(program: Delegator, dataset: Dataset) -> tuple[_Known, _Length]:
+    """Return what retrieval alone says of the validation requests, and the LM's shortlist."""
+    student = program.deepcopy()
+    student.knobs.set(_WITHOUT_LM | {"lm.ask_settled": True, "lm.shortlist": _LONGEST})
+    outside = [Request(text, ()) for text in dataset.out_of_scope["validation"]]
     with dspy.context(lm=None):
-        outcomes = delegate_all(program, requests, "find unsure requests")
-    threshold = _threshold(program)
-    unsure = [o.request for o in outcomes if o.delegation.confidence < threshold]
-    random.Random(seed).shuffle(unsure)
-    return unsure
+        known = _Known(
+            delegate_all(student, dataset.splits["validation"], "validation"),
+            delegate_all(student, outside, "out of scope"),
+        )
+    ranks = [outcome.rank or np.inf for outcome in known.inside]
+
+    def recall(places: int) -> float:
+        return float(np.mean(np.array(ranks) <= places))
+
+    lengths = range(_SHORTEST, _LONGEST + 1)
+    places = next((k for k in lengths if recall(k) >= _RECALL), _USUAL)
+    return known, _Length({"lm.shortlist": places}, recall(places))
 
 
-def _threshold(program: Delegator) -> float:
-    """Return the confidence below which a task is not assigned."""
-    threshold = program.knobs.values.confidence.assign_threshold
-    return 1.0 if threshold is None else threshold
+def _ask_further(
+    program: Delegator, known: _Known, lm: dspy.BaseLM, variant: Variant, calls: int
+) -> tuple[list[Outcome], int]:
+    """Ask about further requests in the chosen way, the least certain first, within the calls.
+
+    Returns:
+        Every request with an answer, in scope and out of scope; the calls.
+    """
+    asked = {outcome.request.text for outcome in variant.outcomes}
+    rest = [o.request for o in known.least_certain() if o.request.text not in asked]
+    new = ask(program, rest[: calls // variant.orders], lm, variant.select, variant.knobs)
+    spent = sum(outcome.delegation.usage.lm_calls for outcome in new)
+    return [*variant.outcomes, *new], spent
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    weight: float
+    gain: tuple[float, float]
+    knobs: dict[str, Any]
+    calibration: ConfidenceWithLM | None = None
+    oos_auroc: float | None = None
+
+
+def _fitted(
+    program: Delegator,
+    answers: Sequence[Outcome],
+    variant: Variant,
+    known: _Known,
+    config: LMStageConfig,
+) -> _Fitted:
+    """Fit the weight, and where it helps confidence, scope, thresholds and gate."""
+    inside = [outcome for outcome in answers if outcome.request.acceptable]
+    outside = [outcome for outcome in answers if not outcome.request.acceptable]
+    curves = [gain_curve(outcome, variant.orders) for outcome in inside]
+    gains = cross_validated_gains(curves, config.seed)
+    gain = float(gains.mean()), float(gains.std() / np.sqrt(len(gains)))
+    if gain[0] <= _ERRORS * gain[1]:
+        return _Fitted(0.0, gain, {})
+    weight = fit_weight(curves)
+    confidence = fit_confidence_with_lm(
+        inside, weight, variant.orders, config.target_precision, config.seed
+    )
+    scope = fit_scope_with_lm(program, inside, outside, weight, variant.orders, config.seed)
+    # No further than answers reach: beyond them nothing was measured.
+    certainties = np.array([_certainty(outcome) for outcome in known.inside])
+    reach = max(map(_certainty, answers))
+    gate = min(float(np.quantile(certainties, config.ask_share)), reach)
+    knobs = {
+        **variant.knobs,
+        "lm.weight": weight,
+        "lm.gate": min(gate, 1.0),
+        **confidence.knobs,
+        **scope.knobs,
+    }
+    if variant.orders == 2:
+        knobs["lm.second_order_margin"] = closest_order(inside, weight)
+    return _Fitted(weight, gain, knobs, confidence, scope.auroc)
+
+
+def _certainty(outcome: Outcome) -> float:
+    """Return how certain retrieval alone was of its decision, whether the LM was asked or not."""
+    return outcome.delegation.evidence.gate.certainty
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,46 +351,28 @@ def rewrite_prompt(
     program: Delegator,
     requests: Sequence[Request],
     lm: dspy.BaseLM,
-    way: PromptConfig,
+    config: LMStageConfig,
     calls: int,
-    seed: int,
 ) -> Rewritten:
-    """Run the optimizer on labelled requests, some of them held out to compare prompts on."""
-    shown = examples(program, requests, seed)
+    """Run the optimizer on labeled requests, some of them held out to compare prompts on."""
+    if config.optimizer is None:
+        return Rewritten(ran=False)
+    shown = examples(program, requests, config.seed)
     held_out = held_out_count(len(shown))
     if not writes(lm) or held_out == 0:
         reason = "three train requests are needed" if writes(lm) else f"{lm.model} only decides"
-        _log.warning("--optimizer %s is not run: %s", way.optimizer, reason)
+        _log.warning("--optimizer %s is not run: %s", config.optimizer, reason)
         return Rewritten(ran=False)
-    brief = OptimizerInputs(
+    inputs = OptimizerInputs(
         calls=calls,
         trainset=shown[held_out:],
         valset=shown[:held_out],
         metric=right_slot,
         feedback=slot_feedback,
-        teacher=way.teacher or lm,
-        seed=seed,
+        teacher=config.teacher or lm,
+        seed=config.seed,
     )
     plain = program.classify.select
-    made = optimize(way.optimizer, plain, lm, brief)
+    made = optimize(config.optimizer, plain, lm, inputs)
     same = made.select is None or made.select.dump_state() == plain.dump_state()
     return Rewritten(True, None if same else made.select, made.calls, made.candidates)
-
-
-def _ask(
-    program: Delegator,
-    requests: Sequence[Request],
-    lm: dspy.BaseLM,
-    what: str,
-    select: dspy.Predict,
-    knobs: Mapping[str, Any],
-) -> list[Outcome]:
-    student = opened(program, {"lm.orders": 2, "lm.weight": 0.0, **knobs})
-    student.classify.select = select
-    with dspy.context(lm=lm):
-        return delegate_all(student, requests, f"ask the LM ({what})")
-
-
-def _flips(outcomes: Sequence[Outcome]) -> float:
-    answers = [said_by_lm(outcome).answers for outcome in outcomes]
-    return float(np.mean([len({answer.picked for answer in given}) > 1 for given in answers]))

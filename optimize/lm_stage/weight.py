@@ -48,10 +48,10 @@ def said_by_lm(outcome: Outcome) -> LMEvidence:
     return said
 
 
-def pooled(outcome: Outcome, weight: float) -> tuple[Candidate, ...]:
-    """Return the posterior after the LM's word, best first."""
+def pooled(outcome: Outcome, weight: float, orders: int = 2) -> tuple[Candidate, ...]:
+    """Return the posterior pooled with the LM's belief, best first."""
     posterior = outcome.delegation.evidence.retrieval.posterior
-    return weigh(posterior, belief_of(outcome), weight)
+    return weigh(posterior, belief_of(outcome, orders), weight)
 
 
 def gain(curve: Curve, weight: float) -> float:
@@ -65,7 +65,7 @@ def gain(curve: Curve, weight: float) -> float:
 
 
 def fit_weight(curves: Sequence[Curve]) -> float:
-    """Return the weight of the LM's word that adds most."""
+    """Return the weight of the LM in the pool that adds most."""
     best: Any = minimize_scalar(
         lambda weight: -np.mean([gain(curve, weight) for curve in curves]),
         bounds=(0.0, _MAX_WEIGHT),
@@ -74,14 +74,21 @@ def fit_weight(curves: Sequence[Curve]) -> float:
     return float(best.x)
 
 
-def cross_validated_gain(curves: Sequence[Curve], seed: int) -> tuple[float, float]:
-    """Return what the LM's word adds at a weight fitted elsewhere, mean and standard error."""
+def cross_validated_gains(curves: Sequence[Curve], seed: int) -> np.ndarray:
+    """Return what the LM adds per request at a weight fitted on the others, shape (n,)."""
     folds = np.random.default_rng(seed).permutation(len(curves)) % _FOLDS
-    gains = []
+    gains = np.zeros(len(curves))
     for fold in range(_FOLDS):
         weight = fit_weight([c for c, f in zip(curves, folds, strict=True) if f != fold])
-        gains += [gain(c, weight) for c, f in zip(curves, folds, strict=True) if f == fold]
-    return float(np.mean(gains)), float(np.std(gains) / np.sqrt(len(gains)))
+        for place in np.flatnonzero(folds == fold).tolist():
+            gains[place] = gain(curves[place], weight)
+    return gains
+
+
+def cross_validated_gain(curves: Sequence[Curve], seed: int) -> tuple[float, float]:
+    """Return mean and standard error of what the LM adds, at weights fitted elsewhere."""
+    gains = cross_validated_gains(curves, seed)
+    return float(gains.mean()), float(gains.std() / np.sqrt(len(gains)))
 
 
 def closest_order(outcomes: Sequence[Outcome], weight: float) -> float | None:

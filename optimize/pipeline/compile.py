@@ -1,5 +1,6 @@
 """Compile a delegator for a registry: search, calibrate, fit the LM stage, evaluate, save."""
 
+import logging
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -15,7 +16,14 @@ from optimize.checkpoint import Checkpoint, beside, identity_of, start_anew
 from optimize.config import CompileConfig, Options
 from optimize.data import Dataset, Request, leaks
 from optimize.evaluation import Report, evaluate_requests, select
-from optimize.lm_stage import LMStageResult, PromptConfig, opened, plan_calls, teach
+from optimize.lm_stage import (
+    LMStage,
+    LMStageConfig,
+    LMStageResult,
+    fit_lm_stage,
+    opened,
+    plan_calls,
+)
 from optimize.provenance import commit
 from optimize.search import LEAN, ScoredRequests, StudyLocation, fit_weights, search
 from optimize.tracking import run as track
@@ -26,6 +34,8 @@ from task_delegator.embedders import embedder, remembering
 from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues
 from task_delegator.retrieval import CHANNELS
+
+_log = logging.getLogger(__name__)
 
 _MOST_SCORED = 3000  # requests of a split that the search looks at; more cost time and tell little
 
@@ -90,8 +100,9 @@ def compile_program(
         if not dataset.splits[split]:
             raise InputError(f"{dataset.path}: no {split} requests; compile needs them")
     config = options.resolved(has_lm=lm is not None)
-    if config.optimizer is not None:  # too few calls are refused before anything is made
-        plan_calls(config.optimizer, config.max_lm_calls, len(dataset.splits["train"]))
+    if config.max_lm_calls:  # too few calls are refused before anything is made
+        plan = plan_calls(config.optimizer, config.max_lm_calls, len(dataset.splits["train"]))
+        _log.info("the LM stage takes at most %d calls: %s", config.max_lm_calls, asdict(plan))
     program = Delegator(dataset.registry, embedder(config.embedder))
     program.retrieve.learned.values = learn_samples(dataset, config.samples_from_train)
     tags = {
@@ -118,10 +129,11 @@ def compile_program(
         _search(context)
         calibration = calibrate(program, dataset, config.target_precision)
         fit_split(program, dataset)
-        lm_stage = _teach(context)
+        lm_stage, with_lm = _fit_lm_stage(context)
         fitting.close()  # what a task costs includes its encoding
         reports = _evaluate(context)
         manifest = _manifest(context, reports, lm_stage, calibration)
+        manifest["calibration"]["with_lm"] = with_lm
         save(program, out, manifest | {"mlflow_run_id": run.id})
         run.artifact(out)
         run.note(summary(reports))
@@ -152,6 +164,19 @@ def summary(reports: Mapping[str, Report]) -> str:
     return "\n".join(lines)
 
 
+def lm_gain(reports: Mapping[str, Report]) -> list[str]:
+    """Return what the LM brought on the test split, a line, or none where it was not asked."""
+    given = reports.get("test_lm")
+    if given is None or given.versus_no_lm is None or not given.tokens_per_task:
+        return []
+    points = 100 * given.versus_no_lm["difference"]
+    return [
+        f"The LM, asked {given.lm_calls_per_task:.2f} times per task: {points:+.1f} points of "
+        f"top-1 on test (n {given.n}), {points / (given.tokens_per_task / 1000):+.1f} points per "
+        f"1,000 tokens of each task."
+    ]
+
+
 def _search(context: CompileContext) -> None:
     """Set the knobs of retrieval."""
     dataset, config, program = context.dataset, context.config, context.program
@@ -172,34 +197,50 @@ def _search(context: CompileContext) -> None:
     context.run.trials(done)
 
 
-def _teach(context: CompileContext) -> LMStageResult | None:
-    """Fit the LM stage, once: its calls are paid for. None where no LM is asked."""
+def _fit_lm_stage(context: CompileContext) -> tuple[LMStageResult | None, dict[str, Any] | None]:
+    """Fit the LM stage, once: its calls are paid for.
+
+    Returns:
+        What it found, and the confidences with the LM; None where no LM is asked.
+    """
     config, program, run = context.config, context.program, context.run
-    if context.lm is None or config.optimizer is None:
-        return None
+    if context.asked_lm is None:
+        return None, None
     before = program.classify.select.deepcopy()
     kept = context.checkpoint.kept("lm_stage")
     if kept is None:
-        taught = teach(
+        stage = fit_lm_stage(
             program,
             context.dataset,
-            context.lm,
-            max_lm_calls=config.max_lm_calls,
-            seed=config.seed,
-            way=PromptConfig(config.optimizer, context.teacher),
-            tell=partial(run.candidates, optimizer=config.optimizer),
+            context.asked_lm,
+            LMStageConfig(
+                max_lm_calls=config.max_lm_calls,
+                optimizer=config.optimizer,
+                teacher=context.teacher,
+                ask_share=config.ask_share,
+                target_precision=config.target_precision,
+                seed=config.seed,
+            ),
+            tell=partial(run.candidates, optimizer=config.optimizer or "none"),
         )
-        taught.apply(program)
-        lm_stage = taught.result
-        state = {"program": program.dump_state(), "lm_stage": asdict(lm_stage)}
-        context.checkpoint.keep("lm_stage", state)
-    else:
-        program.load_state(kept["program"])
-        lm_stage = LMStageResult.from_json(kept["lm_stage"])
-    run.tag("optimizer", lm_stage.ran or "none")
+        stage.apply(program)
+        kept = _kept(program, stage)
+        context.checkpoint.keep("lm_stage", kept)
+    program.load_state(kept["program"])
+    result = LMStageResult.from_json(kept["lm_stage"])
+    run.tag("optimizer", result.ran or "none")
     run.prompts(before, program.classify.select)
-    run.metrics({"lm_calls": lm_stage.calls, "weight": lm_stage.weight}, "teach_")
-    return lm_stage
+    run.metrics({"lm_calls": result.calls, "weight": result.weight}, "lm_stage_")
+    return result, kept["with_lm"]
+
+
+def _kept(program: Delegator, stage: LMStage) -> dict[str, Any]:
+    """Return what a checkpoint keeps of the LM stage, as plain JSON values."""
+    return {
+        "program": program.dump_state(),
+        "lm_stage": asdict(stage.result),
+        "with_lm": None if stage.calibration is None else stage.calibration.to_json(),
+    }
 
 
 def _evaluate(context: CompileContext) -> dict[str, Report]:

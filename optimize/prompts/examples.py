@@ -7,11 +7,11 @@ from typing import Any
 import dspy
 
 from optimize.data import Request
+from task_delegator.consultation import lm_shortlist
 from task_delegator.delegator import Delegator
 from task_delegator.registry import Registry
 from task_delegator.retrieval import IndexCache
 from task_delegator.signatures import SLOTS
-from task_delegator.stages import render
 from task_delegator.text import one_line
 
 
@@ -26,20 +26,21 @@ def examples(program: Delegator, requests: Sequence[Request], seed: int) -> list
         return []
     retriever = program.retrieve.deepcopy()
     retriever.library = IndexCache(Registry(free), program.retrieve.library.embed)
-    knobs = program.knobs.values
+    knobs = program.knobs.values.replaced({"lm.ask_settled": True})  # candidates for the LM
     rng = random.Random(seed)
     found = []
     for request in rng.sample(list(requests), len(requests)):
         retrieval = retriever(task=request.text, knobs=knobs)
         assert retrieval.query is not None  # somebody is permitted
-        agents = retrieval.agents[: knobs.retrieval.k]
+        shortlist = lm_shortlist(retrieval, retrieval.query, knobs.lm)
         if rng.random() < 0.5:
-            agents = agents[::-1]
-        places = [i for i, agent in enumerate(agents) if agent.name in request.acceptable]
+            shortlist = shortlist.reversed()
+        shown = enumerate(shortlist.agents)
+        places = [place for place, agent in shown if agent.name in request.acceptable]
         if places:
             example = dspy.Example(
                 task=one_line(retrieval.query.text),
-                candidates=render(agents),
+                candidates=shortlist.text(),
                 slot=SLOTS[places[0]],
                 acceptable=[SLOTS[place] for place in places],
             )

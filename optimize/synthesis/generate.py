@@ -11,11 +11,11 @@ import dspy
 from optimize.lm_stage import CachedPredict, ResponseCache
 from optimize.synthesis.filters import Draft, clean, fault, sift_samples
 from task_delegator.errors import InputError, LMError
-from task_delegator.knobs import KnobValues
+from task_delegator.knobs import KnobValues, LMKnobs
 from task_delegator.registry import Agent
 from task_delegator.retrieval import Index, Retrieve
 from task_delegator.signatures import VOICES, OutlineAgents, WriteAgent, WriteRequests
-from task_delegator.stages import ClassifyAgent, agent_line
+from task_delegator.stages import ClassifyAgent, Shortlist, agent_line
 from task_delegator.text import one_line
 
 AT_ONCE = 8  # agents that are outlined in one call
@@ -27,7 +27,7 @@ _LINES = 12  # agents that a new one is told of
 _TOOLS = 3
 _WITHIN = 3  # places at which retrieval leaves it to the LM whose request it is
 _SHORTLIST = 5
-_ASK_ONCE = KnobValues().replaced({"lm.orders": 1, "lm.repeats": 1})
+_ASK_ONCE = LMKnobs(orders=1, repeats=1)
 
 
 class WriteRegistry(dspy.Module):
@@ -256,7 +256,7 @@ class LeadBack(dspy.Module):
 
     def _ask(self, task: str, agents: Sequence[Agent]) -> dict[str, Any]:
         with dspy.context(lm=self._lm):
-            belief = self.classify(task, agents, _ASK_ONCE)
+            belief = self.classify(task, Shortlist(tuple(agents)), _ASK_ONCE)
         if belief.answers[0].source == "unreadable":
             return {"answer": None}
         return {"answer": belief.answers[0].picked or ""}

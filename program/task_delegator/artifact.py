@@ -29,6 +29,8 @@ from .program_state import FORMAT, READABLE, read_state
 from .registry import Registry, enrich, enrichment_next_to
 from .signatures import (
     DescribeIdealAgent,
+    ExplainAgents,
+    RankAgents,
     RateAssignment,
     RephraseTask,
     SelectAgent,
@@ -42,7 +44,7 @@ _log = logging.getLogger(__name__)
 PROGRAM, MANIFEST = "program.json", "manifest.json"
 AGENTS = "agents.json"  # in the same folder of a registered model: the agents it serves
 _REGISTERED = "models:/"
-_SIGNATURES = (
+_FORMAT3_SIGNATURES = (
     SelectAgent,
     WeighAgents,
     RephraseTask,
@@ -50,6 +52,7 @@ _SIGNATURES = (
     SplitTask,
     RateAssignment,
 )
+_SIGNATURES = (*_FORMAT3_SIGNATURES, RankAgents, ExplainAgents)
 
 
 def load(
@@ -141,8 +144,10 @@ def _aim(delegator: Delegator, folder: Path, manifest: dict[str, Any], target: f
         )
     promise = choose_threshold(scores["confidences"], scores["right"], target)
     delegator.knobs.set({"confidence.assign_threshold": promise.threshold})
-    if delegator.knobs.values.lm.gate is not None:  # the LM is asked about what is not assigned
-        delegator.knobs.set({"lm.gate": promise.threshold or 1.0})
+    with_lm = scores.get("with_lm")
+    if with_lm:
+        heard = choose_threshold(with_lm["confidences"], with_lm["right"], target)
+        delegator.knobs.set({"confidence.assign_threshold_with_lm": heard.threshold})
     shown = "none" if promise.threshold is None else f"{promise.threshold:.3f}"
     _log.warning(
         "%s: assign threshold %s; %d of %d validation requests right "
@@ -261,7 +266,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{path}: format {found!r}, this code reads {' and '.join(map(str, READABLE))}; "
             "compile the program again"
         )
-    if manifest.get("signatures") != signatures_sha256():
+    signatures = _SIGNATURES if found == FORMAT else _FORMAT3_SIGNATURES
+    if manifest.get("signatures") != signatures_sha256(signatures):
         raise ProgramError(
             f"{path}: compiled for signatures that differ from this code's; "
             "compile the program again"

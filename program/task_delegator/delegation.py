@@ -9,7 +9,7 @@ from dspy.utils.usage_tracker import UsageTracker
 from .prediction import FrozenPrediction, plain_json
 
 Decision = Literal["assign", "review", "none"]
-Settled = Literal["language", "uncalibrated", "out of scope"]
+Settled = Literal["language", "uncalibrated"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,7 @@ class Features:
         similarity: cosine of the descriptions of the two best agents.
         unsupported_language: 1 where the task is in a language that the embedder does not know.
         slot_margin: logarithm of the LM's first over its second agent.
+        none_logit: log-odds that no agent fits, as the LM says.
         order_agreement: whether the LM picked the same agent in both orders, +1 or -1.
         rubric: the LM's own confidence less 3, -2..2.
     """
@@ -72,6 +73,7 @@ class Features:
     similarity: float = 0.0
     unsupported_language: float = 0.0
     slot_margin: float | None = None
+    none_logit: float | None = None
     order_agreement: float | None = None
     rubric: float | None = None
 
@@ -102,13 +104,13 @@ class GateEvidence:
     """Why the LM was asked or not.
 
     Attributes:
-        confidence: retrieval's.
+        certainty: P(retrieval's decision is right), 0..1.
         threshold: the LM is asked below it; None never.
-        settled: what settled the decision before it was asked: the task's ``language``, a
-            registry that is ``uncalibrated``, or a task that is ``out of scope``.
+        settled: what settled the decision before it was asked: the task's ``language``, or a
+            registry that is ``uncalibrated``.
     """
 
-    confidence: float = 0.0
+    certainty: float = 0.0
     threshold: float | None = None
     settled: Settled | None = None
 
@@ -139,15 +141,21 @@ class LMEvidence:
 
     Attributes:
         probabilities: its belief by name, over all orders.
+        none: its probability that no agent fits, mean over the orders.
         answers: its belief in each order that it was shown.
         expansions: texts that were retrieved beside the task.
+        left_out: agents of the shortlist that did not fit into the prompt.
         rubric: its own confidence from 1 to 5; None where it was not asked.
+        reason: why it chose, in its words; empty where it was not asked.
     """
 
     probabilities: Mapping[str, float] = field(hash=False)
+    none: float
     answers: tuple[OrderAnswer, ...]
     expansions: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     rubric: int | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

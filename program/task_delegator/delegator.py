@@ -8,13 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import dspy
 
-from .decision import AssessConfidence, Assessment, asks_lm, decide, settled_by, weigh
+from .consultation import Consultation, evidence_of, explain, lm_shortlist
+from .decision import (
+    AssessConfidence,
+    asks_lm,
+    decide,
+    decision_certainty,
+    settled_by,
+    weigh,
+)
 from .delegation import (
     Candidate,
     Delegation,
     Evidence,
     GateEvidence,
-    LMEvidence,
     Plan,
     RetrievalEvidence,
     Step,
@@ -23,37 +30,23 @@ from .delegation import (
 )
 from .embedders import Embedder, embedder
 from .errors import InputError
-from .knobs import Knobs, KnobValues
-from .lm import language_model, writes
-from .prediction import FrozenPrediction
+from .knobs import Knobs, KnobValues, LMKnobs
+from .lm import context_tokens, language_model, writes
 from .registry import Agent, Registry
 from .retrieval import IndexCache, Query, Retrieval, Retrieve
-from .stages import ClassifyAgent, DecomposeTask, ExpandQuery, PartScore, RateConfidence
+from .stages import (
+    ClassifyAgent,
+    DecomposeTask,
+    ExpandQuery,
+    PartScore,
+    RateConfidence,
+    Shortlist,
+)
 
 _log = logging.getLogger(__name__)
 
 _CALLERS = 1024  # sets of permissions that are remembered
 MAX_TASK_CHARACTERS = 20_000  # some 5,000 tokens: a task, not a document
-
-
-class Consultation(FrozenPrediction):
-    """What is believed of a task in the end, after the LM where it was asked.
-
-    Attributes:
-        found: what retrieval found, the expansions included.
-        candidates: the posterior after the LM was heard, best first.
-        assessment: the confidence in the first of them.
-        gate: why the LM was asked or not.
-        said: what the LM said; None where it was not asked.
-        calls: LM calls that it took.
-    """
-
-    found: Retrieval
-    candidates: tuple[Candidate, ...]
-    assessment: Assessment
-    gate: GateEvidence
-    said: LMEvidence | None = None
-    calls: int = 0
 
 
 class Delegator(dspy.Module):
@@ -161,7 +154,7 @@ class Delegator(dspy.Module):
             candidates,
             assessment.confidence,
             assessment.in_scope_score,
-            knobs,
+            knobs.thresholds(with_lm=advice.heard),
             calibrated=calibrated,
             language=query.language,
             named=query.mentions,
@@ -172,8 +165,8 @@ class Delegator(dspy.Module):
             agent=None if decision == "none" else candidates[0].name,
             top3=candidates[:3],
             confidence=assessment.confidence,
-            reason=reason,
-            rubric=advice.said.rubric if advice.said else None,
+            reason=explain(reason, decision, advice.said),
+            rubric=advice.said.rubric if advice.said and decision == "review" else None,
             evidence=Evidence(
                 ranking=tuple(candidate.name for candidate in candidates),
                 retrieval=RetrievalEvidence(advice.found.candidates, advice.found.z_scores),
@@ -211,19 +204,15 @@ class Delegator(dspy.Module):
         alone = self.assess(
             found.candidates, found.signals, knobs, unsupported_language=query.language is not None
         )
-        settled = settled_by(
-            alone.in_scope_score, knobs, calibrated=calibrated, language=query.language
-        )
+        settled = settled_by(calibrated=calibrated, language=query.language)
+        certainty = decision_certainty(alone.confidence, alone.in_scope_score, knobs.thresholds())
         advice = Consultation(
             found=found,
             candidates=found.candidates,
             assessment=alone,
-            gate=GateEvidence(alone.confidence, knobs.lm.gate, settled),
+            gate=GateEvidence(certainty, knobs.lm.gate, settled),
         )
-        if (
-            not asks_lm(alone.confidence, knobs.lm, settled)
-            or (lm := self._language_model()) is None
-        ):
+        if not asks_lm(certainty, knobs.lm, settled) or (lm := self._language_model()) is None:
             return advice
         # DSPy would keep every prompt and answer of a service in memory.
         with dspy.context(lm=lm, disable_history=True):
@@ -301,38 +290,44 @@ class Delegator(dspy.Module):
             found = self.retrieve(
                 task=query.task, knobs=knobs, further=expansion.texts, found=found
             )
-        shortlist = found.agents[: knobs.retrieval.k]
         belief = self.classify(
             task=query.text,
-            agents=shortlist,
-            knobs=knobs,
+            shortlist=self._shortlist(found, query, knobs.lm),
+            knobs=knobs.lm,
             posterior={c.name: c.probability for c in found.candidates},
             reference=self._reference() if knobs.lm.prior else (0, ()),
         )
         candidates = weigh(found.candidates, belief.probabilities, knobs.lm.weight)
         unsupported = {"unsupported_language": query.language is not None}
         assess = partial(self.assess, candidates, found.signals, knobs, **unsupported)
-        if knobs.lm.weight > 0:  # where its word has no weight, the posterior is still retrieval's
+        heard = belief.readable and knobs.lm.weight > 0  # else the posterior is retrieval's
+        if heard:
             picked = [answer.picked for answer in belief.answers]
-            assess = partial(assess, belief=belief.probabilities, orders=picked)
-        assessment, rating = assess(), None
-        if knobs.lm.rubric_low <= assessment.confidence < knobs.lm.rubric_high:
-            by_name = {agent.name: agent for agent in shortlist}
-            ranked = [by_name[c.name] for c in candidates if c.name in by_name]
-            rating = self.rate(task=query.text, agents=ranked[:4])
-            assessment = assess(rubric=rating.rubric)
+            said = {"belief": belief.probabilities, "none": belief.none, "orders": picked}
+            assess = partial(assess, **said)
+        assessment, rubric, calls = assess(), belief.rubric, expansion.calls + belief.calls
+        if rubric is None and knobs.lm.rubric_low <= assessment.confidence < knobs.lm.rubric_high:
+            rubric = self._rate(query.text, found, candidates)
+            assessment, calls = assess(rubric=rubric), calls + 1
         return alone.copy(
             found=found,
             candidates=candidates,
             assessment=assessment,
-            said=LMEvidence(
-                probabilities=belief.probabilities,
-                answers=belief.answers,
-                expansions=expansion.texts,
-                rubric=rating.rubric if rating else None,
-            ),
-            calls=expansion.calls + belief.calls + int(rating is not None),
+            said=evidence_of(belief, expansion.texts, rubric),
+            heard=heard,
+            calls=calls,
         )
+
+    def _shortlist(self, found: Retrieval, query: Query, knobs: LMKnobs) -> Shortlist:
+        select = self.classify.select
+        prompt = f"{select.signature}{select.demos}"
+        return lm_shortlist(found, query, knobs, context_tokens(dspy.settings.lm), prompt)
+
+    def _rate(self, text: str, found: Retrieval, candidates: Sequence[Candidate]) -> int | None:
+        """Return the LM's rating of the first of the candidates that it was shown."""
+        by_name = {agent.name: agent for agent in found.agents}
+        ranked = [by_name[c.name] for c in candidates if c.name in by_name]
+        return self.rate(task=text, agents=ranked[:4]).rubric
 
     def _language_model(self) -> Any:
         """Return the one LM that every stage of a call asks, None where there is none.

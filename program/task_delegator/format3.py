@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from .knobs import KnobValues
+from .knobs import InScopeWeights, KnobValues
 
 _RETRIEVAL = (
     *("k", "bm25", "chars", "description", "sample_best", "sample_mean", "head"),
@@ -75,4 +75,14 @@ def read_format3(state: Mapping[str, Any]) -> KnobValues:
         "split.threshold": values["split.threshold"] > 1,
     }
     values |= {name: None for name, holds in never.items() if holds}
+    # What format 3 did not tell apart, and what it had no choice of.
+    values |= {
+        "confidence.assign_threshold_with_lm": values["confidence.assign_threshold"],
+        "scope.threshold_with_lm": values["scope.threshold"],
+        "lm.shortlist": max(values["retrieval.k"], 2),
+        "lm.card": "brief",
+    }
+    for name in InScopeWeights.features():
+        values[f"scope.in_scope_with_lm.{name}"] = values[f"scope.in_scope.{name}"]
+    values["scope.in_scope_with_lm.bias"] = values["scope.in_scope.bias"]
     return KnobValues().replaced(values)

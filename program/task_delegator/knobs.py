@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 from dspy.predict.parameter import Parameter
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -67,10 +68,18 @@ class LMKnobs(KnobGroup):
     """When the LM is asked, and what its answer counts for (found by ``optimize compile``).
 
     Attributes:
-        gate: the LM is asked where retrieval's confidence is below this and the decision is
-            not settled; None never.
+        gate: the LM is asked where the certainty of retrieval's decision is below this and
+            nothing settles it; None never. The one knob that trades LM calls for quality.
         ask_settled: ask about every task, also where the answer cannot change the decision;
             for fitting.
+        shortlist: agents that the LM is shown, 2 to 19.
+        card: what it sees of each: ``brief`` (a line), ``standard`` (description, use, three
+            samples) or ``full`` (instructions, tools, every sample).
+        prompt_tokens: estimated tokens that the shortlist may take; what does not fit is left
+            out from the end.
+        answer: ``slot`` (log-probabilities, or ``repeats``) or ``ranking`` (the three best with
+            probabilities in one structured answer, for LMs without log-probabilities).
+        explain: have the LM add a rating from 1 to 5 and a reason to that answer, for reviewers.
         weight: of the LM's log-probabilities beside retrieval's.
         orders: shortlist orders shown to the LM at most, 1 or 2 (reversed): two cancel the
             LM's preference for a place.
@@ -84,6 +93,11 @@ class LMKnobs(KnobGroup):
 
     gate: Probability | None = None
     ask_settled: bool = False
+    shortlist: Annotated[int, Field(ge=2, le=19)] = 12
+    card: Literal["brief", "standard", "full"] = "standard"
+    prompt_tokens: Annotated[int, Field(ge=200, le=1_000_000)] = 6000
+    answer: Literal["slot", "ranking"] = "slot"
+    explain: bool = False
     weight: ChannelWeight = 0.0
     orders: Annotated[int, Field(ge=1, le=2)] = 2
     second_order_margin: Annotated[float | None, Field(ge=0)] = None
@@ -137,6 +151,12 @@ class InScopeWeights(LogisticKnobs):
     logit: Weight = 0.0
 
 
+class InScopeWithLMWeights(InScopeWeights):
+    """The same after the LM was asked, which may have said that none fits."""
+
+    none_logit: Weight = 0.0
+
+
 class SeveralWeights(LogisticKnobs):
     """P(a task needs several agents), without an LM."""
 
@@ -155,12 +175,14 @@ class ConfidenceKnobs(KnobGroup):
         unsupported_language: what a language that the embedder does not know adds to the
             log-odds.
         assign_threshold: least confidence to assign; None never assigns.
+        assign_threshold_with_lm: the same where the LM was asked.
     """
 
     correct: CorrectWeights = CorrectWeights()
     correct_with_lm: CorrectWithLMWeights = CorrectWithLMWeights()
     unsupported_language: Weight = 0.0
     assign_threshold: Probability | None = 0.9
+    assign_threshold_with_lm: Probability | None = 0.9
 
 
 class ScopeKnobs(KnobGroup):
@@ -168,11 +190,15 @@ class ScopeKnobs(KnobGroup):
 
     Attributes:
         in_scope: weights of P(some agent fits).
+        in_scope_with_lm: the same where the LM was asked.
         threshold: below this probability the decision is ``none``; None never says so.
+        threshold_with_lm: the same where the LM was asked.
     """
 
     in_scope: InScopeWeights = InScopeWeights()
+    in_scope_with_lm: InScopeWithLMWeights = InScopeWithLMWeights()
     threshold: Probability | None = None
+    threshold_with_lm: Probability | None = None
 
 
 class SplitKnobs(KnobGroup):
@@ -187,6 +213,19 @@ class SplitKnobs(KnobGroup):
     several: SeveralWeights = SeveralWeights()
     threshold: Probability | None = None
     use_lm: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """What a decision compares its probabilities with.
+
+    Attributes:
+        assign: least confidence to assign; None never assigns.
+        in_scope: least P(some agent fits); None never says that none fits.
+    """
+
+    assign: float | None
+    in_scope: float | None
 
 
 class KnobValues(KnobGroup):
@@ -241,6 +280,13 @@ class KnobValues(KnobGroup):
                 raise ValueError(f"the knob {name} is unknown")
             group[last] = value
         return self.read(state)
+
+    def thresholds(self, *, with_lm: bool = False) -> Thresholds:
+        """Return the thresholds of a decision, with the LM asked or without."""
+        confidence, scope = self.confidence, self.scope
+        if with_lm:
+            return Thresholds(confidence.assign_threshold_with_lm, scope.threshold_with_lm)
+        return Thresholds(confidence.assign_threshold, scope.threshold)
 
     def without_writing(self) -> "KnobValues":
         """Return a copy for an LM that decides and writes nothing: no expansion, no rubric."""

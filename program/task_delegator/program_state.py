@@ -18,6 +18,7 @@ from .knobs import Knobs, KnobValues, LearnedSamples
 
 FORMAT = 4
 READABLE = (3, FORMAT)
+_SINCE = ("classify.rank", "classify.explain")  # predictors that format 3 did not have
 _DEMO_MARKS = {"augmented"}  # what DSPy's optimizers add to the fields of a demo
 _Nothing = Annotated[list[Any], Field(max_length=0)]
 
@@ -75,6 +76,8 @@ def read_state(path: Path, program: Program, written: int = FORMAT) -> dict[str,
     if not isinstance(state, dict):
         raise ProgramError(f"{path}: must hold an object; compile the program again")
     parameters = dict(program.named_parameters())
+    if written == 3:
+        state = {name: parameters[name].dump_state() for name in _SINCE} | state
     odd = sorted((set(state) - {"metadata"}) ^ set(parameters))
     if odd:
         raise ProgramError(

@@ -62,6 +62,46 @@ class WeighAgents(dspy.Signature):
     )
 
 
+class RankedSlot(BaseModel):
+    """A letter with the probability that it is the right answer."""
+
+    slot: Slot
+    probability: float = Field(description="0 to 1")
+
+
+class RankAgents(dspy.Signature):
+    """Choose the agent that should do the task, and say how sure that is.
+
+    Read what each agent is for, then answer with the letter of the one agent whose purpose
+    covers the whole task. Answer Z if none of them fits. Then give the three likeliest letters,
+    Z among them where nobody may fit, with probabilities as you would bet on them.
+    """
+
+    task: str = dspy.InputField(desc="what somebody wants done")
+    candidates: str = dspy.InputField(
+        desc="one agent per line: LETTER) name - description - example requests"
+    )
+    slot: Slot = dspy.OutputField(desc="the letter of the agent that fits best, or Z")
+    ranking: list[RankedSlot] = dspy.OutputField(
+        desc="the three likeliest letters, best first; their probabilities sum to 1 at most"
+    )
+
+
+class ExplainAgents(RankAgents):
+    """Choose the agent that should do the task, say how sure that is, and why.
+
+    Read what each agent is for, then answer with the letter of the one agent whose purpose
+    covers the whole task. Answer Z if none of them fits. Then give the three likeliest letters,
+    Z among them where nobody may fit, with probabilities as you would bet on them. Rate the
+    choice from 1 (the task is outside every agent's purpose) over 3 (two agents could both be
+    meant) to 5 (one agent's purpose names this kind of task and no other's does). A person
+    reads the reason.
+    """
+
+    rubric: Literal[1, 2, 3, 4, 5] = dspy.OutputField(desc="the rating")
+    reason: str = dspy.OutputField(desc="one sentence: why this agent, and what speaks against it")
+
+
 class RephraseTask(dspy.Signature):
     """Write the task again in other words.
 

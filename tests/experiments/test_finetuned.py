@@ -26,7 +26,7 @@ def outcome(text: str, acceptable: tuple[str, ...], posterior, *orders, confiden
     )
     evidence = Evidence(
         retrieval=RetrievalEvidence(tuple(Candidate(n, p) for n, p in posterior.items())),
-        lm=LMEvidence({}, answers),
+        lm=LMEvidence({}, 0.1, answers),
     )
     usage = SimpleNamespace(lm_calls=len(orders))
     return SimpleNamespace(

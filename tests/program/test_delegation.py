@@ -95,7 +95,7 @@ def test_json_says_the_same_with_and_without_an_lm_and_for_nobody(office):
             values["evidence"]["retrieval"][varies] = None
     assert keys_of(said[0]) == keys_of(said[2])
     assert keys_of(said[1]["evidence"].pop("lm")).keys() == {
-        "probabilities", "answers", "expansions", "rubric",
+        "probabilities", "none", "answers", "expansions", "left_out", "rubric", "reason",
     }  # fmt: skip
     said[0]["evidence"].pop("lm")
     assert keys_of(said[1]) == keys_of(said[0])

@@ -46,6 +46,18 @@ def said_by_lm(delegation: Delegation) -> LMEvidence:
     return delegation.evidence.lm
 
 
+def slot_of(name):
+    """Answer with the slot that a name stands at in the prompt, as an unbiased LM would."""
+
+    def answer(prompt):
+        for line in prompt.splitlines():
+            if line[1:].startswith(f") {name}"):
+                return f'{{"slot": "{line[0]}"}}'
+        return '{"slot": "Z"}'
+
+    return answer
+
+
 def oracle(dataset):
     """Answer with the right agent's slot, whatever the order, and Z out of scope."""
     labels = {text: None for split in dataset.out_of_scope.values() for text in split}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from task_delegator.delegator import Delegator
 from task_delegator.embedders.base import Encoded, encoded
 from task_delegator.knobs import KnobValues
 from task_delegator.registry.agents import Agent, Registry
@@ -42,6 +43,13 @@ class CountingWords(HashedWords):
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
         self.texts += texts
         return super().encode(texts)
+
+
+def delegator(registry: Registry, knobs: Mapping[str, Any] | None = None) -> Delegator:
+    """Return a program that embeds by hashed words and asks an LM once per order."""
+    program = Delegator(registry, HashedWords())
+    program.knobs.set({"retrieval.k": 6, "lm.repeats": 1} | dict(knobs or {}))
+    return program
 
 
 def office_registry() -> Registry:

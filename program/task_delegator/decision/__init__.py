@@ -9,7 +9,7 @@ from .confidence import (
     in_scope_probability,
     sigmoid,
 )
-from .decide import asks_lm, decide, settled_by
+from .decide import asks_lm, decide, decision_certainty, settled_by
 from .pooling import weigh
 from .thresholds import OperatingPoint, choose_threshold
 
@@ -22,6 +22,7 @@ __all__ = [
     "choose_threshold",
     "correct_probability",
     "decide",
+    "decision_certainty",
     "in_scope_features",
     "in_scope_probability",
     "settled_by",

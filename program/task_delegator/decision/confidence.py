@@ -42,6 +42,7 @@ class AssessConfidence(dspy.Module):
         knobs: KnobValues,
         unsupported_language: bool = False,
         belief: Mapping[str, float] | None = None,
+        none: float | None = None,
         orders: Sequence[str | None] = (),
         rubric: int | None = None,
     ) -> Assessment:
@@ -53,13 +54,15 @@ class AssessConfidence(dspy.Module):
             knobs: weights of the features.
             unsupported_language: whether the embedder does not know the task's language.
             belief: the LM's probability per agent; None where it was not asked.
+            none: its probability that no agent fits; None where it was not asked.
             orders: the LM's pick in each order that it was shown.
             rubric: the LM's own confidence, 1..5.
         """
-        features = assemble(candidates, signals, unsupported_language, belief, orders, rubric)
+        features = assemble(candidates, signals, unsupported_language, belief, none, orders, rubric)
+        with_lm = belief is not None
         return Assessment(
-            confidence=correct_probability(features, knobs, with_lm=belief is not None),
-            in_scope_score=in_scope_probability(signals, features, knobs),
+            confidence=correct_probability(features, knobs, with_lm=with_lm),
+            in_scope_score=in_scope_probability(signals, features, knobs, with_lm=with_lm),
             features=features,
         )
 
@@ -75,6 +78,7 @@ def assemble(
     signals: Signals,
     unsupported_language: bool = False,
     belief: Mapping[str, float] | None = None,
+    none: float | None = None,
     orders: Sequence[str | None] = (),
     rubric: int | None = None,
 ) -> Features:
@@ -83,7 +87,7 @@ def assemble(
     Of a lone candidate the posterior says nothing: it has no rival.
     """
     lone = len(candidates) < 2
-    first = min(max(candidates[0].probability, CONFIDENCE_FLOOR), 1 - CONFIDENCE_FLOOR)
+    first = _bounded(candidates[0].probability)
     second = 0.0 if lone else candidates[1].probability
     return Features(
         logit=0.0 if lone else math.log(first / (1 - first)),
@@ -92,6 +96,7 @@ def assemble(
         similarity=signals.similarity,
         unsupported_language=float(unsupported_language),
         slot_margin=None if belief is None or len(belief) < 2 else _slot_margin(belief),
+        none_logit=None if none is None else _logit(none),
         order_agreement=_order_agreement(orders),
         rubric=None if rubric is None else float(rubric - 3),
     )
@@ -112,19 +117,31 @@ def correct_probability(features: Features, knobs: KnobValues, *, with_lm: bool 
     return sigmoid(model.log_odds(asdict(features)) + shift)
 
 
-def in_scope_probability(signals: Signals, features: Features, knobs: KnobValues) -> float:
-    """Return P(some agent fits), 0..1, from the signals of retrieval."""
-    return sigmoid(knobs.scope.in_scope.log_odds(in_scope_features(signals, features)))
+def in_scope_probability(
+    signals: Signals, features: Features, knobs: KnobValues, *, with_lm: bool = False
+) -> float:
+    """Return P(some agent fits), 0..1, from the signals of retrieval and the LM's "none"."""
+    model = knobs.scope.in_scope_with_lm if with_lm else knobs.scope.in_scope
+    return sigmoid(model.log_odds(in_scope_features(signals, features)))
 
 
-def in_scope_features(signals: Signals, features: Features) -> dict[str, float]:
+def in_scope_features(signals: Signals, features: Features) -> dict[str, float | None]:
     """Return what P(some agent fits) reads, by name."""
-    return asdict(signals) | {"logit": features.logit}
+    return asdict(signals) | {"logit": features.logit, "none_logit": features.none_logit}
 
 
 def sigmoid(x: float) -> float:
     """Return the logistic function, without overflow."""
     return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
+
+
+def _bounded(probability: float) -> float:
+    return min(max(probability, CONFIDENCE_FLOOR), 1 - CONFIDENCE_FLOOR)
+
+
+def _logit(probability: float) -> float:
+    p = _bounded(probability)
+    return math.log(p / (1 - p))
 
 
 def _order_agreement(orders: Sequence[str | None]) -> float | None:

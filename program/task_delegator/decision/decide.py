@@ -3,36 +3,41 @@
 from collections.abc import Sequence
 
 from ..delegation import Candidate, Decision, Settled
-from ..knobs import KnobValues, LMKnobs
+from ..knobs import LMKnobs, Thresholds
 
 
-def settled_by(
-    in_scope: float, knobs: KnobValues, *, calibrated: bool, language: str | None = None
-) -> Settled | None:
-    """Return what settles the decision whatever the confidence is, None where nothing does.
+def settled_by(*, calibrated: bool, language: str | None = None) -> Settled | None:
+    """Return what settles the decision whatever the probabilities are, None where nothing does.
 
-    The same conditions, in the same order, as ``decide``: an LM that is asked for more
-    confidence is asked in vain.
+    The same conditions, in the same order, as ``decide``: an LM is asked in vain there.
     """
     if language is not None:
         return "language"
-    if not calibrated:
-        return "uncalibrated"
-    return "out of scope" if _is_out_of_scope(in_scope, knobs) else None
+    return None if calibrated else "uncalibrated"
 
 
-def asks_lm(confidence: float, knobs: LMKnobs, settled: Settled | None) -> bool:
-    """Tell whether the LM shall be asked, given retrieval's confidence and what is settled."""
+def decision_certainty(confidence: float, in_scope: float, thresholds: Thresholds) -> float:
+    """Return P(the decision is right), 0..1: the first place, or that no agent fits.
+
+    Without a threshold for "none", that some agent fits is taken for granted.
+    """
+    if thresholds.in_scope is None:
+        return confidence
+    return max(confidence * in_scope, 1.0 - in_scope)
+
+
+def asks_lm(certainty: float, knobs: LMKnobs, settled: Settled | None) -> bool:
+    """Tell whether the LM shall be asked, given how certain the decision without it is."""
     if knobs.ask_settled:
         return True
-    return settled is None and knobs.gate is not None and confidence < knobs.gate
+    return settled is None and knobs.gate is not None and certainty < knobs.gate
 
 
 def decide(
     candidates: Sequence[Candidate],
     confidence: float,
     in_scope: float,
-    knobs: KnobValues,
+    thresholds: Thresholds,
     *,
     calibrated: bool,
     language: str | None = None,
@@ -48,7 +53,7 @@ def decide(
         candidates: the posterior, best first, one at least.
         confidence: calibrated probability that the first candidate is right; NaN never assigns.
         in_scope: P(some agent fits), 0..1; NaN never assigns.
-        knobs: the thresholds ``confidence.assign_threshold`` and ``scope.threshold``.
+        thresholds: that they are compared with.
         calibrated: whether the numbers were calibrated for the caller's agents.
         language: the task's, where the embedder does not know it.
         named: agents that the task names.
@@ -66,20 +71,15 @@ def decide(
             f"The confidence is not calibrated for this registry: a person should decide. "
             f"The guess is {first}{others}."
         )
-    if _is_out_of_scope(in_scope, knobs):
+    if thresholds.in_scope is not None and in_scope < thresholds.in_scope:
         return "none", f"No agent seems to be meant for this; the closest is {first}."
-    needed = knobs.confidence.assign_threshold
-    if needed is None:
+    if thresholds.assign is None:
         return "review", f"{finding}; this program assigns nothing{others}."
-    if not (confidence >= needed and in_scope >= (knobs.scope.threshold or 0.0)):
-        return "review", f"{finding}, {needed:.0%} is needed to assign{others}."
+    if not (confidence >= thresholds.assign and in_scope >= (thresholds.in_scope or 0.0)):
+        return "review", f"{finding}, {thresholds.assign:.0%} is needed to assign{others}."
     if named and first not in named:
         return "review", (
             f"The task names {' and '.join(named[:3])} but reads like one for {first} "
             f"({confidence:.0%}{others}): a person should look."
         )
     return "assign", f"{finding}{f', ahead of {rivals[0]}' if rivals else ''}."
-
-
-def _is_out_of_scope(in_scope: float, knobs: KnobValues) -> bool:
-    return knobs.scope.threshold is not None and in_scope < knobs.scope.threshold

@@ -1,6 +1,6 @@
 """Language models: specs, the embedded server and its weights, backends that decide."""
 
-from .specs import check_spec, language_model, without_logprobs, writes
+from .specs import check_spec, context_tokens, language_model, without_logprobs, writes
 from .weights import ADAPTER, MANIFEST, RAW, SHIPPED, digest, find_weights, packaged
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "RAW",
     "SHIPPED",
     "check_spec",
+    "context_tokens",
     "digest",
     "find_weights",
     "language_model",

@@ -28,11 +28,9 @@ from .._compat import (
 )
 from ..errors import LMError, LMSpecError
 from .requantize import at_eight_bits
-from .specs import CALL_SECONDS
+from .specs import CALL_SECONDS, EMBEDDED_CONTEXT, EMBEDDED_PROVIDER
 from .weights import SMOLLM2_SHA256, Weights, digest
 
-_PROVIDER = "task-delegator-embedded"
-_CONTEXT = 8192  # tokens; SmolLM2's own limit, and room for a shortlist with demos
 _START_SECONDS = 60.0
 _SILENT = f"no answer within {_START_SECONDS:.0f} s"
 _TOP_LOGPROBS = 500  # taken before the grammar's mask: other tokens fill the top
@@ -70,7 +68,7 @@ class EmbeddedServer:
             "path": str(self.path),
             "adapter": None if files.adapter is None else str(files.adapter),
             "api_key": self.api_key,
-            "context": _CONTEXT,
+            "context": EMBEDDED_CONTEXT,
             "threads": min(threads, processors()),
             "prompt_cache": prompt_cache,
         }
@@ -106,7 +104,7 @@ class EmbeddedServer:
     def _language_model(self) -> dspy.LM:
         # A dspy.LM binds the registration that it finds when it is made: a later one of the
         # same name, of another server, is not its own.
-        access = AccessPolicy(provider=_PROVIDER, base_url=f"{self.url}/v1")
+        access = AccessPolicy(provider=EMBEDDED_PROVIDER, base_url=f"{self.url}/v1")
         register_provider(
             ProviderDefinition.chat(access, compat=OpenAIChatCompat()),
             supports=ModelSupport(response_schema=True, function_calling=False),
@@ -114,7 +112,7 @@ class EmbeddedServer:
         )
         # DSPy's cache key leaves out the address: the name has to tell files apart.
         return dspy.LM(
-            f"{_PROVIDER}/{self.files.name}",
+            f"{EMBEDDED_PROVIDER}/{self.files.name}",
             api_key=self.api_key,
             cache=False,
             timeout=CALL_SECONDS,

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _SYSTEM_ONE = "systemone"
 CALL_SECONDS = 120.0
+EMBEDDED_PROVIDER = "task-delegator-embedded"
+EMBEDDED_CONTEXT = 8192  # tokens; SmolLM2's own limit, and room for a shortlist with demos
 _HOSTED_TOP_LOGPROBS = 20  # the most that hosted APIs return
 
 
@@ -63,6 +65,17 @@ def language_model(spec: str, threads: int = 2, prompt_cache: bool = True) -> "d
 def without_logprobs(lm: Any) -> Any:
     """Return a copy of an LM that is asked for no log-probabilities."""
     return lm.copy(logprobs=None, top_logprobs=None)
+
+
+def context_tokens(lm: Any) -> int | None:
+    """Return the tokens that an LM reads and writes at most, None where that is not known.
+
+    Known of the embedded LM, and of an LM that was made with ``num_ctx`` (Ollama).
+    """
+    if str(getattr(lm, "model", "")).startswith(f"{EMBEDDED_PROVIDER}/"):
+        return EMBEDDED_CONTEXT
+    given = getattr(lm, "kwargs", {}).get("num_ctx")
+    return given if isinstance(given, int) else None
 
 
 def writes(lm: Any) -> bool:

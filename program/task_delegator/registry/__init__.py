@@ -10,7 +10,7 @@ from .enrichment import (
     enrichment_next_to,
     read_enrichment,
 )
-from .texts import description_text, readable, texts_of
+from .texts import description_text, readable, texts_of, tool_names
 
 __all__ = [
     "FILE",
@@ -27,4 +27,5 @@ __all__ = [
     "read_enrichment",
     "readable",
     "texts_of",
+    "tool_names",
 ]

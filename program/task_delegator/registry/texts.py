@@ -15,6 +15,11 @@ def description_text(agent: Agent) -> str:
     return ". ".join(part for part in parts if part)
 
 
+def tool_names(agent: Agent) -> tuple[str, ...]:
+    """Return the names of an agent's tools."""
+    return tuple(tool if isinstance(tool, str) else tool.name for tool in agent.tools)
+
+
 def texts_of(agent: Agent) -> tuple[str, ...]:
     """Return the texts of an agent that are embedded."""
     return (description_text(agent), *agent.user_request_samples)

@@ -142,6 +142,18 @@ class Index:
             mean[self.has_samples] = np.add.reduceat(similarity, self._starts) / self._counts
         return best, mean
 
+    def nearest_samples(self, query: Query, agents: Iterable[Agent]) -> dict[str, tuple[str, ...]]:
+        """Return the agents' samples by name, those closest to a task first."""
+        vector = query.encoded.vector
+
+        def distance(sample: str) -> float:
+            known = self.encodings.get(sample)
+            return 0.0 if known is None else -float(known.vector @ vector)
+
+        return {
+            agent.name: tuple(sorted(agent.user_request_samples, key=distance)) for agent in agents
+        }
+
     def head(self, vector: np.ndarray, c: float) -> np.ndarray:
         """Return the head's logits, NaN for agents without samples, shape (agents,)."""
         logits = np.full(len(self.agents), np.nan)

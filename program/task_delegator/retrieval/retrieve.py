@@ -96,7 +96,7 @@ class Retrieve(dspy.Module):
             others = [score(index, index.read(text), knobs).z_scores for text in further]
             z_scores = blend(z_scores, others, knobs.expansion.weight)
         posterior = softmax(fuse(z_scores, knobs) / knobs.retrieval.temperature)
-        best = largest(posterior, max(knobs.retrieval.k, 3))
+        best = largest(posterior, _places(knobs))
         names = [index.names[i] for i in best]
         return Retrieval(
             candidates=tuple(
@@ -124,3 +124,9 @@ class Retrieve(dspy.Module):
         text, mentions = index.mentions.strip_from(task)
         language = foreign_language(task, self.library.embed.languages)
         return replace(index.read(text), task=task, mentions=mentions, language=language)
+
+
+def _places(knobs: KnobValues) -> int:
+    """Return how many candidates to name: the shortlist's, and the LM's where it may be asked."""
+    may_ask = knobs.lm.gate is not None or knobs.lm.ask_settled
+    return max(knobs.retrieval.k, 3, knobs.lm.shortlist if may_ask else 0)

@@ -1,19 +1,23 @@
 """The LM's stages: expand, classify, rate, decompose, and how a prompt is written."""
 
-from .classify import ClassifyAgent, mean_belief
+from .cards import Shortlist, agent_line, estimate_tokens
+from .classify import Classification, ClassifyAgent, SlotAnswer, mean_belief
 from .decompose import MAX_PARTS, DecomposeTask, PartScore, best_split, split_features
 from .expand import ExpandQuery
-from .prompting import UnreadableError, agent_line, ask, asking, chosen_adapter, render
+from .prompting import UnreadableError, ask, asking, chosen_adapter
 from .rate import RateConfidence
 from .slots import SlotDistribution
 
 __all__ = [
     "MAX_PARTS",
+    "Classification",
     "ClassifyAgent",
     "DecomposeTask",
     "ExpandQuery",
     "PartScore",
     "RateConfidence",
+    "Shortlist",
+    "SlotAnswer",
     "SlotDistribution",
     "UnreadableError",
     "agent_line",
@@ -21,7 +25,7 @@ __all__ = [
     "asking",
     "best_split",
     "chosen_adapter",
+    "estimate_tokens",
     "mean_belief",
-    "render",
     "split_features",
 ]

@@ -5,6 +5,7 @@ import json
 import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -12,59 +13,101 @@ import dspy
 
 from ..adapters import BoundedJSONAdapter
 from ..delegation import OrderAnswer
-from ..knobs import KnobValues
+from ..knobs import LMKnobs
 from ..lm import writes
 from ..prediction import FrozenPrediction
 from ..probability import PROBABILITY_FLOOR
 from ..registry import Agent
-from ..signatures import CONTENT_FREE, NONE_SLOT, SLOTS, SelectAgent, SlotAdapter, WeighAgents
+from ..signatures import (
+    CONTENT_FREE,
+    NONE_SLOT,
+    SLOTS,
+    ExplainAgents,
+    RankAgents,
+    SelectAgent,
+    SlotAdapter,
+    WeighAgents,
+)
 from ..text import one_line
-from .prompting import ask, chosen_adapter, render
-from .slots import SlotDistribution, Source, given, repeated, slot_distribution
+from .cards import Shortlist
+from .prompting import ask, chosen_adapter
+from .slots import SlotDistribution, given, ranked, repeated, slot_distribution
 
 _PRIOR_LISTS = 3  # shortlists over which the content-free prior is averaged
 _MOST_PRIORS = 32  # a shortlist's length, a prompt and an LM have one each
 _REPEAT_TEMPERATURE = 1.0  # answers are to vary as the LM's belief does
+_REASON_CHARACTERS = 300
 
 
 class Classification(FrozenPrediction):
     """What an LM believes of a shortlist.
 
     Attributes:
-        probabilities: by name, over all orders.
+        probabilities: by name, over all orders; without "none of them".
+        none: mean probability over the orders that none of them fits.
         answers: the belief in each order that it was shown.
+        left_out: agents that did not fit into the prompt.
+        rubric: the LM's own confidence, 1..5; None where it was not asked for.
+        reason: why, in the LM's words; empty where it was not asked for.
         calls: LM calls that it took.
     """
 
     probabilities: Mapping[str, float]
+    none: float
     answers: tuple[OrderAnswer, ...]
+    left_out: tuple[str, ...] = ()
+    rubric: int | None = None
+    reason: str = ""
     calls: int = 0
+
+    @property
+    def readable(self) -> bool:
+        """Whether an answer could be read."""
+        return any(answer.source != "unreadable" for answer in self.answers)
+
+
+@dataclass(frozen=True, slots=True)
+class SlotAnswer:
+    """What the LM said of one order of the shortlist.
+
+    Attributes:
+        belief: its distribution over the offered slots.
+        calls: LM calls that it took.
+        rubric, reason: as in ``Classification``.
+    """
+
+    belief: SlotDistribution
+    calls: int
+    rubric: int | None = None
+    reason: str = ""
 
 
 class ClassifyAgent(dspy.Module):
     """Ask the LM for a slot and read its belief, in one order of the shortlist or in two.
 
-    The signature is static: the shortlist is an input, so that the system prompt never
-    changes and every DSPy optimiser finds the predictor. JSON with an enumerated slot
-    is what the servers enforce; small models do not keep to the chat format.
+    The signatures are static: the shortlist is an input, so that the system prompt never
+    changes and every DSPy optimizer finds the predictors. JSON with an enumerated slot is what
+    the servers enforce; small models do not keep to the chat format.
 
-    The belief comes from the slot token's log-probabilities. Where the LM gives none, it is
-    asked several times, or writes a distribution down; a System One backend gives one of its
-    own.
+    The belief comes from the slot token's log-probabilities. Where the LM gives none, it ranks
+    its three best with probabilities in the same answer (knob ``lm.answer``), or is asked
+    several times, or writes a distribution down; a System One backend gives one of its own.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.select = dspy.Predict(SelectAgent)
         self.weigh = dspy.Predict(WeighAgents)
-        self._slots, self._decisions = SlotAdapter(), BoundedJSONAdapter()
+        self.rank = dspy.Predict(RankAgents)
+        self.explain = dspy.Predict(ExplainAgents)
+        self._slots, self._structured = SlotAdapter(), BoundedJSONAdapter()
         self._priors = _Priors()
 
     def forward(
         self,
         task: str,
-        agents: Sequence[Agent],
-        knobs: KnobValues,
+        shortlist: Shortlist,
+        knobs: LMKnobs,
         posterior: Mapping[str, float] | None = None,
         reference: tuple[object, Sequence[Agent]] = (0, ()),
     ) -> Classification:
@@ -72,8 +115,8 @@ class ClassifyAgent(dspy.Module):
 
         Args:
             task: the task in plain words.
-            agents: 1 to 19 agents, in the order in which the LM shall see them first.
-            knobs: the group ``lm``.
+            shortlist: 1 to 19 agents, in the order in which the LM shall see them first.
+            knobs: of the LM.
             posterior: what retrieval believes, by name; where its pool with the first answer
                 leaves the two best apart, the second order is not asked.
             reference: a key of the registry's version, and agents that every caller may see,
@@ -82,18 +125,26 @@ class ClassifyAgent(dspy.Module):
         Raises:
             LMError: the LM cannot be reached or refuses.
         """
-        if not 1 <= len(agents) <= len(SLOTS):
-            raise ValueError(f"a shortlist has 1 to {len(SLOTS)} agents, got {len(agents)}")
-        prior, calls = self._prior(len(agents), knobs, reference) if knobs.lm.prior else ({}, 0)
+        if not 1 <= len(shortlist.agents) <= len(SLOTS):
+            raise ValueError(
+                f"a shortlist has 1 to {len(SLOTS)} agents, got {len(shortlist.agents)}"
+            )
+        prior, calls = self._prior(shortlist, knobs, reference) if knobs.prior else ({}, 0)
+        said: list[SlotAnswer] = []
         answers: list[OrderAnswer] = []
-        for order in (agents, agents[::-1])[: knobs.lm.orders]:
+        for shown in (shortlist, shortlist.reversed())[: knobs.orders]:
             if answers and apart(mean_belief(answers), posterior, knobs):
                 break
-            belief, asked = self.ask(task, order, knobs)
-            answers.append(_by_name(belief.without(prior, knobs.lm.prior), order))
-            calls += asked
+            said.append(self.ask(task, shown, knobs))
+            answers.append(_by_name(said[-1].belief.without(prior, knobs.prior), shown.agents))
         return Classification(
-            probabilities=mean_belief(answers), answers=tuple(answers), calls=calls
+            probabilities=mean_belief(answers),
+            none=math.fsum(answer.none for answer in answers) / len(answers),
+            answers=tuple(answers),
+            left_out=shortlist.left_out,
+            rubric=said[0].rubric,
+            reason=said[0].reason,
+            calls=calls + sum(answer.calls for answer in said),
         )
 
     if TYPE_CHECKING:  # DSPy types a module's call as a plain Prediction
@@ -102,45 +153,55 @@ class ClassifyAgent(dspy.Module):
             """Return what ``forward`` does."""
             ...
 
-    def ask(
-        self, task: str, agents: Sequence[Agent], knobs: KnobValues
-    ) -> tuple[SlotDistribution, int]:
+    def ask(self, task: str, shortlist: Shortlist, knobs: LMKnobs) -> SlotAnswer:
         """Return the belief over slots in one order, and the calls it took."""
-        inputs = {"task": one_line(task), "candidates": render(agents)}
-        slots = (*SLOTS[: len(agents)], NONE_SLOT)
+        inputs = {"task": one_line(task), "candidates": shortlist.text()}
+        slots = (*SLOTS[: len(shortlist.agents)], NONE_SLOT)
         if not writes(self.select.lm or dspy.settings.lm):
-            return self._weighed(inputs, slots, "decision"), 1
+            return SlotAnswer(self._weighed(inputs, slots, "decision"), 1)
+        if knobs.explain or knobs.answer == "ranking":
+            return self._ranked(inputs, slots, explain=knobs.explain)
         answer, logprobs = self._selected(inputs)
         belief = slot_distribution(answer, logprobs, "slot", slots)
-        if belief.source != "answer" or knobs.lm.repeats == 1:
-            return belief, 1
-        if knobs.lm.repeats == 0:
-            return self._weighed(inputs, slots, "verbalised"), 2
+        if belief.source != "answer" or knobs.repeats == 1:
+            return SlotAnswer(belief, 1)
+        if knobs.repeats == 0:
+            return SlotAnswer(self._weighed(inputs, slots, "verbalized"), 2)
         answers = [answer]
-        for number in range(1, knobs.lm.repeats):
+        for number in range(1, knobs.repeats):
             varied = {"temperature": _REPEAT_TEMPERATURE, "rollout_id": number}
             answers.append(self._selected(inputs, config=varied)[0])
-        return repeated(answers, slots), knobs.lm.repeats
+        return SlotAnswer(repeated(answers, slots), knobs.repeats)
 
     def _selected(self, inputs: dict[str, str], **settings: Any) -> tuple[str | None, Any]:
         prediction = ask(self.select, self._slots, **inputs, **settings)
         if prediction is None:
             return None, None  # no slot in the answer: the distribution says "unreadable"
-        logprobs = prediction.get("logprobs")
-        if logprobs is not None:
-            # Hundreds of alternatives per token, which traces and demos would keep.
-            del prediction["logprobs"]
-        return prediction.slot, logprobs
+        return prediction.slot, _take_logprobs(prediction)
+
+    def _ranked(self, inputs: dict[str, str], slots: Sequence[str], *, explain: bool) -> SlotAnswer:
+        """Read slot, ranking, rubric and reason from one structured answer."""
+        prediction = ask(self.explain if explain else self.rank, self._structured, **inputs)
+        if prediction is None:
+            return SlotAnswer(slot_distribution(None, None, "slot", slots), 1)
+        belief = slot_distribution(prediction.slot, _take_logprobs(prediction), "slot", slots)
+        if belief.source == "answer":
+            pairs = [(one.slot, one.probability) for one in prediction.ranking]
+            belief = ranked(prediction.slot, pairs, slots)
+        if not explain:
+            return SlotAnswer(belief, 1)
+        reason = one_line(prediction.reason)[:_REASON_CHARACTERS]
+        return SlotAnswer(belief, 1, prediction.rubric, reason)
 
     def _weighed(
-        self, inputs: dict[str, str], slots: Sequence[str], source: Source
+        self, inputs: dict[str, str], slots: Sequence[str], source: Any
     ) -> SlotDistribution:
-        prediction = ask(self.weigh, self._decisions, **inputs)
+        prediction = ask(self.weigh, self._structured, **inputs)
         said = None if prediction is None else getattr(prediction.slot, "probabilities", None)
         return given(said, slots, source)
 
     def _prior(
-        self, places: int, knobs: KnobValues, reference: tuple[object, Sequence[Agent]]
+        self, shortlist: Shortlist, knobs: LMKnobs, reference: tuple[object, Sequence[Agent]]
     ) -> tuple[dict[str, float], int]:
         """Return the LM's belief over slots for a task without content, and the calls it took.
 
@@ -148,25 +209,31 @@ class ClassifyAgent(dspy.Module):
         asked as the task itself will be, once per LM, prompt and registry version.
         """
         version, agents = reference
-        lists = [agents[i * places : (i + 1) * places] for i in range(_PRIOR_LISTS)]
-        lists = [shown for shown in lists if len(shown) == places]
-        key = self._fingerprint(version, knobs.lm.repeats, [places, *map(render, lists)])
+        places = len(shortlist.agents)
+        cut = [agents[i * places : (i + 1) * places] for i in range(_PRIOR_LISTS)]
+        lists = [
+            Shortlist(tuple(shown), shortlist.card, {}, shortlist.card_tokens)
+            for shown in cut
+            if len(shown) == places
+        ]
+        settings = [knobs.repeats, knobs.answer, knobs.explain]
+        key = self._fingerprint(version, settings, [places, *(shown.text() for shown in lists)])
         known = self._priors.get(key)
         if known is not None:
             return known, 0
         asked = [self.ask(CONTENT_FREE, shown, knobs) for shown in lists]
-        beliefs = [belief.probabilities for belief, _ in asked]
+        beliefs = [answer.belief.probabilities for answer in asked]
         prior = {
             slot: math.fsum(belief[slot] for belief in beliefs) / len(beliefs)
             for slot in (beliefs[0] if beliefs else ())
         }
         self._priors.put(key, prior)
-        return prior, sum(calls for _, calls in asked)
+        return prior, sum(answer.calls for answer in asked)
 
     def _fingerprint(self, *shown: object) -> str:
         """Return a digest of all that a prior depends on: the LM, the prompts, what is shown."""
         lm = self.select.lm or dspy.settings.lm
-        predictors = (self.select, self.weigh)
+        predictors = (self.select, self.weigh, self.rank, self.explain)
         prompts = [(str(predict.signature), predict.demos) for predict in predictors]
         adapter = type(chosen_adapter(self._slots)).__name__
         text = json.dumps([str(getattr(lm, "model", "")), adapter, prompts, shown], default=repr)
@@ -214,18 +281,29 @@ def mean_belief(answers: Sequence[OrderAnswer]) -> dict[str, float]:
 
 
 def apart(
-    belief: Mapping[str, float], posterior: Mapping[str, float] | None, knobs: KnobValues
+    belief: Mapping[str, float], posterior: Mapping[str, float] | None, knobs: LMKnobs
 ) -> bool:
-    """Tell whether the two best agents are further apart than ``lm.second_order_margin``."""
-    margin = knobs.lm.second_order_margin
+    """Tell whether the two best agents are further apart than ``second_order_margin``."""
+    margin = knobs.second_order_margin
     if margin is None or posterior is None or len(belief) < 2:
         return False
     pooled = sorted(
         math.log(max(posterior[name], PROBABILITY_FLOOR))
-        + knobs.lm.weight * math.log(max(p, PROBABILITY_FLOOR))
+        + knobs.weight * math.log(max(p, PROBABILITY_FLOOR))
         for name, p in belief.items()
     )
     return pooled[-1] - pooled[-2] >= margin
+
+
+def _take_logprobs(prediction: dspy.Prediction) -> Any:
+    """Return a prediction's log-probabilities and drop them from it.
+
+    Hundreds of alternatives per token would stay in traces and demos.
+    """
+    logprobs = prediction.get("logprobs")
+    if logprobs is not None:
+        del prediction["logprobs"]
+    return logprobs
 
 
 def _by_name(belief: SlotDistribution, agents: Sequence[Agent]) -> OrderAnswer:

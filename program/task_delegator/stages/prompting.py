@@ -1,10 +1,10 @@
-"""How every stage asks its LM: one adapter, one meaning of failure, one look of an agent.
+"""How every stage asks its LM: one adapter, one meaning of failure.
 
 ``ask`` is the boundary to the LM. Whatever it says comes out as a prediction, as None where it
 cannot be read, or as ``LMError``.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,14 +15,8 @@ from dspy.utils.exceptions import LMError as DspyLMError
 
 from ..errors import LMError
 from ..lm import writes
-from ..registry import Agent, readable
-from ..signatures import SLOTS
-from ..text import describe_error, one_line, strings_in
+from ..text import describe_error, strings_in
 
-# A line costs some 70 tokens: the small LM reads 400 a second.
-_DESCRIPTION_CHARACTERS = 150
-_SAMPLE_CHARACTERS = 70
-_SAMPLES = 2
 _SENT = ("prompt", "messages", "state", "questions")  # arguments of an LM that hold the prompt
 # What parsers raise at an answer, beside DSPy's own: nested too deeply, a wrong kind, all zero.
 _PARSING = (ArithmeticError, LookupError, MemoryError, RecursionError, TypeError, ValueError)
@@ -117,25 +111,3 @@ class _Sent(BaseCallback):
     def describe(self, error: BaseException) -> str:
         """Return the error on one line, without what was sent."""
         return describe_error(error, self._texts, self._keys)
-
-
-def render(agents: Sequence[Agent]) -> str:
-    """Return the shortlist as the LM sees it, one line per agent."""
-    return "\n".join(f"{slot}) {agent_line(a)}" for slot, a in zip(SLOTS, agents, strict=False))
-
-
-def agent_line(agent: Agent) -> str:
-    """Return an agent on one line: name, description, when not to use it, two samples."""
-    samples = [_cut(s, _SAMPLE_CHARACTERS) for s in agent.user_request_samples[:_SAMPLES]]
-    parts = [
-        one_line(readable(agent.name)),
-        _cut(agent.description, _DESCRIPTION_CHARACTERS),
-        _cut(agent.do_not_use_when, _SAMPLE_CHARACTERS),
-        "; ".join(samples),
-    ]
-    return " - ".join(part for part in parts if part)
-
-
-def _cut(text: str, limit: int) -> str:
-    line = one_line(text)
-    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"

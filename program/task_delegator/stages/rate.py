@@ -10,7 +10,8 @@ from ..prediction import FrozenPrediction
 from ..registry import Agent
 from ..signatures import RateAssignment
 from ..text import one_line
-from .prompting import agent_line, ask
+from .cards import agent_line
+from .prompting import ask
 
 
 class Rating(FrozenPrediction):

@@ -10,9 +10,10 @@ from ..probability import PROBABILITY_FLOOR
 from ..signatures import NONE_SLOT, SLOTS
 
 ANSWER_SHARE = 0.6  # belief in a bare answer without log-probabilities; the rest is spread
+_SPREAD = 0.01  # that a written ranking leaves at least to the slots it does not name
 _ROUNDING = 1e-6  # that a probability may be above 1, or its logarithm above 0
 
-Source = Literal["logprobs", "answer", "repeated", "verbalised", "decision", "unreadable"]
+Source = Literal["logprobs", "answer", "repeated", "verbalized", "decision", "unreadable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +22,10 @@ class SlotDistribution:
 
     Attributes:
         probabilities: one per offered slot, summing to 1.
-        mass: probability that the offered slots had before renormalising; None where
+        mass: probability that the offered slots had before renormalizing; None where
             the LM gave no log-probabilities.
         source: ``logprobs``, ``answer`` (a bare answer stands in for them), ``repeated``
-            (shares of several answers), ``verbalised`` (the LM wrote it down), ``decision``
+            (shares of several answers), ``verbalized`` (the LM wrote it down), ``decision``
             (a System One backend's own) or ``unreadable`` (no offered slot was answered: the
             distribution is flat).
     """
@@ -99,7 +100,7 @@ def repeated(answers: Sequence[str | None], slots: Sequence[str]) -> SlotDistrib
 
 
 def given(probabilities: Any, slots: Sequence[str], source: Source) -> SlotDistribution:
-    """Return a distribution that came as such, renormalised over the offered slots.
+    """Return a distribution that came as such, renormalized over the offered slots.
 
     Args:
         probabilities: by slot, as the LM said it; slots that are left out have none. Anything
@@ -120,6 +121,36 @@ def given(probabilities: Any, slots: Sequence[str], source: Source) -> SlotDistr
     if not math.isclose(math.fsum(shares.values()), 1.0):
         return _flat(slots)
     return SlotDistribution(shares, min(total, 1.0), source)
+
+
+def ranked(
+    answer: str, pairs: Sequence[tuple[str, float]], slots: Sequence[str]
+) -> SlotDistribution:
+    """Return a distribution from the likeliest slots with probabilities, as the LM wrote them.
+
+    What they leave of 1 is spread evenly over the offered slots that are not ranked; a ranking
+    that is not led by the answer, or no probabilities, leaves the bare answer.
+
+    Args:
+        answer: the slot that was answered.
+        pairs: slots with probabilities; later mentions of a slot do not count.
+        slots: the offered slots.
+    """
+    bare = slot_distribution(answer, None, "slot", slots)
+    said: dict[str, float] = {}
+    for slot, probability in pairs:
+        if slot in slots and _is_number(probability) and 0 <= probability <= 1 + _ROUNDING:
+            said.setdefault(slot, float(probability))
+    total = math.fsum(said.values())
+    if bare.source != "answer" or total <= 0 or max(said, key=lambda slot: said[slot]) != answer:
+        return bare
+    scale = 1 / max(total, 1.0)
+    others = [slot for slot in slots if slot not in said]
+    rest = max(1.0 - total, _SPREAD) / max(len(others), 1) if others else 0.0
+    weights = {slot: said[slot] * scale if slot in said else rest for slot in slots}
+    whole = math.fsum(weights.values())
+    shares = {slot: weight / whole for slot, weight in weights.items()}
+    return SlotDistribution(shares, None, "verbalized")
 
 
 def _flat(slots: Sequence[str]) -> SlotDistribution:

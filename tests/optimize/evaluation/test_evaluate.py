@@ -1,22 +1,21 @@
 """A report compares like with like, and a limit limits all that is asked."""
 
+import json
+
 import dspy
 import numpy as np
 import pytest
 from recorded import recorded_lm
-from small import HashedWords, small_dataset
+from small import HashedWords
 
 from optimize.calibration.confidence import calibrate
-from optimize.data.dataset import Dataset, load_dataset
 from optimize.evaluation import baselines
 from optimize.evaluation.evaluate import evaluate
 from optimize.evaluation.metrics import auroc
+from optimize.evaluation.outcomes import select
+from optimize.evaluation.report import Report
 from task_delegator.delegator import Delegator
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory) -> Dataset:
-    return load_dataset(small_dataset(tmp_path_factory.mktemp("data")))
+from task_delegator.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -90,3 +89,31 @@ def test_the_setting_of_bm25_is_chosen_once_per_data(dataset, monkeypatch):
     baselines.choose_bm25(index(learned), validation)
     assert len(tried) == 60
     assert baselines.choose_bm25(index({}), ()) == (1.5, 0.75)
+
+
+@pytest.mark.slow
+def test_a_report_is_complete_and_its_rates_are_fractions(dataset):
+    report = evaluate(Delegator(dataset.registry), dataset, "test", name="x", limit=20)
+    values = report.to_dict()
+    assert set(values) == set(Report.__dataclass_fields__)
+    assert (report.n, report.lm) == (20, None)
+    assert 0 <= report.top1 <= report.top3 <= 1
+    assert sum(report.decisions.values()) == 20
+    written = json.loads(json.dumps(values, allow_nan=False))
+    assert written["top1_ci95"] == list(report.top1_ci95)
+    assert {name: written[name] for name in report.metrics() if name in written} == {
+        name: value for name, value in report.metrics().items() if name in written
+    }
+    assert all(isinstance(value, float) for value in report.metrics().values())
+    assert report.versus_bm25["difference"] == pytest.approx(
+        report.top1 - report.baseline_bm25_top1
+    )
+
+
+def test_a_subset_is_fixed_by_its_seed(dataset):
+    requests = dataset.splits["test"]
+    assert select(requests, 7, 3) == select(requests, 7, 3)
+    assert select(requests, 7, 3) != select(requests, 7, 4)
+    assert select(requests, None, 0) == list(requests)
+    with pytest.raises(InputError, match="at least 1"):
+        select(requests, 0, 0)

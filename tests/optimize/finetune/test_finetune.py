@@ -17,11 +17,11 @@ from optimize.finetune.decontaminate import apart
 from optimize.finetune.learning_curve import best_state, exhausted
 from optimize.finetune.order_sensitivity import picks
 from optimize.finetune.shortlists import Retrieved, draw
-from task_delegator.knobs import KnobValues
+from task_delegator.knobs import KnobValues, LMKnobs
 from task_delegator.registry.agents import Registry
 from task_delegator.signatures import NONE_SLOT, SLOTS
+from task_delegator.stages.cards import Shortlist as Cards
 from task_delegator.stages.classify import ClassifyAgent
-from task_delegator.stages.prompting import render
 from task_delegator.text.overlap import fold
 
 
@@ -61,7 +61,7 @@ def test_agents_look_alike_and_cheap_first(source):
         assert all(len(agent.user_request_samples) <= 2 for agent in shown.agents)
 
     def characters(shortlists) -> float:
-        return float(np.mean([len(render(s.agents)) / len(s.agents) for s in shortlists]))
+        return float(np.mean([len(Cards(s.agents).text()) / len(s.agents) for s in shortlists]))
 
     assert characters(drawn[:100]) < characters(drawn[-100:])
 
@@ -176,9 +176,7 @@ def test_the_prompt_is_what_the_program_sends(source):
     (shortlist,) = draw([source], 1, seed=6)
     lm, engine = recorded_lm(lambda prompt: '{"slot": "A"}')
     with dspy.context(lm=lm):
-        ClassifyAgent().ask(
-            shortlist.task, shortlist.agents, KnobValues().replaced({"lm.repeats": 1})
-        )
+        ClassifyAgent().ask(shortlist.task, Cards(shortlist.agents), LMKnobs(repeats=1))
     (sent,) = engine.requests
     assert [sent.system, *(message.text for message in sent.messages)] == [
         message["content"] for message in shortlist.messages()

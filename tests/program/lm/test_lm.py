@@ -17,7 +17,7 @@ from wire import Provider
 import task_delegator.lm.weights as weights_module
 from task_delegator.delegator import Delegator
 from task_delegator.errors import LMError
-from task_delegator.knobs import KnobValues
+from task_delegator.knobs import LMKnobs
 from task_delegator.lm import server as server_module
 from task_delegator.lm import specs as lm_module
 from task_delegator.lm.server import EmbeddedServer
@@ -25,6 +25,7 @@ from task_delegator.lm.specs import language_model
 from task_delegator.lm.weights import Weights
 from task_delegator.registry.agents import Registry
 from task_delegator.signatures import NONE_SLOT, SLOTS
+from task_delegator.stages.cards import Shortlist
 from task_delegator.stages.classify import ClassifyAgent
 
 
@@ -134,10 +135,14 @@ def test_each_slot_is_one_token_of_the_embedded_lm(embedded):
 
 
 def test_the_embedded_lm_gives_a_distribution_over_the_offered_slots(embedded, office):
-    agents, knobs = list(office)[:3], KnobValues().replaced({"lm.orders": 1})
+    agents, knobs = list(office)[:3], LMKnobs(orders=1)
     with dspy.context(lm=embedded):
-        answer = ClassifyAgent()(task="refund my order", agents=agents, knobs=knobs)
-        again = ClassifyAgent()(task="refund my order", agents=agents, knobs=knobs)
+        answer = ClassifyAgent()(
+            task="refund my order", shortlist=Shortlist(tuple(agents)), knobs=knobs
+        )
+        again = ClassifyAgent()(
+            task="refund my order", shortlist=Shortlist(tuple(agents)), knobs=knobs
+        )
     [given] = answer.answers
     assert given.source == "logprobs"
     assert given.mass is not None
@@ -181,8 +186,8 @@ def test_threads_share_one_server(embedded, office):
 
     def classify(task):
         with dspy.context(lm=embedded):
-            knobs = KnobValues().replaced({"lm.orders": 1})
-            answer = ClassifyAgent()(task=task, agents=agents, knobs=knobs)
+            knobs = LMKnobs(orders=1)
+            answer = ClassifyAgent()(task=task, shortlist=Shortlist(tuple(agents)), knobs=knobs)
             return [said.source for said in answer.answers]
 
     with ThreadPoolExecutor(3) as pool:

@@ -11,9 +11,10 @@ from wire import Provider
 
 from task_delegator.delegator import Delegator
 from task_delegator.errors import LMError
-from task_delegator.knobs import KnobValues
+from task_delegator.knobs import LMKnobs
 from task_delegator.lm.specs import language_model
 from task_delegator.signatures import NONE_SLOT, SLOTS
+from task_delegator.stages.cards import Shortlist
 from task_delegator.stages.classify import ClassifyAgent
 
 
@@ -42,7 +43,7 @@ def test_a_provider_without_log_probabilities_is_believed_in_part(office, monkey
     with Provider(logprobs=False) as provider:
         lm = language_model("openai/gpt-4o-mini").copy(api_base=provider.url)
         with dspy.context(lm=lm):
-            answer = classified(office, {"lm.repeats": 1})
+            answer = classified(office, {"repeats": 1})
     [given] = answer.answers
     assert (given.source, given.mass, given.picked) == ("answer", None, "Invoices")
 
@@ -52,7 +53,7 @@ def test_answers_are_repeated_where_there_are_no_log_probabilities(office, monke
     with Provider(logprobs=False, answers=["B", "B", "A", "B"]) as provider:
         lm = language_model("openai/gpt-4o-mini").copy(api_base=provider.url)
         with dspy.context(lm=lm):
-            answer = classified(office, {"lm.repeats": 4})
+            answer = classified(office, {"repeats": 4})
     assert [given.source for given in answer.answers] == ["repeated"]
     assert answer.calls == len(provider.requests) == 4
     assert [r.get("temperature") for r in provider.requests[1:]] == [1.0] * 3
@@ -67,8 +68,8 @@ def test_a_distribution_is_written_down_where_that_is_asked(office, monkeypatch)
     with Provider(logprobs=False) as provider:
         lm = language_model("openai/gpt-4o-mini").copy(api_base=provider.url)
         with dspy.context(lm=lm):
-            answer = classified(office, {"lm.repeats": 0})
-    assert [given.source for given in answer.answers] == ["verbalised"]
+            answer = classified(office, {"repeats": 0})
+    assert [given.source for given in answer.answers] == ["verbalized"]
     assert answer.calls == 2
     assert answer.probabilities["Invoices"] == pytest.approx(0.7 / 0.95)
 
@@ -99,8 +100,10 @@ def test_a_system_one_backend_decides_through_the_same_module(office, monkeypatc
 
 
 def classified(office, knobs=()):
-    values = KnobValues().replaced({"lm.orders": 1} | dict(knobs))
-    return ClassifyAgent()(task="refund my money", agents=list(office)[:3], knobs=values)
+    values = LMKnobs.model_validate({"orders": 1} | dict(knobs))
+    return ClassifyAgent()(
+        task="refund my money", shortlist=Shortlist(tuple(list(office)[:3])), knobs=values
+    )
 
 
 def test_the_second_order_is_asked_where_the_best_are_close(office, monkeypatch):
@@ -113,10 +116,8 @@ def test_the_second_order_is_asked_where_the_best_are_close(office, monkeypatch)
             with dspy.context(lm=lm):
                 answer = ClassifyAgent()(
                     task="refund",
-                    agents=agents,
-                    knobs=KnobValues().replaced(
-                        {"lm.second_order_margin": close, "lm.weight": 1.0}
-                    ),
+                    shortlist=Shortlist(tuple(agents)),
+                    knobs=LMKnobs(second_order_margin=close, weight=1.0),
                     posterior=posterior,
                 )
             assert (answer.calls, len(answer.answers)) == (calls, calls)
@@ -133,8 +134,8 @@ def test_a_preference_for_a_slot_is_divided_out(office, monkeypatch):
             answers = [
                 classify(
                     task=task,
-                    agents=agents[:3],
-                    knobs=KnobValues().replaced({"lm.orders": 1, "lm.prior": 1.0}),
+                    shortlist=Shortlist(tuple(agents[:3])),
+                    knobs=LMKnobs(orders=1, prior=1.0),
                     reference=(7, agents),
                 )
                 for task in ("refund", "travel")
@@ -151,8 +152,8 @@ def test_a_preference_of_a_system_one_backend_is_asked_of_the_backend(office, mo
         with dspy.context(lm=lm):
             answer = ClassifyAgent()(
                 task="refund",
-                agents=agents[:3],
-                knobs=KnobValues().replaced({"lm.orders": 1, "lm.prior": 1.0}),
+                shortlist=Shortlist(tuple(agents[:3])),
+                knobs=LMKnobs(orders=1, prior=1.0),
                 reference=(7, agents),
             )
     assert set(provider.paths) == {"/v1/systemone"}
@@ -174,8 +175,8 @@ def slots_of(lm, classify, agents, **reference):
     with dspy.context(lm=lm):
         return classify(
             task="refund",
-            agents=agents[:3],
-            knobs=KnobValues().replaced({"lm.orders": 1, "lm.prior": 1.0}),
+            shortlist=Shortlist(tuple(agents[:3])),
+            knobs=LMKnobs(orders=1, prior=1.0),
             reference=(reference.get("version", 7), agents),
         )
 

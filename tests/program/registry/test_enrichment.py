@@ -150,7 +150,7 @@ def test_enriching_without_an_lm_is_refused(capsys):
 
 def test_a_registry_shows_when_not_to_use_an_agent_to_the_lm_only(office):
     from task_delegator.registry.texts import description_text
-    from task_delegator.stages.prompting import agent_line
+    from task_delegator.stages.cards import agent_line
 
     agent = make_agent("X", "does x").model_copy(
         update={"use_when": "x is wanted", "do_not_use_when": "y is wanted"}

@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
+from small import public
 
+from optimize.data.dataset import load_dataset
 from task_delegator.decision.thresholds import choose_threshold
+from task_delegator.delegator import Delegator
 from task_delegator.embedders.cache import VectorCache
 from task_delegator.retrieval import linear_head as head
-from task_delegator.retrieval.linear_head import SoftmaxRegression, fit_head
+from task_delegator.retrieval.linear_head import SOFTMAX_AGENTS, SoftmaxRegression, fit_head
 
 
 def points(classes: int, each: int = 8, dim: int = 24, precision: type = np.float64):
@@ -75,3 +78,17 @@ def test_the_bound_of_a_threshold_is_that_of_clopper_and_pearson():
     right = [True] * 40 + [False] * 2
     promise = choose_threshold(np.linspace(1, 0, 42), right, 0.9)
     assert promise.lower_bound == pytest.approx(stats.beta.ppf(0.05, 40, 3), rel=1e-12)
+
+
+@pytest.mark.slow
+def test_the_head_of_four_thousand_agents_is_fitted_in_closed_form():
+    """Softmax regression would take minutes there; its regularization changes nothing."""
+    registry = load_dataset(public("seal_tools")).registry
+    assert len(registry) > SOFTMAX_AGENTS
+    program = Delegator(registry)
+    found = []
+    for regularization in (0.1, 100.0):
+        program.knobs.set({"retrieval.head_c": regularization})
+        found.append(program("convert a currency").top3)
+    assert found[0] == found[1]
+    assert len(found[0]) == 3

@@ -16,9 +16,10 @@ from wire import Provider, completion, decision, weighed
 from task_delegator.delegator import Delegator
 from task_delegator.embedders.specs import embedder
 from task_delegator.errors import LMError
-from task_delegator.knobs import KnobValues
+from task_delegator.knobs import LMKnobs
 from task_delegator.lm.specs import language_model
 from task_delegator.signatures import NONE_SLOT, SLOTS
+from task_delegator.stages.cards import Shortlist
 from task_delegator.stages.classify import ClassifyAgent
 from task_delegator.stages.prompting import ask
 
@@ -33,10 +34,10 @@ def _keys(monkeypatch):
 
 
 def classified(lm: Any, knobs: Any = ()) -> dspy.Prediction:
-    values = KnobValues().replaced({"lm.orders": 1, "lm.repeats": 1} | dict(knobs))
+    values = LMKnobs.model_validate({"orders": 1, "repeats": 1} | dict(knobs))
     with dspy.context(lm=lm):
         agents = list(office_registry())[:3]
-        return ClassifyAgent()(task=TASK, agents=agents, knobs=values)
+        return ClassifyAgent()(task=TASK, shortlist=Shortlist(tuple(agents)), knobs=values)
 
 
 def hosted(provider: Provider) -> Any:
@@ -204,7 +205,7 @@ def test_an_odd_distribution_is_unreadable_or_an_error(probabilities):
         return answer
 
     with Provider(whole=whole) as provider:
-        assert read(hosted(provider), {"lm.repeats": 0}) in ("unreadable", "LMError")
+        assert read(hosted(provider), {"repeats": 0}) in ("unreadable", "LMError")
         assert read(language_model(f"systemone:{provider.address}")) in ("unreadable", "LMError")
 
 
@@ -282,7 +283,7 @@ def test_the_adapter_that_a_user_sets_is_the_one_that_asks(office):
     assert lm_evidence is not None
     assert [answer.source for answer in lm_evidence.answers] == ["answer"]
     assert lm_evidence.expansions == ("money back please",)
-    assert delegation.rubric == 4
+    assert lm_evidence.rubric == 4
     assert plan.source == "lm"
     assert len(engine.prompts) == delegation.usage.lm_calls + plan.usage.lm_calls
 

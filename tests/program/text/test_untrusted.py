@@ -11,7 +11,7 @@ from small import ROOT, HashedWords
 from task_delegator.delegator import Delegator
 from task_delegator.registry.agents import Agent
 from task_delegator.signatures import SLOTS
-from task_delegator.stages.prompting import render
+from task_delegator.stages.cards import Shortlist
 from task_delegator.text.languages import foreign_language
 from task_delegator.text.mentions import AgentMentions
 from task_delegator.text.sanitize import one_line, plain
@@ -30,7 +30,7 @@ def test_there_are_attacks_of_every_kind_on_every_field():
 def test_an_attack_stays_on_its_line_and_forges_no_field(attack):
     text = attack["text"].replace("{name}", "Refunds")
     agent = Agent(name="Refunds" + text, description=text, user_request_samples=(text,))
-    shown = render([agent, Agent(name="B")])
+    shown = Shortlist((agent, Agent(name="B"))).text()
     assert [line[:2] for line in shown.splitlines()] == ["A)", "B)"]
     assert "[[" not in shown
     assert len(one_line(text).splitlines()) <= 1
@@ -46,7 +46,7 @@ def test_no_brackets_make_a_marker(text):
 @given(st.text())
 def test_no_text_forges_a_line(text):
     agents = [Agent(name=f"a{text}"), Agent(name="b", description=text)]
-    lines = render(agents).splitlines()
+    lines = Shortlist(tuple(agents)).text().splitlines()
     assert [line[0] for line in lines] == list(SLOTS[: len(agents)])
 
 

@@ -1,0 +1,76 @@
+"""What is believed of a task after the LM was asked, where it was."""
+
+from collections.abc import Sequence
+
+from .decision import Assessment
+from .delegation import Candidate, Decision, GateEvidence, LMEvidence
+from .knobs import LMKnobs
+from .prediction import FrozenPrediction
+from .retrieval import Query, Retrieval
+from .stages import Classification, Shortlist, estimate_tokens
+
+_FORMAT_TOKENS = 500  # of the adapter's instructions and the answer
+
+
+class Consultation(FrozenPrediction):
+    """What is believed of a task in the end, after the LM where it was asked.
+
+    Attributes:
+        found: what retrieval found, the expansions included.
+        candidates: the posterior after the LM was heard, best first.
+        assessment: the confidence in the first of them.
+        gate: why the LM was asked or not.
+        said: what the LM said; None where it was not asked.
+        heard: whether its answer has a weight, so that other thresholds hold.
+        calls: LM calls that it took.
+    """
+
+    found: Retrieval
+    candidates: tuple[Candidate, ...]
+    assessment: Assessment
+    gate: GateEvidence
+    said: LMEvidence | None = None
+    heard: bool = False
+    calls: int = 0
+
+
+def lm_shortlist(
+    found: Retrieval, query: Query, knobs: LMKnobs, context: int | None = None, prompt: str = ""
+) -> Shortlist:
+    """Return the best agents as the LM is shown them, within its budget of tokens.
+
+    Args:
+        found: what retrieval found.
+        query: the task as retrieval read it.
+        knobs: how many agents, how much of each, and how many tokens they may take.
+        context: tokens that the LM reads and writes at most; None where that is not known.
+        prompt: what the prompt holds beside the shortlist and the task.
+    """
+    agents = found.agents[: knobs.shortlist]
+    samples = {} if found.index is None else found.index.nearest_samples(query, agents)
+    budget = knobs.prompt_tokens
+    if context is not None:
+        budget = min(budget, context - estimate_tokens(prompt + query.text) - _FORMAT_TOKENS)
+    return Shortlist(agents, knobs.card, samples).within(max(budget, 0))
+
+
+def evidence_of(
+    belief: Classification, expansions: Sequence[str], rubric: int | None
+) -> LMEvidence:
+    """Return what the LM said, as a delegation shows it."""
+    return LMEvidence(
+        probabilities=belief.probabilities,
+        none=belief.none,
+        answers=belief.answers,
+        expansions=tuple(expansions),
+        left_out=belief.left_out,
+        rubric=rubric,
+        reason=belief.reason,
+    )
+
+
+def explain(reason: str, decision: Decision, said: LMEvidence | None) -> str:
+    """Return the reason, for a reviewer with the LM's own behind it."""
+    if decision != "review" or said is None or not said.reason:
+        return reason
+    return f"{reason} The LM says: {said.reason}"

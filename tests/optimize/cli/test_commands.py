@@ -1,0 +1,96 @@
+"""The commands of ``python -m optimize``: one after the other, and bad input."""
+
+import json
+
+import pytest
+from small import ROOT, small_dataset
+
+from optimize.__main__ import main
+
+
+@pytest.mark.slow
+def test_compile_evaluate_and_calibrate_from_the_command_line(tmp_path, monkeypatch, capsys):
+    import mlflow
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    data = str(small_dataset(tmp_path / "data"))
+    compiled = ["compile", "--data", data, "--no-lm", "--trials", "5", "--out", "program"]
+    assert main(compiled) == 0
+    assert "| test |" in capsys.readouterr().out
+    assert main(["evaluate", "program", "--data", data, "--no-lm", "--json", "-"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    manifest = json.loads((tmp_path / "program" / "manifest.json").read_text())
+    for key in ("n", "top1", "top3", "ece", "recall_at_k", "decisions", "oos_auroc"):
+        assert report[key] == manifest["scores"]["test"][key]
+
+    runs = mlflow.search_runs(experiment_names=["task-delegator"], output_format="list")
+    parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert [run.info.run_id for run in parents] == [manifest["mlflow_run_id"]]
+    assert len(runs) == 1 + 5
+    assert parents[0].data.metrics["test_top1"] == report["top1"]
+    inputs = parents[0].inputs
+    assert inputs is not None
+    names = {entry.dataset.name for entry in inputs.dataset_inputs}
+    assert names == {"data:train", "data:validation", "data:test"}
+    files = {f.path for f in mlflow.MlflowClient().list_artifacts(manifest["mlflow_run_id"])}
+    assert {"program", "plots", "tables"} <= files
+
+    other = str(small_dataset(tmp_path / "other", agents=11))
+    registry = json.loads((tmp_path / "other" / "agents.json").read_text())
+    registry[0]["description"] += " On Sundays too."  # one agent that was not calibrated for
+    (tmp_path / "other" / "agents.json").write_text(json.dumps(registry))
+    assert main(["evaluate", "program", "--data", other, "--no-lm", "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["decisions"]["assign"] == 0
+    calibrated = ["calibrate", "program", "--data", other, "--out", "again"]
+    assert main([*calibrated, "--target-precision", "0.8"]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", "again", "--data", other, "--no-lm", "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["decisions"]["assign"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["evaluate", "default", "--data", "nowhere", "--no-lm"], "nowhere: no such directory"),
+        (["compile", "--data", "nowhere", "--no-lm"], "nowhere: no such directory"),
+        (["search", "--data", "nowhere"], "nowhere: no such directory"),
+        (["calibrate", "default", "--data", "nowhere"], "nowhere: no such directory"),
+        (["compile", "--no-lm", "--out", str(ROOT)], "exists and is no compiled program"),
+        (["calibrate", "default", "--out", str(ROOT / "datasets")], "is no compiled program"),
+        (["evaluate", "default", "--no-lm", "--gate-open"], "leave out --no-lm"),
+        (["evaluate", "nowhere", "--no-lm"], "no compiled program"),
+        (["evaluate", "default", "--no-lm", "--embedder", "x"], "unknown embedder 'x'"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_two(capsys, monkeypatch, arguments, message):
+    monkeypatch.chdir(ROOT)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["compile", "--max-lm-calls", "-1"],
+        ["compile", "--trials", "0"],
+        ["compile", "--samples-from-train", "-1"],
+        ["evaluate", "default", "--limit", "0"],
+        ["evaluate", "default", "--seed", "x"],
+        ["calibrate", "default", "--target-precision", "2"],
+    ],
+)
+def test_numbers_out_of_bounds_are_refused(capsys, arguments):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert arguments[-2] in capsys.readouterr().err
+
+
+def test_an_unknown_agent_in_a_label_is_exit_code_two(tmp_path, capsys):
+    (tmp_path / "agents.json").write_text('[{"name": "A"}]')
+    (tmp_path / "train.json").write_text('[{"expected_agent_name": "B", "user_requests": ["x"]}]')
+    assert main(["compile", "--data", str(tmp_path), "--no-lm", "--out", str(tmp_path / "p")]) == 2
+    assert "no agent is named 'B'" in capsys.readouterr().err

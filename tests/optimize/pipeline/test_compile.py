@@ -1,0 +1,82 @@
+"""A compiled program says what it was made with; its settings are the preset's unless given."""
+
+import json
+
+import pytest
+from recorded import oracle, recorded_lm
+from small import ROOT, HashedWords
+
+from optimize.__main__ import parser
+from optimize.cli.compile import compile_options
+from optimize.config import Options
+from optimize.pipeline.compile import compile_program, learn_samples
+from task_delegator.delegator import Delegator
+from task_delegator.errors import InputError
+
+
+def test_too_few_calls_are_refused_before_anything_is_made(dataset, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    options = Options(tmp_path / "program", optimizer="gepa")
+    lm, engine = recorded_lm(oracle(dataset))
+    message = r"--optimizer gepa needs at least 305 LM calls, not 200; give --max-lm-calls 305 or"
+    with pytest.raises(InputError, match=message):
+        compile_program(dataset, options, lm)
+    assert engine.prompts == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("calls", "named"), [(0, None), (160, "labeled-few-shot")])
+def test_manifest_and_tag_name_the_optimizer_that_ran(dataset, tmp_path, monkeypatch, calls, named):
+    import mlflow
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.setattr("optimize.pipeline.compile.embedder", lambda spec: HashedWords())
+    lm, _ = recorded_lm(oracle(dataset))
+    options = Options(
+        tmp_path / "program", optimizer="labeled-few-shot", trials=1, max_lm_calls=calls,
+        target_precision=1.0, traces=0,
+    )  # fmt: skip
+    compiled = compile_program(dataset, options, lm)
+    manifest = json.loads((tmp_path / "program" / "manifest.json").read_text())
+    assert manifest["optimizer"] == named
+    data = mlflow.get_run(compiled.run_id).data
+    assert data.tags["optimizer"] == (named or "none")
+    assert {name: data.params[name] for name in ("trials", "max_lm_calls", "lm_test_limit")} == {
+        "trials": "1", "max_lm_calls": str(calls), "lm_test_limit": "5",
+    }  # fmt: skip
+
+
+def test_the_makefile_compiles_the_program_that_ships(monkeypatch):
+    for name in ("TASK_DELEGATOR_LM", "TASK_DELEGATOR_EMBEDDER"):
+        monkeypatch.delenv(name, raising=False)
+    recipe = (ROOT / "Makefile").read_text().split("\ncompiled:")[1].splitlines()[1]
+    parsed = parser().parse_args(recipe.split(" -m optimize ")[1].split())
+    config = compile_options(parsed).resolved(has_lm=True)
+    manifest = json.loads((ROOT / config.out / "manifest.json").read_text())
+    assert parsed.data == manifest["dataset"]["path"]
+    assert config.embedder == manifest["embedder"]["spec"]
+    assert config.lm == manifest["lm"]["spec"]
+    names = ("preset", "optimizer", "teacher", "trials", "max_lm_calls", "samples_from_train")
+    for name in (*names, "target_precision", "seed"):
+        assert getattr(config, name) == manifest[name], name
+
+
+def test_what_is_left_open_is_the_preset_s(tmp_path):
+    config = Options(tmp_path, preset="full").resolved(has_lm=True)
+    assert (config.trials, config.max_lm_calls, config.lm_test_limit) == (300, 600, 100)
+    given = Options(tmp_path, trials=7, max_lm_calls=150).resolved(has_lm=True)
+    assert (given.trials, given.max_lm_calls, given.optimizer) == (7, 150, "bootstrap")
+    for calls, has_lm in ((0, True), (150, False)):
+        without = Options(tmp_path, max_lm_calls=calls).resolved(has_lm)
+        assert (without.max_lm_calls, without.optimizer) == (0, None)
+
+
+def test_train_requests_become_samples(dataset):
+    learned = learn_samples(dataset, 2)
+    assert {len(texts) for texts in learned.values()} == {2}
+    assert learn_samples(dataset, 0) == {}
+    program = Delegator(dataset.registry)
+    program.retrieve.learned.values = learned
+    name, texts = next(iter(learned.items()))
+    assert program(texts[0]).top3[0].name == name
