@@ -82,8 +82,8 @@ def run(options: argparse.Namespace) -> int:
     """Compile a program for a dataset."""
     from optimize.data import load_dataset
     from optimize.pipeline import compile_program, lm_gain, summary
+    from optimize.recorded import language_model
     from task_delegator.artifact import check_target
-    from task_delegator.lm import language_model
 
     check_target(Path(options.out))
     dataset = load_dataset(options.data, enriched=options.enriched)

@@ -31,11 +31,11 @@ def add_parser(commands: Commands, parents: Parents) -> None:
 def run(options: argparse.Namespace) -> int:
     """Let an LM complete the agents of a dataset."""
     from optimize.data import load_dataset
+    from optimize.recorded import language_model
     from optimize.synthesis import enrich_dataset
     from task_delegator.delegator import Delegator
     from task_delegator.embedders import embedder
     from task_delegator.errors import InputError
-    from task_delegator.lm import language_model
 
     if options.no_lm:
         raise InputError("enrich needs an LM: leave out --no-lm")

@@ -37,10 +37,10 @@ def run(options: argparse.Namespace) -> int:
     from optimize.data import load_dataset
     from optimize.evaluation import evaluate, versus
     from optimize.lm_stage import opened
+    from optimize.recorded import language_model
     from task_delegator.artifact import load
     from task_delegator.errors import InputError
     from task_delegator.files import write_text
-    from task_delegator.lm import language_model
 
     if options.gate_open and options.no_lm:
         raise InputError("--gate-open asks the LM about every task: leave out --no-lm")

@@ -37,9 +37,9 @@ def run(options: argparse.Namespace) -> int:
     """Search the whole program at once, with the LM in it."""
     from optimize.joint import JointSearchConfig
     from optimize.pipeline import Improvement, improve, summary
+    from optimize.recorded import language_model
     from optimize.search import StudyLocation
     from task_delegator.errors import InputError
-    from task_delegator.lm import language_model
 
     if options.no_lm:
         raise InputError("joint weighs accuracy against LM tokens: leave out --no-lm")

@@ -23,9 +23,9 @@ def add_parser(commands: Commands, parents: Parents) -> None:
 def run(options: argparse.Namespace) -> int:
     """Make a program champion if it beats the present one; 1 where it does not."""
     from optimize.data import load_dataset
+    from optimize.recorded import language_model
     from optimize.tracking import Models, promote, roll_back
     from task_delegator.errors import InputError
-    from task_delegator.lm import language_model
 
     if options.rollback == (options.source is not None):
         raise InputError("give either a program to promote or --rollback")

@@ -35,10 +35,10 @@ def add_parser(commands: Commands, parents: Parents) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Let an LM write agents and labelled requests for named domains."""
+    from optimize.recorded import language_model
     from optimize.synthesis import SynthesisSpec, synthesize
     from task_delegator.embedders import embedder
     from task_delegator.errors import InputError
-    from task_delegator.lm import language_model
 
     wanted = SynthesisSpec(
         domains=tuple(" ".join(domain.split()) for domain in options.domains),

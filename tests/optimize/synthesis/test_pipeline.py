@@ -129,7 +129,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
 
 def run(monkeypatch, tmp_path, *arguments):
     lm, engine = recorded_lm(Author())
-    monkeypatch.setattr("task_delegator.lm.language_model", lambda spec: lm)
+    monkeypatch.setattr("optimize.recorded.language_model", lambda spec: lm)
     monkeypatch.setattr("task_delegator.embedders.embedder", lambda spec: HashedWords())
     return command.main(["synthesize", "--out", str(tmp_path / "out"), *arguments]), engine
 
