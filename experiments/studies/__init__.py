@@ -18,7 +18,10 @@ class Study(Protocol):
     __doc__: str | None
 
     def run(self, quick: bool) -> list[dict[str, Any]]:
-        """Return the rows of the result; quick: small, on no test data, not to be kept."""
+        """Return the rows of the result; quick: small, on no test data, not to be kept.
+
+        A study whose question holds for any LM also takes ``lm``, the spec of another one.
+        """
         ...
 
     def table(self, rows: Rows) -> str:

@@ -46,7 +46,8 @@ def shared_options() -> Parents:
     lm.add_argument(
         "--lm",
         default=os.environ.get("TASK_DELEGATOR_LM", "embedded"),
-        help="LM for low-confidence tasks: embedded, embedded:FILE.gguf or provider/model",
+        help="LM for low-confidence tasks: embedded, embedded:FILE.gguf, provider/model or "
+        "recorded:FOLDER",
     )
     lm.add_argument("--no-lm", action="store_true", help="use retrieval only")
     return Parents(data, seed, lm, os.environ.get("TASK_DELEGATOR_EMBEDDER"))
