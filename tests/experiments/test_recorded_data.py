@@ -1,4 +1,3 @@
-import inspect
 import json
 import sys
 from types import SimpleNamespace
@@ -8,7 +7,6 @@ import pytest
 from small import ROOT, HashedWords, make_agent, public, small_dataset
 
 from experiments.__main__ import main
-from experiments.studies import asking
 from experiments.support.recorded_data import recorded, restrict, write
 from optimize.data import load_dataset
 from optimize.evaluation import evaluate
@@ -47,7 +45,7 @@ def test_a_program_is_evaluated_on_exactly_the_recorded_requests(dataset, tmp_pa
     assert part.splits["train"] == dataset.splits["train"]
     assert [len(texts) for texts in part.out_of_scope.values()][1:] == [0, 3]
     program = Delegator(part.registry, HashedWords())
-    program.knobs.set(gate=1.1, lm=1.0, k=12)
+    program.knobs.set({"lm.ask_settled": True, "lm.weight": 1.0})
     lm = recorded_lm(f"recorded:{answers}")
     report = evaluate(program, part, "test", name="asks", lm=lm)
     assert report.n == len(part.splits["test"])
@@ -94,17 +92,16 @@ def test_a_study_is_asked_with_another_lm_where_it_takes_one(monkeypatch, capsys
         specs.append((quick, lm))
         return []
 
-    studies = {"order": SimpleNamespace(run=lambda quick: []), "asking": SimpleNamespace(run=run)}
+    studies = {"order": SimpleNamespace(run=lambda quick: []), "default": SimpleNamespace(run=run)}
     monkeypatch.setattr("experiments.__main__.studies.study", studies.get)
     lm = "recorded:answers"
-    monkeypatch.setattr(sys, "argv", ["experiments", "asking", "--lm", lm])
+    monkeypatch.setattr(sys, "argv", ["experiments", "default", "--lm", lm])
     assert main() == 0
     assert specs == [(False, lm)]
     assert capsys.readouterr().out.strip() == "[]"
     monkeypatch.setattr(sys, "argv", ["experiments", "order", "--lm", lm])
     assert main() == 2
     assert "order: takes no --lm" in capsys.readouterr().err
-    assert "lm" in inspect.signature(asking.run).parameters
 
 
 @pytest.mark.parametrize(

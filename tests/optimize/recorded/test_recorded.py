@@ -16,9 +16,9 @@ from small import office_registry, public
 from optimize.__main__ import main
 from optimize.recorded import check_spec, language_model, recorded_lm
 from task_delegator.errors import InputError, LMError, LMSpecError
-from task_delegator.knobs import KnobValues
+from task_delegator.knobs import LMKnobs
 from task_delegator.signatures import SLOTS, SelectAgent, WeighAgents
-from task_delegator.stages import ClassifyAgent
+from task_delegator.stages import ClassifyAgent, Shortlist
 
 OFFICE = list(office_registry())
 NAMES = [agent.name for agent in OFFICE]
@@ -46,7 +46,8 @@ def answers(tmp_path):
 def believed(lm, agents=OFFICE, task=TASK, **knobs):
     """Return the belief by agent's name, "" for none, and where it comes from."""
     with dspy.context(lm=lm):
-        belief, _ = ClassifyAgent().ask(task, agents, KnobValues(**knobs))
+        shortlist = Shortlist(tuple(agents))
+        belief = ClassifyAgent().ask(task, shortlist, LMKnobs(**knobs)).belief
     slots = dict(zip(SLOTS, [agent.name for agent in agents], strict=False))
     return {slots.get(s, ""): p for s, p in belief.probabilities.items()}, belief.source
 
@@ -85,7 +86,7 @@ def test_without_log_probabilities_the_answer_is_believed_or_a_distribution_is_a
     belief, source = believed(lm, repeats=1)
     assert (max(belief, key=lambda name: belief[name]), source) == ("Refunds", "answer")
     belief, source = believed(lm, repeats=0)
-    assert source == "verbalised"
+    assert source == "verbalized"
     assert belief == pytest.approx(restricted(ROW, NAMES))
 
 
