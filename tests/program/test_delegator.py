@@ -5,16 +5,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from recorded import recorded_lm, slot_of
-from small import ROOT, HashedWords, delegator, make_agent
+from small import HashedWords, delegator, make_agent
 
 from task_delegator.delegation import Candidate, Delegation
 from task_delegator.delegator import Delegator, decide
 from task_delegator.errors import InputError
 from task_delegator.knobs import Knobs, KnobValues, Thresholds
 from task_delegator.registry.agents import Agent, Registry
-from task_delegator.registry.enrichment import enrich
-from task_delegator.retrieval.index_cache import IndexCache
-from task_delegator.stages.cards import Shortlist, agent_line
+from task_delegator.stages.cards import Shortlist
 from task_delegator.text.sanitize import one_line
 
 NAMES = ("Refunds", "Invoices", "Payroll", "Travel", "Events", "Ada")
@@ -88,38 +86,6 @@ def _without_seconds(value):
     if isinstance(value, dict):
         return {key: _without_seconds(v) for key, v in value.items() if key != "seconds"}
     return [_without_seconds(v) for v in value] if isinstance(value, list) else value
-
-
-def test_the_name_of_a_hidden_agent_is_taken_out_of_what_others_say():
-    agents = [
-        make_agent("Secret Desk", "pays", needs=("x",)),
-        make_agent("Open Desk", "asks. Paying is for Secret Desk.", "not for the secret desk"),
-        make_agent("Third", "something else"),
-    ]
-    agents[1] = agents[1].model_copy(update={"do_not_use_when": "That is for Secret Desk."})
-    lm, engine = recorded_lm(lambda prompt: '{"slot": "A"}')
-    program = delegator(
-        Registry(agents), {"lm.ask_settled": True, "lm.weight": 1.0, "lm.rubric_high": 1.0}
-    )
-    with dspy.context(lm=lm):
-        program("ask somebody", permissions=[])
-    assert engine.prompts
-    assert "secret desk" not in "".join(engine.prompts).lower()
-    with dspy.context(lm=lm):
-        program("ask somebody")
-    assert "Secret Desk" in engine.prompts[-1]
-
-
-def test_hidden_agents_of_the_shipped_registry_show_in_no_prompt():
-    registry = enrich(
-        Registry.load(ROOT / "datasets" / "agents.json"), ROOT / "datasets" / "enrichment.json"
-    )
-    hidden = [agent.name for agent in registry if agent.required_permissions]
-    index = IndexCache(registry, HashedWords()).permitted({}, [])
-    assert index is not None
-    shown = "".join(agent_line(agent) for agent in index.agents).lower()
-    assert len(hidden) >= 6
-    assert not [name for name in hidden if name.lower() in shown]
 
 
 def test_a_lone_candidate_is_no_certainty():

@@ -9,7 +9,7 @@ from pydantic import (
     Field,
 )
 
-from ..text import fold, overlap, overlapping, words
+from ..text import AgentMentions, fold, overlap, overlapping, words
 
 if TYPE_CHECKING:
     from .agents import Agent
@@ -20,7 +20,9 @@ class Finding(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    rule: Literal["near-duplicate", "no-description", "no-samples", "leak", "shared-sample"]
+    rule: Literal[
+        "near-duplicate", "no-description", "no-samples", "leak", "shared-sample", "names-hidden"
+    ]
     agents: tuple[str, ...] = Field(description="the agents concerned")
     detail: str
 
@@ -38,7 +40,12 @@ def find_problems(
         agents: in the order of the findings.
         requests: labelled requests as (agent name, text), checked against samples.
     """
-    return [*_gaps(agents), *_look_alikes(agents), *_leaks(agents, requests)]
+    return [
+        *_gaps(agents),
+        *_look_alikes(agents),
+        *_names_of_hidden(agents),
+        *_leaks(agents, requests),
+    ]
 
 
 def _gaps(agents: Sequence["Agent"]) -> Iterator[Finding]:
@@ -70,6 +77,22 @@ def _look_alikes(agents: Sequence["Agent"]) -> Iterator[Finding]:
     for sample, names in sorted(owners.items()):
         if len(set(names)) > 1:
             yield Finding(rule="shared-sample", agents=tuple(sorted(set(names))), detail=sample)
+
+
+def _names_of_hidden(agents: Sequence["Agent"]) -> Iterator[Finding]:
+    """Find texts that name an agent which some of their readers may not use."""
+    guarded = {a.name: a.required_permissions for a in agents if a.required_permissions}
+    mentions = AgentMentions(guarded)
+    for agent in agents:
+        said = (agent.description, agent.use_when, agent.do_not_use_when, *map(str, agent.tools))
+        text = "\n".join((*said, agent.instructions, *agent.user_request_samples))
+        for name in sorted(mentions.strip_from(text)[1]):
+            if name != agent.name and not guarded[name] <= agent.required_permissions:
+                detail = (
+                    f"the texts of {agent.name!r} name {name!r}, which needs further permissions: "
+                    "whoever may use the first reads the name"
+                )
+                yield Finding(rule="names-hidden", agents=(agent.name, name), detail=detail)
 
 
 def _leaks(agents: Sequence["Agent"], requests: Iterable[tuple[str, str]]) -> Iterator[Finding]:

@@ -8,7 +8,6 @@ from typing import Any
 from ..embedders import Embedder, Encoded
 from ..errors import InputError
 from ..registry import Agent, Registry, texts_of
-from ..text import AgentMentions
 from .index import Index
 
 _CALLERS = 1024  # sets of permissions whose index is remembered
@@ -20,9 +19,9 @@ class IndexCache:
     """Keep indexes in step with a registry; shared by all copies of a program.
 
     Agents that a caller may not use are left out before the index is built, so that not even
-    a word count or a weight depends on them; where another agent's text names them, the name is
-    taken out. The first task of a new set of permitted agents waits for its index; texts are
-    embedded once.
+    a word count or a weight depends on them. What the others say of themselves stays as it is
+    written, even where it names one of them: taking names out of it would tell which exist. The
+    first task of a new set of permitted agents waits for its index; texts are embedded once.
 
     Args:
         registry: the agents; later changes are followed.
@@ -107,11 +106,9 @@ class IndexCache:
         permissions: Collection[str] | None,
         names: frozenset[str],
     ) -> Index:
-        everyone = list(self.registry)
-        hidden = AgentMentions(agent.name for agent in everyone if agent.name not in names)
         agents = [
-            without_mention(with_samples(agent, learned), hidden)
-            for agent in everyone
+            with_samples(agent, learned)
+            for agent in self.registry
             if agent.name in names and agent.permits(permissions)
         ]
         return Index(agents, self.embed, self._encodings)
@@ -146,19 +143,3 @@ def with_samples(agent: Agent, learned: Mapping[str, tuple[str, ...]]) -> Agent:
         return agent
     samples = tuple(dict.fromkeys((*agent.user_request_samples, *further)))
     return agent.model_copy(update={"user_request_samples": samples})
-
-
-def without_mention(agent: Agent, hidden: AgentMentions) -> Agent:
-    """Return the agent with the names of others taken out of what it says of itself."""
-    if not len(hidden):
-        return agent
-
-    def cleaned(text: str) -> str:
-        left, held = hidden.strip_from(text, subjects=False)
-        return left if held else text
-
-    fields = ("description", "instructions", "use_when", "do_not_use_when")
-    samples = tuple(cleaned(sample) for sample in agent.user_request_samples)
-    changes = {field: cleaned(getattr(agent, field)) for field in fields}
-    tools = tuple(cleaned(str(tool)) for tool in agent.tools)
-    return agent.model_copy(update={**changes, "user_request_samples": samples, "tools": tools})

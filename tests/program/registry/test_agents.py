@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 from task_delegator.errors import InputError
 from task_delegator.registry.agents import Agent, Registry, Tool
 from task_delegator.registry.texts import description_text
-from task_delegator.retrieval.index_cache import without_mention
-from task_delegator.text.mentions import AgentMentions
 from task_delegator.text.overlap import overlap, overlapping
 
 texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=30)
@@ -94,15 +92,6 @@ def test_an_agent_is_described_by_its_tools_and_their_first_sentence():
     assert description_text(agent) == (
         "Graph. read-cypher: Execute read-only Cypher queries, orders.search. nodes are meant"
     )
-
-
-def test_a_tool_does_not_name_an_agent_that_the_caller_may_not_see():
-    mentioning = Tool({"name": "pay", "description": "Hands over to Vault Desk when in doubt"})
-    shown = without_mention(
-        Agent(name="A", tools=(mentioning, "mail")), AgentMentions(["Vault Desk"])
-    )
-    assert "Vault" not in description_text(shown)
-    assert shown.tools[1] == "mail"
 
 
 def test_agents_with_tools_of_either_kind_can_be_compared_and_kept_in_sets():
@@ -200,6 +189,23 @@ def test_lint_finds_look_alikes_gaps_and_leaks():
     assert rules["no-description"] == ("C",)
     assert rules["no-samples"] == ("C",)
     assert "leak" in rules
+
+
+def test_lint_tells_which_texts_name_an_agent_that_their_readers_may_not_use():
+    registry = Registry(
+        [
+            Agent(name="Vault Desk", required_permissions=frozenset({"vault"})),
+            Agent(name="Open Desk", do_not_use_when="That is for the Vault Desk."),
+            Agent(name="Keys", tools=(Tool({"name": "open", "description": "Asks Vault Desk"}),)),
+            Agent(
+                name="Guards",
+                description="Stand before the Vault Desk.",
+                required_permissions=frozenset({"vault", "night"}),
+            ),
+        ]
+    )
+    found = [finding.agents for finding in registry.lint() if finding.rule == "names-hidden"]
+    assert found == [("Keys", "Vault Desk"), ("Open Desk", "Vault Desk")]
 
 
 def test_lint_is_silent_on_a_sound_registry():
