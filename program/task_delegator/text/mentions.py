@@ -1,67 +1,226 @@
-"""Text that others wrote: tasks and what agents say of themselves.
+"""The names of agents in what others write: naming an agent is no way to get it.
 
-Neither may pass for a part of the prompt, and naming an agent is no way to get it.
+A name and a text are compared word by word in one normal form: NFKC, without accents, in lower
+case, in the singular. What stands between two words does not count. The time grows linearly
+with the text.
 """
 
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 from .sanitize import plain
 
-_WORD = re.compile(r"\w+")
+_RUN = re.compile(r"[^\W_]+")
+_HUMP = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W_A-Z]+")  # the words of "RefundDesk"
+_GLUE = frozenset("_./:")  # joins the words of an identifier; a hyphen joins those of prose too
+_FILLERS = frozenset({"a", "an", "and", "for", "of", "s", "the"})  # "desk of the refunds"
+_LONGEST = 16  # words by which a name is found: with more, hostile names would take seconds
+_SIBILANTS = ("se", "xe", "ze", "che", "she")  # "address" and "addresses", "case" and "cases"
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """A word of a text.
+
+    Attributes:
+        normal: in the normal form.
+        cased: as it is written, without accents.
+        start, end: where it stands in the text.
+    """
+
+    normal: str
+    cased: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Name:
+    """A name and how it is told from a word that is merely talked about.
+
+    Attributes:
+        name: as it is registered.
+        first: its first word.
+        proper: it has a capital beyond its first letter, so it is a name where a sentence opens.
+        any_case: it is proper and of several words, so it is a name however it is written.
+        glue: what joins its words, where it is an identifier; else empty.
+        before, behind: marks at its ends that belong to it, of names of one word ("C++").
+    """
+
+    name: str
+    first: _Word
+    proper: bool
+    any_case: bool
+    glue: frozenset[str]
+    before: str = ""
+    behind: str = ""
+
+    def is_meant(self, text: str, found: Sequence[_Word]) -> bool:
+        """Tell whether words that are those of the name stand for the agent."""
+        start, end = found[0].start, found[-1].end
+        if not (text.endswith(self.before, 0, start) and text.startswith(self.behind, end)):
+            return False
+        if self.any_case:
+            return True
+        if self.glue and len(found) > 1:
+            between = (text[one.end : other.start] for one, other in pairwise(found))
+            return all(self.glue & set(marks) for marks in between)
+        letters = zip(self.first.cased, found[0].cased, strict=False)
+        same = all(own.isupper() == other.isupper() for own, other in letters)
+        return same and (self.proper or bool(self.glue) or not _opens_sentence(text, start))
+
+
+def _known(name: str, shown: str, words: Sequence[_Word]) -> _Name:
+    proper = shown[1:] != shown[1:].lower()
+    marks = frozenset(character for character in shown if not character.isalnum())
+    alone = len(words) == 1
+    return _Name(
+        name=name,
+        first=words[0],
+        proper=proper,
+        any_case=proper and not alone and "_" not in marks,
+        glue=_GLUE | marks if "_" in marks else frozenset(),
+        before=shown[: words[0].start] if alone else "",
+        behind=shown[words[-1].end :] if alone else "",
+    )
 
 
 class AgentMentions:
     """The names of agents, to be read over in what others write.
 
+    Names that may well be what is talked about are spared: those without a capital letter
+    ("credit score"), and those that look like the opening of a sentence ("Credit score") where
+    they stand there.
+
     Args:
         names: those of several words with capitals within ("Refund Desk") are found in any
-            case, others as they are written.
+            case and order, identifiers ("refund_bot") where they are written as such, others
+            where they are capitalized as they are.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
-        longest = sorted(names, key=lambda name: (-len(name), name))
-        self._names = [(name, plain(name), plain(name).lower()) for name in longest]
-        # A name that stands in a text has its first word there: of ten thousand names, a
-        # text's words leave a few to look for.
-        self._by_word: dict[str, list[int]] = {}
-        for place, (_, _, lower) in enumerate(self._names):
-            word = _WORD.search(lower)
-            self._by_word.setdefault(word[0] if word else "", []).append(place)
+        self._ordered = _Table()
+        self._shuffled = _Table()
+        for name in names:
+            shown = plain(name).strip()
+            words = _words_of(shown)[:_LONGEST]
+            if words and (shown != shown.lower() or "_" in shown):
+                self._add(_known(name, shown, words), shown, words)
 
-    def __len__(self) -> int:
-        """Return how many names there are."""
-        return len(self._names)
+    def _add(self, known: _Name, shown: str, words: Sequence[_Word]) -> None:
+        self._ordered.add([word.normal for word in words], known)
+        if known.any_case:
+            joined = "".join(word.cased for word in words)
+            self._ordered.add([_singular(joined.casefold())], known)
+            content = _content(shown)[:_LONGEST]
+            if len(content) > 1:
+                self._shuffled.add(sorted(word.normal for word in content), known)
 
-    def strip_from(self, task: str, subjects: bool = True) -> tuple[str, tuple[str, ...]]:
-        """Return a text without the names, and those that it held.
+    def strip_from(self, task: str) -> tuple[str, tuple[str, ...]]:
+        """Return a text without the names, and those that it held, the longest first.
 
         Args:
             task: any text; where it holds nothing but names, it stays as it is.
-            subjects: spare names that may well be what is talked about: those without a
-                capital letter ("credit score"), and those that look like the opening of a
-                sentence ("Credit score") where they stand there.
         """
-        text = left = plain(task)
-        lowered = text.lower()
-        held = []
-        words = {"", *_WORD.findall(lowered)}
-        for place in sorted(p for word in words for p in self._by_word.get(word, ())):
-            name, shown, lower = self._names[place]
-            if lower in lowered and (pattern := _pattern(shown, subjects)):
-                found = re.search(pattern, text)
-                left = re.sub(pattern, " ", left)
-                held += [name] if found else []
-        return (left if left.strip(" \n\t.,:;!?\"'()[]-") else text), tuple(held)
+        text = plain(task)
+        held: set[str] = set()
+        spans: list[tuple[int, int]] = []
+        for names, found in (
+            *self._ordered.matches(_words_of(text), lambda normals: normals),
+            *self._shuffled.matches(_content(text), sorted),
+        ):
+            meant = [known for known in names if known.is_meant(text, found)]
+            held.update(known.name for known in meant)
+            spans += [
+                (found[0].start - len(known.before), found[-1].end + len(known.behind))
+                for known in meant
+            ]
+        left = _without(text, spans)
+        names = tuple(sorted(held, key=lambda name: (-len(name), name)))
+        return (left if any(c.isalnum() for c in left) else text), names
 
 
-def _pattern(name: str, subjects: bool) -> str:
-    """Return the pattern of a name, empty where it is spared."""
-    spared = name == name.lower() and "_" not in name
-    if subjects and spared:
-        return ""
-    several = len(re.split(r"[\s_]+", name)) > 1
-    proper = name[1:] != name[1:].lower()
-    case = "(?i)" if not subjects or (several and proper) else ""
-    opens = r"(?<!^)(?<![.!?\n]\s)(?<!\n)" if subjects and not proper and "_" not in name else ""
-    return rf"{case}{opens}(?<!\w){re.escape(name)}(?!\w)"
+class _Table:
+    """Names by their words, looked up in all stretches of a text that are as long as one."""
+
+    def __init__(self) -> None:
+        self._sums: set[int] = set()
+        self._sizes: set[int] = set()
+        self._names: dict[tuple[str, ...], list[_Name]] = {}
+
+    def add(self, normals: Sequence[str], name: _Name) -> None:
+        """Add a name by its words."""
+        self._sums.add(sum(map(hash, normals)))
+        self._sizes.add(len(normals))
+        self._names.setdefault(tuple(normals), []).append(name)
+
+    def matches(
+        self, words: Sequence[_Word], order: Callable[[list[str]], Sequence[str]]
+    ) -> Iterator[tuple[list[_Name], Sequence[_Word]]]:
+        """Return the names whose words are a stretch of a text, with that stretch.
+
+        Args:
+            words: of the text.
+            order: how the words of the names were ordered.
+        """
+        sums = list(accumulate((hash(word.normal) for word in words), initial=0))
+        for size in sorted(self._sizes):
+            for start in range(len(words) - size + 1):
+                if sums[start + size] - sums[start] in self._sums:
+                    found = words[start : start + size]
+                    key = tuple(order([word.normal for word in found]))
+                    if key in self._names:
+                        yield self._names[key], found
+
+
+def _content(text: str) -> list[_Word]:
+    """Return the words of a text that a name in another order has too, humps taken apart."""
+    return [word for word in _words_of(text, _HUMP) if word.normal not in _FILLERS]
+
+
+def _words_of(text: str, word: re.Pattern[str] = _RUN) -> list[_Word]:
+    """Return the words of a text with their places in it."""
+    bare, places = text, range(len(text) + 1)
+    if not text.isascii():
+        kept = [
+            (letter, place)
+            for place, character in enumerate(text)
+            for letter in unicodedata.normalize("NFKD", character)
+            if not unicodedata.combining(letter)
+        ]
+        bare = "".join(letter for letter, _ in kept)
+        places = [*(place for _, place in kept), len(text)]
+    return [
+        # Accents that were left out behind the last letter are a part of the word.
+        _Word(_singular(run[0].casefold()), run[0], places[run.start()], places[run.end()])
+        for run in word.finditer(bare)
+    ]
+
+
+def _singular(word: str) -> str:
+    """Return what a lower-case word and its English plural have in common."""
+    bare = word.rstrip("s")
+    if bare.endswith(_SIBILANTS):
+        bare = bare[:-1].rstrip("s")
+    if bare.endswith("ie"):
+        bare = f"{bare[:-2]}y"
+    return bare if len(bare) > 1 else word
+
+
+def _opens_sentence(text: str, start: int) -> bool:
+    """Tell whether a sentence or a line may begin at a place."""
+    before = text[max(start - 2, 0) : start]
+    return not before or before[-1] == "\n" or (before[0] in ".!?\n" and before[-1].isspace())
+
+
+def _without(text: str, spans: Iterable[tuple[int, int]]) -> str:
+    """Return a text with a blank in the place of each stretch of it that the spans cover."""
+    parts, done = [], 0
+    for start, end in sorted(spans):
+        if start >= done:
+            parts += [text[done:start], " "]
+        done = max(done, end)
+    return "".join([*parts, text[done:]])

@@ -16,6 +16,7 @@ from task_delegator.text.languages import foreign_language
 from task_delegator.text.mentions import AgentMentions
 from task_delegator.text.sanitize import one_line, plain
 
+PRIOR = "Prior authorization"
 ATTACKS = json.loads((ROOT / "datasets" / "attacks.json").read_text(encoding="utf-8"))
 
 
@@ -99,17 +100,43 @@ def test_among_many_names_each_is_found_as_if_it_was_alone(names, between):
     alone = {name for name in names if AgentMentions([name]).strip_from(task)[1]}
     among = AgentMentions([*names, "Ba", "a.B"]).strip_from(task)[1]
     assert {name for name in among if name in names} == alone
-    identifiers = {n for n in names if "_" in n and n == plain(n)}
+    identifiers = {n for n in names if "_" in n and any(map(str.isalnum, n))}
     written = {n for n in identifiers if re.search(rf"(?<!\w){re.escape(n)}(?!\w)", plain(task))}
-    assert alone & identifiers == written
+    assert written <= alone
 
 
-def test_a_name_that_must_not_show_is_found_whatever_it_is():
-    text, held = AgentMentions(["weather", "credit score"]).strip_from(
-        "Ask Weather or the CREDIT score.", subjects=False
-    )
-    assert " ".join(text.split()) == "Ask or the ."
-    assert set(held) == {"weather", "credit score"}
+@pytest.mark.parametrize(
+    ("task", "left", "held"),
+    [
+        ("ask Refund  Desk now", "ask now", ["Refund Desk"]),
+        ("ask refund\ndesk now", "ask now", ["Refund Desk"]),
+        ("ask the Refund-Desks now", "ask the now", ["Refund Desk"]),
+        ("ask Desk of the Refunds now", "ask now", ["Refund Desk"]),
+        ("ask Desk Refund, now", "ask , now", ["Refund Desk"]),
+        ("ask Refund/Desk or RefundDesk now", "ask or now", ["Refund Desk"]),
+        ("ask re\u0301fund_de\u0301sk\u0300 now", "ask now", ["Refund Desk"]),
+        ("ask Kudos and Milestones now", "ask now", ["Kudos & Milestones"]),
+        ("ask Refund at the Desk now", "ask Refund at the Desk now", []),
+        ("ask refund_bot, refund.bot, refund-bot", "ask , , refund-bot", ["refund_bot"]),
+        ("ask Prior Authorizations, prior authorization", "ask , prior authorization", [PRIOR]),
+        ("ask C++, not C", "ask , not C", ["C++"]),
+        ("ask getQuotes, not get quote", "ask , not get quote", ["getQuote"]),
+        ("ask Refund Desk Refund now", "ask now", ["Refund Desk"]),
+    ],
+)
+def test_a_name_is_found_however_it_is_spelled(task, left, held):
+    names = ["Refund Desk", "Kudos & Milestones", "refund_bot", PRIOR, "C++", "getQuote"]
+    text, found = AgentMentions(names).strip_from(task)
+    assert " ".join(text.split()) == left
+    assert list(found) == held
+
+
+@given(st.text("Rr eé-\n\u0301s_.", max_size=20), st.text("Desk é", max_size=6))
+def test_what_is_left_of_a_text_is_as_it_was_written(before, name):
+    text, held = AgentMentions([name]).strip_from(before)
+    assert held or text == plain(before)
+    left = iter(plain(before))
+    assert all(letter in left for letter in text.replace(" ", ""))
 
 
 def test_a_task_that_names_an_agent_is_read_without_the_name(office):
