@@ -16,7 +16,7 @@ from experiments.support.public_data import ROOT
 from task_delegator.embedders import Embedder, Encoded
 from task_delegator.errors import InputError
 from task_delegator.files import read_json
-from task_delegator.registry import Agent, Registry, description_text
+from task_delegator.registry import Agent, Registry, description_text, name_key
 from task_delegator.retrieval import Index
 
 _PUBLIC = ("banking77", "clinc150", "hwu64", "healthcare_routing")
@@ -59,11 +59,11 @@ def distractors(taken: Registry, seed: int) -> list[Agent]:
     random.Random(seed).shuffle(real)
     random.Random(seed).shuffle(others)
     made = [a.model_copy(update={"user_request_samples": synthesised(a)}) for a in others]
-    known = {agent.name for agent in taken}
+    known = {name_key(agent.name) for agent in taken}
     crowd = []
     for agent in (*real, *made):
-        if agent.name not in known:
-            known.add(agent.name)
+        if (key := name_key(agent.name)) not in known:
+            known.add(key)
             few = agent.user_request_samples[:_SAMPLES]
             crowd.append(agent.model_copy(update={"user_request_samples": few}))
     return crowd

@@ -5,7 +5,6 @@ A row holds the task, the decision with its confidence, and the agent that was r
 still match the stated confidence.
 """
 
-import json
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ from pydantic import (
 
 from .delegation import Decision, Delegation
 from .errors import InputError
+from .json_text import parse_json
 from .registry import first_fault
 
 
@@ -146,10 +146,5 @@ def read_jsonl(path: str | Path) -> Iterator[tuple[int, Any]]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
     for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path}: line {number}: broken JSON: {error.msg}") from error
-        yield number, value
+        if line.strip():
+            yield number, parse_json(line, f"{path}: line {number}")

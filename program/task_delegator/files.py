@@ -1,7 +1,6 @@
 """Files: read JSON, write so that no reader sees a part, digest, and the folder of the cache."""
 
 import hashlib
-import json
 import os
 import secrets
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InputError
+from .json_text import parse_json
 
 PARTIAL = ".partial"  # how the name of a file ends that is being written
 
@@ -21,13 +21,9 @@ def read_json(path: Path) -> Any:
         InputError: it is missing, unreadable or no JSON; the line says where.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return parse_json(path.read_text(encoding="utf-8-sig"), str(path))
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"{path}: broken JSON at line {error.lineno}, column {error.colno}: {error.msg}"
-        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
 

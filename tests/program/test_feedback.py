@@ -83,6 +83,9 @@ def test_feedback_is_read_as_windows_writes_text(tmp_path, start, newline):
     ("line", "message"),
     [
         ("{", "line 2: broken JSON"),
+        ("[" * 99_999, "line 2: broken JSON: nested deeper"),
+        ("1" * 5_000, "line 2: broken JSON: a number has too many digits"),
+        ('{"task": "a", "task": "b"}', "line 2: broken JSON: an object has the key 'task' twice"),
         ('{"task": "x", "correct_agent": "x", "decision": "assign"}', "line 2: .*both or neither"),
         ('{"task": "x", "correct_agent": "x", "confidence": 0.5}', "line 2: .*both or neither"),
         ('{"task": "x", "correct_agent": "x", "decision": "maybe"}', "line 2: decision"),

@@ -10,6 +10,7 @@ from .enrichment import (
     enrichment_next_to,
     read_enrichment,
 )
+from .rules import name_key
 from .texts import description_text, readable, texts_of, tool_names
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "enrich",
     "enrichment_next_to",
     "first_fault",
+    "name_key",
     "read_enrichment",
     "readable",
     "texts_of",

@@ -11,6 +11,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Discriminator,
+    Field,
     RootModel,
     Tag,
     ValidationError,
@@ -21,6 +22,17 @@ from pydantic import (
 from ..errors import InputError
 from ..files import read_json, sha256_text, write_text
 from .lint import Finding, find_problems
+from .rules import (
+    AGENT_CHARACTERS,
+    NAME_CHARACTERS,
+    SAMPLE_CHARACTERS,
+    SAMPLES,
+    TEXT_CHARACTERS,
+    TOOLS,
+    misspelled,
+    name_key,
+    unprintable,
+)
 
 
 class Tool(RootModel[dict[str, Any]]):
@@ -81,37 +93,70 @@ _ToolOrName = Annotated[
 ]
 
 
+_Text = Annotated[str, Field(max_length=TEXT_CHARACTERS)]
+_Sample = Annotated[str, Field(max_length=SAMPLE_CHARACTERS)]
+
+
 class Agent(BaseModel):
     """A worker, AI or human, that tasks can be delegated to.
 
     Only ``name`` is required. A tool is a name, or an object that describes it (``Tool``).
-    Unknown fields are kept and written back unchanged.
+    Unknown fields are kept and written back unchanged, but for those that nearly spell a known
+    one: ``required_permission`` would leave the agent open to everybody.
+
+    Raises:
+        ValidationError: a field has a wrong type, is too long or is misspelled, or the name is
+            empty or holds characters that cannot be shown on a line.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    name: str
-    description: str = ""
-    instructions: str = ""
-    tools: tuple[_ToolOrName, ...] = ()
-    user_request_samples: tuple[str, ...] = ()
-    use_when: str = ""
-    do_not_use_when: str = ""
+    name: Annotated[str, Field(max_length=NAME_CHARACTERS)]
+    description: _Text = ""
+    instructions: _Text = ""
+    tools: Annotated[tuple[_ToolOrName, ...], Field(max_length=TOOLS)] = ()
+    user_request_samples: Annotated[tuple[_Sample, ...], Field(max_length=SAMPLES)] = ()
+    use_when: _Text = ""
+    do_not_use_when: _Text = ""
     required_permissions: frozenset[str] = frozenset()
     kind: Literal["ai", "human"] = "ai"
     domain: str = ""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _fields_are_spelled_right(cls, values: Any) -> Any:
+        for field in values if isinstance(values, dict) else ():
+            if right := misspelled(str(field), cls.model_fields):
+                raise ValueError(
+                    f"the field {field!r} of {values.get('name')!r:.80} is unknown: "
+                    f"did you mean {right!r}? Rename it"
+                )
+        return values
+
     @field_validator("name")
     @classmethod
-    def _name_says_something(cls, name: str) -> str:
+    def _name_can_be_shown(cls, name: str) -> str:
         if not name.strip():
             raise ValueError("is empty")
+        if (bad := unprintable(name)) is not None:
+            raise ValueError(f"{name!r:.80} holds the control character {bad!r}: remove it")
         return name
 
     @field_validator("user_request_samples")
     @classmethod
     def _samples_say_something(cls, samples: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(sample for sample in samples if sample.strip())
+
+    @model_validator(mode="after")
+    def _says_no_more_than_can_be_searched(self) -> "Agent":
+        texts = (self.description, self.use_when, *map(str, self.tools))
+        total = sum(map(len, (*texts, *self.user_request_samples)))
+        if total > AGENT_CHARACTERS:
+            raise ValueError(
+                f"{self.name!r:.80} has {total:,} characters in its description, tools and "
+                f"samples: shorten them to {AGENT_CHARACTERS:,}"
+            )
+        return self
 
     def permits(self, permissions: Collection[str] | None) -> bool:
         """Return whether a caller with these permissions may use the agent; None permits all."""
@@ -138,16 +183,18 @@ class Registry:
         version: a number that grows with every change. An index compares it to follow.
 
     Raises:
-        InputError: two agents have the same name.
+        InputError: two agents have the same name, or names that differ in case, width or white
+            space alone.
     """
 
     def __init__(self, agents: Iterable[Agent] = ()) -> None:
-        by_name: dict[str, Agent] = {}
+        by_key: dict[str, Agent] = {}
         for agent in agents:
-            if agent.name in by_name:
-                raise _taken(agent.name)
-            by_name[agent.name] = agent
-        self._agents = by_name  # replaced, never changed: who iterates sees one state
+            key = name_key(agent.name)
+            if key in by_key:
+                raise _taken(agent.name, by_key[key].name)
+            by_key[key] = agent
+        self._agents = by_key  # replaced, never changed: who iterates sees one state
         self._lock = RLock()
         self.version = 0
 
@@ -186,22 +233,27 @@ class Registry:
 
     def __contains__(self, name: object) -> bool:
         """Return whether an agent has this name."""
-        return name in self._agents
+        agent = self._agents.get(name_key(name)) if isinstance(name, str) else None
+        return agent is not None and agent.name == name
 
     def __getitem__(self, name: str) -> Agent:
         """Return the agent with this name; raise ``KeyError`` if there is none."""
-        return self._agents[name]
+        agent = self._agents[name_key(name)]
+        if agent.name != name:
+            raise KeyError(name)
+        return agent
 
     def add(self, agent: Agent) -> None:
         """Add an agent.
 
         Raises:
-            InputError: its name is taken.
+            InputError: its name is taken, by the same letters or by some that look the same.
         """
         with self._lock:
-            if agent.name in self._agents:
-                raise _taken(agent.name)
-            self._agents = {**self._agents, agent.name: agent}
+            key = name_key(agent.name)
+            if key in self._agents:
+                raise _taken(agent.name, self._agents[key].name)
+            self._agents = {**self._agents, key: agent}
             self.version += 1
 
     def remove(self, name: str) -> None:
@@ -212,7 +264,8 @@ class Registry:
         """
         with self._lock:
             self._require(name)
-            self._agents = {key: agent for key, agent in self._agents.items() if key != name}
+            gone = name_key(name)
+            self._agents = {key: agent for key, agent in self._agents.items() if key != gone}
             self.version += 1
 
     def replace(self, agent: Agent) -> None:
@@ -223,7 +276,7 @@ class Registry:
         """
         with self._lock:
             self._require(agent.name)
-            self._agents = {**self._agents, agent.name: agent}
+            self._agents = {**self._agents, name_key(agent.name): agent}
             self.version += 1
 
     def permitted(self, permissions: Collection[str] | None) -> frozenset[str]:
@@ -244,12 +297,14 @@ class Registry:
         return find_problems(sorted(self, key=lambda agent: agent.name), requests)
 
     def _require(self, name: str) -> None:
-        if name not in self._agents:
+        if name not in self:
             raise InputError(f"no agent is named {name!r}")
 
 
-def _taken(name: str) -> InputError:
-    return InputError(f"two agents are named {name!r}: rename one of them")
+def _taken(name: str, other: str) -> InputError:
+    if name == other:
+        return InputError(f"two agents are named {name!r}: rename one of them")
+    return InputError(f"two agents are named {other!r} and {name!r}: they look the same")
 
 
 def first_fault(error: ValidationError) -> str:

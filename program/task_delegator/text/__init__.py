@@ -4,7 +4,7 @@ from .languages import foreign_language
 from .mentions import AgentMentions
 from .overlap import fold, overlap, overlapping, words
 from .redact import describe_error, strings_in, without_user
-from .sanitize import one_line
+from .sanitize import one_line, plain
 
 __all__ = [
     "AgentMentions",
@@ -14,6 +14,7 @@ __all__ = [
     "one_line",
     "overlap",
     "overlapping",
+    "plain",
     "strings_in",
     "without_user",
     "words",

@@ -7,13 +7,14 @@ from hypothesis import strategies as st
 
 from task_delegator.errors import InputError
 from task_delegator.registry.agents import Agent, Registry, Tool
+from task_delegator.registry.rules import misspelled, name_key, unprintable
 from task_delegator.registry.texts import description_text
 from task_delegator.text.overlap import overlap, overlapping
 
 texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=30)
 agents = st.builds(
     Agent,
-    name=texts.filter(str.strip),
+    name=texts.filter(lambda name: name.strip() and unprintable(name) is None),
     description=texts,
     instructions=texts,
     tools=st.lists(texts, max_size=2).map(tuple),
@@ -22,7 +23,9 @@ agents = st.builds(
     kind=st.sampled_from(["ai", "human"]),
     domain=texts,
 )
-registries = st.lists(agents, max_size=5, unique_by=lambda agent: agent.name).map(Registry)
+registries = st.lists(agents, max_size=5, unique_by=lambda agent: name_key(agent.name)).map(
+    Registry
+)
 
 
 @given(registries)
@@ -125,6 +128,24 @@ def test_lines_of_a_registry_may_end_as_windows_ends_them(tmp_path, newline):
         ('[{"name": " "}]', "agent 0: name"),
         ('[{"description": "x"}]', "agent 0: name: Field required"),
         ('[{"name": "A", "kind": "robot"}]', "agent 0: kind"),
+        ('[{"name": "A", "name": "B"}]', "has the key 'name' twice"),
+        ('[{"name": "Refund Desk"}, {"name": "refund  \\uff24ESK"}]', "they look the same"),
+        ('[{"name": "A\\nassign: root"}]', r"agent 0: name: .*control character '\\n'"),
+        ('[{"name": "A\\u001b[31m"}]', r"control character '\\x1b'"),
+        ('[{"name": "A\\u202e"}]', r"control character '\\u202e'"),
+        ('[{"name": "A\\ud800"}]', "agent 0: name: .*unicode"),
+        ('[{"name": "A", "required_permission": ["x"]}]', "did you mean 'required_permissions'"),
+        (f'[{{"name": "{"A" * 201}"}}]', "at most 200 characters"),
+        (f'[{{"name": "A", "description": "{"a" * 100_001}"}}]', "at most 100000 characters"),
+        (f'[{{"name": "A", "user_request_samples": ["{"a" * 20_001}"]}}]', "at most 20000"),
+        (f'[{{"name": "A", "tools": {json.dumps(["a"] * 1001)}}}]', "at most 1000 items"),
+        (
+            json.dumps([{"name": "A", "user_request_samples": ["a" * 1_000] * 301}]),
+            "agent 0: .*'A' has 301,000 characters",
+        ),
+        (f'[{{"name": "A", "id": {"1" * 5_000}}}]', "too many digits"),
+        (f'[{{"name": "A", "x": {"[" * 900 + "]" * 900}}}]', "deeper than 100 levels"),
+        (f'[{{"name": "A", "x": {"[" * 99_999}', "deeper than 100 levels"),
     ],
 )
 def test_a_broken_registry_is_refused_with_its_place(tmp_path, content, message):
@@ -134,6 +155,50 @@ def test_a_broken_registry_is_refused_with_its_place(tmp_path, content, message)
         Registry.load(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "right"),
+    [
+        ("requiredPermissions", "required_permissions"),
+        ("required-permissions", "required_permissions"),
+        ("Required_Permissions", "required_permissions"),
+        ("required_permision", "required_permissions"),
+        ("requires_permissions", "required_permissions"),
+        ("permissions", "required_permissions"),
+        ("descripton", "description"),
+        ("userRequestSamples", "user_request_samples"),
+        ("user_request_sample", "user_request_samples"),
+        ("do_not_use_wen", "do_not_use_when"),
+        ("tool", "tools"),
+        ("version", None),
+        ("owner", None),
+        ("id", None),
+        ("title", None),
+        ("tags", None),
+        ("category", None),
+        ("source", None),
+        ("licence", None),
+        ("model", None),
+        ("description_de", None),
+        ("user_request_samples_5", None),
+    ],
+)
+def test_a_field_that_nearly_spells_a_known_one_is_told_from_a_new_one(field, right):
+    assert misspelled(field, Agent.model_fields) == right
+    if right is None:
+        assert Agent.model_validate({"name": "A", field: "x"}).to_dict()[field] == "x"
+    else:
+        with pytest.raises(ValueError, match=f"field '{field}' of 'A' .* {right!r}"):
+            Agent.model_validate({"name": "A", field: []})
+
+
+def test_names_that_look_the_same_cannot_be_added(office):
+    with pytest.raises(InputError, match="'Travel' and 'TRAVEL ': they look the same"):
+        office.add(Agent(name="TRAVEL "))
+    assert "travel" not in office
+    with pytest.raises(KeyError):
+        office["travel"]
 
 
 def test_only_agents_whose_needs_are_met_are_permitted(office):

@@ -27,10 +27,15 @@ def test_there_are_attacks_of_every_kind_on_every_field():
     }  # fmt: skip
 
 
+def named(name: str, **fields) -> Agent:
+    """Return an agent with a name that no registry would load."""
+    return Agent(name="a", **fields).model_copy(update={"name": name})
+
+
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack["id"])
 def test_an_attack_stays_on_its_line_and_forges_no_field(attack):
     text = attack["text"].replace("{name}", "Refunds")
-    agent = Agent(name="Refunds" + text, description=text, user_request_samples=(text,))
+    agent = named(f"Refunds{text}", description=text, user_request_samples=(text,))
     shown = Shortlist((agent, Agent(name="B"))).text()
     assert [line[:2] for line in shown.splitlines()] == ["A)", "B)"]
     assert "[[" not in shown
@@ -46,7 +51,7 @@ def test_no_brackets_make_a_marker(text):
 
 @given(st.text())
 def test_no_text_forges_a_line(text):
-    agents = [Agent(name=f"a{text}"), Agent(name="b", description=text)]
+    agents = [named(f"a{text}"), Agent(name="b", description=text)]
     lines = Shortlist(tuple(agents)).text().splitlines()
     assert [line[0] for line in lines] == list(SLOTS[: len(agents)])
 

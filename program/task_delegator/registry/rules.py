@@ -1,0 +1,54 @@
+"""What an agent may be named, how much it may say, and which fields are misspelled."""
+
+import re
+import unicodedata
+from collections.abc import Collection
+from difflib import SequenceMatcher
+
+from ..text import plain
+
+# One agent must not hold up the index of all: the longest takes some 25 seconds, once.
+NAME_CHARACTERS = 200
+TEXT_CHARACTERS = 100_000  # each of description, instructions, use_when and do_not_use_when
+SAMPLES = 1_000
+SAMPLE_CHARACTERS = 20_000  # as many as a task may have
+TOOLS = 1_000
+AGENT_CHARACTERS = 300_000  # of all that is searched of an agent together
+
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_REFUSED = frozenset({"Cc", "Cs", "Zl", "Zp"})  # controls, lone surrogates, line separators
+_NEAR = 0.85  # similarity of a misspelled field to the right one
+_NEAR_GUARD = 0.7  # the same of a field whose misspelling would open the agent to all
+_GUARD = "required_permissions"
+
+
+def name_key(name: str) -> str:
+    """Return what two names have in common that look the same."""
+    return " ".join(plain(name).casefold().split())
+
+
+def unprintable(name: str) -> str | None:
+    """Return the first character that would break a line or turn its direction, else None."""
+    return next((c for c in name if c in _BIDI or unicodedata.category(c) in _REFUSED), None)
+
+
+def misspelled(field: str, known: Collection[str]) -> str | None:
+    """Return the known field that an unknown one nearly spells, None where there is none.
+
+    Separators, case and a plural do not count. A known field with a further word behind it
+    (``description_de``) is a field of its own, but not where permissions are meant.
+    """
+    if field in known:
+        return None
+    spelled = _spelled(field)
+    shares = {name: SequenceMatcher(None, spelled, _spelled(name)).ratio() for name in known}
+    if _GUARD in known and shares[_GUARD] >= _NEAR_GUARD:
+        return _GUARD
+    near, share = max(shares.items(), key=lambda item: (item[1], item[0]))
+    extended = any(field.startswith(f"{name}_") and _spelled(name) != spelled for name in known)
+    return near if share >= _NEAR and not extended else None
+
+
+def _spelled(field: str) -> str:
+    """Return a field's name as it is compared: letters and digits, lower case, singular."""
+    return re.sub(r"[\W_]+", "", plain(field).casefold()).rstrip("s")
