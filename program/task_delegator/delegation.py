@@ -167,6 +167,8 @@ class Evidence:
         retrieval: what retrieval alone believes.
         language: code of the task's language where the embedder does not know it, else None.
         mentions: agents that the task names; its text was read without those names.
+        repeated_words: words of the task, without a gap, that repeat what the first agent says
+            of itself; 0 where they are few.
         gate: why the LM was asked or not.
         lm: what the LM said; None where it was not asked.
         signals: of retrieval.
@@ -179,6 +181,7 @@ class Evidence:
     retrieval: RetrievalEvidence = RetrievalEvidence()
     language: str | None = None
     mentions: tuple[str, ...] = ()
+    repeated_words: int = 0
     gate: GateEvidence = GateEvidence()
     lm: LMEvidence | None = None
     signals: Signals = Signals()

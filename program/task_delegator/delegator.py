@@ -32,7 +32,7 @@ from .embedders import Embedder, embedder
 from .errors import InputError
 from .knobs import Knobs, KnobValues, LMKnobs
 from .lm import context_tokens, language_model, writes
-from .registry import Agent, Registry
+from .registry import Agent, Registry, description_text
 from .retrieval import IndexCache, Query, Retrieval, Retrieve
 from .stages import (
     ClassifyAgent,
@@ -42,6 +42,7 @@ from .stages import (
     RateConfidence,
     Shortlist,
 )
+from .text import repeated_words
 
 _log = logging.getLogger(__name__)
 
@@ -150,6 +151,8 @@ class Delegator(dspy.Module):
             calibrated = self.calibrated(permissions)
             advice = self._advise(found, query, knobs, calibrated)
         candidates, assessment = advice.candidates, advice.assessment
+        said = {agent.name: agent for agent in advice.found.agents}[candidates[0].name]
+        repeated = repeated_words(task, description_text(said))
         decision, reason = decide(
             candidates,
             assessment.confidence,
@@ -158,6 +161,7 @@ class Delegator(dspy.Module):
             calibrated=calibrated,
             language=query.language,
             named=query.mentions,
+            repeated=repeated,
         )
         return Delegation(
             task=task,
@@ -172,6 +176,7 @@ class Delegator(dspy.Module):
                 retrieval=RetrievalEvidence(advice.found.candidates, advice.found.z_scores),
                 language=query.language,
                 mentions=query.mentions,
+                repeated_words=repeated,
                 gate=advice.gate,
                 lm=advice.said,
                 signals=advice.found.signals,

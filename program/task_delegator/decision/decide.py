@@ -42,12 +42,14 @@ def decide(
     calibrated: bool,
     language: str | None = None,
     named: Sequence[str] = (),
+    repeated: int = 0,
 ) -> tuple[Decision, str]:
     """Return the decision and the reason for it, in words that a person can act on.
 
     A task in a language that the embedder does not know, or for agents that the confidence was
     not calibrated for, is always reviewed: neither threshold means anything there. A task that
-    names another agent than the one found is not assigned.
+    names another agent than the one found, or repeats at length what the found one says of
+    itself, is not assigned.
 
     Args:
         candidates: the posterior, best first, one at least.
@@ -57,6 +59,7 @@ def decide(
         calibrated: whether the numbers were calibrated for the caller's agents.
         language: the task's, where the embedder does not know it.
         named: agents that the task names.
+        repeated: words of the task that repeat what the first agent says of itself.
     """
     first, *rivals = [candidate.name for candidate in candidates[:3]]
     finding = f"{first} is right with a probability of {confidence:.0%}"
@@ -80,6 +83,11 @@ def decide(
     if named and first not in named:
         return "review", (
             f"The task names {' and '.join(named[:3])} but reads like one for {first} "
+            f"({confidence:.0%}{others}): a person should look."
+        )
+    if repeated:
+        return "review", (
+            f"The task repeats {repeated} words of what {first} says of itself "
             f"({confidence:.0%}{others}): a person should look."
         )
     return "assign", f"{finding}{f', ahead of {rivals[0]}' if rivals else ''}."

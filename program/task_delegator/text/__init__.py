@@ -5,6 +5,7 @@ from .mentions import AgentMentions
 from .overlap import fold, overlap, overlapping, words
 from .redact import describe_error, strings_in, without_user
 from .sanitize import one_line, plain
+from .verbatim import repeated_words
 
 __all__ = [
     "AgentMentions",
@@ -15,6 +16,7 @@ __all__ = [
     "overlap",
     "overlapping",
     "plain",
+    "repeated_words",
     "strings_in",
     "without_user",
     "words",

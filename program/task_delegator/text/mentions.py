@@ -1,40 +1,21 @@
 """The names of agents in what others write: naming an agent is no way to get it.
 
-A name and a text are compared word by word in one normal form: NFKC, without accents, in lower
-case, in the singular. What stands between two words does not count. The time grows linearly
-with the text.
+A name and a text are compared word by word in their normal form. What stands between two words
+does not count. The time grows linearly with the text.
 """
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
+from .normal import Word, singular, words_of
 from .sanitize import plain
 
-_RUN = re.compile(r"[^\W_]+")
 _HUMP = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W_A-Z]+")  # the words of "RefundDesk"
 _GLUE = frozenset("_./:")  # joins the words of an identifier; a hyphen joins those of prose too
 _FILLERS = frozenset({"a", "an", "and", "for", "of", "s", "the"})  # "desk of the refunds"
 _LONGEST = 16  # words by which a name is found: with more, hostile names would take seconds
-_SIBILANTS = ("se", "xe", "ze", "che", "she")  # "address" and "addresses", "case" and "cases"
-
-
-@dataclass(frozen=True, slots=True)
-class _Word:
-    """A word of a text.
-
-    Attributes:
-        normal: in the normal form.
-        cased: as it is written, without accents.
-        start, end: where it stands in the text.
-    """
-
-    normal: str
-    cased: str
-    start: int
-    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +32,14 @@ class _Name:
     """
 
     name: str
-    first: _Word
+    first: Word
     proper: bool
     any_case: bool
     glue: frozenset[str]
     before: str = ""
     behind: str = ""
 
-    def is_meant(self, text: str, found: Sequence[_Word]) -> bool:
+    def is_meant(self, text: str, found: Sequence[Word]) -> bool:
         """Tell whether words that are those of the name stand for the agent."""
         start, end = found[0].start, found[-1].end
         if not (text.endswith(self.before, 0, start) and text.startswith(self.behind, end)):
@@ -73,7 +54,7 @@ class _Name:
         return same and (self.proper or bool(self.glue) or not _opens_sentence(text, start))
 
 
-def _known(name: str, shown: str, words: Sequence[_Word]) -> _Name:
+def _known(name: str, shown: str, words: Sequence[Word]) -> _Name:
     proper = shown[1:] != shown[1:].lower()
     marks = frozenset(character for character in shown if not character.isalnum())
     alone = len(words) == 1
@@ -106,15 +87,15 @@ class AgentMentions:
         self._shuffled = _Table()
         for name in names:
             shown = plain(name).strip()
-            words = _words_of(shown)[:_LONGEST]
+            words = words_of(shown)[:_LONGEST]
             if words and (shown != shown.lower() or "_" in shown):
                 self._add(_known(name, shown, words), shown, words)
 
-    def _add(self, known: _Name, shown: str, words: Sequence[_Word]) -> None:
+    def _add(self, known: _Name, shown: str, words: Sequence[Word]) -> None:
         self._ordered.add([word.normal for word in words], known)
         if known.any_case:
             joined = "".join(word.cased for word in words)
-            self._ordered.add([_singular(joined.casefold())], known)
+            self._ordered.add([singular(joined.casefold())], known)
             content = _content(shown)[:_LONGEST]
             if len(content) > 1:
                 self._shuffled.add(sorted(word.normal for word in content), known)
@@ -129,7 +110,7 @@ class AgentMentions:
         held: set[str] = set()
         spans: list[tuple[int, int]] = []
         for names, found in (
-            *self._ordered.matches(_words_of(text), lambda normals: normals),
+            *self._ordered.matches(words_of(text), lambda normals: normals),
             *self._shuffled.matches(_content(text), sorted),
         ):
             meant = [known for known in names if known.is_meant(text, found)]
@@ -158,8 +139,8 @@ class _Table:
         self._names.setdefault(tuple(normals), []).append(name)
 
     def matches(
-        self, words: Sequence[_Word], order: Callable[[list[str]], Sequence[str]]
-    ) -> Iterator[tuple[list[_Name], Sequence[_Word]]]:
+        self, words: Sequence[Word], order: Callable[[list[str]], Sequence[str]]
+    ) -> Iterator[tuple[list[_Name], Sequence[Word]]]:
         """Return the names whose words are a stretch of a text, with that stretch.
 
         Args:
@@ -176,38 +157,9 @@ class _Table:
                         yield self._names[key], found
 
 
-def _content(text: str) -> list[_Word]:
+def _content(text: str) -> list[Word]:
     """Return the words of a text that a name in another order has too, humps taken apart."""
-    return [word for word in _words_of(text, _HUMP) if word.normal not in _FILLERS]
-
-
-def _words_of(text: str, word: re.Pattern[str] = _RUN) -> list[_Word]:
-    """Return the words of a text with their places in it."""
-    bare, places = text, range(len(text) + 1)
-    if not text.isascii():
-        kept = [
-            (letter, place)
-            for place, character in enumerate(text)
-            for letter in unicodedata.normalize("NFKD", character)
-            if not unicodedata.combining(letter)
-        ]
-        bare = "".join(letter for letter, _ in kept)
-        places = [*(place for _, place in kept), len(text)]
-    return [
-        # Accents that were left out behind the last letter are a part of the word.
-        _Word(_singular(run[0].casefold()), run[0], places[run.start()], places[run.end()])
-        for run in word.finditer(bare)
-    ]
-
-
-def _singular(word: str) -> str:
-    """Return what a lower-case word and its English plural have in common."""
-    bare = word.rstrip("s")
-    if bare.endswith(_SIBILANTS):
-        bare = bare[:-1].rstrip("s")
-    if bare.endswith("ie"):
-        bare = f"{bare[:-2]}y"
-    return bare if len(bare) > 1 else word
+    return [word for word in words_of(text, _HUMP) if word.normal not in _FILLERS]
 
 
 def _opens_sentence(text: str, start: int) -> bool:

@@ -1,0 +1,53 @@
+"""Words of a text in one normal form: NFKC, without accents, in lower case, in the singular."""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+_RUN = re.compile(r"[^\W_]+")
+_SIBILANTS = ("se", "xe", "ze", "che", "she")  # "address" and "addresses", "case" and "cases"
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word of a text.
+
+    Attributes:
+        normal: in the normal form.
+        cased: as it is written, without accents.
+        start, end: where it stands in the text.
+    """
+
+    normal: str
+    cased: str
+    start: int
+    end: int
+
+
+def words_of(text: str, word: re.Pattern[str] = _RUN) -> list[Word]:
+    """Return the words of a text with their places in it."""
+    bare, places = text, range(len(text) + 1)
+    if not text.isascii():
+        kept = [
+            (letter, place)
+            for place, character in enumerate(text)
+            for letter in unicodedata.normalize("NFKD", character)
+            if not unicodedata.combining(letter)
+        ]
+        bare = "".join(letter for letter, _ in kept)
+        places = [*(place for _, place in kept), len(text)]
+    return [
+        # Accents that were left out behind the last letter are a part of the word.
+        Word(singular(run[0].casefold()), run[0], places[run.start()], places[run.end()])
+        for run in word.finditer(bare)
+    ]
+
+
+def singular(word: str) -> str:
+    """Return what a lower-case word and its English plural have in common."""
+    bare = word.rstrip("s")
+    if bare.endswith(_SIBILANTS):
+        bare = bare[:-1].rstrip("s")
+    if bare.endswith("ie"):
+        bare = f"{bare[:-2]}y"
+    return bare if len(bare) > 1 else word
