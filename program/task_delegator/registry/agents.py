@@ -25,10 +25,9 @@ from .lint import Finding, find_problems
 from .rules import (
     AGENT_CHARACTERS,
     NAME_CHARACTERS,
-    SAMPLE_CHARACTERS,
-    SAMPLES,
-    TEXT_CHARACTERS,
     TOOLS,
+    Samples,
+    Text,
     misspelled,
     name_key,
     unprintable,
@@ -93,10 +92,6 @@ _ToolOrName = Annotated[
 ]
 
 
-_Text = Annotated[str, Field(max_length=TEXT_CHARACTERS)]
-_Sample = Annotated[str, Field(max_length=SAMPLE_CHARACTERS)]
-
-
 class Agent(BaseModel):
     """A worker, AI or human, that tasks can be delegated to.
 
@@ -112,12 +107,12 @@ class Agent(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
     name: Annotated[str, Field(max_length=NAME_CHARACTERS)]
-    description: _Text = ""
-    instructions: _Text = ""
+    description: Text = ""
+    instructions: Text = ""
     tools: Annotated[tuple[_ToolOrName, ...], Field(max_length=TOOLS)] = ()
-    user_request_samples: Annotated[tuple[_Sample, ...], Field(max_length=SAMPLES)] = ()
-    use_when: _Text = ""
-    do_not_use_when: _Text = ""
+    user_request_samples: Samples = ()
+    use_when: Text = ""
+    do_not_use_when: Text = ""
     required_permissions: frozenset[str] = frozenset()
     kind: Literal["ai", "human"] = "ai"
     domain: str = ""

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import InputError
 from .agents import Agent, Registry, first_fault, read_json
+from .rules import Samples, Text
 
 FILE = "enrichment.json"  # next to agents.json
 
@@ -22,9 +23,9 @@ class Addition(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    user_request_samples: tuple[str, ...] = ()
-    use_when: str = ""
-    do_not_use_when: str = ""
+    user_request_samples: Samples = ()
+    use_when: Text = ""
+    do_not_use_when: Text = ""
 
 
 class Enrichment(BaseModel):

@@ -4,6 +4,9 @@ import re
 import unicodedata
 from collections.abc import Collection
 from difflib import SequenceMatcher
+from typing import Annotated
+
+from pydantic import Field
 
 from ..text import plain
 
@@ -14,6 +17,10 @@ SAMPLES = 1_000
 SAMPLE_CHARACTERS = 20_000  # as many as a task may have
 TOOLS = 1_000
 AGENT_CHARACTERS = 300_000  # of all that is searched of an agent together
+
+Text = Annotated[str, Field(max_length=TEXT_CHARACTERS)]
+Sample = Annotated[str, Field(max_length=SAMPLE_CHARACTERS)]
+Samples = Annotated[tuple[Sample, ...], Field(max_length=SAMPLES)]
 
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _REFUSED = frozenset({"Cc", "Cs", "Zl", "Zp"})  # controls, lone surrogates, line separators

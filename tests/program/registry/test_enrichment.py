@@ -50,6 +50,8 @@ def test_a_registry_is_completed_and_nothing_of_its_own_is_replaced(tmp_path, of
         ({"Nobody": {}}, "no agent is named 'Nobody'"),
         ({"Refunds": {"samples": []}}, r"agents\.Refunds\.samples: Extra inputs"),
         ({"Refunds": {"use_when": 3}}, "valid string"),
+        ({"Refunds": {"use_when": "a" * 100_001}}, r"Refunds\.use_when: .*at most 100000"),
+        ({"Refunds": {"user_request_samples": ["a"] * 1_001}}, "at most 1000 items"),
     ],
 )
 def test_a_broken_enrichment_is_refused(tmp_path, office, agents, message):
