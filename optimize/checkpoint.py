@@ -96,9 +96,7 @@ class Checkpoint:
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
     def remove(self) -> None:
-        """Remove the folder, and what a process that was killed while saving left behind."""
-        for partial in self._out.parent.glob(f".{self._out.name}.????????"):
-            shutil.rmtree(partial, ignore_errors=True)
+        """Remove the folder."""
         shutil.rmtree(self.folder)
 
     def __enter__(self) -> "Checkpoint":

@@ -6,8 +6,6 @@ without pickle. ``manifest.json`` records what the program was compiled from, an
 
 import json
 import logging
-import shutil
-import tempfile
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.resources import files
@@ -23,7 +21,7 @@ from .delegator import Delegator
 from .embedders import PACKAGED, Embedder
 from .embedders import embedder as embedder_of
 from .errors import InputError, ProgramError
-from .files import read_json, sha256_text
+from .files import read_json, replacing_folder, sha256_text
 from .lm import check_spec
 from .program_state import FORMAT, READABLE, read_state
 from .registry import Registry, enrich, enrichment_next_to
@@ -168,10 +166,7 @@ def save(delegator: Delegator, folder: Path, manifest: dict[str, Any]) -> None:
         InputError: the path exists and is no compiled program.
     """
     check_target(folder)
-    folder = folder.absolute()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with replacing_folder(folder) as fresh:
         copy = delegator.deepcopy()
         # DSPy passes over children that an optimizer marked as compiled: they would keep their
         # LM and be missing in the state.
@@ -181,22 +176,6 @@ def save(delegator: Delegator, folder: Path, manifest: dict[str, Any]) -> None:
         copy.save(str(fresh / PROGRAM))
         record = {**manifest, "format": FORMAT, "signatures": signatures_sha256()}
         (fresh / MANIFEST).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        fresh.chmod(0o755)
-        if folder.exists():
-            retired = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-            folder.replace(retired / "old")
-            try:
-                fresh.replace(folder)
-            except OSError:
-                (retired / "old").replace(folder)
-                raise
-            finally:
-                shutil.rmtree(retired, ignore_errors=True)
-        else:
-            fresh.replace(folder)
-    except BaseException:
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise
 
 
 def check_target(folder: Path) -> None:

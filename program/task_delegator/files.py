@@ -1,8 +1,14 @@
 """Files: read JSON, write so that no reader sees a part, digest, and the folder of the cache."""
 
+import ctypes
+import errno
+import glob
 import hashlib
 import os
 import secrets
+import shutil
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +16,11 @@ from typing import Any
 
 from .errors import InputError
 from .json_text import parse_json
+from .locks import held
 
 PARTIAL = ".partial"  # how the name of a file ends that is being written
+_HERE = -100  # AT_FDCWD: paths are those of this process
+_CANNOT_EXCHANGE = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}  # by kernel or file system
 
 
 def read_json(path: Path) -> Any:
@@ -71,6 +80,99 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(target: Path) -> Iterator[Path]:
+    """Yield a new folder, which takes the place of another when the block ends well.
+
+    One process at a time replaces a folder. What killed ones left beside it is removed.
+
+    Args:
+        target: the folder, which need not be there; where it is a link, what it leads to.
+
+    Raises:
+        OSError: it cannot be replaced; what was there stays.
+    """
+    target = target.resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    lock = target.with_name(f".{target.name}.lock")
+    with held(lock):
+        try:
+            _recover(target)
+            fresh = Path(
+                tempfile.mkdtemp(prefix=f".{target.name}.", suffix=PARTIAL, dir=target.parent)
+            )
+            try:
+                yield fresh
+                fresh.chmod(0o755)
+                replace_folder(fresh, target)
+            finally:
+                shutil.rmtree(fresh, ignore_errors=True)
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def replace_folder(fresh: Path, target: Path) -> None:
+    """Put a folder in another's place: at every instant the old one is there or the new.
+
+    Linux and macOS exchange the two in one step. Elsewhere, and on file systems that cannot,
+    there is an instant without either; the old one then lies beside under a name that
+    ``replacing_folder`` knows, and comes back with the next replacement.
+
+    Args:
+        fresh: the new folder, on the same file system; afterwards it is not there.
+        target: the folder to replace, which need not be there.
+
+    Raises:
+        OSError: it cannot be replaced; what was there stays.
+    """
+    if not target.exists():
+        fresh.replace(target)
+    elif _exchange(fresh, target):
+        shutil.rmtree(fresh, ignore_errors=True)
+    else:
+        retired = _retired(target)
+        target.replace(retired)
+        try:
+            fresh.replace(target)
+        except OSError:
+            retired.replace(target)
+            raise
+        shutil.rmtree(retired, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two paths in one step; return whether that is possible here."""
+    calls = {
+        "linux": ("renameat2", (_HERE, os.fsencode(one), _HERE, os.fsencode(other), 2)),
+        "darwin": ("renamex_np", (os.fsencode(one), os.fsencode(other), 2)),
+    }
+    if sys.platform not in calls:
+        return False
+    name, arguments = calls[sys.platform]
+    call = getattr(ctypes.CDLL(None, use_errno=True), name, None)
+    if call is None:  # an older C library
+        return False
+    if call(*arguments) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in _CANNOT_EXCHANGE:
+        return False
+    raise OSError(code, os.strerror(code), str(other))
+
+
+def _retired(target: Path) -> Path:
+    return target.with_name(f".{target.name}.retired{PARTIAL}")
+
+
+def _recover(target: Path) -> None:
+    """Undo what processes that were killed while they replaced a folder left behind."""
+    if not target.exists() and _retired(target).exists():
+        _retired(target).replace(target)
+    fresh = target.parent.glob(f".{glob.escape(target.name)}.????????{PARTIAL}")
+    for left in (*fresh, _retired(target)):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def sha256_file(path: Path) -> str:

@@ -71,7 +71,6 @@ def test_a_process_killed_before_it_kept_anything_is_followed_by_another(tmp_pat
 def test_what_is_made_is_all_that_is_left(tmp_path):
     out = tmp_path / "program"
     out.mkdir()
-    (tmp_path / ".program.abcdefgh").mkdir()
     with Checkpoint(beside(out), {}, on_change=refuse, out=out) as work:
         work.remove()
     assert list(tmp_path.iterdir()) == [out]
