@@ -5,6 +5,9 @@ A row holds the task, the decision with its confidence, and the agent that was r
 still match the stated confidence.
 """
 
+import json
+import logging
+import os
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -22,8 +25,12 @@ from pydantic import (
 
 from .delegation import Decision, Delegation
 from .errors import InputError
+from .files import append_line, unfinished_line
 from .json_text import parse_json
+from .locks import held
 from .registry import first_fault
+
+_log = logging.getLogger(__name__)
 
 
 class Feedback(BaseModel):
@@ -103,25 +110,48 @@ def record(
 
 
 def append(path: str | Path, row: Feedback) -> None:
-    """Append one row to a JSONL file.
+    """Append one row to a JSONL file, all of it or nothing; processes take turns.
+
+    A last line that was torn, as when the power failed, is moved to a file beside (``.torn``).
 
     Raises:
         InputError: the file cannot be written.
     """
     try:
-        with Path(path).open("a", encoding="utf-8") as file:
-            file.write(row.model_dump_json() + "\n")
+        with held(Path(path)) as file:
+            line = row.model_dump_json().encode()
+            last = unfinished_line(file)
+            if is_json(last):  # whole, but for its line break
+                line = b"\n" + line
+            elif last:
+                _set_aside(Path(path), last)
+                file.truncate(file.seek(0, os.SEEK_END) - len(last))
+            append_line(file, line)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _set_aside(path: Path, torn: bytes) -> None:
+    beside = path.with_name(f"{path.name}.torn")
+    with beside.open("ab", buffering=0) as file:
+        append_line(file, torn)
+    _log.warning("%s: its last line was torn; it is set aside in %s", path, beside)
 
 
 def read_feedback(path: str | Path) -> Iterator[Feedback]:
     """Read a feedback file row by row.
 
+    A last line that was torn while it was written is left out, with a warning.
+
     Raises:
         InputError: it cannot be read, or a line is no feedback.
     """
-    for number, values in read_jsonl(path):
+    content = _content(path)
+    whole, _, last = content.rpartition(b"\n")
+    if last.strip() and not is_json(last):
+        _log.warning("%s: line %d: torn, not read", path, whole.count(b"\n") + 2 if whole else 1)
+        content = whole
+    for number, values in _rows(path, content):
         try:
             yield Feedback.model_validate(values)
         except ValidationError as error:
@@ -139,11 +169,30 @@ def read_jsonl(path: str | Path) -> Iterator[tuple[int, Any]]:
     Raises:
         InputError: it cannot be read, or a line is no JSON.
     """
+    return _rows(path, _content(path))
+
+
+def is_json(line: bytes) -> bool:
+    """Tell whether a line is one JSON value, and not a part of one."""
     try:
-        content = sys.stdin.buffer.read() if str(path) == "-" else Path(path).read_bytes()
+        json.loads(line.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _content(path: str | Path) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if str(path) == "-" else Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+
+
+def _rows(path: str | Path, content: bytes) -> Iterator[tuple[int, Any]]:
+    try:
         # Not splitlines: a string may hold line separators of Unicode.
         lines = content.decode("utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
     for number, line in enumerate(lines, 1):
         if line.strip():

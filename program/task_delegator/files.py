@@ -12,13 +12,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from .errors import InputError
 from .json_text import parse_json
 from .locks import held
 
 PARTIAL = ".partial"  # how the name of a file ends that is being written
+_BLOCK = 2**16  # bytes that are read at once from the end of a file
 _HERE = -100  # AT_FDCWD: paths are those of this process
 _CANNOT_EXCHANGE = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}  # by kernel or file system
 
@@ -80,6 +81,33 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def append_line(file: IO[bytes], line: bytes) -> None:
+    """Append a line to a file that was opened to append, without a buffer; all of it or nothing.
+
+    Raises:
+        OSError: it cannot be written, as on a full disk.
+    """
+    end = file.seek(0, os.SEEK_END)
+    left = memoryview(line + b"\n")
+    try:
+        while left:
+            left = left[file.write(left) :]
+    except BaseException:
+        file.truncate(end)
+        raise
+
+
+def unfinished_line(file: IO[bytes]) -> bytes:
+    """Return what follows a file's last line break: of a write that was cut off."""
+    start = end = file.seek(0, os.SEEK_END)
+    read = b""
+    while start and b"\n" not in read:
+        start = max(0, start - _BLOCK)
+        file.seek(start)
+        read = file.read(end - start)
+    return read.rpartition(b"\n")[2]
 
 
 @contextmanager

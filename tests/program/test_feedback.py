@@ -1,9 +1,12 @@
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from children import end_of, in_child, start_child
 from small import HashedWords, small_dataset
 
 from optimize.data.dataset import load_dataset
@@ -276,3 +279,61 @@ def test_few_outcomes_say_nothing(tmp_path):
     append(tmp_path / "bare.jsonl", Feedback(task="t", correct_agent="b"))
     with pytest.raises(InputError, match="no delegation with a confidence"):
         drift(tmp_path / "bare.jsonl")
+
+
+def rows(*tasks):
+    return [Feedback(task=task, correct_agent=None) for task in tasks]
+
+
+@pytest.mark.parametrize("torn", [b'{"task": "tor', '{"task": "Bü'.encode()[:-1]])
+def test_a_torn_last_line_is_set_aside_and_costs_no_other(tmp_path, caplog, torn):
+    log = tmp_path / "f.jsonl"
+    for row in rows("a", "b"):
+        append(log, row)
+    log.write_bytes(log.read_bytes() + torn)
+    assert list(read_feedback(log)) == rows("a", "b")
+    assert f"{log}: line 3: torn, not read" in caplog.text
+    append(log, *rows("c"))
+    assert list(read_feedback(log)) == rows("a", "b", "c")
+    assert (tmp_path / "f.jsonl.torn").read_bytes() == torn + b"\n"
+    assert f"{log}: its last line was torn; it is set aside in {log}.torn" in caplog.text
+
+
+def test_a_last_row_without_a_line_break_is_kept(tmp_path):
+    log = tmp_path / "f.jsonl"
+    log.write_text('{"task": "a", "correct_agent": null}')
+    append(log, *rows("b"))
+    assert list(read_feedback(log)) == rows("a", "b")
+    assert [path.name for path in tmp_path.iterdir()] == ["f.jsonl"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_full_disk_leaves_no_part_of_a_row(tmp_path):
+    log = tmp_path / "f.jsonl"
+    append(log, *rows("a"))
+
+    def fill():
+        import resource  # POSIX alone
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        limit = log.stat().st_size + 40  # half a row
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        with pytest.raises(InputError, match="cannot be written: File too large"):
+            append(log, *rows("b"))
+
+    assert in_child(fill) == 0
+    append(log, *rows("c"))
+    assert list(read_feedback(log)) == rows("a", "c")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_processes_that_append_at_once_lose_no_row(tmp_path):
+    log = tmp_path / "f.jsonl"
+
+    def append_fifty():
+        for number in range(50):
+            append(log, *rows(f"{os.getpid()} {number} {'x' * 20_000}"))
+
+    children = [start_child(append_fifty) for _ in range(4)]
+    assert [end_of(child) for child in children] == [0] * 4
+    assert len({row.task for row in read_feedback(log)}) == 200
