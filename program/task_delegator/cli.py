@@ -94,26 +94,27 @@ def _feedback(options: argparse.Namespace) -> int:
 def _batch(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from .errors import DelegatorError, InputError
+    from .batch import delegate_batch, program_digest
 
-    tasks = _read_tasks(options.tasks)
+    tasks, permissions = _read_tasks(options.tasks), _permissions(options)
     delegator = _load(options)
-    out = Path(options.out)
-    partial = out.with_name(out.name + ".partial")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            for number, task in tqdm(tasks, unit="task", delay=3):
-                try:
-                    delegation = delegator(task, permissions=_permissions(options))
-                except DelegatorError as error:
-                    where = f"{options.tasks}: line {number}"
-                    raise type(error)(f"{where}: {error} (lines before it: {partial})") from error
-                file.write(json.dumps(delegation.to_dict()) + "\n")
-        partial.replace(out)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written: {error.strerror}") from error
-    _tell(f"wrote {len(tasks)} delegations to {out}")
-    return 0
+    program = program_digest(
+        delegator,
+        lm=None if options.no_lm else options.lm,
+        permissions=permissions if permissions is None else sorted(permissions),
+        calibrated=options.allow_uncalibrated,
+    )
+    done = delegate_batch(
+        tasks,
+        lambda task: delegator(task, permissions=permissions),
+        Path(options.out),
+        program,
+        lambda left: tqdm(left, unit="task", delay=3),
+    )
+    kept = f", {done.kept} of them by an earlier run" if done.kept else ""
+    failed = f'; {done.failed} failed: see their "error"' if done.failed else ""
+    _tell(f"wrote {done.rows} delegations to {options.out}{kept}{failed}")
+    return done.exit_code
 
 
 def _lint(options: argparse.Namespace) -> int:

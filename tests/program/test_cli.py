@@ -1,11 +1,14 @@
 import io
 import json
+from types import SimpleNamespace
 
 import pytest
-from small import ROOT
+from small import ROOT, HashedWords
 
 from task_delegator import artifact, cli
 from task_delegator.delegation import Delegation, Usage
+from task_delegator.errors import LMError, LMSpecError
+from task_delegator.registry import Registry
 
 AGENTS = str(ROOT / "datasets" / "agents.json")
 
@@ -59,6 +62,12 @@ def test_a_batch_is_one_line_per_task(capsys, tmp_path):
 
 class NobodyFits:
     """A program that answers every task at once."""
+
+    registry = Registry()
+    retrieve = SimpleNamespace(library=SimpleNamespace(embed=HashedWords()))
+
+    def dump_state(self):
+        return {}
 
     def __call__(self, task, permissions=None):
         usage = Usage()
@@ -134,6 +143,34 @@ def test_help_is_plain_text(capsys):
         with pytest.raises(SystemExit):
             cli.main([*arguments, "--help"])
         assert "`" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (LMError("no answer"), 3, '3 delegations to out.jsonl; 1 failed: see their "error"'),
+        (LMSpecError("no key"), 2, "line 2: no key (1 finished lines are kept: the same command"),
+    ],
+)
+def test_a_batch_says_what_failed(capsys, tmp_path, monkeypatch, error, code, said):
+    monkeypatch.chdir(tmp_path)
+    Loads(monkeypatch)
+    (tmp_path / "tasks.jsonl").write_text('"a"\n"b"\n"c"\n')
+    answer = NobodyFits.__call__
+
+    def fail(self, task, permissions=None):
+        if task == "b":
+            raise error
+        return answer(self, task, permissions)
+
+    monkeypatch.setattr(NobodyFits, "__call__", fail)
+    command = ("batch", "tasks.jsonl", "out.jsonl", "--agents", AGENTS)
+    found, out, err = run(capsys, *command)
+    assert (found, out) == (code, "")
+    assert said in err
+    monkeypatch.setattr(NobodyFits, "__call__", answer)
+    assert run(capsys, *command)[0] == 0
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 3
 
 
 @pytest.mark.parametrize("place", ["tasks.jsonl", "-"])

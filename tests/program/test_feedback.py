@@ -4,9 +4,9 @@ import signal
 
 import numpy as np
 import pytest
+from children import end_of, in_child, start_child
 from hypothesis import given
 from hypothesis import strategies as st
-from children import end_of, in_child, start_child
 from small import HashedWords, small_dataset
 
 from optimize.data.dataset import load_dataset

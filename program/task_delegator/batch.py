@@ -1,0 +1,160 @@
+"""Delegate many tasks into a file: what is finished is kept, whatever ends the process.
+
+Rows go to a journal beside the file (``.partial``), which one process holds. The same tasks with
+the same program go on from it; when all are done, the file appears whole and the journal goes.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from .delegation import Delegation
+from .delegator import Delegator
+from .errors import DelegatorError, InputError
+from .files import PARTIAL, append_line, replacing, sha256_text, unfinished_line
+from .locks import held
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a batch wrote.
+
+    Attributes:
+        rows: all of them.
+        kept: those that an earlier run had finished.
+        failed: those that say an error.
+        exit_code: of the worst error; 0 where there is none.
+    """
+
+    rows: int
+    kept: int
+    failed: int
+    exit_code: int
+
+
+def program_digest(delegator: Delegator, **settings: Any) -> str:
+    """Return a digest of what delegations depend on: program, agents, embedder, settings."""
+    facts = {
+        "program": delegator.dump_state(),
+        "agents": delegator.registry.sha256(),
+        "embedder": delegator.retrieve.library.embed.id,
+        **settings,
+    }
+    return sha256_text(json.dumps(facts, sort_keys=True, default=str))
+
+
+def delegate_batch(
+    tasks: Sequence[tuple[int, str]],
+    delegate: Callable[[str], Delegation],
+    out: Path,
+    program: str,
+    progress: Callable[[Sequence[tuple[int, str]]], Iterable[tuple[int, str]]] = iter,
+) -> Batch:
+    """Write one row per task: its delegation, or ``{"task": ..., "error": ...}``.
+
+    Args:
+        tasks: line numbers, each once, and tasks.
+        delegate: delegates one task.
+        out: JSONL file to write or replace.
+        program: digest of all that delegations depend on but the tasks.
+        progress: shows how many tasks of those that are left are done.
+
+    Raises:
+        InputError: another batch writes the file, the journal holds other rows, or the file
+            cannot be written.
+        DelegatorError: a task failed as all others would.
+    """
+    journal = out.with_name(out.name + PARTIAL)
+    try:
+        with held(journal, f"{out}: another batch is writing it; name another file") as file:
+            header = {"batch": sha256_text(json.dumps([program, tasks]))}
+            places = _resume(file, header, dict(tasks), journal)
+            kept = len(places)
+            left = [(number, task) for number, task in tasks if number not in places]
+            try:
+                errors = _delegate(progress(left), delegate, file, places)
+                with journal.open("rb") as rows, replacing(out) as partial:
+                    _write([places[number] for number, _ in tasks], rows, partial)
+            except BaseException:
+                if not places:
+                    journal.unlink()
+                raise
+            journal.unlink()
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written: {error.strerror}") from error
+    worst = max((error.exit_code for error in errors), default=0)
+    return Batch(rows=len(tasks), kept=kept, failed=len(errors), exit_code=worst)
+
+
+def _resume(
+    file: IO[bytes], header: Mapping[str, Any], tasks: Mapping[int, str], journal: Path
+) -> dict[int, int]:
+    """Return where the journal's finished rows begin, by their tasks' lines.
+
+    Raises:
+        InputError: it belongs to other tasks or another program.
+    """
+    if torn := unfinished_line(file):
+        file.truncate(file.seek(0, os.SEEK_END) - len(torn))
+    with journal.open("rb") as rows:
+        first = rows.readline()
+        if not first:
+            append_line(file, json.dumps(header).encode())
+            return {}
+        if _value(first) != header:
+            raise InputError(
+                f"{journal}: holds rows of other tasks, or of another program, agents or options; "
+                "remove it, or name another file"
+            )
+        places, start = {}, len(first)
+        for line in rows:
+            match _value(line):
+                case {"line": int(number), "row": {"task": task, **row}} if (
+                    task == tasks.get(number) and "error" not in row
+                ):
+                    places[number] = start
+            start += len(line)
+    return places
+
+
+def _delegate(
+    tasks: Iterable[tuple[int, str]],
+    delegate: Callable[[str], Delegation],
+    file: IO[bytes],
+    places: dict[int, int],
+) -> list[DelegatorError]:
+    """Append a row per task to the journal, and its place; return the errors that rows say."""
+    errors = []
+    for number, task in tasks:
+        try:
+            row = delegate(task).to_dict()
+        except DelegatorError as error:
+            if error.exit_code == InputError.exit_code:  # the others would fail as well
+                raise type(error)(
+                    f"line {number}: {error} ({len(places)} finished lines are kept: "
+                    "the same command goes on)"
+                ) from error
+            row = {"task": task, "error": str(error)}
+            errors.append(error)
+        start = file.seek(0, os.SEEK_END)
+        append_line(file, json.dumps({"line": number, "row": row}).encode())
+        places[number] = start
+    return errors
+
+
+def _write(places: Sequence[int], rows: IO[bytes], out: Path) -> None:
+    """Write the journal's rows at some places, in their order."""
+    with out.open("w", encoding="utf-8") as written:
+        for place in places:
+            rows.seek(place)
+            written.write(json.dumps(json.loads(rows.readline())["row"]) + "\n")
+
+
+def _value(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
