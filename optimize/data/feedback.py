@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optimize.data.dataset import SPLITS, known_texts, load_dataset
+from optimize.data.dataset import SPLITS, Dataset, known_texts, load_dataset
 from task_delegator.errors import InputError
 from task_delegator.feedback import Feedback, read_feedback
 from task_delegator.files import write_text
+from task_delegator.locks import one_at_a_time
 from task_delegator.text import fold
+
+_LOCK = ".merge.lock"  # in a dataset directory, while one process adds to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class Merged:
 def merge(log: str | Path, data: str | Path, split: str = "train") -> Merged:
     """Append recorded outcomes to a split of a dataset directory, each task once.
 
-    New rows stand at the end of the files, in the log's order and in the files' layout. Each
+    Processes take turns. New rows stand at the end of the files, in the log's order and in the files' layout. Each
     names its source and the time of the feedback.
 
     Args:
@@ -48,7 +51,11 @@ def merge(log: str | Path, data: str | Path, split: str = "train") -> Merged:
     """
     if split not in ("train", "validation"):
         raise InputError(f"--split {split}: feedback goes to train or validation")
-    dataset = load_dataset(data, enriched=False)
+    with one_at_a_time(Path(data) / _LOCK):
+        return _merge(log, load_dataset(data, enriched=False), split)
+
+
+def _merge(log: str | Path, dataset: Dataset, split: str) -> Merged:
     known = known_texts(dataset)
     outcomes: dict[str, list[Feedback]] = {}
     for row in read_feedback(log):

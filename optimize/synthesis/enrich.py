@@ -22,6 +22,7 @@ from optimize.provenance import commit
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
 from task_delegator.files import write_text
+from task_delegator.locks import one_at_a_time
 from task_delegator.registry import Addition, Agent, Enrichment, read_enrichment
 from task_delegator.retrieval import Index
 from task_delegator.signatures import EnrichAgent
@@ -99,9 +100,23 @@ def enrich_dataset(
         limit: of agents to write for, in this run.
 
     Raises:
-        InputError: the file belongs to another registry.
+        InputError: the file belongs to another registry, or another process is writing it.
         LMError: the LM cannot be reached.
     """
+    busy = f"{out}: another process is writing it; wait for it, or name another file with --out"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with one_at_a_time(out.with_name(f".{out.name}.lock"), busy):
+        return _enrich(program, dataset, lm, out, number, limit)
+
+
+def _enrich(
+    program: Delegator,
+    dataset: Dataset,
+    lm: dspy.BaseLM,
+    out: Path,
+    number: int,
+    limit: int | None,
+) -> tuple[Enrichment, Dropped]:
     digest = dataset.sha256("agents.json")
     written = read_enrichment(out) if out.is_file() else Enrichment(agents={})
     if written.provenance.get("agents_sha256", digest) != digest:

@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from .errors import InputError
 from .json_text import parse_json
-from .locks import held
+from .locks import one_at_a_time
 
 PARTIAL = ".partial"  # how the name of a file ends that is being written
 _BLOCK = 2**16  # bytes that are read at once from the end of a file
@@ -120,25 +120,20 @@ def replacing_folder(target: Path) -> Iterator[Path]:
         target: the folder, which need not be there; where it is a link, what it leads to.
 
     Raises:
+        InputError: the place cannot be written.
         OSError: it cannot be replaced; what was there stays.
     """
     target = target.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
-    lock = target.with_name(f".{target.name}.lock")
-    with held(lock):
+    with one_at_a_time(target.with_name(f".{target.name}.lock")):
+        _recover(target)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=PARTIAL, dir=target.parent))
         try:
-            _recover(target)
-            fresh = Path(
-                tempfile.mkdtemp(prefix=f".{target.name}.", suffix=PARTIAL, dir=target.parent)
-            )
-            try:
-                yield fresh
-                fresh.chmod(0o755)
-                replace_folder(fresh, target)
-            finally:
-                shutil.rmtree(fresh, ignore_errors=True)
+            yield fresh
+            fresh.chmod(0o755)
+            replace_folder(fresh, target)
         finally:
-            lock.unlink(missing_ok=True)
+            shutil.rmtree(fresh, ignore_errors=True)
 
 
 def replace_folder(fresh: Path, target: Path) -> None:

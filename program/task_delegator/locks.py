@@ -4,7 +4,7 @@ import errno
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 from weakref import WeakSet
@@ -90,6 +90,28 @@ def held(path: Path, busy: str = "") -> Iterator[IO[bytes]]:
         if fcntl is not None and locked:  # a forked child may have it open still
             fcntl.flock(file, fcntl.LOCK_UN)
         file.close()
+
+
+@contextmanager
+def one_at_a_time(path: Path, busy: str = "") -> Iterator[None]:
+    """Let one process or thread at a time into the block; the file that says so is removed.
+
+    Args:
+        path: of that file.
+        busy: what to say where another is in the block; where empty, it is waited for.
+
+    Raises:
+        InputError: ``busy``, where another is in it, or the file cannot be made.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(held(path, busy))
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def _lock(file: IO[bytes], busy: str) -> bool:

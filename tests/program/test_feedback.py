@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small import HashedWords, small_dataset
 
+from optimize.data import feedback as merging
 from optimize.data.dataset import load_dataset
 from optimize.data.feedback import merge
 from optimize.evaluation.drift import compare_with_confidence, drift
@@ -137,6 +139,26 @@ def test_outcomes_become_ground_truth_once(tmp_path):
     row = json.loads((folder / "train.json").read_text())[-1]
     assert row["provenance"] == {"feedback": "desk", "time": "2026-01-01"}
     assert merge(log, folder).added == 0  # a second time adds nothing
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_merges_at_once_add_what_each_says(tmp_path, monkeypatch):
+    write = merging.write_text
+    monkeypatch.setattr(merging, "write_text", lambda *given: (time.sleep(0.2), write(*given)))
+    folder = small_dataset(tmp_path / "data", agents=5)
+    before = len(load_dataset(folder).splits["train"])
+    agent = next(iter(load_dataset(folder).registry)).name
+
+    def merge_ten(number):
+        log = tmp_path / f"{number}.jsonl"
+        for task in range(10):
+            append(log, Feedback(task=f"zebra {number} of {task}", correct_agent=agent))
+        assert merge(log, folder).added == 10
+
+    children = [start_child(lambda n=number: merge_ten(n)) for number in range(3)]
+    assert [end_of(child) for child in children] == [0] * 3
+    assert len(load_dataset(folder).splits["train"]) == before + 30
+    assert not list(folder.glob(".*"))
 
 
 LAYOUTS = {

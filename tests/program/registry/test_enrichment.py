@@ -128,6 +128,25 @@ def test_an_enrichment_of_another_registry_is_not_continued(tmp_path):
         enrich_dataset(program, dataset, lm, out, number=2)
 
 
+def test_a_second_enrichment_of_one_file_is_refused_before_it_pays(tmp_path):
+    dataset = load_dataset(small_dataset(tmp_path / "data", agents=5))
+    out, program = tmp_path / "runs" / "e.json", Delegator(dataset.registry, HashedWords())
+    refused = []
+
+    def answer_while_another_tries(prompt):
+        other, engine = recorded_lm(answer)
+        with pytest.raises(InputError, match="another process is writing it") as error:
+            enrich_dataset(program, dataset, other, out, number=2)
+        refused.append((str(error.value), len(engine.prompts)))
+        return answer(prompt)
+
+    lm, _ = recorded_lm(answer_while_another_tries)
+    enrich_dataset(program, dataset, lm, out, number=2, limit=1)
+    said = f"{out}: another process is writing it; wait for it, or name another file with --out"
+    assert refused == [(said, 0)]
+    assert [path.name for path in out.parent.iterdir()] == ["e.json"]
+
+
 def test_an_answer_that_cannot_be_read_adds_nothing(tmp_path):
     dataset = load_dataset(small_dataset(tmp_path / "data", agents=5))
     lm, _ = recorded_lm(lambda prompt: "sorry")
