@@ -38,8 +38,8 @@ class Merged:
 def merge(log: str | Path, data: str | Path, split: str = "train") -> Merged:
     """Append recorded outcomes to a split of a dataset directory, each task once.
 
-    Processes take turns. New rows stand at the end of the files, in the log's order and in the files' layout. Each
-    names its source and the time of the feedback.
+    New rows stand at the end of the files, in the log's order and in the files' layout. Each
+    names its source and the time of the feedback. Processes take turns.
 
     Args:
         log: a file of feedback.
