@@ -216,3 +216,19 @@ def cache_folder() -> Path:
         RuntimeError: the user has no home.
     """
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "task-delegator"
+
+
+def private_cache_folder() -> Path:
+    """Return the same folder, made where it is missing, which only the user may enter.
+
+    Raises:
+        RuntimeError: the user has no home.
+        OSError: it cannot be made or closed to others.
+    """
+    folder = cache_folder()
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    for path in reversed(missing):
+        path.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_mode & 0o077:
+        folder.chmod(0o700)
+    return folder

@@ -52,6 +52,15 @@ class CacheableEmbedder(Embedder, Protocol):
         """Return what encodings depend on beside the id; None where that cannot be told."""
         ...
 
+    @property
+    def dimensions(self) -> int | None:
+        """Return how many a vector has; None where only an encoding can tell."""
+        ...
+
+    def token_ids(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Return those of each text's encoding, without encoding it."""
+        ...
+
 
 def encoded(vector: np.ndarray, token_ids: np.ndarray, tokens: np.ndarray) -> Encoded:
     """Return an encoding with unit vectors, those of the tokens in 8 bits."""

@@ -3,72 +3,147 @@
 import logging
 import os
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from pathlib import Path
+from threading import Lock
+from typing import TypeVar
 
-from ..files import cache_folder
+from ..errors import DelegatorError
+from ..files import cache_folder, private_cache_folder
+from ..locks import one_at_a_time
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _ROWS = 500  # read at once; SQLite takes 999 parameters or more
 _WAIT = 5.0  # seconds for another process that writes
+_DAMAGES = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _TABLE = "CREATE TABLE IF NOT EXISTS kept (key BLOB PRIMARY KEY, value BLOB NOT NULL)"
 _OLDER_HALF = "DELETE FROM kept WHERE rowid <= (SELECT (MIN(rowid) + MAX(rowid)) / 2 FROM kept)"
+
+# SQLite has locks of its own, which a forked child must not find held: a fork waits its turn.
+_turn = Lock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_turn.acquire, after_in_parent=_turn.release, after_in_child=_turn.release
+    )
 
 
 class VectorCache:
     """Bytes by key, in an SQLite file of the user's cache that only the user may read.
 
-    Processes share it; when it outgrows its limit, the older half goes. Where it cannot be used,
-    one warning says so and nothing is kept.
+    Processes share it; when it outgrows its limit, the older half goes. A damaged file is made
+    anew, with a warning. Where it cannot be used, one warning says so and nothing is kept.
 
     Args:
         name: of the file.
         limit: bytes that it may hold.
+        replaces: name of an older version's file, which is deleted.
     """
 
-    def __init__(self, name: str, limit: int = 2**30) -> None:
+    def __init__(self, name: str, limit: int = 2**30, replaces: str = "") -> None:
         self._name = name
         self._limit = limit
+        self._replaces = replaces
         self._usable = True
 
     def read(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """Return the values of the keys that are there."""
-        found: dict[bytes, bytes] = {}
-        try:
+
+        def select(store: sqlite3.Connection) -> dict[bytes, bytes]:
+            found: dict[bytes, bytes] = {}
+            for start in range(0, len(keys), _ROWS):
+                asked = keys[start : start + _ROWS]
+                places = ", ".join("?" * len(asked))
+                found.update(
+                    store.execute(f"SELECT key, value FROM kept WHERE key IN ({places})", asked)
+                )
+            return found
+
+        def work() -> dict[bytes, bytes]:
             path = cache_folder() / self._name
-            if self._usable and path.is_file():
-                with closing(sqlite3.connect(path, timeout=_WAIT)) as store:
-                    for start in range(0, len(keys), _ROWS):
-                        asked = keys[start : start + _ROWS]
-                        places = ", ".join("?" * len(asked))
-                        found.update(
-                            store.execute(
-                                f"SELECT key, value FROM kept WHERE key IN ({places})", asked
-                            )
-                        )
-        except (OSError, RuntimeError, sqlite3.Error) as error:
-            self._give_up(error)
-        return found
+            filled = path.is_file() and path.stat().st_size  # a new one has no table yet
+            return _connected(path, select) if filled else {}
+
+        return self._tried(work) or {}
 
     def write(self, values: Mapping[bytes, bytes]) -> None:
         """Keep values, all or none of them."""
-        if not self._usable:
-            return
-        try:
-            path = cache_folder() / self._name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
-            with closing(sqlite3.connect(path, timeout=_WAIT)) as store, store:
+
+        def insert(store: sqlite3.Connection) -> None:
+            with store:
                 store.execute(_TABLE)
                 store.executemany("INSERT OR REPLACE INTO kept VALUES (?, ?)", values.items())
                 if _size(store) > self._limit:
                     store.execute(_OLDER_HALF)
-        except (OSError, RuntimeError, sqlite3.Error) as error:
-            self._give_up(error)
 
-    def _give_up(self, error: Exception) -> None:
-        self._usable = False
-        _log.warning("cache %s: not used, which is slower: %s", self._name, error)
+        self._tried(lambda: _connected(_private_file(self._name), insert))
+
+    def _tried(self, work: Callable[[], T]) -> T | None:
+        """Return what some work finds, once more with a new file where this one is damaged."""
+        if not self._usable:
+            return None
+        try:
+            path = cache_folder() / self._name
+            if self._replaces:
+                _remove(path.with_name(self._replaces))
+            try:
+                return work()
+            except sqlite3.Error as error:
+                if not _is_damage(error):
+                    raise
+                _log.warning("cache %s: made anew: %s", path, error)
+                _remove_damaged(path)
+                return work()
+        except (DelegatorError, OSError, RuntimeError, sqlite3.Error) as error:
+            self._usable = False
+            _log.warning("cache %s: not used, which is slower: %s", self._name, error)
+        return None
+
+
+def _connected(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
+    with _turn, closing(sqlite3.connect(path, timeout=_WAIT)) as store:
+        return work(store)
+
+
+def _private_file(name: str) -> Path:
+    """Return the path of a file that only the user may read, made where it is missing.
+
+    Raises:
+        OSError: it cannot be made, or something else is in its place.
+    """
+    path = private_cache_folder() / name
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path} is no file")
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+    if path.stat().st_mode & 0o077:
+        path.chmod(0o600)
+    return path
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGES
+
+
+def _remove_damaged(path: Path) -> None:
+    """Remove a file, unless another process has put a whole one in its place."""
+    with one_at_a_time(path.with_name(f".{path.name}.lock")):
+        try:
+            whole = _connected(path, _is_whole)
+        except sqlite3.Error:
+            whole = False
+        if not whole:
+            _remove(path)
+
+
+def _is_whole(store: sqlite3.Connection) -> bool:
+    store.execute("SELECT key, value FROM kept LIMIT 1")
+    return store.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
+
+
+def _remove(path: Path) -> None:
+    for end in ("", "-journal", "-wal", "-shm"):
+        path.with_name(path.name + end).unlink(missing_ok=True)
 
 
 def _size(store: sqlite3.Connection) -> int:

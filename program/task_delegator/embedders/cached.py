@@ -2,7 +2,7 @@
 
 import hashlib
 import struct
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from threading import Lock
@@ -52,22 +52,47 @@ class CachedEmbedder:
         return [known[key] for key in keys]
 
     def encode_documents(self, texts: Sequence[str]) -> list[Encoded]:
-        """Return one encoding per text; only those that the store does not hold are computed."""
+        """Return one encoding per text; only those that the store does not hold are computed.
+
+        The store holds vectors. Token ids, which spell a text, are made again from it.
+        """
         runtime = self._inner.runtime
         if runtime is None:
             return self._inner.encode(texts)
         made_by = f"{self.id} {runtime}\0"
-        keys = [_digest(made_by + text) for text in texts]
-        known = unpacked(self._store.read(keys))
-        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
-        new = list(missing)
-        for start in range(0, len(new), _CHUNK):
-            chunk = new[start : start + _CHUNK]
-            encodings = self._inner.encode([missing[key] for key in chunk])
+        by_key = {_digest(made_by + text): text for text in texts}
+        known = self._kept(by_key)
+        missing = [key for key in by_key if key not in known]
+        if missing:
+            known |= self._made(missing, by_key)
+            dimensions = len(known[missing[0]].vector)  # a provider may have changed them
+            changed = [key for key in by_key if len(known[key].vector) != dimensions]
+            known |= self._made(changed, by_key)
+        return [known[_digest(made_by + text)] for text in texts]
+
+    def _made(self, keys: Sequence[bytes], texts: Mapping[bytes, str]) -> dict[bytes, Encoded]:
+        """Encode texts, and store what is done."""
+        made: dict[bytes, Encoded] = {}
+        for start in range(0, len(keys), _CHUNK):
+            chunk = keys[start : start + _CHUNK]
+            encodings = self._inner.encode([texts[key] for key in chunk])
             fresh = dict(zip(chunk, encodings, strict=True))
             self._store.write({key: packed(encoding) for key, encoding in fresh.items()})
-            known |= fresh
-        return [known[key] for key in keys]
+            made |= fresh
+        return made
+
+    def _kept(self, texts: Mapping[bytes, str]) -> dict[bytes, Encoded]:
+        """Return the encodings that the store holds, all of the same dimensions."""
+        arrays = unpacked(self._store.read(list(texts)))
+        held = Counter(len(vector) for vector, _ in arrays.values())
+        dimensions = self._inner.dimensions or (held.most_common(1)[0][0] if held else 0)
+        found = [key for key, (vector, _) in arrays.items() if len(vector) == dimensions]
+        spelled = self._inner.token_ids([texts[key] for key in found])
+        return {
+            key: Encoded(arrays[key][0], token_ids, arrays[key][1])
+            for key, token_ids in zip(found, spelled, strict=True)
+            if len(token_ids) == len(arrays[key][1])
+        }
 
     @contextmanager
     def remembering(self) -> Iterator[None]:
@@ -96,27 +121,25 @@ def remembering(embed: Embedder) -> AbstractContextManager[None]:
 
 
 def packed(encoding: Encoded) -> bytes:
-    """Return an encoding as bytes."""
-    arrays = (encoding.vector, encoding.token_ids, encoding.token_vectors)
-    shape = _SHAPE.pack(len(encoding.token_ids), len(encoding.vector))
-    return shape + b"".join(array.tobytes() for array in arrays)
+    """Return an encoding's vectors as bytes."""
+    shape = _SHAPE.pack(len(encoding.token_vectors), len(encoding.vector))
+    return shape + encoding.vector.tobytes() + encoding.token_vectors.tobytes()
 
 
-def unpacked(found: Mapping[bytes, bytes]) -> dict[bytes, Encoded]:
-    """Return packed encodings by their keys, without those that are damaged."""
-    encodings = {}
+def unpacked(found: Mapping[bytes, bytes]) -> dict[bytes, tuple[np.ndarray, np.ndarray]]:
+    """Return vectors and token vectors by their keys, without those that are damaged."""
+    arrays = {}
     for key, content in found.items():
         if len(content) < _SHAPE.size:
             continue
         tokens, dim = _SHAPE.unpack_from(content)
-        ids, vectors = _SHAPE.size + 4 * dim, _SHAPE.size + 4 * dim + 4 * tokens
+        vectors = _SHAPE.size + 4 * dim
         if len(content) == vectors + tokens * dim:
-            encodings[key] = Encoded(
-                vector=np.frombuffer(content[_SHAPE.size : ids], dtype=np.float32),
-                token_ids=np.frombuffer(content[ids:vectors], dtype=np.int32),
-                token_vectors=np.frombuffer(content[vectors:], dtype=np.int8).reshape(tokens, dim),
+            arrays[key] = (
+                np.frombuffer(content[_SHAPE.size : vectors], dtype=np.float32),
+                np.frombuffer(content[vectors:], dtype=np.int8).reshape(tokens, dim),
             )
-    return encodings
+    return arrays
 
 
 def _digest(text: str) -> bytes:

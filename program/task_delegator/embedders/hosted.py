@@ -47,6 +47,15 @@ class HostedEmbedder:
         addresses = [os.environ.get(name, "") for name in names]
         return sha256_text("\n".join(addresses)) if any(addresses) else ""
 
+    @property
+    def dimensions(self) -> None:
+        """Return None: the provider tells with its first answer."""
+        return None
+
+    def token_ids(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Return none for any text: providers show no tokens."""
+        return [np.zeros(0, dtype=np.int32) for _ in texts]
+
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
         """Return one encoding per text, without tokens.
 

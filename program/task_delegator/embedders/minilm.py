@@ -19,6 +19,7 @@ from .base import Encoded, encoded, processor_kind, utf8_bytes
 
 MINILM_SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
 _MINILM_MAX_TOKENS = 256  # all-MiniLM-L6-v2's own limit (max_seq_length)
+_DIMENSIONS = 384
 _THREADS = 2  # within one text, and texts side by side when an index is built
 
 
@@ -64,6 +65,15 @@ class MiniLM:
         """Return the library's version and the kind of processor."""
         return f"onnxruntime {version('onnxruntime')} {processor_kind()}"
 
+    @property
+    def dimensions(self) -> int:
+        """Return 384."""
+        return _DIMENSIONS
+
+    def token_ids(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Return the word pieces of each text, int32, without special ones."""
+        return [self._ids(text)[1:-1].astype(np.int32) for text in texts]
+
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
         """Return one encoding per text, 384 dimensions."""
         if len(texts) == 1:  # a task waits for no other thread
@@ -72,12 +82,15 @@ class MiniLM:
             return list(pool.map(self._one, texts))
 
     def _one(self, text: str) -> Encoded:
-        ids = np.array(self._tokenizer.encode(utf8_bytes(text).decode()).ids, dtype=np.int64)
+        ids = self._ids(text)
         feed = {"input_ids": ids[None], "attention_mask": np.ones((1, len(ids)), dtype=np.int64)}
         if "token_type_ids" in self._inputs:
             feed["token_type_ids"] = np.zeros((1, len(ids)), dtype=np.int64)
         tokens = np.asarray(self._session.run(None, feed)[0])[0]
         return encoded(tokens.mean(axis=0), ids[1:-1], tokens[1:-1])
+
+    def _ids(self, text: str) -> np.ndarray:
+        return np.array(self._tokenizer.encode(utf8_bytes(text).decode()).ids, dtype=np.int64)
 
 
 def _package_file(package: str, relative: str, distribution: str) -> Path:

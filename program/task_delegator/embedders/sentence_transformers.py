@@ -8,6 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import InputError
 from ..files import sha256_file, sha256_text
 from .base import Encoded, encoded, processor_kind
@@ -54,6 +56,21 @@ class SentenceTransformers:
         configs = [getattr(getattr(m, "auto_model", None), "config", None) for m in self._model]
         commits = [getattr(config, "_commit_hash", None) for config in configs]
         return next((commit for commit in commits if commit), None)
+
+    @property
+    def dimensions(self) -> int | None:
+        """Return what the model says of itself."""
+        return self._model.get_sentence_embedding_dimension()
+
+    def token_ids(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Return those of each text, int32, without special ones."""
+        if not len(texts):
+            return []
+        prompt = self._model.prompts.get(self._model.default_prompt_name, "")
+        features = self._model.tokenize([prompt + text for text in texts])
+        rows = zip(features["input_ids"], features["attention_mask"], strict=True)
+        shown = (ids.numpy()[mask.numpy().astype(bool)] for ids, mask in rows)
+        return [ids[1:-1].astype(np.int32) for ids in shown]
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
         """Return one encoding per text, the model's dimensions."""

@@ -24,7 +24,9 @@ def embedder(spec: str | Embedder = PACKAGED) -> Embedder:
 
 @lru_cache(maxsize=4)
 def _named(spec: str) -> CachedEmbedder:
-    return CachedEmbedder(_encoder(spec), VectorCache("encodings.sqlite"))
+    return CachedEmbedder(
+        _encoder(spec), VectorCache("vectors.sqlite", replaces="encodings.sqlite")
+    )
 
 
 def _encoder(spec: str) -> CacheableEmbedder:

@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..files import cache_folder
+from ..files import private_cache_folder
 from .weights import digest
 
 _log = logging.getLogger(__name__)
@@ -34,11 +34,10 @@ def _stored(path: Path) -> Path:
     """Return the stored file, which one process at a time makes and which appears whole."""
     import fcntl  # POSIX: the server that is served from here asks for it first
 
-    folder = cache_folder()
+    folder = private_cache_folder()
     target = folder / f"{path.stem.rpartition('.')[0]}.Q8_0-{digest(path)[:8]}.gguf"
     if target.is_file():
         return target
-    folder.mkdir(parents=True, exist_ok=True)
     held = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(held, fcntl.LOCK_EX)  # a killed process lets go

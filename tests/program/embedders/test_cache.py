@@ -1,5 +1,6 @@
 """What is kept in the user's cache, and what is not."""
 
+import os
 import sqlite3
 import stat
 from contextlib import closing
@@ -22,6 +23,7 @@ from task_delegator.embedders.cached import CachedEmbedder, packed, remembering,
 from task_delegator.embedders.minilm import MiniLM
 from task_delegator.errors import EmbedderError
 from task_delegator.files import cache_folder
+from task_delegator.registry import texts_of
 from task_delegator.retrieval.index_cache import IndexCache
 
 
@@ -117,6 +119,10 @@ class Counting:
 
     def __init__(self, runtime: str | None = "1", fails_at: str | None = None) -> None:
         self.runtime, self.asked, self._fails_at = runtime, [], fails_at
+        self.dimensions = None
+
+    def token_ids(self, texts):
+        return [encoding.token_ids for encoding in HashedWords().encode(texts)]
 
     def encode(self, texts):
         self.asked += texts
@@ -224,16 +230,124 @@ def test_a_file_that_another_holds_is_said_once_and_costs_time_alone(folder, mon
     assert caplog.text.count("not used, which is slower: database is locked") == 1
 
 
-def test_a_file_that_is_no_cache_is_said_once_and_left_alone(folder, caplog):
+def lines_of(caplog):
+    return [r.getMessage() for r in caplog.records if r.name == "task_delegator.embedders.cache"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda path: path.write_bytes(b"no database" * 99), "file is not a database"),
+        (lambda path: path.write_bytes(path.read_bytes()[:5000]), "disk image is malformed"),
+        (lambda path: other_table(path), "no such table: kept"),
+    ],
+    ids=["garbage", "truncated", "another database"],
+)
+def test_a_damaged_file_is_said_once_and_made_anew(folder, caplog, counted, damage, said):
+    texts = [f"text {number}" for number in range(9)]
+    cached().encode_documents(texts)
+    damage(folder / "e.sqlite")
+    counted.clear()
+    model = cached()
+    assert all(map(same, model.encode_documents(texts), MiniLM().encode(texts)))
+    assert len(counted) == 18
+    assert len(lines_of(caplog)) == 1
+    assert f"{folder / 'e.sqlite'}: made anew: " in lines_of(caplog)[0]
+    assert said in lines_of(caplog)[0]
+    counted.clear()
+    cached().encode_documents(texts)
+    assert counted == []
+    assert [path.name for path in folder.iterdir()] == ["e.sqlite"]
+
+
+def other_table(path):
+    path.unlink()
+    with closing(sqlite3.connect(path)) as store, store:
+        store.execute("CREATE TABLE other (x)")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["FIFO", "folder"])
+def test_what_is_no_file_does_not_hang_and_is_left_alone(folder, caplog, make):
     folder.mkdir()
-    (folder / "e.sqlite").write_bytes(b"something else, and longer than a header" * 9)
-    before = (folder / "e.sqlite").read_bytes()
+    make(folder / "e.sqlite")
     model = cached()
     for _ in range(2):
         assert len(model.encode_documents(["one", "two"])) == 2
-    assert (folder / "e.sqlite").read_bytes() == before
-    told = [r.getMessage() for r in caplog.records if r.name == "task_delegator.embedders.cache"]
-    assert told == ["cache e.sqlite: not used, which is slower: file is not a database"]
+    assert lines_of(caplog) == [
+        f"cache e.sqlite: not used, which is slower: {folder / 'e.sqlite'} is no file"
+    ]
+
+
+def test_a_file_without_a_table_yet_is_empty(folder, caplog):
+    folder.mkdir()
+    (folder / "e.sqlite").touch()
+    assert VectorCache("e.sqlite").read([b"key"]) == {}
+    assert lines_of(caplog) == []
+
+
+@pytest.mark.parametrize("changed", [1, 3], ids=["one", "all"])
+def test_entries_of_other_dimensions_are_made_again(folder, counted, changed):
+    texts = ["one", "two", "three"]
+    cached().encode_documents(texts)
+    with closing(sqlite3.connect(folder / "e.sqlite")) as store, store:
+        keys = [key for (key,) in store.execute("SELECT key FROM kept ORDER BY rowid")]
+        wrong = packed(Encoded(np.zeros(5, np.float32), np.zeros(0), np.zeros((0, 5), np.int8)))
+        store.executemany(
+            "UPDATE kept SET value = ? WHERE key = ?", [(wrong, key) for key in keys[:changed]]
+        )
+    counted.clear()
+    found = cached().encode_documents(texts)
+    assert sorted(counted) == sorted(texts[:changed])
+    assert all(map(same, found, MiniLM().encode(texts)))
+
+
+def test_a_model_that_changes_its_dimensions_is_asked_again():
+    class Longer(Counting):
+        def encode(self, texts):
+            self.asked += texts
+            return [
+                Encoded(np.ones(65, np.float32), e.token_ids, np.ones((len(e.token_ids), 65)))
+                for e in HashedWords().encode(texts)
+            ]
+
+    CachedEmbedder(Counting(), VectorCache("e.sqlite")).encode_documents([*"abc"])
+    inner = Longer()
+    found = CachedEmbedder(inner, VectorCache("e.sqlite")).encode_documents([*"abcd"])
+    assert inner.asked == [*"dabc"]
+    assert {len(encoding.vector) for encoding in found} == {65}
+
+
+@pytest.mark.parametrize("mask", [0o022, 0])
+def test_only_the_user_may_enter_the_folder_and_read_the_files(folder, mask):
+    before = os.umask(mask)
+    try:
+        cached().encode_documents(["one"])
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE((folder / "e.sqlite").stat().st_mode) == 0o600
+    folder.chmod(0o755)
+    (folder / "e.sqlite").chmod(0o644)
+    cached().encode_documents(["two"])
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE((folder / "e.sqlite").stat().st_mode) == 0o600
+
+
+def test_neither_texts_nor_their_tokens_are_kept(folder, office):
+    IndexCache(office, cached()).index({})
+    content = (folder / "e.sqlite").read_bytes()
+    spelled = [text for agent in office for text in texts_of(agent)]
+    for text, ids in zip(spelled, MiniLM().token_ids(spelled), strict=True):
+        assert text.encode() not in content
+        assert all(ids.astype(kind).tobytes() not in content for kind in (np.int32, np.int64))
+
+
+def test_the_file_of_an_older_version_is_deleted(folder):
+    folder.mkdir()
+    for name in ("old.sqlite", "old.sqlite-journal", "other.sqlite"):
+        (folder / name).write_bytes(b"token ids")
+    VectorCache("new.sqlite", replaces="old.sqlite").read([b"key"])
+    assert [path.name for path in folder.iterdir()] == ["other.sqlite"]
 
 
 def test_a_folder_that_cannot_be_written_costs_time_alone(tmp_path, monkeypatch, caplog):
@@ -259,15 +373,14 @@ def test_the_older_half_goes_when_the_limit_is_passed():
 def test_packed_encodings_come_back(data):
     tokens, dim = data.draw(st.integers(0, 5)), data.draw(st.integers(1, 5))
     floats = arrays.arrays(np.float32, dim, elements=st.floats(-1, 1, width=32))
-    encoding = Encoded(
-        data.draw(floats),
-        data.draw(arrays.arrays(np.int32, tokens)),
-        data.draw(arrays.arrays(np.int8, (tokens, dim))),
-    )
-    assert same(unpacked({b"k": packed(encoding)})[b"k"], encoding)
+    vector, vectors = data.draw(floats), data.draw(arrays.arrays(np.int8, (tokens, dim)))
+    found = unpacked({b"k": packed(Encoded(vector, np.zeros(tokens), vectors))})[b"k"]
+    for before, after in zip((vector, vectors), found, strict=True):
+        assert np.array_equal(before, after)
+        assert before.dtype == after.dtype
 
 
 @given(st.binary(max_size=60))
 def test_bytes_of_another_kind_are_no_encoding(content):
-    for encoding in unpacked({b"k": content}).values():
-        assert packed(encoding) == content
+    for vector, vectors in unpacked({b"k": content}).values():
+        assert packed(Encoded(vector, np.zeros(len(vectors)), vectors)) == content
