@@ -1,4 +1,4 @@
-"""The command ``task-delegator``: delegate, batch, feedback, lint."""
+"""The command ``task-delegator``: delegate, batch, feedback, cache, lint."""
 
 import argparse
 import json
@@ -124,6 +124,25 @@ def _lint(options: argparse.Namespace) -> int:
     for finding in findings:
         print(f"{finding.rule}: {', '.join(finding.agents)}: {finding.detail}")
     _tell(f"{len(findings)} findings")
+    return 0
+
+
+def _cache(options: argparse.Namespace) -> int:
+    from .embedders import clear_cache, kept_files
+    from .errors import InputError
+    from .files import cache_folder
+
+    try:
+        held = kept_files()
+        print(f"{cache_folder()}: {sum(file.size for file in held):,} bytes")
+        for file in held:
+            entries = "" if file.entries is None else f", {file.entries:,} entries"
+            print(f"  {file.name}: {file.size:,} bytes{entries}")
+        if options.clear:
+            clear_cache()
+            _tell(f"deleted {len(held)} files")
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"the cache cannot be used: {error}") from error
     return 0
 
 
@@ -279,6 +298,10 @@ def parser() -> argparse.ArgumentParser:
     feedback.add_argument("--log", default="feedback.jsonl", help="JSONL file to append to")
     feedback.add_argument("--source", default="", help="who gives the feedback")
     feedback.set_defaults(run=_feedback)
+
+    cache = commands.add_parser("cache", help="say what is kept on this machine, or delete it")
+    cache.add_argument("--clear", action="store_true", help="delete it; it is made again on demand")
+    cache.set_defaults(run=_cache)
 
     lint = commands.add_parser("lint", help="report weaknesses of a registry")
     lint.add_argument("--agents", metavar="FILE", required=True, help="a JSON list of agents")

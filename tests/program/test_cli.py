@@ -7,6 +7,7 @@ from small import ROOT, HashedWords
 
 from task_delegator import artifact, cli
 from task_delegator.delegation import Delegation, Usage
+from task_delegator.embedders import VectorCache
 from task_delegator.errors import LMError, LMSpecError
 from task_delegator.registry import Registry
 
@@ -139,7 +140,7 @@ def test_an_applied_enrichment_is_told_before_the_results(capsys, monkeypatch):
 
 
 def test_help_is_plain_text(capsys):
-    for arguments in ([], ["delegate"], ["batch"], ["feedback"], ["lint"]):
+    for arguments in ([], ["delegate"], ["batch"], ["feedback"], ["cache"], ["lint"]):
         with pytest.raises(SystemExit):
             cli.main([*arguments, "--help"])
         assert "`" not in capsys.readouterr().out
@@ -236,6 +237,21 @@ def test_feedback_is_recorded(capsys, tmp_path):
         code, _, err = run(capsys, "feedback", task, *wrong, *options)
         assert code == 2
         assert message in err
+
+
+def test_the_cache_says_what_it_holds_and_is_cleared(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = tmp_path / "task-delegator"
+    assert run(capsys, "cache") == (0, f"{folder}: 0 bytes\n", "")
+    VectorCache("vectors.sqlite").write({b"a": b"1", b"b": b"2"})
+    (folder / "damaged.sqlite").write_bytes(b"no database" * 99)
+    code, out, _ = run(capsys, "cache")
+    assert code == 0
+    assert str(folder) in out
+    assert "vectors.sqlite: 12,288 bytes, 2 entries" in out.splitlines()[2]
+    assert out.splitlines()[1] == "  damaged.sqlite: 1,089 bytes"
+    assert run(capsys, "cache", "--clear")[2] == "task-delegator: deleted 2 files\n"
+    assert list(folder.iterdir()) == []
 
 
 def test_lint_prints_findings(capsys, tmp_path):

@@ -1,7 +1,7 @@
 """Text encoders: one file each, the protocol, specs and the cache of encodings."""
 
 from .base import Embedder, Encoded
-from .cache import VectorCache
+from .cache import VectorCache, clear_cache, kept_files
 from .cached import encode_documents, remembering
 from .minilm import MiniLM
 from .specs import PACKAGED, embedder
@@ -12,7 +12,9 @@ __all__ = [
     "Encoded",
     "VectorCache",
     "MiniLM",
+    "clear_cache",
     "embedder",
     "encode_documents",
+    "kept_files",
     "remembering",
 ]

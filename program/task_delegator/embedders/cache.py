@@ -5,6 +5,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import TypeVar
@@ -27,6 +28,46 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=_turn.acquire, after_in_parent=_turn.release, after_in_child=_turn.release
     )
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFile:
+    """A file of the cache: its name, its size in bytes, and its entries where it has such."""
+
+    name: str
+    size: int
+    entries: int | None
+
+
+def kept_files() -> list[KeptFile]:
+    """Return what the user's cache holds, by name.
+
+    Raises:
+        OSError, RuntimeError: it cannot be read, or the user has no home.
+    """
+    paths = sorted(path for path in cache_folder().glob("*") if path.is_file())
+    return [KeptFile(path.name, path.stat().st_size, _entries(path)) for path in paths]
+
+
+def clear_cache() -> None:
+    """Delete every file of the user's cache.
+
+    Raises:
+        OSError, RuntimeError: a file cannot be deleted, or the user has no home.
+    """
+    for path in cache_folder().glob("*"):
+        if path.is_file() or path.is_fifo():
+            path.unlink(missing_ok=True)
+
+
+def _entries(path: Path) -> int | None:
+    """Return how many values a file of vectors holds; None where it is none, or damaged."""
+    if path.suffix != ".sqlite":
+        return None
+    try:
+        return _connected(path, lambda s: s.execute("SELECT COUNT(*) FROM kept").fetchone()[0])
+    except sqlite3.Error:
+        return None
 
 
 class VectorCache:
