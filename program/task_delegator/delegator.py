@@ -32,6 +32,7 @@ from .embedders import Embedder, embedder
 from .errors import InputError
 from .knobs import Knobs, KnobValues, LMKnobs
 from .lm import context_tokens, language_model, writes
+from .locks import Lock
 from .registry import Agent, Registry, description_text
 from .retrieval import IndexCache, Query, Retrieval, Retrieve
 from .stages import (
@@ -83,6 +84,7 @@ class Delegator(dspy.Module):
         self._lm = lm
         self._calibrated_for = calibrated_for
         self._calibrated: dict[object, bool] = {}
+        self._turn, self._resolving = Lock(), Lock()
         self._resolved: Any = None  # the LM that a spec named
 
     def __getstate__(self) -> dict[str, Any]:
@@ -110,15 +112,16 @@ class Delegator(dspy.Module):
             return True
         caller = None if permissions is None else frozenset(permissions)
         key = self.registry.version, caller
-        if key not in self._calibrated:
-            if len(self._calibrated) >= _CALLERS:
-                self._calibrated.clear()
-            self._calibrated[key] = all(
-                agent.digest() in self._calibrated_for
-                for agent in self.registry
-                if agent.permits(caller)
-            )
-        return self._calibrated[key]
+        with self._turn:
+            if key not in self._calibrated:
+                if len(self._calibrated) >= _CALLERS:
+                    self._calibrated.clear()
+                self._calibrated[key] = all(
+                    agent.digest() in self._calibrated_for
+                    for agent in self.registry
+                    if agent.permits(caller)
+                )
+            return self._calibrated[key]
 
     def forward(
         self,
@@ -341,9 +344,10 @@ class Delegator(dspy.Module):
         ``dspy.settings.lm``.
         """
         if isinstance(self._lm, str):
-            if self._resolved is None or not _is_up(self._lm, self._resolved):
-                self._resolved = language_model(self._lm)
-            return self._resolved
+            with self._resolving:
+                if self._resolved is None or not _is_up(self._lm, self._resolved):
+                    self._resolved = language_model(self._lm)
+                return self._resolved
         bound = (self.classify.select, *self.predictors())
         own = next((predict.lm for predict in bound if predict.lm is not None), None)
         return self._lm or own or dspy.settings.lm

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -53,6 +54,12 @@ class Lock:
 def _forked() -> None:
     for lock in _all:
         lock.renew()
+    if "tqdm" in sys.modules:  # bm25s takes its lock, shown or not, for every text
+        bars, lock = [sys.modules["tqdm"].tqdm], threading.RLock()
+        while bars:  # each class may hold one of its own
+            bar = bars.pop()
+            bar.set_lock(lock)
+            bars += bar.__subclasses__()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks

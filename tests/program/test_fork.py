@@ -2,24 +2,98 @@
 
 import os
 import signal
+import threading
+from contextlib import contextmanager
 
 import pytest
+from children import end_of, in_child, start_child
+from small import HashedWords
 
+from task_delegator.delegator import Delegator
+from task_delegator.embedders import embedder
 from task_delegator.text import languages
 
-_SECONDS = 20
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+CHILDREN = 30
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@contextmanager
+def held_by_another_thread(lock):
+    taken, done = threading.Event(), threading.Event()
+
+    def hold():
+        with lock:
+            taken.set()
+            done.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    taken.wait()
+    yield
+    done.set()
+    thread.join()
+
+
 def test_a_child_recognises_languages_that_its_parent_was_recognising():
     languages.foreign_language("load the model once", {"en"})
-    with languages._lock:
-        child = os.fork()
-        if child == 0:
-            signal.alarm(_SECONDS)  # ends a child that waits
-            found = languages.foreign_language(
-                "Bitte erstatten Sie mir den Betrag der letzten Rechnung zurück", {"en"}
-            )
-            os._exit(0 if found == "de" else 1)
-        _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
+
+    def recognise():
+        found = languages.foreign_language(
+            "Bitte erstatten Sie mir den Betrag der letzten Rechnung zurück", {"en"}
+        )
+        assert found == "de"
+
+    with held_by_another_thread(languages._lock):
+        assert in_child(recognise) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("embed", [HashedWords, embedder], ids=["words", "minilm"])
+def test_no_child_waits_for_threads_of_its_parent_that_delegate(office, embed):
+    program, done = Delegator(office, embed(), calibrated_for=frozenset()), threading.Event()
+    expected = program("refund my order").top3
+    errors = []
+
+    def delegate(number):
+        try:
+            while not done.is_set():
+                program("refund my order", permissions={str(number)})
+                office.replace(office["Travel"])  # builds its indexes anew
+        except Exception as error:
+            errors.append(error)
+            raise
+
+    threads = [threading.Thread(target=delegate, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+
+    def answer():
+        assert program("refund my order").top3 == expected
+
+    try:
+        children = []
+        for _ in range(CHILDREN):
+            children.append(start_child(answer))
+            if len(children) == 3:
+                assert [end_of(child) for child in children] == [0] * 3
+                children.clear()
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert errors == []
+
+
+def test_a_program_of_a_child_serves_many_threads(office):
+    program = Delegator(office, embedder())
+    program("refund my order")
+
+    def ask():
+        threads = [threading.Thread(target=program, args=("book a train",)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        signal.alarm(0)
+
+    assert in_child(ask) == 0

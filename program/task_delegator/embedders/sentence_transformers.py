@@ -1,7 +1,6 @@
 """Any encoder of sentence-transformers, local or downloaded."""
 
 from collections.abc import Sequence
-from functools import cached_property
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -12,6 +11,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import sha256_file, sha256_text
+from ..locks import Lock
 from .base import Encoded, encoded, processor_kind
 
 
@@ -31,6 +31,8 @@ class SentenceTransformers:
         library: Any = import_module("sentence_transformers")
         self.id = f"st:{model}"
         self._name = model
+        self._version: str | None = None  # of the model; empty where that cannot be told
+        self._turn = Lock()
         self.languages: frozenset[str] | None = None  # model cards seldom say
         try:
             self._model: Any = library.SentenceTransformer(model, device="cpu")
@@ -40,13 +42,15 @@ class SentenceTransformers:
     @property
     def runtime(self) -> str | None:
         """Return the libraries' versions, the model's and the kind of processor."""
-        if self._model_version is None:
+        with self._turn:
+            if self._version is None:
+                self._version = self._read_version() or ""
+        if not self._version:
             return None
         used = [f"{name} {version(name)}" for name in ("sentence-transformers", "torch")]
-        return " ".join([*used, self._model_version, processor_kind()])
+        return " ".join([*used, self._version, processor_kind()])
 
-    @cached_property
-    def _model_version(self) -> str | None:
+    def _read_version(self) -> str | None:
         """Return a digest of a folder's files, or the commit of a model from the hub."""
         folder = Path(self._name)
         if folder.is_dir():

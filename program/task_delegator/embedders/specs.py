@@ -3,6 +3,7 @@
 from functools import lru_cache
 
 from ..errors import InputError
+from ..locks import Lock
 from .base import CacheableEmbedder, Embedder
 from .cache import VectorCache
 from .cached import CachedEmbedder
@@ -19,7 +20,13 @@ def embedder(spec: str | Embedder = PACKAGED) -> Embedder:
     Raises:
         InputError: the spec is not known or its packages are missing.
     """
-    return _named(spec) if isinstance(spec, str) else spec
+    if not isinstance(spec, str):
+        return spec
+    with _turn:
+        return _named(spec)
+
+
+_turn = Lock()
 
 
 @lru_cache(maxsize=4)

@@ -14,7 +14,6 @@ import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Lock
 from typing import IO
 
 import dspy
@@ -27,6 +26,7 @@ from .._compat import (
     register_provider,
 )
 from ..errors import LMError, LMSpecError
+from ..locks import Lock
 from .requantize import at_eight_bits
 from .specs import CALL_SECONDS, EMBEDDED_CONTEXT, EMBEDDED_PROVIDER
 from .weights import SMOLLM2_SHA256, Weights, digest
@@ -169,8 +169,6 @@ def _stop_servers() -> None:
 
 def _forked() -> None:
     """Leave a parent's servers to the parent: a pipe held here would keep them running."""
-    global _servers_lock
-    _servers_lock = Lock()
     for server in _servers.values():
         server.close_pipes()
 

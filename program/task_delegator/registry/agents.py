@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from threading import RLock
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -21,6 +20,7 @@ from pydantic import (
 
 from ..errors import InputError
 from ..files import read_json, sha256_text, write_text
+from ..locks import Lock
 from .lint import Finding, find_problems
 from .rules import (
     AGENT_CHARACTERS,
@@ -190,7 +190,7 @@ class Registry:
                 raise _taken(agent.name, by_key[key].name)
             by_key[key] = agent
         self._agents = by_key  # replaced, never changed: who iterates sees one state
-        self._lock = RLock()
+        self._lock = Lock()
         self.version = 0
 
     @classmethod

@@ -2,8 +2,9 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from threading import Lock
 from typing import Generic, TypeVar
+
+from ..locks import Lock
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")

@@ -2,11 +2,11 @@
 
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
-from threading import Lock
 from typing import Any
 
 from ..embedders import Embedder, Encoded
 from ..errors import InputError
+from ..locks import Lock
 from ..registry import Agent, Registry, texts_of
 from .index import Index
 
@@ -40,6 +40,10 @@ class IndexCache:
         self._turns: dict[object, Lock] = {}
         self._names: dict[object, frozenset[str]] = {}
         self._encodings: dict[str, Encoded] = dict(known or {})
+
+    def __reduce__(self) -> "tuple[type[IndexCache], tuple[Registry, Embedder]]":
+        """Leave out what is built: another process builds it from the agents."""
+        return IndexCache, (self.registry, self.embed)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "IndexCache":
         """Return itself: an optimiser's copies of the program read the same index."""
@@ -118,12 +122,12 @@ class IndexCache:
         version = self.registry.version
         if version == self._version:
             return version
-        self._version = version
         self._indexes.clear()
         self._names.clear()
         agents = (with_samples(agent, learned) for agent in self.registry)
         kept = {text for agent in agents for text in texts_of(agent)}
         self._encodings = {text: e for text, e in self._encodings.items() if text in kept}
+        self._version = version  # last: a child that is forked before does all this itself
         return version
 
     def _make_room(self) -> None:

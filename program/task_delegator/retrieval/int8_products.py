@@ -5,14 +5,18 @@ for. Where another process has the processor, dozens of small products then wait
 slice each. numpy has no 8-bit products; onnxruntime, which runs the encoder, has.
 """
 
-from functools import lru_cache
+import os
 from typing import Any
 
 import numpy as np
 
+from ..locks import Lock
+
 # Bytes are unsigned, with their zero here: signed ones saturate on processors without VNNI.
 _ZERO = np.array(128, dtype=np.uint8)
 _UINT8, _INT32 = 2, 6  # ONNX types
+_turn = Lock()
+_sessions: dict[int, Any] = {}  # by process; those of parents stay, as they cannot end here
 
 
 def unsigned(vectors: np.ndarray) -> np.ndarray:
@@ -26,10 +30,17 @@ def products(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     Args:
         rows, columns: of ``unsigned``, shape (n, dim) and (dim, m), each row in one piece.
     """
-    return _session().run(None, {"a": rows, "b": columns, "z": _ZERO})[0]
+    return _session_here().run(None, {"a": rows, "b": columns, "z": _ZERO})[0]
 
 
-@lru_cache(maxsize=1)
+def _session_here() -> Any:
+    """Return this process's own: a forked child cannot use its parent's threads and locks."""
+    with _turn:
+        if os.getpid() not in _sessions:
+            _sessions[os.getpid()] = _session()
+        return _sessions[os.getpid()]
+
+
 def _session() -> Any:
     import onnxruntime
 

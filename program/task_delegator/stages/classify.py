@@ -6,7 +6,6 @@ import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import dspy
@@ -15,6 +14,7 @@ from ..adapters import BoundedJSONAdapter
 from ..delegation import OrderAnswer
 from ..knobs import LMKnobs
 from ..lm import writes
+from ..locks import Lock
 from ..prediction import FrozenPrediction
 from ..probability import PROBABILITY_FLOOR
 from ..registry import Agent

@@ -1,10 +1,10 @@
 """Recognise tasks in a language that the embedder does not know."""
 
-import os
 from collections.abc import Collection
 from functools import lru_cache
-from threading import Lock
 from typing import Any
+
+from ..locks import Lock
 
 _LIKELIEST = 0.5  # least probability of the language that is named
 _MOST_KNOWN = 0.01  # probability of all known languages together
@@ -30,16 +30,6 @@ def foreign_language(task: str, known: Collection[str] | None) -> str | None:
     heard = {code for name in known for code in (name, *_ALIKE.get(name, ()))}
     share = sum(p for code, p in ranked if code in heard)
     return str(language) if probability >= _LIKELIEST and share < _MOST_KNOWN else None
-
-
-def _forked() -> None:
-    """Let a forked child not wait for a thread that only its parent has."""
-    global _lock
-    _lock = Lock()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
-    os.register_at_fork(after_in_child=_forked)
 
 
 @lru_cache(maxsize=1)
