@@ -24,13 +24,17 @@ def unsigned(vectors: np.ndarray) -> np.ndarray:
     return vectors.view(np.uint8) ^ 0x80
 
 
-def products(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Return the product of two matrices, int32, shape (n, m).
+def products(held: np.ndarray, task: np.ndarray) -> np.ndarray:
+    """Return the dot product of each vector with each, int32, shape (m, n).
+
+    The vectors that are many are taken as they lie: what is turned round for the processor is
+    the few, and the result.
 
     Args:
-        rows, columns: of ``unsigned``, shape (n, dim) and (dim, m), each row in one piece.
+        held, task: of ``unsigned``, shape (n, dim) and (m, dim), each row in one piece.
     """
-    return _session_here().run(None, {"a": rows, "b": columns, "z": _ZERO})[0]
+    columns = np.ascontiguousarray(task.T)
+    return _session_here().run(None, {"a": held, "b": columns, "z": _ZERO})[0]
 
 
 def _session_here() -> Any:
@@ -50,12 +54,13 @@ def _session() -> Any:
 
 
 def _model() -> bytes:
-    """Return an ONNX model (a protocol buffer) of one node, c = MatMulInteger(a, b, z, z)."""
+    """Return an ONNX model (a protocol buffer): the transpose of MatMulInteger(a, b, z, z)."""
     inputs = b"".join(_field(1, name) for name in (b"a", b"b", b"z", b"z"))
-    node = inputs + _field(2, b"c") + _field(4, b"MatMulInteger")
+    product = inputs + _field(2, b"p") + _field(4, b"MatMulInteger")
+    turned = _field(1, b"p") + _field(2, b"c") + _field(4, b"Transpose")
     types = {b"a": _UINT8, b"b": _UINT8, b"z": _UINT8, b"c": _INT32}
     ports = {name: _field(1, name) + _tensor_type(kind) for name, kind in types.items()}
-    graph = _field(1, node) + _field(2, b"g")
+    graph = _field(1, product) + _field(1, turned) + _field(2, b"g")
     graph += b"".join(_field(11, ports[name]) for name in (b"a", b"b", b"z"))
     graph += _field(12, ports[b"c"])
     return _number(1, 8) + _field(8, _number(2, 10)) + _field(7, graph)  # versions: IR, operators

@@ -1,7 +1,7 @@
 """Late interaction: a task's tokens against those of the agents' texts, in both directions."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,15 +17,15 @@ class _Tokens:
     """One agent's texts, token by token.
 
     Attributes:
-        vectors: uint8 with the zero at 128, shape (dim, tokens).
+        vectors: uint8 with the zero at 128, shape (tokens, dim).
         rarity: of each token, shape (tokens,).
-        starts: where each text begins, shape (texts,).
+        lengths: tokens of each text, shape (texts,).
         sums: of the rarities of each text's tokens, shape (texts,).
     """
 
     vectors: np.ndarray
     rarity: np.ndarray
-    starts: np.ndarray
+    lengths: np.ndarray
     sums: np.ndarray
 
 
@@ -54,18 +54,16 @@ class LateInteraction:
         if not filled or len(task.token_ids) == 0:
             return to, fro
         agents = [self._agents[rows[i]] for i in filled]
-        agent_starts = offsets(len(agent.rarity) for agent in agents)
-        held = np.concatenate([agent.vectors for agent in agents], axis=1)
-        dots = products(unsigned(task.token_vectors), held)
+        held = np.concatenate([agent.vectors for agent in agents])
+        dots = products(held, unsigned(task.token_vectors))
         rarity = self._rarity(task.token_ids)
+        agent_starts = offsets([len(agent.rarity) for agent in agents])
         to[filled] = rarity @ _cosines(np.maximum.reduceat(dots, agent_starts, axis=1))
         to[filled] /= rarity.sum()
         covered = _cosines(dots.max(axis=0)) * np.concatenate([agent.rarity for agent in agents])
-        text_starts = np.concatenate(
-            [a.starts + start for a, start in zip(agents, agent_starts, strict=True)]
-        )
+        text_starts = offsets(np.concatenate([agent.lengths for agent in agents]))
         shares = np.add.reduceat(covered, text_starts) / np.concatenate([a.sums for a in agents])
-        fro[filled] = np.maximum.reduceat(shares, offsets(len(agent.starts) for agent in agents))
+        fro[filled] = np.maximum.reduceat(shares, offsets([len(a.lengths) for a in agents]))
         return to, fro
 
     def _tokens(self, texts: Sequence[Encoded]) -> _Tokens:
@@ -73,19 +71,18 @@ class LateInteraction:
         if not shown:
             dimensions = texts[0].token_vectors.shape[1] if texts else 0
             none = np.zeros(0)
-            return _Tokens(np.zeros((dimensions, 0), np.uint8), none, none.astype(int), none)
-        vectors = [text.token_vectors for text in shown]
+            return _Tokens(np.zeros((0, dimensions), np.uint8), none, none.astype(int), none)
         rarity = self._rarity(np.concatenate([text.token_ids for text in shown]))
-        starts = offsets(len(text.token_ids) for text in shown)
+        lengths = np.array([len(text.token_ids) for text in shown])
         return _Tokens(
-            vectors=np.ascontiguousarray(unsigned(np.concatenate(vectors)).T),
+            vectors=unsigned(np.concatenate([text.token_vectors for text in shown])),
             rarity=rarity,
-            starts=starts,
-            sums=np.add.reduceat(rarity, starts),
+            lengths=lengths,
+            sums=np.add.reduceat(rarity, offsets(lengths)),
         )
 
     def _rarity(self, token_ids: np.ndarray) -> np.ndarray:
-        counts = np.array([self._holders[int(token)] for token in token_ids])
+        counts = np.array([self._holders.get(token, 0) for token in token_ids.tolist()])
         return np.log(1 + self._count / (counts + 0.5))
 
 
@@ -94,6 +91,7 @@ def _cosines(dots: np.ndarray) -> np.ndarray:
     return dots.astype(np.float32) / _UNIT
 
 
-def offsets(lengths: Iterable[int]) -> np.ndarray:
+def offsets(lengths: Sequence[int] | np.ndarray) -> np.ndarray:
     """Return where each of so many things in a row begins, shape (things,)."""
-    return np.cumsum([0, *lengths])[:-1]
+    held = np.asarray(lengths, dtype=int)
+    return np.cumsum(held) - held
