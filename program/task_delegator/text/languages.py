@@ -24,12 +24,14 @@ def foreign_language(task: str, known: Collection[str] | None) -> str | None:
     """
     if known is None:
         return None
-    with _lock:
-        ranked = _identifier().rank(task)
-    language, probability = ranked[0]
     heard = {code for name in known for code in (name, *_ALIKE.get(name, ()))}
+    with _lock:
+        language, probability = _identifier().classify(task)
+        if language in heard or probability < _LIKELIEST:
+            return None  # no need to rank the others
+        ranked = _identifier().rank(task)
     share = sum(p for code, p in ranked if code in heard)
-    return str(language) if probability >= _LIKELIEST and share < _MOST_KNOWN else None
+    return str(language) if share < _MOST_KNOWN else None
 
 
 @lru_cache(maxsize=1)
