@@ -10,14 +10,13 @@ from typing import Any
 
 import bm25s
 import numpy as np
-import Stemmer
 
 from ..embedders import Embedder, Encoded, VectorCache, encode_documents
 from ..registry import Agent, description_text, readable, texts_of
 from ..text import AgentMentions
 from .build_once import BuildOnce
 from .late_interaction import LateInteraction, offsets
-from .lexical import CharacterGrams
+from .lexical import CharacterGrams, StemmedWords
 from .linear_head import Head, fit_head
 
 _HEADS = VectorCache("heads.sqlite", limit=2**28)  # 0.2 MB each with seventy agents
@@ -106,7 +105,7 @@ class Index:
             " ".join((readable(a.name), a.description, a.use_when, *a.user_request_samples))
             for a in self.agents
         ]
-        self._stemmer: Any = Stemmer.Stemmer("english")
+        self._words = StemmedWords()
         self._chars = CharacterGrams(self._documents)
         self._rankers = BuildOnce(self._ranker, _SETTINGS)
         self._heads = BuildOnce(self._head, _SETTINGS)
@@ -177,29 +176,19 @@ class Index:
     def bm25(self, task: str, k1: float, b: float) -> np.ndarray:
         """Return BM25 scores over names, descriptions and samples, shape (agents,)."""
         ranker = self._rankers((k1, b))
-        tokens = [t for t in self._tokens([task])[0] if ranker and t in ranker.vocab_dict]
-        if not tokens:
+        if ranker is None:
             return np.zeros(len(self.agents))
-        return np.asarray(ranker.get_scores(tokens), dtype=np.float64)
+        known = [ranker.vocab_dict[w] for w in self._words(task) if w in ranker.vocab_dict]
+        return np.asarray(ranker.get_scores_from_ids(known), dtype=np.float64)
 
     def _ranker(self, setting: tuple[float, float]) -> Any:
         """Return BM25 over the agents; None where all are stop words, without a vocabulary."""
-        tokens = self._tokens(self._documents)
-        if not any(tokens):
+        words = [self._words(document) for document in self._documents]
+        if not any(words):
             return None
         ranker = bm25s.BM25(k1=setting[0], b=setting[1])
-        ranker.index(tokens, show_progress=False)
+        ranker.index(words, show_progress=False)
         return ranker
-
-    def _tokens(self, texts: Sequence[str]) -> list[list[str]]:
-        tokens: Any = bm25s.tokenize(
-            list(texts),
-            stopwords="en",
-            stemmer=self._stemmer,
-            return_ids=False,
-            show_progress=False,
-        )
-        return tokens
 
     def _head(self, c: float) -> Head | None:
         classes = int(self.has_samples.sum())

@@ -1,10 +1,32 @@
-"""The lexical channel of character n-grams."""
+"""What the lexical channels read in a text: stemmed words, and character n-grams."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import Stemmer
+from bm25s.stopwords import STOPWORDS_EN
 
 from .late_interaction import offsets
+
+_WORD = re.compile(r"\b\w\w+\b")
+_STOPWORDS = frozenset(STOPWORDS_EN)
+
+
+class StemmedWords:
+    """Cut a text into English stems without stop words.
+
+    What ``bm25s.tokenize`` returns, which sets up three progress bars for each text.
+    """
+
+    def __init__(self) -> None:
+        self._stemmer: Any = Stemmer.Stemmer("english")
+
+    def __call__(self, text: str) -> list[str]:
+        """Return the stems in the order of the text."""
+        words = [word for word in _WORD.findall(text.lower()) if word not in _STOPWORDS]
+        return self._stemmer.stemWords(words)
 
 
 class CharacterGrams:
@@ -18,15 +40,16 @@ class CharacterGrams:
     def __init__(self, documents: Sequence[str]) -> None:
         self._places: dict[str, int] = {}
         self._number = len(documents)
-        by_word: dict[str, list[int]] = {}  # a word is cut once, however often it stands there
+        self._by_word: dict[str, list[int]] = {}  # a word is cut once, wherever it stands
         counted = []
         for document in documents:
             words = document.lower().split()
             for word in words:
-                if word not in by_word:
+                if word not in self._by_word:
                     grams = character_grams(word)
-                    by_word[word] = [self._places.setdefault(g, len(self._places)) for g in grams]
-            counted.append(_counted(place for word in words for place in by_word[word]))
+                    numbered = [self._places.setdefault(g, len(self._places)) for g in grams]
+                    self._by_word[word] = numbered
+            counted.append(_counted([p for word in words for p in self._by_word[word]]))
         owners = np.repeat(np.arange(self._number), [len(places) for places, _ in counted])
         places = np.concatenate([places for places, _ in counted])
         self._held = np.bincount(places, minlength=len(self._places))
@@ -40,8 +63,10 @@ class CharacterGrams:
 
     def __call__(self, task: str) -> np.ndarray:
         """Return one cosine per document, shape (documents,)."""
-        grams = (gram for word in task.lower().split() for gram in character_grams(word))
-        places, weights = _counted(self._places[gram] for gram in grams if gram in self._places)
+        found: list[int] = []
+        for word in task.lower().split():
+            found += self._by_word.get(word) or self._known_grams(word)
+        places, weights = _counted(found)
         if len(places) == 0:
             return np.zeros(self._number)
         weights *= self._rarity[places]
@@ -50,6 +75,10 @@ class CharacterGrams:
         postings = np.repeat(self._starts[places] - offsets(held), held) + np.arange(held.sum())
         scores = np.repeat(weights, held) * self._weights[postings]
         return np.bincount(self._owners[postings], scores, minlength=self._number)
+
+    def _known_grams(self, word: str) -> list[int]:
+        """Return the places of a word's grams that some document holds."""
+        return [self._places[gram] for gram in character_grams(word) if gram in self._places]
 
 
 def character_grams(word: str) -> list[str]:
@@ -61,7 +90,7 @@ def character_grams(word: str) -> list[str]:
     return [padded[i : i + size] for size in sizes for i in range(len(padded) - size + 1)]
 
 
-def _counted(places: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
+def _counted(places: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Return each place once, and 1 + log of how often it came."""
-    each, often = np.unique(np.array(list(places), dtype=int), return_counts=True)
+    each, often = np.unique(np.array(places, dtype=int), return_counts=True)
     return each, 1 + np.log(often)
