@@ -21,25 +21,31 @@ class FrozenPrediction(dspy.Prediction):
     """
 
     _declared: ClassVar[tuple[str, ...]] = ()
+    _names: ClassVar[frozenset[str]] = frozenset()
     _defaults: ClassVar[dict[str, Any]] = {}
 
     def __init_subclass__(cls) -> None:
         """Collect the fields and their defaults."""
         own = [name for name in cls.__annotations__ if not name.startswith("_")]
         cls._declared = tuple(dict.fromkeys((*cls._declared, *own)))
+        cls._names = frozenset(cls._declared)
         given = {name: cls.__dict__[name] for name in own if name in cls.__dict__}
         cls._defaults = cls._defaults | given
         for name in given:  # an attribute of the class would hide the instance's value
             delattr(cls, name)
 
     def __init__(self, **values: Any) -> None:
+        given = self._defaults | values
+        if given.keys() != self._names:
+            raise TypeError(self._fault(given))
+        super().__init__({field: given[field] for field in self._declared})
+
+    def _fault(self, given: Mapping[str, Any]) -> str:
+        """Return what is wrong with the names of these fields."""
         name = type(self).__name__
-        if unknown := set(values) - set(self._declared):
-            raise TypeError(f"{name} has no field {', '.join(sorted(unknown))}")
-        values = self._defaults | values
-        if missing := [field for field in self._declared if field not in values]:
-            raise TypeError(f"{name} needs {', '.join(missing)}")
-        super().__init__({field: values[field] for field in self._declared})
+        if unknown := given.keys() - self._names:
+            return f"{name} has no field {', '.join(sorted(unknown))}"
+        return f"{name} needs {', '.join(f for f in self._declared if f not in given)}"
 
     def __setattr__(self, key: str, value: Any) -> None:
         if not key.startswith("_"):  # DSPy's own, such as the usage it adds to a module's output

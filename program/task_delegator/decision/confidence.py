@@ -7,7 +7,6 @@ Vector Machines, 1999); their weights are knobs, fitted on labelled requests by
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import dspy
@@ -114,7 +113,7 @@ def correct_probability(features: Features, knobs: KnobValues, *, with_lm: bool 
     """
     model = knobs.confidence.correct_with_lm if with_lm else knobs.confidence.correct
     shift = knobs.confidence.unsupported_language * features.unsupported_language
-    return sigmoid(model.log_odds(asdict(features)) + shift)
+    return sigmoid(model.log_odds({n: getattr(features, n) for n in model.features()}) + shift)
 
 
 def in_scope_probability(

@@ -19,6 +19,7 @@ CHANNELS = (
     "maxsim",
     "maxsim_reverse",
 )
+_OF_ALL_AGENTS = CHANNELS[:-2]  # MaxSim compares only the best by the others
 # Agents whose tokens are compared with the task's: one in so many, at least and at most these
 # (2 ms for sixteen with samples, 6 for sixty-four).
 _COMPARED_ONE_IN, _COMPARED_LEAST, _COMPARED_MOST = 50, 16, 64
@@ -53,19 +54,17 @@ def score(index: Index, query: Query, knobs: KnobValues) -> Scored:
 
 def standardize(channels: Channels) -> dict[str, np.ndarray]:
     """Return the channels in standard deviations over the best agents, shape (agents,) each."""
+    raw = np.stack([getattr(channels, name) for name in _OF_ALL_AGENTS])
+    known = ~np.isnan(raw)
+    if known.all():
+        return dict(zip(_OF_ALL_AGENTS, _z(raw), strict=True))
     description = _z(channels.description)
-    scores = {
-        "bm25": _z(channels.bm25),
-        "chars": _z(channels.chars),
-        "description": description,
-    }
-    for name in ("sample_best", "sample_mean", "head"):
-        raw = getattr(channels, name)
-        known = ~np.isnan(raw)
-        scores[name] = description.copy()
-        if known.sum() > 1:
-            scores[name][known] = _z(raw[known])
-    return scores
+    z_scores = {}
+    for name, scores, shown in zip(_OF_ALL_AGENTS, raw, known, strict=True):
+        z_scores[name] = description.copy()
+        if shown.sum() > 1:
+            z_scores[name][shown] = _z(scores[shown])
+    return z_scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +97,10 @@ def late_scores(
     raw = dict(zip(("maxsim", "maxsim_reverse"), index.late(query.encoded, near), strict=True))
     if np.isnan(raw["maxsim"]).any():
         return Late(dict.fromkeys(raw, z_scores["description"]), 0.0)
-    spread = {}
-    for name, scores in raw.items():
-        compared = _z(scores)
-        spread[name] = np.full(len(rough), compared.min())
-        spread[name][near] = compared
-    return Late(spread, float(raw["maxsim"].max()))
+    compared = _z(np.stack(tuple(raw.values())))
+    spread = np.repeat(compared.min(axis=1, keepdims=True), len(rough), axis=1)
+    spread[:, near] = compared
+    return Late(dict(zip(raw, spread, strict=True)), float(raw["maxsim"].max()))
 
 
 def blend(
@@ -126,14 +123,15 @@ def signals(index: Index, scored: Scored, best: np.ndarray, knobs: KnobValues) -
     """Return the signals of a task, given its best agents in order."""
     description = float(scored.channels.description.max())
     sample = scored.channels.sample_best
-    head = scored.channels.head
+    known = ~np.isnan(sample)
+    with_head = ~np.isnan(scored.channels.head)
     weighted = [scored.z_scores[c] for c in CHANNELS if knobs.retrieval.weight(c) > 0]
     return Signals(
         description=description,
-        sample=description if np.isnan(sample).all() else float(np.nanmax(sample)),
-        head_margin=_margin(head[~np.isnan(head)]),
+        sample=float(sample[known].max()) if known.any() else description,
+        head_margin=_margin(scored.z_scores["head"][with_head]),
         maxsim=scored.maxsim,
-        agreement=_agreement(weighted, best[0]),
+        agreement=_agreement(weighted, int(best[0])),
         similarity=index.closeness(best[0], best[1]) if len(best) > 1 else 0.0,
     )
 
@@ -157,26 +155,29 @@ def softmax(scores: np.ndarray) -> np.ndarray:
 
 def _agreement(z_scores: Sequence[np.ndarray], first: int) -> float:
     """Return the share of channels that put an agent first, 0 where there are none."""
-    return float(np.mean([np.argmax(own) == first for own in z_scores])) if z_scores else 0.0
+    agreeing = sum(int(own.argmax()) == first for own in z_scores)
+    return float(agreeing / len(z_scores)) if z_scores else 0.0
 
 
-def _margin(scores: np.ndarray) -> float:
+def _margin(z_scores: np.ndarray) -> float:
     """Return how far the first stands above the second, 0 where there is no second."""
-    if len(scores) < 2:
+    if len(z_scores) < 2:
         return 0.0
-    second, first = np.partition(_z(scores), -2)[-2:]
+    second, first = np.partition(z_scores, -2)[-2:]
     return float(first - second)
 
 
 def _z(scores: np.ndarray) -> np.ndarray:
-    """Standardize over the best scores.
+    """Standardize over the best scores, shape (agents,) or (channels, agents).
 
     Over all of them, a sparse channel (words, characters) would weigh more with every agent
     that shares nothing with the task, and weights fitted on a small registry would no longer
     fit it when it grows.
     """
     best = scores
-    if len(scores) > _REFERENCE:
-        best = np.partition(scores, -_REFERENCE)[-_REFERENCE:]
-    spread = best.std()
-    return (scores - best.mean()) / spread if spread > 1e-12 else np.zeros(len(scores))
+    if scores.shape[-1] > _REFERENCE:
+        best = np.partition(scores, -_REFERENCE)[..., -_REFERENCE:]
+    spread = best.std(axis=-1, keepdims=True)
+    apart = spread > 1e-12
+    centered = scores - best.mean(axis=-1, keepdims=True)
+    return np.where(apart, centered, 0.0) / np.where(apart, spread, 1.0)

@@ -11,7 +11,7 @@ from task_delegator.artifact import load
 from task_delegator.knobs import KnobValues
 from task_delegator.registry.agents import Registry
 from task_delegator.retrieval import linear_head as head
-from task_delegator.retrieval.fusion import score, signals
+from task_delegator.retrieval.fusion import score, signals, standardize
 from task_delegator.retrieval.index import Index
 from task_delegator.retrieval.retrieve import Signals
 
@@ -57,8 +57,10 @@ def test_the_head_of_fewer_than_two_agents_says_nothing():
 def test_the_signal_of_the_head_is_a_margin(office):
     index, knobs = Index(office, HashedWords()), KnobValues()
     scored = score(index, index.read("money back please"), knobs)
-    logits = np.array([1.0, np.nan, 5.0, 2.0])
-    scored = replace(scored, channels=replace(scored.channels, head=logits))
+    logits = np.full(len(office), np.nan)
+    logits[[0, 2, 3]] = 1.0, 5.0, 2.0
+    channels = replace(scored.channels, head=logits)
+    scored = replace(scored, channels=channels, standing=scored.standing | standardize(channels))
     spread = np.std([1.0, 5.0, 2.0])
     assert signals(index, scored, np.arange(1), knobs).head_margin == pytest.approx(
         (5 - 2) / spread
