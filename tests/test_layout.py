@@ -45,8 +45,6 @@ STILL_LONG = {
     "experiments/peer_env/hybrids.py": {"toolpicker"},
     "optimize/pipeline/compile.py": {"compile_program"},
     "optimize/pipeline/improve.py": {"improve"},
-    "optimize/lm_stage/fit.py": {"teach"},
-    "program/task_delegator/delegator.py": {"forward"},
 }
 
 

@@ -174,19 +174,7 @@ class Delegator(dspy.Module):
             confidence=assessment.confidence,
             reason=explain(reason, decision, advice.said),
             rubric=advice.said.rubric if advice.said and decision == "review" else None,
-            evidence=Evidence(
-                ranking=tuple(candidate.name for candidate in candidates),
-                retrieval=RetrievalEvidence(advice.found.candidates, advice.found.z_scores),
-                language=query.language,
-                mentions=query.mentions,
-                repeated_words=repeated,
-                gate=advice.gate,
-                lm=advice.said,
-                signals=advice.found.signals,
-                features=assessment.features,
-                in_scope_score=assessment.in_scope_score,
-                calibrated=calibrated,
-            ),
+            evidence=_evidence(advice, query, repeated, calibrated),
             usage=Usage(
                 lm_calls=advice.calls,
                 tokens=total_tokens(tracker),
@@ -382,6 +370,24 @@ def _is_up(spec: str, lm: Any) -> bool:
     from .lm.server import is_served  # POSIX alone
 
     return is_served(lm)
+
+
+def _evidence(advice: Consultation, query: Query, repeated: int, calibrated: bool) -> Evidence:
+    """Return what every stage saw."""
+    found, assessment = advice.found, advice.assessment
+    return Evidence(
+        ranking=tuple(candidate.name for candidate in advice.candidates),
+        retrieval=RetrievalEvidence(found.candidates, found.z_scores),
+        language=query.language,
+        mentions=query.mentions,
+        repeated_words=repeated,
+        gate=advice.gate,
+        lm=advice.said,
+        signals=found.signals,
+        features=assessment.features,
+        in_scope_score=assessment.in_scope_score,
+        calibrated=calibrated,
+    )
 
 
 def _nobody(task: str, seconds: float) -> Delegation:

@@ -17,6 +17,9 @@ from ..prediction import FrozenPrediction
 from ..probability import CONFIDENCE_FLOOR
 
 
+_SIGNALS = tuple(field.name for field in fields(Signals))
+
+
 class Assessment(FrozenPrediction):
     """Calibrated probabilities of the first place.
 
@@ -126,7 +129,8 @@ def in_scope_probability(
 
 def in_scope_features(signals: Signals, features: Features) -> dict[str, float | None]:
     """Return what P(some agent fits) reads, by name."""
-    return asdict(signals) | {"logit": features.logit, "none_logit": features.none_logit}
+    seen = {name: getattr(signals, name) for name in _SIGNALS}
+    return seen | {"logit": features.logit, "none_logit": features.none_logit}
 
 
 def sigmoid(x: float) -> float:
