@@ -16,7 +16,6 @@ from ..knobs import KnobValues
 from ..prediction import FrozenPrediction
 from ..probability import CONFIDENCE_FLOOR
 
-
 _SIGNALS = tuple(field.name for field in fields(Signals))
 
 

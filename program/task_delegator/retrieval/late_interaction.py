@@ -55,7 +55,7 @@ class LateInteraction:
             return to, fro
         agents = [self._agents[rows[i]] for i in filled]
         held = np.concatenate([agent.vectors for agent in agents])
-        dots = products(held, unsigned(task.token_vectors))
+        dots = products(held, task.token_vectors)
         rarity = self._rarity(task.token_ids)
         agent_starts = offsets([len(agent.rarity) for agent in agents])
         to[filled] = rarity @ _cosines(np.maximum.reduceat(dots, agent_starts, axis=1))
