@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from ..embedders import Encoded
 from .int8_products import products, unsigned
 
 _UNIT = 127**2  # of a token's vector with itself
+_AT_ONCE = 2000  # tokens that are gathered and multiplied while a processor's own cache holds them
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +52,12 @@ class LateInteraction:
     def __call__(self, task: Encoded, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return *to* and *fro* per row, mean cosines, NaN without tokens, shape (rows,) each."""
         to, fro = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
-        filled = [i for i, row in enumerate(rows) if len(self._agents[row].rarity)]
+        near = [self._agents[row] for row in rows.tolist()]
+        filled = [i for i, agent in enumerate(near) if len(agent.rarity)]
         if not filled or len(task.token_ids) == 0:
             return to, fro
-        agents = [self._agents[rows[i]] for i in filled]
-        held = np.concatenate([agent.vectors for agent in agents])
-        dots = products(held, task.token_vectors)
+        agents = [near[i] for i in filled]
+        dots = _dots(task, agents)
         rarity = self._rarity(task.token_ids)
         agent_starts = offsets([len(agent.rarity) for agent in agents])
         to[filled] = rarity @ _cosines(np.maximum.reduceat(dots, agent_starts, axis=1))
@@ -84,6 +86,14 @@ class LateInteraction:
     def _rarity(self, token_ids: np.ndarray) -> np.ndarray:
         counts = np.array([self._holders.get(token, 0) for token in token_ids.tolist()])
         return np.log(1 + self._count / (counts + 0.5))
+
+
+def _dots(task: Encoded, agents: Sequence[_Tokens]) -> np.ndarray:
+    """Return the dot products of the task's tokens with the agents', shape (task's, agents')."""
+    ends = np.cumsum([len(agent.rarity) for agent in agents]).tolist()
+    pieces = groupby(zip(ends, agents, strict=True), lambda one: one[0] // _AT_ONCE)
+    held = (np.concatenate([agent.vectors for _, agent in piece]) for _, piece in pieces)
+    return np.concatenate([products(each, task.token_vectors) for each in held], axis=1)
 
 
 def _cosines(dots: np.ndarray) -> np.ndarray:

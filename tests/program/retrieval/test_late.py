@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from task_delegator.embedders.base import Encoded
+from task_delegator.retrieval import late_interaction
 from task_delegator.retrieval.late_interaction import LateInteraction
 
 DIMENSIONS = 4
@@ -48,3 +49,15 @@ def test_both_directions_are_the_weighted_maxima(agents, task):
     to, fro = late(encoded(task), rows)
     expected = np.array([by_hand(agents, task, row) for row in rows])
     np.testing.assert_allclose(np.stack([to, fro], axis=1), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_agents_multiplied_piece_by_piece_score_the_same(monkeypatch):
+    rng = np.random.default_rng(1)
+    texts = [
+        [encoded(rng.integers(0, 10, rng.integers(0, 6)).tolist()) for _ in range(rng.integers(4))]
+        for _ in range(20)
+    ]
+    late, task = LateInteraction(texts), encoded([1, 2, 3])
+    whole = late(task, np.arange(20))
+    monkeypatch.setattr(late_interaction, "_AT_ONCE", 3)
+    np.testing.assert_array_equal(late(task, np.arange(20)), whole)
