@@ -7,6 +7,7 @@ Vector Machines, 1999); their weights are knobs, fitted on labelled requests by
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import dspy

@@ -21,7 +21,7 @@ CHANNELS = (
 )
 _OF_ALL_AGENTS = CHANNELS[:-2]  # MaxSim compares only the best by the others
 # Agents whose tokens are compared with the task's: one in so many, at least and at most these
-# (2 ms for sixteen with samples, 6 for sixty-four).
+# (sixty-four took three times as long as sixteen).
 _COMPARED_ONE_IN, _COMPARED_LEAST, _COMPARED_MOST = 50, 16, 64
 _REFERENCE = 100  # best scores of a channel that set its scale, however many agents there are
 

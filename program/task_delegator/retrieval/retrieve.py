@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import dspy
+import numpy as np
 
 from ..delegation import Candidate, Signals
 from ..knobs import KnobValues, LearnedSamples
@@ -98,15 +99,14 @@ class Retrieve(dspy.Module):
         posterior = softmax(fuse(z_scores, knobs) / knobs.retrieval.temperature)
         best = largest(posterior, _places(knobs))
         names = [index.names[i] for i in best]
+        rows = np.stack([z_scores[channel][best] for channel in CHANNELS], axis=1).tolist()
         return Retrieval(
-            candidates=tuple(
-                Candidate(name, float(posterior[i])) for name, i in zip(names, best, strict=True)
-            ),
+            candidates=tuple(map(Candidate, names, posterior[best].tolist())),
             agents=tuple(index.agents[i] for i in best),
             signals=signals(index, scored, best, knobs),
             z_scores={
-                name: {c: round(float(z_scores[c][i]), 3) for c in CHANNELS}
-                for name, i in zip(names, best, strict=True)
+                name: {c: round(z, 3) for c, z in zip(CHANNELS, row, strict=True)}
+                for name, row in zip(names, rows, strict=True)
             },
             query=query,
             index=index,
