@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any, Self
 
+POLL = 0.01  # seconds within which a server notices that its test is over
 ANSWER = {"A": 0.1, "B": 0.7, "C": 0.15, "Z": 0.05}
 
 
@@ -78,7 +79,7 @@ class Provider(_OnLoopback):
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.address = f"http://127.0.0.1:{self._server.server_address[1]}"
         self.url = f"{self.address}/v1"
-        self._thread = Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = Thread(target=self._server.serve_forever, args=(POLL,), daemon=True)
 
 
 def decision(criteria) -> dict:
@@ -137,7 +138,7 @@ class EmbeddingProvider(_OnLoopback):
         self.texts: list[str] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
-        self._thread = Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = Thread(target=self._server.serve_forever, args=(POLL,), daemon=True)
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         provider = self
