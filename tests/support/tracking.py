@@ -1,4 +1,4 @@
-"""A real MLflow server on loopback."""
+"""MLflow stores that tests write, and a real server on loopback."""
 
 import os
 import socket
@@ -9,9 +9,29 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from mlflow.tracking import MlflowClient
 
 SECONDS = 120
+
+
+@cache
+def _tables() -> bytes:
+    """Return an MLflow database without runs; its tables take a second of computing to make."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "mlflow.db"
+        MlflowClient(f"sqlite:///{path}").search_experiments()
+        return path.read_bytes()
+
+
+def empty_store(folder: Path) -> str:
+    """Write an MLflow database without runs into a folder; return its URI."""
+    path = folder / "mlflow.db"
+    path.write_bytes(_tables())
+    return f"sqlite:///{path}"
 
 
 class Server:

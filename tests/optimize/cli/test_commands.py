@@ -4,6 +4,7 @@ import json
 
 import pytest
 from small import ROOT, small_dataset
+from tracking import empty_store
 
 from optimize.__main__ import main
 
@@ -12,7 +13,7 @@ from optimize.__main__ import main
 def test_compile_evaluate_and_calibrate_from_the_command_line(tmp_path, monkeypatch, capsys):
     import mlflow
 
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", empty_store(tmp_path))
     monkeypatch.chdir(tmp_path)
     data = str(small_dataset(tmp_path / "data"))
     compiled = ["compile", "--data", data, "--no-lm", "--trials", "5", "--out", "program"]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from probes import served
 from small import HashedWords, small_dataset
+from tracking import empty_store
 
 for package in ("torch", "transformers", "peft", "gguf"):
     pytest.importorskip(package, reason="the extra finetune is not installed")
@@ -25,7 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # the lib
 
 
 def test_a_run_goes_on_where_it_was_stopped_and_its_adapter_serves(tmp_path, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", empty_store(tmp_path))
     train = load_dataset(small_dataset(tmp_path / "train"))
     kept_out = load_dataset(small_dataset(tmp_path / "kept", agents=6))
     recipe = Recipe(examples=16, batch=4, warmup=1, rate=2e-3)

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from recorded import oracle, recorded_lm
-from small import HashedWords, small_dataset
+from small import HashedWords
+from tracking import empty_store
 
 from optimize.__main__ import main
 from optimize.calibration.confidence import calibrate
-from optimize.data.dataset import load_dataset
 from optimize.joint.search import (
     PLAIN,
     JointSearchConfig,
@@ -86,15 +86,15 @@ def answers_of(dataset):
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    return load_dataset(small_dataset(tmp_path_factory.mktemp("data")))
-
-
-@pytest.fixture
-def program(dataset):
+def calibrated(dataset):
     made = Delegator(dataset.registry, HashedWords())
     calibrate(made, dataset)
     return made
+
+
+@pytest.fixture
+def program(calibrated):
+    return calibrated.deepcopy()
 
 
 @pytest.mark.slow
@@ -167,7 +167,7 @@ def test_a_settled_program_ranks_as_its_trial_did(dataset, program, tmp_path):
 def test_an_improvement_is_saved_with_what_it_was_compared_with(
     dataset, program, tmp_path, monkeypatch
 ):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", empty_store(tmp_path))
     lm, _ = recorded_lm(answers_of(dataset))
     scope = JointSearchConfig(StudyLocation("joint"), trials=4, optimizers=())
     manifest = {
@@ -196,7 +196,7 @@ def test_a_joint_search_continues_from_the_same_program_only(
     def search(*_):
         raise BegunError
 
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", empty_store(tmp_path))
     monkeypatch.setattr(import_module("optimize.pipeline.improve"), "joint_search", search)
     lm, _ = recorded_lm(str)
 

@@ -5,6 +5,7 @@ import json
 import pytest
 from recorded import oracle, recorded_lm
 from small import ROOT, HashedWords
+from tracking import empty_store
 
 from optimize.__main__ import parser
 from optimize.cli.compile import compile_options
@@ -30,7 +31,7 @@ def test_too_few_calls_are_refused_before_anything_is_made(dataset, tmp_path, mo
 def test_manifest_and_tag_name_the_optimizer_that_ran(dataset, tmp_path, monkeypatch, calls, named):
     import mlflow
 
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", empty_store(tmp_path))
     monkeypatch.setattr("optimize.pipeline.compile.embedder", lambda spec: HashedWords())
     lm, _ = recorded_lm(oracle(dataset))
     options = Options(

@@ -11,6 +11,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 from recorded import oracle, recorded_lm
 from small import ROOT, HashedWords, small_dataset
+from tracking import empty_store
 
 from optimize.data.dataset import load_dataset
 from optimize.pipeline import compile as compiling
@@ -32,7 +33,7 @@ def finished(journal) -> int:
 @pytest.mark.slow
 def test_a_killed_search_loses_and_repeats_no_trial(tmp_path):
     data, out = small_dataset(tmp_path / "data"), tmp_path / "program"
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    uri = empty_store(tmp_path)
     command = [sys.executable, "-m", "optimize", "compile", "--no-lm", "--data", str(data)]
     command += ["--trials", str(TRIALS), "--out", str(out)]
     settings = {"cwd": ROOT, "env": {**os.environ, "MLFLOW_TRACKING_URI": uri}}
@@ -66,7 +67,7 @@ def test_a_killed_search_loses_and_repeats_no_trial(tmp_path):
 
 @pytest.mark.slow
 def test_an_interrupted_compilation_does_not_ask_its_lm_again(tmp_path, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", empty_store(tmp_path))
     dataset = load_dataset(small_dataset(tmp_path / "data"))
     monkeypatch.setattr(compiling, "embedder", lambda _: HashedWords())
     options = Options(out=tmp_path / "program", trials=3, max_lm_calls=200, traces=0)

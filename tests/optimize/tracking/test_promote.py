@@ -13,6 +13,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 from small import ROOT, small_dataset
+from tracking import empty_store
 
 from optimize.__main__ import main
 from optimize.data.dataset import load_dataset
@@ -86,7 +87,7 @@ def test_only_a_better_program_becomes_champion_and_is_served(
     data, worse, capsys, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", empty_store(tmp_path))
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     common = ("--data", data, "--no-lm")
     assert run(capsys, "promote", "--rollback")[0] == 2

@@ -12,7 +12,7 @@ from mlflow import artifacts
 from mlflow.tracking import MlflowClient
 from recorded import recorded_lm
 from small import HashedWords, office_registry, small_dataset
-from tracking import mlflow_server
+from tracking import empty_store, mlflow_server
 from wire import Provider
 
 from optimize.__main__ import main
@@ -50,7 +50,7 @@ def data(tmp_path_factory):
 @pytest.fixture
 def store(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    uri = empty_store(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     return uri
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from small import HashedWords, make_agent, small_dataset
+from tracking import empty_store
 
 from optimize.data.dataset import load_dataset
 from optimize.pipeline import compile as compiling
@@ -169,7 +170,7 @@ def test_tasks_are_remembered_while_a_program_is_fitted_and_no_longer(folder, mo
 
 @pytest.mark.slow
 def test_a_compilation_encodes_a_request_once_until_it_measures(tmp_path, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", empty_store(tmp_path))
     dataset = load_dataset(small_dataset(tmp_path / "data"))
     inner = Counting()
     program = CachedEmbedder(inner, VectorCache("e.sqlite"))
