@@ -4,6 +4,7 @@ import ast
 import re
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,7 @@ DISTRIBUTIONS = {
 }
 
 
+@cache
 def imported(path: Path) -> set[str]:
     """Return the top-level modules that a file imports, by statement or by call."""
     return top_level(path.read_text(), str(path))

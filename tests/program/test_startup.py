@@ -11,6 +11,7 @@ from small import ROOT
 
 import task_delegator
 
+DELEGATE = "from task_delegator.cli import main; main(['delegate', 'refund', '--no-lm'])"
 MODULES_AFTER = """
 import contextlib, io, json, sys
 with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
@@ -67,14 +68,8 @@ def test_an_unknown_public_name_is_an_attribute_error():
 
 
 def test_a_delegation_loads_nothing_that_only_compiling_needs():
-    loaded = modules_after(
-        "from task_delegator.cli import main; main(['delegate', 'refund my order', '--no-lm'])"
-    )
+    loaded = modules_after(DELEGATE)
     assert {"dspy", "onnxruntime"} <= loaded
     assert not loaded & {"pandas", "sklearn", "mlflow", "optuna", "torch", "scipy.stats"}
-
-
-def test_a_delegation_with_a_kept_head_loads_no_optimizer():
-    code = "from task_delegator.cli import main; main(['delegate', 'refund', '--no-lm'])"
-    modules_after(code)
-    assert "scipy.optimize" not in modules_after(code)
+    # The head that this process kept is not fitted again by the next.
+    assert "scipy.optimize" not in modules_after(DELEGATE)
