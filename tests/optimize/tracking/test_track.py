@@ -38,6 +38,8 @@ TASK = "please refund my order"
 
 @pytest.fixture(autouse=True)
 def _no_store_left_over():
+    """Neither another file's tests choose the store of these, nor these that of others."""
+    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
     yield
     mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
 
