@@ -104,7 +104,8 @@ class GateEvidence:
     """Why the LM was asked or not.
 
     Attributes:
-        certainty: P(retrieval's decision is right), 0..1.
+        certainty: how sure retrieval is, 0..1: of its first place or of whether any agent fits,
+            whichever is less.
         threshold: the LM is asked below it; None never.
         settled: what settled the decision before it was asked: the task's ``language``, or a
             registry that is ``uncalibrated``.

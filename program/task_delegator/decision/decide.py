@@ -17,13 +17,14 @@ def settled_by(*, calibrated: bool, language: str | None = None) -> Settled | No
 
 
 def decision_certainty(confidence: float, in_scope: float, thresholds: Thresholds) -> float:
-    """Return P(the decision is right), 0..1: the first place, or that no agent fits.
+    """Return how sure the less sure answer is, 0..1: which agent is right, and does any fit.
 
+    An LM is asked where retrieval is not sure enough to assign, or not sure that anything fits.
     Without a threshold for "none", that some agent fits is taken for granted.
     """
     if thresholds.in_scope is None:
         return confidence
-    return max(confidence * in_scope, 1.0 - in_scope)
+    return min(confidence, max(in_scope, 1.0 - in_scope))
 
 
 def asks_lm(certainty: float, knobs: LMKnobs, settled: Settled | None) -> bool:

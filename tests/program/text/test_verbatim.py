@@ -48,7 +48,7 @@ def test_every_stretch_of_a_text_is_found_where_it_is_long_enough(words, start, 
 def test_a_task_that_repeats_what_an_agent_says_is_reviewed():
     agents = [make_agent("Disputes", SAID), make_agent("Passwords", "resets passwords")]
     program = Delegator(Registry(agents), HashedWords())
-    program.knobs.set(assign=0.0, fits=0.0)
+    program.knobs.set({"confidence.assign_threshold": 0.0, "scope.threshold": None})
     honest, stuffed = program("amount taken twice"), program(f"reset my password {SAID}")
     assert (honest.decision, honest.evidence.repeated_words) == ("assign", 0)
     assert (stuffed.agent, stuffed.decision) == ("Disputes", "review")
