@@ -1,13 +1,18 @@
 """The JSON format in which the stages ask, and what they refuse to parse."""
 
+import json
+from typing import Any
+
 import dspy
 from dspy.utils.exceptions import AdapterParseError
 
-# DSPy repairs broken JSON with two parsers that take quadratic time over braces that stay open
-# and over stray quotes within a list. No answer of these stages has more braces than a few; one
-# of 2,000 tokens, as a plan that repeats a long task, is still read.
-_MOST_BRACES = 64
+# An answer of 2,000 tokens, as a plan that repeats a long task, is still read.
 _MOST_CHARACTERS = 8000
+# DSPy repairs what is no JSON, and texts where something else is expected, with parsers that take
+# quadratic time over braces that stay open, and over stray quotes within a list. No answer of
+# these stages has more braces than a few.
+_MOST_BRACES = 64
+_MOST_REPAIRED = 3000  # characters
 
 
 class BoundedJSONAdapter(dspy.JSONAdapter):
@@ -21,15 +26,50 @@ class BoundedJSONAdapter(dspy.JSONAdapter):
                 nested too deeply to be an answer.
         """
         message = "The answer is too long, or nested too deeply, to be parsed."
-        if len(completion) <= _MOST_CHARACTERS and completion.count("{") <= _MOST_BRACES:
-            try:
+        try:
+            completion = _bare(completion)
+            if _is_bounded(completion, signature):
                 return super().parse(signature, completion)
-            except (RecursionError, MemoryError, TypeError, ValueError) as error:
-                # What the parsers raise at "[[[", "---", a dict as a dict's key, "/*".
-                message = f"The answer cannot be parsed: {type(error).__name__}."
+        except (RecursionError, MemoryError, TypeError, ValueError) as error:
+            # What the parsers raise at "[[[", "---", a dict as a dict's key, "/*".
+            message = f"The answer cannot be parsed: {type(error).__name__}."
         raise AdapterParseError(
             adapter_name=type(self).__name__,
             signature=signature,  # type: ignore[arg-type]
             lm_response=completion,
             message=message,
         )
+
+
+def _bare(completion: str) -> str:
+    """Return the JSON object that a text is or holds; the text itself where that is none."""
+    inner = completion[completion.find("{") : completion.rfind("}") + 1]
+    return inner if len(completion) <= _MOST_CHARACTERS and _json(inner) is not None else completion
+
+
+def _is_bounded(completion: str, signature: type[dspy.Signature]) -> bool:
+    """Tell whether an answer, and what would be repaired in it, is short and flat enough."""
+    if len(completion) > _MOST_CHARACTERS:
+        return False
+    fields = _json(completion)
+    if fields is None:
+        return _is_repairable(completion)
+    texts = {name for name, field in signature.output_fields.items() if field.annotation is str}
+    return all(
+        _is_repairable(value)
+        for name, value in fields.items()
+        if isinstance(value, str) and name not in texts
+    )
+
+
+def _is_repairable(text: str) -> bool:
+    return len(text) <= _MOST_REPAIRED and text.count("{") <= _MOST_BRACES
+
+
+def _json(text: str) -> dict[str, Any] | None:
+    """Return the object that a text is as JSON, None where it is none."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None

@@ -6,10 +6,8 @@ lexical and retrieval-score split, worse at long-range references ("the same for
 """
 
 import math
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import dspy
@@ -21,36 +19,12 @@ from ..prediction import FrozenPrediction
 from ..probability import CONFIDENCE_FLOOR
 from ..signatures import SplitTask
 from ..text import one_line
+from .clauses import clauses, count_cues, cuts, follows, without_link
 from .prompting import ask
 
-MAX_CLAUSES = 6  # every run of clauses is retrieved: at most 21 looks, some 12 ms each
 MAX_PARTS = 3
 MAX_ASKED = 4  # parts that are taken from an LM: each is a delegation of its own
-_FEWEST_WORDS = 4  # shorter clauses join their neighbour
 _THIRD = 0.05  # of log-confidence that a third part may cost
-
-# A clause may end at a full stop, a line, a number of a list, a word of sequence, or where
-# "and" or a comma is followed by a verb that asks.
-_VERB = (
-    r"(?:please|could|can|we|i|they|she|he|also|need|add|announce|answer|ask|book|build|cancel|"
-    r"change|check|close|collect|compare|confirm|create|design|document|draft|explain|find|fix|"
-    r"get|give|handle|invite|keep|let|look|make|move|name|open|organi[sz]e|plan|post|prepare|"
-    r"produce|publish|put|record|remind|review|run|say|schedule|send|set|show|sort|start|"
-    r"summari[sz]e|tell|translate|turn|update|work|write)\b"
-)
-_SEQUENCE = r"(?:and then|then|after that|afterwards|once (?:that|this|it)|when (?:that|this|it))\b"
-_BOUNDARY = re.compile(
-    rf"(?<=[.!?;:])\s+|\n+|\s(?=\d[.)]\s)|\s+(?={_SEQUENCE}|and also\b|also\b|plus\b)"
-    rf"|(?<=,)\s+(?=(?:and\s+)?{_VERB})|\s+(?=and\s+{_VERB})",
-    re.IGNORECASE,
-)
-_LINK = re.compile(rf"^(?:and\s+|also\s+|plus\s+|{_SEQUENCE}[\s,]+|\d[.)]\s*)+|,$", re.IGNORECASE)
-_AFTER = re.compile(rf"^(?:and\s+)?{_SEQUENCE}", re.IGNORECASE)
-_CUE = re.compile(
-    r"\b(?:then|also|after that|afterwards|plus|as well|in addition|once (?:that|it)"
-    r"|second(?:ly)?|both|too)\b|(?:^|\s)\d[.)]\s",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,35 +138,16 @@ class Split:
         return sum(look.maxsim for look in self.looks) / len(self.looks)
 
 
-def clauses(task: str) -> list[str]:
-    """Return the clauses of a task, in order, with the words that link them."""
-    parts: list[str] = []
-    for piece in filter(None, (piece.strip() for piece in _BOUNDARY.split(task))):
-        joins = parts and min(len(piece.split()), len(parts[-1].split())) < _FEWEST_WORDS
-        if joins or len(parts) == MAX_CLAUSES:
-            parts[-1] += f" {piece}"
-        else:
-            parts.append(piece)
-    return parts or [task]
-
-
 def best_split(task: str, parts: int, look: Callable[[str], PartScore]) -> Split | None:
     """Return the cut into so many parts, all for different agents, whose weakest is surest."""
     if parts == 1:
         return Split((task,), (look(task),))
     found = []
     for texts in cuts(clauses(task), parts):
-        looks = tuple(look(_LINK.sub("", text)) for text in texts)
+        looks = tuple(look(without_link(text)) for text in texts)
         if len({seen.agents[0] for seen in looks if seen.agents}) == parts:
             found.append(Split(texts, looks))
     return max(found, key=lambda split: split.weakest_part, default=None)
-
-
-def cuts(pieces: Sequence[str], parts: int) -> Iterator[tuple[str, ...]]:
-    """Return every way to join neighbouring pieces into so many parts."""
-    for inner in combinations(range(1, len(pieces)), parts - 1):
-        ends = (0, *inner, len(pieces))
-        yield tuple(" ".join(pieces[a:b]) for a, b in pairwise(ends))
 
 
 def split_features(task: str, best: dict[int, Split]) -> dict[str, float | None] | None:
@@ -208,7 +163,7 @@ def split_features(task: str, best: dict[int, Split]) -> dict[str, float | None]
     return {
         "weakest_part": two.weakest_part,
         "maxsim_gain": two.maxsim - whole.maxsim,
-        "cues": float(min(len(_CUE.findall(task)), 2)),
+        "cues": float(min(count_cues(task), 2)),
         "among_best": float(sum(look.agents[0] in whole.agents for look in two.looks)),
     }
 
@@ -223,6 +178,6 @@ def larger(best: dict[int, Split]) -> Split:
 def linked(texts: Sequence[str]) -> tuple[TaskPart, ...]:
     """Return the parts; one that opens with a word of sequence waits for the one before."""
     return tuple(
-        TaskPart(_LINK.sub("", text), (number - 1,) if number > 1 and _AFTER.match(text) else ())
+        TaskPart(without_link(text), (number - 1,) if number > 1 and follows(text) else ())
         for number, text in enumerate(texts, 1)
     )

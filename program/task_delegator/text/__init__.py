@@ -3,8 +3,8 @@
 from .languages import foreign_language
 from .mentions import AgentMentions
 from .overlap import fold, overlap, overlapping, words
-from .redact import describe_error, strings_in, without_user
-from .sanitize import one_line, plain
+from .redact import describe_error, redact, shown_safely, strings_in, without_user
+from .sanitize import one_line, plain, printable
 from .verbatim import repeated_words
 
 __all__ = [
@@ -16,7 +16,10 @@ __all__ = [
     "overlap",
     "overlapping",
     "plain",
+    "printable",
+    "redact",
     "repeated_words",
+    "shown_safely",
     "strings_in",
     "without_user",
     "words",

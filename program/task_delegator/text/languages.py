@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 from ..locks import Lock
+from .sanitize import with_few_marks
 
 _LIKELIEST = 0.5  # least probability of the language that is named
 _MOST_KNOWN = 0.01  # probability of all known languages together
@@ -25,11 +26,12 @@ def foreign_language(task: str, known: Collection[str] | None) -> str | None:
     if known is None:
         return None
     heard = {code for name in known for code in (name, *_ALIKE.get(name, ()))}
+    text = with_few_marks(task)  # it composes them: quadratic in a row
     with _lock:
-        language, probability = _identifier().classify(task)
+        language, probability = _identifier().classify(text)
         if language in heard or probability < _LIKELIEST:
             return None  # no need to rank the others
-        ranked = _identifier().rank(task)
+        ranked = _identifier().rank(text)
     share = sum(p for code, p in ranked if code in heard)
     return str(language) if share < _MOST_KNOWN else None
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
+from .sanitize import printable
+
 _T = TypeVar("_T")
 
 MOST_CHARACTERS = 200  # of a description: one line of a log
@@ -20,11 +22,13 @@ _KEY_PART = 8  # characters in a row that it shares with a key
 _HIDDEN = "…"
 _SECRET_NAME = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
 _CREDENTIAL = re.compile(r"\b(?:bearer|basic)\s+[\w.~+/=-]+|\bsk-[\w-]{6,}", re.IGNORECASE)
-_USER = re.compile(r"(?<=://)[^/@\s]+@")
+_USER = re.compile(r"(?<=://)[^/\s]*@")  # a password may hold an @
+_PARAMETER = re.compile(r"([?&;]([\w-]+)=)[^&;\s'\"]+")  # of an address, with its name
 _TERMINAL = re.compile(  # CSI and OSC sequences of terminals
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
 )
-_ESCAPED = re.compile(r"\\+(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([nrtbf])|([\"'/]))")
+_HUGE_REFERENCE = re.compile(r"&#[0-9]{8,};?")  # of no character; Python reads no such number
+_ESCAPED = re.compile(r"(?<!\\)\\+(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([nrtbf])|([\"'/]))")
 
 
 def describe_error(
@@ -45,14 +49,13 @@ def describe_error(
     head = type(error).__name__ + (f" ({', '.join(where)})" if where else "")
     message = _attribute(error, "message", str) or str(error)
     said = redact(message, prompt, secrets)
-    whole = f"{head}: {said}" if said else head
-    return whole if len(whole) <= MOST_CHARACTERS else whole[: MOST_CHARACTERS - 1] + _HIDDEN
+    return shown_safely(f"{head}: {said}" if said else head, MOST_CHARACTERS)
 
 
 def redact(message: str, prompt: Iterable[str] = (), secrets: Iterable[str] = ()) -> str:
     """Return a message's first line without what it shares with the prompt or with secrets."""
     lines = _TERMINAL.sub(" ", message.strip()[:_MOST_READ]).splitlines()
-    line = _USER.sub("", _unescaped(lines[0] if lines else ""))
+    line = without_user(_unescaped(lines[0] if lines else ""))
     hidden = {at for match in _CREDENTIAL.finditer(line) for at in range(*match.span())}
     known = [value for name, value in os.environ.items() if _SECRET_NAME.search(name)]
     for texts, length in ((prompt, _ECHO), ((*secrets, *known), _KEY_PART)):
@@ -65,8 +68,18 @@ def redact(message: str, prompt: Iterable[str] = (), secrets: Iterable[str] = ()
 
 
 def without_user(address: str) -> str:
-    """Return an address without the name and password that may stand in it."""
-    return _USER.sub("", address)
+    """Return a text without what opens a door in its addresses: names, passwords and keys."""
+    return _PARAMETER.sub(_without_value, _USER.sub("", address))
+
+
+def _without_value(match: re.Match[str]) -> str:
+    return match[1] + _HIDDEN if _SECRET_NAME.search(match[2]) else match[0]
+
+
+def shown_safely(text: str, most: int) -> str:
+    """Return a text fit for print, without passwords of addresses, in so many characters."""
+    line = printable(without_user(text)).strip()
+    return line if len(line) <= most else line[: most - 1] + _HIDDEN
 
 
 def strings_in(value: Any) -> Iterator[str]:
@@ -86,15 +99,19 @@ def _shared(
     line: _Folded, texts: Iterable[str], fold: Callable[[str], _Folded], length: int
 ) -> set[int]:
     """Return the places of a line that lie in a run of so many characters of one of the texts."""
-    runs = set()
+    letters = "".join(char for char, _ in line)
+    runs: dict[str, list[int]] = {}  # of the line: it is short, the texts may not be
+    for at in range(len(letters) - length + 1):
+        runs.setdefault(letters[at : at + length], []).append(at)
+    found = set()
     for text in texts:
         folded = "".join(char for char, _ in fold(text))
-        runs |= {folded[at : at + length] for at in range(len(folded) - length + 1)}
-    letters = "".join(char for char, _ in line)
+        cut = (folded[at : at + length] for at in range(len(folded) - length + 1))
+        found |= runs.keys() & set(cut)
     return {
         place
-        for at in range(len(letters) - length + 1)
-        if letters[at : at + length] in runs
+        for run in found
+        for at in runs[run]
         for place in range(line[at][1], line[at + length - 1][1] + 1)
     }
 
@@ -111,7 +128,7 @@ def _unescaped(text: str) -> str:
     """Return a text as it was before JSON, a URL or HTML escaped it, on one line."""
     for _ in range(2):  # JSON within JSON
         text = _ESCAPED.sub(_character, text)
-    return _one_line(html.unescape(unquote(text)))
+    return _one_line(html.unescape(_HUGE_REFERENCE.sub(" ", unquote(text))))
 
 
 def _character(match: re.Match[str]) -> str:

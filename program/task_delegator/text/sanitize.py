@@ -1,16 +1,60 @@
-"""Make text that others wrote fit for a prompt or a line."""
+"""Make text that others wrote fit for a prompt, or for print."""
 
 import re
 import unicodedata
 
+# Unicode's stream-safe text format (UAX 15): no language sets more on a letter, and ordering
+# them takes quadratic time.
+_MOST_MARKS = 30
+_UNPRINTED = "\N{REPLACEMENT CHARACTER}"
+_JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
+
 
 def plain(text: str) -> str:
-    """Return the text in compatibility form (NFKC), without invisible format characters."""
-    composed = unicodedata.normalize("NFKC", text)
-    return "".join(c for c in composed if unicodedata.category(c) != "Cf")
+    """Return the text in compatibility form (NFKC), without invisible format characters.
+
+    U+FFFD stands for half characters (lone surrogates), which no LM can be sent.
+    """
+    if text.isascii():
+        return text
+    composed = unicodedata.normalize("NFKC", with_few_marks(text))
+    kinds = ((char, unicodedata.category(char)) for char in composed)
+    return "".join(_UNPRINTED if kind == "Cs" else char for char, kind in kinds if kind != "Cf")
+
+
+def with_few_marks(text: str) -> str:
+    """Return the text, of more than 30 combining marks in a row the first 30 alone."""
+    if text.isascii():
+        return text
+    kept, marks = [], 0
+    for char in text:
+        # By what it decomposes to: some characters that are no marks are made of them.
+        last = char if char.isascii() else unicodedata.normalize("NFKD", char)[-1]
+        marks = marks + 1 if unicodedata.combining(last) else 0
+        if marks <= _MOST_MARKS:
+            kept.append(char)
+    return "".join(kept)
 
 
 def one_line(text: str) -> str:
     """Return the text on one line, without the marks that set the prompt's fields apart."""
     bare = re.sub(r"\]{2,}", "]", re.sub(r"\[{2,}", "[", plain(text)))
     return " ".join(bare.split())
+
+
+def printable(text: str) -> str:
+    """Return the text on one line, fit for a terminal, a log or a sentence that a person reads.
+
+    Line breaks and tabs become blanks. U+FFFD stands for each other control character, for
+    characters that change the direction of writing or are invisible, and for half characters
+    (lone surrogates). So no text forges a line, moves the cursor or hides. Joiners stay: Persian
+    and emoji need them.
+    """
+    return text if text.isprintable() else "".join(map(_shown, text))
+
+
+def _shown(char: str) -> str:
+    kind = unicodedata.category(char)
+    if kind in ("Zl", "Zp") or (kind == "Cc" and char.isspace()):
+        return " "
+    return _UNPRINTED if kind in ("Cc", "Cf", "Cs") and char not in _JOINERS else char

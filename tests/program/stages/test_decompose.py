@@ -10,7 +10,8 @@ from small import CountingWords, HashedWords
 from task_delegator.delegation import Plan
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
-from task_delegator.stages.decompose import PartScore, best_split, clauses, cuts, linked
+from task_delegator.stages.clauses import clauses, cuts
+from task_delegator.stages.decompose import PartScore, best_split, linked
 
 TWO = "Please book a train and a hotel in Porto, then send the invoice again to the customer."
 

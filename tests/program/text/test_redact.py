@@ -82,3 +82,21 @@ def test_whatever_is_quoted_the_line_is_short_and_clean(task, key, pieces):
         if "…" not in text:  # what is hidden is shown by it
             runs = {text[at : at + length] for at in range(len(text) - length + 1)}
             assert not any(run in said for run in runs)
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("http://bob:p@ss@host:80/x", "http://host:80/x"),
+        ("see https://a:b@c/d and mysql+x://e:f@g", "see https://c/d and mysql+x://g"),
+        ("postgresql://h/db?user=ann&password=hun'x", "postgresql://h/db?user=ann&password=…'x"),
+        ("https://h/v1?api-key=abc&n=2", "https://h/v1?api-key=…&n=2"),
+        ("sqlite:////home/a/mlflow.db", "sqlite:////home/a/mlflow.db"),
+    ],
+)
+def test_no_password_of_an_address_is_shown(address, shown):
+    assert without_user(address) == shown
+
+
+def test_a_number_that_python_does_not_read_is_no_failure():
+    assert describe_error(ValueError("no"), ["&#" + "1" * 5000]) == "ValueError: no"
