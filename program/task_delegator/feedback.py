@@ -22,10 +22,11 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticSerializationError
 
 from .delegation import Decision, Delegation
 from .errors import InputError
-from .files import append_line, unfinished_line
+from .files import append_line, require_regular, unfinished_line
 from .json_text import parse_json
 from .locks import held
 from .registry import first_fault
@@ -115,11 +116,18 @@ def append(path: str | Path, row: Feedback) -> None:
     A last line that was torn, as when the power failed, is moved to a file beside (``.torn``).
 
     Raises:
-        InputError: the file cannot be written.
+        InputError: the file cannot be written, or the row holds half a character.
     """
     try:
+        whole = row.model_dump_json().encode()
+    except PydanticSerializationError as error:
+        raise InputError(
+            f"{path}: nothing written: the feedback holds bytes that are no UTF-8; "
+            "give task, agent and source in UTF-8"
+        ) from error
+    try:
         with held(Path(path)) as file:
-            line = row.model_dump_json().encode()
+            line = whole
             last = unfinished_line(file)
             if is_json(last):  # whole, but for its line break
                 line = b"\n" + line
@@ -167,7 +175,7 @@ def read_jsonl(path: str | Path) -> Iterator[tuple[int, Any]]:
         path: the file, ``-`` for standard input.
 
     Raises:
-        InputError: it cannot be read, or a line is no JSON.
+        InputError: it cannot be read, is no regular file, or a line is no JSON.
     """
     return _rows(path, _content(path))
 
@@ -182,6 +190,8 @@ def is_json(line: bytes) -> bool:
 
 
 def _content(path: str | Path) -> bytes:
+    if str(path) != "-":
+        require_regular(Path(path))
     try:
         return sys.stdin.buffer.read() if str(path) == "-" else Path(path).read_bytes()
     except OSError as error:

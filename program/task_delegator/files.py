@@ -12,12 +12,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import IO, Any
 
 from .errors import InputError
 from .json_text import parse_json
 from .locks import one_at_a_time
 
+_OPEN = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")  # files that the process was given open
 PARTIAL = ".partial"  # how the name of a file ends that is being written
 _BLOCK = 2**16  # bytes that are read at once from the end of a file
 _HERE = -100  # AT_FDCWD: paths are those of this process
@@ -28,14 +30,32 @@ def read_json(path: Path) -> Any:
     """Return what a JSON file holds; a byte order mark before it is skipped.
 
     Raises:
-        InputError: it is missing, unreadable or no JSON; the line says where.
+        InputError: it is missing, no regular file, unreadable or no JSON; the line says where.
     """
+    require_regular(path)
     try:
         return parse_json(path.read_text(encoding="utf-8-sig"), str(path))
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
+
+
+def require_regular(path: Path) -> None:
+    """Refuse a pipe, a socket or a device, where reading may wait for ever.
+
+    What is handed over as an open file is read: ``/dev/stdin``, a shell's ``<(...)``. So is what
+    is missing or a folder, for the reader to report.
+
+    Raises:
+        InputError: it is such a file.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return
+    if not (S_ISREG(mode) or S_ISDIR(mode) or str(path).startswith(_OPEN)):
+        raise InputError(f"{path}: not a regular file; name one, or copy what it gives to one")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -50,6 +50,8 @@ def find_weights(name: str) -> Weights:
     if name == RAW:
         return Weights(packaged())
     path = Path(name).resolve()
+    if path.exists() and not path.is_file():  # of a pipe, reading would wait for ever
+        raise LMSpecError(f"lm embedded: {path}: not a regular file; name a .gguf file")
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD)
