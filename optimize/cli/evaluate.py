@@ -41,6 +41,7 @@ def run(options: argparse.Namespace) -> int:
     from task_delegator.artifact import load
     from task_delegator.errors import InputError
     from task_delegator.files import write_text
+    from task_delegator.text import printable
 
     if options.gate_open and options.no_lm:
         raise InputError("--gate-open asks the LM about every task: leave out --no-lm")
@@ -65,5 +66,5 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if options.json:
         write_text(Path(options.json), text + "\n")
-    print(found.sentence())
+    print(printable(found.sentence()))
     return 0

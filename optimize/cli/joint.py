@@ -40,6 +40,7 @@ def run(options: argparse.Namespace) -> int:
     from optimize.recorded import language_model
     from optimize.search import StudyLocation
     from task_delegator.errors import InputError
+    from task_delegator.text import printable
 
     if options.no_lm:
         raise InputError("joint weighs accuracy against LM tokens: leave out --no-lm")
@@ -59,6 +60,6 @@ def run(options: argparse.Namespace) -> int:
     print(done.table())
     print(summary(done.reports))
     for split, versus in done.versus.items():
-        print(f"{split}: {versus.sentence()}")
+        print(printable(f"{split}: {versus.sentence()}"))
     print(f"program: {options.out}", file=sys.stderr)
     return 0

@@ -26,6 +26,7 @@ def run(options: argparse.Namespace) -> int:
     from optimize.recorded import language_model
     from optimize.tracking import Models, promote, roll_back
     from task_delegator.errors import InputError
+    from task_delegator.text import printable
 
     if options.rollback == (options.source is not None):
         raise InputError("give either a program to promote or --rollback")
@@ -36,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
         lm = None if options.no_lm else language_model(options.lm)
         done = promote(options.source, dataset, Models(options.name), lm, options.force)
     if done.versus is not None:
-        print(done.versus.sentence(), file=sys.stderr)
+        print(printable(done.versus.sentence()), file=sys.stderr)
     if not done.promoted:
         print(f"not promoted: version {done.version} stays champion; --force overrides")
         return 1

@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     limits = f"{wanted.planned} LM calls are needed, at most {wanted.limit} are made"
     print(f"{limits} (--max-lm-calls), those of earlier runs counted", file=sys.stderr)
     report = synthesize(wanted, lm, embed, Path(options.out))
-    print(json.dumps(report, indent=1, ensure_ascii=False))
+    print(json.dumps(report, indent=1))
     if not report["requests"]["compilable"]:
         print("too few validation requests to compile for: ask for more", file=sys.stderr)
     print(f"read {options.out} before it is used", file=sys.stderr)

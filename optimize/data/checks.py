@@ -8,7 +8,7 @@ from pathlib import Path
 
 from optimize.data.dataset import NEAR_COPY, OURS, Dataset, load_dataset
 from task_delegator.errors import DelegatorError
-from task_delegator.text import fold, overlap, words
+from task_delegator.text import fold, overlap, printable, words
 
 _NAMED_ALLOWED = 3  # requests that may name their own agent, as people naturally would
 
@@ -93,6 +93,6 @@ def main(arguments: list[str]) -> int:
         print(f"optimize.data: {error}", file=sys.stderr)
         return 2
     for problem in problems:
-        print(problem)
+        print(printable(problem))
     print(json.dumps({"problems": len(problems), "sha256": dataset.digests()}, indent=1))
     return 1 if problems else 0

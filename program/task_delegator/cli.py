@@ -22,8 +22,10 @@ _AGENTS = Path("datasets/agents.json")  # the registry of a checkout
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return 0, 2 on bad input, or 3 where LM or embedder fail."""
     parsed = parser().parse_args(arguments)
+    from .console import accept_any_text
     from .errors import DelegatorError
 
+    accept_any_text()
     try:
         return parsed.run(parsed)
     except DelegatorError as error:
@@ -32,11 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _tell(message: object) -> None:
-    print(f"task-delegator: {message}", file=sys.stderr)
+    from .text import printable
+
+    print(f"task-delegator: {printable(str(message))}", file=sys.stderr)
 
 
 def _delegate(options: argparse.Namespace) -> int:
     from .delegator import check_task
+    from .text import printable
 
     check_task(options.task)
     delegator = _load(options)
@@ -48,14 +53,16 @@ def _delegate(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(delegation.to_dict(), indent=1))
         return 0
-    print(f"{delegation.decision}: {delegation.agent or 'no agent'}")
-    print(f"confidence {delegation.confidence:.2f}. {delegation.reason}")
+    print(f"{delegation.decision}: {printable(delegation.agent or 'no agent')}")
+    print(f"confidence {delegation.confidence:.2f}. {printable(delegation.reason)}")
     for candidate in delegation.top3:
-        print(f"  {candidate.probability:6.1%}  {candidate.name}")
+        print(f"  {candidate.probability:6.1%}  {printable(candidate.name)}")
     return 0
 
 
 def _lines(plan: "Plan") -> str:
+    from .text import printable
+
     lines = [
         f"{len(plan.steps)} step(s); probability that several agents are needed: {plan.several:.0%}"
     ]
@@ -63,9 +70,9 @@ def _lines(plan: "Plan") -> str:
         waits = f" after {', '.join(map(str, step.after))}" if step.after else ""
         given = step.delegation
         lines += [
-            f"{step.number}.{waits} {given.decision}: {given.agent or 'no agent'} "
+            f"{step.number}.{waits} {given.decision}: {printable(given.agent or 'no agent')} "
             f"({given.confidence:.2f})",
-            f"   {step.task}",
+            f"   {printable(step.task)}",
         ]
     return "\n".join(lines)
 
@@ -87,7 +94,7 @@ def _feedback(options: argparse.Namespace) -> int:
     else:
         row = Feedback(task=options.task, correct_agent=options.correct, source=options.source)
         append(options.log, row)
-    print(row.model_dump_json())
+    print(json.dumps(row.model_dump(mode="json")))  # ASCII: fit for any terminal
     return 0
 
 
@@ -119,10 +126,11 @@ def _batch(options: argparse.Namespace) -> int:
 
 def _lint(options: argparse.Namespace) -> int:
     from .registry import Registry
+    from .text import printable
 
     findings = Registry.load(options.agents).lint()
     for finding in findings:
-        print(f"{finding.rule}: {', '.join(finding.agents)}: {finding.detail}")
+        print(printable(f"{finding.rule}: {', '.join(finding.agents)}: {finding.detail}"))
     _tell(f"{len(findings)} findings")
     return 0
 

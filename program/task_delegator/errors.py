@@ -8,18 +8,30 @@
     ├── EmbedderError            a hosted embedder refuses, is silent or cannot be reached
     └── StoreError               the store of runs, studies and models cannot be used
 
-Each message is one line that names what, where and the remedy. Misuse of the
+Each message is one line that names what, where and the remedy. The base sees to it that what
+others wrote forges no line in it, and that no password of an address is shown. Misuse of the
 Python API (a wrong type, a negative k) raises the built-in exceptions.
 
 ``exit_code`` is what command lines return: 2 for what fails again until it is mended (input,
 options, keys, packages), 3 for surroundings that may answer when they are asked again.
 """
 
+from .text import shown_safely
+
+_MOST_CHARACTERS = 1000  # of a message
+
 
 class DelegatorError(Exception):
-    """Base of every error that this package raises about its surroundings."""
+    """Base of every error that this package raises about its surroundings.
+
+    Args:
+        message: kept on one line, without control characters and passwords, and not too long.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(shown_safely(str(message), _MOST_CHARACTERS))
 
 
 class InputError(DelegatorError):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from ..delegation import Candidate, Decision, Settled
 from ..knobs import LMKnobs, Thresholds
+from ..text import printable
 
 
 def settled_by(*, calibrated: bool, language: str | None = None) -> Settled | None:
@@ -52,6 +53,8 @@ def decide(
     names another agent than the one found, or repeats at length what the found one says of
     itself, is not assigned.
 
+    The reason is one line whatever the names hold.
+
     Args:
         candidates: the posterior, best first, one at least.
         confidence: calibrated probability that the first candidate is right; NaN never assigns.
@@ -62,7 +65,7 @@ def decide(
         named: agents that the task names.
         repeated: words of the task that repeat what the first agent says of itself.
     """
-    first, *rivals = [candidate.name for candidate in candidates[:3]]
+    first, *rivals = [printable(candidate.name) for candidate in candidates[:3]]
     finding = f"{first} is right with a probability of {confidence:.0%}"
     others = f"; else look at {' and '.join(rivals)}" if rivals else ""
     if language is not None:
@@ -81,9 +84,10 @@ def decide(
         return "review", f"{finding}; this program assigns nothing{others}."
     if not (confidence >= thresholds.assign and in_scope >= (thresholds.in_scope or 0.0)):
         return "review", f"{finding}, {thresholds.assign:.0%} is needed to assign{others}."
-    if named and first not in named:
+    if named and candidates[0].name not in named:
+        wanted = " and ".join(map(printable, named[:3]))
         return "review", (
-            f"The task names {' and '.join(named[:3])} but reads like one for {first} "
+            f"The task names {wanted} but reads like one for {first} "
             f"({confidence:.0%}{others}): a person should look."
         )
     if repeated:
