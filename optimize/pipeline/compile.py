@@ -34,6 +34,7 @@ from task_delegator.embedders import embedder, remembering
 from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues
 from task_delegator.retrieval import CHANNELS
+from task_delegator.text import without_user
 
 _log = logging.getLogger(__name__)
 
@@ -114,7 +115,8 @@ def compile_program(
         "commit": commit(),
     }
     name = f"compile {dataset.path.name} ({config.preset})"
-    identity = identity_of(dataset, config=asdict(config), lm=tags["lm"], store=store.digest())
+    settings = shown_settings(config)
+    identity = identity_of(dataset, config=settings, lm=tags["lm"], store=store.digest())
     out = config.out
     with (
         Checkpoint(beside(out), identity, on_change=start_anew, out=out) as checkpoint,
@@ -123,7 +125,7 @@ def compile_program(
     ):
         fitting.enter_context(remembering(program.retrieve.library.embed))
         checkpoint.keep("run", run.id)
-        run.params({**asdict(config), "leaks": len(leaks(dataset))})
+        run.params({**settings, "leaks": len(leaks(dataset))})
         run.dataset(dataset)
         context = CompileContext(dataset, config, program, lm, teacher, run, checkpoint)
         _search(context)
@@ -291,6 +293,14 @@ def provenance(dataset: Dataset) -> dict[str, Any]:
     }
 
 
+def shown_settings(config: CompileConfig) -> dict[str, Any]:
+    """Return the settings as they are recorded: without passwords of addresses."""
+    return {
+        key: without_user(value) if isinstance(value, str) else value
+        for key, value in asdict(config).items()
+    }
+
+
 def _manifest(
     context: CompileContext,
     reports: Mapping[str, Report],
@@ -298,13 +308,14 @@ def _manifest(
     calibration: Calibration,
 ) -> dict[str, Any]:
     config, program, lm = context.config, context.program, context.lm
+    settings = shown_settings(config)
     packages = ("dspy", "optuna", "mlflow", "scikit-learn", "bm25s", "onnxruntime", "numpy")
     return {
         **provenance(context.dataset),
         "embedder": {"spec": config.embedder, "id": program.retrieve.library.embed.id},
-        "lm": None if lm is None else {"spec": config.lm, "model": str(lm.model)},
+        "lm": None if lm is None else {"spec": settings["lm"], "model": str(lm.model)},
         "optimizer": None if lm_stage is None else lm_stage.ran,
-        "teacher": config.teacher,
+        "teacher": settings["teacher"],
         "preset": config.preset,
         "trials": config.trials,
         "max_lm_calls": config.max_lm_calls,

@@ -38,6 +38,7 @@ from optimize.tracking.plots import (
 )
 from optimize.tracking.spans import Span
 from optimize.tracking.store import STORE_ERRORS, cause, connect, named
+from task_delegator.text import without_user
 
 _SENTENCES = ("task", "reason")  # of a result's rows, not to be in the name of a metric
 _SIZES = ("agents", "asked")  # numbers that tell rows apart
@@ -82,7 +83,7 @@ class Run:
     @_goes_on
     def params(self, values: Mapping[str, Any]) -> None:
         """Log the options of the compilation."""
-        mlflow.log_params({key: str(value)[:6000] for key, value in values.items()})
+        mlflow.log_params({key: without_user(str(value))[:6000] for key, value in values.items()})
 
     @_goes_on
     def metrics(

@@ -55,13 +55,14 @@ def named() -> Iterator[None]:
     """Turn failures of the store into one line that names it without its password.
 
     Raises:
-        InputError: the store cannot be used.
+        StoreError: the store cannot be used.
     """
     try:
         yield
     except (*STORE_ERRORS, ImportError) as error:  # a database's driver may be missing
-        scheme, _, place = mlflow.get_tracking_uri().partition("://")
-        shown = f"{scheme}://{place.rpartition('@')[2].partition('?')[0]}" if place else scheme
+        uri = mlflow.get_tracking_uri()
+        scheme = uri[: uri.find("://") + 3] if "://" in uri else ""
+        shown = scheme + uri[len(scheme) :].rpartition("@")[2].partition("?")[0]
         raise StoreError(
             f"MLFLOW_TRACKING_URI {shown}: cannot be used ({cause(error)}); "
             f"start what serves it, or unset it for a local {STORE}"

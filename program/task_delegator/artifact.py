@@ -35,7 +35,7 @@ from .signatures import (
     SplitTask,
     WeighAgents,
 )
-from .text import one_line
+from .text import describe_error, one_line, without_user
 
 _log = logging.getLogger(__name__)
 
@@ -222,10 +222,12 @@ def _downloaded(uri: str) -> Path:
         ) from error
     try:
         return Path(mlflow.artifacts.download_artifacts(uri)) / "artifacts" / "program"
-    except mlflow.exceptions.MlflowException as error:
-        raise ProgramError(
-            f"{uri}: {str(error).splitlines()[0]}; see MLFLOW_TRACKING_URI"
-        ) from error
+    except Exception as error:  # beside MLflow's own, those of a store's driver and of requests
+        store = mlflow.get_tracking_uri()
+        # Drivers quote parts of an address, that of a password too.
+        hidden = "@" in store or without_user(store) != store
+        said = type(error).__name__ if hidden else describe_error(error)
+        raise ProgramError(f"{uri}: {said}; see MLFLOW_TRACKING_URI") from error
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

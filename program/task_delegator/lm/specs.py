@@ -13,6 +13,7 @@ import dspy
 
 from .._compat import LM15Error, LMRouter, RouterConfig, UnknownModelError
 from ..errors import LMSpecError
+from ..text import redact
 from .weights import Weights, find_weights
 
 # LiteLLM, which DSPy imports at the first call, would fetch a price list from the network.
@@ -94,8 +95,10 @@ def check_spec(spec: str) -> Weights | None:
         return find_weights(rest)
     if kind == _SYSTEM_ONE:
         if not rest.startswith(("http://", "https://")):
+            host = rest.rpartition("@")[2]  # what stands before it may be a password
             raise LMSpecError(
-                f"lm {spec!r}: systemone needs an address, e.g. systemone:http://host:8080"
+                f"lm {f'{kind}:{host}'!r}: systemone needs an address, "
+                "e.g. systemone:http://host:8080"
             )
         if find_spec("typesafe_sdk") is None:
             raise LMSpecError(f"lm {spec!r}: not installed; run pip install 'dspy[typesafe]'")
@@ -124,7 +127,7 @@ def _require_route(spec: str, keys: frozenset[str]) -> None:
     except UnknownModelError:
         pass  # not one of DSPy's own providers: LiteLLM may know it
     except LM15Error as error:
-        raise LMSpecError(f"lm {spec}: {str(error).splitlines()[0]}") from error
+        raise LMSpecError(f"lm {spec}: {redact(str(error))}") from error
     import litellm
 
     litellm.suppress_debug_info = True

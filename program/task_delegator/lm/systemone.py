@@ -23,6 +23,10 @@ class SystemOne(TypeSafe):
             api_key=os.environ.get("TYPESAFE_API_KEY", "none"), base_url=address, cache=False
         )
 
+    def dump_state(self) -> dict[str, Any]:
+        """Return the settings without key and password."""
+        return {**super().dump_state(), "base_url": without_user(self.base_url)}
+
     def __call__(self, state: Any, questions: Any) -> Any:
         """Ask one question about one state.
 
