@@ -24,6 +24,7 @@ from .prompting import ask
 
 MAX_PARTS = 3
 MAX_ASKED = 4  # parts that are taken from an LM: each is a delegation of its own
+_MOST_CHARACTERS = 8000  # of a part that an LM wrote: longer is no part, and no task
 _THIRD = 0.05  # of log-confidence that a third part may cost
 
 
@@ -107,6 +108,8 @@ class DecomposeTask(dspy.Module):
         if answer is None:
             return ()
         parts = answer.parts
+        if any(len(part.task) > _MOST_CHARACTERS for part in parts):
+            return ()
         said = [number for number, part in enumerate(parts, 1) if part.task.strip()]
         if len(said) < 2:
             return (TaskPart(task),)  # in the caller's words, not the LM's

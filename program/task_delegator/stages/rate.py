@@ -42,7 +42,9 @@ class RateConfidence(dspy.Module):
         answer = ask(
             self.rate, self._adapter, task=one_line(task), agent=chosen, rivals="\n".join(rivals)
         )
-        return Rating(rubric=None if answer is None else answer.rubric)
+        said = None if answer is None else answer.rubric
+        # JSON's true and 5.0 pass for numbers of the scale.
+        return Rating(rubric=None if said is None or isinstance(said, bool) else int(said))
 
     if TYPE_CHECKING:  # DSPy types a module's call as a plain Prediction
 

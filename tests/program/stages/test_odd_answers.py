@@ -1,0 +1,160 @@
+"""Odd answers to every stage, and of a decider: a delegation, or an ``LMError``."""
+
+import json
+import math
+from typing import Any
+
+import dspy
+import pytest
+from recorded import recorded_lm
+from small import HashedWords
+from wire import Provider, decision
+
+from task_delegator.decision.decide import decide
+from task_delegator.delegation import Candidate, Delegation
+from task_delegator.delegator import MAX_TASK_CHARACTERS, Delegator
+from task_delegator.errors import LMError
+from task_delegator.knobs import Knobs
+from task_delegator.lm.specs import language_model
+
+TASK = "refund my order and book a train"
+
+
+def delegator(office, lm: Any) -> Delegator:
+    program = Delegator(office, HashedWords(), lm)
+    program.knobs.set(
+        k=3, gate=1.01, lm=1.0, repeats=1, phrasings=2, ideal=1, rubric_high=1.0, split_lm=1
+    )
+    return program
+
+
+def is_sound(delegation: Delegation) -> bool:
+    """Tell whether all numbers are probabilities, and the whole is JSON."""
+    json.dumps(delegation.to_dict(), allow_nan=False)
+    return 0 <= delegation.confidence <= 1
+
+
+PARTS = {
+    "numbers": "[1, 2]",
+    "a text": '"x"',
+    "null": '[{"task": null}]',
+    "huge and negative numbers": '[{"task": "a b", "after": [99999999999999999999, -1, 2]}, '
+    '{"task": "c", "after": [2, 1]}]',
+    "a circle": '[{"task": "a", "after": [1, 2]}, {"task": "b", "after": [2, 1, 1]}]',
+    "half characters": r'[{"task": "\ud800 book"}, {"task": "\udfff"}]',
+    "null characters": r'[{"task": "\u0000 a"}, {"task": "\u0000"}]',
+    "very many": json.dumps([{"task": "x"}] * 200),
+}
+PHRASINGS = {
+    "numbers": "[1]",
+    "a text": '"abc"',
+    "an object": '{"a": 1}',
+    "none": "[]",
+    "blanks": '["  "]',
+    "half a character": r'["\ud800"]',
+    "a null character": r'["\u0000"]',
+    "a long text": json.dumps(["x " * 3500]),
+}
+RUBRICS = {
+    "true": None, "null": None, "6": None, "NaN": None, "1e999": None, "[4]": None, '""': None,
+    "5.0": 5, '"4"': 4,
+}  # fmt: skip
+
+
+def answering(**fields: str) -> Any:
+    """Return an LM that says this JSON to whatever stage asks."""
+    values = {"slot": '"B"', "reasoning": '"x"', "description": '"x"', **fields}
+    said = "{" + ", ".join(f'"{name}": {value}' for name, value in values.items()) + "}"
+    return recorded_lm(lambda prompt: said)[0]
+
+
+@pytest.mark.parametrize("parts", PARTS.values(), ids=PARTS)
+def test_odd_parts_make_a_plan(office, parts):
+    lm = answering(parts=parts, phrasings='["x"]', rubric="3")
+    plan = delegator(office, lm).plan(TASK)
+    assert all(is_sound(step.delegation) for step in plan.steps)
+    assert all(number < step.number for step in plan.steps for number in step.after)
+
+
+def test_a_part_that_is_too_long_for_a_task_is_unreadable(office):
+    parts = json.dumps([{"task": "x" * (MAX_TASK_CHARACTERS + 1)}, {"task": "y"}])
+    lm = recorded_lm(lambda prompt: f"[[ ## parts ## ]]\n{parts}\n[[ ## completed ## ]]")[0]
+    program = delegator(office, lm)
+    program.knobs.set(gate=0.0)
+    with dspy.context(adapter=dspy.ChatAdapter()):  # which bounds no answer
+        assert program.plan(TASK).source == "lexical"
+
+
+@pytest.mark.parametrize("phrasings", PHRASINGS.values(), ids=PHRASINGS)
+def test_odd_phrasings_make_a_delegation(office, phrasings):
+    lm = answering(phrasings=phrasings, rubric="3")
+    assert is_sound(delegator(office, lm)(TASK))
+
+
+@pytest.mark.parametrize(("rubric", "read"), RUBRICS.items())
+def test_a_rating_is_a_number_of_the_scale_or_none(office, rubric, read):
+    rated = delegator(office, answering(phrasings='["x"]', rubric=rubric))(TASK).rubric
+    assert rated == read
+    assert not isinstance(rated, bool | float)
+
+
+@pytest.mark.parametrize("task", ["refund \ud800 it", "\udcff\udcfe", "refund \x00 it"])
+def test_a_task_with_half_a_character_reaches_the_lm(office, task):
+    lm, engine = recorded_lm(lambda prompt: '{"slot": "B"}')
+    delegation = delegator(office, lm)(task)
+    assert is_sound(delegation)
+    assert delegation.usage.lm_calls > 0
+    assert not any("\ud800" in prompt for prompt in engine.prompts)
+
+
+DECIDED = {
+    "no probability": {},
+    "of no slot": {"Q": 1.0},
+    "of one slot": {"B": 0.4},
+    "zero": dict.fromkeys("ABCZ", 0.0),
+    "one each": dict.fromkeys("ABCZ", 1.0),
+    "all on one": {"A": 0.0, "B": 1.0, "C": 0.0, "Z": 0.0},
+    "all on none": {"A": 0.0, "B": 0.0, "C": 0.0, "Z": 1.0},
+    "negative": {"A": -0.5, "B": 1.5, "C": 0.0, "Z": 0.0},
+    "denormal": dict.fromkeys("ABCZ", 5e-324),
+    "not a number": {"A": math.nan, "B": 0.5, "C": 0.1, "Z": 0.1},
+    "infinite": {"A": math.inf, "B": 0.5, "C": 0.1, "Z": 0.1},
+    "minus infinity": {"A": -math.inf, "B": 0.5, "C": 0.1, "Z": 0.1},
+    "true": {"A": True, "B": False, "C": False, "Z": False},
+    "text": {"A": "0.5", "B": "0.5"},
+    "null": None,
+}
+
+
+@pytest.mark.parametrize("probabilities", DECIDED.values(), ids=DECIDED)
+@pytest.mark.parametrize("named", [True, False], ids=["with a choice", "without"])
+def test_an_odd_decision_is_a_delegation_or_an_error(office, monkeypatch, probabilities, named):
+    monkeypatch.setenv("TYPESAFE_API_KEY", "a-key")
+
+    def whole(headers, body):
+        answer = decision(body["questions"]["slot"]["criteria"])
+        said = answer["answers"]["slot"]
+        said["probabilities"] = probabilities
+        if not named:
+            del said["choice"], said["confidence"]
+        return answer
+
+    with Provider(whole=whole) as provider:
+        program = delegator(office, language_model(f"systemone:{provider.address}"))
+        try:
+            delegation = program(TASK)
+        except LMError:
+            return
+    assert is_sound(delegation)
+    assert delegation.evidence.lm is not None
+    for said in delegation.evidence.lm.answers:
+        assert math.fsum((*said.probabilities.values(), said.none)) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("confidence", [math.nan, -math.inf])
+def test_only_a_confidence_that_reaches_the_threshold_assigns(confidence):
+    knobs = Knobs().values
+    for fits in (1.0, math.nan):
+        found = [Candidate("A", math.nan)]
+        assert decide(found, confidence, fits, knobs, calibrated=True)[0] == "review"
+    assert decide([Candidate("A", 1.0)], 1.0, math.nan, knobs, calibrated=True)[0] == "review"
