@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict
@@ -11,13 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small import HashedWords, office_registry
 
+from task_delegator.artifact import MANIFEST, PROGRAM, find, load
 from task_delegator.decision.decide import decide
 from task_delegator.delegation import Candidate
 from task_delegator.delegator import Delegator
-from task_delegator.errors import DelegatorError, InputError
+from task_delegator.errors import DelegatorError, InputError, LMSpecError
 from task_delegator.feedback import Feedback, append, read_jsonl
 from task_delegator.files import read_json
 from task_delegator.knobs import Knobs
+from task_delegator.lm.weights import find_weights
 from task_delegator.registry.agents import Agent, Registry
 from task_delegator.text.sanitize import printable
 
@@ -189,6 +192,17 @@ def pipe(tmp_path):
 def test_a_pipe_is_refused_and_not_waited_for(pipe, read):
     with pytest.raises(InputError, match="pipe: not a regular file"):
         read(pipe)
+
+
+def test_a_pipe_is_no_model_and_no_program(pipe, tmp_path):
+    with pytest.raises(LMSpecError, match="not a regular file"):
+        find_weights(str(pipe))
+    folder = tmp_path / "program"
+    folder.mkdir()
+    shutil.copy(find("default") / MANIFEST, folder / MANIFEST)
+    os.mkfifo(folder / PROGRAM)
+    with pytest.raises(DelegatorError, match="not a regular file"):
+        load(folder, office_registry())
 
 
 def test_the_command_refuses_a_pipe_and_reads_standard_input(agents, pipe, tmp_path):

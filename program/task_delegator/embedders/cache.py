@@ -13,6 +13,7 @@ from typing import TypeVar
 from ..errors import DelegatorError
 from ..files import cache_folder, private_cache_folder
 from ..locks import one_at_a_time
+from ..text import shown_safely
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -133,12 +134,13 @@ class VectorCache:
             except sqlite3.Error as error:
                 if not _is_damage(error):
                     raise
-                _log.warning("cache %s: made anew: %s", path, error)
+                _log.warning("cache %s: made anew: %s", path, shown_safely(str(error), 300))
                 _remove_damaged(path)
                 return work()
         except (DelegatorError, OSError, RuntimeError, sqlite3.Error) as error:
             self._usable = False
-            _log.warning("cache %s: not used, which is slower: %s", self._name, error)
+            said = shown_safely(str(error), 300)
+            _log.warning("cache %s: not used, which is slower: %s", self._name, said)
         return None
 
 

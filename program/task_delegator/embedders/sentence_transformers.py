@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import InputError
 from ..files import sha256_file, sha256_text
 from ..locks import Lock
+from ..text import redact
 from .base import Encoded, encoded, processor_kind
 
 
@@ -90,4 +91,4 @@ class SentenceTransformers:
 
 
 def _line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+    return redact(str(error))[:300] or type(error).__name__

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files import private_cache_folder
+from ..text import shown_safely
 from .weights import digest
 
 _log = logging.getLogger(__name__)
@@ -26,7 +27,8 @@ def at_eight_bits(path: Path) -> Path:
     try:
         return _stored(path)
     except (ImportError, OSError, RuntimeError, ValueError) as error:  # RuntimeError: no home
-        _log.warning("lm embedded: %s: served as packaged, which is slower", error)
+        said = shown_safely(str(error), 300)
+        _log.warning("lm embedded: %s: served as packaged, which is slower", said)
         return path
 
 
