@@ -3,9 +3,17 @@
 from collections.abc import Sequence
 
 from .decision import Assessment
-from .delegation import Candidate, Decision, GateEvidence, LMEvidence
+from .delegation import (
+    Candidate,
+    Decision,
+    Evidence,
+    GateEvidence,
+    LMEvidence,
+    RetrievalEvidence,
+)
 from .knobs import LMKnobs
 from .prediction import FrozenPrediction
+from .registry import Agent
 from .retrieval import Query, Retrieval
 from .stages import Classification, Shortlist, estimate_tokens
 
@@ -32,6 +40,12 @@ class Consultation(FrozenPrediction):
     said: LMEvidence | None = None
     heard: bool = False
     calls: int = 0
+
+    @property
+    def first(self) -> Agent:
+        """The likeliest agent."""
+        name = self.candidates[0].name
+        return next(agent for agent in self.found.agents if agent.name == name)
 
 
 def lm_shortlist(
@@ -74,3 +88,23 @@ def explain(reason: str, decision: Decision, said: LMEvidence | None) -> str:
     if decision != "review" or said is None or not said.reason:
         return reason
     return f"{reason} The LM says: {said.reason}"
+
+
+def collect_evidence(
+    advice: Consultation, query: Query, repeated: int, calibrated: bool
+) -> Evidence:
+    """Return what every stage saw."""
+    found, assessment = advice.found, advice.assessment
+    return Evidence(
+        ranking=tuple(candidate.name for candidate in advice.candidates),
+        retrieval=RetrievalEvidence(found.candidates, found.z_scores),
+        language=query.language,
+        mentions=query.mentions,
+        repeated_words=repeated_words,
+        gate=advice.gate,
+        lm=advice.said,
+        signals=found.signals,
+        features=assessment.features,
+        in_scope_score=assessment.in_scope_score,
+        calibrated=calibrated,
+    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dspy
 
-from .consultation import Consultation, evidence_of, explain, lm_shortlist
+from .consultation import Consultation, collect_evidence, evidence_of, explain, lm_shortlist
 from .decision import (
     AssessConfidence,
     asks_lm,
@@ -20,10 +20,8 @@ from .decision import (
 from .delegation import (
     Candidate,
     Delegation,
-    Evidence,
     GateEvidence,
     Plan,
-    RetrievalEvidence,
     Step,
     Usage,
     total_tokens,
@@ -32,7 +30,6 @@ from .embedders import Embedder, embedder
 from .errors import InputError
 from .knobs import Knobs, KnobValues, LMKnobs
 from .lm import context_tokens, language_model, writes
-from .locks import Lock
 from .registry import Agent, Registry, description_text
 from .retrieval import IndexCache, Query, Retrieval, Retrieve
 from .stages import (
@@ -44,6 +41,7 @@ from .stages import (
     Shortlist,
 )
 from .text import repeated_words
+from .thread_lock import Lock
 
 _log = logging.getLogger(__name__)
 
@@ -154,8 +152,7 @@ class Delegator(dspy.Module):
             calibrated = self.calibrated(permissions)
             advice = self._advise(found, query, knobs, calibrated)
         candidates, assessment = advice.candidates, advice.assessment
-        said = {agent.name: agent for agent in advice.found.agents}[candidates[0].name]
-        repeated = repeated_words(task, description_text(said))
+        repeated = repeated_words(task, description_text(advice.first))
         decision, reason = decide(
             candidates,
             assessment.confidence,
@@ -169,17 +166,13 @@ class Delegator(dspy.Module):
         return Delegation(
             task=task,
             decision=decision,
-            agent=None if decision == "none" else candidates[0].name,
+            agent=None if decision == "none" else advice.first.name,
             top3=candidates[:3],
             confidence=assessment.confidence,
             reason=explain(reason, decision, advice.said),
             rubric=advice.said.rubric if advice.said and decision == "review" else None,
-            evidence=_evidence(advice, query, repeated, calibrated),
-            usage=Usage(
-                lm_calls=advice.calls,
-                tokens=total_tokens(tracker),
-                seconds=perf_counter() - started,
-            ),
+            evidence=collect_evidence(advice, query, calibrated, repeated),
+            usage=Usage(advice.calls, total_tokens(tracker), perf_counter() - started),
         )
 
     if TYPE_CHECKING:  # DSPy types a module's call as a plain Prediction
@@ -370,24 +363,6 @@ def _is_up(spec: str, lm: Any) -> bool:
     from .lm.server import is_served  # POSIX alone
 
     return is_served(lm)
-
-
-def _evidence(advice: Consultation, query: Query, repeated: int, calibrated: bool) -> Evidence:
-    """Return what every stage saw."""
-    found, assessment = advice.found, advice.assessment
-    return Evidence(
-        ranking=tuple(candidate.name for candidate in advice.candidates),
-        retrieval=RetrievalEvidence(found.candidates, found.z_scores),
-        language=query.language,
-        mentions=query.mentions,
-        repeated_words=repeated,
-        gate=advice.gate,
-        lm=advice.said,
-        signals=found.signals,
-        features=assessment.features,
-        in_scope_score=assessment.in_scope_score,
-        calibrated=calibrated,
-    )
 
 
 def _nobody(task: str, seconds: float) -> Delegation:

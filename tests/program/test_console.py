@@ -19,7 +19,7 @@ from task_delegator.delegator import Delegator
 from task_delegator.errors import DelegatorError, InputError, LMSpecError
 from task_delegator.feedback import Feedback, append, read_jsonl
 from task_delegator.files import read_json
-from task_delegator.knobs import Knobs
+from task_delegator.knobs import Thresholds
 from task_delegator.lm.weights import find_weights
 from task_delegator.registry.agents import Agent, Registry
 from task_delegator.text.sanitize import printable
@@ -65,7 +65,7 @@ def test_a_reason_is_one_line_whatever_the_names_hold(
 ):
     found = [Candidate(FORGED, 0.9), Candidate(FORGED + "2", 0.1)]
     _, reason = decide(
-        found, confidence, fits, Knobs().values, calibrated=calibrated, language=language,
+        found, confidence, fits, Thresholds(0.9, None), calibrated=calibrated, language=language,
         named=named,
     )  # fmt: skip
     assert is_clean(reason)
@@ -73,7 +73,7 @@ def test_a_reason_is_one_line_whatever_the_names_hold(
 
 def test_an_agent_that_is_named_is_found_by_its_name_and_not_by_how_it_is_shown():
     decision, _ = decide(
-        [Candidate(FORGED, 1.0)], 1.0, 1.0, Knobs().values, calibrated=True, named=[FORGED]
+        [Candidate(FORGED, 1.0)], 1.0, 1.0, Thresholds(0.9, None), calibrated=True, named=[FORGED]
     )
     assert decision == "assign"
 

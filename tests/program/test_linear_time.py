@@ -76,7 +76,7 @@ ANSWERS = ("", '{"slot": "', '{"slot": ', '{"phrasings": [', '{"phrasings": "[',
 
 def mentioned(text: str) -> object:
     mentions = AgentMentions(NAMES)
-    return mentions.strip_from(text), mentions.strip_from(text, subjects=False)
+    return mentions.strip_from(text)
 
 
 def cut(text: str) -> object:

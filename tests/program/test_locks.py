@@ -10,7 +10,8 @@ import pytest
 
 from task_delegator import locks
 from task_delegator.errors import InputError
-from task_delegator.locks import Lock, held
+from task_delegator.locks import held
+from task_delegator.thread_lock import Lock
 
 _SECONDS = 20
 

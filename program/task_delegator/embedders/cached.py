@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
 
-from ..locks import Lock
+from ..thread_lock import Lock
 from .base import CacheableEmbedder, Embedder, Encoded, utf8_bytes
 from .cache import VectorCache
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import sha256_file
-from ..locks import Lock
+from ..thread_lock import Lock
 from .base import Encoded, encoded, processor_kind, utf8_bytes
 
 MINILM_SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"

@@ -11,8 +11,8 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import sha256_file, sha256_text
-from ..locks import Lock
 from ..text import redact
+from ..thread_lock import Lock
 from .base import Encoded, encoded, processor_kind
 
 

@@ -3,7 +3,7 @@
 from functools import lru_cache
 
 from ..errors import InputError
-from ..locks import Lock
+from ..thread_lock import Lock
 from .base import CacheableEmbedder, Embedder
 from .cache import VectorCache
 from .cached import CachedEmbedder

@@ -20,7 +20,7 @@ from pydantic import (
 
 from ..errors import InputError
 from ..files import read_json, sha256_text, write_text
-from ..locks import Lock
+from ..thread_lock import Lock
 from .lint import Finding, find_problems
 from .rules import (
     AGENT_CHARACTERS,

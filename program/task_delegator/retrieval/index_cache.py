@@ -6,8 +6,8 @@ from typing import Any
 
 from ..embedders import Embedder, Encoded
 from ..errors import InputError
-from ..locks import Lock
 from ..registry import Agent, Registry, texts_of
+from ..thread_lock import Lock
 from .index import Index
 
 _CALLERS = 1024  # sets of permissions whose index is remembered

@@ -14,7 +14,6 @@ from ..adapters import BoundedJSONAdapter
 from ..delegation import OrderAnswer
 from ..knobs import LMKnobs
 from ..lm import writes
-from ..locks import Lock
 from ..prediction import FrozenPrediction
 from ..probability import PROBABILITY_FLOOR
 from ..registry import Agent
@@ -29,6 +28,7 @@ from ..signatures import (
     WeighAgents,
 )
 from ..text import one_line
+from ..thread_lock import Lock
 from .cards import Shortlist
 from .prompting import ask, chosen_adapter
 from .slots import SlotDistribution, given, ranked, repeated, slot_distribution

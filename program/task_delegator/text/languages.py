@@ -4,7 +4,7 @@ from collections.abc import Collection
 from functools import lru_cache
 from typing import Any
 
-from ..locks import Lock
+from ..thread_lock import Lock
 from .sanitize import with_few_marks
 
 _LIKELIEST = 0.5  # least probability of the language that is named

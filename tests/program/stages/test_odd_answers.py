@@ -14,7 +14,7 @@ from task_delegator.decision.decide import decide
 from task_delegator.delegation import Candidate, Delegation
 from task_delegator.delegator import MAX_TASK_CHARACTERS, Delegator
 from task_delegator.errors import LMError
-from task_delegator.knobs import Knobs
+from task_delegator.knobs import Thresholds
 from task_delegator.lm.specs import language_model
 
 TASK = "refund my order and book a train"
@@ -23,7 +23,16 @@ TASK = "refund my order and book a train"
 def delegator(office, lm: Any) -> Delegator:
     program = Delegator(office, HashedWords(), lm)
     program.knobs.set(
-        k=3, gate=1.01, lm=1.0, repeats=1, phrasings=2, ideal=1, rubric_high=1.0, split_lm=1
+        {
+            "retrieval.k": 3,
+            "lm.ask_settled": True,
+            "lm.weight": 1.0,
+            "lm.repeats": 1,
+            "expansion.phrasings": 2,
+            "expansion.hyde": True,
+            "lm.rubric_high": 1.0,
+            "split.use_lm": True,
+        }
     )
     return program
 
@@ -80,7 +89,7 @@ def test_a_part_that_is_too_long_for_a_task_is_unreadable(office):
     parts = json.dumps([{"task": "x" * (MAX_TASK_CHARACTERS + 1)}, {"task": "y"}])
     lm = recorded_lm(lambda prompt: f"[[ ## parts ## ]]\n{parts}\n[[ ## completed ## ]]")[0]
     program = delegator(office, lm)
-    program.knobs.set(gate=0.0)
+    program.knobs.set({"lm.gate": None})
     with dspy.context(adapter=dspy.ChatAdapter()):  # which bounds no answer
         assert program.plan(TASK).source == "lexical"
 
@@ -153,8 +162,8 @@ def test_an_odd_decision_is_a_delegation_or_an_error(office, monkeypatch, probab
 
 @pytest.mark.parametrize("confidence", [math.nan, -math.inf])
 def test_only_a_confidence_that_reaches_the_threshold_assigns(confidence):
-    knobs = Knobs().values
+    thresholds = Thresholds(0.9, None)
     for fits in (1.0, math.nan):
         found = [Candidate("A", math.nan)]
-        assert decide(found, confidence, fits, knobs, calibrated=True)[0] == "review"
-    assert decide([Candidate("A", 1.0)], 1.0, math.nan, knobs, calibrated=True)[0] == "review"
+        assert decide(found, confidence, fits, thresholds, calibrated=True)[0] == "review"
+    assert decide([Candidate("A", 1.0)], 1.0, math.nan, thresholds, calibrated=True)[0] == "review"
