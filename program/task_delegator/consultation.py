@@ -91,7 +91,7 @@ def explain(reason: str, decision: Decision, said: LMEvidence | None) -> str:
 
 
 def collect_evidence(
-    advice: Consultation, query: Query, repeated: int, calibrated: bool
+    advice: Consultation, query: Query, calibrated: bool, repeated: int
 ) -> Evidence:
     """Return what every stage saw."""
     found, assessment = advice.found, advice.assessment
@@ -100,7 +100,7 @@ def collect_evidence(
         retrieval=RetrievalEvidence(found.candidates, found.z_scores),
         language=query.language,
         mentions=query.mentions,
-        repeated_words=repeated_words,
+        repeated_words=repeated,
         gate=advice.gate,
         lm=advice.said,
         signals=found.signals,
