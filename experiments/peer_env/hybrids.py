@@ -4,11 +4,11 @@ import itertools
 from importlib import import_module
 from typing import Any
 
-from job import TOP_K, Job, Labelled, Ranked, Ranker, rated
+from job import TOP_K, Job, Labeled, Ranked, Ranker, rated
 
 _KEPT = 15  # settings that are best on some requests, tried on all
 _WEIGHTS = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0)  # of words and of descriptions, beside the samples' 1
-_NEIGHBOURS = (1, 3, 5, 15, 40)  # samples that vote
+_NEIGHBORS = (1, 3, 5, 15, 40)  # samples that vote
 _RRF_K = (1, 10, 60)
 _OVERFETCH = 12  # agents of each ranking that ToolPicker fuses to answer with three
 
@@ -46,9 +46,9 @@ def semantic_router(job: Job) -> tuple[Ranker, dict[str, Any]]:
         router.aggregate = indexed._AGG[settings["aggregation"]]
         return router
 
-    def rate(settings: dict[str, Any], labelled: list[Labelled]) -> float:
-        scored = router_scores(at(settings), [text for text, _ in labelled])
-        return rated([max(scores, key=lambda n: scores[n]) for scores in scored], labelled)
+    def rate(settings: dict[str, Any], labeled: list[Labeled]) -> float:
+        scored = router_scores(at(settings), [text for text, _ in labeled])
+        return rated([max(scores, key=lambda n: scores[n]) for scores in scored], labeled)
 
     dense_alone = [settings for settings in grid if settings["index"] == "dense"]
     mixed = [settings for settings in grid if settings["index"] != "dense"]
@@ -71,7 +71,7 @@ def router_scores(router: Any, texts: list[str]) -> list[dict[str, float]]:
 
 
 def toolpicker(job: Job) -> tuple[Ranker, dict[str, Any]]:
-    """Tune ToolPicker's weights, fusion and neighbours, the samples as its intent examples.
+    """Tune ToolPicker's weights, fusion and neighbors, the samples as its intent examples.
 
     What its three retrievers answer is asked once and fused with every setting by its own function.
     """
@@ -97,7 +97,7 @@ def toolpicker(job: Job) -> tuple[Ranker, dict[str, Any]]:
     }
     intents = {
         number: peer.EmbeddingNNIntent(examples=examples, embedder=Table(), neighbours=number)
-        for number in _NEIGHBOURS
+        for number in _NEIGHBORS
     }
     tools = sources["descriptions"].tools()
     parts = {
@@ -110,20 +110,20 @@ def toolpicker(job: Job) -> tuple[Ranker, dict[str, Any]]:
         for name, part in parts.items()
     }
 
-    def rate(way: str, bm25: float, semantic: float, neighbours: int, rrf_k: int) -> float:
-        rankings = zip(found[way], found["meaning"], found[neighbours], strict=True)
+    def rate(way: str, bm25: float, semantic: float, neighbors: int, rrf_k: int) -> float:
+        rankings = zip(found[way], found["meaning"], found[neighbors], strict=True)
         fused = [
             peer.reciprocal_rank_fusion(list(three), weights=[bm25, semantic, 1.0], rrf_k=rrf_k)
             for three in rankings
         ]
         return rated([ranking[0][0] if ranking else None for ranking in fused], job.validation)
 
-    grid = itertools.product(sources, _WEIGHTS, _WEIGHTS, _NEIGHBOURS, _RRF_K)
-    way, bm25, semantic, neighbours, rrf_k = max(grid, key=lambda settings: rate(*settings))
+    grid = itertools.product(sources, _WEIGHTS, _WEIGHTS, _NEIGHBORS, _RRF_K)
+    way, bm25, semantic, neighbors, rrf_k = max(grid, key=lambda settings: rate(*settings))
     picker = peer.ToolPicker(
         sources[way],
         embedder=Table(),
-        intent_classifier=intents[neighbours],
+        intent_classifier=intents[neighbors],
         bm25_weight=bm25,
         semantic_weight=semantic,
         rrf_k=rrf_k,
@@ -132,7 +132,7 @@ def toolpicker(job: Job) -> tuple[Ranker, dict[str, Any]]:
         "BM25 over": way,
         "bm25": bm25,
         "semantic": semantic,
-        "neighbours": neighbours,
+        "neighbours": neighbors,
         "rrf_k": rrf_k,
     }
     return lambda text: ([tool.id for tool in picker.select(text, k=3)], 0.0), settings

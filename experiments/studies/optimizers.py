@@ -46,7 +46,7 @@ _BUDGET, _HELD_OUT, _TRAIN, _ASKED, _AGAIN = 80, 8, 40, 30, 4
 
 
 def run(quick: bool) -> list[dict[str, Any]]:
-    """Return one row per optimiser and one for the plain prompt; quick: one, 2 requests."""
+    """Return one row per optimizer and one for the plain prompt; quick: one, 2 requests."""
     with tempfile.TemporaryDirectory() as empty:
         folder = Path(empty) if quick else _KEPT
         folder.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ def _rows(known: ResponseCache, quick: bool) -> Iterator[dict[str, Any]]:
 
     def found(name: str, teacher: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         row = known.get(name, question | {"teacher": teacher}, make)
-        assert row is not None, "there is room for every optimiser"
+        assert row is not None, "there is room for every optimizer"
         return row
 
     row = found("none", "", lambda: {"answer": _slots(plain, lm, asked, "plain")})
@@ -88,19 +88,19 @@ def _rows(known: ResponseCache, quick: bool) -> Iterator[dict[str, Any]]:
     yield _row("none", first, first, asked) | asdict(Usage())
     second = None if quick else os.environ.get(SECOND)
     for name in list(OPTIMIZERS)[: 1 if quick else None]:
-        row = found(name, "itself", partial(_optimised, name, plain, lm, brief, asked))
+        row = found(name, "itself", partial(_optimized, name, plain, lm, brief, asked))
         yield _row(name, row["answer"] or first, first, asked) | _facts("itself", row)
         if "failure" in row and second:
             teacher = Path(second).stem
             taught = replace(brief, teacher=language_model(f"embedded:{second}"))
-            row = found(name, teacher, partial(_optimised, name, plain, lm, taught, asked))
+            row = found(name, teacher, partial(_optimized, name, plain, lm, taught, asked))
             yield _row(name, row["answer"] or first, first, asked) | _facts(teacher, row)
 
 
-def _optimised(
+def _optimized(
     name: str, plain: dspy.Predict, lm: Any, brief: OptimizerInputs, asked: list[dspy.Example]
 ) -> dict[str, Any]:
-    """Return what an optimiser made and took; ``answer`` is its prompt's slots, None if it failed.
+    """Return what an optimizer made and took; ``answer`` is its prompt's slots, None if it failed.
 
     Calls are completions, as the budget counts them; of one that failed, answered requests.
     """

@@ -23,7 +23,7 @@ class Counted:
 
 
 class _Tracker(UsageTracker):
-    """Add up what an optimiser's threads use too: DSPy gives each a copy, which it forgets."""
+    """Add up what an optimizer's threads use too: DSPy gives each a copy, which it forgets."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "_Tracker":
         return self

@@ -21,7 +21,7 @@ from task_delegator.retrieval import Index
 
 _PUBLIC = ("banking77", "clinc150", "hwu64", "healthcare_routing")
 _SAMPLES = 5  # as ours have
-_WORDS = 14  # of a description's clause in a synthesised request
+_WORDS = 14  # of a description's clause in a synthesized request
 _FRAMES = (
     "Can you {}?",
     "Please {}.",
@@ -58,7 +58,7 @@ def distractors(taken: Registry, seed: int) -> list[Agent]:
     others = [Agent.model_validate(row | {"tools": _tool_names(row)}) for row in rows]
     random.Random(seed).shuffle(real)
     random.Random(seed).shuffle(others)
-    made = [a.model_copy(update={"user_request_samples": synthesised(a)}) for a in others]
+    made = [a.model_copy(update={"user_request_samples": synthesized(a)}) for a in others]
     known = {agent.name for agent in taken}
     crowd = []
     for agent in (*real, *made):
@@ -71,10 +71,10 @@ def distractors(taken: Registry, seed: int) -> list[Agent]:
 
 def has_real_samples(agent: Agent) -> bool:
     """Tell whether a distractor's samples are requests that people made, not templates."""
-    return bool(agent.user_request_samples) and agent.user_request_samples != synthesised(agent)
+    return bool(agent.user_request_samples) and agent.user_request_samples != synthesized(agent)
 
 
-def synthesised(agent: Agent) -> tuple[str, ...]:
+def synthesized(agent: Agent) -> tuple[str, ...]:
     """Return sample requests made from an agent's description by template."""
     clauses = [c.strip() for c in re.split(r"[.;:,]\s+|\n", agent.description) if c.strip()]
     clauses = [c for c in clauses if len(c.split()) >= 3] or [agent.description or agent.name]

@@ -1,4 +1,4 @@
-"""Calibrate a program on labelled requests: confidence, P(some agent fits), thresholds."""
+"""Calibrate a program on labeled requests: confidence, P(some agent fits), thresholds."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

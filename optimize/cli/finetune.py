@@ -40,7 +40,7 @@ def add_parser(commands: Commands, parents: Parents) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Fine-tune the embedded LM on shortlists of labelled registries."""
+    """Fine-tune the embedded LM on shortlists of labeled registries."""
     from optimize.data import load_dataset
     from optimize.finetune import best_state
     from optimize.finetune.lora import Recipe

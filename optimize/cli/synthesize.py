@@ -34,7 +34,7 @@ def add_parser(commands: Commands, parents: Parents) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Let an LM write agents and labelled requests for named domains."""
+    """Let an LM write agents and labeled requests for named domains."""
     from optimize.synthesis import SynthesisSpec, synthesize
     from task_delegator.embedders import embedder
     from task_delegator.errors import InputError

@@ -28,10 +28,10 @@ NEAR_COPY = 0.6  # Jaccard overlap of words at which a request repeats a sample
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A labelled request: its text and the agents that are right for it.
+    """A labeled request: its text and the agents that are right for it.
 
     Attributes:
-        acceptable: names of agents, the labelled one first, then others that are also right.
+        acceptable: names of agents, the labeled one first, then others that are also right.
     """
 
     text: str
@@ -39,19 +39,19 @@ class Request:
 
     @property
     def expected(self) -> str:
-        """The labelled agent."""
+        """The labeled agent."""
         return self.acceptable[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A registry with labelled requests.
+    """A registry with labeled requests.
 
     Attributes:
         splits: requests by split name; a missing file is an empty split.
         out_of_scope: texts of requests that no agent can serve, by split name.
         multi: tasks for several agents, in order, by split name.
-        foreign: labelled requests in other languages than the agents', by split name.
+        foreign: labeled requests in other languages than the agents', by split name.
         enriched: agents that ``enrichment.json`` completed.
     """
 
@@ -102,7 +102,7 @@ def load_dataset(path: str | Path, enriched: bool = True) -> Dataset:
         _log.warning("%s: completes %d of %d agents", completion, additions, len(registry))
     splits = {split: tuple(_requests(folder / name, registry)) for split, name in SPLITS.items()}
     if not any(splits.values()):
-        raise InputError(f"{folder}: no labelled requests; add one of {', '.join(SPLITS.values())}")
+        raise InputError(f"{folder}: no labeled requests; add one of {', '.join(SPLITS.values())}")
     return Dataset(
         path=folder,
         registry=registry,

@@ -19,7 +19,7 @@ class Merged:
     """Counts of a merge.
 
     Attributes:
-        added, out_of_scope: labelled requests and requests for nobody that were added.
+        added, out_of_scope: labeled requests and requests for nobody that were added.
         known: tasks that the dataset already had.
         conflicts: tasks with two different outcomes, not added.
         unknown: agents that the registry does not have; their tasks were not added.

@@ -1,4 +1,4 @@
-"""Delegate labelled requests and say what came of each."""
+"""Delegate labeled requests and say what came of each."""
 
 import random
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One labelled request and the program's delegation of it."""
+    """One labeled request and the program's delegation of it."""
 
     request: Request
     delegation: Delegation

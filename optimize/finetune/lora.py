@@ -64,7 +64,7 @@ class Recipe:
 
     @property
     def steps(self) -> int:
-        """Steps of the optimiser in all."""
+        """Steps of the optimizer in all."""
         return math.ceil(self.examples / self.batch)
 
     def rate_at(self, step: int) -> float:
@@ -265,7 +265,7 @@ class Trainer:
         return float(loss.detach())
 
     def save(self, path: Path) -> None:
-        """Write adapter, optimiser and step, replacing the file in one step."""
+        """Write adapter, optimizer and step, replacing the file in one step."""
         state = {
             "step": self.step,
             "adapter": self.model.trained(),

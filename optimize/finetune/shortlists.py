@@ -1,7 +1,7 @@
-"""Shortlists to train the embedded LM on, drawn by the retriever from labelled requests.
+"""Shortlists to train the embedded LM on, drawn by the retriever from labeled requests.
 
 A shortlist is what ``ClassifyAgent`` shows the LM: a task and a few agents, retrieved for it.
-Beside the labelled requests of a registry, each sample request of an agent is a task as well;
+Beside the labeled requests of a registry, each sample request of an agent is a task as well;
 the agent is then shown without it.
 """
 
@@ -68,7 +68,7 @@ class Retrieved:
     """Requests of one registry and what retrieval found for each.
 
     Args:
-        dataset: a registry with labelled requests.
+        dataset: a registry with labeled requests.
         splits: which of its requests to take.
         knobs: the compiled retriever's.
         samples: take the agents' own sample requests as well.

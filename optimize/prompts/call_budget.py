@@ -1,4 +1,4 @@
-"""Hold an optimiser to its LM calls, and to the first failure of an LM."""
+"""Hold an optimizer to its LM calls, and to the first failure of an LM."""
 
 import contextlib
 import logging
@@ -12,7 +12,7 @@ from dspy.utils.exceptions import AdapterParseError
 
 
 class BudgetExceededError(BaseException):
-    """Ends an optimiser through whatever it catches."""
+    """Ends an optimizer through whatever it catches."""
 
 
 class CallBudget(BaseCallback):
@@ -47,7 +47,7 @@ def unreadable(error: BaseException | None) -> bool:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the optimisers' own prints off standard output, and their progress to errors."""
+    """Keep the optimizers' own prints off standard output, and their progress to errors."""
     loud = logging.getLogger("dspy")
     level = loud.level
     loud.setLevel(logging.ERROR)

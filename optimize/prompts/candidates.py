@@ -1,4 +1,4 @@
-"""The prompts that an optimiser tried, in one shape for all of DSPy's."""
+"""The prompts that an optimizer tried, in one shape for all of DSPy's."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class PromptCandidate:
-    """One prompt that an optimiser tried.
+    """One prompt that an optimizer tried.
 
     Attributes:
         score: share of the examples that it answered right; None where it was not measured.
@@ -21,12 +21,12 @@ class PromptCandidate:
 
 
 def alone(done: Any) -> list[PromptCandidate]:
-    """Return the result of an optimiser that makes one prompt and does not measure it."""
+    """Return the result of an optimizer that makes one prompt and does not measure it."""
     return [_candidate(done, None)]
 
 
 def in_percent(done: Any) -> list[PromptCandidate]:
-    """Return the candidates of optimisers that score with ``dspy.Evaluate``."""
+    """Return the candidates of optimizers that score with ``dspy.Evaluate``."""
     return [_candidate(row["program"], row["score"] / 100) for row in _attached(done)]
 
 

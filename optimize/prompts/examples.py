@@ -1,4 +1,4 @@
-"""Labelled requests as examples for DSPy's optimisers: a shortlist in, a slot out."""
+"""Labeled requests as examples for DSPy's optimizers: a shortlist in, a slot out."""
 
 import random
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
-"""DSPy's optimisers by name, over the one predictor that decides: a shortlist in, a slot out.
+"""DSPy's optimizers by name, over the one predictor that decides: a shortlist in, a slot out.
 
 Each gets what it takes from one budget of LM calls, says before it starts how many it expects, and
-is stopped at the limit. What an LM refuses stops the compilation: an optimiser that swallows
+is stopped at the limit. What an LM refuses stops the compilation: an optimizer that swallows
 errors would call a broken answer a bad prompt.
 """
 
@@ -44,8 +44,8 @@ class Optimizer:
         least: LM calls of one whole round, at most, by the number of examples to train on and of
             those to compare on; with fewer it is stopped before it has found anything.
         expected: LM calls that it makes of its budget.
-        compile: student and brief to the optimised student.
-        tried: the optimised student to the prompts that were tried.
+        compile: student and brief to the optimized student.
+        tried: the optimized student to the prompts that were tried.
     """
 
     share: float
@@ -57,10 +57,10 @@ class Optimizer:
 
 @dataclass(frozen=True, slots=True)
 class OptimizedPrompt:
-    """What an optimiser made.
+    """What an optimizer made.
 
     Attributes:
-        select: the predictor; None where the calls ran out before the optimiser was done.
+        select: the predictor; None where the calls ran out before the optimizer was done.
         calls: LM calls that it took.
         candidates: prompts that it tried, as far as it is done.
     """
@@ -309,10 +309,10 @@ OPTIMIZERS = {
 def optimize(
     name: str, select: dspy.Predict, lm: dspy.BaseLM, brief: OptimizerInputs
 ) -> OptimizedPrompt:
-    """Return what an optimiser makes of a predictor.
+    """Return what an optimizer makes of a predictor.
 
     The LM and the teacher are asked for words alone: hundreds of log-probabilities a token would
-    go into the demos, and into the prompts of those optimisers that read answers.
+    go into the demos, and into the prompts of those optimizers that read answers.
 
     Raises:
         LMError: the LM or the teacher did not answer.

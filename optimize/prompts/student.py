@@ -12,7 +12,7 @@ from task_delegator.stages import ask
 
 @dataclass(frozen=True, slots=True)
 class OptimizerInputs:
-    """What an optimiser is given.
+    """What an optimizer is given.
 
     Attributes:
         calls: LM calls that it may make, the teacher's included.
@@ -32,7 +32,7 @@ class OptimizerInputs:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Return what bootstrapping optimisers take for their teacher."""
+        """Return what bootstrapping optimizers take for their teacher."""
         return {"teacher_settings": {"lm": self.teacher}}
 
 

@@ -170,7 +170,7 @@ def keep(
     taken: Sequence[frozenset[str]],
     dropped: Dropped,
 ) -> tuple[str, ...]:
-    """Return the requests that are new, no labelled request, and lead back to their agent."""
+    """Return the requests that are new, no labeled request, and lead back to their agent."""
     kept: list[str] = []
     own = [words(sample) for sample in agent.user_request_samples]
     place = index.names.index(agent.name)

@@ -22,7 +22,7 @@ AT_ONCE = 8  # agents that are outlined in one call
 PER_CALL = 2  # requests in one voice
 TURNS = 2  # in which what filters took is asked for again, as far as the limit lets
 _FEWEST = 2  # agents of a domain: one has nobody to be mixed up with
-_NEIGHBOURS = 3  # agents that requests must stay away from
+_NEIGHBORS = 3  # agents that requests must stay away from
 _LINES = 12  # agents that a new one is told of
 _TOOLS = 3
 _WITHIN = 3  # places at which retrieval leaves it to the LM whose request it is
@@ -158,7 +158,7 @@ def _agent(
     )
 
 
-class WriteLabelled(dspy.Module):
+class WriteLabeled(dspy.Module):
     """Write what people ask of one agent, each call in one voice."""
 
     def __init__(self, answers: ResponseCache, seed: int) -> None:
@@ -181,7 +181,7 @@ class WriteLabelled(dspy.Module):
         """
         agent = index.agents[place]
         near = sorted(range(len(index.names)), key=lambda other: -index.closeness(place, other))
-        neighbours = [index.agents[other] for other in near if other != place][:_NEIGHBOURS]
+        neighbors = [index.agents[other] for other in near if other != place][:_NEIGHBORS]
         drafts: list[Draft] = []
         unreadable = 0
         for number_of_call, wanted in enumerate(portions(number)):
@@ -189,7 +189,7 @@ class WriteLabelled(dspy.Module):
             found = self.write(
                 turn=[turn, number_of_call],
                 agent=agent_line(agent),
-                neighbours="\n".join(agent_line(other) for other in neighbours),
+                neighbours="\n".join(agent_line(other) for other in neighbors),
                 voice=VOICES[voice],
                 number=wanted,
             )

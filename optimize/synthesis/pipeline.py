@@ -1,4 +1,4 @@
-"""Synthesise a dataset: agents and labelled requests for named domains, in the seed's shape.
+"""Synthesize a dataset: agents and labeled requests for named domains, in the seed's shape.
 
 Every answer of the LM is kept in ``OUT.work`` beside the output, which appears in one step when it
 is complete. A run that was stopped or killed continues with the same command.
@@ -21,7 +21,7 @@ from optimize.synthesis.filters import Draft, Drop, sift
 from optimize.synthesis.generate import (
     TURNS,
     LeadBack,
-    WriteLabelled,
+    WriteLabeled,
     WriteRegistry,
     unless_refused,
 )
@@ -43,7 +43,7 @@ def synthesize(wanted: SynthesisSpec, lm: Any, embed: Embedder, out: Path) -> di
     Args:
         lm: writes, and judges where retrieval is not sure.
         embed: the embedder of the retrieval that requests must lead back by.
-        out: the directory; where the same was synthesised already, nothing is done.
+        out: the directory; where the same was synthesized already, nothing is done.
 
     Raises:
         InputError: the order cannot be met, the limit of calls is reached, or the path holds
@@ -108,7 +108,7 @@ def _write(wanted: SynthesisSpec, lm: Any, embed: Embedder, answers: ResponseCac
     registry = Registry(agents)
     library = IndexCache(registry, embed)
     index = library.index({})
-    writer = WriteLabelled(answers, wanted.seed)
+    writer = WriteLabeled(answers, wanted.seed)
     back = LeadBack(Retrieve(library), answers, lm, wanted.seed)
     drafts: list[Draft] = []
     kept: list[Draft] = []

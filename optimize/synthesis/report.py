@@ -136,8 +136,8 @@ def save(
         for draft in drafts:
             requests.setdefault(draft.agent, []).append(draft.text)
             rows.append({"split": name, **_row(draft), **shared})
-        labelled = [{"expected_agent_name": a, "user_requests": r} for a, r in requests.items()]
-        write_text(fresh / SPLITS[name], json.dumps(labelled, indent=1) + "\n")
+        labeled = [{"expected_agent_name": a, "user_requests": r} for a, r in requests.items()]
+        write_text(fresh / SPLITS[name], json.dumps(labeled, indent=1) + "\n")
     write_text(fresh / PROVENANCE, _lines(rows))
     drops = [{"reason": drop.reason, **_row(drop.draft)} for drop in written.dropped]
     write_text(fresh / DROPPED, _lines(drops))

@@ -12,7 +12,7 @@ _DEFAULT_LIMIT = 3  # times the planned calls: unreadable answers and what filte
 
 @dataclass(frozen=True, slots=True)
 class SynthesisSpec:
-    """What is to be synthesised.
+    """What is to be synthesized.
 
     Attributes:
         domains: of work, in plain words.
@@ -41,7 +41,7 @@ class SynthesisSpec:
         return _DEFAULT_LIMIT * self.planned if self.max_lm_calls is None else self.max_lm_calls
 
     def check(self) -> None:
-        """Refuse what cannot be synthesised.
+        """Refuse what cannot be synthesized.
 
         Raises:
             InputError: it says what.

@@ -59,7 +59,7 @@ def reliability_plot(outcomes: Sequence[Outcome], name: str) -> Any:
     parts = reliability(confidences, right)
     stated, observed = [part[0] for part in parts], [part[1] for part in parts]
     figure, axes = plt.subplots(figsize=(5, 5))
-    axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
+    axes.plot([0, 1], [0, 1], color="gray", linewidth=1)
     axes.plot(stated, observed, marker="o")
     axes.set(
         xlabel=f"stated confidence (bins of equal mass, n = {len(right)})",

@@ -215,7 +215,7 @@ class Run:
 
     @_goes_on
     def prompts(self, before: Any, after: Any) -> None:
-        """Log a predictor's instructions and demos as texts, before and after optimising."""
+        """Log a predictor's instructions and demos as texts, before and after optimizing."""
         for when, predictor in (("before", before), ("after", after)):
             mlflow.log_text(predictor.signature.instructions, f"prompts/{when}_instructions.txt")
             demos = [dict(demo) for demo in predictor.demos]

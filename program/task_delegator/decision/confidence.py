@@ -1,7 +1,7 @@
 """AssessConfidence: evidence of the stages to calibrated probabilities.
 
 Logistic models over a handful of features (Platt, Probabilistic Outputs for Support
-Vector Machines, 1999); their weights are knobs, fitted on labelled requests by
+Vector Machines, 1999); their weights are knobs, fitted on labeled requests by
 ``optimize calibrate``. A feature that is missing is None and counts as neutral.
 """
 

@@ -21,7 +21,7 @@ def at_eight_bits(path: Path) -> Path:
     """Return a GGUF file's weights at 8 bits; the file itself where they cannot be stored.
 
     Args:
-        path: a GGUF file, whose name ends in its quantisation: ``model.Q4_1.gguf``.
+        path: a GGUF file, whose name ends in its quantization: ``model.Q4_1.gguf``.
     """
     try:
         return _stored(path)

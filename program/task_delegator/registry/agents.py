@@ -239,7 +239,7 @@ class Registry:
         """Return what makes delegation to these agents less accurate.
 
         Args:
-            requests: labelled requests as (agent name, text). They are compared with the samples.
+            requests: labeled requests as (agent name, text). They are compared with the samples.
         """
         return find_problems(sorted(self, key=lambda agent: agent.name), requests)
 

@@ -26,7 +26,7 @@ class Finding(BaseModel):
 
 
 _NEAR_DUPLICATE = 0.8  # word overlap of description and samples
-_LEAK = 0.7  # word overlap of a sample and a labelled request
+_LEAK = 0.7  # word overlap of a sample and a labeled request
 
 
 def find_problems(
@@ -36,7 +36,7 @@ def find_problems(
 
     Args:
         agents: in the order of the findings.
-        requests: labelled requests as (agent name, text), checked against samples.
+        requests: labeled requests as (agent name, text), checked against samples.
     """
     return [*_gaps(agents), *_look_alikes(agents), *_leaks(agents, requests)]
 
@@ -78,5 +78,5 @@ def _leaks(agents: Sequence["Agent"], requests: Iterable[tuple[str, str]]) -> It
         asked = words(request)
         for name, sample, said in samples:
             if overlap(asked, said) >= _LEAK:
-                detail = f"labelled request {request!r} repeats the sample {sample!r}"
+                detail = f"labeled request {request!r} repeats the sample {sample!r}"
                 yield Finding(rule="leak", agents=tuple(sorted({name, label})), detail=detail)

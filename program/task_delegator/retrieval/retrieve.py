@@ -52,7 +52,7 @@ class Retrieval(FrozenPrediction):
 class Retrieve(dspy.Module):
     """Rank the permitted agents for a task.
 
-    Each channel is standardised over its best scores, so that its weight means the same for
+    Each channel is standardized over its best scores, so that its weight means the same for
     every task and every size of the registry; agents without samples take their z_scores among
     the descriptions instead (missing is not zero). Ties break by name.
     """

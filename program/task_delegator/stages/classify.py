@@ -45,7 +45,7 @@ class ClassifyAgent(dspy.Module):
     """Ask the LM for a slot and read its belief, in one order of the shortlist or in two.
 
     The signature is static: the shortlist is an input, so that the system prompt never
-    changes and every DSPy optimiser finds the predictor. JSON with an enumerated slot
+    changes and every DSPy optimizer finds the predictor. JSON with an enumerated slot
     is what the servers enforce; small models do not keep to the chat format.
 
     The belief comes from the slot token's log-probabilities. Where the LM gives none, it is

@@ -26,7 +26,7 @@ from .prompting import ask
 MAX_CLAUSES = 6  # every run of clauses is retrieved: at most 21 looks, some 12 ms each
 MAX_PARTS = 3
 MAX_ASKED = 4  # parts that are taken from an LM: each is a delegation of its own
-_FEWEST_WORDS = 4  # shorter clauses join their neighbour
+_FEWEST_WORDS = 4  # shorter clauses join their neighbor
 _THIRD = 0.05  # of log-confidence that a third part may cost
 
 # A clause may end at a full stop, a line, a number of a list, a word of sequence, or where
@@ -189,7 +189,7 @@ def best_split(task: str, parts: int, look: Callable[[str], PartScore]) -> Split
 
 
 def cuts(pieces: Sequence[str], parts: int) -> Iterator[tuple[str, ...]]:
-    """Return every way to join neighbouring pieces into so many parts."""
+    """Return every way to join neighboring pieces into so many parts."""
     for inner in combinations(range(1, len(pieces)), parts - 1):
         ends = (0, *inner, len(pieces))
         yield tuple(" ".join(pieces[a:b]) for a, b in pairwise(ends))

@@ -21,7 +21,7 @@ class SlotDistribution:
 
     Attributes:
         probabilities: one per offered slot, summing to 1.
-        mass: probability that the offered slots had before renormalising; None where
+        mass: probability that the offered slots had before renormalizing; None where
             the LM gave no log-probabilities.
         source: ``logprobs``, ``answer`` (a bare answer stands in for them), ``repeated``
             (shares of several answers), ``verbalised`` (the LM wrote it down), ``decision``
@@ -99,7 +99,7 @@ def repeated(answers: Sequence[str | None], slots: Sequence[str]) -> SlotDistrib
 
 
 def given(probabilities: Any, slots: Sequence[str], source: Source) -> SlotDistribution:
-    """Return a distribution that came as such, renormalised over the offered slots.
+    """Return a distribution that came as such, renormalized over the offered slots.
 
     Args:
         probabilities: by slot, as the LM said it; slots that are left out have none. Anything

@@ -1,4 +1,4 @@
-"""Recognise tasks in a language that the embedder does not know."""
+"""Recognize tasks in a language that the embedder does not know."""
 
 import os
 from collections.abc import Collection
