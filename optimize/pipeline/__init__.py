@@ -1,7 +1,8 @@
 """Compile a program from a dataset: configuration and the steps in order."""
 
-from optimize.pipeline.compile import compile_program, provenance, summary
+from optimize.pipeline.compile import compile_program, summary
 from optimize.pipeline.improve import Improvement, improve
+from optimize.pipeline.manifest import provenance
 
 __all__ = [
     "Improvement",

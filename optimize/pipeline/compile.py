@@ -1,7 +1,6 @@
 """Compile a delegator for a registry: search, calibrate, fit the LM stage, evaluate, save."""
 
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
@@ -16,7 +15,7 @@ from optimize.config import CompileConfig, Options
 from optimize.data import Dataset, Request, leaks
 from optimize.evaluation import Report, evaluate_requests, select
 from optimize.lm_stage import LMStageResult, PromptConfig, opened, plan_calls, teach
-from optimize.provenance import commit
+from optimize.pipeline.manifest import provenance, run_tags
 from optimize.search import LEAN, ScoredRequests, StudyLocation, fit_weights, search
 from optimize.tracking import run as track
 from optimize.tracking import store, traced
@@ -86,48 +85,63 @@ def compile_program(
         InputError: a split that is needed is empty, or the LM calls are too few for the optimizer.
         LMError: the LM cannot be reached.
     """
-    for split in ("validation", "test"):
-        if not dataset.splits[split]:
-            raise InputError(f"{dataset.path}: no {split} requests; compile needs them")
-    config = options.resolved(has_lm=lm is not None)
-    if config.optimizer is not None:  # too few calls are refused before anything is made
-        plan_calls(config.optimizer, config.max_lm_calls, len(dataset.splits["train"]))
+    config = _checked_config(dataset, options, lm)
     program = Delegator(dataset.registry, embedder(config.embedder))
     program.retrieve.learned.values = learn_samples(dataset, config.samples_from_train)
-    tags = {
-        "kind": "compile",
-        "optimizer": config.optimizer or "none",
-        "lm": str(lm.model) if lm else "none",
-        "embedder": config.embedder,
-        "data": str(dataset.path),
-        "commit": commit(),
-    }
+    tags = run_tags(
+        "compile",
+        dataset,
+        optimizer=config.optimizer or "none",
+        lm=lm,
+        embedder=config.embedder,
+    )
     name = f"compile {dataset.path.name} ({config.preset})"
     identity = identity_of(dataset, config=asdict(config), lm=tags["lm"], store=store.digest())
     out = config.out
     with (
         Checkpoint(beside(out), identity, on_change=start_anew, out=out) as checkpoint,
         track.run(name, tags, checkpoint.kept("run")) as run,
-        ExitStack() as fitting,
     ):
-        fitting.enter_context(remembering(program.retrieve.library.embed))
         checkpoint.keep("run", run.id)
         run.params({**asdict(config), "leaks": len(leaks(dataset))})
         run.dataset(dataset)
         context = CompileContext(dataset, config, program, lm, teacher, run, checkpoint)
+        compiled = _compile(context)
+        checkpoint.remove()
+        _trace(context)
+        return compiled
+
+
+def _checked_config(dataset: Dataset, options: Options, lm: dspy.BaseLM | None) -> CompileConfig:
+    """Return what the compilation does, after checks that need no LM call.
+
+    Raises:
+        InputError: a split that is needed is empty, or the LM calls are too few for the optimizer.
+    """
+    for split in ("validation", "test"):
+        if not dataset.splits[split]:
+            raise InputError(f"{dataset.path}: no {split} requests; compile needs them")
+    config = options.resolved(has_lm=lm is not None)
+    if config.optimizer is not None:
+        plan_calls(config.optimizer, config.max_lm_calls, len(dataset.splits["train"]))
+    return config
+
+
+def _compile(context: CompileContext) -> Compiled:
+    """Fit every part of the program, evaluate it and save it."""
+    dataset, config, program = context.dataset, context.config, context.program
+    with remembering(program.retrieve.library.embed):
         _search(context)
         calibration = calibrate(program, dataset, config.target_precision)
         fit_split(program, dataset)
         lm_stage = _teach(context)
-        fitting.close()  # what a task costs includes its encoding
-        reports = _evaluate(context)
-        manifest = _manifest(context, reports, lm_stage, calibration)
-        save(program, out, manifest | {"mlflow_run_id": run.id})
-        run.artifact(out)
-        run.note(summary(reports))
-        checkpoint.remove()
-        _trace(context)
-        return Compiled(out, program, reports, lm_stage, calibration, run.id)
+    # Outside the block: what a task costs includes its encoding.
+    reports = _evaluate(context)
+    manifest = _manifest(context, reports, lm_stage, calibration)
+    save(program, config.out, manifest | {"mlflow_run_id": context.run.id})
+    context.run.artifact(config.out)
+    context.run.note(summary(reports))
+    return Compiled(config.out, program, reports, lm_stage, calibration, context.run.id)
 
 
 def learn_samples(dataset: Dataset, per_agent: int) -> dict[str, tuple[str, ...]]:
@@ -234,20 +248,6 @@ def _trace(context: CompileContext) -> None:
         requests = select(context.dataset.splits["validation"], config.traces, config.seed)
         shown = program if lm is None else opened(program)
         context.run.traces(traced(shown, requests, lm, texts=config.trace_texts))
-
-
-def provenance(dataset: Dataset) -> dict[str, Any]:
-    """Return what a manifest says of code and data; the confidence speaks of this registry."""
-    return {
-        "commit": commit(),
-        "dataset": {"path": str(dataset.path), "sha256": dataset.digests()},
-        "registry": {
-            "sha256": dataset.registry.sha256(),
-            "agents": len(dataset.registry),
-            "enriched": dataset.enriched,
-            "calibrated": sorted(agent.digest() for agent in dataset.registry),
-        },
-    }
 
 
 def _manifest(
