@@ -6,11 +6,8 @@ plots; a quick one prints its rows.
 
 import argparse
 import json
-import os
 import sys
 from time import perf_counter
-
-os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 from experiments import studies
 from experiments.report import plots
@@ -20,7 +17,7 @@ from task_delegator.errors import DelegatorError
 
 
 def main() -> int:
-    """Run one study; return 0, or 2 where it cannot run."""
+    """Run one study; return 0, or the exit code of the error that stopped it (2 or 3)."""
     parser = argparse.ArgumentParser(prog="experiments", description=__doc__)
     parser.add_argument("name", nargs="?", choices=studies.names())
     parser.add_argument("--quick", action="store_true", help="small, and not saved")
@@ -35,7 +32,7 @@ def main() -> int:
         return _run(options.name, options.quick)
     except DelegatorError as error:
         print(f"experiments {options.name}: {error}", file=sys.stderr)
-        return 2
+        return error.exit_code
 
 
 def _run(name: str, quick: bool) -> int:

@@ -1,12 +1,8 @@
 """The command line of the checkout: ``python -m optimize COMMAND``."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
-
-# DSPy would fetch a price list from the network at its first LM call.
-os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 from optimize.cli import (
     calibrate,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optimize.cli.arguments import OPTIMIZER_NAMES, at_least
-from optimize.cli.common import Commands, Parents
+from optimize.cli.common import Commands, Parents, optional_lm
 from task_delegator.cli import rate
 
 if TYPE_CHECKING:  # imported when needed: --help is not to wait for it
@@ -80,9 +80,8 @@ def run(options: argparse.Namespace) -> int:
 
     check_target(Path(options.out))
     dataset = load_dataset(options.data, enriched=options.enriched)
-    lm = None if options.no_lm else language_model(options.lm)
     teacher = language_model(options.teacher) if options.teacher else None
-    compiled = compile_program(dataset, compile_options(options), lm, teacher)
+    compiled = compile_program(dataset, compile_options(options), optional_lm(options), teacher)
     print(summary(compiled.reports))
     print(f"program: {compiled.folder}", file=sys.stderr)
     print(f"MLflow run: {compiled.run_id} (make ui)", file=sys.stderr)

@@ -1,11 +1,10 @@
 """``finetune``: train a LoRA adapter of the embedded LM."""
 
 import argparse
-import json
 from pathlib import Path
 
 from optimize.cli.arguments import at_least
-from optimize.cli.common import Commands, Parents
+from optimize.cli.common import Commands, Parents, print_json
 
 
 def add_parser(commands: Commands, parents: Parents) -> None:
@@ -64,5 +63,5 @@ def run(options: argparse.Namespace) -> int:
     if options.install:
         install(plan.out, Path(options.install))
     best = manifest["course"][best_state(manifest["course"])]
-    print(json.dumps({"adapter": str(plan.out / ADAPTER), "best": best}, indent=1))
+    print_json({"adapter": str(plan.out / ADAPTER), "best": best})
     return 0

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from optimize.cli.arguments import OPTIMIZER_NAMES, at_least
-from optimize.cli.common import Commands, Parents, open_program
+from optimize.cli.common import Commands, Parents, open_program, refuse_no_lm
 
 
 def add_parser(commands: Commands, parents: Parents) -> None:
@@ -38,13 +38,11 @@ def run(options: argparse.Namespace) -> int:
     from optimize.joint import JointSearchConfig
     from optimize.pipeline import Improvement, improve, summary
     from optimize.search import StudyLocation
-    from task_delegator.errors import InputError
     from task_delegator.lm import language_model
 
-    if options.no_lm:
-        raise InputError("joint weighs accuracy against LM tokens: leave out --no-lm")
+    refuse_no_lm(options, "joint weighs accuracy against LM tokens")
     dataset, program, manifest = open_program(options)
-    scope = JointSearchConfig(
+    config = JointSearchConfig(
         place=StudyLocation(options.study, options.storage),
         trials=options.trials,
         optimizers=tuple(options.optimizers),
@@ -53,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
         seed=options.seed,
     )
     done: Improvement = improve(
-        options.program, program, manifest, dataset, language_model(options.lm), scope,
+        options.program, program, manifest, dataset, language_model(options.lm), config,
         Path(options.out),
     )  # fmt: skip
     print(done.table())

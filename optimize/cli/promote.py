@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from optimize.cli.common import Commands, Parents
+from optimize.cli.common import Commands, Parents, optional_lm
 
 
 def add_parser(commands: Commands, parents: Parents) -> None:
@@ -25,7 +25,6 @@ def run(options: argparse.Namespace) -> int:
     from optimize.data import load_dataset
     from optimize.tracking import Models, promote, roll_back
     from task_delegator.errors import InputError
-    from task_delegator.lm import language_model
 
     if options.rollback == (options.source is not None):
         raise InputError("give either a program to promote or --rollback")
@@ -33,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
         done = roll_back(Models(options.name))
     else:
         dataset = load_dataset(options.data, enriched=options.enriched)
-        lm = None if options.no_lm else language_model(options.lm)
+        lm = optional_lm(options)
         done = promote(options.source, dataset, Models(options.name), lm, options.force)
     if done.versus is not None:
         print(done.versus.sentence(), file=sys.stderr)

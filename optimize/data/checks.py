@@ -79,7 +79,11 @@ def _wrong_counts(dataset: Dataset) -> Iterator[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Check a dataset directory and print its problems; return the exit code."""
+    """Check a dataset directory and print its problems.
+
+    Returns:
+        0, 1 where there are problems, or the exit code of the error that stopped the check.
+    """
     if not arguments or arguments[0] != "check" or len(arguments) > 2:
         print("usage: python -m optimize.data check [DIR]", file=sys.stderr)
         return 2
@@ -91,7 +95,7 @@ def main(arguments: list[str]) -> int:
             problems += check(load_dataset(folder, enriched=False), strict=True)
     except DelegatorError as error:
         print(f"optimize.data: {error}", file=sys.stderr)
-        return 2
+        return error.exit_code
     for problem in problems:
         print(problem)
     print(json.dumps({"problems": len(problems), "sha256": dataset.digests()}, indent=1))

@@ -16,6 +16,7 @@ from experiments.studies import scaling
 from experiments.support import results
 from experiments.support.subregistries import draws, within
 from optimize.data.dataset import Request
+from task_delegator.errors import InputError, LMError
 from task_delegator.registry.agents import Agent
 
 
@@ -48,6 +49,18 @@ def test_the_committed_result_says_how_to_get_it_again(name):
     assert saved["versions"].keys() >= {"dspy", "optuna", "mlflow", "scikit-learn", "numpy"}
     assert saved["data"]["datasets"]
     assert saved["models"].keys() >= {"program", "adapter", "embedder"}
+
+
+def test_a_study_that_cannot_run_returns_the_exit_code_of_its_error(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["experiments", "languages", "--quick"])
+    for error, code in ((InputError("no file"), 2), (LMError("no server"), 3)):
+
+        def fail(quick, error=error):
+            raise error
+
+        monkeypatch.setattr(command.studies.study("languages"), "run", fail)
+        assert command.main() == code
+        assert f"experiments languages: {error}" in capsys.readouterr().err
 
 
 def test_the_command_lists_every_study_for_make(monkeypatch, capsys):
