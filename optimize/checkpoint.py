@@ -2,7 +2,7 @@
 
 A checkpoint is a folder that one process at a time works in. It belongs to one identity: the data,
 the settings and the code that its contents depend on. What happens to the contents when the
-identity changes is the caller's choice, ``start_anew`` or ``refuse``.
+identity changes is the caller's choice, ``start_over`` or ``refuse``.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ _IDENTITY, _LOCK = "identity.json", "lock"
 _log = logging.getLogger(__name__)
 
 
-def start_anew(folder: Path) -> None:
+def start_over(folder: Path) -> None:
     """Remove what a checkpoint of another identity holds, with a warning."""
     _log.warning("%s: begun with other data, settings or code; starting anew", folder)
     for path in folder.iterdir():
@@ -69,10 +69,10 @@ class Checkpoint:
     ) -> None:
         self.folder = folder.absolute()
         self._out = self.folder if out is None else out.absolute()
-        if _is_foreign(self.folder):
+        if _holds_other_files(self.folder):
             refuse(self.folder)
         text = _canonical(identity)
-        self._file = self._hold(kind)
+        self._file = self._lock_folder(kind)
         try:
             if _identity(self.folder) not in (None, text):
                 on_change(self.folder)
@@ -86,11 +86,11 @@ class Checkpoint:
         """The path of the search's journal."""
         return self.folder / "search.journal"
 
-    def keep(self, name: str, found: Any) -> None:
+    def save(self, name: str, result: Any) -> None:
         """Keep what a stage found, as JSON."""
-        write_text(self.folder / f"{name}.json", json.dumps(found) + "\n")
+        write_text(self.folder / f"{name}.json", json.dumps(result) + "\n")
 
-    def kept(self, name: str) -> Any:
+    def load(self, name: str) -> Any:
         """Return what a stage found before, None if it did not get that far."""
         path = self.folder / f"{name}.json"
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
@@ -108,7 +108,7 @@ class Checkpoint:
         """Release the folder; its contents stay."""
         self._file.close()
 
-    def _hold(self, kind: str) -> IO[str]:
+    def _lock_folder(self, kind: str) -> IO[str]:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             file = (self.folder / _LOCK).open("w", encoding="utf-8")
@@ -120,12 +120,12 @@ class Checkpoint:
         return file
 
 
-def beside(out: Path) -> Path:
+def checkpoint_folder(out: Path) -> Path:
     """Return the folder of the checkpoint that stands beside what is being made."""
     return out.absolute().with_name(f"{out.absolute().name}.work")
 
 
-def belongs_to(folder: Path, identity: Mapping[str, Any]) -> bool:
+def matches(folder: Path, identity: Mapping[str, Any]) -> bool:
     """Return whether a folder is a checkpoint of this identity."""
     return _identity(folder) == _canonical(identity)
 
@@ -183,12 +183,12 @@ def code_digest() -> str:
     Unlike a commit it also changes with edits that are not committed, and it does not change with
     a commit elsewhere.
     """
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for package in (Path(task_delegator.__file__).parent, Path(__file__).parent):
         for path in sorted(package.rglob("*.py")):
             name = path.relative_to(package.parent).as_posix()
-            found.update(f"{name}\0{len(path.read_bytes())}\0".encode() + path.read_bytes())
-    return found.hexdigest()[:16]
+            digest.update(f"{name}\0{len(path.read_bytes())}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _canonical(values: Mapping[str, Any]) -> str:
@@ -200,7 +200,7 @@ def _identity(folder: Path) -> str | None:
     return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
-def _is_foreign(folder: Path) -> bool:
+def _holds_other_files(folder: Path) -> bool:
     """Return whether a folder holds something that no checkpoint made."""
     if not folder.is_dir() or _identity(folder) is not None:
         return False

@@ -28,7 +28,7 @@ from experiments.support.reports import calibration_error
 from experiments.support.terms import term
 from optimize.calibration import FEATURE_SETS, features_of, fit_confidence
 from optimize.data import OURS, Dataset, load_dataset
-from optimize.evaluation import Outcome, delegate_all, metrics, outcomes_right
+from optimize.evaluation import Outcome, delegate_all, grade_outcomes, metrics
 from optimize.search import LEAN, ScoredRequests, fit_weights
 from task_delegator.artifact import load
 from task_delegator.decision import correct_probability
@@ -69,11 +69,11 @@ def run(quick: bool) -> list[dict[str, Any]]:
 def _confidence(
     fitting: list[Outcome], measured: list[Outcome], split: str
 ) -> list[dict[str, Any]]:
-    right = outcomes_right(measured)
+    right = grade_outcomes(measured)
     stated = {"uncalibrated posterior": [o.delegation.top3[0].probability for o in measured]}
     for names in FEATURE_SETS:
         seen = [features_of(o.delegation) for o in fitting]
-        knobs = KnobValues().replaced(fit_confidence(seen, outcomes_right(fitting), names))
+        knobs = KnobValues().replaced(fit_confidence(seen, grade_outcomes(fitting), names))
         stated[" + ".join(names)] = [
             correct_probability(features_of(o.delegation), knobs) for o in measured
         ]

@@ -18,7 +18,7 @@ from experiments.support.costs import counted, per_task
 from experiments.support.format import COST, difference, markdown, percent, rate, sections
 from experiments.support.terms import term
 from optimize.data import OURS, load_dataset
-from optimize.evaluation import Outcome, delegate_all, metrics, outcomes_right
+from optimize.evaluation import Outcome, delegate_all, grade_outcomes, metrics
 from optimize.lm_stage import (
     belief_of,
     cross_validated_gain,
@@ -87,7 +87,7 @@ def _ask(
 
 def _retrieved(asked: list[Outcome], answers: list[Outcome]) -> dict[str, Any]:
     """Return what an expansion does to retrieval's first place."""
-    before, after = outcomes_right(asked), outcomes_right(answers)
+    before, after = grade_outcomes(asked), grade_outcomes(answers)
     return {
         "retrieved_right_before": float(before.mean()),
         "retrieved_right_after": float(after.mean()),
@@ -132,7 +132,7 @@ def _rubric(program: Delegator, answers: list[Outcome], lm: dspy.LM) -> dict[str
         "way": "rubric",
         "split": "validation",
         "n": len(answers),
-        "retrieved_right_before": float(outcomes_right(answers).mean()),
+        "retrieved_right_before": float(grade_outcomes(answers).mean()),
         **scores,
         "helps": bool(ratings),
         **per_task([rating.usage], 1 / len(answers)),
@@ -148,7 +148,9 @@ def _gate(outcomes: list[Outcome], answers: list[Outcome]) -> list[dict[str, Any
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         chosen = {a.request.text for a in ranked[: round(share * len(ranked))]}
         right = [
-            _pooled_right(by_text[o.request.text], weight) if o.request.text in chosen else o.right
+            _pooled_right(by_text[o.request.text], weight)
+            if o.request.text in chosen
+            else o.correct
             for o in outcomes
         ]
         spent = [

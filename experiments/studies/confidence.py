@@ -24,7 +24,7 @@ from experiments.support.llm_answers import CachedPredict, language_models
 from experiments.support.reports import calibration_error
 from experiments.support.terms import term
 from optimize.data import OURS, load_dataset
-from optimize.evaluation import Outcome, delegate_all, metrics, outcomes_right, select
+from optimize.evaluation import Outcome, delegate_all, grade_outcomes, metrics, select
 from optimize.lm_stage import opened, said_by_lm
 from task_delegator.artifact import load
 from task_delegator.delegation import Usage
@@ -54,7 +54,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
 
 def _without_lm(outcomes: Sequence[Outcome], split: str, which: str) -> list[dict[str, Any]]:
     """Return the program's own signs, for all requests or the part that LMs are asked about."""
-    right = outcomes_right(outcomes)
+    right = grade_outcomes(outcomes)
     margin = np.array([o.delegation.evidence.features.margin for o in outcomes])
     posterior = np.array([o.delegation.top3[0].probability for o in outcomes])
     whole = np.array([o.delegation.confidence for o in outcomes])
@@ -73,7 +73,7 @@ def _with_lm(
     kept = _consulted(program, asked, lm)
     said = [row["answer"] for row in kept]
     asking, rating = ([Usage(**row[spent]) for row in kept] for spent in ("asking", "rating"))
-    right = outcomes_right(asked)
+    right = grade_outcomes(asked)
     pairs = list(zip(said, asked, strict=True))
     picked = np.array([s["picked"][0] in o.request.acceptable for s, o in pairs])
     once = np.array([max(s["orders"][0].values()) for s in said])

@@ -16,7 +16,7 @@ from experiments.support.quick import fewer
 from experiments.support.reports import TRUST
 from optimize.config import Options
 from optimize.data import OURS, load_dataset
-from optimize.evaluation import delegate_all, evaluate, metrics, outcomes_right
+from optimize.evaluation import delegate_all, evaluate, grade_outcomes, metrics
 from optimize.pipeline import compile_program
 from task_delegator.files import read_json
 from task_delegator.registry import FILE
@@ -48,7 +48,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
             )
             program = compile_program(dataset, options, lm=None).program
             split = "validation" if quick else "test"
-            right = outcomes_right(delegate_all(program, dataset.splits[split], writer))
+            right = grade_outcomes(delegate_all(program, dataset.splits[split], writer))
             report = evaluate(program, dataset, split, name=writer).to_dict()
             del report["commit"]  # the result file names it
         baseline = right if baseline is None else baseline

@@ -34,7 +34,7 @@ from experiments.support.lm_pooling import PLACES, ask, places, weight_of
 from experiments.support.public_data import public
 from optimize.config import Options
 from optimize.data import OURS, Dataset, Request, load_dataset
-from optimize.evaluation import Outcome, delegate_all, metrics, outcomes_right, select
+from optimize.evaluation import Outcome, delegate_all, grade_outcomes, metrics, select
 from optimize.finetune import Picks, picks
 from optimize.lm_stage import ResponseCache, opened, said_by_lm
 from optimize.pipeline import compile_program
@@ -215,7 +215,7 @@ def gain_where_uncertain(
     uncertain = np.array([o.delegation.confidence < threshold for o in outcomes])
     about = [o.request for o, asked in zip(outcomes, uncertain, strict=True) if asked]
     answered, tokens = consult(about)
-    before = outcomes_right(outcomes)
+    before = grade_outcomes(outcomes)
     after = before.copy()
     after[uncertain] = places(answered, weight) == 1
     return {

@@ -11,7 +11,7 @@ import numpy as np
 from experiments.support.format import markdown, percent
 from experiments.support.public_data import public
 from optimize.data import OURS, Request, load_dataset
-from optimize.evaluation import delegate_all, metrics, outcomes_right
+from optimize.evaluation import delegate_all, grade_outcomes, metrics
 from task_delegator.artifact import load
 from task_delegator.files import read_json
 from task_delegator.text import foreign_language
@@ -30,9 +30,9 @@ def run(quick: bool) -> list[dict[str, Any]]:
     found = []
     for name, outcomes in (
         ("English sources", english),
-        ("translated", delegate_all(program, dataset.foreign[split], "translations")),
+        ("translated", delegate_all(program, dataset.other_languages[split], "translations")),
     ):
-        right = outcomes_right(outcomes)
+        right = grade_outcomes(outcomes)
         stated = np.array([outcome.delegation.confidence for outcome in outcomes])
         decisions = [outcome.delegation.decision for outcome in outcomes]
         told = sum(outcome.delegation.evidence.language is not None for outcome in outcomes)

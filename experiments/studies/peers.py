@@ -28,7 +28,7 @@ from experiments.support.quick import fewer
 from experiments.support.terms import term
 from optimize.config import Options
 from optimize.data import OURS, Dataset, Request, load_dataset
-from optimize.evaluation import Outcome, delegate_all, metrics, outcomes_right, select
+from optimize.evaluation import Outcome, delegate_all, grade_outcomes, metrics, select
 from optimize.pipeline import compile_program
 from task_delegator.delegation import total_tokens
 from task_delegator.delegator import Delegator
@@ -193,7 +193,7 @@ def _embedding_ms(embed: Embedder, requests: Sequence[Request]) -> float:
 
 
 def _ours(outcomes: Sequence[Outcome], out_of_scope: Sequence[float]) -> dict[str, Any]:
-    right = outcomes_right(outcomes)
+    right = grade_outcomes(outcomes)
     fits = np.array([*(o.delegation.evidence.in_scope_score for o in outcomes), *out_of_scope])
     spent = [o.delegation.usage.seconds * 1000 for o in outcomes]
     return {
@@ -214,7 +214,7 @@ def _theirs(
     sure = np.array([a["confidence"] for a in answers["answers"]])
     return {
         **_scores(right, [any(n in r.acceptable for n in a["names"]) for a, r in pairs]),
-        "versus": asdict(metrics.compare(outcomes_right(outcomes), right)),
+        "versus": asdict(metrics.compare(grade_outcomes(outcomes), right)),
         "oos_auroc": metrics.auroc(sure, np.arange(len(sure)) < len(right)) if sure.any() else None,
         "p50_ms": answers["p50_ms"],
         "tuning_seconds": answers["tuning_seconds"],
@@ -256,7 +256,7 @@ def _squad(answers: Mapping[str, Any], outcomes: Sequence[Outcome]) -> dict[str,
     return {
         "system": "agent-squad's prompt, raw embedded LM",
         **_scores(good, good.tolist()),
-        "versus": asdict(metrics.compare(outcomes_right(some), good)),
+        "versus": asdict(metrics.compare(grade_outcomes(some), good)),
         "oos_auroc": None,
         "p50_ms": float(np.median(spent)),
         "tokens_per_task": float(np.mean(tokens)),

@@ -24,7 +24,7 @@ from experiments.support.llm_answers import Answer, CachedPredict, language_mode
 from experiments.support.subregistries import within
 from experiments.support.terms import term
 from optimize.data import OURS, Dataset, Request, load_dataset
-from optimize.evaluation import Outcome, delegate_all, metrics, outcomes_right, select
+from optimize.evaluation import Outcome, delegate_all, grade_outcomes, metrics, select
 from task_delegator.artifact import load
 from task_delegator.delegator import Delegator
 from task_delegator.registry import Agent, Registry
@@ -59,7 +59,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
         _program("this program", split, outcomes),
         _program("this program, agents completed", split, completed),
     ]
-    program = outcomes_right(outcomes)
+    program = grade_outcomes(outcomes)
     for lm in language_models(quick):
         ways = list(ask(lm, dataset, requests))
         right = {way.name: answers_right(way) for way in ways}
@@ -205,7 +205,7 @@ def _delegated(dataset: Dataset, requests: Sequence[Request]) -> list[Outcome]:
 
 
 def _program(way: str, split: str, outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    right = outcomes_right(outcomes)
+    right = grade_outcomes(outcomes)
     third = [o.rank is not None and o.rank <= 3 for o in outcomes]
     usages = [o.delegation.usage for o in outcomes]
     return {

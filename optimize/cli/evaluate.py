@@ -35,7 +35,7 @@ def add_parser(commands: Commands, parents: Parents) -> None:
 def run(options: argparse.Namespace) -> int:
     """Evaluate a program on a split, or compare two."""
     from optimize.data import load_dataset
-    from optimize.evaluation import evaluate, versus
+    from optimize.evaluation import compare_programs, evaluate
     from optimize.lm_stage import opened
     from task_delegator.artifact import load
     from task_delegator.files import write_text
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     lm = optional_lm(options)
     settings: dict[str, Any] = {"lm": lm, "limit": options.limit, "seed": options.seed}
     if len(programs) == 2:
-        found = versus(programs, dataset, options.split, **settings)
+        found = compare_programs(programs, dataset, options.split, **settings)
     else:
         ((name, program),) = programs
         found = evaluate(program, dataset, options.split, name=name, **settings)

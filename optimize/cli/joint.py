@@ -43,11 +43,11 @@ def run(options: argparse.Namespace) -> int:
     refuse_no_lm(options, "joint weighs accuracy against LM tokens")
     dataset, program, manifest = open_program(options)
     config = JointSearchConfig(
-        place=StudyLocation(options.study, options.storage),
+        location=StudyLocation(options.study, options.storage),
         trials=options.trials,
         optimizers=tuple(options.optimizers),
-        most_tokens=options.max_tokens,
-        most_calls=options.max_lm_calls,
+        max_tokens_per_task=options.max_tokens,
+        max_lm_calls=options.max_lm_calls,
         seed=options.seed,
     )
     done: Improvement = improve(
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     )  # fmt: skip
     print(done.table())
     print(summary(done.reports))
-    for split, versus in done.versus.items():
-        print(f"{split}: {versus.sentence()}")
+    for split, comparison in done.comparisons.items():
+        print(f"{split}: {comparison.sentence()}")
     print(f"program: {options.out}", file=sys.stderr)
     return 0

@@ -34,8 +34,8 @@ def run(options: argparse.Namespace) -> int:
         dataset = load_dataset(options.data, enriched=options.enriched)
         lm = optional_lm(options)
         done = promote(options.source, dataset, Models(options.name), lm, options.force)
-    if done.versus is not None:
-        print(done.versus.sentence(), file=sys.stderr)
+    if done.comparison is not None:
+        print(done.comparison.sentence(), file=sys.stderr)
     if not done.promoted:
         print(f"not promoted: version {done.version} stays champion; --force overrides")
         return 1

@@ -35,8 +35,10 @@ def run(options: argparse.Namespace) -> int:
     scored = ScoredRequests(index, dataset.splits["validation"])
     start = KnobValues()
     identity = identity_of(dataset, embedder=index.embed.id, knobs=start.model_dump())
-    place = StudyLocation(options.study, options.storage, digest_of(identity))
-    knobs, trials = search(scored, [start], trials=options.trials, seed=options.seed, place=place)
+    location = StudyLocation(options.study, options.storage, digest_of(identity))
+    knobs, trials = search(
+        scored, [start], trials=options.trials, seed=options.seed, location=location
+    )
     chosen = measure(scored, knobs)
     result = {"trials": len(trials), "chosen": chosen.metrics(), "knobs": chosen.knobs.model_dump()}
     print_json(result)

@@ -51,7 +51,7 @@ class Dataset:
         splits: requests by split name; a missing file is an empty split.
         out_of_scope: texts of requests that no agent can serve, by split name.
         multi: tasks for several agents, in order, by split name.
-        foreign: labeled requests in other languages than the agents', by split name.
+        other_languages: labeled requests in other languages than the agents', by split name.
         enriched: agents that ``enrichment.json`` completed.
     """
 
@@ -60,7 +60,7 @@ class Dataset:
     splits: dict[str, tuple[Request, ...]]
     out_of_scope: dict[str, tuple[str, ...]]
     multi: dict[str, tuple[Request, ...]]
-    foreign: dict[str, tuple[Request, ...]]
+    other_languages: dict[str, tuple[Request, ...]]
     enriched: int = 0
 
     def sha256(self, name: str) -> str:
@@ -100,16 +100,18 @@ def load_dataset(path: str | Path, enriched: bool = True) -> Dataset:
         registry = complete(registry, written, completion)
         additions = len(written.agents)
         _log.warning("%s: completes %d of %d agents", completion, additions, len(registry))
-    splits = {split: tuple(_requests(folder / name, registry)) for split, name in SPLITS.items()}
+    splits = {
+        split: tuple(_read_requests(folder / name, registry)) for split, name in SPLITS.items()
+    }
     if not any(splits.values()):
         raise InputError(f"{folder}: no labeled requests; add one of {', '.join(SPLITS.values())}")
     return Dataset(
         path=folder,
         registry=registry,
         splits=splits,
-        out_of_scope=_out_of_scope(folder / "out_of_scope.json"),
-        multi=_multi(folder / "multi.json", registry),
-        foreign=_foreign(folder / LANGUAGES, registry),
+        out_of_scope=_read_out_of_scope(folder / "out_of_scope.json"),
+        multi=_read_multi(folder / "multi.json", registry),
+        other_languages=_read_other_languages(folder / LANGUAGES, registry),
         enriched=additions,
     )
 
@@ -122,7 +124,7 @@ def known_texts(dataset: Dataset) -> set[str]:
     return {fold(text) for text in (*requests, *outside, *samples)}
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
+def _read_rows(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     rows = read_json(path)
@@ -145,8 +147,8 @@ def _known(names: Iterable[Any], registry: Registry, where: str) -> tuple[str, .
     return known
 
 
-def _requests(path: Path, registry: Registry) -> Iterator[Request]:
-    for number, row in enumerate(_rows(path)):
+def _read_requests(path: Path, registry: Registry) -> Iterator[Request]:
+    for number, row in enumerate(_read_rows(path)):
         where = f"{path}: row {number}"
         label = _field(row, "expected_agent_name", str, where)
         also = row.get("acceptable_agent_names", {})
@@ -168,18 +170,18 @@ def _split(row: dict[str, Any], where: str) -> str:
     return split
 
 
-def _out_of_scope(path: Path) -> dict[str, tuple[str, ...]]:
+def _read_out_of_scope(path: Path) -> dict[str, tuple[str, ...]]:
     texts: dict[str, list[str]] = {split: [] for split in SPLITS}
-    for number, row in enumerate(_rows(path)):
+    for number, row in enumerate(_read_rows(path)):
         where = f"{path}: row {number}"
         split = _split(row, where)
         texts[split].append(_field(row, "user_request", str, where))
     return {split: tuple(found) for split, found in texts.items()}
 
 
-def _multi(path: Path, registry: Registry) -> dict[str, tuple[Request, ...]]:
+def _read_multi(path: Path, registry: Registry) -> dict[str, tuple[Request, ...]]:
     tasks: dict[str, list[Request]] = {split: [] for split in SPLITS}
-    for number, row in enumerate(_rows(path)):
+    for number, row in enumerate(_read_rows(path)):
         where = f"{path}: row {number}"
         names = _known(_field(row, "expected_agent_names", list, where), registry, where)
         split = _split(row, where)
@@ -187,9 +189,9 @@ def _multi(path: Path, registry: Registry) -> dict[str, tuple[Request, ...]]:
     return {split: tuple(found) for split, found in tasks.items()}
 
 
-def _foreign(path: Path, registry: Registry) -> dict[str, tuple[Request, ...]]:
+def _read_other_languages(path: Path, registry: Registry) -> dict[str, tuple[Request, ...]]:
     requests: dict[str, list[Request]] = {split: [] for split in SPLITS}
-    for number, row in enumerate(_rows(path)):
+    for number, row in enumerate(_read_rows(path)):
         where = f"{path}: row {number}"
         label = _known([row.get("expected_agent_name")], registry, where)
         text = _field(row, "user_request", str, where)

@@ -12,7 +12,13 @@ from tqdm import tqdm
 from optimize.data import Dataset
 from optimize.evaluation import metrics
 from optimize.evaluation.baselines import bm25_baseline
-from optimize.evaluation.outcomes import Outcome, delegate_all, outcomes_right, requests_of, select
+from optimize.evaluation.outcomes import (
+    Outcome,
+    delegate_all,
+    grade_outcomes,
+    select,
+    select_requests,
+)
 from optimize.evaluation.report import Report
 from optimize.provenance import commit
 from task_delegator.delegation import Delegation
@@ -49,7 +55,7 @@ def evaluate_requests(
     Raises:
         InputError: the split is empty.
     """
-    requests = requests_of(dataset, split, limit, seed)
+    requests = select_requests(dataset, split, limit, seed)
     outside = select(dataset.out_of_scope[split], limit, seed)
     with dspy.context(lm=lm):
         outcomes = delegate_all(program, requests, split)
@@ -95,16 +101,16 @@ def _scores(outcomes: Sequence[Outcome], k: int) -> dict[str, Any]:
 
 def _confidence(outcomes: Sequence[Outcome], seed: int) -> dict[str, Any]:
     confidences = np.array([outcome.delegation.confidence for outcome in outcomes])
-    right = outcomes_right(outcomes)
+    correct = grade_outcomes(outcomes)
     assigned = np.array([outcome.delegation.decision == "assign" for outcome in outcomes])
-    n, good = int(assigned.sum()), int((assigned & right).sum())
+    n, good = int(assigned.sum()), int((assigned & correct).sum())
     return {
-        "ece": metrics.expected_calibration_error(confidences, right),
+        "ece": metrics.expected_calibration_error(confidences, correct),
         "ece_calibrated_range": metrics.calibrated_ece_range(confidences, seed=seed),
-        "brier": metrics.brier(confidences, right),
-        "auroc_error": metrics.auroc(confidences, right),
-        "aurc": metrics.aurc(confidences, right),
-        "accuracy_at_coverage_80": metrics.accuracy_at_coverage(confidences, right, 0.8),
+        "brier": metrics.brier(confidences, correct),
+        "auroc_error": metrics.auroc(confidences, correct),
+        "aurc": metrics.aurc(confidences, correct),
+        "accuracy_at_coverage_80": metrics.accuracy_at_coverage(confidences, correct, 0.8),
         "precision_assigned": good / n if n else None,
         "precision_assigned_ci95": metrics.wilson(good, n) if n else None,
     }
@@ -118,8 +124,8 @@ def _scope(outcomes: Sequence[Outcome], outside: Sequence[Delegation]) -> dict[s
     return {
         "n_out_of_scope": len(outside),
         "oos_auroc": metrics.auroc(fits, in_scope),
-        "oos_90": metrics.accuracy_where_turned_away(
-            fits[in_scope], outcomes_right(outcomes), fits[~in_scope], 0.9
+        "oos_90": metrics.accuracy_at_rejection_rate(
+            fits[in_scope], grade_outcomes(outcomes), fits[~in_scope], 0.9
         ),
         "oos_fpr95": metrics.false_positive_rate(fits[in_scope], fits[~in_scope], 0.95),
         "decisions": _decisions(inside),
@@ -158,5 +164,5 @@ def slot_flip_rate(outcomes: Sequence[Outcome]) -> float | None:
 def _versus_no_lm(program: Delegator, outcomes: Sequence[Outcome], seed: int) -> dict[str, Any]:
     with dspy.context(lm=None):
         without = delegate_all(program, [outcome.request for outcome in outcomes], "without LM")
-    comparison = metrics.compare(outcomes_right(outcomes), outcomes_right(without), seed=seed)
+    comparison = metrics.compare(grade_outcomes(outcomes), grade_outcomes(without), seed=seed)
     return asdict(comparison)

@@ -35,7 +35,7 @@ class Outcome:
         return next(places, None)
 
     @property
-    def right(self) -> bool:
+    def correct(self) -> bool:
         """Whether the first agent is acceptable."""
         return self.rank == 1
 
@@ -54,7 +54,7 @@ def select(requests: Sequence[T], limit: int | None, seed: int) -> list[T]:
     return [requests[i] for i in kept]
 
 
-def requests_of(dataset: Dataset, split: str, limit: int | None, seed: int) -> list[Request]:
+def select_requests(dataset: Dataset, split: str, limit: int | None, seed: int) -> list[Request]:
     """Return the requests of a split, or a random subset fixed by the seed.
 
     Raises:
@@ -72,6 +72,6 @@ def delegate_all(program: Delegator, requests: Iterable[Request], what: str) -> 
     return [Outcome(request, program(request.text)) for request in bar]
 
 
-def outcomes_right(outcomes: Sequence[Outcome]) -> np.ndarray:
+def grade_outcomes(outcomes: Sequence[Outcome]) -> np.ndarray:
     """Return for each outcome whether it is right, shape (n,), bool."""
-    return np.array([outcome.right for outcome in outcomes], dtype=bool)
+    return np.array([outcome.correct for outcome in outcomes], dtype=bool)

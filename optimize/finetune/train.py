@@ -93,20 +93,20 @@ def finetune(
     identity = _identity(train, kept_out, knobs, embed, plan) | {"drawn": _digest(shortlists)}
     whole = identity | {"code": code_digest()}
     with Checkpoint(plan.out, whole, on_change=refuse, kind="adapter") as checkpoint:
-        begun = checkpoint.kept("begun") or commit()
-        checkpoint.keep("begun", begun)
+        begun = checkpoint.load("begun") or commit()
+        checkpoint.save("begun", begun)
         model = Model(plan.base, plan.recipe, plan.threads)
         trainer = Trainer(model, plan.recipe)
         tags = {"kind": "finetune", "lm": plan.base.stem, "embedder": embed.id, "commit": begun}
         with track.run(f"finetune {plan.base.stem}", tags) as run:
-            run.params(identity)
+            run.log_params(identity)
             for dataset in (*train, *kept_out):
-                run.dataset(dataset)
+                run.log_dataset(dataset)
             course = _train(trainer, shortlists, judged, plan, run)
             trainer.load(plan.out / BEST)
             known = identity | {"commit": begun, "left_out": _left_out(train, apart_ones)}
             manifest = _export(trainer, judged, known, course, plan, run.id)
-            run.files(plan.out, (ADAPTER, MANIFEST, COURSE), "adapter")
+            run.log_files(plan.out, (ADAPTER, MANIFEST, COURSE), "adapter")
         return manifest
 
 
@@ -143,8 +143,8 @@ def _train(
         write_text(plan.out / COURSE, "".join(json.dumps(r) + "\n" for r in course))
         trainer.save(plan.out / CHECKPOINT)
         for name, own in found.items():
-            run.metrics(own, f"{name}/", step=row["examples"])
-        run.metrics({"loss": row["loss"] or 0.0, "score": row["score"]}, step=row["examples"])
+            run.log_metrics(own, f"{name}/", step=row["examples"])
+        run.log_metrics({"loss": row["loss"] or 0.0, "score": row["score"]}, step=row["examples"])
 
     if not course:
         judge()

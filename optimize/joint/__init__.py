@@ -3,10 +3,10 @@
 from optimize.joint.search import (
     JointSearchConfig,
     JointTrial,
+    apply_trial,
     cheapest,
     front,
     joint_search,
-    settled,
 )
 
 __all__ = [
@@ -15,5 +15,5 @@ __all__ = [
     "cheapest",
     "front",
     "joint_search",
-    "settled",
+    "apply_trial",
 ]

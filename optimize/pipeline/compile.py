@@ -10,7 +10,7 @@ from typing import Any
 import dspy
 
 from optimize.calibration import Calibration, calibrate, fit_split
-from optimize.checkpoint import Checkpoint, beside, identity_of, start_anew
+from optimize.checkpoint import Checkpoint, checkpoint_folder, identity_of, start_over
 from optimize.config import CompileConfig, Options
 from optimize.data import Dataset, Request, leaks
 from optimize.evaluation import Report, evaluate_requests, select
@@ -18,7 +18,7 @@ from optimize.lm_stage import LMStageResult, PromptConfig, opened, plan_calls, t
 from optimize.pipeline.manifest import provenance, run_tags
 from optimize.search import LEAN, ScoredRequests, StudyLocation, fit_weights, search
 from optimize.tracking import run as track
-from optimize.tracking import store, traced
+from optimize.tracking import store, trace_requests
 from task_delegator.artifact import save
 from task_delegator.delegator import Delegator
 from task_delegator.embedders import embedder, remembering
@@ -99,12 +99,12 @@ def compile_program(
     identity = identity_of(dataset, config=asdict(config), lm=tags["lm"], store=store.digest())
     out = config.out
     with (
-        Checkpoint(beside(out), identity, on_change=start_anew, out=out) as checkpoint,
-        track.run(name, tags, checkpoint.kept("run")) as run,
+        Checkpoint(checkpoint_folder(out), identity, on_change=start_over, out=out) as checkpoint,
+        track.run(name, tags, checkpoint.load("run")) as run,
     ):
-        checkpoint.keep("run", run.id)
-        run.params({**asdict(config), "leaks": len(leaks(dataset))})
-        run.dataset(dataset)
+        checkpoint.save("run", run.id)
+        run.log_params({**asdict(config), "leaks": len(leaks(dataset))})
+        run.log_dataset(dataset)
         context = CompileContext(dataset, config, program, lm, teacher, run, checkpoint)
         compiled = _compile(context)
         checkpoint.remove()
@@ -139,8 +139,8 @@ def _compile(context: CompileContext) -> Compiled:
     reports = _evaluate(context)
     manifest = _manifest(context, reports, lm_stage, calibration)
     save(program, config.out, manifest | {"mlflow_run_id": context.run.id})
-    context.run.artifact(config.out)
-    context.run.note(summary(reports))
+    context.run.log_program(config.out)
+    context.run.set_note(summary(reports))
     return Compiled(config.out, program, reports, lm_stage, calibration, context.run.id)
 
 
@@ -180,10 +180,12 @@ def _search(context: CompileContext) -> None:
         # Train requests that became samples would answer themselves: fit without them.
         fitted = score(dataset.splits["train"], {})
         starts += [fit_weights(fitted, KnobValues(), channels) for channels in (CHANNELS, LEAN)]
-    place = StudyLocation("retrieval", context.checkpoint.journal)
-    knobs, done = search(validation, starts, trials=config.trials, seed=config.seed, place=place)
+    location = StudyLocation("retrieval", context.checkpoint.journal)
+    knobs, done = search(
+        validation, starts, trials=config.trials, seed=config.seed, location=location
+    )
     program.knobs.values = knobs
-    context.run.trials(done)
+    context.run.log_trials(done)
 
 
 def _teach(context: CompileContext) -> LMStageResult | None:
@@ -192,7 +194,7 @@ def _teach(context: CompileContext) -> LMStageResult | None:
     if context.lm is None or config.optimizer is None:
         return None
     before = program.classify.select.deepcopy()
-    kept = context.checkpoint.kept("lm_stage")
+    kept = context.checkpoint.load("lm_stage")
     if kept is None:
         taught = teach(
             program,
@@ -201,18 +203,18 @@ def _teach(context: CompileContext) -> LMStageResult | None:
             max_lm_calls=config.max_lm_calls,
             seed=config.seed,
             way=PromptConfig(config.optimizer, context.teacher),
-            tell=partial(run.candidates, optimizer=config.optimizer),
+            tell=partial(run.log_candidates, optimizer=config.optimizer),
         )
         taught.apply(program)
         lm_stage = taught.result
         state = {"program": program.dump_state(), "lm_stage": asdict(lm_stage)}
-        context.checkpoint.keep("lm_stage", state)
+        context.checkpoint.save("lm_stage", state)
     else:
         program.load_state(kept["program"])
         lm_stage = LMStageResult.from_json(kept["lm_stage"])
-    run.tag("optimizer", lm_stage.ran or "none")
-    run.prompts(before, program.classify.select)
-    run.metrics({"lm_calls": lm_stage.calls, "weight": lm_stage.weight}, "teach_")
+    run.set_tag("optimizer", lm_stage.ran or "none")
+    run.log_prompts(before, program.classify.select)
+    run.log_metrics({"lm_calls": lm_stage.calls, "weight": lm_stage.weight}, "lm_stage_")
     return lm_stage
 
 
@@ -223,9 +225,9 @@ def _evaluate(context: CompileContext) -> dict[str, Report]:
         made, outcomes = evaluate_requests(
             variant, context.dataset, split, name=name, seed=config.seed, **settings
         )
-        context.run.metrics(made.metrics(), f"{name}_")
+        context.run.log_metrics(made.metrics(), f"{name}_")
         if name == "test":
-            context.run.outcomes(outcomes, name)
+            context.run.log_outcomes(outcomes, name)
         return made
 
     reports = {
@@ -244,10 +246,10 @@ def _evaluate(context: CompileContext) -> dict[str, Report]:
 def _trace(context: CompileContext) -> None:
     """Trace a fixed sample of validation requests, the LM asked about each where there is one."""
     config, program, lm = context.config, context.program, context.asked_lm
-    if config.traces > 0 and not context.run.lost:
+    if config.traces > 0 and not context.run.store_failed:
         requests = select(context.dataset.splits["validation"], config.traces, config.seed)
         shown = program if lm is None else opened(program)
-        context.run.traces(traced(shown, requests, lm, texts=config.trace_texts))
+        context.run.log_traces(trace_requests(shown, requests, lm, texts=config.trace_texts))
 
 
 def _manifest(

@@ -7,10 +7,10 @@ from typing import Any
 
 import dspy
 
-from optimize.checkpoint import Checkpoint, beside, digest_of, identity_of, refuse
+from optimize.checkpoint import Checkpoint, checkpoint_folder, digest_of, identity_of, refuse
 from optimize.data import Dataset
-from optimize.evaluation import PairedComparison, Report, evaluate, versus
-from optimize.joint import JointSearchConfig, JointTrial, cheapest, front, joint_search, settled
+from optimize.evaluation import PairedComparison, Report, compare_programs, evaluate
+from optimize.joint import JointSearchConfig, JointTrial, apply_trial, cheapest, front, joint_search
 from optimize.lm_stage import ResponseCache
 from optimize.pipeline.manifest import provenance, run_tags
 from optimize.tracking import run as track
@@ -27,22 +27,22 @@ class Improvement:
     """What a joint search came to.
 
     Attributes:
-        points: every trial that was finished.
+        trials: every trial that was finished.
         chosen: the cheapest within a standard error of the best.
         reports: of the saved program, by split.
-        versus: the saved program against the one it came from, by split.
+        comparisons: the saved program against the one it came from, by split.
     """
 
-    points: list[JointTrial]
+    trials: list[JointTrial]
     chosen: JointTrial
     reports: dict[str, Report]
-    versus: dict[str, PairedComparison]
+    comparisons: dict[str, PairedComparison]
 
     def table(self) -> str:
         """Return the Pareto front as a markdown table, the chosen point marked."""
         lines = ["| trial | top-1 on validation | LM tokens per task | prompt | gate | LM |"]
         lines += ["|---|---|---|---|---|---|"]
-        for point in front(self.points):
+        for point in front(self.trials):
             mark = " (chosen)" if point == self.chosen else ""
             lines.append(
                 f"| {point.number}{mark} | {point.top1:.1%} | {point.tokens:.0f} "
@@ -64,7 +64,7 @@ def improve(
     """Search the whole program, choose a trial, compare it with the program before, save it.
 
     A search that was killed continues with the same command: the study is kept beside the program
-    or in ``config.place.storage``, the LM's answers beside the program.
+    or in ``config.location.storage``, the LM's answers beside the program.
 
     Args:
         name: of the program to start from.
@@ -88,26 +88,28 @@ def improve(
     )
     run_key = f"run-{store.digest()}"
     with (
-        Checkpoint(beside(out), identity, on_change=refuse, out=out) as checkpoint,
-        ResponseCache(checkpoint.folder / "answers.jsonl", config.most_calls) as answers,
-        track.run(f"joint {dataset.path.name}", tags, checkpoint.kept(run_key)) as run,
+        Checkpoint(checkpoint_folder(out), identity, on_change=refuse, out=out) as checkpoint,
+        ResponseCache(checkpoint.folder / "answers.jsonl", config.max_lm_calls) as answers,
+        track.run(f"joint {dataset.path.name}", tags, checkpoint.load(run_key)) as run,
     ):
-        checkpoint.keep(run_key, run.id)
-        run.params(asdict(config))
-        run.dataset(dataset)
-        storage = config.place.storage or checkpoint.journal
-        place = replace(config.place, storage=storage, identity=digest_of(identity))
-        trials, prompts = joint_search(program, dataset, lm, replace(config, place=place), answers)
-        run.points(trials, front(trials))
-        chosen = _choose(trials, config.most_tokens)
-        improved = settled(program, dataset, chosen, prompts)
+        checkpoint.save(run_key, run.id)
+        run.log_params(asdict(config))
+        run.log_dataset(dataset)
+        storage = config.location.storage or checkpoint.journal
+        location = replace(config.location, storage=storage, identity=digest_of(identity))
+        trials, prompts = joint_search(
+            program, dataset, lm, replace(config, location=location), answers
+        )
+        run.log_joint_trials(trials, front(trials))
+        chosen = _choose(trials, config.max_tokens_per_task)
+        improved = apply_trial(program, dataset, chosen, prompts)
         done = _compare(name, program, improved, dataset, lm, trials, chosen)
         for split, report in done.reports.items():
-            run.metrics(report.metrics(), f"{split}_")
+            run.log_metrics(report.metrics(), f"{split}_")
         record = _manifest(name, manifest, improved, dataset, lm, done)
         save(improved, out, record | {"mlflow_run_id": run.id})
-        run.artifact(out)
-        run.note(done.table())
+        run.log_program(out)
+        run.set_note(done.table())
         checkpoint.remove()
     return done
 
@@ -122,19 +124,19 @@ def _identity(
         embedder=program.retrieve.library.embed.id,
         lm=str(lm.model),
         optimizers=config.optimizers,
-        calls=config.calls,
-        most_tokens=config.most_tokens,
+        calls=config.optimizer_calls,
+        max_tokens_per_task=config.max_tokens_per_task,
         seed=config.seed,
     )
 
 
-def _choose(trials: Sequence[JointTrial], most_tokens: float | None) -> JointTrial:
+def _choose(trials: Sequence[JointTrial], max_tokens_per_task: float | None) -> JointTrial:
     """Return the cheapest trial within a standard error of the best, under the limit of tokens.
 
     Raises:
         InputError: no trial was finished within the limit.
     """
-    within = [t for t in trials if most_tokens is None or t.tokens <= most_tokens]
+    within = [t for t in trials if max_tokens_per_task is None or t.tokens <= max_tokens_per_task]
     if not within:
         raise InputError(
             "joint: no trial finished within the limits; raise --max-lm-calls or --max-tokens"
@@ -154,9 +156,9 @@ def _compare(
     """Compare the improved program with the one before, and evaluate it, on each split."""
     pair = [("joint", improved), (name, program)]
     return Improvement(
-        points=trials,
+        trials=trials,
         chosen=chosen,
-        versus={split: versus(pair, dataset, split, lm=lm) for split in _SPLITS},
+        comparisons={split: compare_programs(pair, dataset, split, lm=lm) for split in _SPLITS},
         reports={s: evaluate(improved, dataset, s, name=s, lm=lm) for s in _SPLITS},
     )
 
@@ -178,9 +180,9 @@ def _manifest(
         "joint": {
             "from": name,
             "lm": str(lm.model),
-            "trials": len(done.points),
+            "trials": len(done.trials),
             "chosen": done.chosen.number,
             "prompt": done.chosen.prompt,
-            "versus": {split: asdict(comparison) for split, comparison in done.versus.items()},
+            "versus": {split: asdict(comparison) for split, comparison in done.comparisons.items()},
         },
     }

@@ -86,8 +86,8 @@ class ScoredRequests:
         scaled = fused / temperature
         top = scaled.max(axis=1, keepdims=True)
         normalizer = np.log(np.exp(scaled - top).sum(axis=1)) + top[:, 0]
-        right = [np.logaddexp.reduce(scaled[i, label]) for i, label in enumerate(self.labels)]
-        return float(np.mean(np.array(right) - normalizer))
+        acceptable = [np.logaddexp.reduce(scaled[i, label]) for i, label in enumerate(self.labels)]
+        return float(np.mean(np.array(acceptable) - normalizer))
 
 
 def _setting(channel: str, knobs: KnobValues) -> tuple[object, ...]:

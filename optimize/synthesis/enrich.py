@@ -156,7 +156,7 @@ def confusions(outcomes: Sequence[Outcome]) -> dict[str, Counter[str]]:
     """Return with which agents each agent was confused, in both directions."""
     pairs: dict[str, Counter[str]] = {}
     for outcome in outcomes:
-        if not outcome.right and outcome.ranking:
+        if not outcome.correct and outcome.ranking:
             expected, given = outcome.request.expected, outcome.ranking[0]
             pairs.setdefault(expected, Counter())[given] += 1
             pairs.setdefault(given, Counter())[expected] += 1

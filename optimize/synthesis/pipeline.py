@@ -14,7 +14,7 @@ from typing import Any
 import dspy
 from tqdm import tqdm
 
-from optimize.checkpoint import Checkpoint, belongs_to, beside, refuse
+from optimize.checkpoint import Checkpoint, checkpoint_folder, matches, refuse
 from optimize.data import SPLITS
 from optimize.lm_stage import ResponseCache
 from optimize.synthesis.filters import Draft, Drop, sift
@@ -61,10 +61,10 @@ def synthesize(wanted: SynthesisSpec, lm: Any, embed: Embedder, out: Path) -> di
         "lm": str(lm.model),
         "embedder": embed.id,
     }
-    work = beside(out)
+    work = checkpoint_folder(out)
     done = _finished_report(out, settings)
     if done is not None:
-        if belongs_to(work, settings):  # left by a process that was killed at the very end
+        if matches(work, settings):  # left by a process that was killed at the very end
             shutil.rmtree(work)
         return done
     # Neither code nor limits belong to the identity: answers are found by their whole question.

@@ -2,11 +2,11 @@
 
 from optimize.tracking.promote import promote, roll_back
 from optimize.tracking.registry import Models
-from optimize.tracking.spans import traced
+from optimize.tracking.spans import trace_requests
 
 __all__ = [
     "Models",
     "promote",
     "roll_back",
-    "traced",
+    "trace_requests",
 ]
