@@ -60,7 +60,7 @@ def _rows(known: ResponseCache, quick: bool) -> Iterator[dict[str, Any]]:
     lm = language_model("embedded", threads=1)
     train = examples(program, dataset.splits["train"], seed=0)
     asked = examples(program, dataset.splits["validation"], seed=0)[: 2 if quick else _ASKED]
-    brief = OptimizerInputs(
+    inputs = OptimizerInputs(
         calls=_BUDGET,
         trainset=train[_HELD_OUT : _HELD_OUT + _TRAIN],
         valset=train[:_HELD_OUT],
@@ -88,17 +88,17 @@ def _rows(known: ResponseCache, quick: bool) -> Iterator[dict[str, Any]]:
     yield _row("none", first, first, asked) | asdict(Usage())
     second = None if quick else os.environ.get(SECOND)
     for name in list(OPTIMIZERS)[: 1 if quick else None]:
-        row = found(name, "itself", partial(_optimized, name, plain, lm, brief, asked))
+        row = found(name, "itself", partial(_optimized, name, plain, lm, inputs, asked))
         yield _row(name, row["answer"] or first, first, asked) | _facts("itself", row)
         if "failure" in row and second:
             teacher = Path(second).stem
-            taught = replace(brief, teacher=language_model(f"embedded:{second}"))
+            taught = replace(inputs, teacher=language_model(f"embedded:{second}"))
             row = found(name, teacher, partial(_optimized, name, plain, lm, taught, asked))
             yield _row(name, row["answer"] or first, first, asked) | _facts(teacher, row)
 
 
 def _optimized(
-    name: str, plain: dspy.Predict, lm: Any, brief: OptimizerInputs, asked: list[dspy.Example]
+    name: str, plain: dspy.Predict, lm: Any, inputs: OptimizerInputs, asked: list[dspy.Example]
 ) -> dict[str, Any]:
     """Return what an optimizer made and took; ``answer`` is its prompt's slots, None if it failed.
 
@@ -107,7 +107,7 @@ def _optimized(
     made, failure = None, "the calls ran out, nothing kept"
     with counted() as cost:
         try:
-            made = optimize(name, plain, lm, brief)
+            made = optimize(name, plain, lm, inputs)
         except LMError as error:
             failure = str(error)
     spent = asdict(cost.usage) | ({"lm_calls": made.calls} if made else {})

@@ -206,8 +206,8 @@ class Model:
             ends = hidden[self.tokens.lines(shortlist)]
             logits = self.probe(torch.nn.functional.rms_norm(ends, ends.shape[-1:]))[:, 0]
             logits = torch.cat([logits, torch.zeros(1)])
-            right = torch.tensor(sorted(shortlist.right) or [len(logits) - 1])
-            losses.append(torch.logsumexp(logits, 0) - torch.logsumexp(logits[right], 0))
+            acceptable = torch.tensor(sorted(shortlist.acceptable) or [len(logits) - 1])
+            losses.append(torch.logsumexp(logits, 0) - torch.logsumexp(logits[acceptable], 0))
         return torch.stack(losses).mean()
 
     def _keep(self, _module: Any, _inputs: Any, output: Any) -> None:

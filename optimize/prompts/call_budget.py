@@ -36,7 +36,7 @@ class CallBudget(BaseCallback):
             raise BudgetExceededError
 
 
-def unreadable(error: BaseException | None) -> bool:
+def is_parse_error(error: BaseException | None) -> bool:
     """Tell whether an answer that could not be parsed lies at the bottom of an error."""
     while error is not None:
         if isinstance(error, AdapterParseError):
@@ -46,7 +46,7 @@ def unreadable(error: BaseException | None) -> bool:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def silence_optimizers() -> Iterator[None]:
     """Keep the optimizers' own prints off standard output, and their progress to errors."""
     loud = logging.getLogger("dspy")
     level = loud.level

@@ -20,22 +20,22 @@ class PromptCandidate:
     demos: tuple[dict[str, str], ...]
 
 
-def alone(done: Any) -> list[PromptCandidate]:
+def read_single_prompt(done: Any) -> list[PromptCandidate]:
     """Return the result of an optimizer that makes one prompt and does not measure it."""
     return [_candidate(done, None)]
 
 
-def in_percent(done: Any) -> list[PromptCandidate]:
+def read_percent_scores(done: Any) -> list[PromptCandidate]:
     """Return the candidates of optimizers that score with ``dspy.Evaluate``."""
     return [_candidate(row["program"], row["score"] / 100) for row in _attached(done)]
 
 
-def in_shares(done: Any) -> list[PromptCandidate]:
+def read_share_scores(done: Any) -> list[PromptCandidate]:
     """Return the candidates of SIMBA, which averages the metric itself."""
     return [_candidate(row["program"], row["score"]) for row in _attached(done)]
 
 
-def detailed(done: Any) -> list[PromptCandidate]:
+def read_gepa_candidates(done: Any) -> list[PromptCandidate]:
     """Return the candidates of GEPA, in the order in which it found them."""
     found = done.detailed_results
     scored = zip(found.candidates, found.val_aggregate_scores, strict=True)
