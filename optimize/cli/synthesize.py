@@ -38,19 +38,19 @@ def run(options: argparse.Namespace) -> int:
     from task_delegator.embedders import embedder
     from task_delegator.lm import language_model
 
-    wanted = SynthesisSpec(
+    spec = SynthesisSpec(
         domains=tuple(" ".join(domain.split()) for domain in options.domains),
         agents=options.agents,
         requests=options.requests,
         max_lm_calls=options.max_lm_calls,
         seed=options.seed,
     )
-    wanted.check()
+    spec.check()
     refuse_no_lm(options, "synthesize needs an LM")
     lm, embed = language_model(options.lm), embedder(options.embedder)
-    limits = f"{wanted.planned} LM calls are needed, at most {wanted.limit} are made"
+    limits = f"{spec.planned_calls} LM calls are needed, at most {spec.call_limit} are made"
     print(f"{limits} (--max-lm-calls), those of earlier runs counted", file=sys.stderr)
-    report = synthesize(wanted, lm, embed, Path(options.out))
+    report = synthesize(spec, lm, embed, Path(options.out))
     print_json(report)
     if not report["requests"]["compilable"]:
         print("too few validation requests to compile for: ask for more", file=sys.stderr)

@@ -38,7 +38,7 @@ def test_a_drawn_shortlist_holds_the_right_agent_or_answers_none(source):
     without = [shortlist for shortlist in drawn if not shortlist.acceptable]
     assert 10 < len(without) < 70  # some 8 %
     for shortlist in drawn:
-        assert 1 <= len(shortlist.agents) <= shortlists_module.MOST
+        assert 1 <= len(shortlist.agents) <= shortlists_module.MAX_AGENTS
         assert len({agent.name for agent in shortlist.agents}) == len(shortlist.agents)
         assert shortlist.slot == (
             SLOTS[min(shortlist.acceptable)] if shortlist.acceptable else NONE_SLOT
