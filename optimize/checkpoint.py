@@ -1,4 +1,4 @@
-"""What a stopped or killed command leaves on disk for the same command to continue with.
+"""Checkpoint: the locked folder with which a stopped command continues.
 
 A checkpoint is a folder that one process at a time works in. It belongs to one identity: the data,
 the settings and the code that its contents depend on. What happens to the contents when the

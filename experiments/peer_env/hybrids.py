@@ -1,4 +1,4 @@
-"""The peers that mix words and vectors: semantic-router and toolpicker."""
+"""Peers with lexical and vector retrieval: semantic-router and toolpicker."""
 
 import itertools
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""A job for a peer: agents, labeled requests to choose settings on, requests to answer."""
+"""Job of a peer: agents, labeled requests to tune on, requests to answer."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence

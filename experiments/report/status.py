@@ -1,4 +1,4 @@
-"""Whether a committed result still describes today's code, by the commits since it was measured."""
+"""Status of a committed result: current or stale, by commits since it was measured."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What asking language models costs: calls, tokens, seconds."""
+"""Count LM calls, tokens and seconds of a block of code."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

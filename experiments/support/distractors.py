@@ -1,4 +1,4 @@
-"""Registries grown with other people's agents, up to 10,000.
+"""Registries extended with distractor agents, up to 10,000.
 
 Distractors are real tools and servers (MCP registries, Seal-Tools, ToolAlpaca, APIBench, BFCL)
 and the agents of the public intent sets. The latter have real sample requests; for the others

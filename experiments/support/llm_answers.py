@@ -1,4 +1,4 @@
-"""Answers of LMs to prompts that list agents, asked once and kept.
+"""Cached answers of LMs to prompts that list agents.
 
 The answers of a slow LM are kept in ``answers/``: an interrupted run resumes, and the tables need
 no LM. Delete a file to ask again.

@@ -1,4 +1,4 @@
-"""Where the public data sets are looked for."""
+"""Folder of the public data sets."""
 
 import os
 from pathlib import Path

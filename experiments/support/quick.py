@@ -1,4 +1,4 @@
-"""Less of a data set, for runs that try a study and keep nothing."""
+"""Shrink a dataset for quick runs, which are not saved."""
 
 from dataclasses import replace
 

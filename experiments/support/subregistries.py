@@ -1,4 +1,4 @@
-"""Sub-registries drawn from one, each agent in at least as many of them."""
+"""Random sub-registries of a size, each agent in at least a given number of them."""
 
 import random
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Calibrate a program on labeled requests: confidence, P(some agent fits), thresholds."""
+"""Calibrate a program: P(correct), P(in scope) and their thresholds, on validation."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

@@ -1,4 +1,4 @@
-"""``merge``: add recorded outcomes to a dataset."""
+"""``merge``: add recorded feedback to a dataset."""
 
 import argparse
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""Check a dataset directory: leaks, names, and the counts of this project's own."""
+"""Check a dataset directory: leaks, agents named in requests, counts of this project's own."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Dataset directories: read, check. ``python -m optimize.data check [DIR]`` runs the check.
+"""Dataset: read a directory with a registry and labeled requests.
 
 A directory holds ``agents.json`` and ``train.json``, ``validation.json`` and
 ``ground_truth.json`` (the test split); ``out_of_scope.json``, ``multi.json``,

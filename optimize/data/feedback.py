@@ -1,4 +1,4 @@
-"""Recorded outcomes of delegations: merge them into a dataset, test the calibration on them."""
+"""Merge recorded feedback into a dataset."""
 
 import json
 import re

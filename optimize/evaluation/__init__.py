@@ -1,4 +1,4 @@
-"""How well a program does: outcomes, metrics, baselines, comparisons, drift."""
+"""Evaluate programs: outcomes, metrics, baselines, comparisons, drift."""
 
 from optimize.evaluation.baselines import BM25_B, BM25_K1, CHOSEN_ON, choose_bm25, grade_bm25
 from optimize.evaluation.compare import PairedComparison, compare_programs

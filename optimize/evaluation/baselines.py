@@ -1,4 +1,4 @@
-"""BM25 alone, over the same texts as the program, at its best setting on validation."""
+"""BM25 baseline over the same texts as the program, tuned on validation."""
 
 import hashlib
 import json

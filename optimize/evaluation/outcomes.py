@@ -1,4 +1,4 @@
-"""Delegate labeled requests and say what came of each."""
+"""Outcome: a labeled request with the delegation of a program, graded."""
 
 import random
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""The keys of an evaluation report: the one typed place they live in."""
+"""Report: the typed keys of an evaluation."""
 
 from dataclasses import asdict, dataclass
 from typing import Any

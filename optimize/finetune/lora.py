@@ -1,4 +1,4 @@
-"""Low-rank adaptation of the embedded LM (Hu et al., 2021), in PyTorch on a CPU.
+"""Low-rank adaptation (LoRA; Hu et al., 2021) of the embedded LM, in PyTorch on a CPU.
 
 Needs the extra ``finetune``. The prompts are those that the server sees, token by token; the
 system prompt, which never changes, is read once per batch, without gradients, and shared by its

@@ -1,4 +1,4 @@
-"""Multi-objective search over quality and cost."""
+"""Joint search: multi-objective, over quality and cost of the whole program."""
 
 from optimize.joint.search import (
     JointSearchConfig,

@@ -1,4 +1,4 @@
-"""Search the whole program at once: retrieval, expansion, prompt and gate.
+"""Joint search of retrieval, expansion, prompt and gate: top-1 against LM tokens.
 
 Two competing objectives, top-1 on validation and LM tokens per task, with their Pareto front; or
 top-1 under a limit of tokens, where trials that are worse on the same requests are pruned.

@@ -1,4 +1,4 @@
-"""Compile a program from a dataset: configuration and the steps in order."""
+"""Pipelines of commands: compile a program, improve it by a joint search."""
 
 from optimize.pipeline.compile import compile_program, summary
 from optimize.pipeline.improve import Improvement, improve

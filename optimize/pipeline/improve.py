@@ -1,4 +1,4 @@
-"""Make a better program of a compiled one by a joint search: search, choose, compare, save."""
+"""Improve a compiled program by a joint search: search, choose, compare, save."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace

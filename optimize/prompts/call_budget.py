@@ -1,4 +1,4 @@
-"""Hold an optimizer to its LM calls, and to the first failure of an LM."""
+"""CallBudget: stop an optimizer at its limit of LM calls or at the first LM failure."""
 
 import contextlib
 import logging

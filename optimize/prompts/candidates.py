@@ -1,4 +1,4 @@
-"""The prompts that an optimizer tried, in one shape for all of DSPy's."""
+"""PromptCandidate: the prompts that a DSPy optimizer tried, read from its result."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

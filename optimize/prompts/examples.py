@@ -1,4 +1,4 @@
-"""Labeled requests as examples for DSPy's optimizers: a shortlist in, a slot out."""
+"""Labeled requests as DSPy examples, and the metric and feedback of optimizers."""
 
 import random
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""DSPy's optimizers by name, over the one predictor that decides: a shortlist in, a slot out.
+"""Table of DSPy optimizers: name, share of the call budget, how each is run.
 
 Each gets what it takes from one budget of LM calls, says before it starts how many it expects, and
 is stopped at the limit. What an LM refuses stops the compilation: an optimizer that swallows

@@ -1,4 +1,4 @@
-"""What DSPy's optimizers are given: their inputs, and the student whose prompt they write."""
+"""Inputs of DSPy optimizers, and the student module whose prompt they write."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Find retrieval's weights and k: scored requests, fits, Optuna studies."""
+"""Search retrieval's weights and k: scored requests, fits, Optuna studies."""
 
 from optimize.search.fit import HEAD_C, LEAN, fit_weights
 from optimize.search.retrieval import Trial, measure, search

@@ -1,4 +1,4 @@
-"""Search the retrieval knobs."""
+"""Search the retrieval knobs on validation: channel weights, BM25, head, k."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""Labeled requests, scored once in every channel."""
+"""ScoredRequests: the channel scores of labeled requests, computed once."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""MLflow: where runs are kept, what they log, the registry and its champion."""
+"""MLflow: store, runs, plots, traces, model registry, champion."""
 
 from optimize.tracking.promote import promote, roll_back
 from optimize.tracking.registry import Models

@@ -1,4 +1,4 @@
-"""Plots and tables of a compilation: search, Pareto front, reliability, confused pairs."""
+"""Figures and tables of MLflow runs: search, Pareto front, reliability, confused pairs."""
 
 from collections import Counter
 from collections.abc import Sequence

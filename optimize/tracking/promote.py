@@ -1,4 +1,4 @@
-"""Promote a program to champion if it beats the present one in a paired test on validation."""
+"""Promote a program to champion if it beats the current one in a paired test."""
 
 import os
 import shutil

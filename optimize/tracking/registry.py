@@ -1,4 +1,4 @@
-"""MLflow's model registry: versions of a program and the aliases that name the one to serve."""
+"""MLflow's model registry: versions of a program and their aliases."""
 
 from importlib.resources import files
 from pathlib import Path

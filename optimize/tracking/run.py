@@ -1,4 +1,4 @@
-"""Track compilations in MLflow.
+"""Run: log params, metrics, plots and artifacts of a command to MLflow.
 
 A run holds params, dataset inputs with digests, metrics, the compiled program, plots, tables and
 a few traces. No LM key or header goes into it. Of the requests it holds those that the compiled

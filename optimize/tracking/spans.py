@@ -1,4 +1,4 @@
-"""Traces of delegations: inputs and outputs of every DSPy module and LM call.
+"""Trace delegations: spans of every DSPy module and LM call, redacted.
 
 A callback of our own records them. MLflow's would record headers from the LM's settings and
 messages of exceptions, and lets them through where a filter of its spans fails. Here a value is

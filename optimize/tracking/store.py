@@ -1,4 +1,4 @@
-"""Open the MLflow store, or say in one line why that fails."""
+"""Connect to the MLflow store; failures become one line without passwords."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""What this package uses of DSPy beyond its stable surface, and why.
+"""DSPy surfaces beyond its stable one that this package uses, each with its reason.
 
 ``tests/test_compat.py`` fails where one of these goes or changes its meaning.
 """

@@ -1,4 +1,4 @@
-"""The values that flow through the program."""
+"""Values of a delegation: Delegation, Plan, evidence, features, usage."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields

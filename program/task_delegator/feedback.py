@@ -1,4 +1,4 @@
-"""Feedback on delegations: a JSONL file with one outcome per row.
+"""Feedback: append the outcome of a delegation to a JSONL file, and read such files.
 
 A row holds the task, the decision with its confidence, and the correct agent.
 ``optimize merge`` adds the rows to a dataset. ``optimize drift`` tests whether the outcomes

@@ -1,4 +1,4 @@
-"""What search, calibration and training requests leave in a program, beside its prompts."""
+"""Knobs: every number of a compiled program, in groups, with types and ranges."""
 
 import math
 from collections.abc import Iterator, Mapping

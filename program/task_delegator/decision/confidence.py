@@ -1,4 +1,4 @@
-"""AssessConfidence: evidence of the stages to calibrated probabilities.
+"""Calibrated probabilities, from features: P(correct) and P(in scope).
 
 Logistic models over a handful of features (Platt, Probabilistic Outputs for Support
 Vector Machines, 1999); their weights are knobs, fitted on labeled requests by

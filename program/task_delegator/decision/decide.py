@@ -1,4 +1,4 @@
-"""The decision that follows from the probabilities, and the reason for it."""
+"""Rules of the decision: when to assign, review or refuse, and when to ask the LM."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Thresholds for a stated precision, from the confidences of labeled requests."""
+"""Choose a confidence threshold for a target precision (OperatingPoint)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What an embedder is, and what it returns."""
+"""Embedder: the protocol that every embedder implements, and Encoded, its result."""
 
 import platform
 from collections.abc import Sequence

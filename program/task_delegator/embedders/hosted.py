@@ -1,4 +1,4 @@
-"""A hosted embedding model, through DSPy."""
+"""Embedder: a hosted model, through DSPy."""
 
 import os
 from collections.abc import Sequence

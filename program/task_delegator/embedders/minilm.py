@@ -1,4 +1,4 @@
-"""all-MiniLM-L6-v2 as int8 ONNX, the default embedder.
+"""Embedder: all-MiniLM-L6-v2 as int8 ONNX, the default.
 
 Each text is encoded on its own: the int8 model scales its activations per call, so that a
 text's vector would otherwise depend on its neighbors in the batch, and with it on registry

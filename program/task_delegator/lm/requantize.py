@@ -1,4 +1,4 @@
-"""The packaged LM's weights stored at 8 bits, made once and kept in the user's cache.
+"""Requantize the packaged LM's weights to 8 bits, once, into the user's cache.
 
 The package carries them at 4 bits with an offset (Q4_1), for which llama.cpp has no fast matrix
 product on CPUs; the same weights at 8 bits (Q8_0) are read 1.6 times as fast on AVX2.

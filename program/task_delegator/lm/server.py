@@ -1,4 +1,4 @@
-"""The embedded LM: a llama.cpp server per set of files, in a child process of this one.
+"""Start, watch and stop the llama.cpp server of the embedded LM.
 
 The server gets a random key per start, so that no other process on the machine can use it. It
 needs a POSIX system; importing this module does not.

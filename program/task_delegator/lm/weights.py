@@ -1,4 +1,4 @@
-"""The files of the embedded LM: weights that a package carries, and an adapter of them.
+"""Locate the GGUF files of the embedded LM: base weights and LoRA adapter.
 
 An adapter makes the small LM fit for the one decision that ``ClassifyAgent`` asks of it; its
 manifest says what it was trained on (``optimize finetune lm``). The one that comes with this

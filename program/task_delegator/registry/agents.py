@@ -1,4 +1,4 @@
-"""Agents and their registry: read, write, filter, change and lint."""
+"""Agent and Registry: fields of an agent, validation, reading, writing, filtering."""
 
 import json
 import re

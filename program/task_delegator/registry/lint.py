@@ -1,4 +1,4 @@
-"""What will hurt delegation in a registry, as findings."""
+"""Lint a registry: findings that will hurt delegation."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal

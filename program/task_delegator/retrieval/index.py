@@ -1,4 +1,4 @@
-"""What retrieval knows about a registry: words, characters, vectors and a linear head.
+"""Index of a registry: raw scores of every channel (BM25, n-grams, embeddings, head).
 
 The index is built in name order, so that the order in which agents were
 registered cannot matter, and it holds no state of the compiled program.

@@ -1,4 +1,4 @@
-"""The lexical channel of character n-grams."""
+"""Lexical channel: TF-IDF of character n-grams."""
 
 from collections.abc import Iterable, Sequence
 

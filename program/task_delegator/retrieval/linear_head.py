@@ -1,4 +1,4 @@
-"""A linear head over frozen embeddings, fitted to the registry's own texts."""
+"""Linear head over frozen embeddings: softmax regression, or LDA for many agents."""
 
 import hashlib
 from typing import Protocol

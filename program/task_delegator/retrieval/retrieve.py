@@ -1,4 +1,4 @@
-"""Retrieve: a task to candidates, by weighted channels and a posterior over agents."""
+"""Retrieve: the DSPy module that ranks agents for a task, with a posterior."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace

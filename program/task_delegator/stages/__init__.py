@@ -1,4 +1,4 @@
-"""The LM's stages: expand, classify, rate, decompose, and how a prompt is written."""
+"""LM stages: expand, classify, rate, decompose, and how prompts are written."""
 
 from .classify import ClassifyAgent, mean_belief
 from .decompose import MAX_PARTS, DecomposeTask, PartScore, best_split, split_features

@@ -1,4 +1,4 @@
-"""ClassifyAgent: a shortlist to a distribution over its agents and "none of them"."""
+"""ClassifyAgent: ask the LM for a distribution over the shortlist and "none of them"."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""How every stage asks its LM: one adapter, one meaning of failure, one look of an agent.
+"""Prompting of the LM stages: the line of an agent in prompts, the adapter, failures.
 
 ``ask`` is the boundary to the LM. Whatever it says comes out as a prediction, as None where it
 cannot be read, or as ``LMError``.

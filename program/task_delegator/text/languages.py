@@ -1,4 +1,4 @@
-"""Recognize tasks in a language that the embedder does not know."""
+"""Detect tasks in a language that the embedder does not support."""
 
 import os
 from collections.abc import Collection

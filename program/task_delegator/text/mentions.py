@@ -1,4 +1,4 @@
-"""Text that others wrote: tasks and what agents say of themselves.
+"""Find and strip mentions of agents' names in a task.
 
 Neither may pass for a part of the prompt, and naming an agent is no way to get it.
 """

@@ -1,4 +1,4 @@
-"""Make text that others wrote fit for a prompt or a line."""
+"""Sanitize untrusted text for a prompt or a line of output."""
 
 import re
 import unicodedata
