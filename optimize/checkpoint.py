@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 def start_over(folder: Path) -> None:
-    """Remove what a checkpoint of another identity holds, with a warning."""
+    """Empty the folder of a checkpoint of another identity, with a warning."""
     _log.warning("%s: begun with other data, settings or code; starting anew", folder)
     for path in folder.iterdir():
         if path.is_dir():
@@ -34,7 +34,7 @@ def start_over(folder: Path) -> None:
 
 
 def refuse(folder: Path) -> None:
-    """Leave a checkpoint of another identity alone.
+    """Refuse a checkpoint of another identity.
 
     Raises:
         InputError: always.
@@ -48,14 +48,14 @@ class Checkpoint:
     """A folder of intermediate results, held by one process at a time.
 
     Args:
-        folder: where they are kept; made where it is missing.
-        identity: everything that they depend on, as JSON; what is no JSON counts as its string.
-        on_change: what to do with a folder of another identity.
-        out: what is being made; the folder itself if not given.
-        kind: of what is being made, for messages.
+        folder: of the results; created if it is missing.
+        identity: everything that the results depend on, as JSON; other values as their string.
+        on_change: what to do with a folder of another identity: ``start_over`` or ``refuse``.
+        out: path of the output; the folder itself by default.
+        kind: kind of the output, for messages.
 
     Raises:
-        InputError: another process makes the same, or the folder cannot be used.
+        InputError: another process makes the same output, or the folder cannot be used.
     """
 
     def __init__(
@@ -87,16 +87,16 @@ class Checkpoint:
         return self.folder / "search.journal"
 
     def save(self, name: str, result: Any) -> None:
-        """Keep what a stage found, as JSON."""
+        """Save the result of a stage, as JSON."""
         write_text(self.folder / f"{name}.json", json.dumps(result) + "\n")
 
     def load(self, name: str) -> Any:
-        """Return what a stage found before, None if it did not get that far."""
+        """Return the saved result of a stage, None without one."""
         path = self.folder / f"{name}.json"
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
     def remove(self) -> None:
-        """Remove the folder, and what a process that was killed while saving left behind."""
+        """Remove the folder, and partial outputs of processes that were killed while saving."""
         for partial in self._out.parent.glob(f".{self._out.name}.????????"):
             shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(self.folder)
@@ -121,7 +121,7 @@ class Checkpoint:
 
 
 def checkpoint_folder(out: Path) -> Path:
-    """Return the folder of the checkpoint that stands beside what is being made."""
+    """Return the folder of the checkpoint of an output, beside that output."""
     return out.absolute().with_name(f"{out.absolute().name}.work")
 
 
@@ -135,7 +135,7 @@ def lock(file: IO[Any], busy: str) -> None:
 
     Args:
         file: open for writing.
-        busy: what to say where another process holds it.
+        busy: message of the error if another process holds it.
 
     Raises:
         InputError: another process holds it, or it cannot be locked.
@@ -158,7 +158,7 @@ def lock(file: IO[Any], busy: str) -> None:
 
 
 def identity_of(dataset: Dataset, **settings: Any) -> dict[str, Any]:
-    """Return what results on a dataset depend on: its files, the agents, settings and the code."""
+    """Return the identity of results on a dataset: its files, the agents, settings and the code."""
     return {
         "data": dataset.digests(),
         "enriched": dataset.enriched,
@@ -171,14 +171,14 @@ def identity_of(dataset: Dataset, **settings: Any) -> dict[str, Any]:
 def digest_of(values: Mapping[str, Any]) -> str:
     """Return a digest of JSON values, 16 hexadecimal digits.
 
-    What is no JSON counts as its string.
+    Values that are no JSON count as their string.
     """
     return hashlib.sha256(_canonical(values).encode()).hexdigest()[:16]
 
 
 @cache
 def code_digest() -> str:
-    """Return a digest of the sources of the program and of what optimizes it.
+    """Return a digest of the sources of ``task_delegator`` and ``optimize``.
 
     Unlike a commit it also changes with edits that are not committed, and it does not change with
     a commit elsewhere.
@@ -201,7 +201,7 @@ def _identity(folder: Path) -> str | None:
 
 
 def _holds_other_files(folder: Path) -> bool:
-    """Return whether a folder holds something that no checkpoint made."""
+    """Return whether a folder holds files that no checkpoint wrote."""
     if not folder.is_dir() or _identity(folder) is not None:
         return False
     return any(path.name != _LOCK and _IDENTITY not in path.name for path in folder.iterdir())

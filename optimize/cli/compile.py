@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # imported when needed: --help is not to wait for it
 def add_parser(commands: Commands, parents: Parents) -> None:
     """Add the command to the parser.
 
-    Long because every option of the command stands here once.
+    Long because it lists every option of the command.
     """
     parser = commands.add_parser(
         "compile", parents=[parents.data, parents.seed, parents.lm], help="compile a program"

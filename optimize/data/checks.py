@@ -10,7 +10,7 @@ from optimize.data.dataset import NEAR_COPY, OURS, Dataset, load_dataset
 from task_delegator.errors import DelegatorError
 from task_delegator.text import fold, overlap, words
 
-_NAMED_ALLOWED = 3  # requests that may name their own agent, as people naturally would
+_MAX_NAMED = 3  # requests that may name their agent
 
 
 def leaks(dataset: Dataset) -> list[str]:
@@ -52,7 +52,7 @@ def check(dataset: Dataset, strict: bool = False) -> list[str]:
         if request.expected.lower() in request.text.lower()
     ]
     if strict:
-        problems += named if len(named) > _NAMED_ALLOWED else []
+        problems += named if len(named) > _MAX_NAMED else []
         problems += _wrong_counts(dataset)
     return problems
 

@@ -28,10 +28,10 @@ NEAR_COPY = 0.6  # Jaccard overlap of words at which a request repeats a sample
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A labeled request: its text and the agents that are right for it.
+    """A labeled request: its text and the acceptable agents.
 
     Attributes:
-        acceptable: names of agents, the labeled one first, then others that are also right.
+        acceptable: names of acceptable agents, the labeled one first.
     """
 
     text: str
@@ -49,10 +49,10 @@ class Dataset:
 
     Attributes:
         splits: requests by split name; a missing file is an empty split.
-        out_of_scope: texts of requests that no agent can serve, by split name.
+        out_of_scope: texts of requests that no agent serves, by split name.
         multi: tasks for several agents, in order, by split name.
         other_languages: labeled requests in other languages than the agents', by split name.
-        enriched: agents that ``enrichment.json`` completed.
+        enriched: number of agents that ``enrichment.json`` completed.
     """
 
     path: Path

@@ -15,12 +15,12 @@ from task_delegator.delegator import Delegator
 from task_delegator.retrieval import Index
 
 CHOSEN_ON = 500  # validation requests on which BM25's setting is chosen
-_USUAL = (1.5, 0.75)  # k1 and b where there is no validation request
+_DEFAULT = (1.5, 0.75)  # k1 and b where there is no validation request
 _CHOSEN: dict[str, tuple[float, float]] = {}  # by digest of agents and requests
 
 
 def grade_bm25(index: Index, requests: Sequence[Request], k1: float, b: float) -> np.ndarray:
-    """Return whether BM25 alone puts a right agent first, shape (n,), bool."""
+    """Return whether BM25 alone ranks an acceptable agent first, shape (n,), bool."""
     winners = [index.names[int(np.argmax(index.bm25(r.text, k1, b)))] for r in requests]
     return np.array([w in r.acceptable for w, r in zip(winners, requests, strict=True)])
 
@@ -35,7 +35,7 @@ def choose_bm25(index: Index, requests: Sequence[Request]) -> tuple[float, float
         requests: validation requests.
     """
     if not requests:
-        return _USUAL
+        return _DEFAULT
     key = _digest(index, requests)
     if key not in _CHOSEN:
         settings = [(k1, b) for k1 in BM25_K1 for b in BM25_B]

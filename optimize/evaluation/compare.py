@@ -19,7 +19,7 @@ class SystemScore:
     """The scores of one of the programs.
 
     Attributes:
-        top1, top3: share whose right agent comes first, among the first three.
+        top1, top3: share of requests with an acceptable agent at rank 1, among the first three.
         top1_ci95: Wilson's interval of top1.
         lm_calls_per_task: mean number of LM calls.
     """
@@ -38,7 +38,7 @@ class PairedComparison:
     Attributes:
         winner: name of the better program where McNemar's p is below 0.05, else None.
         by_domain: per domain of the expected agent, requests that only the first and only the
-            second got right.
+            second answered correctly.
         by_agent: the same per expected agent, where they differ, most first.
     """
 
@@ -83,7 +83,7 @@ def compare_programs(
 
     Args:
         programs: names and programs, over the dataset's registry.
-        lm: the LM that either may ask, or None.
+        lm: the LM that both programs may ask, or None.
         limit: compare on a fixed random subset of this size.
 
     Raises:
@@ -92,7 +92,7 @@ def compare_programs(
     requests = select_requests(dataset, split, limit, seed)
     with dspy.context(lm=lm):
         outcomes = [delegate_all(program, requests, name) for name, program in programs]
-    correct = [grade_outcomes(own) for own in outcomes]
+    correct = [grade_outcomes(each) for each in outcomes]
     comparison = metrics.compare(correct[0], correct[1], seed=seed)
     names = [name for name, _ in programs]
     domains = {agent.name: agent.domain or "(none)" for agent in dataset.registry}
@@ -129,7 +129,7 @@ def _count_wins(
     counts: dict[str, tuple[int, int]] = {}
     for request, first, second in zip(requests, *outcomes, strict=True):
         if first.correct != second.correct:
-            own, other = counts.get(group(request.expected), (0, 0))
-            won = (own + 1, other) if first.correct else (own, other + 1)
-            counts[group(request.expected)] = won
+            wins, losses = counts.get(group(request.expected), (0, 0))
+            wins, losses = (wins + 1, losses) if first.correct else (wins, losses + 1)
+            counts[group(request.expected)] = wins, losses
     return dict(sorted(counts.items(), key=lambda item: (-sum(item[1]), item[0])))

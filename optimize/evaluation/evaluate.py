@@ -42,12 +42,11 @@ def evaluate_requests(
 ) -> tuple[Report, list[Outcome]]:
     """Return the report of a program on a split, and its answer to each request in scope.
 
-    Requests out of scope are delegated under the same LM as those in scope: what tells them
-    apart is one program.
+    Requests out of scope are delegated with the same LM as those in scope.
 
     Args:
         program: the program; its registry must be the dataset's.
-        name: what to call the program in the report.
+        name: of the program in the report.
         lm: the LM to ask, in scope and out of scope, or None for retrieval alone.
         limit: evaluate a fixed random subset of at most this size, in scope and out of scope.
         seed: of the subsets and the bootstrap.
@@ -59,7 +58,7 @@ def evaluate_requests(
     outside = select(dataset.out_of_scope[split], limit, seed)
     with dspy.context(lm=lm):
         outcomes = delegate_all(program, requests, split)
-        refusable = [
+        outside_delegations = [
             program(text) for text in tqdm(outside, desc="out of scope", delay=3, leave=False)
         ]
     report = Report(
@@ -73,7 +72,7 @@ def evaluate_requests(
         k=program.knobs.values.retrieval.k,
         **_scores(outcomes, program.knobs.values.retrieval.k),
         **_confidence(outcomes, seed),
-        **_scope(outcomes, refusable),
+        **_scope(outcomes, outside_delegations),
         **_cost(outcomes),
         **bm25_baseline(program, dataset, outcomes, seed),
         versus_no_lm=_versus_no_lm(program, outcomes, seed) if lm is not None else None,
@@ -103,7 +102,7 @@ def _confidence(outcomes: Sequence[Outcome], seed: int) -> dict[str, Any]:
     confidences = np.array([outcome.delegation.confidence for outcome in outcomes])
     correct = grade_outcomes(outcomes)
     assigned = np.array([outcome.delegation.decision == "assign" for outcome in outcomes])
-    n, good = int(assigned.sum()), int((assigned & correct).sum())
+    n, correct_n = int(assigned.sum()), int((assigned & correct).sum())
     return {
         "ece": metrics.expected_calibration_error(confidences, correct),
         "ece_calibrated_range": metrics.calibrated_ece_range(confidences, seed=seed),
@@ -111,13 +110,13 @@ def _confidence(outcomes: Sequence[Outcome], seed: int) -> dict[str, Any]:
         "auroc_error": metrics.auroc(confidences, correct),
         "aurc": metrics.aurc(confidences, correct),
         "accuracy_at_coverage_80": metrics.accuracy_at_coverage(confidences, correct, 0.8),
-        "precision_assigned": good / n if n else None,
-        "precision_assigned_ci95": metrics.wilson(good, n) if n else None,
+        "precision_assigned": correct_n / n if n else None,
+        "precision_assigned_ci95": metrics.wilson(correct_n, n) if n else None,
     }
 
 
 def _scope(outcomes: Sequence[Outcome], outside: Sequence[Delegation]) -> dict[str, Any]:
-    """Return how requests in scope and out of scope are told apart."""
+    """Return how well requests in scope are separated from those out of scope."""
     inside = [outcome.delegation for outcome in outcomes]
     fits = np.array([d.evidence.in_scope_score for d in (*inside, *outside)])
     in_scope = np.array([True] * len(inside) + [False] * len(outside))

@@ -74,7 +74,7 @@ def expected_calibration_error(
 def reliability(
     confidences: np.ndarray, correct: np.ndarray, bins: int = 10
 ) -> list[tuple[float, float, int]]:
-    """Return the mean confidence, the share that is right and n of each bin of equal mass."""
+    """Return the mean confidence, the accuracy and n of each bin of equal mass."""
     order = np.argsort(confidences, kind="stable")
     parts = [p for p in np.array_split(order, min(bins, len(order))) if len(p)]
     return [(float(confidences[p].mean()), float(correct[p].mean()), len(p)) for p in parts]
@@ -101,7 +101,7 @@ class CalibrationTest:
     """How badly outcomes fit their confidences, against what calibrated ones would show.
 
     Attributes:
-        share_p: probability of a share right at least as far from the stated one.
+        share_p: p-value of the accuracy, under a calibrated confidence.
         ece_p: probability of an ECE at least as large.
         ece_range: central 95 % of the ECE of calibrated confidences.
     """
@@ -198,12 +198,12 @@ def accuracy_at_rejection_rate(
 
     Args:
         in_scope: P(some agent fits) of the requests in scope.
-        correct: whether their first place is right.
+        correct: whether their first-ranked agent is acceptable.
         outside: P(some agent fits) of the requests out of scope.
         share: of the requests out of scope to reject, 0..1.
 
     Returns:
-        The share of the requests in scope that is accepted and right, and the share that is
+        The share of the requests in scope that is accepted and correct, and the share that is
         accepted; None without requests out of scope.
     """
     if len(outside) == 0:
@@ -242,7 +242,7 @@ class Comparison:
         difference: mean outcome of the first less that of the second, -1..1.
         ci95: paired bootstrap interval of the difference.
         p: exact McNemar test, two-sided.
-        wins, losses: requests that only the first, only the second got right.
+        wins, losses: requests that only the first, only the second system answers correctly.
     """
 
     n: int
@@ -254,7 +254,7 @@ class Comparison:
 
 
 def compare(ours: np.ndarray, theirs: np.ndarray, draws: int = 2000, seed: int = 0) -> Comparison:
-    """Compare two systems' outcomes (right or wrong) on the same requests."""
+    """Compare two systems' outcomes (correct or not) on the same requests."""
     ours, theirs = ours.astype(bool), theirs.astype(bool)
     difference = ours.astype(float) - theirs.astype(float)
     return Comparison(

@@ -25,7 +25,7 @@ class Outcome:
 
     @property
     def ranking(self) -> list[str]:
-        """Agents, best first, as far as the program ranked them."""
+        """The agents that the program ranked, highest first."""
         return list(self.delegation.evidence.ranking)
 
     @property
@@ -73,5 +73,5 @@ def delegate_all(program: Delegator, requests: Iterable[Request], what: str) -> 
 
 
 def grade_outcomes(outcomes: Sequence[Outcome]) -> np.ndarray:
-    """Return for each outcome whether it is right, shape (n,), bool."""
+    """Return whether the first-ranked agent of each outcome is acceptable, shape (n,), bool."""
     return np.array([outcome.correct for outcome in outcomes], dtype=bool)

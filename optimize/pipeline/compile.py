@@ -26,7 +26,7 @@ from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues
 from task_delegator.retrieval import CHANNELS
 
-_MOST_SCORED = 3000  # requests of a split that the search looks at; more cost time and tell little
+_MAX_SCORED = 3000  # requests of a split that the search scores; more cost time for little gain
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class CompileContext:
     """What every step of a compilation works with.
 
     Attributes:
-        program: the one that is being made; each step leaves its part in it.
+        program: the program that is compiled; each step sets its part of it.
         lm: the LM of the program; None without one.
         teacher: the LM that writes instructions and demos; None for the program's.
     """
@@ -171,7 +171,7 @@ def _search(context: CompileContext) -> None:
     dataset, config, program = context.dataset, context.config, context.program
 
     def score(requests: tuple[Request, ...], learned: dict[str, tuple[str, ...]]) -> ScoredRequests:
-        kept = select(requests, _MOST_SCORED, config.seed)
+        kept = select(requests, _MAX_SCORED, config.seed)
         return ScoredRequests(program.retrieve.library.index(learned), kept)
 
     validation = score(dataset.splits["validation"], program.retrieve.learned.values)

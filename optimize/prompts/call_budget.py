@@ -23,7 +23,7 @@ class CallBudget(BaseCallback):
         self.failure: BaseException | None = None
 
     def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
-        """Count every completion that is asked for, and refuse what is beyond the limit."""
+        """Count every requested completion, and refuse those beyond the limit."""
         asked = int((inputs.get("kwargs") or {}).get("n") or 1)
         if self.calls + asked > self.limit:
             raise BudgetExceededError
@@ -37,7 +37,7 @@ class CallBudget(BaseCallback):
 
 
 def is_parse_error(error: BaseException | None) -> bool:
-    """Tell whether an answer that could not be parsed lies at the bottom of an error."""
+    """Return whether an answer that could not be parsed caused an error."""
     while error is not None:
         if isinstance(error, AdapterParseError):
             return True
@@ -47,7 +47,7 @@ def is_parse_error(error: BaseException | None) -> bool:
 
 @contextlib.contextmanager
 def silence_optimizers() -> Iterator[None]:
-    """Keep the optimizers' own prints off standard output, and their progress to errors."""
+    """Redirect what optimizers print to standard error, and log only their errors."""
     loud = logging.getLogger("dspy")
     level = loud.level
     loud.setLevel(logging.ERROR)

@@ -51,7 +51,7 @@ class Optimizer:
     """One row of the table.
 
     Attributes:
-        share: of the LM calls of a compilation; the rest measures what its prompt is worth.
+        share: of the LM calls of a compilation; the rest evaluates its prompt.
         least: LM calls of one whole round, at most, by the number of examples to train on and of
             those to compare on; with fewer it is stopped before it has found anything.
         expected: LM calls that it makes of its budget.
@@ -141,7 +141,7 @@ def _infer_rules(student: SelectSlot, inputs: OptimizerInputs) -> SelectSlot:
 
 
 def _better_together(student: SelectSlot, inputs: OptimizerInputs) -> SelectSlot:
-    """Chain demos and instructions; weights have a command of their own, ``finetune``."""
+    """Chain demos and instructions; ``finetune`` trains weights."""
     demos = BootstrapFewShot(
         inputs.metric, max_bootstrapped_demos=_MAX_DEMOS, max_labeled_demos=0, **inputs.settings
     )
@@ -336,8 +336,8 @@ def optimize(
 ) -> OptimizedPrompt:
     """Return what an optimizer makes of a predictor.
 
-    The LM and the teacher are asked for words alone: hundreds of log-probabilities a token would
-    go into the demos, and into the prompts of those optimizers that read answers.
+    Log-probabilities are switched off for the LM and the teacher: they would go into demos, and
+    into the prompts of optimizers that read answers.
 
     Raises:
         LMError: the LM or the teacher did not answer.

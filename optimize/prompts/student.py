@@ -17,8 +17,8 @@ class OptimizerInputs:
     Attributes:
         calls: LM calls that it may make, the teacher's included.
         trainset, valset: examples with ``task``, ``candidates`` and ``slot``.
-        metric: whether the slot is right.
-        feedback: the same as GEPA wants it, with what tells the confused pair apart.
+        metric: whether the slot is acceptable.
+        feedback: the metric in GEPA's form, with a text about the confused agents.
         teacher: the LM that writes instructions and demos; it may be the student's.
     """
 

@@ -181,7 +181,7 @@ def _open_storage(location: str | Path) -> BaseStorage:
 
 
 def _retry_running(study: optuna.Study) -> None:
-    """Try again what a process that is dead was trying; nobody else uses the study.
+    """Retry the running trials of a dead process; no other process uses the study.
 
     Optuna's own retry goes by heartbeats, which a journal does not have.
     """
@@ -190,13 +190,13 @@ def _retry_running(study: optuna.Study) -> None:
 
 
 def _retry_unbegun(study: optuna.Study, since: dict[int, float]) -> None:
-    """Try again what a process drew and then died, with no sign of life that could grow stale.
+    """Retry trials whose process died before their first heartbeat.
 
     Optuna's own retry sees only trials that had a first heartbeat.
 
     Args:
         study: any.
-        since: when each such trial was first seen, by this process' own clock; updated.
+        since: when this process first saw each such trial, on its monotonic clock; updated.
     """
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if trial.user_attrs.get(_BEGUN) == trial.number:

@@ -91,7 +91,7 @@ def enrich_dataset(
     The file is written after every agent; a second run goes on where the first ended.
 
     Args:
-        program: knows which agents are confused; its registry must be the dataset's.
+        program: its confusions on validation choose the rivals; its registry must be the dataset's.
         dataset: its validation split says which pairs are confused.
         lm: writes.
         out: the enrichment file.

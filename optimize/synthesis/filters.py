@@ -61,7 +61,7 @@ def too_short(drafts: Sequence[Draft], registry: Registry) -> Collection[int]:
 
 
 def names_agent(drafts: Sequence[Draft], registry: Registry) -> Collection[int]:
-    """Return the requests that name their own agent: no more than a lookup."""
+    """Return the requests that name their agent."""
     return {i for i, draft in enumerate(drafts) if mentions_name(draft.text, draft.agent)}
 
 

@@ -176,7 +176,7 @@ class WriteLabeled(dspy.Module):
             index: of all agents.
             place: of the agent in the index.
             number: of requests to ask for.
-            turn: 0 at first, then how often it was asked for more.
+            turn: number of earlier turns for this agent.
 
         Raises:
             LMError: the LM cannot be reached.

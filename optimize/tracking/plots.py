@@ -53,7 +53,7 @@ def pareto_table(front: Sequence[JointTrial]) -> pd.DataFrame:
 
 
 def reliability_plot(outcomes: Sequence[Outcome], name: str) -> Any:
-    """Return a figure: stated confidence against the share that was right."""
+    """Return a figure: stated confidence against the accuracy."""
     confidences = np.array([outcome.delegation.confidence for outcome in outcomes])
     correct = grade_outcomes(outcomes)
     parts = reliability(confidences, correct)
@@ -63,7 +63,7 @@ def reliability_plot(outcomes: Sequence[Outcome], name: str) -> Any:
     axes.plot(stated, observed, marker="o")
     axes.set(
         xlabel=f"stated confidence (bins of equal mass, n = {len(correct)})",
-        ylabel="share that was right",
+        ylabel="accuracy",
         title=f"Reliability, {name}",
         xlim=(0, 1),
         ylim=(0, 1),

@@ -40,7 +40,7 @@ from optimize.tracking.spans import Span
 from optimize.tracking.store import STORE_ERRORS, connect, describe_cause, translate_store_errors
 
 _SENTENCES = ("task", "reason")  # of a result's rows, not to be in the name of a metric
-_SIZES = ("agents", "asked")  # numbers that tell rows apart
+_SIZES = ("agents", "asked")  # numbers that identify a row
 _MOST_RUNS = 50_000  # that MLflow returns at once
 _log = logging.getLogger(__name__)
 P = ParamSpec("P")

@@ -114,7 +114,7 @@ def test_agents_are_drawn_at_random_first_and_as_retrieved_later(source):
         """Return the share of rivals that are among the first few retrieved."""
         rivals = [
             fold(agent.name)
-            in [fold(found.name) for found in source.found(place[s.task], len(s.agents) + 1)]
+            in [fold(found.name) for found in source.retrieve(place[s.task], len(s.agents) + 1)]
             for s in shortlists
             for i, agent in enumerate(s.agents)
             if i not in s.acceptable
