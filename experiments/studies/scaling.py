@@ -47,7 +47,7 @@ from optimize.pipeline import compile_program
 from optimize.search import ScoredRequests, fit_weights
 from task_delegator.delegator import Delegator
 from task_delegator.embedders import Embedder, Encoded, MiniLM
-from task_delegator.knobs import KnobValues
+from task_delegator.knobs import KnobValues, RetrievalKnobs
 from task_delegator.lm import language_model
 from task_delegator.registry import Agent, Registry
 from task_delegator.retrieval import CHANNELS, IndexCache
@@ -125,10 +125,10 @@ def _compiled(dataset: Dataset, trials: int) -> Systems:
         ScoredRequests(index, dataset.splits[split]) for split in ("train", "validation")
     )
     settings = {
-        "BM25": [_alone("bm25", bm25_k1=k1, bm25_b=b) for k1 in BM25_K1 for b in BM25_B],
+        "BM25": [_single_channel("bm25", bm25_k1=k1, bm25_b=b) for k1 in BM25_K1 for b in BM25_B],
         "embeddings": [
             fit_weights(train, KnobValues(), _EMBEDDINGS),
-            *(_alone(channel) for channel in _EMBEDDINGS),
+            *(_single_channel(channel) for channel in _EMBEDDINGS),
         ],
         "compiled": [program.knobs.values],
     }
@@ -140,9 +140,10 @@ def _compiled(dataset: Dataset, trials: int) -> Systems:
     return Systems(knobs, program, dataset.splits["train"], dataset.splits["validation"])
 
 
-def _alone(channel: str, **others: float) -> KnobValues:
+def _single_channel(channel: str, **others: float) -> KnobValues:
+    """Return knobs under which one channel alone ranks the agents."""
     weights: dict[str, Any] = dict.fromkeys(CHANNELS, 0.0) | {channel: 1.0} | others
-    return KnobValues(**weights)
+    return KnobValues(retrieval=RetrievalKnobs(**weights))
 
 
 def _small(

@@ -18,6 +18,7 @@ from experiments.support.subregistries import draws, within
 from optimize.data.dataset import Request
 from task_delegator.errors import InputError, LMError
 from task_delegator.registry.agents import Agent
+from task_delegator.retrieval import CHANNELS
 
 
 def test_a_result_holds_commit_constants_versions_and_digests(tmp_path, monkeypatch):
@@ -122,3 +123,9 @@ def test_a_request_is_asked_where_its_agent_is():
         requests[2]: requests[2],
     }
     assert within(requests, ["a"]) == {requests[0]: Request("one", ("a",))}
+
+
+def test_the_baselines_of_scaling_give_one_channel_all_weight():
+    knobs = scaling._single_channel("bm25", bm25_k1=0.6).retrieval
+    assert (knobs.bm25, knobs.bm25_k1) == (1.0, 0.6)
+    assert {getattr(knobs, channel) for channel in CHANNELS if channel != "bm25"} == {0.0}
