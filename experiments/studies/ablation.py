@@ -6,7 +6,7 @@ reverse MaxSim. Recall@k is that of the fused ranking. The AUROC of out-of-scope
 four sets of signals.
 """
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import dspy
@@ -143,10 +143,9 @@ def _fusion(dataset: Dataset, split: str) -> list[dict[str, Any]]:
         name: test.fused(fit_weights(train, KnobValues(), channels))
         for name, channels in choices.items()
     }
-    alike: dict[str, Any] = dict.fromkeys(CHANNELS, 1.0)
     fused = learned | {
         "fixed weights (the uncompiled program)": test.fused(KnobValues()),
-        "every channel, weights all alike": test.fused(replace(KnobValues(), **alike)),
+        "every channel, weights all alike": test.fused(equal_weights()),
         "reciprocal rank fusion of every channel": reciprocal_ranks(test),
     }
     ranks = {name: test.ranks(scores) for name, scores in fused.items()}
@@ -165,6 +164,11 @@ def _fusion(dataset: Dataset, split: str) -> list[dict[str, Any]]:
         }
         for name, found in ranks.items()
     ]
+
+
+def equal_weights() -> KnobValues:
+    """Return knobs with the same weight for every channel."""
+    return KnobValues().replaced({f"retrieval.{channel}": 1.0 for channel in CHANNELS})
 
 
 def reciprocal_ranks(scored: ScoredRequests) -> np.ndarray:

@@ -305,7 +305,7 @@ def _identity(
         "recipe": asdict(config.recipe),
         "train": {d.path.name: d.digests() for d in train},
         "kept_out": {d.path.name: d.digests() for d in held_out_datasets},
-        "knobs": asdict(knobs),
+        "knobs": knobs.model_dump(),
         "embedder": embed.id,
         "every": config.every,
         "held_out": config.held_out,

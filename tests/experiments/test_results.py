@@ -12,7 +12,7 @@ import pytest
 
 from experiments import __main__ as command
 from experiments import studies
-from experiments.studies import scaling
+from experiments.studies import ablation, scaling
 from experiments.support import results
 from experiments.support.subregistries import draws, within
 from optimize.data.dataset import Request
@@ -129,3 +129,8 @@ def test_the_baselines_of_scaling_give_one_channel_all_weight():
     knobs = scaling._single_channel("bm25", bm25_k1=0.6).retrieval
     assert (knobs.bm25, knobs.bm25_k1) == (1.0, 0.6)
     assert {getattr(knobs, channel) for channel in CHANNELS if channel != "bm25"} == {0.0}
+
+
+def test_the_ablation_without_learned_weights_gives_every_channel_the_same():
+    knobs = ablation.equal_weights().retrieval
+    assert {getattr(knobs, channel) for channel in CHANNELS} == {1.0}
