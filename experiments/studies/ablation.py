@@ -23,7 +23,7 @@ from experiments.support.format import (
     rate,
     sections,
 )
-from experiments.support.quick import fewer
+from experiments.support.quick import shrink
 from experiments.support.reports import calibration_error
 from experiments.support.terms import term
 from optimize.calibration import FEATURE_SETS, features_of, fit_confidence
@@ -49,7 +49,7 @@ _SIGNALS = {
 def run(quick: bool) -> list[dict[str, Any]]:
     """Return one row per variant; quick: 40 requests, measured on train."""
     dataset = load_dataset(OURS)
-    dataset = fewer(dataset) if quick else dataset
+    dataset = shrink(dataset) if quick else dataset
     split = "train" if quick else "test"
     program = load("default", dataset.registry)
     with dspy.context(lm=None):
@@ -69,7 +69,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
 def _confidence(
     fitting: list[Outcome], measured: list[Outcome], split: str
 ) -> list[dict[str, Any]]:
-    right = grade_outcomes(measured)
+    correct = grade_outcomes(measured)
     stated = {"uncalibrated posterior": [o.delegation.top3[0].probability for o in measured]}
     for names in FEATURE_SETS:
         seen = [features_of(o.delegation) for o in fitting]
@@ -81,18 +81,18 @@ def _confidence(
     rows = []
     for name, values in stated.items():
         confidences = np.array(values)
-        gain = (before - right) ** 2 - (confidences - right) ** 2
+        gain = (before - correct) ** 2 - (confidences - correct) ** 2
         rows.append(
             {
                 "part": "confidence",
                 "variant": name,
                 "split": split,
-                "n": len(right),
-                "ece": metrics.expected_calibration_error(confidences, right),
+                "n": len(correct),
+                "ece": metrics.expected_calibration_error(confidences, correct),
                 "ece_calibrated_range": metrics.calibrated_ece_range(confidences),
-                "brier": metrics.brier(confidences, right),
-                "auroc_error": metrics.auroc(confidences, right),
-                "aurc": metrics.aurc(confidences, right),
+                "brier": metrics.brier(confidences, correct),
+                "auroc_error": metrics.auroc(confidences, correct),
+                "aurc": metrics.aurc(confidences, correct),
                 "brier_gain": float(gain.mean()),
                 "brier_gain_ci95": metrics.bootstrap_mean(gain),
             }

@@ -14,7 +14,7 @@ from typing import Any
 import dspy
 import numpy as np
 
-from experiments.support.costs import counted, per_task
+from experiments.support.costs import count_usage, per_task
 from experiments.support.format import COST, difference, markdown, percent, rate, sections
 from experiments.support.terms import term
 from optimize.data import OURS, load_dataset
@@ -57,19 +57,19 @@ def run(quick: bool) -> list[dict[str, Any]]:
     threshold = program.knobs.values.confidence.assign_threshold or 1.0
     unsure = [o for o in outcomes if o.delegation.confidence < threshold]
     random.Random(0).shuffle(unsure)
-    asked = unsure[: 4 if quick else _ASKED]
+    requested = unsure[: 4 if quick else _ASKED]
     rows = []
     plain: list[Outcome] = []
     for way, knobs in list(_WAYS.items())[: 1 if quick else None]:
-        answers = _ask(program, asked, lm, way, knobs)
+        answers = _ask(program, requested, lm, way, knobs)
         plain = plain or answers
         rows.append(_row(way, answers))
         if knobs:
-            rows[-1] |= _retrieved(asked, answers)
+            rows[-1] |= _compare_retrieval(requested, answers)
         else:
             once = _row("one order", answers, orders=1)
             once["versus_both"] = asdict(
-                metrics.compare(_picked_right(answers, 1), _picked_right(answers, 2))
+                metrics.compare(_grade_picks(answers, 1), _grade_picks(answers, 2))
             )
             rows.append(once)
     if not quick:
@@ -78,16 +78,16 @@ def run(quick: bool) -> list[dict[str, Any]]:
 
 
 def _ask(
-    program: Delegator, asked: list[Outcome], lm: dspy.LM, way: str, knobs: dict[str, Any]
+    program: Delegator, requested: list[Outcome], lm: dspy.LM, way: str, knobs: dict[str, Any]
 ) -> list[Outcome]:
     student = opened(program, _PLAIN | knobs)
     with dspy.context(lm=lm):
-        return delegate_all(student, [outcome.request for outcome in asked], way)
+        return delegate_all(student, [outcome.request for outcome in requested], way)
 
 
-def _retrieved(asked: list[Outcome], answers: list[Outcome]) -> dict[str, Any]:
-    """Return what an expansion does to retrieval's first place."""
-    before, after = grade_outcomes(asked), grade_outcomes(answers)
+def _compare_retrieval(requested: list[Outcome], answers: list[Outcome]) -> dict[str, Any]:
+    """Return retrieval's top-1 before and after an expansion."""
+    before, after = grade_outcomes(requested), grade_outcomes(answers)
     return {
         "retrieved_right_before": float(before.mean()),
         "retrieved_right_after": float(after.mean()),
@@ -95,7 +95,7 @@ def _retrieved(asked: list[Outcome], answers: list[Outcome]) -> dict[str, Any]:
     }
 
 
-def _picked_right(answers: list[Outcome], orders: int) -> np.ndarray:
+def _grade_picks(answers: list[Outcome], orders: int) -> np.ndarray:
     beliefs = [belief_of(answer, orders) for answer in answers]
     return np.array(
         [
@@ -107,25 +107,25 @@ def _picked_right(answers: list[Outcome], orders: int) -> np.ndarray:
 
 def _row(way: str, answers: list[Outcome], orders: int = 2) -> dict[str, Any]:
     mean, error = cross_validated_gain([gain_curve(o, orders) for o in answers], seed=0)
-    seen = [said_by_lm(o).answers for o in answers]
-    right = _picked_right(answers, orders)
+    answers_by_request = [said_by_lm(o).answers for o in answers]
+    correct = _grade_picks(answers, orders)
     return {
         "way": way,
         "split": "validation",
         "n": len(answers),
         "gained": mean,
         "gained_error": error,
-        "picked_right": float(right.mean()),
-        "picked_right_ci95": metrics.wilson(int(right.sum()), len(right)),
-        "flips": float(np.mean([len({a.picked for a in s}) > 1 for s in seen])),
-        "sources": sorted({answer.source for s in seen for answer in s}),
+        "picked_right": float(correct.mean()),
+        "picked_right_ci95": metrics.wilson(int(correct.sum()), len(correct)),
+        "flips": float(np.mean([len({a.picked for a in s}) > 1 for s in answers_by_request])),
+        "sources": sorted({answer.source for s in answers_by_request for answer in s}),
         **per_task([o.delegation.usage for o in answers], orders / 2),
     }
 
 
 def _rubric(program: Delegator, answers: list[Outcome], lm: dspy.LM) -> dict[str, Any]:
     """Return what the LM's own rating of retrieval's first place says of its errors."""
-    with counted() as rating:
+    with count_usage() as rating:
         measured, ratings, _ = rubric_gain(program, answers, lm, weight=0.0)
     scores = dict(zip(("auroc", "auroc_without", "gained_error"), measured or (), strict=False))
     return {
@@ -147,8 +147,8 @@ def _gate(outcomes: list[Outcome], answers: list[Outcome]) -> list[dict[str, Any
     rows = []
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         chosen = {a.request.text for a in ranked[: round(share * len(ranked))]}
-        right = [
-            _pooled_right(by_text[o.request.text], weight)
+        correct = [
+            _grade_pooled(by_text[o.request.text], weight)
             if o.request.text in chosen
             else o.correct
             for o in outcomes
@@ -161,18 +161,18 @@ def _gate(outcomes: list[Outcome], answers: list[Outcome]) -> list[dict[str, Any
             {
                 "way": "gate",
                 "split": "validation",
-                "n": len(right),
+                "n": len(correct),
                 "asked": len(chosen),
                 **per_task(spent),
                 "weight": weight,
-                "top1": float(np.mean(right)),
-                "top1_ci95": metrics.wilson(sum(right), len(right)),
+                "top1": float(np.mean(correct)),
+                "top1_ci95": metrics.wilson(sum(correct), len(correct)),
             }
         )
     return rows
 
 
-def _pooled_right(answer: Outcome, weight: float) -> bool:
+def _grade_pooled(answer: Outcome, weight: float) -> bool:
     return pooled(answer, weight)[0].name in answer.request.acceptable
 
 

@@ -9,7 +9,7 @@ from task_delegator.errors import InputError
 ROOT = Path(os.environ.get("TASK_DELEGATOR_PUBLIC_DATA", "../shared/data"))
 
 
-def public(name: str) -> Dataset:
+def load_public(name: str) -> Dataset:
     """Return a public data set.
 
     Raises:
