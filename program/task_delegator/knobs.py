@@ -152,7 +152,7 @@ class ConfidenceKnobs(KnobGroup):
     Attributes:
         correct: weights where no LM was asked.
         correct_with_lm: weights where one was.
-        unsupported_language: what a language that the embedder does not know adds to the
+        unsupported_language: what an unsupported language adds to the
             log-odds.
         assign_threshold: least confidence to assign; None never assigns.
     """

@@ -9,10 +9,10 @@ from ..knobs import KnobValues, LMKnobs
 def settled_by(
     in_scope: float, knobs: KnobValues, *, calibrated: bool, language: str | None = None
 ) -> Settled | None:
-    """Return what settles the decision whatever the confidence is, None where nothing does.
+    """Return the reason that settles the decision at any confidence, None without one.
 
-    The same conditions, in the same order, as ``decide``: an LM that is asked for more
-    confidence is asked in vain.
+    The same conditions, in the same order, as ``decide``: an LM call
+    would not change the decision.
     """
     if language is not None:
         return "language"
@@ -40,7 +40,7 @@ def decide(
 ) -> tuple[Decision, str]:
     """Return the decision and the reason for it, in words that a person can act on.
 
-    A task in a language that the embedder does not know, or for agents that the confidence was
+    A task in a language that the embedder does not support, or for agents that the confidence was
     not calibrated for, is always reviewed: neither threshold means anything there. A task that
     names another agent than the one found is not assigned.
 
@@ -50,7 +50,7 @@ def decide(
         in_scope: P(some agent fits), 0..1; NaN never assigns.
         knobs: the thresholds ``confidence.assign_threshold`` and ``scope.threshold``.
         calibrated: whether the numbers were calibrated for the caller's agents.
-        language: the task's, where the embedder does not know it.
+        language: the task's, where the embedder does not support it.
         named: agents that the task names.
     """
     first, *rivals = [candidate.name for candidate in candidates[:3]]

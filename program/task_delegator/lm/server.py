@@ -112,7 +112,7 @@ class EmbeddedServer:
             supports=ModelSupport(response_schema=True, function_calling=False),
             replace=True,
         )
-        # DSPy's cache key leaves out the address: the name has to tell files apart.
+        # DSPy's cache key leaves out the address: the name must differ between files.
         return dspy.LM(
             f"{_PROVIDER}/{self.files.name}",
             api_key=self.api_key,

@@ -30,7 +30,7 @@ class Weights:
 
     @property
     def name(self) -> str:
-        """Return a name that tells apart what answers differently."""
+        """Return a name that differs between weights that answer differently."""
         name = f"{self.base.stem}-{digest(self.base)[:8]}"
         return name if self.adapter is None else f"{name}-{digest(self.adapter)[:8]}"
 

@@ -33,7 +33,7 @@ class Query:
         encoded: the text as the embedder sees it.
         task: as it was given; empty for a text that is no task, such as an expansion.
         mentions: agents that the task names.
-        language: code of the task's language where the embedder does not know it, else None.
+        language: code of the task's language where the embedder does not support it, else None.
     """
 
     text: str

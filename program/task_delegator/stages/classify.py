@@ -75,7 +75,7 @@ class ClassifyAgent(dspy.Module):
             agents: 1 to 19 agents, in the order in which the LM shall see them first.
             knobs: the group ``lm``.
             posterior: what retrieval believes, by name; where its pool with the first answer
-                leaves the two best apart, the second order is not asked.
+                leaves the two best further apart than the margin, the second order is not asked.
             reference: a key of the registry's version, and agents that every caller may see,
                 for the content-free prior.
 
@@ -87,7 +87,7 @@ class ClassifyAgent(dspy.Module):
         prior, calls = self._prior(len(agents), knobs, reference) if knobs.lm.prior else ({}, 0)
         answers: list[OrderAnswer] = []
         for order in (agents, agents[::-1])[: knobs.lm.orders]:
-            if answers and apart(mean_belief(answers), posterior, knobs):
+            if answers and exceeds_margin(mean_belief(answers), posterior, knobs):
                 break
             belief, asked = self.ask(task, order, knobs)
             answers.append(_by_name(belief.without(prior, knobs.lm.prior), order))
@@ -213,10 +213,10 @@ def mean_belief(answers: Sequence[OrderAnswer]) -> dict[str, float]:
     return {name: weight / total for name, weight in weights.items()}
 
 
-def apart(
+def exceeds_margin(
     belief: Mapping[str, float], posterior: Mapping[str, float] | None, knobs: KnobValues
 ) -> bool:
-    """Tell whether the two best agents are further apart than ``lm.second_order_margin``."""
+    """Return whether the two best agents are further apart than ``lm.second_order_margin``."""
     margin = knobs.lm.second_order_margin
     if margin is None or posterior is None or len(belief) < 2:
         return False

@@ -20,15 +20,15 @@ def foreign_language(task: str, known: Collection[str] | None) -> str | None:
 
     Args:
         task: the task; short ones and mixtures count as known.
-        known: codes of the languages that the embedder knows; None for any.
+        known: codes of the languages that the embedder supports; None for any.
     """
     if known is None:
         return None
     with _lock:
         ranked = _identifier().rank(task)
     language, probability = ranked[0]
-    heard = {code for name in known for code in (name, *_ALIKE.get(name, ()))}
-    share = sum(p for code, p in ranked if code in heard)
+    supported = {code for name in known for code in (name, *_ALIKE.get(name, ()))}
+    share = sum(p for code, p in ranked if code in supported)
     return str(language) if probability >= _LIKELIEST and share < _MOST_KNOWN else None
 
 

@@ -12,7 +12,7 @@ _WORD = re.compile(r"\w+")
 
 
 class AgentMentions:
-    """The names of agents, to be read over in what others write.
+    """Names of agents, to be stripped from untrusted text.
 
     Args:
         names: those of several words with capitals within ("Refund Desk") are found in any
