@@ -34,13 +34,7 @@ from experiments.support.distractors import (
     without_samples,
 )
 from experiments.support.format import difference, markdown, percent, points, rate, sections
-from experiments.support.lm_pooling import (
-    PLACES,
-    ask,
-    asking_every_task,
-    fit_lm_weight,
-    pooled_ranks,
-)
+from experiments.support.lm_pooling import PLACES, ask, ask_always, fit_lm_weight, pooled_ranks
 from experiments.support.quick import shrink
 from experiments.support.subregistries import draw_subregistries, keep_requests
 from experiments.support.terms import term
@@ -77,7 +71,7 @@ class Systems:
     Attributes:
         program: the compiled program; its knobs are those of ``compiled``.
         train: requests to fit weights on again.
-        validation: requests to fit the weight of an LM's word on.
+        validation: requests to fit the LM's weight on.
     """
 
     knobs: Mapping[str, KnobValues]
@@ -113,9 +107,8 @@ def run(quick: bool) -> list[dict[str, Any]]:
                 crowds["look-alikes left out"] = [a for a in crowd if a.name not in alike]
             rows += [facts | r for r in _large(agents, crowds, requests, systems, embed, encodings)]
             _KEPT.mkdir(parents=True, exist_ok=True)
-            with ResponseCache(
-                _KEPT / f"{condition.replace(' ', '-')}.jsonl", _MOST_CALLS
-            ) as answers:
+            path = _KEPT / f"{condition.replace(' ', '-')}.jsonl"
+            with ResponseCache(path, _MOST_CALLS) as answers:
                 asked = _with_embedded_lm(agents, crowds, requests, systems, answers, encodings)
                 rows += [facts | row for row in asked]
     return rows
@@ -295,9 +288,8 @@ def _with_embedded_lm(
         found, without = pooled_ranks(outcomes, weight), pooled_ranks(outcomes, 0.0)
         base = base if len(base) else found
         with dspy.context(lm=lm):  # train requests: what is measured may be in its prefix cache
-            spent = measure_latency(
-                asking_every_task(program), systems.train, _TIMED_LM, warm=False
-            )
+            student = ask_always(program)
+            spent = measure_latency(student, systems.train, _TIMED_LM, warm=False)
         yield (
             {
                 "growth": "look-alikes left out" if size > _LARGE[0] else "ours alone",
@@ -321,10 +313,8 @@ def _program_over(
     compiled: Delegator, agents: Sequence[Agent], encodings: Mapping[str, Encoded]
 ) -> Delegator:
     """Return a copy of a program that delegates to other agents."""
-    program = compiled.deepcopy()
-    program.retrieve.library = IndexCache(
-        Registry(agents), compiled.retrieve.library.embed, encodings
-    )
+    program, embed = compiled.deepcopy(), compiled.retrieve.library.embed
+    program.retrieve.library = IndexCache(Registry(agents), embed, encodings)
     return program
 
 

@@ -21,13 +21,13 @@ def ask(
 
     The LM's probabilities are not pooled yet: ``fit_lm_weight`` fits their weight.
     """
-    student = asking_every_task(program)
+    student = ask_always(program)
     student.classify = recalled = CachedClassify(student.classify.select, answers)
     with dspy.context(lm=lm):
         return delegate_all(student, requests, answers.path.stem), recalled.tokens
 
 
-def asking_every_task(program: Delegator) -> Delegator:
+def ask_always(program: Delegator) -> Delegator:
     """Return the program that asks the LM about every request, in two orders."""
     return opened(
         program,

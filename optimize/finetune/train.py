@@ -92,9 +92,7 @@ def finetune(
     held_out_shortlists = {
         dataset.path.name: _held_out(dataset, knobs, embed, config) for dataset in held_out_datasets
     }
-    identity = _identity(train, held_out_datasets, knobs, embed, config) | {
-        "drawn": _digest(shortlists)
-    }
+    identity = _identity(train, held_out_datasets, knobs, embed, config, shortlists)
     whole = identity | {"code": code_digest()}
     with Checkpoint(config.out, whole, on_change=refuse, kind="adapter") as checkpoint:
         first_commit = checkpoint.load("begun") or commit()
@@ -298,6 +296,7 @@ def _identity(
     knobs: KnobValues,
     embed: Embedder,
     config: TrainingConfig,
+    shortlists: Sequence[Shortlist],
 ) -> dict[str, Any]:
     return {
         "base": config.base.name,
@@ -310,4 +309,5 @@ def _identity(
         "every": config.every,
         "held_out": config.held_out,
         "size": config.size,
+        "drawn": _digest(shortlists),
     }

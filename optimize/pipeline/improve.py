@@ -97,9 +97,8 @@ def improve(
         run.log_dataset(dataset)
         storage = config.location.storage or checkpoint.journal
         location = replace(config.location, storage=storage, identity=digest_of(identity))
-        trials, prompts = joint_search(
-            program, dataset, lm, replace(config, location=location), answers
-        )
+        config = replace(config, location=location)
+        trials, prompts = joint_search(program, dataset, lm, config, answers)
         run.log_joint_trials(trials, front(trials))
         chosen = _choose(trials, config.max_tokens_per_task)
         improved = apply_trial(program, dataset, chosen, prompts)

@@ -121,9 +121,8 @@ def enrich_dataset(
         if addition is None:
             dropped.unreadable += 1
             addition = Addition()
-        kept = filter_requests(
-            addition.user_request_samples, agents[name], index, labeled_words, dropped
-        )
+        samples = addition.user_request_samples
+        kept = filter_requests(samples, agents[name], index, labeled_words, dropped)
         additions[name] = addition.model_copy(update={"user_request_samples": kept})
         provenance = {
             "writer": str(lm.model),

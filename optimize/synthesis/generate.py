@@ -74,14 +74,9 @@ class WriteRegistry(dspy.Module):
                 )
                 if turn >= planned and entry.refused:
                     break
-                written = _read_agent(
-                    require_answer(entry).answer,
-                    agent,
-                    domain,
-                    [*others, *agents],
-                    dropped,
-                    samples,
-                )
+                answer = require_answer(entry).answer
+                known = [*others, *agents]
+                written = _read_agent(answer, agent, domain, known, dropped, samples)
                 if written is not None:
                     agents.append(written)
                     calls[written.name] = [found.call, entry.call]

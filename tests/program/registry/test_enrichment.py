@@ -6,7 +6,7 @@ from small import HashedWords, make_agent, small_dataset
 
 from optimize import __main__ as command
 from optimize.data.dataset import load_dataset
-from optimize.synthesis.enrich import Dropped, find_rivals, enrich_dataset, filter_requests
+from optimize.synthesis.enrich import Dropped, enrich_dataset, filter_requests, find_rivals
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
 from task_delegator.registry.agents import Registry
