@@ -1,1 +1,1 @@
-"""Studies, one question a file; results are committed under the commit that produced them."""
+"""Studies, one question a file; each result is saved under the commit that produced it."""

@@ -7,13 +7,10 @@ plots; a quick one, and one with another LM, prints its rows.
 import argparse
 import inspect
 import json
-import os
 import sys
 from pathlib import Path
 from time import perf_counter
 from typing import Any
-
-os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 from experiments import studies
 from experiments.report import plots
@@ -24,7 +21,7 @@ from task_delegator.errors import DelegatorError, InputError
 
 
 def main() -> int:
-    """Run one study; return 0, or 2 where it cannot run."""
+    """Run one study; return 0, or the exit code of the error that stopped it (2 or 3)."""
     parser = argparse.ArgumentParser(prog="experiments", description=__doc__)
     parser.add_argument("name", nargs="?", choices=studies.names())
     parser.add_argument("--quick", action="store_true", help="small, and not saved")
@@ -48,7 +45,7 @@ def main() -> int:
         return _run(options.name, options.quick, options.lm)
     except DelegatorError as error:
         print(f"experiments {options.name or '--recorded-data'}: {error}", file=sys.stderr)
-        return 2
+        return error.exit_code
 
 
 def _write_part(name: str, out: str) -> int:

@@ -1,4 +1,4 @@
-"""Compile, search, calibrate and measure delegators. A package of the checkout only."""
+"""Compile, search, calibrate and evaluate delegators. A package of the checkout only."""
 
 import os
 

@@ -1,12 +1,8 @@
 """The command line of the checkout: ``python -m optimize COMMAND``."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
-
-# DSPy would fetch a price list from the network at its first LM call.
-os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 from optimize.cli import (
     calibrate,
@@ -28,12 +24,12 @@ _COMMANDS = """Make, tune and evaluate delegators.
 
 compile    compile a program for a dataset: search, LM stage, calibration, evaluation; resumable
 search     search the retrieval knobs only; resumable with --storage
-calibrate  fit a program's confidence to another registry, on labelled requests
+calibrate  fit a program's confidence to another registry, on labeled requests
 joint      search retrieval, expansion, prompt and gate together: accuracy against LM tokens
 plans      fit when a program splits a task
 evaluate   evaluate a program on one split, or compare two programs on the same requests
 promote    make a program the champion in MLflow's registry if it beats the current one
-synthesize let an LM write agents and labelled requests for given domains; resumable
+synthesize let an LM write agents and labeled requests for given domains; resumable
 enrich     let an LM add details to the agents of a dataset, in a file for review
 merge      add recorded outcomes to a dataset
 drift      test whether the confidence still agrees with recorded outcomes

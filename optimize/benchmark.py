@@ -1,4 +1,4 @@
-"""How long a delegation takes, from a cold start and in a service.
+"""Benchmark start-up and latency of a delegation, as ratios.
 
 ``python -m optimize.benchmark``
 

@@ -1,8 +1,8 @@
-"""What a stopped or killed command leaves on disk for the same command to continue with.
+"""Checkpoint: the locked folder with which a stopped command continues.
 
 A checkpoint is a folder that one process at a time works in. It belongs to one identity: the data,
 the settings and the code that its contents depend on. What happens to the contents when the
-identity changes is the caller's choice, ``start_anew`` or ``refuse``.
+identity changes is the caller's choice, ``start_over`` or ``refuse``.
 """
 
 import hashlib
@@ -23,8 +23,8 @@ _IDENTITY, _LOCK = "identity.json", "lock"
 _log = logging.getLogger(__name__)
 
 
-def start_anew(folder: Path) -> None:
-    """Remove what a checkpoint of another identity holds, with a warning."""
+def start_over(folder: Path) -> None:
+    """Empty the folder of a checkpoint of another identity, with a warning."""
     _log.warning("%s: begun with other data, settings or code; starting anew", folder)
     for path in folder.iterdir():
         if path.is_dir():
@@ -34,7 +34,7 @@ def start_anew(folder: Path) -> None:
 
 
 def refuse(folder: Path) -> None:
-    """Leave a checkpoint of another identity alone.
+    """Refuse a checkpoint of another identity.
 
     Raises:
         InputError: always.
@@ -48,14 +48,14 @@ class Checkpoint:
     """A folder of intermediate results, held by one process at a time.
 
     Args:
-        folder: where they are kept; made where it is missing.
-        identity: everything that they depend on, as JSON; what is no JSON counts as its string.
-        on_change: what to do with a folder of another identity.
-        out: what is being made; the folder itself if not given.
-        kind: of what is being made, for messages.
+        folder: of the results; created if it is missing.
+        identity: everything that the results depend on, as JSON; other values as their string.
+        on_change: what to do with a folder of another identity: ``start_over`` or ``refuse``.
+        out: path of the output; the folder itself by default.
+        kind: kind of the output, for messages.
 
     Raises:
-        InputError: another process makes the same, or the folder cannot be used.
+        InputError: another process makes the same output, or the folder cannot be used.
     """
 
     def __init__(
@@ -69,10 +69,10 @@ class Checkpoint:
     ) -> None:
         self.folder = folder.absolute()
         self._out = self.folder if out is None else out.absolute()
-        if _is_foreign(self.folder):
+        if _holds_other_files(self.folder):
             refuse(self.folder)
         text = _canonical(identity)
-        self._file = self._hold(kind)
+        self._file = self._lock_folder(kind)
         try:
             if _identity(self.folder) not in (None, text):
                 on_change(self.folder)
@@ -86,12 +86,12 @@ class Checkpoint:
         """The path of the search's journal."""
         return self.folder / "search.journal"
 
-    def keep(self, name: str, found: Any) -> None:
-        """Keep what a stage found, as JSON."""
-        write_text(self.folder / f"{name}.json", json.dumps(found) + "\n")
+    def save(self, name: str, result: Any) -> None:
+        """Save the result of a stage, as JSON."""
+        write_text(self.folder / f"{name}.json", json.dumps(result) + "\n")
 
-    def kept(self, name: str) -> Any:
-        """Return what a stage found before, None if it did not get that far."""
+    def load(self, name: str) -> Any:
+        """Return the saved result of a stage, None without one."""
         path = self.folder / f"{name}.json"
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
@@ -106,7 +106,7 @@ class Checkpoint:
         """Release the folder; its contents stay."""
         self._file.close()
 
-    def _hold(self, kind: str) -> IO[str]:
+    def _lock_folder(self, kind: str) -> IO[str]:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             file = (self.folder / _LOCK).open("w", encoding="utf-8")
@@ -118,12 +118,12 @@ class Checkpoint:
         return file
 
 
-def beside(out: Path) -> Path:
-    """Return the folder of the checkpoint that stands beside what is being made."""
+def checkpoint_folder(out: Path) -> Path:
+    """Return the folder of the checkpoint of an output, beside that output."""
     return out.absolute().with_name(f"{out.absolute().name}.work")
 
 
-def belongs_to(folder: Path, identity: Mapping[str, Any]) -> bool:
+def matches(folder: Path, identity: Mapping[str, Any]) -> bool:
     """Return whether a folder is a checkpoint of this identity."""
     return _identity(folder) == _canonical(identity)
 
@@ -133,7 +133,7 @@ def lock(file: IO[Any], busy: str) -> None:
 
     Args:
         file: open for writing.
-        busy: what to say where another process holds it.
+        busy: message of the error if another process holds it.
 
     Raises:
         InputError: another process holds it, or it cannot be locked.
@@ -156,7 +156,7 @@ def lock(file: IO[Any], busy: str) -> None:
 
 
 def identity_of(dataset: Dataset, **settings: Any) -> dict[str, Any]:
-    """Return what results on a dataset depend on: its files, the agents, settings and the code."""
+    """Return the identity of results on a dataset: its files, the agents, settings and the code."""
     return {
         "data": dataset.digests(),
         "enriched": dataset.enriched,
@@ -169,24 +169,24 @@ def identity_of(dataset: Dataset, **settings: Any) -> dict[str, Any]:
 def digest_of(values: Mapping[str, Any]) -> str:
     """Return a digest of JSON values, 16 hexadecimal digits.
 
-    What is no JSON counts as its string.
+    Values that are no JSON count as their string.
     """
     return hashlib.sha256(_canonical(values).encode()).hexdigest()[:16]
 
 
 @cache
 def code_digest() -> str:
-    """Return a digest of the sources of the program and of what optimizes it.
+    """Return a digest of the sources of ``task_delegator`` and ``optimize``.
 
     Unlike a commit it also changes with edits that are not committed, and it does not change with
     a commit elsewhere.
     """
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for package in (Path(task_delegator.__file__).parent, Path(__file__).parent):
         for path in sorted(package.rglob("*.py")):
             name = path.relative_to(package.parent).as_posix()
-            found.update(f"{name}\0{len(path.read_bytes())}\0".encode() + path.read_bytes())
-    return found.hexdigest()[:16]
+            digest.update(f"{name}\0{len(path.read_bytes())}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _canonical(values: Mapping[str, Any]) -> str:
@@ -198,8 +198,8 @@ def _identity(folder: Path) -> str | None:
     return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
-def _is_foreign(folder: Path) -> bool:
-    """Return whether a folder holds something that no checkpoint made."""
+def _holds_other_files(folder: Path) -> bool:
+    """Return whether a folder holds files that no checkpoint wrote."""
     if not folder.is_dir() or _identity(folder) is not None:
         return False
     return any(path.name != _LOCK and _IDENTITY not in path.name for path in folder.iterdir())

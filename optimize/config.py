@@ -1,4 +1,4 @@
-"""What a compilation may be asked to do, and how much it may take."""
+"""Presets and options of ``compile``, resolved to a CompileConfig."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The commit of this checkout, for manifests, reports and tags."""
+"""The Git commit of this checkout, for manifests, reports and tags."""
 
 import os
 import subprocess

@@ -1,14 +1,14 @@
-"""The peers that mix words and vectors: semantic-router and toolpicker."""
+"""Peers with lexical and vector retrieval: semantic-router and toolpicker."""
 
 import itertools
 from importlib import import_module
 from typing import Any
 
-from job import TOP_K, Job, Labelled, Ranked, Ranker, rated
+from job import TOP_K, Job, Labeled, Ranked, Ranker, rated
 
 _KEPT = 15  # settings that are best on some requests, tried on all
 _WEIGHTS = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0)  # of words and of descriptions, beside the samples' 1
-_NEIGHBOURS = (1, 3, 5, 15, 40)  # samples that vote
+_NEIGHBORS = (1, 3, 5, 15, 40)  # samples that vote
 _RRF_K = (1, 10, 60)
 _OVERFETCH = 12  # agents of each ranking that ToolPicker fuses to answer with three
 
@@ -46,9 +46,9 @@ def semantic_router(job: Job) -> tuple[Ranker, dict[str, Any]]:
         router.aggregate = indexed._AGG[settings["aggregation"]]
         return router
 
-    def rate(settings: dict[str, Any], labelled: list[Labelled]) -> float:
-        scored = router_scores(at(settings), [text for text, _ in labelled])
-        return rated([max(scores, key=lambda n: scores[n]) for scores in scored], labelled)
+    def rate(settings: dict[str, Any], labeled: list[Labeled]) -> float:
+        scored = router_scores(at(settings), [text for text, _ in labeled])
+        return rated([max(scores, key=lambda n: scores[n]) for scores in scored], labeled)
 
     dense_alone = [settings for settings in grid if settings["index"] == "dense"]
     mixed = [settings for settings in grid if settings["index"] != "dense"]
@@ -71,12 +71,45 @@ def router_scores(router: Any, texts: list[str]) -> list[dict[str, float]]:
 
 
 def toolpicker(job: Job) -> tuple[Ranker, dict[str, Any]]:
-    """Tune ToolPicker's weights, fusion and neighbours, the samples as its intent examples.
-
-    What its three retrievers answer is asked once and fused with every setting by its own function.
-    """
+    """Tune ToolPicker's weights, fusion and neighbors, the samples as its intent examples."""
     peer = import_module("toolpicker")
-    retrievers = import_module("toolpicker.retrievers")
+    samples = {a["name"]: a["samples"] for a in job.agents}
+    schemas = [{"name": a["name"], "description": a["described"]} for a in job.agents]
+    examples = [
+        peer.IntentExample(query=sample, tool_id=name)
+        for name, texts in samples.items()
+        for sample in texts
+    ]
+    sources = {
+        "descriptions": peer.FunctionSchemaSource(schemas),
+        "descriptions and samples": peer.FunctionSchemaSource(schemas, keywords=samples),
+    }
+    embedder = toolpicker_embedder(job)
+    intents = {
+        number: peer.EmbeddingNNIntent(examples=examples, embedder=embedder, neighbours=number)
+        for number in _NEIGHBORS
+    }
+    source, bm25, semantic, neighbors, rrf_k = tune_toolpicker(job, sources, intents, embedder)
+    picker = peer.ToolPicker(
+        sources[source],
+        embedder=embedder,
+        intent_classifier=intents[neighbors],
+        bm25_weight=bm25,
+        semantic_weight=semantic,
+        rrf_k=rrf_k,
+    )
+    settings = {
+        "BM25 over": source,
+        "bm25": bm25,
+        "semantic": semantic,
+        "neighbours": neighbors,
+        "rrf_k": rrf_k,
+    }
+    return lambda text: ([tool.id for tool in picker.select(text, k=3)], 0.0), settings
+
+
+def toolpicker_embedder(job: Job) -> Any:
+    """Return the job's vectors as an embedder of ToolPicker."""
 
     class Table:
         dimensions = 384
@@ -84,55 +117,45 @@ def toolpicker(job: Job) -> tuple[Ranker, dict[str, Any]]:
         def embed(self, texts: list[str]) -> list[list[float]]:
             return job.embed(texts)
 
-    schemas = [{"name": a["name"], "description": a["described"]} for a in job.agents]
-    samples = {a["name"]: a["samples"] for a in job.agents}
-    examples = [
-        peer.IntentExample(query=sample, tool_id=name)
-        for name, own in samples.items()
-        for sample in own
-    ]
-    sources = {
-        "descriptions": peer.FunctionSchemaSource(schemas),
-        "descriptions and samples": peer.FunctionSchemaSource(schemas, keywords=samples),
-    }
-    intents = {
-        number: peer.EmbeddingNNIntent(examples=examples, embedder=Table(), neighbours=number)
-        for number in _NEIGHBOURS
-    }
-    tools = sources["descriptions"].tools()
-    parts = {
-        **{way: peer.BM25Retriever(source.tools()).retrieve for way, source in sources.items()},
-        "meaning": retrievers.SemanticRetriever(tools, Table()).retrieve,
+    return Table()
+
+
+def tune_toolpicker(
+    job: Job, sources: dict[str, Any], intents: dict[int, Any], embedder: Any
+) -> tuple[str, float, float, int, int]:
+    """Return the setting of highest top-1 on validation.
+
+    Each of the three retrievers ranks a request once. ToolPicker's own function fuses these
+    rankings under every setting.
+
+    Args:
+        sources: what BM25 searches, by name.
+        intents: classifiers over the samples, by number of neighbors.
+
+    Returns:
+        The source of BM25, the weights of BM25 and of the embeddings, neighbors, and k of
+        reciprocal rank fusion.
+    """
+    peer = import_module("toolpicker")
+    semantic_retriever = import_module("toolpicker.retrievers").SemanticRetriever
+    rankers = {
+        **{name: peer.BM25Retriever(each.tools()).retrieve for name, each in sources.items()},
+        "meaning": semantic_retriever(sources["descriptions"].tools(), embedder).retrieve,
         **{number: intent.classify for number, intent in intents.items()},
     }
-    found = {
-        name: [part(text, k=_OVERFETCH) for text, _ in job.validation]
-        for name, part in parts.items()
+    rankings = {
+        name: [ranker(text, k=_OVERFETCH) for text, _ in job.validation]
+        for name, ranker in rankers.items()
     }
 
-    def rate(way: str, bm25: float, semantic: float, neighbours: int, rrf_k: int) -> float:
-        rankings = zip(found[way], found["meaning"], found[neighbours], strict=True)
+    def score(setting: tuple[str, float, float, int, int]) -> float:
+        source, bm25, semantic, neighbors, rrf_k = setting
         fused = [
             peer.reciprocal_rank_fusion(list(three), weights=[bm25, semantic, 1.0], rrf_k=rrf_k)
-            for three in rankings
+            for three in zip(
+                rankings[source], rankings["meaning"], rankings[neighbors], strict=True
+            )
         ]
         return rated([ranking[0][0] if ranking else None for ranking in fused], job.validation)
 
-    grid = itertools.product(sources, _WEIGHTS, _WEIGHTS, _NEIGHBOURS, _RRF_K)
-    way, bm25, semantic, neighbours, rrf_k = max(grid, key=lambda settings: rate(*settings))
-    picker = peer.ToolPicker(
-        sources[way],
-        embedder=Table(),
-        intent_classifier=intents[neighbours],
-        bm25_weight=bm25,
-        semantic_weight=semantic,
-        rrf_k=rrf_k,
-    )
-    settings = {
-        "BM25 over": way,
-        "bm25": bm25,
-        "semantic": semantic,
-        "neighbours": neighbours,
-        "rrf_k": rrf_k,
-    }
-    return lambda text: ([tool.id for tool in picker.select(text, k=3)], 0.0), settings
+    return max(itertools.product(sources, _WEIGHTS, _WEIGHTS, _NEIGHBORS, _RRF_K), key=score)

@@ -1,4 +1,4 @@
-"""A job for a peer: agents, labelled requests to choose settings on, requests to answer."""
+"""Job of a peer: agents, labeled requests to tune on, requests to answer."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -12,16 +12,16 @@ _FEW = 100  # requests that a slow grid is tried on first
 
 Ranked = tuple[list[str], float]  # up to three agents, best first, and how sure
 Ranker = Callable[[str], Ranked]
-Labelled = tuple[str, list[str]]  # a request, and the agents that are right for it
+Labeled = tuple[str, list[str]]  # a request, and the agents that are right for it
 
 
 class Job:
-    """Agents, labelled requests to choose settings on, requests to answer, and vectors."""
+    """Agents, labeled requests to choose settings on, requests to answer, and vectors."""
 
     def __init__(self, folder: Path) -> None:
         content = json.loads((folder / "job.json").read_text(encoding="utf-8"))
         self.agents: list[dict[str, Any]] = content["agents"]
-        self.validation: list[Labelled] = content["validation"]
+        self.validation: list[Labeled] = content["validation"]
         self.few = self.validation[:: max(1, len(self.validation) // _FEW)]
         self.requests: list[str] = content["requests"]
         table = np.load(folder / "vectors.npz")
@@ -38,7 +38,7 @@ class Job:
         return [self.vectors[text].tolist() for text in texts]
 
 
-def rated(first: Sequence[str | None], labelled: Sequence[Labelled]) -> float:
+def rated(first: Sequence[str | None], labeled: Sequence[Labeled]) -> float:
     """Return how many of these first places are right."""
-    pairs = zip(first, labelled, strict=True)
+    pairs = zip(first, labeled, strict=True)
     return float(np.mean([name in right for name, (_, right) in pairs]))

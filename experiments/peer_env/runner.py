@@ -19,7 +19,7 @@ import numpy as np
 from hybrids import semantic_router, toolpicker
 from job import TOP_K, Job, Ranked, Ranker, rated
 
-_C = (0.1, 1, 10, 100, 1000, 10_000)  # inverse of a logistic regression's regularisation
+_C = (0.1, 1, 10, 100, 1000, 10_000)  # inverse of a logistic regression's regularization
 _MIDDLE_C = 10
 _TOLERANCE = 1e-6  # the loss is a mean: with thousands of agents, scikit-learn's 1e-4 ends at once
 _FEW_C = (10, 1000, 10_000)  # of them, where there are thousands of agents
@@ -92,25 +92,25 @@ def bigtool(job: Job) -> tuple[Ranker, dict[str, Any]]:
 def tfidf(job: Job) -> tuple[Ranker, dict[str, Any]]:
     """Tune scikit-learn's TF-IDF and logistic regression over the agents' texts.
 
-    First words or characters and their n-grams, then the regularisation.
+    First words or characters and their n-grams, then the regularization.
     """
     text = import_module("sklearn.feature_extraction.text")
     linear = import_module("sklearn.linear_model")
     pipeline = import_module("sklearn.pipeline")
     owners, texts = zip(*job.texts(), strict=True)
 
-    def fitted(analyser: str, ngrams: tuple[int, int], c: float) -> tuple[float, Any]:
+    def fitted(analyzer: str, ngrams: tuple[int, int], c: float) -> tuple[float, Any]:
         model = pipeline.make_pipeline(
-            text.TfidfVectorizer(ngram_range=ngrams, analyzer=analyser, sublinear_tf=True),
+            text.TfidfVectorizer(ngram_range=ngrams, analyzer=analyzer, sublinear_tf=True),
             linear.LogisticRegression(C=c, tol=_TOLERANCE, max_iter=1000),
         ).fit(texts, owners)
         return rated(list(model.predict([x for x, _ in job.validation])), job.validation), model
 
     read = (("word", (1, 1)), ("word", (1, 2)), ("char_wb", (2, 4)), ("char_wb", (2, 6)))
-    analyser, ngrams = max(read, key=lambda way: fitted(*way, _MIDDLE_C)[0])
-    models = {c: fitted(analyser, ngrams, c) for c in _C}
+    analyzer, ngrams = max(read, key=lambda way: fitted(*way, _MIDDLE_C)[0])
+    models = {c: fitted(analyzer, ngrams, c) for c in _C}
     best = max(models, key=lambda c: models[c][0])
-    settings = {"C": best, "ngrams": ngrams, "analyzer": analyser}
+    settings = {"C": best, "ngrams": ngrams, "analyzer": analyzer}
     return _probabilities(models[best][1], lambda x: [x]), settings
 
 

@@ -1,4 +1,4 @@
-"""The blocks of README.md that state numbers, from result files and the shipped manifest."""
+"""Render the blocks of README.md that state numbers, from result files."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The five exhibits of experiments/README.md, and what did not work, from result files."""
+"""Render the tables of experiments/README.md, from result files."""
 
 from dataclasses import dataclass
 from typing import Any

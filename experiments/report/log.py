@@ -1,4 +1,4 @@
-"""Entries of ``experiments/LOG.md``: five fields, the result's numbers from its file."""
+"""Write and read the entries of ``experiments/LOG.md``."""
 
 import re
 from dataclasses import dataclass

@@ -44,10 +44,10 @@ def scaling() -> Any:
             if key == "p50_ms":  # with an LM it is a hundred times as long
                 ax.set_yscale("log")
         column[0].set(title=term(condition), ylim=(0, 1))
-        column[0].plot(*zip(*_INTERLOOM.items(), strict=True), "x-", color="grey", linewidth=1)
+        column[0].plot(*zip(*_INTERLOOM.items(), strict=True), "x-", color="gray", linewidth=1)
         column[0].legend(loc="lower left", fontsize=8)
         column[-1].set(xlabel="agents (dotted: random subsets; dashed: with look-alikes)")
-    axes[0, 0].annotate("Interloom, another LM and data", (11, 0.91), fontsize=7, color="grey")
+    axes[0, 0].annotate("Interloom, another LM and data", (11, 0.91), fontsize=7, color="gray")
     return figure
 
 
@@ -109,7 +109,7 @@ def reliability() -> Any:
         1, len(lms), figsize=(4.5 * len(lms), 4.8), sharey=True, squeeze=False
     )
     for ax, lm in zip(axes[0], lms, strict=True):
-        ax.plot([0, 1], [0, 1], color="grey", linewidth=1)
+        ax.plot([0, 1], [0, 1], color="gray", linewidth=1)
         for row in found:
             if row["lm"] == lm:
                 stated, observed, _ = zip(*row["reliability"], strict=True)
@@ -181,11 +181,11 @@ def learning() -> Any:
     found = [row for row in rows("finetuned") if row["part"] == "learning"]
     for number, (lm, data) in enumerate(dict.fromkeys((r["lm"], r["data"]) for r in found)):
         line = [row for row in found if (row["lm"], row["data"]) == (lm, data)]
-        examples, colour = [row["examples"] for row in line], f"C{number}"
-        picked.plot(examples, [row["both"] for row in line], ".-", color=colour, label=data)
-        picked.axhline(line[0]["retrieval"], color=colour, linestyle=":")
+        examples, color = [row["examples"] for row in line], f"C{number}"
+        picked.plot(examples, [row["both"] for row in line], ".-", color=color, label=data)
+        picked.axhline(line[0]["retrieval"], color=color, linestyle=":")
         flips.plot(
-            examples, [row["flips"] for row in line], ".-", color=colour, label=f"{data}: {lm}"
+            examples, [row["flips"] for row in line], ".-", color=color, label=f"{data}: {lm}"
         )
     picked.set(
         xlabel="examples", ylabel="rate", ylim=(0, 1.02),
@@ -238,7 +238,7 @@ def trust() -> Any:
     line = [(float(coverage), top1) for coverage, top1 in row["accuracy_at_coverage"].items()]
     curve.plot(*zip(*line, strict=True), ".-", label=f"this program, n {row['n']}")
     target = read_manifest(find("default"))["calibration"]["promise"]["target"]
-    curve.axhline(target, color="grey", linestyle=":", label=f"target precision {target:.0%}")
+    curve.axhline(target, color="gray", linestyle=":", label=f"target precision {target:.0%}")
     curve.plot(
         report["decisions"]["assign"] / report["n"], report["precision_assigned"], "r*",
         markersize=12, label="operating point",
@@ -248,7 +248,7 @@ def trust() -> Any:
     )
     curve.legend(fontsize=8, loc="lower left")
     stated, observed, _ = zip(*row["reliability"], strict=True)
-    reliable.plot([0, 1], [0, 1], color="grey", linewidth=1)
+    reliable.plot([0, 1], [0, 1], color="gray", linewidth=1)
     reliable.plot(stated, observed, "o-")
     reliable.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
     reliable.set_title("reliability, bins of ten or more")
@@ -264,7 +264,7 @@ def parts() -> Any:
     ax.errorbar(
         differences, range(len(found)), xerr=np.abs(bounds - differences), fmt="o", capsize=3
     )
-    ax.axvline(0, color="grey", linewidth=1)
+    ax.axvline(0, color="gray", linewidth=1)
     ax.set_yticks(range(len(found)), [f"{part.name} ({part.metric})" for part in found], fontsize=8)
     ax.set(xlabel="with minus without, points (95% CI)")
     return figure

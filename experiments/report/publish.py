@@ -25,8 +25,8 @@ def publish(name: str) -> str:
     result = read_json(path)
     tags = {"kind": "experiment", "commit": result["commit"]}
     with track.run(f"experiment {name}", tags) as run:
-        run.params({"experiment": name, **result.get("config", {})})
-        run.results(path, plots.of(name), result["rows"])
+        run.log_params({"experiment": name, **result.get("config", {})})
+        run.log_experiment(path, plots.of(name), result["rows"])
         return run.id
 
 

@@ -1,4 +1,4 @@
-"""Whether a committed result still describes today's code, by the commits since it was measured."""
+"""Status of a committed result: current or stale, by commits since it was measured."""
 
 import subprocess
 from pathlib import Path
@@ -34,13 +34,13 @@ def status_line(name: str) -> str:
     result = latest(name)
     if result is None:
         return f"{_LINE}not measured."
-    said = {
+    reasons = {
         "current": "nothing in `program/` or the study changed since",
         "stale": "`program/` or the study changed since",
         "unknown": "what changed since is unknown",
     }
     found = status(name)
-    return f"{_LINE}*{found}*: measured at {result['commit']}, {said[found]}."
+    return f"{_LINE}*{found}*: measured at {result['commit']}, {reasons[found]}."
 
 
 def summary_line() -> str:

@@ -6,7 +6,7 @@ reverse MaxSim. Recall@k is that of the fused ranking. The AUROC of out-of-scope
 four sets of signals.
 """
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import dspy
@@ -23,12 +23,12 @@ from experiments.support.format import (
     rate,
     sections,
 )
-from experiments.support.quick import fewer
+from experiments.support.quick import shrink
 from experiments.support.reports import calibration_error
 from experiments.support.terms import term
 from optimize.calibration import FEATURE_SETS, features_of, fit_confidence
 from optimize.data import OURS, Dataset, load_dataset
-from optimize.evaluation import Outcome, delegate_all, metrics, outcomes_right
+from optimize.evaluation import Outcome, delegate_all, grade_outcomes, metrics
 from optimize.search import LEAN, ScoredRequests, fit_weights
 from task_delegator.artifact import load
 from task_delegator.decision import correct_probability
@@ -49,7 +49,7 @@ _SIGNALS = {
 def run(quick: bool) -> list[dict[str, Any]]:
     """Return one row per variant; quick: 40 requests, measured on train."""
     dataset = load_dataset(OURS)
-    dataset = fewer(dataset) if quick else dataset
+    dataset = shrink(dataset) if quick else dataset
     split = "train" if quick else "test"
     program = load("default", dataset.registry)
     with dspy.context(lm=None):
@@ -69,11 +69,11 @@ def run(quick: bool) -> list[dict[str, Any]]:
 def _confidence(
     fitting: list[Outcome], measured: list[Outcome], split: str
 ) -> list[dict[str, Any]]:
-    right = outcomes_right(measured)
+    correct = grade_outcomes(measured)
     stated = {"uncalibrated posterior": [o.delegation.top3[0].probability for o in measured]}
     for names in FEATURE_SETS:
         seen = [features_of(o.delegation) for o in fitting]
-        knobs = KnobValues().replaced(fit_confidence(seen, outcomes_right(fitting), names))
+        knobs = KnobValues().replaced(fit_confidence(seen, grade_outcomes(fitting), names))
         stated[" + ".join(names)] = [
             correct_probability(features_of(o.delegation), knobs) for o in measured
         ]
@@ -81,18 +81,18 @@ def _confidence(
     rows = []
     for name, values in stated.items():
         confidences = np.array(values)
-        gain = (before - right) ** 2 - (confidences - right) ** 2
+        gain = (before - correct) ** 2 - (confidences - correct) ** 2
         rows.append(
             {
                 "part": "confidence",
                 "variant": name,
                 "split": split,
-                "n": len(right),
-                "ece": metrics.expected_calibration_error(confidences, right),
+                "n": len(correct),
+                "ece": metrics.expected_calibration_error(confidences, correct),
                 "ece_calibrated_range": metrics.calibrated_ece_range(confidences),
-                "brier": metrics.brier(confidences, right),
-                "auroc_error": metrics.auroc(confidences, right),
-                "aurc": metrics.aurc(confidences, right),
+                "brier": metrics.brier(confidences, correct),
+                "auroc_error": metrics.auroc(confidences, correct),
+                "aurc": metrics.aurc(confidences, correct),
                 "brier_gain": float(gain.mean()),
                 "brier_gain_ci95": metrics.bootstrap_mean(gain),
             }
@@ -143,10 +143,9 @@ def _fusion(dataset: Dataset, split: str) -> list[dict[str, Any]]:
         name: test.fused(fit_weights(train, KnobValues(), channels))
         for name, channels in choices.items()
     }
-    alike: dict[str, Any] = dict.fromkeys(CHANNELS, 1.0)
     fused = learned | {
         "fixed weights (the uncompiled program)": test.fused(KnobValues()),
-        "every channel, weights all alike": test.fused(replace(KnobValues(), **alike)),
+        "every channel, weights all alike": test.fused(equal_weights()),
         "reciprocal rank fusion of every channel": reciprocal_ranks(test),
     }
     ranks = {name: test.ranks(scores) for name, scores in fused.items()}
@@ -165,6 +164,11 @@ def _fusion(dataset: Dataset, split: str) -> list[dict[str, Any]]:
         }
         for name, found in ranks.items()
     ]
+
+
+def equal_weights() -> KnobValues:
+    """Return knobs with the same weight for every channel."""
+    return KnobValues().replaced({f"retrieval.{channel}": 1.0 for channel in CHANNELS})
 
 
 def reciprocal_ranks(scored: ScoredRequests) -> np.ndarray:

@@ -51,7 +51,7 @@ class Case:
     def gained(self) -> np.ndarray:
         """Return before and after, per request: does the host come first, is it assigned."""
         pair = (self.before, self.after)
-        return np.array([[_gained(each, self.host) for each in given] for given in pair])
+        return np.array([[_find_gain(each, self.host) for each in given] for given in pair])
 
 
 def run(quick: bool) -> list[dict[str, Any]]:
@@ -62,30 +62,30 @@ def run(quick: bool) -> list[dict[str, Any]]:
     attacks = read_json(FILE)[:: 6 if quick else 1]
     hosts = sorted(agent.name for agent in dataset.registry)[:: 70 // _HOSTS][:_HOSTS]
     program = load("default", dataset.registry, allow_uncalibrated=True)
-    cases = list(_retrieval(program, attacks, hosts[:1] if quick else hosts, requests))
+    cases = list(_attack_retrieval(program, attacks, hosts[:1] if quick else hosts, requests))
     rows = [{"path": "retrieval", "split": split, **row} for row in summary(cases)]
     if not quick:
         lm = language_model("embedded")
         asking = opened(program, {"lm.weight": 1.0, "lm.orders": 2, "split.use_lm": False})
         every = dataset.splits[split]
         with dspy.context(lm=lm):
-            cases = list(_asked(asking, program, attacks, hosts[:_LM_HOSTS], every))
+            cases = list(_attack_lm(asking, program, attacks, hosts[:_LM_HOSTS], every))
         rows += [{"path": "embedded LM", "split": split, **row} for row in summary(cases)]
     return rows
 
 
-def _retrieval(
+def _attack_retrieval(
     program: Delegator, attacks: Sequence[Any], hosts: Sequence[str], requests: Sequence[Request]
 ) -> Iterator[Case]:
     before = {request.text: program(request.text) for request in requests}
     for attack, host in tqdm([(a, h) for a in attacks for h in hosts], desc="attacks"):
         others = [r for r in requests if host not in r.acceptable]
         attacked = variant(program, attack, host)
-        after = [attacked(_text(attack, request.text, host)) for request in others]
+        after = [attacked(_attack_task(attack, request.text, host)) for request in others]
         yield Case(attack["kind"], host, [before[request.text] for request in others], after)
 
 
-def _asked(
+def _attack_lm(
     asking: Delegator,
     program: Delegator,
     attacks: Sequence[Any],
@@ -104,7 +104,7 @@ def _asked(
     before = {host: [asking(request.text) for request in own] for host, own in shown.items()}
     for attack, host in tqdm([(a, h) for a in attacks for h in hosts], desc="attacks, LM"):
         attacked = variant(asking, attack, host)
-        after = [attacked(_text(attack, request.text, host)) for request in shown[host]]
+        after = [attacked(_attack_task(attack, request.text, host)) for request in shown[host]]
         yield Case(attack["kind"], host, before[host], after)
 
 
@@ -112,7 +112,7 @@ def variant(program: Delegator, attack: dict[str, Any], host: str) -> Delegator:
     """Return the program over a registry whose host carries the attack."""
     if attack["where"] == "task":
         return program
-    agents = [attacked(a, attack) if a.name == host else a for a in program.registry]
+    agents = [attack_agent(a, attack) if a.name == host else a for a in program.registry]
     other = program.deepcopy()
     library = program.retrieve.library
     encodings = library.index({}).encodings
@@ -120,28 +120,28 @@ def variant(program: Delegator, attack: dict[str, Any], host: str) -> Delegator:
     return other
 
 
-def attacked(agent: Agent, attack: dict[str, Any]) -> Agent:
+def attack_agent(agent: Agent, attack: dict[str, Any]) -> Agent:
     """Return an agent with an attack in one of its fields."""
     text = attack["text"].replace("{name}", agent.name)
     where = "user_request_samples" if attack["where"] == "samples" else str(attack["where"])
-    held = getattr(agent, where)
-    change = (*held, text) if isinstance(held, tuple) else held + text
+    field = getattr(agent, where)
+    change = (*field, text) if isinstance(field, tuple) else field + text
     return agent.model_copy(update={where: change})
 
 
-def _text(attack: dict[str, Any], request: str, host: str) -> str:
+def _attack_task(attack: dict[str, Any], request: str, host: str) -> str:
     forced = attack["text"].replace("{name}", host) if attack["where"] == "task" else ""
     return request + forced
 
 
-def _gained(delegation: Delegation, host: str) -> tuple[bool, bool]:
-    """Return whether the host comes first, whatever it is called now, and was assigned."""
+def _find_gain(delegation: Delegation, host: str) -> tuple[bool, bool]:
+    """Return whether the host ranks first, under any name, and whether it is assigned."""
     first = delegation.top3[0].name.startswith(host)
     return first, first and delegation.decision == "assign"
 
 
 def summary(cases: Sequence[Case]) -> Iterator[dict[str, Any]]:
-    """Yield what the attacks gain and what the requests with them cost, in all and by kind."""
+    """Yield the gain of the attacks and the cost of the requests, overall and by kind."""
     kinds = sorted({case.kind for case in cases})
     for kind in ("all", *kinds):
         chosen = [case for case in cases if kind in ("all", case.kind) and case.before]

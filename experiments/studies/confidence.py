@@ -18,13 +18,13 @@ import dspy
 import numpy as np
 from tqdm import tqdm
 
-from experiments.support.costs import counted, per_task
+from experiments.support.costs import count_usage, per_task
 from experiments.support.format import COST, markdown, number, percent, rate, sections
-from experiments.support.llm_answers import CachedPredict, language_models
+from experiments.support.llm_answers import PromptedLM, language_models
 from experiments.support.reports import calibration_error
 from experiments.support.terms import term
 from optimize.data import OURS, load_dataset
-from optimize.evaluation import Outcome, delegate_all, metrics, outcomes_right, select
+from optimize.evaluation import Outcome, delegate_all, grade_outcomes, metrics, select
 from optimize.lm_stage import opened, said_by_lm
 from task_delegator.artifact import load
 from task_delegator.delegation import Usage
@@ -49,31 +49,31 @@ def run(quick: bool) -> list[dict[str, Any]]:
     rows = _without_lm(outcomes, split, "all") + _without_lm(asked, split, "a part")
     for lm in language_models(quick):
         rows += _with_lm(program, asked, lm, split)
-    return rows + _stories(outcomes, split)
+    return rows + _select_examples(outcomes, split)
 
 
 def _without_lm(outcomes: Sequence[Outcome], split: str, which: str) -> list[dict[str, Any]]:
     """Return the program's own signs, for all requests or the part that LMs are asked about."""
-    right = outcomes_right(outcomes)
+    correct = grade_outcomes(outcomes)
     margin = np.array([o.delegation.evidence.features.margin for o in outcomes])
     posterior = np.array([o.delegation.top3[0].probability for o in outcomes])
     whole = np.array([o.delegation.confidence for o in outcomes])
     cost = per_task([o.delegation.usage for o in outcomes])
     rows = [
-        _row("retrieval margin", "none", split, margin, right, probability=False),
-        _row("retrieval posterior", "none", split, posterior, right),
-        _row("calibrated confidence", "none", split, whole, right),
+        _row("retrieval margin", "none", split, margin, correct, probability=False),
+        _row("retrieval posterior", "none", split, posterior, correct),
+        _row("calibrated confidence", "none", split, whole, correct),
     ]
     return [row | {"requests": which} | cost for row in rows]
 
 
 def _with_lm(
-    program: Delegator, asked: Sequence[Outcome], lm: CachedPredict, split: str
+    program: Delegator, asked: Sequence[Outcome], lm: PromptedLM, split: str
 ) -> list[dict[str, Any]]:
-    kept = _consulted(program, asked, lm)
+    kept = _ask_lm(program, asked, lm)
     said = [row["answer"] for row in kept]
     asking, rating = ([Usage(**row[spent]) for row in kept] for spent in ("asking", "rating"))
-    right = outcomes_right(asked)
+    correct = grade_outcomes(asked)
     pairs = list(zip(said, asked, strict=True))
     picked = np.array([s["picked"][0] in o.request.acceptable for s, o in pairs])
     once = np.array([max(s["orders"][0].values()) for s in said])
@@ -88,9 +88,9 @@ def _with_lm(
         | per_task(asking, 1 / 2),
         _row("log-probabilities, both orders, its pick", lm.label, split, mean, agreed)
         | per_task(asking),
-        _row("log-probabilities of the program's pick", lm.label, split, belief, right)
+        _row("log-probabilities of the program's pick", lm.label, split, belief, correct)
         | per_task(asking),
-        _row("rubric of the program's pick", lm.label, split, rated, right, probability=False)
+        _row("rubric of the program's pick", lm.label, split, rated, correct, probability=False)
         | per_task(rating),
     ]
     first = [[pick == next(iter(o)) for pick, o in zip(s["picked"], s["orders"], strict=True)]
@@ -107,9 +107,7 @@ def _with_lm(
     return [row | facts for row in rows]
 
 
-def _consulted(
-    program: Delegator, asked: Sequence[Outcome], lm: CachedPredict
-) -> list[dict[str, Any]]:
+def _ask_lm(program: Delegator, asked: Sequence[Outcome], lm: PromptedLM) -> list[dict[str, Any]]:
     """Return what an LM said of each request's shortlist, its rating of the first place (both as
     ``answer``), and the costs of ``asking`` in two orders and of ``rating``.
     """
@@ -127,9 +125,9 @@ def _consulted(
         text = outcome.request.text
         agents = [program.registry[name] for name in outcome.ranking[:4]]
         with dspy.context(lm=lm.lm, disable_history=True):
-            with counted() as asking:
+            with count_usage() as asking:
                 delegation = student(text)
-            with counted() as rating:
+            with count_usage() as rating:
                 rubric = student.rate(task=text, agents=agents).rubric
         said = said_by_lm(Outcome(outcome.request, delegation))
         answer = {
@@ -146,7 +144,7 @@ def _consulted(
         inputs = {"task": outcome.request.text, "candidates": ""}
         shown = SlotAdapter().format(select.signature, select.demos, inputs)
         question = setting | {"select": shown}
-        said.append(lm.kept("confidence", question, partial(ask, outcome)))
+        said.append(lm.cached("confidence", question, partial(ask, outcome)))
     return said
 
 
@@ -155,34 +153,34 @@ def _row(
     lm: str,
     split: str,
     scores: np.ndarray,
-    right: np.ndarray,
+    correct: np.ndarray,
     probability: bool = True,
 ) -> dict[str, Any]:
     row: dict[str, Any] = {
         "sign": sign,
         "lm": lm,
         "split": split,
-        "n": len(right),
-        "accuracy": float(right.mean()),
-        "accuracy_ci95": metrics.wilson(int(right.sum()), len(right)),
-        "auroc_error": metrics.auroc(scores, right),
-        "aurc": metrics.aurc(scores, right),
+        "n": len(correct),
+        "accuracy": float(correct.mean()),
+        "accuracy_ci95": metrics.wilson(int(correct.sum()), len(correct)),
+        "auroc_error": metrics.auroc(scores, correct),
+        "aurc": metrics.aurc(scores, correct),
         "accuracy_at_coverage": {
-            str(c): metrics.accuracy_at_coverage(scores, right, c) for c in _COVERAGES
+            str(c): metrics.accuracy_at_coverage(scores, correct, c) for c in _COVERAGES
         },
     }
-    if 0 < right.sum() < len(right):
-        row["auroc_error_ci95"] = metrics.bootstrap_auroc(scores, right)
+    if 0 < correct.sum() < len(correct):
+        row["auroc_error_ci95"] = metrics.bootstrap_auroc(scores, correct)
     if probability:
-        row["ece"] = metrics.expected_calibration_error(scores, right)
+        row["ece"] = metrics.expected_calibration_error(scores, correct)
         row["ece_calibrated_range"] = metrics.calibrated_ece_range(scores)
         row["reliability"] = metrics.reliability(
-            scores, right, bins=min(10, max(1, len(right) // _PER_BIN))
+            scores, correct, bins=min(10, max(1, len(correct) // _PER_BIN))
         )
     return row
 
 
-def _stories(outcomes: Sequence[Outcome], split: str) -> list[dict[str, Any]]:
+def _select_examples(outcomes: Sequence[Outcome], split: str) -> list[dict[str, Any]]:
     """Return the clearest case, and the closest tie of two agents."""
     clear = max(outcomes, key=lambda o: o.delegation.top3[0].probability)
     tie = min(outcomes, key=lambda o: o.delegation.evidence.features.margin)

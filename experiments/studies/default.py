@@ -7,7 +7,7 @@ precision of assigned requests depends on the share of requests that are out of 
 from typing import Any
 
 from experiments.support.format import markdown, percent, points, sections
-from experiments.support.quick import fewer
+from experiments.support.quick import shrink
 from experiments.support.reports import ACCURACY, TRUST
 from optimize.data import OURS, load_dataset
 from optimize.evaluation import evaluate
@@ -17,7 +17,7 @@ from task_delegator.artifact import load
 def run(quick: bool) -> list[dict[str, Any]]:
     """Return one report; quick looks at 40 validation requests."""
     dataset = load_dataset(OURS)
-    dataset = fewer(dataset) if quick else dataset
+    dataset = shrink(dataset) if quick else dataset
     program = load("default", dataset.registry)
     split = "validation" if quick else "test"
     return [evaluate(program, dataset, split, name="default").to_dict()]

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from experiments.support.format import difference, markdown, percent, rate
-from experiments.support.quick import fewer
+from experiments.support.quick import shrink
 from experiments.support.reports import TRUST
 from optimize.config import Options
 from optimize.data import OURS, load_dataset
-from optimize.evaluation import delegate_all, evaluate, metrics, outcomes_right
+from optimize.evaluation import delegate_all, evaluate, grade_outcomes, metrics
 from optimize.pipeline import compile_program
 from task_delegator.files import read_json
 from task_delegator.registry import FILE
@@ -42,22 +42,22 @@ def run(quick: bool) -> list[dict[str, Any]]:
                 additions = read_json(source)["agents"].values()
                 samples = sum(len(a["user_request_samples"]) for a in additions)
             dataset = load_dataset(data).without_plans()
-            dataset = fewer(dataset) if quick else dataset
+            dataset = shrink(dataset) if quick else dataset
             options = Options(
                 out=Path(folder) / "program", preset="full", trials=3 if quick else None
             )
             program = compile_program(dataset, options, lm=None).program
             split = "validation" if quick else "test"
-            right = outcomes_right(delegate_all(program, dataset.splits[split], writer))
+            correct = grade_outcomes(delegate_all(program, dataset.splits[split], writer))
             report = evaluate(program, dataset, split, name=writer).to_dict()
             del report["commit"]  # the result file names it
-        baseline = right if baseline is None else baseline
+        baseline = correct if baseline is None else baseline
         rows.append(
             {
                 "writer": writer,
                 "samples_added": samples,
                 **{**report, "data": "ours", "program": writer},
-                "versus_as_it_is": asdict(metrics.compare(right, baseline)),
+                "versus_as_it_is": asdict(metrics.compare(correct, baseline)),
             }
         )
     return rows

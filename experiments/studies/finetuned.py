@@ -30,11 +30,11 @@ from experiments.support.format import (
     sections,
 )
 from experiments.support.llm_answers import FOLDER
-from experiments.support.lm_pooling import PLACES, ask, places, weight_of
-from experiments.support.public_data import public
+from experiments.support.lm_pooling import PLACES, ask, fit_lm_weight, pooled_ranks
+from experiments.support.public_data import load_public
 from optimize.config import Options
 from optimize.data import OURS, Dataset, Request, load_dataset
-from optimize.evaluation import Outcome, delegate_all, metrics, outcomes_right, select
+from optimize.evaluation import Outcome, delegate_all, grade_outcomes, metrics, select
 from optimize.finetune import Picks, picks
 from optimize.lm_stage import ResponseCache, opened, said_by_lm
 from optimize.pipeline import compile_program
@@ -72,7 +72,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
 
 def registry(name: str, quick: bool) -> Iterator[dict[str, Any]]:
     """Yield one row per LM that is asked about a registry."""
-    dataset = load_dataset(OURS) if name == "ours" else public(name)
+    dataset = load_dataset(OURS) if name == "ours" else load_public(name)
     most = 40 if quick else _COMPILED
     splits = {split: tuple(select(r, most, seed=0)) for split, r in dataset.splits.items()}
     smaller = replace(dataset, splits=splits).without_plans()
@@ -91,8 +91,8 @@ def registry(name: str, quick: bool) -> Iterator[dict[str, Any]]:
             with ResponseCache(kept / f"{name}-{label}.jsonl", _MOST_CALLS) as answers:
                 outcomes, tokens = ask(program, requests, lm, answers)
                 if seen == "raw":
-                    listed = right_agent_listed(outcomes)
-                    both = map(bool, lm_picks(listed).both)
+                    listed = keep_listed(outcomes)
+                    both = map(bool, pick_in_both_orders(listed).both)
                     before = dict(zip((o.request.text for o in listed), both, strict=True))
                 cost = _milliseconds(spec, program, requests) if name == "ours" else {}
                 yield {"part": "accuracy"} | facts | selection_row(outcomes, tokens, before) | cost
@@ -175,10 +175,10 @@ def selection_row(
     Raises:
         InputError: no shortlist holds the right agent.
     """
-    listed = right_agent_listed(outcomes)
+    listed = keep_listed(outcomes)
     if not listed:
         raise InputError("finetuned: no request's agent is on its shortlist")
-    found = lm_picks(listed)
+    found = pick_in_both_orders(listed)
     shared = np.array([o.request.text in before for o in listed])
     raw = np.array([before[o.request.text] for o in listed if o.request.text in before])
     return {
@@ -212,13 +212,13 @@ def gain_where_uncertain(
     threshold = float(np.quantile([o.delegation.confidence for o in known], _UNSURE))
     fitting = [o.request for o in known if o.delegation.confidence < threshold]
     fitting = select(fitting, fitted_on, seed=0)
-    weight = weight_of(consult(fitting)[0])
+    weight = fit_lm_weight(consult(fitting)[0])
     uncertain = np.array([o.delegation.confidence < threshold for o in outcomes])
     about = [o.request for o, asked in zip(outcomes, uncertain, strict=True) if asked]
     answered, tokens = consult(about)
-    before = outcomes_right(outcomes)
+    before = grade_outcomes(outcomes)
     after = before.copy()
-    after[uncertain] = places(answered, weight) == 1
+    after[uncertain] = pooled_ranks(answered, weight) == 1
     return {
         "n": len(outcomes),
         "asked": len(about),
@@ -234,28 +234,31 @@ def gain_where_uncertain(
     }
 
 
-def _share(name: str, right: np.ndarray) -> dict[str, Any]:
-    return {name: float(right.mean()), f"{name}_ci95": metrics.wilson(int(right.sum()), len(right))}
+def _share(name: str, correct: np.ndarray) -> dict[str, Any]:
+    return {
+        name: float(correct.mean()),
+        f"{name}_ci95": metrics.wilson(int(correct.sum()), len(correct)),
+    }
 
 
-def right_agent_listed(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Return the outcomes whose shortlist holds a right agent."""
+def keep_listed(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Return the outcomes whose shortlist holds an acceptable agent."""
     return [o for o in outcomes if set(_orders(o)[0]) & set(o.request.acceptable)]
 
 
-def lm_picks(listed: Sequence[Outcome]) -> Picks:
+def pick_in_both_orders(outcomes: Sequence[Outcome]) -> Picks:
     """Return what the LM picked in retrieval's order and reversed."""
-    forth, back = zip(*map(_orders, listed), strict=True)
-    rights = [
+    in_order, in_reverse = zip(*map(_orders, outcomes), strict=True)
+    acceptable = [
         {place for place, name in enumerate(order) if name in outcome.request.acceptable}
-        for outcome, order in zip(listed, forth, strict=True)
+        for outcome, order in zip(outcomes, in_order, strict=True)
     ]
-    nones = [[answer.none for answer in said_by_lm(outcome).answers] for outcome in listed]
+    nones = [[answer.none for answer in said_by_lm(outcome).answers] for outcome in outcomes]
     beliefs = [
         [np.array([*order.values(), none[turn]]) for order, none in zip(shown, nones, strict=True)]
-        for turn, shown in enumerate((forth, back))
+        for turn, shown in enumerate((in_order, in_reverse))
     ]
-    return picks(rights, *beliefs)
+    return picks(acceptable, *beliefs)
 
 
 def _orders(outcome: Outcome) -> list[Mapping[str, float]]:
@@ -338,13 +341,13 @@ def _learning_table(rows: list[dict[str, Any]]) -> str:
             "LM top-1, in order / reversed": lambda r: (
                 f"{percent(r['order'])} / {percent(r['reversed'])}"
             ),
-            "both orders [95% CI]": lambda r: _counted(r, "both"),
-            "order flips [95% CI]": lambda r: _counted(r, "flips"),
+            "both orders [95% CI]": lambda r: _format_counts(r, "both"),
+            "order flips [95% CI]": lambda r: _format_counts(r, "flips"),
         },
     )
 
 
-def _counted(row: dict[str, Any], name: str) -> str:
+def _format_counts(row: dict[str, Any], name: str) -> str:
     """Return a rate of ``n`` with its interval."""
     bounds = metrics.wilson(round(row[name] * row["n"]), row["n"])
     return f"{percent(row[name])} {interval(bounds)}"

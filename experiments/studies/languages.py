@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from experiments.support.format import markdown, percent
-from experiments.support.public_data import public
+from experiments.support.public_data import load_public
 from optimize.data import OURS, Request, load_dataset
-from optimize.evaluation import delegate_all, metrics, outcomes_right
+from optimize.evaluation import delegate_all, grade_outcomes, metrics
 from task_delegator.artifact import load
 from task_delegator.files import read_json
 from task_delegator.text import foreign_language
@@ -30,9 +30,9 @@ def run(quick: bool) -> list[dict[str, Any]]:
     found = []
     for name, outcomes in (
         ("English sources", english),
-        ("translated", delegate_all(program, dataset.foreign[split], "translations")),
+        ("translated", delegate_all(program, dataset.other_languages[split], "translations")),
     ):
-        right = outcomes_right(outcomes)
+        correct = grade_outcomes(outcomes)
         stated = np.array([outcome.delegation.confidence for outcome in outcomes])
         decisions = [outcome.delegation.decision for outcome in outcomes]
         told = sum(outcome.delegation.evidence.language is not None for outcome in outcomes)
@@ -40,17 +40,17 @@ def run(quick: bool) -> list[dict[str, Any]]:
             {
                 "requests": name,
                 "split": split,
-                "n": len(right),
+                "n": len(correct),
                 "told": told,
-                "top1": float(right.mean()),
-                "top1_ci95": metrics.wilson(int(right.sum()), len(right)),
+                "top1": float(correct.mean()),
+                "top1_ci95": metrics.wilson(int(correct.sum()), len(correct)),
                 "confidence": float(stated.mean()),
-                "brier": metrics.brier(stated, right),
+                "brier": metrics.brier(stated, correct),
                 "decisions": {d: decisions.count(d) for d in ("assign", "review", "none")},
             }
         )
     for name in ("ours", *(() if quick else _ENGLISH)):
-        splits = (dataset if name == "ours" else public(name)).splits
+        splits = (dataset if name == "ours" else load_public(name)).splits
         texts = [r.text for part in ("train", "validation") for r in splits[part]]
         told = sum(foreign_language(text, {"en"}) is not None for text in texts)
         found.append({"requests": f"English, {name}", "n": len(texts), "told": told})

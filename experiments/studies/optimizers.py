@@ -21,7 +21,7 @@ import dspy
 import numpy as np
 from tqdm import tqdm
 
-from experiments.support.costs import counted
+from experiments.support.costs import count_usage
 from experiments.support.format import difference, markdown, points, rate
 from experiments.support.llm_answers import SECOND
 from optimize.data import OURS, load_dataset
@@ -46,21 +46,21 @@ _BUDGET, _HELD_OUT, _TRAIN, _ASKED, _AGAIN = 80, 8, 40, 30, 4
 
 
 def run(quick: bool) -> list[dict[str, Any]]:
-    """Return one row per optimiser and one for the plain prompt; quick: one, 2 requests."""
+    """Return one row per optimizer and one for the plain prompt; quick: one, 2 requests."""
     with tempfile.TemporaryDirectory() as empty:
         folder = Path(empty) if quick else _KEPT
         folder.mkdir(parents=True, exist_ok=True)
-        with ResponseCache(folder / "found.jsonl", 2 * len(OPTIMIZERS) + 1) as found:
-            return list(_rows(found, quick))
+        with ResponseCache(folder / "found.jsonl", 2 * len(OPTIMIZERS) + 1) as cache:
+            return list(_rows(cache, quick))
 
 
-def _rows(known: ResponseCache, quick: bool) -> Iterator[dict[str, Any]]:
+def _rows(cache: ResponseCache, quick: bool) -> Iterator[dict[str, Any]]:
     dataset = load_dataset(OURS)
     program = load("default", dataset.registry)
     lm = language_model("embedded", threads=1)
     train = examples(program, dataset.splits["train"], seed=0)
     asked = examples(program, dataset.splits["validation"], seed=0)[: 2 if quick else _ASKED]
-    brief = OptimizerInputs(
+    inputs = OptimizerInputs(
         calls=_BUDGET,
         trainset=train[_HELD_OUT : _HELD_OUT + _TRAIN],
         valset=train[:_HELD_OUT],
@@ -78,76 +78,80 @@ def _rows(known: ResponseCache, quick: bool) -> Iterator[dict[str, Any]]:
         "knobs": program.knobs.values.model_dump(),
     }
 
-    def found(name: str, teacher: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        row = known.get(name, question | {"teacher": teacher}, make)
-        assert row is not None, "there is room for every optimiser"
+    def load_or_make(name: str, teacher: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        row = cache.get(name, question | {"teacher": teacher}, make)
+        assert row is not None, "the cache holds every optimizer"
         return row
 
-    row = found("none", "", lambda: {"answer": _slots(plain, lm, asked, "plain")})
+    row = load_or_make("none", "", lambda: {"answer": _slots(plain, lm, asked, "plain")})
     first = row["answer"]
     yield _row("none", first, first, asked) | asdict(Usage())
     second = None if quick else os.environ.get(SECOND)
     for name in list(OPTIMIZERS)[: 1 if quick else None]:
-        row = found(name, "itself", partial(_optimised, name, plain, lm, brief, asked))
-        yield _row(name, row["answer"] or first, first, asked) | _facts("itself", row)
+        row = load_or_make(
+            name, "itself", partial(_measure_optimizer, name, plain, lm, inputs, asked)
+        )
+        yield _row(name, row["answer"] or first, first, asked) | _describe_run("itself", row)
         if "failure" in row and second:
             teacher = Path(second).stem
-            taught = replace(brief, teacher=language_model(f"embedded:{second}"))
-            row = found(name, teacher, partial(_optimised, name, plain, lm, taught, asked))
-            yield _row(name, row["answer"] or first, first, asked) | _facts(teacher, row)
+            taught = replace(inputs, teacher=language_model(f"embedded:{second}"))
+            row = load_or_make(
+                name, teacher, partial(_measure_optimizer, name, plain, lm, taught, asked)
+            )
+            yield _row(name, row["answer"] or first, first, asked) | _describe_run(teacher, row)
 
 
-def _optimised(
-    name: str, plain: dspy.Predict, lm: Any, brief: OptimizerInputs, asked: list[dspy.Example]
+def _measure_optimizer(
+    name: str, plain: dspy.Predict, lm: Any, inputs: OptimizerInputs, asked: list[dspy.Example]
 ) -> dict[str, Any]:
-    """Return what an optimiser made and took; ``answer`` is its prompt's slots, None if it failed.
+    """Return what an optimizer made and took; ``answer`` is its prompt's slots, None if it failed.
 
     Calls are completions, as the budget counts them; of one that failed, answered requests.
     """
     made, failure = None, "the calls ran out, nothing kept"
-    with counted() as cost:
+    with count_usage() as cost:
         try:
-            made = optimize(name, plain, lm, brief)
+            made = optimize(name, plain, lm, inputs)
         except LMError as error:
             failure = str(error)
     spent = asdict(cost.usage) | ({"lm_calls": made.calls} if made else {})
     if made is None or made.select is None:
         return {"answer": None, "failure": failure} | spent
     select: Any = made.select
-    slots = _slots(_reloaded(select), lm, asked, name)
-    again = _slots(select, lm, asked[:_AGAIN], f"{name}, as made")
+    slots = _slots(_reload(select), lm, asked, name)
+    as_made = _slots(select, lm, asked[:_AGAIN], f"{name}, as made")
     return {
         "answer": slots,
-        "asked_again": len(again),
-        "same_answers": sum(a == b for a, b in zip(again, slots, strict=False)),
+        "asked_again": len(as_made),
+        "same_answers": sum(a == b for a, b in zip(as_made, slots, strict=False)),
         "demos": len(select.demos),
         "instruction_characters": len(select.signature.instructions),
     } | spent
 
 
-def _reloaded(select: Any) -> dspy.Predict:
-    """Return the predictor as it comes back from a file."""
+def _reload(select: Any) -> dspy.Predict:
+    """Return the predictor after saving and loading it."""
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "select.json")
         select.save(path)
-        again = dspy.Predict(select.signature)
-        again.load(path)
-    return again
+        reloaded = dspy.Predict(select.signature)
+        reloaded.load(path)
+    return reloaded
 
 
 def _slots(select: dspy.Predict, lm: Any, asked: list[dspy.Example], what: str) -> list[str | None]:
-    """Return the slot that each request is given, None where the answer holds none."""
+    """Return the slot that the LM picks for each request, None where it picks none."""
     student = SelectSlot(select)
     bar = tqdm(asked, desc=what, delay=3, leave=False)
     with dspy.context(lm=lm, disable_history=True):
         return [student(**example.inputs()).slot for example in bar]
 
 
-def _right(slots: Sequence[str | None], asked: list[dspy.Example]) -> np.ndarray:
+def _grade_slots(slots: Sequence[str | None], asked: list[dspy.Example]) -> np.ndarray:
     return np.array([slot in e.acceptable for slot, e in zip(slots, asked, strict=True)])
 
 
-def _facts(teacher: str, row: dict[str, Any]) -> dict[str, Any]:
+def _describe_run(teacher: str, row: dict[str, Any]) -> dict[str, Any]:
     return {"teacher": teacher} | {k: row[k] for k in row if k not in ("call", "stage", "answer")}
 
 
@@ -157,14 +161,14 @@ def _row(
     before: Sequence[str | None],
     asked: list[dspy.Example],
 ) -> dict[str, Any]:
-    right = _right(slots, asked)
+    correct = _grade_slots(slots, asked)
     return {
         "optimizer": name,
         "split": "validation",
-        "n": len(right),
-        "picked_right": float(right.mean()),
-        "picked_right_ci95": metrics.wilson(int(right.sum()), len(right)),
-        "versus_plain": asdict(metrics.compare(right, _right(before, asked))),
+        "n": len(correct),
+        "picked_right": float(correct.mean()),
+        "picked_right_ci95": metrics.wilson(int(correct.sum()), len(correct)),
+        "versus_plain": asdict(metrics.compare(correct, _grade_slots(before, asked))),
         "unreadable": sum(slot is None for slot in slots),
         "budget": _BUDGET,
     }

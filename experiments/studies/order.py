@@ -13,10 +13,16 @@ from typing import Any
 import dspy
 import numpy as np
 
-from experiments.studies.prompting import PromptConfig, answers_right, ask, chosen, program_over
+from experiments.studies.prompting import (
+    PromptedAnswers,
+    ask,
+    choose_requests,
+    grade_answers,
+    program_over,
+)
 from experiments.support.costs import per_task
 from experiments.support.format import COST, markdown, percent, rate
-from experiments.support.llm_answers import CachedPredict, language_models
+from experiments.support.llm_answers import PromptedLM, language_models
 from experiments.support.terms import term
 from optimize.data import Dataset, Request
 from optimize.evaluation import metrics
@@ -29,7 +35,7 @@ _PARTS = 5
 
 def run(quick: bool) -> list[dict[str, Any]]:
     """Return one row per LM and fifth of the list, one of flips per LM, one for the program."""
-    dataset, requests, split = chosen(quick)
+    dataset, requests, split = choose_requests(quick)
     lms = language_models(quick)
     rows = [_program(dataset, requests, split, max(lm.shuffles for lm in lms))]
     for lm in lms:
@@ -38,23 +44,23 @@ def run(quick: bool) -> list[dict[str, Any]]:
 
 
 def _rows(
-    lm: CachedPredict, dataset: Dataset, requests: Sequence[Request], split: str
+    lm: PromptedLM, dataset: Dataset, requests: Sequence[Request], split: str
 ) -> list[dict[str, Any]]:
-    ways = {way.name: way for way in ask(lm, dataset, requests)}
+    ways = {prompted.name: prompted for prompted in ask(lm, dataset, requests)}
     # In the registry's order, domains stand together: only the shuffled orders tell of places.
     shuffled = ways["all agents, shuffled"]
     pairs = zip(shuffled.requests, shuffled.shown, strict=True)
     places = np.array([names.index(request.expected) / len(names) for request, names in pairs])
     part = (places * _PARTS).astype(int)
-    right, spent = answers_right(shuffled), _spent(shuffled)
+    correct, spent = grade_answers(shuffled), _usages(shuffled)
     rows = []
     for number in range(_PARTS):
         what, there = f"right agent in fifth {number + 1} of the list", part == number
         asked = [usage for usage, here in zip(spent, there, strict=True) if here]
-        rows.append(_share(lm.label, what, split, right[there]) | per_task(asked))
-    picks = [[a.names[:1] for a in way.answers] for way in (ways["all agents"], shuffled)]
+        rows.append(_share(lm.label, what, split, correct[there]) | per_task(asked))
+    picks = [[a.names[:1] for a in prompted.answers] for prompted in (ways["all agents"], shuffled)]
     changed = np.array([len(set(given)) > 1 for given in zip(*picks, strict=True)])
-    both = [_spent(ways["all agents"]), spent]
+    both = [_usages(ways["all agents"]), spent]
     cost = {name: sum(per_task(each)[name] for each in both) for name in per_task(spent)}
     rows.append(_share(lm.label, f"pick differs over {len(picks)} orders", split, changed) | cost)
     firsts = {
@@ -63,23 +69,28 @@ def _rows(
         "the first place of the shortlist": ways["shortlist"],
         "the first place of the shortlist with samples": ways["shortlist and samples"],
     }
-    return rows + [_first(lm.label, f"picks {what}", split, way) for what, way in firsts.items()]
+    return rows + [
+        _share_of_early_picks(lm.label, f"picks {what}", split, prompted)
+        for what, prompted in firsts.items()
+    ]
 
 
-def _first(lm: str, what: str, split: str, way: PromptConfig) -> dict[str, Any]:
-    """Return how often the LM picks whatever stands in the first tenth of its list, or first."""
+def _share_of_early_picks(
+    lm: str, what: str, split: str, prompted: PromptedAnswers
+) -> dict[str, Any]:
+    """Return how often the LM picks an agent in the first tenth of the list."""
     early = np.array(
         [
             bool(answer.names) and names.index(answer.names[0]) < len(names) / 10
-            for answer, names in zip(way.answers, way.shown, strict=True)
+            for answer, names in zip(prompted.answers, prompted.shown, strict=True)
         ]
     )
-    return _share(lm, what, split, early) | per_task(_spent(way))
+    return _share(lm, what, split, early) | per_task(_usages(prompted))
 
 
-def _spent(way: PromptConfig) -> list[Usage]:
-    """Return what each answer cost when it was asked for."""
-    return [Usage(1, answer.tokens, answer.seconds) for answer in way.answers]
+def _usages(prompted: PromptedAnswers) -> list[Usage]:
+    """Return the usage of each answer."""
+    return [Usage(1, answer.tokens, answer.seconds) for answer in prompted.answers]
 
 
 def _program(
@@ -100,14 +111,14 @@ def _program(
     return _share("none", what, split, changed)
 
 
-def _share(lm: str, what: str, split: str, said: np.ndarray) -> dict[str, Any]:
+def _share(lm: str, what: str, split: str, picks: np.ndarray) -> dict[str, Any]:
     return {
         "lm": lm,
         "what": what,
         "split": split,
-        "n": len(said),
-        "rate": float(said.mean()) if len(said) else 0.0,
-        "ci95": metrics.wilson(int(said.sum()), len(said)),
+        "n": len(picks),
+        "rate": float(picks.mean()) if len(picks) else 0.0,
+        "ci95": metrics.wilson(int(picks.sum()), len(picks)),
     }
 
 

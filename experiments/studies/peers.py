@@ -23,12 +23,12 @@ import numpy as np
 from pydantic import BaseModel, ValidationError, create_model
 
 from experiments.support.format import difference, markdown, number, percent, points, rate
-from experiments.support.public_data import public
-from experiments.support.quick import fewer
+from experiments.support.public_data import load_public
+from experiments.support.quick import shrink
 from experiments.support.terms import term
 from optimize.config import Options
 from optimize.data import OURS, Dataset, Request, load_dataset
-from optimize.evaluation import Outcome, delegate_all, metrics, outcomes_right, select
+from optimize.evaluation import Outcome, delegate_all, grade_outcomes, metrics, select
 from optimize.pipeline import compile_program
 from task_delegator.delegation import total_tokens
 from task_delegator.delegator import Delegator
@@ -62,9 +62,9 @@ def run(quick: bool) -> list[dict[str, Any]]:
     if not PYTHON.is_file():
         raise InputError(f"{PYTHON}: no environment of the peers; run make peers")
     ours = load_dataset(OURS)
-    sets = {"ours": fewer(ours) if quick else ours}
+    sets = {"ours": shrink(ours) if quick else ours}
     if not quick:
-        sets |= {name: public(name) for name in _SETS}
+        sets |= {name: load_public(name) for name in _SETS}
     return [row for name, dataset in sets.items() for row in _rows(name, dataset, quick)]
 
 
@@ -88,16 +88,18 @@ def _rows(name: str, dataset: Dataset, quick: bool) -> list[dict[str, Any]]:
         _write_job(folder, program, dataset, requests, outside)
         facts = {"data": name, "split": split}
         embedding = _embedding_ms(program.retrieve.library.embed, requests)
-        rows = [facts | _ours(outcomes, [s.evidence.in_scope_score for s in out_of_scope])]
+        rows = [facts | _score_program(outcomes, [s.evidence.in_scope_score for s in out_of_scope])]
         for peer in _PEERS[-1:] if quick else _PEERS:
             if peer in _TOO_MANY_AGENTS.get(name, ()):
                 continue
-            answers = answers_of(peer, folder, keep, run_peer)
-            row: dict[str, Any] = facts | {"system": peer} | _theirs(answers, outcomes, requests)
+            answers = load_or_run_peer(peer, folder, keep, run_peer)
+            row: dict[str, Any] = (
+                facts | {"system": peer} | _score_peer(answers, outcomes, requests)
+            )
             row["p50_ms"] += 0.0 if peer in _NO_VECTORS else embedding
             rows.append(row)
         if name == "ours" and not quick:
-            squad = answers_of("agent-squad", folder, keep, run_peer)
+            squad = load_or_run_peer("agent-squad", folder, keep, run_peer)
             rows.append(facts | _squad(squad, outcomes))
     return rows
 
@@ -142,7 +144,7 @@ def _write_job(
     (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
 
 
-def answers_of(
+def load_or_run_peer(
     peer: str,
     folder: Path,
     keep: Path,
@@ -192,30 +194,32 @@ def _embedding_ms(embed: Embedder, requests: Sequence[Request]) -> float:
     return float(np.median(spent))
 
 
-def _ours(outcomes: Sequence[Outcome], out_of_scope: Sequence[float]) -> dict[str, Any]:
-    right = outcomes_right(outcomes)
+def _score_program(outcomes: Sequence[Outcome], out_of_scope: Sequence[float]) -> dict[str, Any]:
+    correct = grade_outcomes(outcomes)
     fits = np.array([*(o.delegation.evidence.in_scope_score for o in outcomes), *out_of_scope])
     spent = [o.delegation.usage.seconds * 1000 for o in outcomes]
     return {
         "system": "this program",
-        **_scores(right, [o.rank is not None and o.rank <= 3 for o in outcomes]),
-        "oos_auroc": metrics.auroc(fits, np.arange(len(fits)) < len(right)),
+        **_scores(correct, [o.rank is not None and o.rank <= 3 for o in outcomes]),
+        "oos_auroc": metrics.auroc(fits, np.arange(len(fits)) < len(correct)),
         "p50_ms": float(np.median(spent)),
         "tokens_per_task": 0,
     }
 
 
-def _theirs(
+def _score_peer(
     answers: Mapping[str, Any], outcomes: Sequence[Outcome], requests: Sequence[Request]
 ) -> dict[str, Any]:
     inside = answers["answers"][: len(requests)]
     pairs = list(zip(inside, requests, strict=True))
-    right = np.array([a["names"][:1] != [] and a["names"][0] in r.acceptable for a, r in pairs])
+    correct = np.array([a["names"][:1] != [] and a["names"][0] in r.acceptable for a, r in pairs])
     sure = np.array([a["confidence"] for a in answers["answers"]])
     return {
-        **_scores(right, [any(n in r.acceptable for n in a["names"]) for a, r in pairs]),
-        "versus": asdict(metrics.compare(outcomes_right(outcomes), right)),
-        "oos_auroc": metrics.auroc(sure, np.arange(len(sure)) < len(right)) if sure.any() else None,
+        **_scores(correct, [any(n in r.acceptable for n in a["names"]) for a, r in pairs]),
+        "versus": asdict(metrics.compare(grade_outcomes(outcomes), correct)),
+        "oos_auroc": (
+            metrics.auroc(sure, np.arange(len(sure)) < len(correct)) if sure.any() else None
+        ),
         "p50_ms": answers["p50_ms"],
         "tuning_seconds": answers["tuning_seconds"],
         "tokens_per_task": 0,
@@ -236,7 +240,7 @@ def _squad(answers: Mapping[str, Any], outcomes: Sequence[Outcome]) -> dict[str,
         confidence=(float, ...),
     )  # fmt: skip
     lm = without_logprobs(language_model("embedded:raw", threads=1))
-    right, spent, tokens = [], [], []
+    correct, spent, tokens = [], [], []
     for outcome in some:
         messages = [
             {"role": "system", "content": answers["settings"]["prompt"]},
@@ -248,15 +252,15 @@ def _squad(answers: Mapping[str, Any], outcomes: Sequence[Outcome]) -> dict[str,
         spent.append((perf_counter() - begun) * 1000)
         try:
             said: Any = shape.model_validate_json(text)
-            right.append(said.selected_agent in outcome.request.acceptable)
+            correct.append(said.selected_agent in outcome.request.acceptable)
         except ValidationError:
-            right.append(False)
+            correct.append(False)
         tokens.append(total_tokens(tracker))
-    good = np.array(right)
+    good = np.array(correct)
     return {
         "system": "agent-squad's prompt, raw embedded LM",
         **_scores(good, good.tolist()),
-        "versus": asdict(metrics.compare(outcomes_right(some), good)),
+        "versus": asdict(metrics.compare(grade_outcomes(some), good)),
         "oos_auroc": None,
         "p50_ms": float(np.median(spent)),
         "tokens_per_task": float(np.mean(tokens)),
@@ -264,11 +268,11 @@ def _squad(answers: Mapping[str, Any], outcomes: Sequence[Outcome]) -> dict[str,
     }
 
 
-def _scores(right: np.ndarray, third: Sequence[bool]) -> dict[str, Any]:
+def _scores(correct: np.ndarray, third: Sequence[bool]) -> dict[str, Any]:
     return {
-        "n": len(right),
-        "top1": float(right.mean()),
-        "top1_ci95": metrics.wilson(int(right.sum()), len(right)),
+        "n": len(correct),
+        "top1": float(correct.mean()),
+        "top1_ci95": metrics.wilson(int(correct.sum()), len(correct)),
         "top3": float(np.mean(third)),
     }
 

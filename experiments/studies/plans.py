@@ -14,7 +14,7 @@ import dspy
 import numpy as np
 
 from experiments.support.format import estimate, markdown, percent
-from experiments.support.public_data import public
+from experiments.support.public_data import load_public
 from experiments.support.terms import term
 from optimize.calibration import PlanReport, evaluate_plans
 from optimize.config import Options
@@ -65,7 +65,7 @@ def _rows(
 
 
 def _seal_tools(program: Delegator) -> list[dict[str, Any]]:
-    dataset = public("seal_tools")
+    dataset = load_public("seal_tools")
     with tempfile.TemporaryDirectory() as out:
         options = Options(out=Path(out) / "seal", preset="full", trials=_TRIALS)
         tools = compile_program(dataset, options, lm=None).program

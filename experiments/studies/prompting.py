@@ -20,11 +20,11 @@ import numpy as np
 from tqdm import tqdm
 
 from experiments.support.format import difference, markdown, percent, points, rate
-from experiments.support.llm_answers import Answer, CachedPredict, language_models
-from experiments.support.subregistries import within
+from experiments.support.llm_answers import Answer, PromptedLM, language_models
+from experiments.support.subregistries import keep_requests
 from experiments.support.terms import term
 from optimize.data import OURS, Dataset, Request, load_dataset
-from optimize.evaluation import Outcome, delegate_all, metrics, outcomes_right, select
+from optimize.evaluation import Outcome, delegate_all, grade_outcomes, metrics, select
 from task_delegator.artifact import load
 from task_delegator.delegator import Delegator
 from task_delegator.registry import Agent, Registry
@@ -33,13 +33,13 @@ REQUESTS, PLACES = 150, 5
 
 
 @dataclass(frozen=True, slots=True)
-class PromptConfig:
-    """One way of putting agents into a prompt, and what came of it.
+class PromptedAnswers:
+    """The answers of an LM to prompts that list agents in one way.
 
     Attributes:
-        requests: those that were asked so.
+        requests: that the prompts hold.
         answers: to the requests.
-        shown: per request, the names in the order in which they stood there.
+        shown: per request the agents' names in the order of the prompt.
         orders: how many orders of the agents were shown.
     """
 
@@ -52,32 +52,34 @@ class PromptConfig:
 
 def run(quick: bool) -> list[dict[str, Any]]:
     """Return one row per LM and way, and two for the program; quick: 3 validation requests."""
-    dataset, requests, split = chosen(quick)
-    outcomes = _delegated(dataset, requests)
-    completed = _delegated(chosen(quick, enriched=True)[0], requests)
+    dataset, requests, split = choose_requests(quick)
+    outcomes = _delegate_without_lm(dataset, requests)
+    completed = _delegate_without_lm(choose_requests(quick, enriched=True)[0], requests)
     rows = [
         _program("this program", split, outcomes),
         _program("this program, agents completed", split, completed),
     ]
-    program = outcomes_right(outcomes)
+    program = grade_outcomes(outcomes)
     for lm in language_models(quick):
         ways = list(ask(lm, dataset, requests))
-        right = {way.name: answers_right(way) for way in ways}
-        for way in ways:
-            row = _row(lm.label, split, way, dataset.registry) | {
-                "versus_all_agents": asdict(metrics.compare(right[way.name], right["all agents"])),
-                "program_versus": asdict(metrics.compare(program, right[way.name])),
+        correct = {prompted.name: grade_answers(prompted) for prompted in ways}
+        for prompted in ways:
+            row = _row(lm.label, split, prompted, dataset.registry) | {
+                "versus_all_agents": asdict(
+                    metrics.compare(correct[prompted.name], correct["all agents"])
+                ),
+                "program_versus": asdict(metrics.compare(program, correct[prompted.name])),
             }
-            if way.name == "shortlist and samples":
-                versus = metrics.compare(right[way.name], right["shortlist"])
+            if prompted.name == "shortlist and samples":
+                versus = metrics.compare(correct[prompted.name], correct["shortlist"])
                 row["versus_shortlist"] = asdict(versus)
-            if way.name.startswith("shortlist"):
-                row |= _by_place(way, right[way.name])
+            if prompted.name.startswith("shortlist"):
+                row |= _by_place(prompted, correct[prompted.name])
             rows.append(row)
     return rows
 
 
-def chosen(quick: bool, enriched: bool = False) -> tuple[Dataset, list[Request], str]:
+def choose_requests(quick: bool, enriched: bool = False) -> tuple[Dataset, list[Request], str]:
     """Return the dataset, the fixed requests and their split.
 
     Quick: the first eight agents alone, which an LM reads in seconds instead of minutes.
@@ -86,11 +88,11 @@ def chosen(quick: bool, enriched: bool = False) -> tuple[Dataset, list[Request],
     if not quick:
         return dataset, select(dataset.splits["test"], REQUESTS, seed=0), "test"
     few = Registry(list(dataset.registry)[:8])
-    requests = within(dataset.splits["validation"], [agent.name for agent in few])
+    requests = keep_requests(dataset.splits["validation"], [agent.name for agent in few])
     return replace(dataset, registry=few), select(list(requests.values()), 3, seed=0), "validation"
 
 
-def ask(lm: CachedPredict, dataset: Dataset, requests: Sequence[Request]) -> Iterator[PromptConfig]:
+def ask(lm: PromptedLM, dataset: Dataset, requests: Sequence[Request]) -> Iterator[PromptedAnswers]:
     """Ask in every way; of the shuffled orders each request sees one, in turn."""
     agents = list(dataset.registry)
     orders = []
@@ -103,7 +105,7 @@ def ask(lm: CachedPredict, dataset: Dataset, requests: Sequence[Request]) -> Ite
     for name, samples in (("shortlist", False), ("shortlist and samples", True)):
         bar = tqdm(zip(requests, shortlists, strict=True), desc=f"{lm.label}, {name}", delay=3)
         answers = tuple(lm(request.text, shown, samples) for request, shown in bar)
-        yield PromptConfig(
+        yield PromptedAnswers(
             name, tuple(requests), answers, tuple(_names(shown) for shown in shortlists)
         )
     yield _all_agents(lm, "all agents, shuffled", orders, requests)
@@ -117,8 +119,8 @@ def program_over(dataset: Dataset) -> Delegator:
 
 
 def _all_agents(
-    lm: CachedPredict, name: str, orders: Sequence[list[Agent]], requests: Sequence[Request]
-) -> PromptConfig:
+    lm: PromptedLM, name: str, orders: Sequence[list[Agent]], requests: Sequence[Request]
+) -> PromptedAnswers:
     """Ask about every request in one order, those of the same order in a row."""
     answers = dict[int, Answer]()
     for number, agents in enumerate(orders):
@@ -127,7 +129,7 @@ def _all_agents(
             answers[place] = lm(requests[place].text, agents)
     given = tuple(answers[place] for place in range(len(requests)))
     shown = tuple(_names(orders[place % len(orders)]) for place in range(len(requests)))
-    return PromptConfig(name, tuple(requests), given, shown, len(orders))
+    return PromptedAnswers(name, tuple(requests), given, shown, len(orders))
 
 
 def _shortlist(program: Delegator, task: str) -> list[Agent]:
@@ -140,55 +142,63 @@ def _names(agents: Sequence[Agent]) -> tuple[str, ...]:
     return tuple(agent.name for agent in agents)
 
 
-def answers_right(way: PromptConfig, within: int = 1) -> np.ndarray:
-    """Return whether a right agent is among so many of each answer, shape (n,), bool."""
+def grade_answers(prompted: PromptedAnswers, within: int = 1) -> np.ndarray:
+    """Return whether an acceptable agent is among the first names of each answer.
+
+    Args:
+        prompted: answers to n requests.
+        within: number of names to look at.
+
+    Returns:
+        Shape (n,), bool.
+    """
     return np.array(
         [
             any(name in request.acceptable for name in answer.names[:within])
-            for request, answer in zip(way.requests, way.answers, strict=True)
+            for request, answer in zip(prompted.requests, prompted.answers, strict=True)
         ]
     )
 
 
-def _by_place(way: PromptConfig, right: np.ndarray) -> dict[str, Any]:
-    """Return how often the LM is right where a right agent is listed first, and where later."""
+def _by_place(prompted: PromptedAnswers, correct: np.ndarray) -> dict[str, Any]:
+    """Return the LM's accuracy where an acceptable agent is listed first, and where later."""
     places = np.array(
         [
             next((place for place, name in enumerate(names) if name in request.acceptable), -1)
-            for request, names in zip(way.requests, way.shown, strict=True)
+            for request, names in zip(prompted.requests, prompted.shown, strict=True)
         ]
     )
     parts = {"right_listed_first": places == 0, "right_listed_later": places > 0}
     return {
-        name: {"n": int(part.sum()), "right": int(right[part].sum())}
+        name: {"n": int(part.sum()), "right": int(correct[part].sum())}
         for name, part in parts.items()
     }
 
 
-def _row(lm: str, split: str, way: PromptConfig, registry: Registry) -> dict[str, Any]:
-    right, third = answers_right(way), answers_right(way, 3)
-    answers = way.answers
+def _row(lm: str, split: str, prompted: PromptedAnswers, registry: Registry) -> dict[str, Any]:
+    correct, third = grade_answers(prompted), grade_answers(prompted, 3)
+    answers = prompted.answers
     domains = [
         (registry[name].domain, registry[request.expected].domain)
-        for request, answer in zip(way.requests, answers, strict=True)
+        for request, answer in zip(prompted.requests, answers, strict=True)
         for name in answer.names[:1]
     ]
     named = Counter(answer.names[0] for answer in answers if answer.names)
     shown = [
         any(name in request.acceptable for name in names)
-        for request, names in zip(way.requests, way.shown, strict=True)
+        for request, names in zip(prompted.requests, prompted.shown, strict=True)
     ]
     return {
         "lm": lm,
-        "way": way.name,
+        "way": prompted.name,
         "split": split,
-        "n": len(right),
-        "orders": way.orders,
-        "top1": float(right.mean()),
-        "top1_ci95": metrics.wilson(int(right.sum()), len(right)),
+        "n": len(correct),
+        "orders": prompted.orders,
+        "top1": float(correct.mean()),
+        "top1_ci95": metrics.wilson(int(correct.sum()), len(correct)),
         "top3": float(third.mean()),
         "right_agent_shown": float(np.mean(shown)),
-        "right_domain": sum(picked == right for picked, right in domains) / len(answers),
+        "right_domain": sum(picked == expected for picked, expected in domains) / len(answers),
         "named_most": max(named.values(), default=0) / len(answers),
         "unreadable": sum(not answer.names for answer in answers),
         "repeats": float(np.mean([len(set(a.names)) < len(a.names) for a in answers])),
@@ -198,24 +208,24 @@ def _row(lm: str, split: str, way: PromptConfig, registry: Registry) -> dict[str
     }
 
 
-def _delegated(dataset: Dataset, requests: Sequence[Request]) -> list[Outcome]:
+def _delegate_without_lm(dataset: Dataset, requests: Sequence[Request]) -> list[Outcome]:
     """Return what the shipped program does, no LM."""
     with dspy.context(lm=None):
         return delegate_all(program_over(dataset), requests, "program")
 
 
 def _program(way: str, split: str, outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    right = outcomes_right(outcomes)
+    correct = grade_outcomes(outcomes)
     third = [o.rank is not None and o.rank <= 3 for o in outcomes]
     usages = [o.delegation.usage for o in outcomes]
     return {
         "lm": "none",
         "way": way,
         "split": split,
-        "n": len(right),
+        "n": len(correct),
         "orders": 1,
-        "top1": float(right.mean()),
-        "top1_ci95": metrics.wilson(int(right.sum()), len(right)),
+        "top1": float(correct.mean()),
+        "top1_ci95": metrics.wilson(int(correct.sum()), len(correct)),
         "top3": float(np.mean(third)),
         "tokens_per_task": 0.0,
         "seconds_per_task": float(np.mean([usage.seconds for usage in usages])),

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments.support.format import markdown, percent, sections
-from experiments.support.public_data import public
-from experiments.support.quick import fewer
+from experiments.support.public_data import load_public
+from experiments.support.quick import shrink
 from experiments.support.reports import ACCURACY, TRUST
 from optimize.config import Options
 from optimize.data import Dataset
@@ -50,7 +50,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
     """Return one report per public set; quick: one, 3 trials, 40 validation requests."""
     rows = []
     for name, dataset in public_sets(_SETS[-1:] if quick else _SETS, quick):
-        dataset = fewer(dataset) if quick else dataset
+        dataset = shrink(dataset) if quick else dataset
         with tempfile.TemporaryDirectory() as out:
             trials = 3 if quick else _TRIALS
             options = Options(out=Path(out) / "program", preset="full", trials=trials)
@@ -65,16 +65,16 @@ def public_sets(
 ) -> Iterator[tuple[str, Dataset]]:
     """Yield intent sets with 10 and 5 samples, then the others; quick: with 10 alone."""
     for name in names:
-        dataset = public(name)
+        dataset = load_public(name)
         yield name, dataset
         if not quick:
-            yield f"{name}, 5 samples", replace(dataset, registry=_five(dataset.registry))
+            yield f"{name}, 5 samples", replace(dataset, registry=_five_samples(dataset.registry))
     if not quick:
-        yield "seal_tools", public("seal_tools")
-        yield "healthcare_routing", _pooled(public("healthcare_routing"))
+        yield "seal_tools", load_public("seal_tools")
+        yield "healthcare_routing", _pool_train_and_validation(load_public("healthcare_routing"))
 
 
-def _five(registry: Registry) -> Registry:
+def _five_samples(registry: Registry) -> Registry:
     """Return the registry with the five samples that the set names for 5-shot."""
     return Registry(
         agent.model_copy(
@@ -86,8 +86,8 @@ def _five(registry: Registry) -> Registry:
     )
 
 
-def _pooled(dataset: Dataset) -> Dataset:
-    """Return a tiny set with train as validation too: 14 requests cannot calibrate anything."""
+def _pool_train_and_validation(dataset: Dataset) -> Dataset:
+    """Return a tiny set whose validation split also holds train: 14 requests are too few."""
     both = (*dataset.splits["train"], *dataset.splits["validation"])
     away = (*dataset.out_of_scope["train"], *dataset.out_of_scope["validation"])
     return replace(

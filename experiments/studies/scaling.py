@@ -27,18 +27,18 @@ from tqdm import tqdm
 
 from experiments.support.distractors import (
     Remembering,
-    distractors,
+    draw_distractors,
     has_real_samples,
     index_of,
     look_alikes,
     without_samples,
 )
 from experiments.support.format import difference, markdown, percent, points, rate, sections
-from experiments.support.lm_pooling import PLACES, as_asked, ask, places, weight_of
-from experiments.support.quick import fewer
-from experiments.support.subregistries import draws, within
+from experiments.support.lm_pooling import PLACES, ask, ask_always, fit_lm_weight, pooled_ranks
+from experiments.support.quick import shrink
+from experiments.support.subregistries import draw_subregistries, keep_requests
 from experiments.support.terms import term
-from experiments.support.timing import latencies, milliseconds
+from experiments.support.timing import latencies, measure_latency
 from optimize.config import Options
 from optimize.data import OURS, Dataset, Request, load_dataset
 from optimize.evaluation import BM25_B, BM25_K1, metrics, select
@@ -47,7 +47,7 @@ from optimize.pipeline import compile_program
 from optimize.search import ScoredRequests, fit_weights
 from task_delegator.delegator import Delegator
 from task_delegator.embedders import Embedder, Encoded, MiniLM
-from task_delegator.knobs import KnobValues
+from task_delegator.knobs import KnobValues, RetrievalKnobs
 from task_delegator.lm import language_model
 from task_delegator.registry import Agent, Registry
 from task_delegator.retrieval import CHANNELS, IndexCache
@@ -71,7 +71,7 @@ class Systems:
     Attributes:
         program: the compiled program; its knobs are those of ``compiled``.
         train: requests to fit weights on again.
-        validation: requests to fit the weight of an LM's word on.
+        validation: requests to fit the LM's weight on.
     """
 
     knobs: Mapping[str, KnobValues]
@@ -84,38 +84,37 @@ def run(quick: bool) -> list[dict[str, Any]]:
     """Return one row per condition, size and system; quick: small sizes, few draws, validation."""
     split = "validation" if quick else "test"
     # Nothing from the user's cache: how long an index takes to build is measured.
-    embed, known = Remembering(MiniLM()), dict[str, Encoded]()
+    embed, encodings = Remembering(MiniLM()), dict[str, Encoded]()
     rows = []
     for condition in _CONDITIONS[:: 2 if quick else 1]:
         ours = load_dataset(OURS, enriched=condition == "agents completed")
-        ours = fewer(ours) if quick else ours
+        ours = shrink(ours) if quick else ours
         agents, crowd = list(ours.registry), list[Agent]()
         if not (quick or condition == "agents completed"):
-            crowd = distractors(ours.registry, seed=0)
+            crowd = draw_distractors(ours.registry, seed=0)
         if condition == "samples withheld":  # then an agent has to say at least what it does
             agents = without_samples(agents)
             crowd = without_samples([a for a in crowd if a.description])
         dataset = replace(ours, registry=Registry(agents)).without_plans()
-        systems = _compiled(dataset, trials=3 if quick else _TRIALS)
+        systems = _compile_systems(dataset, trials=3 if quick else _TRIALS)
         facts = {"condition": condition, "split": split}
         requests = select(dataset.splits[split], 20 if quick else None, seed=0)
-        rows += [facts | r for r in _small(agents, requests, systems, embed, known, quick)]
+        rows += [facts | r for r in _small(agents, requests, systems, embed, encodings, quick)]
         if not quick:
             crowds = {"all distractors": crowd}
             if crowd:
-                alike = look_alikes(agents, crowd, embed, known)
+                alike = look_alikes(agents, crowd, embed, encodings)
                 crowds["look-alikes left out"] = [a for a in crowd if a.name not in alike]
-            rows += [facts | r for r in _large(agents, crowds, requests, systems, embed, known)]
+            rows += [facts | r for r in _large(agents, crowds, requests, systems, embed, encodings)]
             _KEPT.mkdir(parents=True, exist_ok=True)
-            with ResponseCache(
-                _KEPT / f"{condition.replace(' ', '-')}.jsonl", _MOST_CALLS
-            ) as answers:
-                asked = _with_embedded_lm(agents, crowds, requests, systems, answers, known)
+            path = _KEPT / f"{condition.replace(' ', '-')}.jsonl"
+            with ResponseCache(path, _MOST_CALLS) as answers:
+                asked = _with_embedded_lm(agents, crowds, requests, systems, answers, encodings)
                 rows += [facts | row for row in asked]
     return rows
 
 
-def _compiled(dataset: Dataset, trials: int) -> Systems:
+def _compile_systems(dataset: Dataset, trials: int) -> Systems:
     """Compile for our 70 agents, and choose the others' settings on the same requests."""
     with tempfile.TemporaryDirectory() as out:
         options = Options(out=Path(out) / "program", preset="full", trials=trials)
@@ -125,10 +124,10 @@ def _compiled(dataset: Dataset, trials: int) -> Systems:
         ScoredRequests(index, dataset.splits[split]) for split in ("train", "validation")
     )
     settings = {
-        "BM25": [_alone("bm25", bm25_k1=k1, bm25_b=b) for k1 in BM25_K1 for b in BM25_B],
+        "BM25": [_single_channel("bm25", bm25_k1=k1, bm25_b=b) for k1 in BM25_K1 for b in BM25_B],
         "embeddings": [
             fit_weights(train, KnobValues(), _EMBEDDINGS),
-            *(_alone(channel) for channel in _EMBEDDINGS),
+            *(_single_channel(channel) for channel in _EMBEDDINGS),
         ],
         "compiled": [program.knobs.values],
     }
@@ -140,9 +139,10 @@ def _compiled(dataset: Dataset, trials: int) -> Systems:
     return Systems(knobs, program, dataset.splits["train"], dataset.splits["validation"])
 
 
-def _alone(channel: str, **others: float) -> KnobValues:
+def _single_channel(channel: str, **others: float) -> KnobValues:
+    """Return knobs under which one channel alone ranks the agents."""
     weights: dict[str, Any] = dict.fromkeys(CHANNELS, 0.0) | {channel: 1.0} | others
-    return KnobValues(**weights)
+    return KnobValues(retrieval=RetrievalKnobs(**weights))
 
 
 def _small(
@@ -150,7 +150,7 @@ def _small(
     requests: Sequence[Request],
     systems: Systems,
     embed: Embedder,
-    known: dict[str, Encoded],
+    encodings: dict[str, Encoded],
     quick: bool,
 ) -> Iterator[dict[str, Any]]:
     """Yield mean accuracy over draws of a few of our agents, requests of those agents alone.
@@ -159,7 +159,7 @@ def _small(
     intervals are bootstrapped over requests.
     """
     number, k = 1 if quick else _DRAWS, systems.program.knobs.values.retrieval.k
-    everyone = ScoredRequests(index_of(agents, embed, known), requests)
+    everyone = ScoredRequests(index_of(agents, embed, encodings), requests)
     whole = {
         name: dict(zip(requests, everyone.ranks(everyone.fused(knobs)) == 1, strict=True))
         for name, knobs in systems.knobs.items()
@@ -168,10 +168,10 @@ def _small(
         for size in _SMALL[: 1 if quick else None]:
             # Per system and request, its places over the draws that hold its agent.
             ranks: dict[str, dict[Request, list[int]]] = {name: {} for name in systems.knobs}
-            registries = draws(agents, size, number, way == "own family first")
+            registries = draw_subregistries(agents, size, number, way == "own family first")
             for drawn in tqdm(registries, desc=f"{way}, {size}", delay=3, leave=False):
-                index = index_of(drawn, embed, known)
-                own = within(requests, index.names)
+                index = index_of(drawn, embed, encodings)
+                own = keep_requests(requests, index.names)
                 if not own:
                     continue
                 scored = ScoredRequests(index, list(own.values()))
@@ -214,7 +214,7 @@ def _large(
     requests: Sequence[Request],
     systems: Systems,
     embed: Embedder,
-    known: dict[str, Encoded],
+    encodings: dict[str, Encoded],
 ) -> Iterator[dict[str, Any]]:
     """Yield accuracy, latency and memory among ours and so many distractors."""
     base: dict[str, np.ndarray] = {}
@@ -223,18 +223,19 @@ def _large(
             if size == _LARGE[0] and base:
                 continue
             gathered = [*agents, *others[: size - len(agents)]]
-            encoded, started = len(known), perf_counter()
-            index = index_of(gathered, embed, known)
+            encoded, started = len(encodings), perf_counter()
+            index = index_of(gathered, embed, encodings)
             built = {
                 "build_seconds": perf_counter() - started,
-                "texts_encoded": len(known) - encoded,  # the others were known from a smaller size
+                # The others were encoded for a smaller size.
+                "texts_encoded": len(encodings) - encoded,
             }
             scored = ScoredRequests(index, requests)
             ranks = {name: scored.ranks(scored.fused(k)) for name, k in systems.knobs.items()}
             if size > _LARGE[0]:
                 again = fit_weights(ScoredRequests(index, systems.train), systems.knobs["compiled"])
                 ranks[_REFITTED] = scored.ranks(scored.fused(again))
-            program = _among(systems.program, gathered, known)
+            program = _program_over(systems.program, gathered, encodings)
             cost = latencies(program, systems.knobs, requests, _TIMED)
             cost["compiled"] |= built
             base = base or ranks | {_REFITTED: ranks["compiled"]}
@@ -271,23 +272,24 @@ def _with_embedded_lm(
     requests: Sequence[Request],
     systems: Systems,
     answers: ResponseCache,
-    known: Mapping[str, Encoded],
+    encodings: Mapping[str, Encoded],
 ) -> Iterator[dict[str, Any]]:
-    """Yield what the LM's word adds, at the weight that fits our agents alone."""
+    """Yield the LM's gain, at the pooling weight that is fitted on our agents."""
     lm = language_model("embedded")
     fitting = select(systems.validation, _FITTED, seed=0)
-    weight = weight_of(ask(systems.program, fitting, lm, answers)[0])
+    weight = fit_lm_weight(ask(systems.program, fitting, lm, answers)[0])
     asked = select(requests, _HEARD, seed=2)
     base = np.array([])
     others = crowds.get("look-alikes left out", [])
     for size in _LARGE if others else _LARGE[:1]:
         gathered = [*agents, *others[: size - len(agents)]]
-        program = _among(systems.program, gathered, known)
+        program = _program_over(systems.program, gathered, encodings)
         outcomes, tokens = ask(program, asked, lm, answers)
-        found, without = places(outcomes, weight), places(outcomes, 0.0)
+        found, without = pooled_ranks(outcomes, weight), pooled_ranks(outcomes, 0.0)
         base = base if len(base) else found
         with dspy.context(lm=lm):  # train requests: what is measured may be in its prefix cache
-            spent = milliseconds(as_asked(program), systems.train, _TIMED_LM, warm=False)
+            student = ask_always(program)
+            spent = measure_latency(student, systems.train, _TIMED_LM, warm=False)
         yield (
             {
                 "growth": "look-alikes left out" if size > _LARGE[0] else "ours alone",
@@ -307,10 +309,12 @@ def _with_embedded_lm(
         )
 
 
-def _among(compiled: Delegator, agents: Sequence[Agent], known: Mapping[str, Encoded]) -> Delegator:
+def _program_over(
+    compiled: Delegator, agents: Sequence[Agent], encodings: Mapping[str, Encoded]
+) -> Delegator:
     """Return a copy of a program that delegates to other agents."""
-    program = compiled.deepcopy()
-    program.retrieve.library = IndexCache(Registry(agents), compiled.retrieve.library.embed, known)
+    program, embed = compiled.deepcopy(), compiled.retrieve.library.embed
+    program.retrieve.library = IndexCache(Registry(agents), embed, encodings)
     return program
 
 

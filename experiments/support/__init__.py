@@ -1,1 +1,1 @@
-"""What several studies share: result files, costs, timing, registries to measure on."""
+"""Shared by studies: result files, costs, timing, registries to measure on."""

@@ -1,4 +1,4 @@
-"""Registries grown with other people's agents, up to 10,000.
+"""Registries extended with distractor agents, up to 10,000.
 
 Distractors are real tools and servers (MCP registries, Seal-Tools, ToolAlpaca, APIBench, BFCL)
 and the agents of the public intent sets. The latter have real sample requests; for the others
@@ -21,7 +21,7 @@ from task_delegator.retrieval import Index
 
 _PUBLIC = ("banking77", "clinc150", "hwu64", "healthcare_routing")
 _SAMPLES = 5  # as ours have
-_WORDS = 14  # of a description's clause in a synthesised request
+_WORDS = 14  # of a description's clause in a synthesized request
 _FRAMES = (
     "Can you {}?",
     "Please {}.",
@@ -45,7 +45,7 @@ class Remembering:
         return [self._known[text] for text in texts]
 
 
-def distractors(taken: Registry, seed: int) -> list[Agent]:
+def draw_distractors(taken: Registry, seed: int) -> list[Agent]:
     """Return the distractors with samples, those with real ones first, else in random order.
 
     Raises:
@@ -58,23 +58,24 @@ def distractors(taken: Registry, seed: int) -> list[Agent]:
     others = [Agent.model_validate(row | {"tools": _tool_names(row)}) for row in rows]
     random.Random(seed).shuffle(real)
     random.Random(seed).shuffle(others)
-    made = [a.model_copy(update={"user_request_samples": synthesised(a)}) for a in others]
+    made = [a.model_copy(update={"user_request_samples": synthesize_samples(a)}) for a in others]
     known = {name_key(agent.name) for agent in taken}
-    crowd = []
+    distractors = []
     for agent in (*real, *made):
         if (key := name_key(agent.name)) not in known:
             known.add(key)
             few = agent.user_request_samples[:_SAMPLES]
-            crowd.append(agent.model_copy(update={"user_request_samples": few}))
-    return crowd
+            distractors.append(agent.model_copy(update={"user_request_samples": few}))
+    return distractors
 
 
 def has_real_samples(agent: Agent) -> bool:
     """Tell whether a distractor's samples are requests that people made, not templates."""
-    return bool(agent.user_request_samples) and agent.user_request_samples != synthesised(agent)
+    samples = agent.user_request_samples
+    return bool(samples) and samples != synthesize_samples(agent)
 
 
-def synthesised(agent: Agent) -> tuple[str, ...]:
+def synthesize_samples(agent: Agent) -> tuple[str, ...]:
     """Return sample requests made from an agent's description by template."""
     clauses = [c.strip() for c in re.split(r"[.;:,]\s+|\n", agent.description) if c.strip()]
     clauses = [c for c in clauses if len(c.split()) >= 3] or [agent.description or agent.name]
@@ -97,18 +98,21 @@ def index_of(agents: Sequence[Agent], embed: Embedder, known: dict[str, Encoded]
 
 
 def look_alikes(
-    ours: Sequence[Agent], crowd: Sequence[Agent], embed: Embedder, known: Mapping[str, Encoded]
+    ours: Sequence[Agent],
+    distractors: Sequence[Agent],
+    embed: Embedder,
+    known: Mapping[str, Encoded],
 ) -> set[str]:
     """Return the distractors that are nearer to one of our agents than its own family.
 
     Nearness is the cosine of descriptions; an agent's family is its domain.
     """
     vectors = np.stack([_vector(agent, embed, known) for agent in ours])
-    others = np.stack([_vector(agent, embed, known) for agent in crowd])
+    others = np.stack([_vector(agent, embed, known) for agent in distractors])
     same = np.array([[a.domain == b.domain and a.name != b.name for b in ours] for a in ours])
     family = np.where(same, vectors @ vectors.T, -1.0).max(axis=1)
     near = (others @ vectors.T > family).any(axis=1)
-    return {agent.name for agent, close in zip(crowd, near, strict=True) if close}
+    return {agent.name for agent, close in zip(distractors, near, strict=True) if close}
 
 
 def _vector(agent: Agent, embed: Embedder, known: Mapping[str, Encoded]) -> np.ndarray:

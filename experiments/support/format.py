@@ -1,4 +1,4 @@
-"""Numbers as the tables show them, and rows as a markdown table."""
+"""Format numbers, and rows as markdown tables."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Answers of LMs to prompts that list agents, asked once and kept.
+"""Cached answers of LMs to prompts that list agents.
 
 The answers of a slow LM are kept in ``answers/``: an interrupted run resumes, and the tables need
 no LM. Delete a file to ask again.
@@ -45,14 +45,14 @@ class Answer:
     seconds: float
 
 
-class CachedPredict:
-    """Ask one LM, or read what it answered before.
+class PromptedLM:
+    """Ask one LM, or read its cached answer.
 
     Args:
         spec: of an embedded LM.
-        label: what to call the LM in file names and results.
-        keep: folder of kept answers; None to keep none.
-        shuffles: so many orders beside that of the registry are shown.
+        label: of the LM in file names and results.
+        keep: folder of cached answers; None for no cache.
+        shuffles: number of random orders besides that of the registry.
     """
 
     def __init__(
@@ -83,13 +83,13 @@ class CachedPredict:
         """
         messages = prompt(task, agents, samples)
         shape = _shape(tuple(agent.name for agent in agents))
-        row = self.kept("prompting", {"messages": messages}, lambda: self._ask(messages, shape))
+        row = self.cached("prompting", {"messages": messages}, lambda: self._ask(messages, shape))
         return Answer(tuple(row["names"]), row["tokens"], row["seconds"])
 
-    def kept(
+    def cached(
         self, stage: str, question: dict[str, Any], ask: Callable[[], dict[str, Any]]
     ) -> dict[str, Any]:
-        """Return what was answered before, or ask and keep it; the LM is part of the question."""
+        """Return a cached answer, or ask and cache the answer; the LM is part of the key."""
         if self._keep is None:
             return ask()
         self._keep.mkdir(parents=True, exist_ok=True)
@@ -127,20 +127,20 @@ def prompt(task: str, agents: Sequence[Agent], samples: bool) -> list[dict[str, 
     ]
 
 
-def language_models(quick: bool) -> list[CachedPredict]:
+def language_models(quick: bool) -> list[PromptedLM]:
     """Return the embedded LM and a stronger one.
 
     Raises:
         InputError: a full run, and the second LM is not named.
     """
     if quick:
-        return [CachedPredict("embedded:raw", "SmolLM2-135M", None, shuffles=1)]
+        return [PromptedLM("embedded:raw", "SmolLM2-135M", None, shuffles=1)]
     path = os.environ.get(SECOND)
     if not path:
         raise InputError(f"{SECOND} is not set: name the .gguf file of a stronger instruct model")
     return [
-        CachedPredict("embedded:raw", "SmolLM2-135M"),
-        CachedPredict(f"embedded:{path}", Path(path).stem),
+        PromptedLM("embedded:raw", "SmolLM2-135M"),
+        PromptedLM(f"embedded:{path}", Path(path).stem),
     ]
 
 

@@ -17,17 +17,17 @@ PLACES = 5  # slots of the shortlist that the LM sees, in retrieval's order and 
 def ask(
     program: Delegator, requests: Sequence[Request], lm: Any, answers: ResponseCache
 ) -> tuple[list[Outcome], int]:
-    """Return each request as the LM answers it in two orders, and the tokens it took.
+    """Return each request as the LM answers it in two orders, and the LM tokens.
 
-    The LM's probabilities are not pooled yet: ``weight_of`` fits their weight.
+    The LM's probabilities are not pooled yet: ``fit_lm_weight`` fits their weight.
     """
-    student = as_asked(program)
+    student = ask_always(program)
     student.classify = recalled = CachedClassify(student.classify.select, answers)
     with dspy.context(lm=lm):
         return delegate_all(student, requests, answers.path.stem), recalled.tokens
 
 
-def as_asked(program: Delegator) -> Delegator:
+def ask_always(program: Delegator) -> Delegator:
     """Return the program that asks the LM about every request, in two orders."""
     return opened(
         program,
@@ -42,13 +42,13 @@ def as_asked(program: Delegator) -> Delegator:
     )
 
 
-def weight_of(outcomes: Sequence[Outcome]) -> float:
-    """Return the pooling weight of the LM that maximizes the right agents' likelihood."""
+def fit_lm_weight(outcomes: Sequence[Outcome]) -> float:
+    """Return the pooling weight of the LM that maximizes the acceptable agents' likelihood."""
     return fit_weight([gain_curve(outcome) for outcome in outcomes])
 
 
-def places(outcomes: Sequence[Outcome], weight: float) -> np.ndarray:
-    """Return the rank of the first right agent after pooling, from 1; inf where missing."""
+def pooled_ranks(outcomes: Sequence[Outcome], weight: float) -> np.ndarray:
+    """Return the rank of the first acceptable agent after pooling, from 1; inf where missing."""
     found = []
     for outcome in outcomes:
         names = [candidate.name for candidate in pooled(outcome, weight)]

@@ -1,4 +1,4 @@
-"""Where the public data sets are looked for."""
+"""Folder of the public data sets."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ from task_delegator.errors import InputError
 ROOT = Path(os.environ.get("TASK_DELEGATOR_PUBLIC_DATA", "../shared/data"))
 
 
-def public(name: str) -> Dataset:
+def load_public(name: str) -> Dataset:
     """Return a public data set.
 
     Raises:

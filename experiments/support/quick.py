@@ -1,4 +1,4 @@
-"""Less of a data set, for runs that try a study and keep nothing."""
+"""Shrink a dataset for quick runs, which are not saved."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from optimize.evaluation import select
 _REQUESTS, _OUT_OF_SCOPE = 40, 15  # of each split: calibration wants 30 requests and some outside
 
 
-def fewer(dataset: Dataset, requests: int = _REQUESTS) -> Dataset:
+def shrink(dataset: Dataset, requests: int = _REQUESTS) -> Dataset:
     """Return a data set with at most so many requests in each split, without plans."""
     return replace(
         dataset,

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from experiments.support.public_data import ROOT, public
+from experiments.support.public_data import ROOT, load_public
 from optimize.data import OURS, SPLITS, Dataset, Request, load_dataset
 from optimize.recorded import Belief, fold, read_folder
 from task_delegator.errors import InputError
@@ -33,7 +33,7 @@ def recorded(name: str, answers: Path = ANSWERS) -> Dataset:
     Raises:
         InputError: data or answers are missing, or do not belong together.
     """
-    dataset = load_dataset(OURS) if name == _OURS else public(name)
+    dataset = load_dataset(OURS) if name == _OURS else load_public(name)
     return restrict(dataset, answers, name)
 
 

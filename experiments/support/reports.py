@@ -1,4 +1,4 @@
-"""Columns of evaluation reports (``optimize evaluate``), shared by several tables."""
+"""Table columns for evaluation reports (``optimize evaluate``)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Sub-registries drawn from one, each agent in at least as many of them."""
+"""Random sub-registries of a size, each agent in at least a given number of them."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,9 @@ from optimize.data import Request
 from task_delegator.registry import Agent
 
 
-def draws(agents: Sequence[Agent], size: int, number: int, family: bool) -> Iterator[list[Agent]]:
+def draw_subregistries(
+    agents: Sequence[Agent], size: int, number: int, family: bool
+) -> Iterator[list[Agent]]:
     """Yield registries of ``size`` agents; each agent is in at least ``number`` of them.
 
     Args:
@@ -26,7 +28,7 @@ def draws(agents: Sequence[Agent], size: int, number: int, family: bool) -> Iter
             yield window + shuffled[: size - len(window)]  # the last goes round
 
 
-def within(requests: Sequence[Request], names: Sequence[str]) -> dict[Request, Request]:
+def keep_requests(requests: Sequence[Request], names: Sequence[str]) -> dict[Request, Request]:
     """Return the requests whose expected agent is among these, with what else is acceptable."""
     return {
         request: replace(request, acceptable=tuple(n for n in request.acceptable if n in names))

@@ -1,4 +1,4 @@
-"""The field's terms for what result files call otherwise: old results keep their keys."""
+"""Map names in stored result files to the terms of the documents."""
 
 _CHANNELS = {
     "bm25": "BM25",

@@ -1,4 +1,4 @@
-"""How long a task takes: whatever answers it, and BM25 and embeddings by themselves."""
+"""Measure seconds per task, of a system and of BM25 and embeddings alone."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -16,7 +16,7 @@ from task_delegator.knobs import KnobValues
 from task_delegator.retrieval import CHANNELS, Channels, Index, fuse, largest, standardize
 
 
-def milliseconds(
+def measure_latency(
     answer: Callable[[str], Any], requests: Sequence[Request], number: int, warm: bool = True
 ) -> dict[str, float]:
     """Return median and 95 % quantile of the time that answers take.
@@ -27,17 +27,20 @@ def milliseconds(
         number: of them that are answered.
         warm: answer each once before it is timed.
     """
-    spent = []
+    durations_ms = []
     for request in select(requests, number, seed=1):
         if warm:
             answer(request.text)
         started = perf_counter()
         answer(request.text)
-        spent.append(1000 * (perf_counter() - started))
-    return {"p50_ms": float(np.median(spent)), "p95_ms": float(np.quantile(spent, 0.95))}
+        durations_ms.append(1000 * (perf_counter() - started))
+    return {
+        "p50_ms": float(np.median(durations_ms)),
+        "p95_ms": float(np.quantile(durations_ms, 0.95)),
+    }
 
 
-def alone(index: Index, knobs: KnobValues) -> Callable[[str], np.ndarray]:
+def single_system(index: Index, knobs: KnobValues) -> Callable[[str], np.ndarray]:
     """Return what ranks a task's best agents by BM25 or by the three cosines, and nothing else."""
     by = _bm25 if knobs.retrieval.bm25 else _cosines
     return partial(by, index, knobs)
@@ -70,8 +73,8 @@ def latencies(
     index = program.retrieve.library.index({})
     texts = index.encodings.values()
     answers: dict[str, Callable[[str], Any]] = {
-        "BM25": alone(index, knobs["BM25"]),
-        "embeddings": alone(index, knobs["embeddings"]),
+        "BM25": single_system(index, knobs["BM25"]),
+        "embeddings": single_system(index, knobs["embeddings"]),
         "compiled": program,
     }
     held = {
@@ -81,7 +84,7 @@ def latencies(
     }
     with dspy.context(lm=None):
         return {
-            name: milliseconds(answer, requests, number) | {"vectors_mb": held[name] / 2**20}
+            name: measure_latency(answer, requests, number) | {"vectors_mb": held[name] / 2**20}
             for name, answer in answers.items()
         }
 

@@ -1,4 +1,4 @@
-"""Calibrate a program on labelled requests: confidence, P(some agent fits), thresholds."""
+"""Calibrate a program: P(correct), P(in scope) and their thresholds, on validation."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,7 +12,7 @@ from sklearn.model_selection import RepeatedStratifiedKFold
 
 from optimize.calibration.logistic import Logistic
 from optimize.data import Dataset
-from optimize.evaluation import Outcome, delegate_all, outcomes_right
+from optimize.evaluation import Outcome, delegate_all, grade_outcomes
 from task_delegator.decision import (
     OperatingPoint,
     choose_threshold,
@@ -26,10 +26,10 @@ from task_delegator.errors import InputError
 from task_delegator.knobs import CorrectWeights, CorrectWithLMWeights, InScopeWeights
 
 TARGET_PRECISION = 0.95
-_TURNED_AWAY = 0.03  # of the requests in scope may fall below the "none" threshold
-LEAST_REQUESTS = 30  # fewer cannot carry a logistic model of three numbers
+_REJECTED_IN_SCOPE = 0.03  # share of in-scope requests below the "none" threshold
+LEAST_REQUESTS = 30  # fewer are too few for a logistic model of three parameters
 _FOLDS, _REPEATS = 5, 4
-_BEFORE = {
+_UNCALIBRATED = {
     "lm.weight": 0.0,
     "lm.gate": None,
     "lm.rubric_low": 0.0,
@@ -48,16 +48,15 @@ FEATURE_SETS: tuple[tuple[str, ...], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What calibrating found.
+    """Result of a calibration, as manifests store it.
 
     Attributes:
-        features: that the confidence reads, of those that it could.
+        features: chosen for the confidence.
         losses: cross-validated log-loss of each set of features, mean and standard error.
-        promise: what the assign threshold does on validation.
-        confidences, right: of the validation requests, from which thresholds for another
-            precision are chosen.
-        out_of_scope: confidence of the validation requests that are out of scope and not
-            turned away.
+        promise: precision and coverage of the assign threshold on validation.
+        confidences, right: of the validation requests, and whether the first-ranked agent is
+            acceptable; a threshold for another precision is chosen from them.
+        out_of_scope: confidences of validation requests that are out of scope but accepted.
     """
 
     features: tuple[str, ...]
@@ -80,8 +79,8 @@ def calibrate(
 ) -> Calibration:
     """Fit the confidence of retrieval on the validation split; the LM is not asked.
 
-    Sets the knobs of ``confidence`` and ``scope``, and closes the gate: what an LM's answers
-    were worth elsewhere says nothing of this registry.
+    Sets the knobs of ``confidence`` and ``scope``, and closes the gate: an LM's gain on another
+    registry does not transfer to this one.
 
     Raises:
         InputError: the validation split is too small.
@@ -92,20 +91,22 @@ def calibrate(
             f"{dataset.path}: {len(requests)} validation requests; "
             f"calibration needs at least {LEAST_REQUESTS}"
         )
-    program.knobs.set(_BEFORE)
+    program.knobs.set(_UNCALIBRATED)
     with dspy.context(lm=None):
         outcomes = delegate_all(program, requests, "calibrate")
         outside = [program(text) for text in dataset.out_of_scope["validation"]]
-        foreign = delegate_all(program, dataset.foreign["validation"], "other languages")
-    right = outcomes_right(outcomes)
-    seen = [features_of(outcome.delegation) for outcome in outcomes]
-    chosen, losses = choose_features(seen, right)
-    program.knobs.set(fit_confidence(seen, right, names=chosen))
-    _fit_language(program, foreign)
+        other_languages = delegate_all(
+            program, dataset.other_languages["validation"], "other languages"
+        )
+    correct = grade_outcomes(outcomes)
+    features = [features_of(outcome.delegation) for outcome in outcomes]
+    chosen, losses = choose_features(features, correct)
+    program.knobs.set(fit_confidence(features, correct, names=chosen))
+    _fit_language(program, other_languages)
     inside = [outcome.delegation for outcome in outcomes]
     _fit_scope(program, inside, outside)
     confidences = _confidences(program, inside)
-    promise = choose_threshold(confidences, right.tolist(), target_precision)
+    promise = choose_threshold(confidences, correct.tolist(), target_precision)
     program.knobs.set({"confidence.assign_threshold": promise.threshold})
     program.knobs.set(_with_lm_as_without(program))
     return Calibration(
@@ -113,7 +114,7 @@ def calibrate(
         losses=losses,
         promise=promise,
         confidences=tuple(confidences),
-        right=tuple(bool(r) for r in right),
+        right=tuple(bool(c) for c in correct),
         out_of_scope=tuple(
             confidence
             for confidence, in_scope in zip(
@@ -138,13 +139,13 @@ def _with_lm_as_without(program: Delegator) -> dict[str, Any]:
 
 
 def features_of(delegation: Delegation) -> Features:
-    """Return the features behind a delegation's confidence."""
+    """Return the features that a delegation's confidence is computed from."""
     return delegation.evidence.features
 
 
 def choose_features(
-    seen: Sequence[Features],
-    right: np.ndarray,
+    features: Sequence[Features],
+    correct: np.ndarray,
     sets: Sequence[tuple[str, ...]] = FEATURE_SETS,
 ) -> tuple[tuple[str, ...], dict[str, tuple[float, float]]]:
     """Return the smallest set of features within a standard error of the best log-loss.
@@ -152,17 +153,17 @@ def choose_features(
     Cross-validated, stratified (the one-standard-error rule of Breiman et al., 1984), and
     the losses by set.
     """
-    if min(right.sum(), (~right).sum()) < _FOLDS:
+    if min(correct.sum(), (~correct).sum()) < _FOLDS:
         return sets[0], {}
     folds = RepeatedStratifiedKFold(n_splits=_FOLDS, n_repeats=_REPEATS, random_state=0)
     per_request: dict[tuple[str, ...], np.ndarray] = {}
     for names in sets:
-        given = _table(seen, names)
-        losses = np.zeros(len(right))
-        for train, held in folds.split(given, right):
-            model = Logistic.fit(given[train], right[train])
-            p = np.clip(model.probabilities(given[held]), 1e-9, 1 - 1e-9)
-            losses[held] -= np.log(np.where(right[held], p, 1 - p)) / _REPEATS
+        given = _table(features, names)
+        losses = np.zeros(len(correct))
+        for train, test in folds.split(given, correct):
+            model = Logistic.fit(given[train], correct[train])
+            p = np.clip(model.probabilities(given[test]), 1e-9, 1 - 1e-9)
+            losses[test] -= np.log(np.where(correct[test], p, 1 - p)) / _REPEATS
         per_request[names] = losses
     best = min(per_request, key=lambda names: per_request[names].mean())
 
@@ -177,32 +178,32 @@ def choose_features(
 
 
 def fit_confidence(
-    seen: Sequence[Features],
-    right: np.ndarray,
+    features: Sequence[Features],
+    correct: np.ndarray,
     names: Sequence[str] = CorrectWeights.features(),
     *,
     with_lm: bool = False,
 ) -> dict[str, float]:
-    """Return the knobs of P(first place is right) over the named features.
+    """Return the knobs of P(first-ranked agent is correct) over the named features.
 
     Args:
-        seen: features of labeled requests.
-        right: shape (n,), bool; whether the first place was right.
+        features: features of labeled requests.
+        correct: shape (n,), bool; whether the first-ranked agent is acceptable.
         names: of the features to read; the others get no weight.
-        with_lm: whether the knobs are those for tasks about which the LM was asked.
+        with_lm: fit the knobs for tasks about which the LM was asked.
     """
     weights = CorrectWithLMWeights if with_lm else CorrectWeights
     group = "confidence.correct_with_lm" if with_lm else "confidence.correct"
     knobs = {f"{group}.{name}": 0.0 for name in ("bias", *weights.features())}
-    if right.all() or not right.any():
-        # Nothing to separate: the smoothed rate is all that can be said (Laplace).
-        rate = (right.sum() + 1) / (len(right) + 2)
+    if correct.all() or not correct.any():
+        # One class only: no weights can be fitted, so the bias is the smoothed rate (Laplace).
+        rate = (correct.sum() + 1) / (len(correct) + 2)
         return knobs | {f"{group}.bias": float(np.log(rate / (1 - rate)))}
-    return knobs | Logistic.fit(_table(seen, names), right).knobs(group, names)
+    return knobs | Logistic.fit(_table(features, names), correct).knobs(group, names)
 
 
-def _table(seen: Sequence[Features], names: Sequence[str]) -> np.ndarray:
-    return np.array([[getattr(f, name) or 0.0 for name in names] for f in seen], dtype=float)
+def _table(features: Sequence[Features], names: Sequence[str]) -> np.ndarray:
+    return np.array([[getattr(f, name) or 0.0 for name in names] for f in features], dtype=float)
 
 
 def _confidences(program: Delegator, delegations: Sequence[Delegation]) -> list[float]:
@@ -223,17 +224,19 @@ def _in_scope_table(delegations: Sequence[Delegation]) -> np.ndarray:
 
 
 def _fit_language(program: Delegator, outcomes: Sequence[Outcome]) -> None:
-    """Shift the log-odds of unsupported languages to the share of such requests that is right."""
-    found = [o for o in outcomes if o.delegation.evidence.features.unsupported_language]
-    if not found:
+    """Shift the log-odds of unsupported languages to the accuracy on such requests."""
+    in_other_languages = [
+        o for o in outcomes if o.delegation.evidence.features.unsupported_language
+    ]
+    if not in_other_languages:
         return
-    right = [o.right for o in found]
+    correct = [o.correct for o in in_other_languages]
     model = program.knobs.values.confidence.correct
-    odds = np.array([model.log_odds(asdict(features_of(o.delegation))) for o in found])
+    odds = np.array([model.log_odds(asdict(features_of(o.delegation))) for o in in_other_languages])
 
     def loss(shift: float) -> float:
         p = 1 / (1 + np.exp(-(odds + shift)))
-        return float(log_loss(right, p, labels=[False, True]))
+        return float(log_loss(correct, p, labels=[False, True]))
 
     best: Any = minimize_scalar(loss, bounds=(-6.0, 0.0), method="bounded")
     program.knobs.set({"confidence.unsupported_language": float(best.x)})
@@ -244,12 +247,12 @@ def _fit_scope(
 ) -> None:
     names = InScopeWeights.features()
     if not outside:
-        # Without examples of what is out of scope, nothing is turned away.
+        # Without out-of-scope examples no request is rejected.
         weights = {f"scope.in_scope.{name}": 0.0 for name in ("bias", *names)}
         program.knobs.set(weights | {"scope.threshold": None})
         return
     labels = np.array([True] * len(inside) + [False] * len(outside))
     model = Logistic.fit(_in_scope_table([*inside, *outside]), labels, balanced=True)
     program.knobs.set(model.knobs("scope.in_scope", names))
-    threshold = float(np.quantile(_in_scope(program, inside), _TURNED_AWAY))
+    threshold = float(np.quantile(_in_scope(program, inside), _REJECTED_IN_SCOPE))
     program.knobs.set({"scope.threshold": threshold})

@@ -1,4 +1,4 @@
-"""Logistic regression as programs carry it: a bias and one weight per feature, on raw features."""
+"""Logistic regression on raw features: a bias and one weight per feature, as knobs."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

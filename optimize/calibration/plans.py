@@ -1,4 +1,4 @@
-"""Plans: fit when to split a task, and measure what comes out."""
+"""Fit when a program splits a task, and evaluate its plans."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

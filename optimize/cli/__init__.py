@@ -1,1 +1,1 @@
-"""The commands of ``python -m optimize``: one file each, with its options and what it runs."""
+"""Commands of ``python -m optimize``: one file each, with its options and handler."""

@@ -1,4 +1,4 @@
-"""Types of command-line arguments."""
+"""Types and choices of command-line arguments."""
 
 import argparse
 from collections.abc import Callable

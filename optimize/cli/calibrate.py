@@ -1,12 +1,9 @@
 """``calibrate``: fit a program's confidence to another registry."""
 
 import argparse
-import json
-import sys
 from dataclasses import asdict
-from pathlib import Path
 
-from optimize.cli.common import Commands, Parents, open_program
+from optimize.cli.common import Commands, Parents, open_program, print_json, save_program
 from task_delegator.cli import rate
 
 
@@ -30,7 +27,6 @@ def run(options: argparse.Namespace) -> int:
     """Fit a program's confidence to another registry."""
     from optimize.calibration import calibrate, fit_split
     from optimize.pipeline import provenance
-    from task_delegator.artifact import save
 
     dataset, program, manifest = open_program(options)
     calibration = calibrate(program, dataset, options.target_precision)
@@ -40,9 +36,8 @@ def run(options: argparse.Namespace) -> int:
         "embedder": manifest["embedder"],
         "knobs": program.knobs.values.model_dump(),
         "calibration": calibration.to_json(),
-        "calibrated_from": manifest,  # its scores and lessons are those of another registry
+        "calibrated_from": manifest,  # its scores and LM stage are those of another registry
     }
-    save(program, Path(options.out), record)
-    print(json.dumps(asdict(calibration.promise), indent=1))
-    print(f"program: {options.out}", file=sys.stderr)
+    save_program(program, options.out, record)
+    print_json(asdict(calibration.promise))
     return 0

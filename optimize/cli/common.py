@@ -1,7 +1,10 @@
-"""What several commands share: options, and opening a program with its dataset."""
+"""What several commands share: options, reading a dataset, program and LM, saving a program."""
 
 import argparse
+import json
 import os
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -9,6 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from optimize.cli.arguments import at_least
 
 if TYPE_CHECKING:
+    import dspy
+
     from optimize.data import Dataset
     from task_delegator.delegator import Delegator
 
@@ -51,6 +56,45 @@ def shared_options() -> Parents:
     )
     lm.add_argument("--no-lm", action="store_true", help="use retrieval only")
     return Parents(data, seed, lm, os.environ.get("TASK_DELEGATOR_EMBEDDER"))
+
+
+def optional_lm(options: argparse.Namespace) -> "dspy.BaseLM | None":
+    """Return the LM of ``--lm``, None with ``--no-lm``.
+
+    Raises:
+        LMSpecError: the spec names no LM that can be used here.
+    """
+    from optimize.recorded import language_model
+
+    return None if options.no_lm else language_model(options.lm)
+
+
+def refuse_no_lm(options: argparse.Namespace, reason: str) -> None:
+    """Refuse ``--no-lm`` for a command that asks an LM.
+
+    Args:
+        reason: why the command asks one; the message begins with it.
+
+    Raises:
+        InputError: ``--no-lm`` was given.
+    """
+    from task_delegator.errors import InputError
+
+    if options.no_lm:
+        raise InputError(f"{reason}: leave out --no-lm")
+
+
+def print_json(value: Any) -> None:
+    """Print a result on standard output as indented JSON, in ASCII: no terminal obeys it."""
+    print(json.dumps(value, indent=1))
+
+
+def save_program(program: "Delegator", out: str, manifest: Mapping[str, Any]) -> None:
+    """Save a program and name its folder on standard error."""
+    from task_delegator.artifact import save
+
+    save(program, Path(out), dict(manifest))
+    print(f"program: {out}", file=sys.stderr)
 
 
 def open_program(options: argparse.Namespace) -> "tuple[Dataset, Delegator, dict[str, Any]]":

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optimize.cli.arguments import OPTIMIZER_NAMES, at_least
-from optimize.cli.common import Commands, Parents
+from optimize.cli.common import Commands, Parents, optional_lm
 from task_delegator.cli import rate
 
 if TYPE_CHECKING:  # imported when needed: --help is not to wait for it
@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # imported when needed: --help is not to wait for it
 def add_parser(commands: Commands, parents: Parents) -> None:
     """Add the command to the parser.
 
-    Long because every option of the command stands here once.
+    Long because it lists every option of the command.
     """
     parser = commands.add_parser(
         "compile", parents=[parents.data, parents.seed, parents.lm], help="compile a program"
@@ -87,9 +87,8 @@ def run(options: argparse.Namespace) -> int:
 
     check_target(Path(options.out))
     dataset = load_dataset(options.data, enriched=options.enriched)
-    lm = None if options.no_lm else language_model(options.lm)
     teacher = language_model(options.teacher) if options.teacher else None
-    compiled = compile_program(dataset, compile_options(options), lm, teacher)
+    compiled = compile_program(dataset, compile_options(options), optional_lm(options), teacher)
     print(summary(compiled.reports))
     for line in lm_gain(compiled.reports):
         print(line)

@@ -1,11 +1,10 @@
 """``drift``: test whether the confidence agrees with recorded outcomes."""
 
 import argparse
-import json
 import sys
 from dataclasses import asdict
 
-from optimize.cli.common import Commands, Parents
+from optimize.cli.common import Commands, Parents, print_json
 
 
 def add_parser(commands: Commands, parents: Parents) -> None:
@@ -22,6 +21,6 @@ def run(options: argparse.Namespace) -> int:
     from optimize.evaluation import drift
 
     found = drift(options.log)
-    print(json.dumps(asdict(found), indent=1))
+    print_json(asdict(found))
     print(found.sentence(), file=sys.stderr)
     return 1 if found.fits is False else 0

@@ -1,13 +1,12 @@
 """``enrich``: let an LM complete the agents of a dataset."""
 
 import argparse
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
 from optimize.cli.arguments import at_least
-from optimize.cli.common import Commands, Parents
+from optimize.cli.common import Commands, Parents, print_json, refuse_no_lm
 
 
 def add_parser(commands: Commands, parents: Parents) -> None:
@@ -35,10 +34,8 @@ def run(options: argparse.Namespace) -> int:
     from optimize.synthesis import enrich_dataset
     from task_delegator.delegator import Delegator
     from task_delegator.embedders import embedder
-    from task_delegator.errors import InputError
 
-    if options.no_lm:
-        raise InputError("enrich needs an LM: leave out --no-lm")
+    refuse_no_lm(options, "enrich needs an LM")
     dataset = load_dataset(options.data, enriched=False)
     written, dropped = enrich_dataset(
         Delegator(dataset.registry, embedder(options.embedder)),
@@ -50,6 +47,6 @@ def run(options: argparse.Namespace) -> int:
     )
     kept = sum(len(addition.user_request_samples) for addition in written.agents.values())
     result = {"agents": len(written.agents), "requests": kept, "dropped": asdict(dropped)}
-    print(json.dumps(result, indent=1))
+    print_json(result)
     print(f"review {options.out} before a registry takes it up", file=sys.stderr)
     return 0

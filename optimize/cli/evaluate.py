@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from optimize.cli.arguments import at_least
-from optimize.cli.common import Commands, Parents
+from optimize.cli.common import Commands, Parents, optional_lm, refuse_no_lm
 
 
 def add_parser(commands: Commands, parents: Parents) -> None:
@@ -35,16 +35,14 @@ def add_parser(commands: Commands, parents: Parents) -> None:
 def run(options: argparse.Namespace) -> int:
     """Evaluate a program on a split, or compare two."""
     from optimize.data import load_dataset
-    from optimize.evaluation import evaluate, versus
+    from optimize.evaluation import compare_programs, evaluate
     from optimize.lm_stage import opened
-    from optimize.recorded import language_model
     from task_delegator.artifact import load
-    from task_delegator.errors import InputError
     from task_delegator.files import write_text
     from task_delegator.text import printable
 
-    if options.gate_open and options.no_lm:
-        raise InputError("--gate-open asks the LM about every task: leave out --no-lm")
+    if options.gate_open:
+        refuse_no_lm(options, "--gate-open asks the LM about every task")
     dataset = load_dataset(options.data, enriched=options.enriched)
     programs = [
         (name, load(name, dataset.registry, embedder=options.embedder))
@@ -53,10 +51,10 @@ def run(options: argparse.Namespace) -> int:
     ]
     if options.gate_open:
         programs = [(name, opened(program)) for name, program in programs]
-    lm = None if options.no_lm else language_model(options.lm)
+    lm = optional_lm(options)
     settings: dict[str, Any] = {"lm": lm, "limit": options.limit, "seed": options.seed}
     if len(programs) == 2:
-        found = versus(programs, dataset, options.split, **settings)
+        found = compare_programs(programs, dataset, options.split, **settings)
     else:
         ((name, program),) = programs
         found = evaluate(program, dataset, options.split, name=name, **settings)

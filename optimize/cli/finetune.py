@@ -1,11 +1,10 @@
 """``finetune``: train a LoRA adapter of the embedded LM."""
 
 import argparse
-import json
 from pathlib import Path
 
 from optimize.cli.arguments import at_least
-from optimize.cli.common import Commands, Parents
+from optimize.cli.common import Commands, Parents, print_json
 
 
 def add_parser(commands: Commands, parents: Parents) -> None:
@@ -40,19 +39,19 @@ def add_parser(commands: Commands, parents: Parents) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Fine-tune the embedded LM on shortlists of labelled registries."""
+    """Fine-tune the embedded LM on shortlists of labeled registries."""
     from optimize.data import load_dataset
-    from optimize.finetune import best_state
+    from optimize.finetune import choose_checkpoint
     from optimize.finetune.lora import Recipe
     from optimize.finetune.train import TrainingConfig, finetune, install
     from task_delegator.artifact import find, load
     from task_delegator.lm import ADAPTER, packaged
 
     train = [load_dataset(path) for path in options.train]
-    kept_out = [load_dataset(path) for path in options.keep_out]
-    program = load(find(options.program), kept_out[0].registry)
+    held_out = [load_dataset(path) for path in options.keep_out]
+    program = load(find(options.program), held_out[0].registry)
     recipe = Recipe(rank=options.rank, examples=options.examples, seed=options.seed)
-    plan = TrainingConfig(
+    config = TrainingConfig(
         out=Path(options.out),
         base=packaged(),
         recipe=recipe,
@@ -60,9 +59,9 @@ def run(options: argparse.Namespace) -> int:
         threads=options.threads,
     )
     embed = program.retrieve.library.embed
-    manifest = finetune(train, kept_out, program.knobs.values, embed, plan)
+    manifest = finetune(train, held_out, program.knobs.values, embed, config)
     if options.install:
-        install(plan.out, Path(options.install))
-    best = manifest["course"][best_state(manifest["course"])]
-    print(json.dumps({"adapter": str(plan.out / ADAPTER), "best": best}, indent=1))
+        install(config.out, Path(options.install))
+    exported = manifest["course"][choose_checkpoint(manifest["course"])]
+    print_json({"adapter": str(config.out / ADAPTER), "best": exported})
     return 0

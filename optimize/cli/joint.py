@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from optimize.cli.arguments import OPTIMIZER_NAMES, at_least
-from optimize.cli.common import Commands, Parents, open_program
+from optimize.cli.common import Commands, Parents, open_program, refuse_no_lm
 
 
 def add_parser(commands: Commands, parents: Parents) -> None:
@@ -39,27 +39,25 @@ def run(options: argparse.Namespace) -> int:
     from optimize.pipeline import Improvement, improve, summary
     from optimize.recorded import language_model
     from optimize.search import StudyLocation
-    from task_delegator.errors import InputError
     from task_delegator.text import printable
 
-    if options.no_lm:
-        raise InputError("joint weighs accuracy against LM tokens: leave out --no-lm")
+    refuse_no_lm(options, "joint weighs accuracy against LM tokens")
     dataset, program, manifest = open_program(options)
-    scope = JointSearchConfig(
-        place=StudyLocation(options.study, options.storage),
+    config = JointSearchConfig(
+        location=StudyLocation(options.study, options.storage),
         trials=options.trials,
         optimizers=tuple(options.optimizers),
-        most_tokens=options.max_tokens,
-        most_calls=options.max_lm_calls,
+        max_tokens_per_task=options.max_tokens,
+        max_lm_calls=options.max_lm_calls,
         seed=options.seed,
     )
     done: Improvement = improve(
-        options.program, program, manifest, dataset, language_model(options.lm), scope,
+        options.program, program, manifest, dataset, language_model(options.lm), config,
         Path(options.out),
     )  # fmt: skip
     print(done.table())
     print(summary(done.reports))
-    for split, versus in done.versus.items():
-        print(printable(f"{split}: {versus.sentence()}"))
+    for split, comparison in done.comparisons.items():
+        print(printable(f"{split}: {comparison.sentence()}"))
     print(f"program: {options.out}", file=sys.stderr)
     return 0

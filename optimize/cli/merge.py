@@ -1,10 +1,9 @@
-"""``merge``: add recorded outcomes to a dataset."""
+"""``merge``: add recorded feedback to a dataset."""
 
 import argparse
-import json
 from dataclasses import asdict
 
-from optimize.cli.common import Commands, Parents
+from optimize.cli.common import Commands, Parents, print_json
 
 
 def add_parser(commands: Commands, parents: Parents) -> None:
@@ -21,5 +20,5 @@ def run(options: argparse.Namespace) -> int:
     """Add recorded outcomes to a dataset."""
     from optimize.data import merge
 
-    print(json.dumps(asdict(merge(options.log, options.data, options.split)), indent=1))
+    print_json(asdict(merge(options.log, options.data, options.split)))
     return 0

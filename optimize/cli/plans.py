@@ -1,12 +1,9 @@
 """``plans``: fit when a program splits a task."""
 
 import argparse
-import json
-import sys
 from dataclasses import asdict
-from pathlib import Path
 
-from optimize.cli.common import Commands, Parents, open_program
+from optimize.cli.common import Commands, Parents, open_program, print_json, save_program
 
 
 def add_parser(commands: Commands, parents: Parents) -> None:
@@ -23,14 +20,13 @@ def run(options: argparse.Namespace) -> int:
     """Fit when a program splits a task."""
     from optimize.calibration import evaluate_plans, fit_split
     from optimize.pipeline import provenance
-    from task_delegator.artifact import save
 
     dataset, program, manifest = open_program(options)
     fit_split(program, dataset)
-    chosen_on = evaluate_plans(program, dataset.multi["validation"], dataset.splits["validation"])
-    fitted = {"fitted": provenance(dataset), "validation": asdict(chosen_on)}
+    validation = dataset.multi["validation"], dataset.splits["validation"]
+    on_validation = evaluate_plans(program, *validation)
+    fitted = {"fitted": provenance(dataset), "validation": asdict(on_validation)}
     record = manifest | {"knobs": program.knobs.values.model_dump(), "plans": fitted}
-    save(program, Path(options.out), record)
-    print(json.dumps(asdict(chosen_on), indent=1))
-    print(f"program: {options.out}", file=sys.stderr)
+    save_program(program, options.out, record)
+    print_json(asdict(on_validation))
     return 0

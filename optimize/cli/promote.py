@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from optimize.cli.common import Commands, Parents
+from optimize.cli.common import Commands, Parents, optional_lm
 
 
 def add_parser(commands: Commands, parents: Parents) -> None:
@@ -23,7 +23,6 @@ def add_parser(commands: Commands, parents: Parents) -> None:
 def run(options: argparse.Namespace) -> int:
     """Make a program champion if it beats the present one; 1 where it does not."""
     from optimize.data import load_dataset
-    from optimize.recorded import language_model
     from optimize.tracking import Models, promote, roll_back
     from task_delegator.errors import InputError
     from task_delegator.text import printable
@@ -34,10 +33,10 @@ def run(options: argparse.Namespace) -> int:
         done = roll_back(Models(options.name))
     else:
         dataset = load_dataset(options.data, enriched=options.enriched)
-        lm = None if options.no_lm else language_model(options.lm)
+        lm = optional_lm(options)
         done = promote(options.source, dataset, Models(options.name), lm, options.force)
-    if done.versus is not None:
-        print(printable(done.versus.sentence()), file=sys.stderr)
+    if done.comparison is not None:
+        print(printable(done.comparison.sentence()), file=sys.stderr)
     if not done.promoted:
         print(f"not promoted: version {done.version} stays champion; --force overrides")
         return 1

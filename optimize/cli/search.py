@@ -1,10 +1,9 @@
 """``search``: search the retrieval knobs only."""
 
 import argparse
-import json
 
 from optimize.cli.arguments import at_least
-from optimize.cli.common import Commands, Parents
+from optimize.cli.common import Commands, Parents, print_json
 
 
 def add_parser(commands: Commands, parents: Parents) -> None:
@@ -36,9 +35,11 @@ def run(options: argparse.Namespace) -> int:
     scored = ScoredRequests(index, dataset.splits["validation"])
     start = KnobValues()
     identity = identity_of(dataset, embedder=index.embed.id, knobs=start.model_dump())
-    place = StudyLocation(options.study, options.storage, digest_of(identity))
-    knobs, trials = search(scored, [start], trials=options.trials, seed=options.seed, place=place)
+    location = StudyLocation(options.study, options.storage, digest_of(identity))
+    knobs, trials = search(
+        scored, [start], trials=options.trials, seed=options.seed, location=location
+    )
     chosen = measure(scored, knobs)
     result = {"trials": len(trials), "chosen": chosen.metrics(), "knobs": chosen.knobs.model_dump()}
-    print(json.dumps(result, indent=1))
+    print_json(result)
     return 0

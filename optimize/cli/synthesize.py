@@ -1,12 +1,11 @@
 """``synthesize``: let an LM write a dataset for given domains."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 from optimize.cli.arguments import at_least
-from optimize.cli.common import Commands, Parents
+from optimize.cli.common import Commands, Parents, print_json, refuse_no_lm
 
 
 def add_parser(commands: Commands, parents: Parents) -> None:
@@ -34,27 +33,25 @@ def add_parser(commands: Commands, parents: Parents) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Let an LM write agents and labelled requests for named domains."""
+    """Let an LM write agents and labeled requests for named domains."""
     from optimize.recorded import language_model
     from optimize.synthesis import SynthesisSpec, synthesize
     from task_delegator.embedders import embedder
-    from task_delegator.errors import InputError
 
-    wanted = SynthesisSpec(
+    spec = SynthesisSpec(
         domains=tuple(" ".join(domain.split()) for domain in options.domains),
         agents=options.agents,
         requests=options.requests,
         max_lm_calls=options.max_lm_calls,
         seed=options.seed,
     )
-    wanted.check()
-    if options.no_lm:
-        raise InputError("synthesize needs an LM: leave out --no-lm")
+    spec.check()
+    refuse_no_lm(options, "synthesize needs an LM")
     lm, embed = language_model(options.lm), embedder(options.embedder)
-    limits = f"{wanted.planned} LM calls are needed, at most {wanted.limit} are made"
+    limits = f"{spec.planned_calls} LM calls are needed, at most {spec.call_limit} are made"
     print(f"{limits} (--max-lm-calls), those of earlier runs counted", file=sys.stderr)
-    report = synthesize(wanted, lm, embed, Path(options.out))
-    print(json.dumps(report, indent=1))
+    report = synthesize(spec, lm, embed, Path(options.out))
+    print_json(report)
     if not report["requests"]["compilable"]:
         print("too few validation requests to compile for: ask for more", file=sys.stderr)
     print(f"read {options.out} before it is used", file=sys.stderr)

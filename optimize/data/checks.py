@@ -1,4 +1,4 @@
-"""Check a dataset directory: leaks, names, and the counts of this project's own."""
+"""Check a dataset directory: leaks, agents named in requests, counts of this project's own."""
 
 import json
 import sys
@@ -10,7 +10,7 @@ from optimize.data.dataset import NEAR_COPY, OURS, Dataset, load_dataset
 from task_delegator.errors import DelegatorError
 from task_delegator.text import fold, overlap, printable, words
 
-_NAMED_ALLOWED = 3  # requests that may name their own agent, as people naturally would
+_MAX_NAMED = 3  # requests that may name their agent
 
 
 def leaks(dataset: Dataset) -> list[str]:
@@ -52,7 +52,7 @@ def check(dataset: Dataset, strict: bool = False) -> list[str]:
         if request.expected.lower() in request.text.lower()
     ]
     if strict:
-        problems += named if len(named) > _NAMED_ALLOWED else []
+        problems += named if len(named) > _MAX_NAMED else []
         problems += _wrong_counts(dataset)
     return problems
 
@@ -79,7 +79,11 @@ def _wrong_counts(dataset: Dataset) -> Iterator[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Check a dataset directory and print its problems; return the exit code."""
+    """Check a dataset directory and print its problems.
+
+    Returns:
+        0, 1 where there are problems, or the exit code of the error that stopped the check.
+    """
     if not arguments or arguments[0] != "check" or len(arguments) > 2:
         print("usage: python -m optimize.data check [DIR]", file=sys.stderr)
         return 2
@@ -91,7 +95,7 @@ def main(arguments: list[str]) -> int:
             problems += check(load_dataset(folder, enriched=False), strict=True)
     except DelegatorError as error:
         print(f"optimize.data: {error}", file=sys.stderr)
-        return 2
+        return error.exit_code
     for problem in problems:
         print(printable(problem))
     print(json.dumps({"problems": len(problems), "sha256": dataset.digests()}, indent=1))

@@ -1,4 +1,4 @@
-"""Dataset directories: read, check. ``python -m optimize.data check [DIR]`` runs the check.
+"""Dataset: read a directory with a registry and labeled requests.
 
 A directory holds ``agents.json`` and ``train.json``, ``validation.json`` and
 ``ground_truth.json`` (the test split); ``out_of_scope.json``, ``multi.json``,
@@ -28,10 +28,10 @@ NEAR_COPY = 0.6  # Jaccard overlap of words at which a request repeats a sample
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A labelled request: its text and the agents that are right for it.
+    """A labeled request: its text and the acceptable agents.
 
     Attributes:
-        acceptable: names of agents, the labelled one first, then others that are also right.
+        acceptable: names of acceptable agents, the labeled one first.
     """
 
     text: str
@@ -39,20 +39,20 @@ class Request:
 
     @property
     def expected(self) -> str:
-        """The labelled agent."""
+        """The labeled agent."""
         return self.acceptable[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A registry with labelled requests.
+    """A registry with labeled requests.
 
     Attributes:
         splits: requests by split name; a missing file is an empty split.
-        out_of_scope: texts of requests that no agent can serve, by split name.
+        out_of_scope: texts of requests that no agent serves, by split name.
         multi: tasks for several agents, in order, by split name.
-        foreign: labelled requests in other languages than the agents', by split name.
-        enriched: agents that ``enrichment.json`` completed.
+        other_languages: labeled requests in other languages than the agents', by split name.
+        enriched: number of agents that ``enrichment.json`` completed.
     """
 
     path: Path
@@ -60,7 +60,7 @@ class Dataset:
     splits: dict[str, tuple[Request, ...]]
     out_of_scope: dict[str, tuple[str, ...]]
     multi: dict[str, tuple[Request, ...]]
-    foreign: dict[str, tuple[Request, ...]]
+    other_languages: dict[str, tuple[Request, ...]]
     enriched: int = 0
 
     def sha256(self, name: str) -> str:
@@ -100,16 +100,18 @@ def load_dataset(path: str | Path, enriched: bool = True) -> Dataset:
         registry = complete(registry, written, completion)
         additions = len(written.agents)
         _log.warning("%s: completes %d of %d agents", completion, additions, len(registry))
-    splits = {split: tuple(_requests(folder / name, registry)) for split, name in SPLITS.items()}
+    splits = {
+        split: tuple(_read_requests(folder / name, registry)) for split, name in SPLITS.items()
+    }
     if not any(splits.values()):
-        raise InputError(f"{folder}: no labelled requests; add one of {', '.join(SPLITS.values())}")
+        raise InputError(f"{folder}: no labeled requests; add one of {', '.join(SPLITS.values())}")
     return Dataset(
         path=folder,
         registry=registry,
         splits=splits,
-        out_of_scope=_out_of_scope(folder / "out_of_scope.json"),
-        multi=_multi(folder / "multi.json", registry),
-        foreign=_foreign(folder / LANGUAGES, registry),
+        out_of_scope=_read_out_of_scope(folder / "out_of_scope.json"),
+        multi=_read_multi(folder / "multi.json", registry),
+        other_languages=_read_other_languages(folder / LANGUAGES, registry),
         enriched=additions,
     )
 
@@ -122,7 +124,7 @@ def known_texts(dataset: Dataset) -> set[str]:
     return {fold(text) for text in (*requests, *outside, *samples)}
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
+def _read_rows(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     rows = read_json(path)
@@ -145,8 +147,8 @@ def _known(names: Iterable[Any], registry: Registry, where: str) -> tuple[str, .
     return known
 
 
-def _requests(path: Path, registry: Registry) -> Iterator[Request]:
-    for number, row in enumerate(_rows(path)):
+def _read_requests(path: Path, registry: Registry) -> Iterator[Request]:
+    for number, row in enumerate(_read_rows(path)):
         where = f"{path}: row {number}"
         label = _field(row, "expected_agent_name", str, where)
         also = row.get("acceptable_agent_names", {})
@@ -168,18 +170,18 @@ def _split(row: dict[str, Any], where: str) -> str:
     return split
 
 
-def _out_of_scope(path: Path) -> dict[str, tuple[str, ...]]:
+def _read_out_of_scope(path: Path) -> dict[str, tuple[str, ...]]:
     texts: dict[str, list[str]] = {split: [] for split in SPLITS}
-    for number, row in enumerate(_rows(path)):
+    for number, row in enumerate(_read_rows(path)):
         where = f"{path}: row {number}"
         split = _split(row, where)
         texts[split].append(_field(row, "user_request", str, where))
     return {split: tuple(found) for split, found in texts.items()}
 
 
-def _multi(path: Path, registry: Registry) -> dict[str, tuple[Request, ...]]:
+def _read_multi(path: Path, registry: Registry) -> dict[str, tuple[Request, ...]]:
     tasks: dict[str, list[Request]] = {split: [] for split in SPLITS}
-    for number, row in enumerate(_rows(path)):
+    for number, row in enumerate(_read_rows(path)):
         where = f"{path}: row {number}"
         names = _known(_field(row, "expected_agent_names", list, where), registry, where)
         split = _split(row, where)
@@ -187,9 +189,9 @@ def _multi(path: Path, registry: Registry) -> dict[str, tuple[Request, ...]]:
     return {split: tuple(found) for split, found in tasks.items()}
 
 
-def _foreign(path: Path, registry: Registry) -> dict[str, tuple[Request, ...]]:
+def _read_other_languages(path: Path, registry: Registry) -> dict[str, tuple[Request, ...]]:
     requests: dict[str, list[Request]] = {split: [] for split in SPLITS}
-    for number, row in enumerate(_rows(path)):
+    for number, row in enumerate(_read_rows(path)):
         where = f"{path}: row {number}"
         label = _known([row.get("expected_agent_name")], registry, where)
         text = _field(row, "user_request", str, where)

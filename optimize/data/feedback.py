@@ -1,4 +1,4 @@
-"""Recorded outcomes of delegations: merge them into a dataset, test the calibration on them."""
+"""Merge recorded feedback into a dataset."""
 
 import json
 import re
@@ -22,10 +22,10 @@ class Merged:
     """Counts of a merge.
 
     Attributes:
-        added, out_of_scope: labelled requests and requests for nobody that were added.
-        known: tasks that the dataset already had.
-        conflicts: tasks with two different outcomes, not added.
-        unknown: agents that the registry does not have; their tasks were not added.
+        added, out_of_scope: added requests, labeled and out of scope.
+        known: tasks that the dataset already holds.
+        conflicts: tasks with two different outcomes; they are not added.
+        unknown: agents that are not in the registry; their tasks are not added.
     """
 
     added: int
@@ -38,8 +38,8 @@ class Merged:
 def merge(log: str | Path, data: str | Path, split: str = "train") -> Merged:
     """Append recorded outcomes to a split of a dataset directory, each task once.
 
-    New rows stand at the end of the files, in the log's order and in the files' layout. Each
-    names its source and the time of the feedback. Processes take turns.
+    New rows are appended in the log's order and in the layout of the files. Each names its
+    source and the time of the feedback. Processes take turns.
 
     Args:
         log: a file of feedback.
@@ -97,9 +97,9 @@ def _append(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _with_rows(text: str, rows: Sequence[dict[str, Any]]) -> str:
-    """Return the text of a JSON list of objects with rows appended in its own layout.
+    """Return the text of a JSON list of objects with rows appended in the layout of the list.
 
-    Everything that is there stays as it is, so that a new row is all that a diff shows.
+    Existing text is unchanged, so that a diff shows only the new rows.
     """
     layout = re.match(r"\s*\[(\s*)\{(\s*)", text)
     if layout is None:  # an empty list, or no file

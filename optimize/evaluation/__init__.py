@@ -1,11 +1,11 @@
-"""How well a program does: outcomes, metrics, baselines, comparisons, drift."""
+"""Evaluate programs: outcomes, metrics, baselines, comparisons, drift."""
 
-from optimize.evaluation.baselines import BM25_B, BM25_K1, CHOSEN_ON, bm25_right, choose_bm25
-from optimize.evaluation.compare import PairedComparison, versus
+from optimize.evaluation.baselines import BM25_B, BM25_K1, CHOSEN_ON, choose_bm25, grade_bm25
+from optimize.evaluation.compare import PairedComparison, compare_programs
 from optimize.evaluation.drift import drift
 from optimize.evaluation.evaluate import evaluate, evaluate_requests
 from optimize.evaluation.metrics import auroc, reliability
-from optimize.evaluation.outcomes import Outcome, delegate_all, outcomes_right, select
+from optimize.evaluation.outcomes import Outcome, delegate_all, grade_outcomes, select
 from optimize.evaluation.report import Report
 
 __all__ = [
@@ -16,14 +16,14 @@ __all__ = [
     "Report",
     "PairedComparison",
     "auroc",
-    "bm25_right",
+    "grade_bm25",
     "choose_bm25",
     "delegate_all",
     "drift",
     "evaluate",
     "evaluate_requests",
-    "outcomes_right",
+    "grade_outcomes",
     "reliability",
     "select",
-    "versus",
+    "compare_programs",
 ]

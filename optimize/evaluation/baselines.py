@@ -1,4 +1,4 @@
-"""BM25 alone, over the same texts as the program, at its best setting on validation."""
+"""BM25 baseline over the same texts as the program, tuned on validation."""
 
 import hashlib
 import json
@@ -10,17 +10,17 @@ import numpy as np
 
 from optimize.data import Dataset, Request
 from optimize.evaluation import metrics
-from optimize.evaluation.outcomes import Outcome, outcomes_right, select
+from optimize.evaluation.outcomes import Outcome, grade_outcomes, select
 from task_delegator.delegator import Delegator
 from task_delegator.retrieval import Index
 
 CHOSEN_ON = 500  # validation requests on which BM25's setting is chosen
-_USUAL = (1.5, 0.75)  # k1 and b where there is no validation request
+_DEFAULT = (1.5, 0.75)  # k1 and b where there is no validation request
 _CHOSEN: dict[str, tuple[float, float]] = {}  # by digest of agents and requests
 
 
-def bm25_right(index: Index, requests: Sequence[Request], k1: float, b: float) -> np.ndarray:
-    """Return whether BM25 alone puts a right agent first, shape (n,), bool."""
+def grade_bm25(index: Index, requests: Sequence[Request], k1: float, b: float) -> np.ndarray:
+    """Return whether BM25 alone ranks an acceptable agent first, shape (n,), bool."""
     winners = [index.names[int(np.argmax(index.bm25(r.text, k1, b)))] for r in requests]
     return np.array([w in r.acceptable for w, r in zip(winners, requests, strict=True)])
 
@@ -35,11 +35,11 @@ def choose_bm25(index: Index, requests: Sequence[Request]) -> tuple[float, float
         requests: validation requests.
     """
     if not requests:
-        return _USUAL
+        return _DEFAULT
     key = _digest(index, requests)
     if key not in _CHOSEN:
         settings = [(k1, b) for k1 in BM25_K1 for b in BM25_B]
-        _CHOSEN[key] = max(settings, key=lambda s: bm25_right(index, requests, *s).mean())
+        _CHOSEN[key] = max(settings, key=lambda s: grade_bm25(index, requests, *s).mean())
     return _CHOSEN[key]
 
 
@@ -55,8 +55,8 @@ def bm25_baseline(
     """Compare with BM25 alone over the same texts, at its best setting on validation."""
     index = program.retrieve.library.index(program.retrieve.learned.values)
     k1, b = choose_bm25(index, select(dataset.splits["validation"], CHOSEN_ON, seed))
-    theirs = bm25_right(index, [outcome.request for outcome in outcomes], k1, b)
-    comparison = metrics.compare(outcomes_right(outcomes), theirs, seed=seed)
+    theirs = grade_bm25(index, [outcome.request for outcome in outcomes], k1, b)
+    comparison = metrics.compare(grade_outcomes(outcomes), theirs, seed=seed)
     return {
         "baseline_bm25_top1": float(theirs.mean()),
         "baseline_bm25": {"k1": k1, "b": b},

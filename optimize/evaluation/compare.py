@@ -9,7 +9,7 @@ import dspy
 from optimize.data import Dataset, Request
 from optimize.evaluation import metrics
 from optimize.evaluation.metrics import Comparison
-from optimize.evaluation.outcomes import Outcome, delegate_all, outcomes_right, requests_of
+from optimize.evaluation.outcomes import Outcome, delegate_all, grade_outcomes, select_requests
 from optimize.provenance import commit
 from task_delegator.delegator import Delegator
 
@@ -19,7 +19,7 @@ class SystemScore:
     """The scores of one of the programs.
 
     Attributes:
-        top1, top3: share whose right agent comes first, among the first three.
+        top1, top3: share of requests with an acceptable agent at rank 1, among the first three.
         top1_ci95: Wilson's interval of top1.
         lm_calls_per_task: mean number of LM calls.
     """
@@ -38,7 +38,7 @@ class PairedComparison:
     Attributes:
         winner: name of the better program where McNemar's p is below 0.05, else None.
         by_domain: per domain of the expected agent, requests that only the first and only the
-            second got right.
+            second answered correctly.
         by_agent: the same per expected agent, where they differ, most first.
     """
 
@@ -70,7 +70,7 @@ class PairedComparison:
         )
 
 
-def versus(
+def compare_programs(
     programs: Sequence[tuple[str, Delegator]],
     dataset: Dataset,
     split: str,
@@ -83,17 +83,17 @@ def versus(
 
     Args:
         programs: names and programs, over the dataset's registry.
-        lm: the LM that either may ask, or None.
+        lm: the LM that both programs may ask, or None.
         limit: compare on a fixed random subset of this size.
 
     Raises:
         InputError: the split is empty.
     """
-    requests = requests_of(dataset, split, limit, seed)
+    requests = select_requests(dataset, split, limit, seed)
     with dspy.context(lm=lm):
-        answers = [delegate_all(program, requests, name) for name, program in programs]
-    right = [outcomes_right(own) for own in answers]
-    comparison = metrics.compare(right[0], right[1], seed=seed)
+        outcomes = [delegate_all(program, requests, name) for name, program in programs]
+    correct = [grade_outcomes(each) for each in outcomes]
+    comparison = metrics.compare(correct[0], correct[1], seed=seed)
     names = [name for name, _ in programs]
     domains = {agent.name: agent.domain or "(none)" for agent in dataset.registry}
     return PairedComparison(
@@ -103,33 +103,33 @@ def versus(
         lm=None if lm is None else str(lm.model),
         commit=commit(),
         n=len(requests),
-        first=_side(names[0], answers[0]),
-        second=_side(names[1], answers[1]),
+        first=_score_system(names[0], outcomes[0]),
+        second=_score_system(names[1], outcomes[1]),
         comparison=comparison,
         winner=names[comparison.difference < 0] if comparison.p < 0.05 else None,
-        by_domain=_wins(requests, answers, lambda name: domains[name]),
-        by_agent=_wins(requests, answers, str),
+        by_domain=_count_wins(requests, outcomes, lambda name: domains[name]),
+        by_agent=_count_wins(requests, outcomes, str),
     )
 
 
-def _side(name: str, outcomes: Sequence[Outcome]) -> SystemScore:
-    right, n = outcomes_right(outcomes), len(outcomes)
+def _score_system(name: str, outcomes: Sequence[Outcome]) -> SystemScore:
+    correct, n = grade_outcomes(outcomes), len(outcomes)
     return SystemScore(
         program=name,
-        top1=float(right.mean()),
-        top1_ci95=metrics.wilson(int(right.sum()), n),
+        top1=float(correct.mean()),
+        top1_ci95=metrics.wilson(int(correct.sum()), n),
         top3=sum(o.rank is not None and o.rank <= 3 for o in outcomes) / n,
         lm_calls_per_task=sum(o.delegation.usage.lm_calls for o in outcomes) / n,
     )
 
 
-def _wins(
-    requests: Sequence[Request], answers: Sequence[Sequence[Outcome]], group: Any
+def _count_wins(
+    requests: Sequence[Request], outcomes: Sequence[Sequence[Outcome]], group: Any
 ) -> dict[str, tuple[int, int]]:
     counts: dict[str, tuple[int, int]] = {}
-    for request, first, second in zip(requests, *answers, strict=True):
-        if first.right != second.right:
-            own, other = counts.get(group(request.expected), (0, 0))
-            won = (own + 1, other) if first.right else (own, other + 1)
-            counts[group(request.expected)] = won
+    for request, first, second in zip(requests, *outcomes, strict=True):
+        if first.correct != second.correct:
+            wins, losses = counts.get(group(request.expected), (0, 0))
+            wins, losses = (wins + 1, losses) if first.correct else (wins, losses + 1)
+            counts[group(request.expected)] = wins, losses
     return dict(sorted(counts.items(), key=lambda item: (-sum(item[1]), item[0])))

@@ -1,4 +1,4 @@
-"""Does the stated confidence still fit what happened?"""
+"""Detect drift: test the stated confidence against recorded outcomes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from optimize.evaluation import metrics
 from task_delegator.errors import InputError
 from task_delegator.feedback import Feedback, read_feedback
 
-_FALSE_ALARMS = 0.01  # share of logs of a calibrated program that may be called misfits
-_FEWEST = 20  # outcomes; with fewer, only gross misfits could be found
+_FALSE_ALARM_RATE = 0.01  # share of calibrated programs' logs that are reported as drift
+_MIN_OUTCOMES = 20  # with fewer the test has too little power
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,32 +20,33 @@ class Drift:
 
     Attributes:
         n: outcomes of delegations that named an agent.
-        right, stated: share that was right, and the mean stated confidence.
-        p: probability of a share at least as far from the stated one, were the confidence
-            calibrated.
-        ece, ece_calibrated_range: calibration error, and the range that chance explains.
-        p_ece: probability of a calibration error at least as large, were it calibrated.
-        assigned, assigned_right: delegations that were assigned, and how many rightly.
+        accuracy: share of these outcomes that were correct.
+        mean_confidence: mean stated confidence.
+        p: p-value of the accuracy, under a calibrated confidence.
+        ece, ece_calibrated_range: expected calibration error, and its range under a calibrated
+            confidence.
+        p_ece: p-value of the calibration error, under a calibrated confidence.
+        assigned, assigned_correct: assigned delegations, and those that were correct.
         fits: False where either p is below 0.5 %, which happens to a calibrated program in at
             most 1 % of the logs (Bonferroni's correction for two tests); None where it cannot
-            be told: there are fewer than 20 outcomes, or only reviewed delegations.
+            be tested: fewer than 20 outcomes, or only reviewed delegations.
     """
 
     n: int
-    right: float
-    stated: float
+    accuracy: float
+    mean_confidence: float
     p: float
     ece: float
     ece_calibrated_range: tuple[float, float]
     p_ece: float
     assigned: int
-    assigned_right: int
+    assigned_correct: int
     fits: bool | None
 
     def sentence(self) -> str:
         """Return the result in one line."""
-        if self.n < _FEWEST:
-            return f"{self.n} outcomes: too few to test calibration ({_FEWEST} needed)"
+        if self.n < _MIN_OUTCOMES:
+            return f"{self.n} outcomes: too few to test calibration ({_MIN_OUTCOMES} needed)"
         if self.fits is None:
             return (
                 f"{self.n} outcomes of reviewed delegations only: calibration cannot be tested, "
@@ -54,10 +55,12 @@ class Drift:
             )
         if self.fits:
             return f"{self.n} outcomes fit the stated confidence"
+        p = min(1.0, 2 * min(self.p, self.p_ece))
         return (
-            f"{self.n} outcomes do not fit the stated confidence: {self.right:.1%} were right, "
-            f"{self.stated:.1%} were expected (p = {min(1.0, 2 * min(self.p, self.p_ece)):.2g}); "
-            "this assumes that outcomes are recorded whether right or wrong"
+            f"{self.n} outcomes do not fit the stated confidence: "
+            f"{self.accuracy:.1%} were correct, {self.mean_confidence:.1%} were expected "
+            f"(p = {p:.2g}); "
+            "this assumes that correct and incorrect outcomes are recorded alike"
         )
 
 
@@ -76,9 +79,9 @@ def drift(log: str | Path) -> Drift:
 def compare_with_confidence(feedback: Sequence[Feedback]) -> Drift | None:
     """Compare recorded outcomes with the confidence that was stated; None without any.
 
-    Selection by confidence does no harm: of the requests with a confidence of 70 %, 70 % are
-    right, however many of them are recorded. Selection by outcome does, and a log of reviewed
-    delegations alone may be a list of corrections: of such a log no verdict is given.
+    Recording only some confidences does not bias the test: of the requests with a confidence
+    of 70 %, 70 % are correct, however many of them are recorded. Recording by outcome does. A
+    log of reviewed delegations alone may be a list of corrections and is not tested.
     """
     rows = [
         row
@@ -88,19 +91,19 @@ def compare_with_confidence(feedback: Sequence[Feedback]) -> Drift | None:
     if not rows:
         return None
     stated = np.array([row.confidence for row in rows], dtype=float)
-    right = np.array([row.right for row in rows])
-    test = metrics.calibration_test(stated, right)
+    correct = np.array([row.correct for row in rows])
+    test = metrics.calibration_test(stated, correct)
     assigned = [row for row in rows if row.decision == "assign"]
-    testable = len(rows) >= _FEWEST and len(assigned) > 0
+    testable = len(rows) >= _MIN_OUTCOMES and len(assigned) > 0
     return Drift(
         n=len(rows),
-        right=float(right.mean()),
-        stated=float(stated.mean()),
+        accuracy=float(correct.mean()),
+        mean_confidence=float(stated.mean()),
         p=test.share_p,
-        ece=metrics.expected_calibration_error(stated, right),
+        ece=metrics.expected_calibration_error(stated, correct),
         ece_calibrated_range=test.ece_range,
         p_ece=test.ece_p,
         assigned=len(assigned),
-        assigned_right=sum(row.right for row in assigned),
-        fits=2 * min(test.share_p, test.ece_p) >= _FALSE_ALARMS if testable else None,
+        assigned_correct=sum(row.correct for row in assigned),
+        fits=2 * min(test.share_p, test.ece_p) >= _FALSE_ALARM_RATE if testable else None,
     )

@@ -12,7 +12,13 @@ from tqdm import tqdm
 from optimize.data import Dataset
 from optimize.evaluation import metrics
 from optimize.evaluation.baselines import bm25_baseline
-from optimize.evaluation.outcomes import Outcome, delegate_all, outcomes_right, requests_of, select
+from optimize.evaluation.outcomes import (
+    Outcome,
+    delegate_all,
+    grade_outcomes,
+    select,
+    select_requests,
+)
 from optimize.evaluation.report import Report
 from optimize.provenance import commit
 from task_delegator.delegation import Delegation
@@ -36,12 +42,11 @@ def evaluate_requests(
 ) -> tuple[Report, list[Outcome]]:
     """Return the report of a program on a split, and its answer to each request in scope.
 
-    Requests out of scope are delegated under the same LM as those in scope: what tells them
-    apart is one program.
+    Requests out of scope are delegated with the same LM as those in scope.
 
     Args:
         program: the program; its registry must be the dataset's.
-        name: what to call the program in the report.
+        name: of the program in the report.
         lm: the LM to ask, in scope and out of scope, or None for retrieval alone.
         limit: evaluate a fixed random subset of at most this size, in scope and out of scope.
         seed: of the subsets and the bootstrap.
@@ -49,11 +54,11 @@ def evaluate_requests(
     Raises:
         InputError: the split is empty.
     """
-    requests = requests_of(dataset, split, limit, seed)
+    requests = select_requests(dataset, split, limit, seed)
     outside = select(dataset.out_of_scope[split], limit, seed)
     with dspy.context(lm=lm):
         outcomes = delegate_all(program, requests, split)
-        refusable = [
+        outside_delegations = [
             program(text) for text in tqdm(outside, desc="out of scope", delay=3, leave=False)
         ]
     report = Report(
@@ -67,8 +72,8 @@ def evaluate_requests(
         k=program.knobs.values.retrieval.k,
         **_scores(outcomes, program.knobs.values.retrieval.k),
         **_confidence(outcomes, seed),
-        **_scope(outcomes, refusable),
-        **_all_assigned(outcomes, refusable),
+        **_scope(outcomes, outside_delegations),
+        **_all_assigned(outcomes, outside_delegations),
         **_cost(outcomes),
         **bm25_baseline(program, dataset, outcomes, seed),
         versus_no_lm=_versus_no_lm(program, outcomes, seed) if lm is not None else None,
@@ -96,31 +101,31 @@ def _scores(outcomes: Sequence[Outcome], k: int) -> dict[str, Any]:
 
 def _confidence(outcomes: Sequence[Outcome], seed: int) -> dict[str, Any]:
     confidences = np.array([outcome.delegation.confidence for outcome in outcomes])
-    right = outcomes_right(outcomes)
+    correct = grade_outcomes(outcomes)
     assigned = np.array([outcome.delegation.decision == "assign" for outcome in outcomes])
-    n, good = int(assigned.sum()), int((assigned & right).sum())
+    n, correct_n = int(assigned.sum()), int((assigned & correct).sum())
     return {
-        "ece": metrics.expected_calibration_error(confidences, right),
+        "ece": metrics.expected_calibration_error(confidences, correct),
         "ece_calibrated_range": metrics.calibrated_ece_range(confidences, seed=seed),
-        "brier": metrics.brier(confidences, right),
-        "auroc_error": metrics.auroc(confidences, right),
-        "aurc": metrics.aurc(confidences, right),
-        "accuracy_at_coverage_80": metrics.accuracy_at_coverage(confidences, right, 0.8),
-        "precision_assigned": good / n if n else None,
-        "precision_assigned_ci95": metrics.wilson(good, n) if n else None,
+        "brier": metrics.brier(confidences, correct),
+        "auroc_error": metrics.auroc(confidences, correct),
+        "aurc": metrics.aurc(confidences, correct),
+        "accuracy_at_coverage_80": metrics.accuracy_at_coverage(confidences, correct, 0.8),
+        "precision_assigned": correct_n / n if n else None,
+        "precision_assigned_ci95": metrics.wilson(correct_n, n) if n else None,
     }
 
 
 def _scope(outcomes: Sequence[Outcome], outside: Sequence[Delegation]) -> dict[str, Any]:
-    """Return how requests in scope and out of scope are told apart."""
+    """Return how well requests in scope are separated from those out of scope."""
     inside = [outcome.delegation for outcome in outcomes]
     fits = np.array([d.evidence.in_scope_score for d in (*inside, *outside)])
     in_scope = np.array([True] * len(inside) + [False] * len(outside))
     return {
         "n_out_of_scope": len(outside),
         "oos_auroc": metrics.auroc(fits, in_scope),
-        "oos_90": metrics.accuracy_where_turned_away(
-            fits[in_scope], outcomes_right(outcomes), fits[~in_scope], 0.9
+        "oos_90": metrics.accuracy_at_rejection_rate(
+            fits[in_scope], grade_outcomes(outcomes), fits[~in_scope], 0.9
         ),
         "oos_fpr95": metrics.false_positive_rate(fits[in_scope], fits[~in_scope], 0.95),
         "decisions": _decisions(inside),
@@ -132,7 +137,7 @@ def _scope(outcomes: Sequence[Outcome], outside: Sequence[Delegation]) -> dict[s
 def _all_assigned(outcomes: Sequence[Outcome], outside: Sequence[Delegation]) -> dict[str, Any]:
     """Return how many of all assigned requests, out of scope included, were assigned rightly."""
     inside = [outcome for outcome in outcomes if outcome.delegation.decision == "assign"]
-    good = sum(outcome.right for outcome in inside)
+    good = sum(outcome.correct for outcome in inside)
     n = len(inside) + sum(delegation.decision == "assign" for delegation in outside)
     return {
         "n_all_assigned": n,
@@ -172,5 +177,5 @@ def slot_flip_rate(outcomes: Sequence[Outcome]) -> float | None:
 def _versus_no_lm(program: Delegator, outcomes: Sequence[Outcome], seed: int) -> dict[str, Any]:
     with dspy.context(lm=None):
         without = delegate_all(program, [outcome.request for outcome in outcomes], "without LM")
-    comparison = metrics.compare(outcomes_right(outcomes), outcomes_right(without), seed=seed)
+    comparison = metrics.compare(grade_outcomes(outcomes), grade_outcomes(without), seed=seed)
     return asdict(comparison)

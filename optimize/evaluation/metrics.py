@@ -12,11 +12,11 @@ _CELLS = 2_000_000  # outcomes that a simulation holds at a time
 _ROUNDING = 1e-9  # sums of the same numbers in another order differ by less
 
 
-def wilson(right: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson(correct: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Return Wilson's score interval of a rate (Wilson 1927); (0, 1) where n is 0."""
     if n == 0:
         return 0.0, 1.0
-    interval = stats.binomtest(right, n).proportion_ci(confidence, method="wilson")
+    interval = stats.binomtest(correct, n).proportion_ci(confidence, method="wilson")
     return float(interval.low), float(interval.high)
 
 
@@ -64,20 +64,20 @@ def mean_reciprocal_rank(ranks: Sequence[int | None]) -> float:
 
 
 def expected_calibration_error(
-    confidences: np.ndarray, right: np.ndarray, bins: int = ECE_BINS
+    confidences: np.ndarray, correct: np.ndarray, bins: int = ECE_BINS
 ) -> float:
     """Return the ECE over bins of equal mass (Nguyen and O'Connor 2015), 0..1."""
-    parts = reliability(confidences, right, bins)
-    return sum(n * abs(stated - observed) for stated, observed, n in parts) / len(right)
+    parts = reliability(confidences, correct, bins)
+    return sum(n * abs(stated - observed) for stated, observed, n in parts) / len(correct)
 
 
 def reliability(
-    confidences: np.ndarray, right: np.ndarray, bins: int = 10
+    confidences: np.ndarray, correct: np.ndarray, bins: int = 10
 ) -> list[tuple[float, float, int]]:
-    """Return the mean confidence, the share that is right and n of each bin of equal mass."""
+    """Return the mean confidence, the accuracy and n of each bin of equal mass."""
     order = np.argsort(confidences, kind="stable")
     parts = [p for p in np.array_split(order, min(bins, len(order))) if len(p)]
-    return [(float(confidences[p].mean()), float(right[p].mean()), len(p)) for p in parts]
+    return [(float(confidences[p].mean()), float(correct[p].mean()), len(p)) for p in parts]
 
 
 def calibrated_ece_range(
@@ -101,7 +101,7 @@ class CalibrationTest:
     """How badly outcomes fit their confidences, against what calibrated ones would show.
 
     Attributes:
-        share_p: probability of a share right at least as far from the stated one.
+        share_p: p-value of the accuracy, under a calibrated confidence.
         ece_p: probability of an ECE at least as large.
         ece_range: central 95 % of the ECE of calibrated confidences.
     """
@@ -112,7 +112,7 @@ class CalibrationTest:
 
 
 def calibration_test(
-    confidences: np.ndarray, right: np.ndarray, draws: int = 2000, seed: int = 0
+    confidences: np.ndarray, correct: np.ndarray, draws: int = 2000, seed: int = 0
 ) -> CalibrationTest:
     """Test by simulation whether confidences are calibrated (Barnard 1963).
 
@@ -120,7 +120,7 @@ def calibration_test(
 
     Args:
         confidences: stated, 0..1, shape (n,), n at least 1.
-        right: outcomes, shape (n,).
+        correct: outcomes, shape (n,).
         draws: how often outcomes are drawn; no p is below 1 / (draws + 1).
         seed: of the draws.
     """
@@ -140,17 +140,17 @@ def calibration_test(
     drawn = np.concatenate(
         [statistics(rng.random((len(block), n)) < stated) for block in blocks], axis=1
     )
-    as_bad = (drawn >= statistics(right[order][None]) - _ROUNDING).sum(axis=1)
+    as_bad = (drawn >= statistics(correct[order][None]) - _ROUNDING).sum(axis=1)
     share_p, ece_p = (1 + as_bad) / (1 + draws)
     return CalibrationTest(float(share_p), float(ece_p), _central(drawn[1]))
 
 
-def brier(confidences: np.ndarray, right: np.ndarray) -> float:
+def brier(confidences: np.ndarray, correct: np.ndarray) -> float:
     """Return the mean squared difference of confidence and outcome (Brier 1950).
 
     Not scikit-learn's, which is this line of numpy behind checks of labels.
     """
-    return float(np.mean((confidences - right) ** 2))
+    return float(np.mean((confidences - correct) ** 2))
 
 
 def auroc(scores: np.ndarray, positive: np.ndarray) -> float | None:
@@ -179,38 +179,38 @@ def bootstrap_auroc(
     return _central(bootstrap(lambda i: auroc(scores[i], positive[i]), classes, draws, seed))
 
 
-def accuracy_at_coverage(confidences: np.ndarray, right: np.ndarray, coverage: float) -> float:
+def accuracy_at_coverage(confidences: np.ndarray, correct: np.ndarray, coverage: float) -> float:
     """Return the accuracy on the given share of requests with the highest confidence."""
-    kept = np.argsort(-confidences, kind="stable")[: max(1, round(coverage * len(right)))]
-    return float(right[kept].mean())
+    kept = np.argsort(-confidences, kind="stable")[: max(1, round(coverage * len(correct)))]
+    return float(correct[kept].mean())
 
 
-def aurc(confidences: np.ndarray, right: np.ndarray) -> float:
+def aurc(confidences: np.ndarray, correct: np.ndarray) -> float:
     """Return the area under the risk-coverage curve (Geifman and El-Yaniv, 2017), 0 is best."""
-    wrong = ~right.astype(bool)[np.argsort(-confidences, kind="stable")]
+    wrong = ~correct.astype(bool)[np.argsort(-confidences, kind="stable")]
     return float(np.mean(np.cumsum(wrong) / np.arange(1, len(wrong) + 1)))
 
 
-def accuracy_where_turned_away(
-    in_scope: np.ndarray, right: np.ndarray, outside: np.ndarray, share: float
+def accuracy_at_rejection_rate(
+    in_scope: np.ndarray, correct: np.ndarray, outside: np.ndarray, share: float
 ) -> tuple[float, float] | None:
     """Return the accuracy in scope at the threshold that rejects a share out of scope.
 
     Args:
         in_scope: P(some agent fits) of the requests in scope.
-        right: whether their first place is right.
+        correct: whether their first-ranked agent is acceptable.
         outside: P(some agent fits) of the requests out of scope.
         share: of the requests out of scope to reject, 0..1.
 
     Returns:
-        The share of the requests in scope that is accepted and right, and the share that is
+        The share of the requests in scope that is accepted and correct, and the share that is
         accepted; None without requests out of scope.
     """
     if len(outside) == 0:
         return None
     threshold = np.sort(outside)[min(math.ceil(share * len(outside)), len(outside)) - 1]
     kept = in_scope > threshold
-    return float((kept & right.astype(bool)).mean()), float(kept.mean())
+    return float((kept & correct.astype(bool)).mean()), float(kept.mean())
 
 
 def false_positive_rate(inside: np.ndarray, outside: np.ndarray, recall: float) -> float | None:
@@ -242,7 +242,7 @@ class Comparison:
         difference: mean outcome of the first less that of the second, -1..1.
         ci95: paired bootstrap interval of the difference.
         p: exact McNemar test, two-sided.
-        wins, losses: requests that only the first, only the second got right.
+        wins, losses: requests that only the first, only the second system answers correctly.
     """
 
     n: int
@@ -254,7 +254,7 @@ class Comparison:
 
 
 def compare(ours: np.ndarray, theirs: np.ndarray, draws: int = 2000, seed: int = 0) -> Comparison:
-    """Compare two systems' outcomes (right or wrong) on the same requests."""
+    """Compare two systems' outcomes (correct or not) on the same requests."""
     ours, theirs = ours.astype(bool), theirs.astype(bool)
     difference = ours.astype(float) - theirs.astype(float)
     return Comparison(

@@ -1,4 +1,4 @@
-"""Delegate labelled requests and say what came of each."""
+"""Outcome: a labeled request with the delegation of a program, graded."""
 
 import random
 from collections.abc import Iterable, Sequence
@@ -18,14 +18,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One labelled request and the program's delegation of it."""
+    """One labeled request and the program's delegation of it."""
 
     request: Request
     delegation: Delegation
 
     @property
     def ranking(self) -> list[str]:
-        """Agents, best first, as far as the program ranked them."""
+        """The agents that the program ranked, highest first."""
         return list(self.delegation.evidence.ranking)
 
     @property
@@ -35,7 +35,7 @@ class Outcome:
         return next(places, None)
 
     @property
-    def right(self) -> bool:
+    def correct(self) -> bool:
         """Whether the first agent is acceptable."""
         return self.rank == 1
 
@@ -54,7 +54,7 @@ def select(requests: Sequence[T], limit: int | None, seed: int) -> list[T]:
     return [requests[i] for i in kept]
 
 
-def requests_of(dataset: Dataset, split: str, limit: int | None, seed: int) -> list[Request]:
+def select_requests(dataset: Dataset, split: str, limit: int | None, seed: int) -> list[Request]:
     """Return the requests of a split, or a random subset fixed by the seed.
 
     Raises:
@@ -72,6 +72,6 @@ def delegate_all(program: Delegator, requests: Iterable[Request], what: str) -> 
     return [Outcome(request, program(request.text)) for request in bar]
 
 
-def outcomes_right(outcomes: Sequence[Outcome]) -> np.ndarray:
-    """Return for each outcome whether it is right, shape (n,), bool."""
-    return np.array([outcome.right for outcome in outcomes], dtype=bool)
+def grade_outcomes(outcomes: Sequence[Outcome]) -> np.ndarray:
+    """Return whether the first-ranked agent of each outcome is acceptable, shape (n,), bool."""
+    return np.array([outcome.correct for outcome in outcomes], dtype=bool)

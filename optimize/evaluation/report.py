@@ -1,4 +1,4 @@
-"""The keys of an evaluation report: the one typed place they live in."""
+"""Report: the typed keys of an evaluation."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,12 +10,12 @@ class Report:
 
     Attributes:
         n: requests in scope.
-        top1, top3: share whose right agent comes first, among the first three.
+        top1, top3: share of requests with an acceptable agent at rank 1, among the first three.
         top1_ci95: Wilson's interval of top1.
-        recall_at_k, k: share whose right agent is on the shortlist, and its length.
+        recall_at_k, k: share with an acceptable agent on the shortlist, and its length.
         mrr: mean reciprocal rank within the shortlist.
         ece, brier: calibration error and Brier score of the confidence.
-        auroc_error: AUROC of the confidence for right against wrong.
+        auroc_error: AUROC of the confidence for correct against incorrect answers.
         ece_calibrated_range: 95 % range of the ECE that a perfectly calibrated model
             with these confidences would show.
         aurc: area under the risk-coverage curve, 0 is best.
@@ -24,7 +24,7 @@ class Report:
         oos_auroc: AUROC of P(some agent fits) for in scope against out of scope.
         oos_fpr95: share accepted out of scope at the threshold that accepts 95 % in scope.
         oos_90: at the threshold that rejects 90 % out of scope, the share of the requests in
-            scope that is accepted and right, and the share that is accepted.
+            scope that is accepted and correct, and the share that is accepted.
         decisions, decisions_out_of_scope: counts of assign, review and none.
         precision_assigned, precision_assigned_ci95: of the assigned requests in scope.
         n_all_assigned, precision_all_assigned, precision_all_assigned_ci95: assigned requests

@@ -1,4 +1,4 @@
-"""What has to stay unseen when an LM is trained: other registries, and every test split."""
+"""Decontaminate training data: remove held-out registries' agents and texts, and test requests."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -8,37 +8,41 @@ from task_delegator.registry import Registry, readable
 from task_delegator.text import fold
 
 
-def apart(train: Sequence[Dataset], kept_out: Sequence[Dataset]) -> list[Dataset]:
-    """Return the registries to train on without what has to stay unseen.
+def decontaminate(train: Sequence[Dataset], held_out: Sequence[Dataset]) -> list[Dataset]:
+    """Return the training registries without agents and texts that are evaluated on.
 
-    Left out are agents that a registry kept out has by name, and requests and samples that it
-    has in any split, or that a registry trained on has in its test split.
+    Agents are dropped if a held-out registry has an agent of the same name. Requests and samples
+    are dropped if they occur in a held-out registry or in the test split of any registry.
     """
     tested = {fold(request.text) for other in train for request in other.splits["test"]}
-    unseen = tested.union(*map(known_texts, kept_out))
-    twins = {fold(readable(agent.name)) for other in kept_out for agent in other.registry}
-    return [_without(dataset, unseen, twins) for dataset in train]
+    held_out_texts = tested.union(*map(known_texts, held_out))
+    held_out_names = {fold(readable(agent.name)) for other in held_out for agent in other.registry}
+    return [_remove(dataset, held_out_texts, held_out_names) for dataset in train]
 
 
-def _without(dataset: Dataset, unseen: Collection[str], twins: Collection[str]) -> Dataset:
+def _remove(
+    dataset: Dataset, held_out_texts: Collection[str], held_out_names: Collection[str]
+) -> Dataset:
     """Return a registry without these texts, and without agents of these names, all folded."""
     agents = [
         agent.model_copy(
             update={
                 "user_request_samples": tuple(
-                    sample for sample in agent.user_request_samples if fold(sample) not in unseen
+                    sample
+                    for sample in agent.user_request_samples
+                    if fold(sample) not in held_out_texts
                 )
             }
         )
         for agent in dataset.registry
-        if fold(readable(agent.name)) not in twins
+        if fold(readable(agent.name)) not in held_out_names
     ]
     registry = Registry(agents)
     splits = {
         name: tuple(
             replace(r, acceptable=tuple(a for a in r.acceptable if a in registry))
             for r in requests
-            if fold(r.text) not in unseen and r.expected in registry
+            if fold(r.text) not in held_out_texts and r.expected in registry
         )
         for name, requests in dataset.splits.items()
     }

@@ -1,4 +1,4 @@
-"""The course of a fine-tuning: one row per evaluation, the first before any training."""
+"""Learning curve of a fine-tuning, choice of the checkpoint, early stopping."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,8 +8,8 @@ from typing import Any
 from task_delegator.errors import InputError
 
 
-def read_course(path: Path) -> list[dict[str, Any]]:
-    """Return the evaluations so far; none where there is no such file.
+def read_curve(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a learning curve, one per evaluation; none where the file is missing.
 
     Raises:
         InputError: the file is damaged.
@@ -22,17 +22,17 @@ def read_course(path: Path) -> list[dict[str, Any]]:
         raise InputError(f"{path}: is damaged; name another --out") from error
 
 
-def best_state(course: Sequence[Mapping[str, Any]]) -> int | None:
-    """Return the evaluation with the highest score, the later among equals.
+def choose_checkpoint(curve: Sequence[Mapping[str, Any]]) -> int | None:
+    """Return the number of the evaluation with the highest score, the latest among equals.
 
-    The LM as it is, evaluated first, is there to compare with and no candidate: by always taking
-    the first place it is as good as retrieval in half of the orders. None where it is alone.
+    Evaluation 0 is the untrained LM. It is a baseline and no candidate: an LM that always picks
+    the first place scores like retrieval in one of the two orders. None without another one.
     """
-    trained = range(1, len(course))
-    return max(trained, key=lambda i: (course[i]["score"], i), default=None)
+    trained = range(1, len(curve))
+    return max(trained, key=lambda i: (curve[i]["score"], i), default=None)
 
 
-def exhausted(course: Sequence[Mapping[str, Any]], patience: int) -> bool:
-    """Return whether so many evaluations since the best state were no better."""
-    best = best_state(course)
-    return best is not None and len(course) - 1 - best >= patience
+def should_stop(curve: Sequence[Mapping[str, Any]], patience: int) -> bool:
+    """Return whether the last ``patience`` evaluations brought no better score."""
+    chosen = choose_checkpoint(curve)
+    return chosen is not None and len(curve) - 1 - chosen >= patience

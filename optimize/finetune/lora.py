@@ -1,13 +1,11 @@
-"""Low-rank adaptation of the embedded LM (Hu et al., 2021), in PyTorch on a CPU.
+"""Low-rank adaptation (LoRA; Hu et al., 2021) of the embedded LM, in PyTorch on a CPU.
 
-Needs the extra ``finetune``. The prompts are those that the server sees, token by token; the
-system prompt, which never changes, is read once per batch, without gradients, and shared by its
-examples.
+Needs the extra ``finetune``. The prompts are those of the server, token by token. The
+system prompt is constant: it is read once per batch, without gradients, and shared.
 
-One slot per shortlist is little to learn from: a middle layer is trained beside it to mark, at the
-end of each agent's line, whether this agent is the right one (deep supervision, Lee et al., 2015).
-What it learns there does not depend on the slot. The marks are read by a linear probe that is left
-behind when the adapter is exported.
+One slot per shortlist is a weak signal. A middle layer is therefore also trained to mark, at the
+end of each agent's line, whether the agent is acceptable (deep supervision, Lee et al., 2015). This
+target does not depend on the slot. A linear probe reads the marks; it is not exported.
 """
 
 import math
@@ -45,8 +43,8 @@ class Recipe:
     """How the adapter is trained.
 
     Attributes:
-        first: layer from which on the adapter works; those below are left as they are.
-        marked: layer behind which the right agent's line is to be told; 0 for none.
+        first: lowest layer that the adapter changes.
+        marked: layer after which a probe is trained to mark the acceptable agent; 0 for none.
         examples: shortlists in all, each seen once.
         rate: of AdamW at its peak; it rises over ``warmup`` steps and falls to 0 as a cosine.
     """
@@ -64,7 +62,7 @@ class Recipe:
 
     @property
     def steps(self) -> int:
-        """Steps of the optimiser in all."""
+        """Steps of the optimizer in all."""
         return math.ceil(self.examples / self.batch)
 
     def rate_at(self, step: int) -> float:
@@ -200,14 +198,14 @@ class Model:
         return beliefs
 
     def _unmarked(self, shortlists: Sequence[Shortlist]) -> Any:
-        """Return the mean cross-entropy of the right line, of which none has a logit of 0."""
+        """Return the mean cross-entropy of the acceptable line; "none of them" has a logit of 0."""
         losses = []
         for hidden, shortlist in zip(self._middle, shortlists, strict=True):
             ends = hidden[self.tokens.lines(shortlist)]
             logits = self.probe(torch.nn.functional.rms_norm(ends, ends.shape[-1:]))[:, 0]
             logits = torch.cat([logits, torch.zeros(1)])
-            right = torch.tensor(sorted(shortlist.right) or [len(logits) - 1])
-            losses.append(torch.logsumexp(logits, 0) - torch.logsumexp(logits[right], 0))
+            acceptable = torch.tensor(sorted(shortlist.acceptable) or [len(logits) - 1])
+            losses.append(torch.logsumexp(logits, 0) - torch.logsumexp(logits[acceptable], 0))
         return torch.stack(losses).mean()
 
     def _keep(self, _module: Any, _inputs: Any, output: Any) -> None:
@@ -225,9 +223,9 @@ class Model:
             raise InputError(f"finetune: a checkpoint of another adapter, see {other[0]}")
 
     def parameters(self) -> list[Any]:
-        """Return what is trained."""
-        own = [p for p in self.network.parameters() if p.requires_grad]
-        return [*own, *self.probe.parameters()]
+        """Return the trained parameters: those of the adapter and the probe."""
+        adapter = [p for p in self.network.parameters() if p.requires_grad]
+        return [*adapter, *self.probe.parameters()]
 
     def _read(self, system: list[int], rests: Sequence[list[int]]) -> Any:
         """Return the last hidden states of the rests, shape (rests, longest, width).
@@ -265,7 +263,7 @@ class Trainer:
         return float(loss.detach())
 
     def save(self, path: Path) -> None:
-        """Write adapter, optimiser and step, replacing the file in one step."""
+        """Write adapter, optimizer and step, replacing the file in one step."""
         state = {
             "step": self.step,
             "adapter": self.model.trained(),

@@ -1,4 +1,4 @@
-"""What an LM picks from shortlists, in retrieval's order and turned round."""
+"""Order sensitivity (position bias) of an LM: its picks in retrieval's order and in reverse."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ class Picks:
     """Per shortlist that holds an acceptable agent, in retrieval's order.
 
     Attributes:
-        retrieval: whether retrieval's first place is right; shape (n,), bool, as are all.
-        order: whether the LM's pick is right in retrieval's order.
-        reversed: the same with the shortlist turned round.
-        both: the same by the mean log-probability over both.
-        flips: whether the pick differs between them. A tie is no pick, and wrong.
+        retrieval: whether retrieval's first-ranked agent is acceptable; shape (n,), bool, as all.
+        order: whether the LM's pick is acceptable, with the shortlist in retrieval's order.
+        reversed: the same with the shortlist in reverse order.
+        both: the same by the mean log-probability over both orders.
+        flips: whether the pick differs between the orders. A tie counts as no pick and as wrong.
     """
 
     retrieval: np.ndarray
@@ -32,31 +32,31 @@ class Picks:
 
 
 def picks(
-    rights: Sequence[Collection[int]],
+    acceptable: Sequence[Collection[int]],
     beliefs: Sequence[np.ndarray],
-    turned: Sequence[np.ndarray],
+    reversed_beliefs: Sequence[np.ndarray],
 ) -> Picks:
-    """Return which agents were picked; how likely none of them is plays no part.
+    """Return which agents the LM picks in both orders; the none-slot is left out.
 
     Args:
-        rights: per shortlist the places of its acceptable agents, in retrieval's order.
+        acceptable: per shortlist the places of its acceptable agents, in retrieval's order.
         beliefs: per shortlist the probabilities of its slots and of none, shape (agents + 1,).
-        turned: the same for the shortlists turned round.
+        reversed_beliefs: the same for the shortlists in reverse order.
     """
     logs = [np.log(np.maximum(belief[:-1], PROBABILITY_FLOOR)) for belief in beliefs]
-    back = [np.log(np.maximum(belief[:-1], PROBABILITY_FLOOR))[::-1] for belief in turned]
-    first = [_pick(own) for own in logs]
-    last = [_pick(own) for own in back]
-    mean = [_pick(own + other) for own, other in zip(logs, back, strict=True)]
+    back = [np.log(np.maximum(belief[:-1], PROBABILITY_FLOOR))[::-1] for belief in reversed_beliefs]
+    first = [_pick(row) for row in logs]
+    last = [_pick(row) for row in back]
+    mean = [_pick(row + reverse) for row, reverse in zip(logs, back, strict=True)]
 
-    def right(chosen: Sequence[int | None]) -> np.ndarray:
-        return np.array([pick in own for pick, own in zip(chosen, rights, strict=True)])
+    def grade(chosen: Sequence[int | None]) -> np.ndarray:
+        return np.array([pick in places for pick, places in zip(chosen, acceptable, strict=True)])
 
     return Picks(
-        retrieval=right([0] * len(rights)),
-        order=right(first),
-        reversed=right(last),
-        both=right(mean),
+        retrieval=grade([0] * len(acceptable)),
+        order=grade(first),
+        reversed=grade(last),
+        both=grade(mean),
         flips=np.array([a is None or a != b for a, b in zip(first, last, strict=True)]),
     )
 

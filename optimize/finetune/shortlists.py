@@ -1,7 +1,7 @@
-"""Shortlists to train the embedded LM on, drawn by the retriever from labelled requests.
+"""Shortlists to train the embedded LM on, drawn by the retriever from labeled requests.
 
 A shortlist is what ``ClassifyAgent`` shows the LM: a task and a few agents, retrieved for it.
-Beside the labelled requests of a registry, each sample request of an agent is a task as well;
+Beside the labeled requests of a registry, each sample request of an agent is a task as well;
 the agent is then shown without it.
 """
 
@@ -22,13 +22,13 @@ from task_delegator.signatures import NONE_SLOT, SLOTS, SelectAgent, SlotAdapter
 from task_delegator.stages import Shortlist as Cards
 from task_delegator.text import one_line
 
-MOST = 10  # agents on a shortlist to train on
+MAX_AGENTS = 10  # agents on a shortlist to train on
 _SIZES = (3, 4, 4, 4, 5, 5, 5, 5, 6, 10)  # as compiled programs show them, and more
 _EASY_SIZES = (2, 2, 3, 3, 4)
 _EASY_UNTIL, _HARD_FROM = 0.2, 0.6  # of a training: all easy before, all hard after
-_MISSING = 0.08  # of the shortlists lack the right agent: the answer is the none-slot
-_POOL = 1500  # requests of a registry that are retrieved for; more cost time, not variety
-_EASY = 0.15  # least weight of a request that retrieval is sure of; an even one has 1
+_NONE_SHARE = 0.08  # of the shortlists lack an acceptable agent: the label is the none-slot
+_MAX_REQUESTS = 1500  # requests of a registry that are retrieved for; more cost time, not variety
+_MIN_WEIGHT = 0.15  # least sampling weight of a request that retrieval is confident about
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +36,24 @@ class Shortlist:
     """A task and the agents it is shown with.
 
     Attributes:
-        right: places of acceptable agents, none where the right one is missing.
+        acceptable: places of acceptable agents; empty where none of them is on the shortlist.
     """
 
     registry: str
     task: str
     agents: tuple[Agent, ...]
-    right: frozenset[int]
+    acceptable: frozenset[int]
 
     @property
     def slot(self) -> str:
         """The answer to train on."""
-        return SLOTS[min(self.right)] if self.right else NONE_SLOT
+        return SLOTS[min(self.acceptable)] if self.acceptable else NONE_SLOT
 
     def reversed(self) -> "Shortlist":
-        """Return the same with its agents turned round."""
+        """Return the shortlist with its agents in reverse order."""
         last = len(self.agents) - 1
-        right = frozenset(last - place for place in self.right)
-        return replace(self, agents=self.agents[::-1], right=right)
+        acceptable = frozenset(last - place for place in self.acceptable)
+        return replace(self, agents=self.agents[::-1], acceptable=acceptable)
 
     def inputs(self) -> dict[str, str]:
         """Return the fields of ``SelectAgent`` as ``ClassifyAgent`` fills them."""
@@ -67,21 +67,20 @@ class Shortlist:
         return SlotAdapter().format(SelectAgent, demos=[], inputs=self.inputs())
 
 
-class Retrieved:
-    """Requests of one registry and what retrieval found for each.
+class RetrievedRequests:
+    """Requests of one registry with the agents that retrieval ranks first for each.
 
     Args:
-        dataset: a registry with labelled requests.
+        dataset: a registry with labeled requests.
         splits: which of its requests to take.
         knobs: the compiled retriever's.
         samples: take the agents' own sample requests as well.
         limit: of requests, a fixed random part; None for all.
 
     Attributes:
-        tasks: per request what the LM is asked, as ``Delegator`` does: without agents' names.
-        unsure: per request, what retrieval leaves to the others than its first place. A text of
-            the agent itself is found in the index, which says nothing: it has the mean of the
-            others.
+        tasks: per request the text that the LM reads, without agents' names as in ``Delegator``.
+        uncertainty: per request one minus the highest posterior. Requests that are themselves
+            indexed samples get the mean of the others.
 
     Raises:
         InputError: there are no such requests.
@@ -95,7 +94,7 @@ class Retrieved:
         embed: Embedder,
         *,
         samples: bool = False,
-        limit: int | None = _POOL,
+        limit: int | None = _MAX_REQUESTS,
         seed: int = 0,
     ) -> None:
         self.name = dataset.path.name
@@ -115,55 +114,58 @@ class Retrieved:
         scored = ScoredRequests(self._index, self.requests)
         fused = scored.fused(knobs) / knobs.retrieval.temperature
         self._order = np.argsort(-fused, axis=1, kind="stable")[
-            :, : max(MOST, knobs.retrieval.k) + 1
+            :, : max(MAX_AGENTS, knobs.retrieval.k) + 1
         ]
         top = np.take_along_axis(fused, self._order, axis=1)
-        likely = np.exp(top - top.max(axis=1, keepdims=True))
-        likely /= likely.sum(axis=1, keepdims=True)
-        self.unsure = np.maximum(1.0 - likely[:, 0], _EASY)
-        own = np.array([self._says(number) for number in range(len(self.requests))])
-        self.unsure[own] = self.unsure[own if own.all() else ~own].mean()
+        posterior = np.exp(top - top.max(axis=1, keepdims=True))
+        posterior /= posterior.sum(axis=1, keepdims=True)
+        self.uncertainty = np.maximum(1.0 - posterior[:, 0], _MIN_WEIGHT)
+        is_sample = np.array([self._is_sample(number) for number in range(len(self.requests))])
+        others = is_sample if is_sample.all() else ~is_sample
+        self.uncertainty[is_sample] = self.uncertainty[others].mean()
 
     @property
     def agents(self) -> Sequence[Agent]:
         """Return every agent of the registry."""
         return self._index.agents
 
-    def found(self, number: int, size: int) -> list[Agent]:
-        """Return the best agents for a request, best first."""
+    def retrieve(self, number: int, size: int) -> list[Agent]:
+        """Return the highest-ranked agents for a request, in order."""
         return [self._index.agents[place] for place in self._order[number, :size]]
 
     def shortlists(self, size: int) -> list[Shortlist]:
         """Return the shortlists in retrieval's order that hold an acceptable agent."""
         shown = []
         for number, request in enumerate(self.requests):
-            agents = tuple(self.found(number, size))
-            right = places(agents, request)
-            if right:
-                shown.append(Shortlist(self.name, self.tasks[number], agents, right))
+            agents = tuple(self.retrieve(number, size))
+            acceptable = places(agents, request)
+            if acceptable:
+                shown.append(Shortlist(self.name, self.tasks[number], agents, acceptable))
         return shown
 
     def expected(self, number: int) -> Agent:
         """Return the agent on the label."""
         return self._index.agents[self._index.names.index(self.requests[number].expected)]
 
-    def _says(self, number: int) -> bool:
+    def _is_sample(self, number: int) -> bool:
         """Tell whether the request is a sample of its agent."""
         return self.requests[number].text in self.expected(number).user_request_samples
 
 
 def places(agents: Sequence[Agent], request: Request) -> frozenset[int]:
-    """Return where acceptable agents stand."""
+    """Return the places of acceptable agents on a shortlist."""
     return frozenset(i for i, agent in enumerate(agents) if agent.name in request.acceptable)
 
 
-def draw(sources: Sequence[Retrieved], number: int, seed: int) -> Iterator[Shortlist]:
+def draw_shortlists(
+    sources: Sequence[RetrievedRequests], number: int, seed: int
+) -> Iterator[Shortlist]:
     """Yield shortlists to train on, registries in turn by the root of their requests.
 
-    A curriculum (Bengio et al., 2009): few agents drawn at random first, of which the right one
-    stands out, then ever more shortlists as retrieval finds them, hard requests more often.
-    Agents are shuffled and their texts varied: an LM that is to read any registry must not rely
-    on what one registry's agents always say.
+    A curriculum (Bengio et al., 2009): first few agents drawn at random, which makes the
+    choice easy, then more and more retrieved shortlists, hard requests more often.
+    Agents are shuffled and their texts varied, so that the LM does not rely on the style of one
+    registry.
     """
     rng = random.Random(seed)
     shares = [len(source.requests) ** 0.5 for source in sources]
@@ -171,45 +173,47 @@ def draw(sources: Sequence[Retrieved], number: int, seed: int) -> Iterator[Short
         done = place / number
         hard = rng.random() < (done - _EASY_UNTIL) / (_HARD_FROM - _EASY_UNTIL)
         (source,) = rng.choices(sources, shares)
-        weights = source.unsure.tolist() if hard else None
+        weights = source.uncertainty.tolist() if hard else None
         (request,) = rng.choices(range(len(source.requests)), weights)
-        yield _drawn(source, request, hard, rng)
+        yield _draw_shortlist(source, request, hard, rng)
 
 
-def _drawn(source: Retrieved, number: int, hard: bool, rng: random.Random) -> Shortlist:
+def _draw_shortlist(
+    source: RetrievedRequests, number: int, hard: bool, rng: random.Random
+) -> Shortlist:
     request, expected = source.requests[number], source.expected(number)
     size = rng.choice(_SIZES if hard else _EASY_SIZES)
     if hard:
-        found = source.found(number, size + 1)
+        drawn = source.retrieve(number, size + 1)
     else:
-        found = rng.sample(source.agents, min(size + 1, len(source.agents)))
-    rivals = [agent for agent in found if agent.name not in request.acceptable]
-    missing = rng.random() < _MISSING and bool(rivals)
+        drawn = rng.sample(source.agents, min(size + 1, len(source.agents)))
+    rivals = [agent for agent in drawn if agent.name not in request.acceptable]
+    missing = rng.random() < _NONE_SHARE and bool(rivals)
     shown = rivals[:size] if missing else [expected, *rivals[: size - 1]]
     rng.shuffle(shown)
-    right = places(shown, request)
+    acceptable = places(shown, request)
     samples = [[t for t in agent.user_request_samples if t != request.text] for agent in shown]
-    can_describe = all(agent.description for agent in shown)
-    description = can_describe and rng.random() < (0.7 if hard else 0.5)
+    all_described = all(agent.description for agent in shown)
+    description = all_described and rng.random() < (0.7 if hard else 0.5)
     least = 0 if description else 1  # without a description samples are all there is
-    look = _Look(
+    view = _AgentView(
         description=description,
         do_not_use_when=rng.random() < (0.4 if hard else 0.1),
         samples=min(max(rng.choice((0, 1, 2, 2) if hard else (0, 1)), least), *map(len, samples)),
         name=rng.choice(("", "", "lower", "title")),
     )
     agents = tuple(
-        _varied(agent, look, rng.sample(own, look.samples))
-        for agent, own in zip(shown, samples, strict=True)
+        _vary_agent(agent, view, rng.sample(texts, view.samples))
+        for agent, texts in zip(shown, samples, strict=True)
     )
-    return Shortlist(source.name, source.tasks[number], agents, right)
+    return Shortlist(source.name, source.tasks[number], agents, acceptable)
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
-    """What a shortlist shows of its agents: as another registry might have written them.
+class _AgentView:
+    """The fields of its agents that a shortlist shows, to vary the style of registries.
 
-    All alike, or it would tell which is right; little at first, which costs less to learn from.
+    All agents of a shortlist show the same fields, or the fields would give the label away.
     """
 
     description: bool
@@ -218,12 +222,12 @@ class _Look:
     name: str
 
 
-def _varied(agent: Agent, look: _Look, samples: Sequence[str]) -> Agent:
+def _vary_agent(agent: Agent, view: _AgentView, samples: Sequence[str]) -> Agent:
     return agent.model_copy(
         update={
-            "name": getattr(readable(agent.name), look.name)() if look.name else agent.name,
-            "description": agent.description if look.description else "",
-            "do_not_use_when": agent.do_not_use_when if look.do_not_use_when else "",
+            "name": getattr(readable(agent.name), view.name)() if view.name else agent.name,
+            "description": agent.description if view.description else "",
+            "do_not_use_when": agent.do_not_use_when if view.do_not_use_when else "",
             "user_request_samples": tuple(samples),
         }
     )

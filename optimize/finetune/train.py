@@ -1,8 +1,8 @@
-"""Fine-tune the embedded LM for the one decision that ``ClassifyAgent`` asks of it.
+"""Fine-tune the embedded LM on labeled shortlists: training loop, evaluation, export.
 
-Beside DSPy's BootstrapFinetune, not through it: that trains on traces of a program that got
-its answer right, and the raw LM gets almost none right; what is to be learned here comes from
-labels, over shortlists in any order. The prompt is the one that DSPy's adapter serves.
+DSPy's BootstrapFinetune does not fit: it trains on traces with a correct answer, and the raw LM
+gives almost none. Here the labels are the targets, over shortlists in random order. The prompt is
+that of ``ClassifyAgent``, as DSPy's adapter writes it.
 """
 
 import json
@@ -19,12 +19,12 @@ from tqdm import tqdm
 
 from optimize.checkpoint import Checkpoint, code_digest, refuse
 from optimize.data import Dataset
-from optimize.finetune.decontaminate import apart
+from optimize.finetune.decontaminate import decontaminate
 from optimize.finetune.gguf_adapter import write_adapter
-from optimize.finetune.learning_curve import best_state, exhausted, read_course
+from optimize.finetune.learning_curve import choose_checkpoint, read_curve, should_stop
 from optimize.finetune.lora import Model, Recipe, Trainer, batches
 from optimize.finetune.order_sensitivity import picks
-from optimize.finetune.shortlists import Retrieved, Shortlist, draw
+from optimize.finetune.shortlists import RetrievedRequests, Shortlist, draw_shortlists
 from optimize.provenance import commit
 from optimize.tracking import run as track
 from task_delegator.embedders import Embedder
@@ -33,19 +33,19 @@ from task_delegator.files import sha256_file, sha256_text, write_text
 from task_delegator.knobs import KnobValues
 from task_delegator.lm import ADAPTER, MANIFEST
 
-CHECKPOINT, BEST, COURSE = "checkpoint.pt", "best.pt", "course.jsonl"
+CHECKPOINT, BEST, CURVE = "checkpoint.pt", "best.pt", "course.jsonl"
 _PROBES = 12  # shortlists whose beliefs the manifest keeps, for the served adapter to repeat
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingConfig:
-    """What a fine-tuning was asked to do.
+    """Configuration of a fine-tuning.
 
     Attributes:
-        out: folder of checkpoint, course, adapter and manifest.
+        out: folder of checkpoint, learning curve, adapter and manifest.
         base: the GGUF file of the LM.
         every: examples between evaluations.
-        held_out: shortlists of each registry kept out, per evaluation.
+        held_out: shortlists of each held-out registry, per evaluation.
         patience: evaluations without a better one before training stops.
         size: of the shortlists that are evaluated.
         threads: compute threads.
@@ -63,10 +63,10 @@ class TrainingConfig:
 
 def finetune(
     train: Sequence[Dataset],
-    kept_out: Sequence[Dataset],
+    held_out_datasets: Sequence[Dataset],
     knobs: KnobValues,
     embed: Embedder,
-    plan: TrainingConfig,
+    config: TrainingConfig,
 ) -> dict[str, Any]:
     """Train, evaluate, export; return the manifest, which is written last.
 
@@ -75,100 +75,112 @@ def finetune(
 
     Args:
         train: registries to train on: their train split and the agents' samples, or the
-            validation split where there is no train split, ``apart`` from what has to stay
-            unseen. Test splits are never trained on.
-        kept_out: registries to evaluate on, by their validation split, which also chooses the
-            state that is exported.
+            validation split where there is no train split, after ``decontaminate``. Test splits
+            are never trained on.
+        held_out_datasets: registries to evaluate on, by their validation split, which also
+            chooses the exported checkpoint.
 
     Raises:
         InputError: a registry is on both sides, has no requests, or the folder cannot be used,
-            holds the run of another plan or other code, or is used by another process.
+            holds a run of another configuration or other code, or is used by another process.
     """
-    _check(train, kept_out)
-    seed = plan.recipe.seed
-    apart_ones = apart(train, kept_out)
-    sources = [_source(dataset, knobs, embed, seed) for dataset in apart_ones]
-    shortlists = list(draw(sources, plan.recipe.examples, seed))
-    judged = {dataset.path.name: _held_out(dataset, knobs, embed, plan) for dataset in kept_out}
-    identity = _identity(train, kept_out, knobs, embed, plan) | {"drawn": _digest(shortlists)}
+    _check(train, held_out_datasets)
+    seed = config.recipe.seed
+    decontaminated = decontaminate(train, held_out_datasets)
+    sources = [_source(dataset, knobs, embed, seed) for dataset in decontaminated]
+    shortlists = list(draw_shortlists(sources, config.recipe.examples, seed))
+    held_out_shortlists = {
+        dataset.path.name: _held_out(dataset, knobs, embed, config) for dataset in held_out_datasets
+    }
+    identity = _identity(train, held_out_datasets, knobs, embed, config, shortlists)
     whole = identity | {"code": code_digest()}
-    with Checkpoint(plan.out, whole, on_change=refuse, kind="adapter") as checkpoint:
-        begun = checkpoint.kept("begun") or commit()
-        checkpoint.keep("begun", begun)
-        model = Model(plan.base, plan.recipe, plan.threads)
-        trainer = Trainer(model, plan.recipe)
-        tags = {"kind": "finetune", "lm": plan.base.stem, "embedder": embed.id, "commit": begun}
-        with track.run(f"finetune {plan.base.stem}", tags) as run:
-            run.params(identity)
-            for dataset in (*train, *kept_out):
-                run.dataset(dataset)
-            course = _train(trainer, shortlists, judged, plan, run)
-            trainer.load(plan.out / BEST)
-            known = identity | {"commit": begun, "left_out": _left_out(train, apart_ones)}
-            manifest = _export(trainer, judged, known, course, plan, run.id)
-            run.files(plan.out, (ADAPTER, MANIFEST, COURSE), "adapter")
+    with Checkpoint(config.out, whole, on_change=refuse, kind="adapter") as checkpoint:
+        first_commit = checkpoint.load("begun") or commit()
+        checkpoint.save("begun", first_commit)
+        model = Model(config.base, config.recipe, config.threads)
+        trainer = Trainer(model, config.recipe)
+        tags = {
+            "kind": "finetune",
+            "lm": config.base.stem,
+            "embedder": embed.id,
+            "commit": first_commit,
+        }
+        with track.run(f"finetune {config.base.stem}", tags) as run:
+            run.log_params(identity)
+            for dataset in (*train, *held_out_datasets):
+                run.log_dataset(dataset)
+            curve = _train(trainer, shortlists, held_out_shortlists, config, run)
+            trainer.load(config.out / BEST)
+            provenance = identity | {
+                "commit": first_commit,
+                "left_out": _count_removed(train, decontaminated),
+            }
+            manifest = _export(trainer, held_out_shortlists, provenance, curve, config, run.id)
+            run.log_files(config.out, (ADAPTER, MANIFEST, CURVE), "adapter")
         return manifest
 
 
 def _train(
     trainer: Trainer,
     shortlists: Sequence[Shortlist],
-    judged: dict[str, list[Shortlist]],
-    plan: TrainingConfig,
+    held_out_shortlists: dict[str, list[Shortlist]],
+    config: TrainingConfig,
     run: track.Run,
 ) -> list[dict[str, Any]]:
-    """Train to the end or until evaluations no longer improve; return the course."""
-    course = read_course(plan.out / COURSE)
-    if (plan.out / CHECKPOINT).is_file():
-        trainer.load(plan.out / CHECKPOINT)
-    done = trainer.step * plan.recipe.batch
-    course = [row for row in course if row["examples"] <= done]
-    spent = course[-1]["minutes"] * 60 if course else 0.0
+    """Train to the end or until evaluations no longer improve; return the learning curve."""
+    curve = read_curve(config.out / CURVE)
+    if (config.out / CHECKPOINT).is_file():
+        trainer.load(config.out / CHECKPOINT)
+    done = trainer.step * config.recipe.batch
+    curve = [row for row in curve if row["examples"] <= done]
+    spent = curve[-1]["minutes"] * 60 if curve else 0.0
     started, losses = time.perf_counter(), []
 
-    def judge() -> None:
-        """Evaluate and keep the state."""
-        found = {name: _judged(trainer.model, own) for name, own in judged.items()}
+    def evaluate() -> None:
+        """Evaluate, append to the learning curve and save the state."""
+        scores = {
+            name: _evaluate(trainer.model, part) for name, part in held_out_shortlists.items()
+        }
         row: dict[str, Any] = {
-            "examples": trainer.step * plan.recipe.batch,
+            "examples": trainer.step * config.recipe.batch,
             "minutes": round((spent + time.perf_counter() - started) / 60, 2),
             "loss": sum(losses) / len(losses) if losses else None,
-            "held_out": found,
-            "score": sum(own["both"] for own in found.values()) / len(found),
+            "held_out": scores,
+            "score": sum(part["both"] for part in scores.values()) / len(scores),
         }
-        course.append(row)
+        curve.append(row)
         losses.clear()
-        if best_state(course) == len(course) - 1:
-            trainer.save(plan.out / BEST)
-        write_text(plan.out / COURSE, "".join(json.dumps(r) + "\n" for r in course))
-        trainer.save(plan.out / CHECKPOINT)
-        for name, own in found.items():
-            run.metrics(own, f"{name}/", step=row["examples"])
-        run.metrics({"loss": row["loss"] or 0.0, "score": row["score"]}, step=row["examples"])
+        if choose_checkpoint(curve) == len(curve) - 1:
+            trainer.save(config.out / BEST)
+        write_text(config.out / CURVE, "".join(json.dumps(r) + "\n" for r in curve))
+        trainer.save(config.out / CHECKPOINT)
+        for name, part in scores.items():
+            run.log_metrics(part, f"{name}/", step=row["examples"])
+        run.log_metrics({"loss": row["loss"] or 0.0, "score": row["score"]}, step=row["examples"])
 
-    if not course:
-        judge()
-    bar = tqdm(total=plan.recipe.examples, initial=done, desc="finetune", unit="example")
-    for number, batch in enumerate(batches(shortlists, plan.recipe.batch, trainer.model.tokens)):
-        if exhausted(course, plan.patience):
+    if not curve:
+        evaluate()
+    bar = tqdm(total=config.recipe.examples, initial=done, desc="finetune", unit="example")
+    for number, batch in enumerate(batches(shortlists, config.recipe.batch, trainer.model.tokens)):
+        if should_stop(curve, config.patience):
             break
         if number < trainer.step:
             continue
         losses.append(trainer.train(batch))
         bar.update(len(batch))
         bar.set_postfix(loss=f"{losses[-1]:.2f}")
-        done, last = trainer.step * plan.recipe.batch, trainer.step == plan.recipe.steps
-        due = done // plan.every > (done - len(batch)) // plan.every
+        done, last = trainer.step * config.recipe.batch, trainer.step == config.recipe.steps
+        due = done // config.every > (done - len(batch)) // config.every
         if due or last:
-            judge()
+            evaluate()
     bar.close()
-    return course
+    return curve
 
 
-def _judged(model: Model, shortlists: Sequence[Shortlist]) -> dict[str, float]:
-    forth = _beliefs(model, shortlists)
-    back = _beliefs(model, [shortlist.reversed() for shortlist in shortlists])
-    found = picks([shortlist.right for shortlist in shortlists], forth, back)
+def _evaluate(model: Model, shortlists: Sequence[Shortlist]) -> dict[str, float]:
+    in_order = _beliefs(model, shortlists)
+    in_reverse = _beliefs(model, [shortlist.reversed() for shortlist in shortlists])
+    found = picks([shortlist.acceptable for shortlist in shortlists], in_order, in_reverse)
     return {"n": len(shortlists), **found.means()}
 
 
@@ -181,39 +193,39 @@ def _beliefs(model: Model, shortlists: Sequence[Shortlist]) -> list[Any]:
 
 def _export(
     trainer: Trainer,
-    judged: dict[str, list[Shortlist]],
+    held_out_shortlists: dict[str, list[Shortlist]],
     identity: dict[str, Any],
-    course: list[dict[str, Any]],
-    plan: TrainingConfig,
+    curve: list[dict[str, Any]],
+    config: TrainingConfig,
     run_id: str,
 ) -> dict[str, Any]:
-    model, path = trainer.model, plan.out / ADAPTER
+    model, path = trainer.model, config.out / ADAPTER
     write_adapter(
         path,
         {name: tensor.numpy() for name, tensor in model.trained().items()},
-        alpha=plan.recipe.alpha,
+        alpha=config.recipe.alpha,
         heads=model.config.num_attention_heads,
         kv_heads=model.config.num_key_value_heads,
-        name=f"{plan.base.stem} select agent",
+        name=f"{config.base.stem} select agent",
     )
-    probes = [own for shown in judged.values() for own in shown]
-    probes = random.Random(plan.recipe.seed).sample(probes, min(_PROBES, len(probes)))
+    probes = [shortlist for part in held_out_shortlists.values() for shortlist in part]
+    probes = random.Random(config.recipe.seed).sample(probes, min(_PROBES, len(probes)))
     manifest = {
         **identity,
         "sha256": sha256_file(path),
-        "examples": trainer.step * plan.recipe.batch,
-        "hours": round(course[-1]["minutes"] / 60, 2),
-        "course": course,
+        "examples": trainer.step * config.recipe.batch,
+        "hours": round(curve[-1]["minutes"] / 60, 2),
+        "course": curve,
         "probes": [
-            {**shown.inputs(), "belief": [round(float(p), 4) for p in belief]}
-            for shown, belief in zip(probes, _beliefs(model, probes), strict=True)
+            {**shortlist.inputs(), "belief": [round(float(p), 4) for p in belief]}
+            for shortlist, belief in zip(probes, _beliefs(model, probes), strict=True)
         ],
         "versions": {
             name: version(name) for name in ("torch", "transformers", "peft", "gguf", "dspy")
         },
         "mlflow_run_id": run_id,
     }
-    write_text(plan.out / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+    write_text(config.out / MANIFEST, json.dumps(manifest, indent=1) + "\n")
     return manifest
 
 
@@ -224,8 +236,8 @@ def install(out: Path, target: Path) -> None:
         shutil.copy2(out / name, target / name)
 
 
-def _source(dataset: Dataset, knobs: KnobValues, embed: Embedder, seed: int) -> Retrieved:
-    return Retrieved(dataset, [_split(dataset)], knobs, embed, samples=True, seed=seed)
+def _source(dataset: Dataset, knobs: KnobValues, embed: Embedder, seed: int) -> RetrievedRequests:
+    return RetrievedRequests(dataset, [_split(dataset)], knobs, embed, samples=True, seed=seed)
 
 
 def _split(dataset: Dataset) -> str:
@@ -234,18 +246,18 @@ def _split(dataset: Dataset) -> str:
 
 
 def _held_out(
-    dataset: Dataset, knobs: KnobValues, embed: Embedder, plan: TrainingConfig
+    dataset: Dataset, knobs: KnobValues, embed: Embedder, config: TrainingConfig
 ) -> list[Shortlist]:
-    found = Retrieved(
-        dataset, ["validation"], knobs, embed, limit=plan.held_out * 2, seed=plan.recipe.seed
-    ).shortlists(plan.size)
+    found = RetrievedRequests(
+        dataset, ["validation"], knobs, embed, limit=config.held_out * 2, seed=config.recipe.seed
+    ).shortlists(config.size)
     if not found:
         raise InputError(f"{dataset.path}: no validation request has its agent on the shortlist")
-    return found[: plan.held_out]
+    return found[: config.held_out]
 
 
-def _left_out(whole: Sequence[Dataset], kept: Sequence[Dataset]) -> dict[str, int]:
-    """Return how many requests and samples of each registry to train on had to stay unseen."""
+def _count_removed(whole: Sequence[Dataset], kept: Sequence[Dataset]) -> dict[str, int]:
+    """Return how many requests and samples of each training registry were removed."""
 
     def texts(dataset: Dataset) -> int:
         requests = dataset.splits[_split(dataset)]
@@ -262,15 +274,15 @@ def _digest(shortlists: Sequence[Shortlist]) -> str:
     return sha256_text(json.dumps(shown))
 
 
-def _check(train: Sequence[Dataset], kept_out: Sequence[Dataset]) -> None:
-    both = {d.path.resolve() for d in train} & {d.path.resolve() for d in kept_out}
+def _check(train: Sequence[Dataset], held_out_datasets: Sequence[Dataset]) -> None:
+    both = {d.path.resolve() for d in train} & {d.path.resolve() for d in held_out_datasets}
     if both:
         raise InputError(f"{min(both)}: a dataset is either trained on or held out")
-    names = [dataset.path.name for dataset in (*train, *kept_out)]
+    names = [dataset.path.name for dataset in (*train, *held_out_datasets)]
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"{name}: two datasets have this name; rename a folder")
-    for dataset in kept_out:
+    for dataset in held_out_datasets:
         if not dataset.splits["validation"]:
             raise InputError(f"{dataset.path}: no validation requests; held-out datasets need them")
     for dataset in train:
@@ -280,20 +292,22 @@ def _check(train: Sequence[Dataset], kept_out: Sequence[Dataset]) -> None:
 
 def _identity(
     train: Sequence[Dataset],
-    kept_out: Sequence[Dataset],
+    held_out_datasets: Sequence[Dataset],
     knobs: KnobValues,
     embed: Embedder,
-    plan: TrainingConfig,
+    config: TrainingConfig,
+    shortlists: Sequence[Shortlist],
 ) -> dict[str, Any]:
     return {
-        "base": plan.base.name,
-        "base_sha256": sha256_file(plan.base),
-        "recipe": asdict(plan.recipe),
+        "base": config.base.name,
+        "base_sha256": sha256_file(config.base),
+        "recipe": asdict(config.recipe),
         "train": {d.path.name: d.digests() for d in train},
-        "kept_out": {d.path.name: d.digests() for d in kept_out},
-        "knobs": asdict(knobs),
+        "kept_out": {d.path.name: d.digests() for d in held_out_datasets},
+        "knobs": knobs.model_dump(),
         "embedder": embed.id,
-        "every": plan.every,
-        "held_out": plan.held_out,
-        "size": plan.size,
+        "every": config.every,
+        "held_out": config.held_out,
+        "size": config.size,
+        "drawn": _digest(shortlists),
     }

@@ -1,12 +1,12 @@
-"""Multi-objective search over quality and cost."""
+"""Joint search: multi-objective, over quality and cost of the whole program."""
 
 from optimize.joint.search import (
     JointSearchConfig,
     JointTrial,
+    apply_trial,
     cheapest,
     front,
     joint_search,
-    settled,
 )
 
 __all__ = [
@@ -15,5 +15,5 @@ __all__ = [
     "cheapest",
     "front",
     "joint_search",
-    "settled",
+    "apply_trial",
 ]

@@ -1,4 +1,4 @@
-"""Search the whole program at once: retrieval, expansion, prompt and gate.
+"""Joint search of retrieval, expansion, prompt and gate: top-1 against LM tokens.
 
 Two competing objectives, top-1 on validation and LM tokens per task, with their Pareto front; or
 top-1 under a limit of tokens, where trials that are worse on the same requests are pruned.
@@ -27,12 +27,12 @@ from optimize.search import (
     LEAN,
     ScoredRequests,
     StudyLocation,
-    finish,
     fit_weights,
     measure,
     open_study,
-    pruned,
-    wilcoxon,
+    run_trials,
+    trial_pruned,
+    wilcoxon_pruner,
 )
 from task_delegator.delegator import Delegator
 from task_delegator.knobs import KnobValues
@@ -40,69 +40,71 @@ from task_delegator.retrieval import CHANNELS
 
 PLAIN = "plain"
 _WEIGHTS = (*CHANNELS, "bm25_k1", "bm25_b")
-_MOST_K, _MOST_DEMOS = 10, 2
-_HELD_OUT = 8  # train requests on which an optimizer compares its candidates
+_MAX_K, _MAX_DEMOS = 10, 2
+_OPTIMIZER_VALIDATION = 8  # train requests on which an optimizer compares its candidates
 _EXPANSIONS = {"none": (0, False), "phrasings": (2, False), "hyde": (0, True)}
 
 
 @dataclass(frozen=True, slots=True)
 class JointSearchConfig:
-    """What a joint search may try and spend.
+    """Configuration of a joint search: search space and limits.
 
     Attributes:
-        place: where the study is kept.
-        trials: that the study shall have in the end.
-        optimizers: whose prompts are tried beside the plain one; each gets ``calls`` LM calls.
-        most_tokens: per task; then top-1 is the one objective. None for both objectives.
-        most_calls: LM calls of this process in all; trials that need more are pruned.
+        location: storage of the study.
+        trials: number of trials that the study has at the end, earlier ones included.
+        optimizers: DSPy optimizers whose prompts are tried besides the plain prompt.
+        optimizer_calls: limit of LM calls of each of these optimizers.
+        max_tokens_per_task: limit of LM tokens; top-1 is then the only objective. None for both
+            objectives.
+        max_lm_calls: limit of LM calls of this process; trials that need more are pruned.
     """
 
-    place: StudyLocation
+    location: StudyLocation
     trials: int = 40
     optimizers: tuple[str, ...] = ("labeled-few-shot", "bootstrap")
-    calls: int = 60
-    most_tokens: float | None = None
-    most_calls: int = 3000
+    optimizer_calls: int = 60
+    max_tokens_per_task: float | None = None
+    max_lm_calls: int = 3000
     seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class JointTrial:
-    """One setting of the whole program and how it did on validation.
+    """One setting of the whole program and its results on validation.
 
     Attributes:
-        prompt: plain, or the optimizer that made it.
-        demos: of the prompt, at most.
-        right: per validation request, in the search's order.
-        tokens: of the LM, per task.
+        prompt: ``plain``, or the optimizer that wrote it.
+        demos: limit of demos in the prompt.
+        correct: per validation request whether its first-ranked agent is acceptable.
+        tokens: mean LM tokens per task.
     """
 
     number: int
     knobs: KnobValues
     prompt: str
     demos: int
-    right: tuple[bool, ...]
+    correct: tuple[bool, ...]
     tokens: float
 
     def to_json(self) -> dict[str, Any]:
         """Return the trial as plain JSON values."""
-        plain = {"knobs": self.knobs.model_dump(), "right": [int(r) for r in self.right]}
+        plain = {"knobs": self.knobs.model_dump(), "correct": [int(c) for c in self.correct]}
         return asdict(self) | plain
 
     @property
     def top1(self) -> float:
-        """Share of the requests whose right agent comes first."""
-        return float(np.mean(self.right))
+        """Share of requests whose first-ranked agent is acceptable."""
+        return float(np.mean(self.correct))
 
 
 def joint_search(
     program: Delegator,
     dataset: Dataset,
     lm: dspy.BaseLM,
-    scope: JointSearchConfig,
+    config: JointSearchConfig,
     answers: ResponseCache,
 ) -> tuple[list[JointTrial], dict[str, dspy.Predict]]:
-    """Return every finished trial, and the prompts that were tried.
+    """Return every finished trial, and the prompts by name.
 
     The first trial is the program without its LM, the second has the LM asked where retrieval is
     less than half sure.
@@ -112,63 +114,63 @@ def joint_search(
         LMError: the LM did not answer.
     """
     requests = list(dataset.splits["validation"])
-    random.Random(scope.seed).shuffle(requests)
+    random.Random(config.seed).shuffle(requests)
     alone = _parameters(program.knobs.values)
-    single = scope.most_tokens is not None
+    single = config.max_tokens_per_task is not None
     study = open_study(
-        scope.place,
+        config.location,
         [alone, {**alone, "gate": 0.5, "lm": 0.5}],
-        seed=scope.seed,
+        seed=config.seed,
         directions=("maximize",) if single else ("maximize", "minimize"),
-        pruner=wilcoxon() if single else None,
+        pruner=wilcoxon_pruner() if single else None,
     )
     prompts = {PLAIN: program.classify.select}
-    for name in scope.optimizers:
-        prompts |= _prompt(name, study, program, dataset, lm, scope)
-    tried = _Tried(program, dataset, requests, lm, prompts, answers)
+    for name in config.optimizers:
+        prompts |= _optimize_prompt_once(name, study, program, dataset, lm, config)
+    run_trial = _TrialRunner(program, dataset, requests, lm, prompts, answers)
 
     def objective(trial: Any) -> Any:
-        point = tried(trial, report=single)
+        point = run_trial(trial, report=single)
         trial.set_user_attr("point", point.to_json())
         if not single:
             return point.top1, point.tokens
-        trial.set_constraint("tokens", point.tokens - (scope.most_tokens or 0.0))
+        trial.set_constraint("tokens", point.tokens - (config.max_tokens_per_task or 0.0))
         return point.top1
 
-    done = finish(study, objective, scope.trials)
-    points = [_point(t.user_attrs["point"]) for t in done if "point" in t.user_attrs]
-    return points, prompts
+    done = run_trials(study, objective, config.trials)
+    trials = [_trial_from_json(t.user_attrs["point"]) for t in done if "point" in t.user_attrs]
+    return trials, prompts
 
 
-def front(points: Sequence[JointTrial]) -> list[JointTrial]:
-    """Return the points that no other beats in both top-1 and tokens, cheapest first."""
-    kept: list[JointTrial] = []
-    for point in sorted(points, key=lambda p: (p.tokens, -p.top1, p.number)):
-        if not kept or point.top1 > kept[-1].top1:
-            kept.append(point)
-    return kept
+def front(trials: Sequence[JointTrial]) -> list[JointTrial]:
+    """Return the Pareto front of top-1 and tokens, cheapest trial first."""
+    front_points: list[JointTrial] = []
+    for point in sorted(trials, key=lambda p: (p.tokens, -p.top1, p.number)):
+        if not front_points or point.top1 > front_points[-1].top1:
+            front_points.append(point)
+    return front_points
 
 
-def cheapest(points: Sequence[JointTrial]) -> JointTrial:
-    """Return the cheapest of the front within one standard error of the best.
+def cheapest(trials: Sequence[JointTrial]) -> JointTrial:
+    """Return the cheapest trial of the front within one standard error of the highest top-1.
 
     The standard error is that of the paired difference, the square root of the number of requests
     on which the two differ.
     """
-    kept = front(points)
-    best = np.array(kept[-1].right)
+    front_points = front(trials)
+    best = np.array(front_points[-1].correct)
 
     def close(point: JointTrial) -> bool:
-        right = np.array(point.right)
-        return int(best.sum() - right.sum()) ** 2 <= int((right != best).sum())
+        correct = np.array(point.correct)
+        return int(best.sum() - correct.sum()) ** 2 <= int((correct != best).sum())
 
-    return next(filter(close, kept))
+    return next(filter(close, front_points))
 
 
-def settled(
+def apply_trial(
     program: Delegator, dataset: Dataset, point: JointTrial, prompts: Mapping[str, dspy.Predict]
 ) -> Delegator:
-    """Return a copy of the program with a point's setting, its confidence calibrated."""
+    """Return a copy of the program with a trial's setting and a calibrated confidence."""
     copy = program.deepcopy()
     copy.knobs.values = point.knobs
     calibrate(copy, dataset, TARGET_PRECISION)
@@ -184,8 +186,8 @@ def with_demos(select: dspy.Predict, number: int) -> dspy.Predict:
     return copy
 
 
-class _Tried:
-    """Try settings on the same requests in the same order."""
+class _TrialRunner:
+    """Evaluate settings on the same requests in the same order."""
 
     def __init__(
         self,
@@ -213,28 +215,28 @@ class _Tried:
     def __call__(self, trial: Any, report: bool) -> JointTrial:
         knobs = self._knobs(trial)
         prompt = trial.suggest_categorical("prompt", list(self._prompts))
-        demos = trial.suggest_int("demos", 0, _MOST_DEMOS)
+        demos = trial.suggest_int("demos", 0, _MAX_DEMOS)
         classify = CachedClassify(with_demos(self._prompts[prompt], demos), self._answers)
         self._program.classify = classify
         self._program.knobs.values = knobs
         before = self._expand.tokens
-        right = []
+        correct = []
         bar = tqdm(self._requests, desc=f"trial {trial.number}", delay=3, leave=False)
         with dspy.context(lm=self._lm, disable_history=True):
             for step, request in enumerate(bar):
                 try:
                     delegation = self._program(request.text)
                 except OutOfCallsError:
-                    raise pruned() from None
+                    raise trial_pruned() from None
                 best = delegation.evidence.ranking[:1]
-                right.append(bool(best and best[0] in request.acceptable))
+                correct.append(bool(best and best[0] in request.acceptable))
                 if report:
-                    trial.report(float(right[-1]), step)
+                    trial.report(float(correct[-1]), step)
                     if trial.should_prune():
-                        raise pruned()
+                        raise trial_pruned()
         tokens = classify.tokens + self._expand.tokens - before
         return JointTrial(
-            trial.number, knobs, prompt, demos, tuple(right), tokens / len(self._requests)
+            trial.number, knobs, prompt, demos, tuple(correct), tokens / len(self._requests)
         )
 
     def _knobs(self, trial: Any) -> KnobValues:
@@ -247,7 +249,7 @@ class _Tried:
         phrasings, hyde = _EXPANSIONS[trial.suggest_categorical("expand", list(_EXPANSIONS))]
         given |= {
             "head_c": trial.suggest_categorical("head_c", HEAD_C),
-            "k": trial.suggest_int("k", 3, _MOST_K),
+            "k": trial.suggest_int("k", 3, _MAX_K),
         }
         retrieval = self._fusions["program"].replaced(
             {f"retrieval.{name}": value for name, value in given.items()}
@@ -266,7 +268,7 @@ class _Tried:
         )
 
     def _calibrate(self, knobs: KnobValues) -> KnobValues:
-        """Return the knobs with the confidence of their retrieval, which the gate reads."""
+        """Return the knobs with a calibrated confidence, which the gate compares."""
         if knobs not in self._calibrated:
             self._program.knobs.values = knobs
             calibrate(self._program, self._dataset, TARGET_PRECISION)
@@ -275,12 +277,12 @@ class _Tried:
 
 
 def _parameters(knobs: KnobValues) -> dict[str, Any]:
-    """Return a program's own setting as the search names it, with the LM's word left out."""
+    """Return a program's setting as parameters of the search, without the LM."""
     return {
         "fusion": "program",
         "expand": "none",
         "head_c": knobs.retrieval.head_c,
-        "k": min(max(knobs.retrieval.k, 3), _MOST_K),
+        "k": min(max(knobs.retrieval.k, 3), _MAX_K),
         "gate": 0.0,
         "lm": 0.0,
         "orders": 2,
@@ -289,42 +291,42 @@ def _parameters(knobs: KnobValues) -> dict[str, Any]:
     }
 
 
-def _prompt(
+def _optimize_prompt_once(
     name: str,
     study: Any,
     program: Delegator,
     dataset: Dataset,
     lm: dspy.BaseLM,
-    scope: JointSearchConfig,
+    config: JointSearchConfig,
 ) -> dict[str, dspy.Predict]:
-    """Return what an optimizer makes of the prompt, once for all processes of a study."""
+    """Return the prompt that an optimizer writes, once for all processes of a study."""
     key, select = f"prompt {name}", program.classify.select
     if key not in study.user_attrs:
-        shown = examples(program, dataset.splits["train"], scope.seed)
-        brief = OptimizerInputs(
-            calls=scope.calls,
-            trainset=shown[_HELD_OUT:],
-            valset=shown[:_HELD_OUT],
+        shown = examples(program, dataset.splits["train"], config.seed)
+        inputs = OptimizerInputs(
+            calls=config.optimizer_calls,
+            trainset=shown[_OPTIMIZER_VALIDATION:],
+            valset=shown[:_OPTIMIZER_VALIDATION],
             metric=right_slot,
             feedback=slot_feedback,
             teacher=lm,
-            seed=scope.seed,
+            seed=config.seed,
         )
-        made = optimize(name, select, lm, brief).select
+        made = optimize(name, select, lm, inputs).select
         study.set_user_attr(key, None if made is None else made.dump_state())
     state = study.user_attrs[key]
     if state is None:
         return {}
-    again = select.deepcopy()
-    again.load_state(state)
-    return {name: again}
+    restored = select.deepcopy()
+    restored.load_state(state)
+    return {name: restored}
 
 
-def _point(values: Mapping[str, Any]) -> JointTrial:
+def _trial_from_json(values: Mapping[str, Any]) -> JointTrial:
     return JointTrial(
         **{
             **values,
             "knobs": KnobValues.read(values["knobs"]),
-            "right": tuple(bool(r) for r in values["right"]),
+            "correct": tuple(bool(c) for c in values["correct"]),
         }
     )

@@ -1,7 +1,8 @@
-"""Compile a program from a dataset: configuration and the steps in order."""
+"""Pipelines of commands: compile a program, improve it by a joint search."""
 
-from optimize.pipeline.compile import compile_program, lm_gain, provenance, summary
+from optimize.pipeline.compile import compile_program, lm_gain, summary
 from optimize.pipeline.improve import Improvement, improve
+from optimize.pipeline.manifest import provenance
 
 __all__ = [
     "Improvement",

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
@@ -12,7 +11,7 @@ from typing import Any
 import dspy
 
 from optimize.calibration import Calibration, calibrate, fit_split
-from optimize.checkpoint import Checkpoint, beside, identity_of, start_anew
+from optimize.checkpoint import Checkpoint, checkpoint_folder, identity_of, start_over
 from optimize.config import CompileConfig, Options
 from optimize.data import Dataset, Request, leaks
 from optimize.evaluation import Report, evaluate_requests, select
@@ -24,10 +23,10 @@ from optimize.lm_stage import (
     opened,
     plan_calls,
 )
-from optimize.provenance import commit
+from optimize.pipeline.manifest import provenance, run_tags
 from optimize.search import LEAN, ScoredRequests, StudyLocation, fit_weights, search
 from optimize.tracking import run as track
-from optimize.tracking import store, traced
+from optimize.tracking import store, trace_requests
 from task_delegator.artifact import save
 from task_delegator.delegator import Delegator
 from task_delegator.embedders import embedder, remembering
@@ -38,7 +37,7 @@ from task_delegator.text import without_user
 
 _log = logging.getLogger(__name__)
 
-_MOST_SCORED = 3000  # requests of a split that the search looks at; more cost time and tell little
+_MAX_SCORED = 3000  # requests of a split that the search scores; more cost time for little gain
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ class CompileContext:
     """What every step of a compilation works with.
 
     Attributes:
-        program: the one that is being made; each step leaves its part in it.
+        program: the program that is compiled; each step sets its part of it.
         lm: the LM of the program; None without one.
         teacher: the LM that writes instructions and demos; None for the program's.
     """
@@ -97,51 +96,66 @@ def compile_program(
         InputError: a split that is needed is empty, or the LM calls are too few for the optimizer.
         LMError: the LM cannot be reached.
     """
-    for split in ("validation", "test"):
-        if not dataset.splits[split]:
-            raise InputError(f"{dataset.path}: no {split} requests; compile needs them")
-    config = options.resolved(has_lm=lm is not None)
-    if config.max_lm_calls:  # too few calls are refused before anything is made
-        plan = plan_calls(config.optimizer, config.max_lm_calls, len(dataset.splits["train"]))
-        _log.info("the LM stage takes at most %d calls: %s", config.max_lm_calls, asdict(plan))
+    config = _checked_config(dataset, options, lm)
     program = Delegator(dataset.registry, embedder(config.embedder))
     program.retrieve.learned.values = learn_samples(dataset, config.samples_from_train)
-    tags = {
-        "kind": "compile",
-        "optimizer": config.optimizer or "none",
-        "lm": str(lm.model) if lm else "none",
-        "embedder": config.embedder,
-        "data": str(dataset.path),
-        "commit": commit(),
-    }
+    tags = run_tags(
+        "compile",
+        dataset,
+        optimizer=config.optimizer or "none",
+        lm=lm,
+        embedder=config.embedder,
+    )
     name = f"compile {dataset.path.name} ({config.preset})"
     settings = shown_settings(config)
     identity = identity_of(dataset, config=settings, lm=tags["lm"], store=store.digest())
     out = config.out
     with (
-        Checkpoint(beside(out), identity, on_change=start_anew, out=out) as checkpoint,
-        track.run(name, tags, checkpoint.kept("run")) as run,
-        ExitStack() as fitting,
+        Checkpoint(checkpoint_folder(out), identity, on_change=start_over, out=out) as checkpoint,
+        track.run(name, tags, checkpoint.load("run")) as run,
     ):
-        fitting.enter_context(remembering(program.retrieve.library.embed))
-        checkpoint.keep("run", run.id)
-        run.params({**settings, "leaks": len(leaks(dataset))})
-        run.dataset(dataset)
+        checkpoint.save("run", run.id)
+        run.log_params({**settings, "leaks": len(leaks(dataset))})
+        run.log_dataset(dataset)
         context = CompileContext(dataset, config, program, lm, teacher, run, checkpoint)
+        compiled = _compile(context)
+        checkpoint.remove()
+        _trace(context)
+        return compiled
+
+
+def _checked_config(dataset: Dataset, options: Options, lm: dspy.BaseLM | None) -> CompileConfig:
+    """Return what the compilation does, after checks that need no LM call.
+
+    Raises:
+        InputError: a split that is needed is empty, or the LM calls are too few for the optimizer.
+    """
+    for split in ("validation", "test"):
+        if not dataset.splits[split]:
+            raise InputError(f"{dataset.path}: no {split} requests; compile needs them")
+    config = options.resolved(has_lm=lm is not None)
+    if config.max_lm_calls:
+        plan = plan_calls(config.optimizer, config.max_lm_calls, len(dataset.splits["train"]))
+        _log.info("the LM stage takes at most %d calls: %s", config.max_lm_calls, asdict(plan))
+    return config
+
+
+def _compile(context: CompileContext) -> Compiled:
+    """Fit every part of the program, evaluate it and save it."""
+    dataset, config, program = context.dataset, context.config, context.program
+    with remembering(program.retrieve.library.embed):
         _search(context)
         calibration = calibrate(program, dataset, config.target_precision)
         fit_split(program, dataset)
         lm_stage, with_lm = _fit_lm_stage(context)
-        fitting.close()  # what a task costs includes its encoding
-        reports = _evaluate(context)
-        manifest = _manifest(context, reports, lm_stage, calibration)
-        manifest["calibration"]["with_lm"] = with_lm
-        save(program, out, manifest | {"mlflow_run_id": run.id})
-        run.artifact(out)
-        run.note(summary(reports))
-        checkpoint.remove()
-        _trace(context)
-        return Compiled(out, program, reports, lm_stage, calibration, run.id)
+    # Outside the block: what a task costs includes its encoding.
+    reports = _evaluate(context)
+    manifest = _manifest(context, reports, lm_stage, calibration)
+    manifest["calibration"]["with_lm"] = with_lm
+    save(program, config.out, manifest | {"mlflow_run_id": context.run.id})
+    context.run.log_program(config.out)
+    context.run.set_note(summary(reports))
+    return Compiled(config.out, program, reports, lm_stage, calibration, context.run.id)
 
 
 def learn_samples(dataset: Dataset, per_agent: int) -> dict[str, tuple[str, ...]]:
@@ -184,7 +198,7 @@ def _search(context: CompileContext) -> None:
     dataset, config, program = context.dataset, context.config, context.program
 
     def score(requests: tuple[Request, ...], learned: dict[str, tuple[str, ...]]) -> ScoredRequests:
-        kept = select(requests, _MOST_SCORED, config.seed)
+        kept = select(requests, _MAX_SCORED, config.seed)
         return ScoredRequests(program.retrieve.library.index(learned), kept)
 
     validation = score(dataset.splits["validation"], program.retrieve.learned.values)
@@ -193,10 +207,12 @@ def _search(context: CompileContext) -> None:
         # Train requests that became samples would answer themselves: fit without them.
         fitted = score(dataset.splits["train"], {})
         starts += [fit_weights(fitted, KnobValues(), channels) for channels in (CHANNELS, LEAN)]
-    place = StudyLocation("retrieval", context.checkpoint.journal)
-    knobs, done = search(validation, starts, trials=config.trials, seed=config.seed, place=place)
+    location = StudyLocation("retrieval", context.checkpoint.journal)
+    knobs, done = search(
+        validation, starts, trials=config.trials, seed=config.seed, location=location
+    )
     program.knobs.values = knobs
-    context.run.trials(done)
+    context.run.log_trials(done)
 
 
 def _fit_lm_stage(context: CompileContext) -> tuple[LMStageResult | None, dict[str, Any] | None]:
@@ -209,7 +225,7 @@ def _fit_lm_stage(context: CompileContext) -> tuple[LMStageResult | None, dict[s
     if context.asked_lm is None:
         return None, None
     before = program.classify.select.deepcopy()
-    kept = context.checkpoint.kept("lm_stage")
+    kept = context.checkpoint.load("lm_stage")
     if kept is None:
         stage = fit_lm_stage(
             program,
@@ -223,16 +239,16 @@ def _fit_lm_stage(context: CompileContext) -> tuple[LMStageResult | None, dict[s
                 target_precision=config.target_precision,
                 seed=config.seed,
             ),
-            tell=partial(run.candidates, optimizer=config.optimizer or "none"),
+            tell=partial(run.log_candidates, optimizer=config.optimizer or "none"),
         )
         stage.apply(program)
         kept = _kept(program, stage)
-        context.checkpoint.keep("lm_stage", kept)
+        context.checkpoint.save("lm_stage", kept)
     program.load_state(kept["program"])
     result = LMStageResult.from_json(kept["lm_stage"])
-    run.tag("optimizer", result.ran or "none")
-    run.prompts(before, program.classify.select)
-    run.metrics({"lm_calls": result.calls, "weight": result.weight}, "lm_stage_")
+    run.set_tag("optimizer", result.ran or "none")
+    run.log_prompts(before, program.classify.select)
+    run.log_metrics({"lm_calls": result.calls, "weight": result.weight}, "lm_stage_")
     return result, kept["with_lm"]
 
 
@@ -252,9 +268,9 @@ def _evaluate(context: CompileContext) -> dict[str, Report]:
         made, outcomes = evaluate_requests(
             variant, context.dataset, split, name=name, seed=config.seed, **settings
         )
-        context.run.metrics(made.metrics(), f"{name}_")
+        context.run.log_metrics(made.metrics(), f"{name}_")
         if name == "test":
-            context.run.outcomes(outcomes, name)
+            context.run.log_outcomes(outcomes, name)
         return made
 
     reports = {
@@ -273,24 +289,10 @@ def _evaluate(context: CompileContext) -> dict[str, Report]:
 def _trace(context: CompileContext) -> None:
     """Trace a fixed sample of validation requests, the LM asked about each where there is one."""
     config, program, lm = context.config, context.program, context.asked_lm
-    if config.traces > 0 and not context.run.lost:
+    if config.traces > 0 and not context.run.store_failed:
         requests = select(context.dataset.splits["validation"], config.traces, config.seed)
         shown = program if lm is None else opened(program)
-        context.run.traces(traced(shown, requests, lm, texts=config.trace_texts))
-
-
-def provenance(dataset: Dataset) -> dict[str, Any]:
-    """Return what a manifest says of code and data; the confidence speaks of this registry."""
-    return {
-        "commit": commit(),
-        "dataset": {"path": str(dataset.path), "sha256": dataset.digests()},
-        "registry": {
-            "sha256": dataset.registry.sha256(),
-            "agents": len(dataset.registry),
-            "enriched": dataset.enriched,
-            "calibrated": sorted(agent.digest() for agent in dataset.registry),
-        },
-    }
+        context.run.log_traces(trace_requests(shown, requests, lm, texts=config.trace_texts))
 
 
 def shown_settings(config: CompileConfig) -> dict[str, Any]:

@@ -1,23 +1,25 @@
-"""Make a better program of a compiled one by a joint search: search, choose, compare, save."""
+"""Improve a compiled program by a joint search: search, choose, compare, save."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import dspy
 
-from optimize.checkpoint import Checkpoint, beside, digest_of, identity_of, refuse
+from optimize.checkpoint import Checkpoint, checkpoint_folder, digest_of, identity_of, refuse
 from optimize.data import Dataset
-from optimize.evaluation import PairedComparison, Report, evaluate, versus
-from optimize.joint import JointSearchConfig, JointTrial, cheapest, front, joint_search, settled
+from optimize.evaluation import PairedComparison, Report, compare_programs, evaluate
+from optimize.joint import JointSearchConfig, JointTrial, apply_trial, cheapest, front, joint_search
 from optimize.lm_stage import ResponseCache
-from optimize.pipeline.compile import provenance
+from optimize.pipeline.manifest import provenance, run_tags
 from optimize.tracking import run as track
 from optimize.tracking import store
 from task_delegator.artifact import save
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
+
+_SPLITS = ("validation", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,22 +27,22 @@ class Improvement:
     """What a joint search came to.
 
     Attributes:
-        points: every trial that was finished.
+        trials: every trial that was finished.
         chosen: the cheapest within a standard error of the best.
         reports: of the saved program, by split.
-        versus: the saved program against the one it came from, by split.
+        comparisons: the saved program against the one it came from, by split.
     """
 
-    points: list[JointTrial]
+    trials: list[JointTrial]
     chosen: JointTrial
     reports: dict[str, Report]
-    versus: dict[str, PairedComparison]
+    comparisons: dict[str, PairedComparison]
 
     def table(self) -> str:
         """Return the Pareto front as a markdown table, the chosen point marked."""
         lines = ["| trial | top-1 on validation | LM tokens per task | prompt | gate | LM |"]
         lines += ["|---|---|---|---|---|---|"]
-        for point in front(self.points):
+        for point in front(self.trials):
             mark = " (chosen)" if point == self.chosen else ""
             lines.append(
                 f"| {point.number}{mark} | {point.top1:.1%} | {point.tokens:.0f} "
@@ -56,89 +58,130 @@ def improve(
     manifest: Mapping[str, Any],
     dataset: Dataset,
     lm: dspy.BaseLM,
-    scope: JointSearchConfig,
+    config: JointSearchConfig,
     out: Path,
 ) -> Improvement:
-    """Search, settle on a point, compare with the program it came from, save.
+    """Search the whole program, choose a trial, compare it with the program before, save it.
 
     A search that was killed continues with the same command: the study is kept beside the program
-    or in ``scope.place.storage``, the LM's answers beside the program.
+    or in ``config.location.storage``, the LM's answers beside the program.
+
+    Args:
+        name: of the program to start from.
+        program: it; its registry must be the dataset's.
+        manifest: of it.
+        config: what the search may try and spend.
+        out: folder of the improved program.
 
     Raises:
         InputError: a split is empty, no trial was finished within the limits, or the folder
             beside ``out`` holds a search of something else.
         LMError: the LM did not answer.
     """
-    for split in ("validation", "test"):
+    for split in _SPLITS:
         if not dataset.splits[split]:
             raise InputError(f"{dataset.path}: no {split} requests; joint needs them")
-    model = str(lm.model)
-    # What a trial measured depends on all of this; of how many there are it does not.
-    identity = identity_of(
+    embedder = program.retrieve.library.embed.id
+    identity = _identity(program, dataset, lm, config)
+    tags = run_tags(
+        "joint", dataset, optimizer=" ".join(config.optimizers), lm=lm, embedder=embedder
+    )
+    run_key = f"run-{store.digest()}"
+    with (
+        Checkpoint(checkpoint_folder(out), identity, on_change=refuse, out=out) as checkpoint,
+        ResponseCache(checkpoint.folder / "answers.jsonl", config.max_lm_calls) as answers,
+        track.run(f"joint {dataset.path.name}", tags, checkpoint.load(run_key)) as run,
+    ):
+        checkpoint.save(run_key, run.id)
+        run.log_params(asdict(config))
+        run.log_dataset(dataset)
+        storage = config.location.storage or checkpoint.journal
+        location = replace(config.location, storage=storage, identity=digest_of(identity))
+        config = replace(config, location=location)
+        trials, prompts = joint_search(program, dataset, lm, config, answers)
+        run.log_joint_trials(trials, front(trials))
+        chosen = _choose(trials, config.max_tokens_per_task)
+        improved = apply_trial(program, dataset, chosen, prompts)
+        done = _compare(name, program, improved, dataset, lm, trials, chosen)
+        for split, report in done.reports.items():
+            run.log_metrics(report.metrics(), f"{split}_")
+        record = _manifest(name, manifest, improved, dataset, lm, done)
+        save(improved, out, record | {"mlflow_run_id": run.id})
+        run.log_program(out)
+        run.set_note(done.table())
+        checkpoint.remove()
+    return done
+
+
+def _identity(
+    program: Delegator, dataset: Dataset, lm: dspy.BaseLM, config: JointSearchConfig
+) -> dict[str, Any]:
+    """Return what a trial's result depends on; the number of trials is not part of it."""
+    return identity_of(
         dataset,
         program=digest_of(program.dump_state()),
         embedder=program.retrieve.library.embed.id,
-        lm=model,
-        optimizers=scope.optimizers,
-        calls=scope.calls,
-        most_tokens=scope.most_tokens,
-        seed=scope.seed,
+        lm=str(lm.model),
+        optimizers=config.optimizers,
+        calls=config.optimizer_calls,
+        max_tokens_per_task=config.max_tokens_per_task,
+        seed=config.seed,
     )
-    place = replace(scope.place, identity=digest_of(identity))
-    run_key = f"run-{store.digest()}"
-    tags = {
-        "kind": "joint",
-        "optimizer": " ".join(scope.optimizers),
-        "lm": model,
-        "embedder": program.retrieve.library.embed.id,
-        "data": str(dataset.path),
-        "commit": provenance(dataset)["commit"],
+
+
+def _choose(trials: Sequence[JointTrial], max_tokens_per_task: float | None) -> JointTrial:
+    """Return the cheapest trial within a standard error of the best, under the limit of tokens.
+
+    Raises:
+        InputError: no trial was finished within the limit.
+    """
+    within = [t for t in trials if max_tokens_per_task is None or t.tokens <= max_tokens_per_task]
+    if not within:
+        raise InputError(
+            "joint: no trial finished within the limits; raise --max-lm-calls or --max-tokens"
+        )
+    return cheapest(within)
+
+
+def _compare(
+    name: str,
+    program: Delegator,
+    improved: Delegator,
+    dataset: Dataset,
+    lm: dspy.BaseLM,
+    trials: list[JointTrial],
+    chosen: JointTrial,
+) -> Improvement:
+    """Compare the improved program with the one before, and evaluate it, on each split."""
+    pair = [("joint", improved), (name, program)]
+    return Improvement(
+        trials=trials,
+        chosen=chosen,
+        comparisons={split: compare_programs(pair, dataset, split, lm=lm) for split in _SPLITS},
+        reports={s: evaluate(improved, dataset, s, name=s, lm=lm) for s in _SPLITS},
+    )
+
+
+def _manifest(
+    name: str,
+    manifest: Mapping[str, Any],
+    improved: Delegator,
+    dataset: Dataset,
+    lm: dspy.BaseLM,
+    done: Improvement,
+) -> dict[str, Any]:
+    """Return the manifest of the improved program, from that of the program before."""
+    return {
+        **manifest,
+        **provenance(dataset),
+        "knobs": improved.knobs.values.model_dump(),
+        "scores": {split: report.to_dict() for split, report in done.reports.items()},
+        "joint": {
+            "from": name,
+            "lm": str(lm.model),
+            "trials": len(done.trials),
+            "chosen": done.chosen.number,
+            "prompt": done.chosen.prompt,
+            "versus": {split: asdict(comparison) for split, comparison in done.comparisons.items()},
+        },
     }
-    with (
-        Checkpoint(beside(out), identity, on_change=refuse, out=out) as checkpoint,
-        ResponseCache(checkpoint.folder / "answers.jsonl", scope.most_calls) as answers,
-        track.run(f"joint {dataset.path.name}", tags, checkpoint.kept(run_key)) as run,
-    ):
-        checkpoint.keep(run_key, run.id)
-        run.params(asdict(scope))
-        run.dataset(dataset)
-        place = replace(place, storage=place.storage or checkpoint.journal)
-        points, prompts = joint_search(program, dataset, lm, replace(scope, place=place), answers)
-        run.points(points, front(points))
-        most = scope.most_tokens
-        within = [p for p in points if most is None or p.tokens <= most]
-        if not within:
-            raise InputError(
-                "joint: no trial finished within the limits; raise --max-lm-calls or --max-tokens"
-            )
-        chosen = cheapest(within)
-        made = settled(program, dataset, chosen, prompts)
-        pair = [("joint", made), (name, program)]
-        found = {split: versus(pair, dataset, split, lm=lm) for split in ("validation", "test")}
-        reports = {
-            split: evaluate(made, dataset, split, name=split, lm=lm)
-            for split in ("validation", "test")
-        }
-        for split, report in reports.items():
-            run.metrics(report.metrics(), f"{split}_")
-        record = {
-            **manifest,
-            **provenance(dataset),
-            "knobs": made.knobs.values.model_dump(),
-            "scores": {split: report.to_dict() for split, report in reports.items()},
-            "joint": {
-                "from": name,
-                "lm": model,
-                "trials": len(points),
-                "chosen": chosen.number,
-                "prompt": chosen.prompt,
-                "versus": {split: asdict(own) for split, own in found.items()},
-            },
-            "mlflow_run_id": run.id,
-        }
-        save(made, out, record)
-        run.artifact(out)
-        done = Improvement(points, chosen, reports, found)
-        run.note(done.table())
-        checkpoint.remove()
-    return done

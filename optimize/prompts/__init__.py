@@ -1,4 +1,4 @@
-"""DSPy optimizers on the prompt of the LM's choice, within a call budget."""
+"""Run DSPy optimizers on the prompt of the LM's choice, within a call budget."""
 
 from optimize.prompts.candidates import PromptCandidate
 from optimize.prompts.examples import examples, right_slot, slot_feedback

@@ -1,4 +1,4 @@
-"""Hold an optimiser to its LM calls, and to the first failure of an LM."""
+"""CallBudget: stop an optimizer at its limit of LM calls or at the first LM failure."""
 
 import contextlib
 import logging
@@ -12,7 +12,7 @@ from dspy.utils.exceptions import AdapterParseError
 
 
 class BudgetExceededError(BaseException):
-    """Ends an optimiser through whatever it catches."""
+    """Ends an optimizer through whatever it catches."""
 
 
 class CallBudget(BaseCallback):
@@ -23,7 +23,7 @@ class CallBudget(BaseCallback):
         self.failure: BaseException | None = None
 
     def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
-        """Count every completion that is asked for, and refuse what is beyond the limit."""
+        """Count every requested completion, and refuse those beyond the limit."""
         asked = int((inputs.get("kwargs") or {}).get("n") or 1)
         if self.calls + asked > self.limit:
             raise BudgetExceededError
@@ -36,8 +36,8 @@ class CallBudget(BaseCallback):
             raise BudgetExceededError
 
 
-def unreadable(error: BaseException | None) -> bool:
-    """Tell whether an answer that could not be parsed lies at the bottom of an error."""
+def is_parse_error(error: BaseException | None) -> bool:
+    """Return whether an answer that could not be parsed caused an error."""
     while error is not None:
         if isinstance(error, AdapterParseError):
             return True
@@ -46,8 +46,8 @@ def unreadable(error: BaseException | None) -> bool:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the optimisers' own prints off standard output, and their progress to errors."""
+def silence_optimizers() -> Iterator[None]:
+    """Redirect what optimizers print to standard error, and log only their errors."""
     loud = logging.getLogger("dspy")
     level = loud.level
     loud.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""The prompts that an optimiser tried, in one shape for all of DSPy's."""
+"""PromptCandidate: the prompts that a DSPy optimizer tried, read from its result."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class PromptCandidate:
-    """One prompt that an optimiser tried.
+    """One prompt that an optimizer tried.
 
     Attributes:
         score: share of the examples that it answered right; None where it was not measured.
@@ -20,22 +20,22 @@ class PromptCandidate:
     demos: tuple[dict[str, str], ...]
 
 
-def alone(done: Any) -> list[PromptCandidate]:
-    """Return the result of an optimiser that makes one prompt and does not measure it."""
+def read_single_prompt(done: Any) -> list[PromptCandidate]:
+    """Return the result of an optimizer that makes one prompt and does not measure it."""
     return [_candidate(done, None)]
 
 
-def in_percent(done: Any) -> list[PromptCandidate]:
-    """Return the candidates of optimisers that score with ``dspy.Evaluate``."""
+def read_percent_scores(done: Any) -> list[PromptCandidate]:
+    """Return the candidates of optimizers that score with ``dspy.Evaluate``."""
     return [_candidate(row["program"], row["score"] / 100) for row in _attached(done)]
 
 
-def in_shares(done: Any) -> list[PromptCandidate]:
+def read_share_scores(done: Any) -> list[PromptCandidate]:
     """Return the candidates of SIMBA, which averages the metric itself."""
     return [_candidate(row["program"], row["score"]) for row in _attached(done)]
 
 
-def detailed(done: Any) -> list[PromptCandidate]:
+def read_gepa_candidates(done: Any) -> list[PromptCandidate]:
     """Return the candidates of GEPA, in the order in which it found them."""
     found = done.detailed_results
     scored = zip(found.candidates, found.val_aggregate_scores, strict=True)

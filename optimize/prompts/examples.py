@@ -1,4 +1,4 @@
-"""Labelled requests as examples for DSPy's optimisers: a shortlist in, a slot out."""
+"""Labeled requests as DSPy examples, and the metric and feedback of optimizers."""
 
 import random
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ from task_delegator.text import one_line
 
 
 def examples(program: Delegator, requests: Sequence[Request], seed: int) -> list[dspy.Example]:
-    """Return an example per request whose right agent is on the shortlist, in random order.
+    """Return an example per request with an acceptable agent on the shortlist, in random order.
 
-    Half of the shortlists are turned round: the LM is asked in both orders. Demos stand in every
-    caller's prompt, so only agents that every caller may see are shown.
+    Half of the shortlists are reversed, since the LM is asked in both orders. Demos are part of
+    every caller's prompt, so they show only agents that need no permission.
     """
     free = [agent for agent in program.registry if not agent.required_permissions]
     if not free:

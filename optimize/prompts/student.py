@@ -1,4 +1,4 @@
-"""What DSPy's optimizers are given: their inputs, and the student whose prompt they write."""
+"""Inputs of DSPy optimizers, and the student module whose prompt they write."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from task_delegator.stages import ask
 
 @dataclass(frozen=True, slots=True)
 class OptimizerInputs:
-    """What an optimiser is given.
+    """What an optimizer is given.
 
     Attributes:
         calls: LM calls that it may make, the teacher's included.
         trainset, valset: examples with ``task``, ``candidates`` and ``slot``.
-        metric: whether the slot is right.
-        feedback: the same as GEPA wants it, with what tells the confused pair apart.
+        metric: whether the slot is acceptable.
+        feedback: the metric in GEPA's form, with a text about the confused agents.
         teacher: the LM that writes instructions and demos; it may be the student's.
     """
 
@@ -32,7 +32,7 @@ class OptimizerInputs:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Return what bootstrapping optimisers take for their teacher."""
+        """Return what bootstrapping optimizers take for their teacher."""
         return {"teacher_settings": {"lm": self.teacher}}
 
 

@@ -1,9 +1,15 @@
-"""Find retrieval's weights and k: scored requests, fits, Optuna studies."""
+"""Search retrieval's weights and k: scored requests, fits, Optuna studies."""
 
 from optimize.search.fit import HEAD_C, LEAN, fit_weights
 from optimize.search.retrieval import Trial, measure, search
 from optimize.search.scored import ScoredRequests
-from optimize.search.study import StudyLocation, finish, open_study, pruned, wilcoxon
+from optimize.search.study import (
+    StudyLocation,
+    open_study,
+    run_trials,
+    trial_pruned,
+    wilcoxon_pruner,
+)
 
 __all__ = [
     "HEAD_C",
@@ -11,11 +17,11 @@ __all__ = [
     "StudyLocation",
     "ScoredRequests",
     "Trial",
-    "finish",
+    "run_trials",
     "fit_weights",
     "measure",
     "open_study",
-    "pruned",
+    "trial_pruned",
     "search",
-    "wilcoxon",
+    "wilcoxon_pruner",
 ]

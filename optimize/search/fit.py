@@ -36,7 +36,7 @@ def fit_weights(
     ridge penalty, for the head of greatest likelihood.
 
     Args:
-        scored: labelled requests.
+        scored: labeled requests.
         start: every other knob.
         channels: those that may have a weight; the others get 0.
     """

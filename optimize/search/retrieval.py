@@ -1,4 +1,4 @@
-"""Search the retrieval knobs."""
+"""Search the retrieval knobs on validation: channel weights, BM25, head, k."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,13 +8,13 @@ import numpy as np
 from optimize.evaluation import BM25_B, BM25_K1
 from optimize.search.fit import HEAD_C, fit_temperature
 from optimize.search.scored import ScoredRequests
-from optimize.search.study import StudyLocation, finish, open_study
+from optimize.search.study import StudyLocation, open_study, run_trials
 from task_delegator.knobs import KnobValues, RetrievalKnobs
 from task_delegator.retrieval import CHANNELS
 
 MIN_RECALL = 0.95  # of the shortlist on validation: what the LM cannot see it cannot pick
 _IN_MEMORY = StudyLocation("retrieval")
-_PLACE_COST = 0.0005  # of top-1 per place on the shortlist: no longer than it needs to be
+_SHORTLIST_COST = 0.0005  # of top-1 per place on the shortlist: no longer than it needs to be
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def search(
     *,
     trials: int,
     seed: int,
-    place: StudyLocation = _IN_MEMORY,
+    location: StudyLocation = _IN_MEMORY,
 ) -> tuple[KnobValues, list[Trial]]:
     """Return the chosen knobs and every trial.
 
@@ -62,7 +62,7 @@ def search(
         starts: settings to try first, the baseline among them.
         trials: number of trials that the study has at the end, earlier ones included.
         seed: of the sampler.
-        place: where the study is kept, and joined if it is there.
+        location: where the study is kept, and joined if it is there.
 
     Raises:
         InputError: the storage cannot be opened, or holds the study of something else.
@@ -73,16 +73,16 @@ def search(
         trial.set_constraint("recall", MIN_RECALL - measured.recall_at_k)
         trial.set_user_attr("knobs", measured.knobs.model_dump())
         trial.set_user_attr("metrics", measured.metrics())
-        return measured.top1 - _PLACE_COST * measured.knobs.retrieval.k
+        return measured.top1 - _SHORTLIST_COST * measured.knobs.retrieval.k
 
-    study = open_study(place, [parameters(start) for start in starts], seed=seed)
-    done = [
+    study = open_study(location, [parameters(start) for start in starts], seed=seed)
+    trials_done = [
         Trial(
             trial.number, KnobValues.read(trial.user_attrs["knobs"]), **trial.user_attrs["metrics"]
         )
-        for trial in finish(study, objective, trials)
+        for trial in run_trials(study, objective, trials)
     ]
-    return shortest(scored, choose(scored, done).knobs), done
+    return shorten_shortlist(scored, choose(scored, trials_done).knobs), trials_done
 
 
 def measure(scored: ScoredRequests, knobs: KnobValues, number: int = 0) -> Trial:
@@ -99,7 +99,7 @@ def measure(scored: ScoredRequests, knobs: KnobValues, number: int = 0) -> Trial
     )
 
 
-def shortest(scored: ScoredRequests, knobs: KnobValues) -> KnobValues:
+def shorten_shortlist(scored: ScoredRequests, knobs: KnobValues) -> KnobValues:
     """Return the knobs with the shortest shortlist that keeps the recall, 3 to 19 places."""
     ranks = scored.ranks(scored.fused(knobs))
     places = (k for k in range(3, 19) if float(np.mean(ranks <= k)) >= MIN_RECALL)
@@ -116,20 +116,20 @@ def choose(scored: ScoredRequests, trials: list[Trial]) -> Trial:
         # A registry too hard for the constraint still needs knobs: the longest reach wins.
         reach = max(trial.recall_at_k for trial in trials)
         feasible = [trial for trial in trials if trial.recall_at_k == reach]
-    best = max(feasible, key=lambda trial: (trial.top1, trial.log_likelihood, -trial.number))
-    first = _right(scored, best)
+    highest = max(feasible, key=lambda trial: (trial.top1, trial.log_likelihood, -trial.number))
+    highest_correct = _first_correct(scored, highest)
 
-    def close(trial: Trial) -> bool:
-        differing = int((_right(scored, trial) != first).sum())
-        return (best.top1 - trial.top1) * len(first) <= np.sqrt(differing)
+    def within_standard_error(trial: Trial) -> bool:
+        differing = int((_first_correct(scored, trial) != highest_correct).sum())
+        return (highest.top1 - trial.top1) * len(highest_correct) <= np.sqrt(differing)
 
     return max(
-        (trial for trial in feasible if close(trial)),
+        (trial for trial in feasible if within_standard_error(trial)),
         key=lambda trial: (trial.log_likelihood, -trial.number),
     )
 
 
-def _right(scored: ScoredRequests, trial: Trial) -> np.ndarray:
+def _first_correct(scored: ScoredRequests, trial: Trial) -> np.ndarray:
     return scored.ranks(scored.fused(trial.knobs)) == 1
 
 

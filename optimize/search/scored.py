@@ -1,4 +1,4 @@
-"""Labelled requests, scored once in every channel."""
+"""ScoredRequests: the channel scores of labeled requests, computed once."""
 
 from collections.abc import Sequence
 
@@ -10,14 +10,14 @@ from task_delegator.retrieval import CHANNELS, Channels, Index, fuse, late_score
 
 
 class ScoredRequests:
-    """The channels of labelled requests, each computed once per index setting.
+    """The channels of labeled requests, each computed once per index setting.
 
     Every channel takes 8 bytes per request and agent. In float32 the rankings stay the same, but
     fitted weights differ from the eighth digit on, and with them the course of a search.
 
     Args:
         index: the index that scores.
-        requests: labelled requests.
+        requests: labeled requests.
         late: how many agents are compared token by token; None for the index's own choice.
     """
 
@@ -37,7 +37,7 @@ class ScoredRequests:
         self._z_scores: dict[tuple[object, ...], np.ndarray] = {}
 
     def z_scores(self, channel: str, knobs: KnobValues) -> np.ndarray:
-        """Return a channel standardised under the index settings, shape (requests, agents)."""
+        """Return a channel standardized under the index settings, shape (requests, agents)."""
         key = _setting(channel, knobs)
         if key not in self._z_scores:
             self._z_scores |= self._standardized(knobs)
@@ -85,9 +85,9 @@ class ScoredRequests:
         """
         scaled = fused / temperature
         top = scaled.max(axis=1, keepdims=True)
-        normaliser = np.log(np.exp(scaled - top).sum(axis=1)) + top[:, 0]
-        right = [np.logaddexp.reduce(scaled[i, label]) for i, label in enumerate(self.labels)]
-        return float(np.mean(np.array(right) - normaliser))
+        normalizer = np.log(np.exp(scaled - top).sum(axis=1)) + top[:, 0]
+        acceptable = [np.logaddexp.reduce(scaled[i, label]) for i, label in enumerate(self.labels)]
+        return float(np.mean(np.array(acceptable) - normalizer))
 
 
 def _setting(channel: str, knobs: KnobValues) -> tuple[object, ...]:

@@ -1,6 +1,4 @@
-"""Optuna studies that several processes share, and that a killed one leaves to the next: the
-only file that imports Optuna.
-"""
+"""Optuna studies that processes share and continue: the only file that imports Optuna."""
 
 import os
 import platform
@@ -27,9 +25,10 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
 from task_delegator.errors import InputError
 
-_BEAT, _GRACE = 5, 15  # seconds between signs of life, and without one before a trial is dead
-_TRIES = 5  # to open a storage whose tables another process is making
-_LOOK = 1.0  # seconds between looks at trials that other processes run
+_HEARTBEAT_SECONDS = 5
+_GRACE_SECONDS = 15  # without a heartbeat, after which a trial counts as dead
+_MAX_TRIES = 5  # to open a storage whose tables another process is making
+_POLL_SECONDS = 1.0  # between checks of the trials that other processes run
 _ENQUEUED, _IDENTITY, _BEGUN = "enqueued", "identity", "begun"
 # A driver that is not installed is an ImportError.
 _STORAGE_ERRORS = (SQLAlchemyError, OptunaError, OSError, ImportError)
@@ -53,7 +52,7 @@ class StudyLocation:
 
 
 def open_study(
-    place: StudyLocation,
+    location: StudyLocation,
     starts: Sequence[Mapping[str, Any]],
     *,
     seed: int,
@@ -63,7 +62,7 @@ def open_study(
     """Create a study, or join the one that is there.
 
     Args:
-        place: where it is kept.
+        location: where it is kept.
         starts: parameters to try first; whoever creates the study enqueues them.
         seed: of the sampler. What a trial tries follows from seed, number and the trials
             before it, so that neither a resumed run nor a second process repeats a draw.
@@ -75,25 +74,25 @@ def open_study(
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     settings: dict[str, Any] = {
-        "study_name": place.name,
-        "sampler": _Numbered(seed),
+        "study_name": location.name,
+        "sampler": _SeededByTrialNumber(seed),
         "pruner": pruner or optuna.pruners.NopPruner(),
     }
     try:
-        settings["storage"] = None if place.storage is None else _storage(place.storage)
+        settings["storage"] = None if location.storage is None else _open_storage(location.storage)
         study = optuna.create_study(directions=list(directions), load_if_exists=True, **settings)
         if _IDENTITY not in study.user_attrs:
-            study.set_user_attr(_IDENTITY, place.identity)
+            study.set_user_attr(_IDENTITY, location.identity)
     except _STORAGE_ERRORS as error:
-        raise InputError(_cannot_be_opened(place.storage, error)) from error
-    if study.user_attrs[_IDENTITY] != place.identity:
+        raise InputError(_describe_open_error(location.storage, error)) from error
+    if study.user_attrs[_IDENTITY] != location.identity:
         raise InputError(
-            f"study {place.name!r} was begun with other data, settings or code; "
+            f"study {location.name!r} was begun with other data, settings or code; "
             "name another --study"
         )
     if [d.name.lower() for d in study.directions] != list(directions):
-        raise InputError(f"study {place.name!r} has other objectives; name another --study")
-    if isinstance(place.storage, Path):
+        raise InputError(f"study {location.name!r} has other objectives; name another --study")
+    if isinstance(location.storage, Path):
         _retry_running(study)
     if _ENQUEUED not in study.user_attrs:
         for start in starts:
@@ -102,57 +101,57 @@ def open_study(
     return study
 
 
-def finish(
+def run_trials(
     study: optuna.Study, objective: Callable[[optuna.Trial], Any], trials: int
 ) -> list[optuna.trial.FrozenTrial]:
-    """Run trials until the study has so many finished ones, of all processes; return those.
+    """Run trials until the study has this many finished ones, of all processes; return them.
 
-    Trials of a process that died are tried again after ``_GRACE`` seconds. Each carries the
-    process that ran it, as host and number. What others are still trying is waited for: every
-    process returns the same trials.
+    Trials of a process that died are tried again after ``_GRACE_SECONDS`` seconds. Each trial
+    stores the host and the id of its process. The function waits for trials of other processes,
+    so every process returns the same trials.
     """
 
-    def told(trial: optuna.Trial) -> Any:
+    def tagged_objective(trial: optuna.Trial) -> Any:
         trial.set_user_attr("process", f"{platform.node()}:{os.getpid()}")
         trial.set_user_attr(_BEGUN, trial.number)
         return objective(trial)
 
-    unbegun: dict[int, float] = {}
+    started_since: dict[int, float] = {}
     while True:
         with _experimental():
             fail_stale_trials(study)
-        _retry_unbegun(study, unbegun)
+        _retry_unbegun(study, started_since)
         states = [trial.state for trial in study.get_trials(deepcopy=False)]
         running = states.count(TrialState.RUNNING)
         done = sum(state in _DONE for state in states)
         if done + running < trials:
-            study.optimize(told, n_trials=1)
+            study.optimize(tagged_objective, n_trials=1)
         elif running:
-            time.sleep(_LOOK)
+            time.sleep(_POLL_SECONDS)
         else:
-            return finished(study)
+            return completed_trials(study)
 
 
-def finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+def completed_trials(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     """Return the trials that were completed or pruned."""
     return study.get_trials(deepcopy=False, states=_DONE)
 
 
-def wilcoxon() -> optuna.pruners.BasePruner:
+def wilcoxon_pruner() -> optuna.pruners.BasePruner:
     """Return a pruner for objectives that report one score per request, in a fixed order.
 
-    A trial that is worse than the best by Wilcoxon's signed-rank test is not worth its end.
+    It ends trials that are worse than the best by Wilcoxon's signed-rank test.
     """
     with _experimental():
         return optuna.pruners.WilcoxonPruner(p_threshold=0.1)
 
 
-def pruned() -> BaseException:
-    """Return what an objective raises to end its trial early."""
+def trial_pruned() -> BaseException:
+    """Return the exception with which an objective ends its trial early."""
     return optuna.TrialPruned()
 
 
-def _cannot_be_opened(storage: str | Path | None, error: Exception) -> str:
+def _describe_open_error(storage: str | Path | None, error: Exception) -> str:
     """Return one line that does not show the password that a URL may hold."""
     reason = f"cannot be opened ({type(error).__name__})"
     if isinstance(storage, Path):
@@ -162,27 +161,27 @@ def _cannot_be_opened(storage: str | Path | None, error: Exception) -> str:
     return f"{shown}: {reason}; give an Optuna storage URL such as sqlite:///study.db"
 
 
-def _storage(place: str | Path) -> BaseStorage:
-    if isinstance(place, Path):
-        return JournalStorage(JournalFileBackend(str(place)))
-    for tries_left in reversed(range(_TRIES)):
+def _open_storage(location: str | Path) -> BaseStorage:
+    if isinstance(location, Path):
+        return JournalStorage(JournalFileBackend(str(location)))
+    for tries_left in reversed(range(_MAX_TRIES)):
         try:
             with _experimental():
                 return RDBStorage(
-                    place,
-                    heartbeat_interval=_BEAT,
-                    grace_period=_GRACE,
+                    location,
+                    heartbeat_interval=_HEARTBEAT_SECONDS,
+                    grace_period=_GRACE_SECONDS,
                     heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
                 )
         except (IntegrityError, ProgrammingError):  # two processes made the same tables
             if not tries_left:
                 raise
-            time.sleep(_LOOK)
+            time.sleep(_POLL_SECONDS)
     raise AssertionError("the last try returns or raises")
 
 
 def _retry_running(study: optuna.Study) -> None:
-    """Try again what a process that is dead was trying; nobody else uses the study.
+    """Retry the running trials of a dead process; no other process uses the study.
 
     Optuna's own retry goes by heartbeats, which a journal does not have.
     """
@@ -191,18 +190,18 @@ def _retry_running(study: optuna.Study) -> None:
 
 
 def _retry_unbegun(study: optuna.Study, since: dict[int, float]) -> None:
-    """Try again what a process drew and then died, with no sign of life that could grow stale.
+    """Retry trials whose process died before their first heartbeat.
 
     Optuna's own retry sees only trials that had a first heartbeat.
 
     Args:
         study: any.
-        since: when each such trial was first seen, by this process' own clock; updated.
+        since: when this process first saw each such trial, on its monotonic clock; updated.
     """
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if trial.user_attrs.get(_BEGUN) == trial.number:
             continue
-        if time.monotonic() - since.setdefault(trial.number, time.monotonic()) > _GRACE:
+        if time.monotonic() - since.setdefault(trial.number, time.monotonic()) > _GRACE_SECONDS:
             _retry(study, trial)
 
 
@@ -223,7 +222,7 @@ def _experimental() -> Iterator[None]:
         yield
 
 
-class _Numbered(optuna.samplers.BaseSampler):
+class _SeededByTrialNumber(optuna.samplers.BaseSampler):
     """TPE (Bergstra et al., 2011) seeded anew for every trial, by its number."""
 
     def __init__(self, seed: int) -> None:

@@ -1,4 +1,4 @@
-"""Have an LM write agents and requests, and filter what it wrote."""
+"""Let an LM write agents and requests, and filter them."""
 
 from optimize.synthesis.enrich import enrich_dataset
 from optimize.synthesis.pipeline import synthesize

@@ -29,9 +29,9 @@ from task_delegator.signatures import EnrichAgent
 from task_delegator.stages import agent_line, ask
 from task_delegator.text import one_line, overlap, words
 
-_RIVALS = 3  # agents that the LM is told to stay away from
-_WITHIN = 3  # a written request must lead back to its agent, to this place at least
-_MOST_TOKENS = 900  # of an answer
+_RIVALS = 3  # agents that the prompt contrasts the agent with
+_MAX_RANK = 3  # lowest rank of the agent at which its written request is kept
+_MAX_TOKENS = 900  # of an answer
 
 
 @dataclass
@@ -65,7 +65,7 @@ class WriteSamples(dspy.Module):
             agent=" - ".join(one_line(part) for part in parts if part),
             rivals="\n".join(agent_line(rival) for rival in rivals),
             number=number,
-            config={"max_tokens": _MOST_TOKENS},
+            config={"max_tokens": _MAX_TOKENS},
         )
         if answer is None:
             return dspy.Prediction(addition=None)
@@ -92,7 +92,7 @@ def enrich_dataset(
     The file is written after every agent; a second run goes on where the first ended.
 
     Args:
-        program: knows which agents are confused; its registry must be the dataset's.
+        program: its confusions on validation choose the rivals; its registry must be the dataset's.
         dataset: its validation split says which pairs are confused.
         lm: writes.
         out: the enrichment file.
@@ -122,21 +122,22 @@ def _enrich(
     if written.provenance.get("agents_sha256", digest) != digest:
         raise InputError(f"{out}: belongs to another registry; name another file with --out")
     agents = {agent.name: agent for agent in dataset.registry}
-    rivals = closest(program, dataset)
-    taken = [words(r.text) for split in dataset.splits.values() for r in split]
+    rivals = find_rivals(program, dataset)
+    labeled_words = [words(r.text) for split in dataset.splits.values() for r in split]
     dropped = Dropped(**written.provenance.get("dropped", {}))
     additions = dict(written.agents)
-    waiting = [name for name in sorted(agents) if name not in additions][:limit]
+    pending = [name for name in sorted(agents) if name not in additions][:limit]
     index = program.retrieve.library.index({})
     writer = WriteSamples()
-    for name in tqdm(waiting, desc="enrich", unit="agent"):
+    for name in tqdm(pending, desc="enrich", unit="agent"):
         with dspy.context(lm=lm, disable_history=True):
             others = [agents[rival] for rival in rivals[name]]
             addition = writer(agent=agents[name], rivals=others, number=number).addition
         if addition is None:
             dropped.unreadable += 1
             addition = Addition()
-        kept = keep(addition.user_request_samples, agents[name], index, taken, dropped)
+        samples = addition.user_request_samples
+        kept = filter_requests(samples, agents[name], index, labeled_words, dropped)
         additions[name] = addition.model_copy(update={"user_request_samples": kept})
         provenance = {
             "writer": str(lm.model),
@@ -152,12 +153,12 @@ def _enrich(
     return written, dropped
 
 
-def closest(program: Delegator, dataset: Dataset) -> Mapping[str, list[str]]:
+def find_rivals(program: Delegator, dataset: Dataset) -> Mapping[str, list[str]]:
     """Return each agent's rivals: those it is confused with on validation, then the nearest."""
     with dspy.context(lm=None):
         outcomes = delegate_all(program, dataset.splits["validation"], "find confused pairs")
     index = program.retrieve.library.index({})
-    confused = confusions(outcomes)
+    confused = count_confusions(outcomes)
     rivals = {}
     for i, name in enumerate(index.names):
         near = sorted(range(len(index.names)), key=lambda j: -index.closeness(i, j))
@@ -167,44 +168,50 @@ def closest(program: Delegator, dataset: Dataset) -> Mapping[str, list[str]]:
     return rivals
 
 
-def confusions(outcomes: Sequence[Outcome]) -> dict[str, Counter[str]]:
+def count_confusions(outcomes: Sequence[Outcome]) -> dict[str, Counter[str]]:
     """Return with which agents each agent was confused, in both directions."""
     pairs: dict[str, Counter[str]] = {}
     for outcome in outcomes:
-        if not outcome.right and outcome.ranking:
+        if not outcome.correct and outcome.ranking:
             expected, given = outcome.request.expected, outcome.ranking[0]
             pairs.setdefault(expected, Counter())[given] += 1
             pairs.setdefault(given, Counter())[expected] += 1
     return pairs
 
 
-def keep(
+def filter_requests(
     requests: Sequence[str],
     agent: Agent,
     index: Index,
-    taken: Sequence[frozenset[str]],
+    labeled_words: Sequence[frozenset[str]],
     dropped: Dropped,
 ) -> tuple[str, ...]:
-    """Return the requests that are new, no labelled request, and lead back to their agent."""
+    """Return the requests that are new, no labeled request, and lead back to their agent."""
     kept: list[str] = []
-    own = [words(sample) for sample in agent.user_request_samples]
+    sample_words = [words(sample) for sample in agent.user_request_samples]
     place = index.names.index(agent.name)
     for request in (" ".join(request.split()) for request in requests):
-        said = words(request)
-        if not said or any(overlap(said, other) >= NEAR_COPY for other in own):
+        request_words = words(request)
+        if not request_words or any(
+            overlap(request_words, other) >= NEAR_COPY for other in sample_words
+        ):
             dropped.duplicate += 1
-        elif any(overlap(said, other) >= NEAR_COPY for other in taken):
+        elif _repeats(request_words, labeled_words):
             dropped.leak += 1
-        elif _rank(index, request, place) > _WITHIN:
+        elif _rank(index, request, place) > _MAX_RANK:
             dropped.elsewhere += 1
         else:
             kept.append(request)
-            own.append(said)
+            sample_words.append(request_words)
     return tuple(kept)
+
+
+def _repeats(text: frozenset[str], others: Sequence[frozenset[str]]) -> bool:
+    return any(overlap(text, other) >= NEAR_COPY for other in others)
 
 
 def _rank(index: Index, request: str, place: int) -> int:
     vector = index.read(request).encoded.vector
-    best, _ = index.samples(vector)
-    scores = np.fmax(best, index.description(vector))
+    closest_sample, _ = index.samples(vector)
+    scores = np.fmax(closest_sample, index.description(vector))
     return int((scores > scores[place]).sum()) + 1

@@ -1,4 +1,4 @@
-"""What an LM wrote for a dataset is sifted: copies, leaks, and requests that point elsewhere.
+"""Filter what an LM wrote for a dataset: copies, leaks, and requests that fit another agent.
 
 Round-trip consistency (Alberti et al., 2019; Promptagator, Dai et al., 2023): a request is kept
 where it leads back to the agent that it was written for. Retrieval alone would keep what is easy
@@ -13,8 +13,8 @@ from optimize.data import NEAR_COPY
 from task_delegator.registry import Agent, Registry
 from task_delegator.text import fold, one_line, overlap, overlapping, words
 
-MOST_SAMPLES = 5  # of an agent, as in the seed
-_FEWEST_WORDS = 3  # of a request; "help" says nothing
+MAX_SAMPLES = 5  # of an agent, as in the seed
+_MIN_WORDS = 3  # of a request; "help" says nothing
 _QUOTES = "\"'`\u201c\u201d"
 _NUMBER = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)])\s+")
 
@@ -57,17 +57,17 @@ def clean(text: str) -> str:
 
 def too_short(drafts: Sequence[Draft], registry: Registry) -> Collection[int]:
     """Return the requests that say next to nothing."""
-    return {i for i, draft in enumerate(drafts) if len(draft.text.split()) < _FEWEST_WORDS}
+    return {i for i, draft in enumerate(drafts) if len(draft.text.split()) < _MIN_WORDS}
 
 
 def names_agent(drafts: Sequence[Draft], registry: Registry) -> Collection[int]:
-    """Return the requests that name their own agent: no more than a lookup."""
-    return {i for i, draft in enumerate(drafts) if names(draft.text, draft.agent)}
+    """Return the requests that name their agent."""
+    return {i for i, draft in enumerate(drafts) if mentions_name(draft.text, draft.agent)}
 
 
 def repeats_sample(drafts: Sequence[Draft], registry: Registry) -> Collection[int]:
     """Return the requests that repeat a sample of any agent, which a program learns from."""
-    samples = Texts(s for agent in registry for s in agent.user_request_samples)
+    samples = SimilarTexts(s for agent in registry for s in agent.user_request_samples)
     return {i for i, draft in enumerate(drafts) if draft.text in samples}
 
 
@@ -96,7 +96,7 @@ FILTERS: dict[str, Filter] = {
 }
 
 
-def sift(
+def filter_drafts(
     drafts: Sequence[Draft], registry: Registry, judge: Judge
 ) -> tuple[list[Draft], list[Drop]]:
     """Return the requests that are kept, in order, and those that are not.
@@ -115,63 +115,63 @@ def sift(
     return [draft for draft, reason in judged if reason is None], dropped
 
 
-def fault(name: str, description: str, others: Collection[Agent]) -> str | None:
+def find_fault(name: str, description: str, others: Collection[Agent]) -> str | None:
     """Say why an agent cannot join others; None where it can."""
     if not name or not description:
         return "says nothing of itself"
     if any(fold(name) == fold(other.name) for other in others):
         return "has another's name"
-    own = words(description)
-    if any(overlap(own, words(other.description)) >= NEAR_COPY for other in others):
+    description_words = words(description)
+    if any(overlap(description_words, words(other.description)) >= NEAR_COPY for other in others):
         return "has another's description"
     return None
 
 
-def sift_samples(
+def filter_samples(
     samples: Sequence[str], name: str, others: Collection[Agent]
 ) -> tuple[tuple[str, ...], list[str]]:
     """Return the samples that an agent keeps, and the reason for each that it does not."""
-    taken = Texts(sample for other in others for sample in other.user_request_samples)
+    known = SimilarTexts(sample for other in others for sample in other.user_request_samples)
     kept: list[str] = []
     reasons = []
     for sample in (clean(sample) for sample in samples):
-        if len(sample.split()) < _FEWEST_WORDS:
+        if len(sample.split()) < _MIN_WORDS:
             reasons.append("too short")
-        elif names(sample, name):
+        elif mentions_name(sample, name):
             reasons.append("names its agent")
-        elif sample in taken:
+        elif sample in known:
             reasons.append("repeats a sample")
-        elif len(kept) == MOST_SAMPLES:
+        elif len(kept) == MAX_SAMPLES:
             reasons.append("more than enough")
         else:
             kept.append(sample)
-            taken.add(sample)
+            known.add(sample)
     return tuple(kept), reasons
 
 
-def names(text: str, name: str) -> bool:
+def mentions_name(text: str, name: str) -> bool:
     """Tell whether a text holds an agent's name, as ``optimize.data check`` looks for it."""
     return fold(name) in fold(text)
 
 
-class Texts:
+class SimilarTexts:
     """Texts, and whether another repeats one of them exactly or nearly."""
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         self._folded: set[str] = set()
-        self._said: list[frozenset[str]] = []
+        self._words: list[frozenset[str]] = []
         for text in texts:
             self.add(text)
 
     def add(self, text: str) -> None:
         """Take a text in."""
         self._folded.add(fold(text))
-        self._said.append(words(text))
+        self._words.append(words(text))
 
     def __contains__(self, text: str) -> bool:
-        said = words(text)
+        text_words = words(text)
         return fold(text) in self._folded or any(
-            overlap(said, other) >= NEAR_COPY for other in self._said
+            overlap(text_words, other) >= NEAR_COPY for other in self._words
         )
 
 

@@ -1,4 +1,4 @@
-"""The DSPy program that writes a dataset: domains to agents, agents to requests, and back."""
+"""DSPy modules that generate a dataset: agents of a domain, requests of an agent, a check."""
 
 import math
 import random
@@ -9,7 +9,7 @@ from typing import Any
 import dspy
 
 from optimize.lm_stage import CachedPredict, ResponseCache
-from optimize.synthesis.filters import Draft, clean, fault, sift_samples
+from optimize.synthesis.filters import Draft, clean, filter_samples, find_fault
 from task_delegator.errors import InputError, LMError
 from task_delegator.knobs import KnobValues, LMKnobs
 from task_delegator.registry import Agent
@@ -20,12 +20,12 @@ from task_delegator.text import one_line
 
 AT_ONCE = 8  # agents that are outlined in one call
 PER_CALL = 2  # requests in one voice
-TURNS = 2  # in which what filters took is asked for again, as far as the limit lets
-_FEWEST = 2  # agents of a domain: one has nobody to be mixed up with
-_NEIGHBOURS = 3  # agents that requests must stay away from
-_LINES = 12  # agents that a new one is told of
+EXTRA_TURNS = 2  # in which replacements for dropped texts are requested, within the call limit
+_MIN_AGENTS = 2  # of a domain: a single agent cannot be confused
+_NEIGHBORS = 3  # agents that requests must stay away from
+_LINES = 12  # agents that are listed in the prompt
 _TOOLS = 3
-_WITHIN = 3  # places at which retrieval leaves it to the LM whose request it is
+_MAX_RANK = 3  # an agent that retrieval ranks second or third is checked by the LM
 _SHORTLIST = 5
 _ASK_ONCE = LMKnobs(orders=1, repeats=1)
 
@@ -54,14 +54,16 @@ class WriteRegistry(dspy.Module):
         dropped: Counter[str] = Counter()
         samples: Counter[str] = Counter()
         planned = math.ceil(number / AT_ONCE)
-        for turn in range(planned + TURNS):
+        for turn in range(planned + EXTRA_TURNS):
             missing = min(number - len(agents), AT_ONCE)
             if not missing:
                 break
             found = self.outline(turn=turn, domain=domain, number=missing, known=_lines(agents))
             if turn >= planned and found.refused:
                 break
-            outlined = _outlined(unless_refused(found).answer, [*others, *agents], missing, dropped)
+            outlined = _read_outline(
+                require_answer(found).answer, [*others, *agents], missing, dropped
+            )
             for agent in outlined:
                 near = {other.name: other for other in [*outlined, *agents]}
                 del near[agent.name]
@@ -72,18 +74,13 @@ class WriteRegistry(dspy.Module):
                 )
                 if turn >= planned and entry.refused:
                     break
-                written = _agent(
-                    unless_refused(entry).answer,
-                    agent,
-                    domain,
-                    [*others, *agents],
-                    dropped,
-                    samples,
-                )
+                answer = require_answer(entry).answer
+                known = [*others, *agents]
+                written = _read_agent(answer, agent, domain, known, dropped, samples)
                 if written is not None:
                     agents.append(written)
                     calls[written.name] = [found.call, entry.call]
-        if len(agents) < _FEWEST:
+        if len(agents) < _MIN_AGENTS:
             raise LMError(
                 f"domain {domain!r}: the LM wrote {len(agents)} usable agents of {number} "
                 f"({dict(dropped)}); use a larger LM, or another --seed and --out"
@@ -91,11 +88,11 @@ class WriteRegistry(dspy.Module):
         return dspy.Prediction(agents=agents, calls=calls, dropped=dropped, samples=samples)
 
 
-def unless_refused(found: dspy.Prediction) -> dspy.Prediction:
-    """Return what was found where the limit of calls let it be asked for.
+def require_answer(found: dspy.Prediction) -> dspy.Prediction:
+    """Return a prediction, unless the limit of LM calls refused the call.
 
     Raises:
-        InputError: it did not.
+        InputError: it was refused.
     """
     if found.refused:
         raise InputError(
@@ -109,7 +106,7 @@ def _lines(agents: Sequence[Agent]) -> str:
     return "\n".join(f"{a.name}: {one_line(a.description)}" for a in agents[-_LINES:])
 
 
-def _outlined(
+def _read_outline(
     answer: Mapping[str, Any] | None,
     others: Sequence[Agent],
     number: int,
@@ -119,7 +116,7 @@ def _outlined(
     agents: list[Agent] = []
     for outline in answer["agents"][:number] if answer else []:
         name, scope = clean(outline.name), clean(outline.scope)
-        reason = fault(name, scope, [*others, *agents])
+        reason = find_fault(name, scope, [*others, *agents])
         if reason is None:
             agents.append(Agent(name=name, description=scope))
         else:
@@ -127,7 +124,7 @@ def _outlined(
     return agents
 
 
-def _agent(
+def _read_agent(
     answer: Mapping[str, Any] | None,
     outlined: Agent,
     domain: str,
@@ -141,11 +138,11 @@ def _agent(
         return None
     entry = answer["entry"]
     description = clean(entry.description)
-    reason = fault(outlined.name, description, others)
+    reason = find_fault(outlined.name, description, others)
     if reason is not None:
         dropped[reason] += 1
         return None
-    kept, reasons = sift_samples(entry.samples, outlined.name, others)
+    kept, reasons = filter_samples(entry.samples, outlined.name, others)
     samples.update(reasons)
     tools = dict.fromkeys(clean(tool) for tool in entry.tools)
     return Agent(
@@ -158,8 +155,8 @@ def _agent(
     )
 
 
-class WriteLabelled(dspy.Module):
-    """Write what people ask of one agent, each call in one voice."""
+class WriteLabeled(dspy.Module):
+    """Write labeled requests for one agent, in one voice per call."""
 
     def __init__(self, answers: ResponseCache, seed: int) -> None:
         super().__init__()
@@ -174,41 +171,41 @@ class WriteLabelled(dspy.Module):
             index: of all agents.
             place: of the agent in the index.
             number: of requests to ask for.
-            turn: 0 at first, then how often it was asked for more.
+            turn: number of earlier turns for this agent.
 
         Raises:
             LMError: the LM cannot be reached.
         """
         agent = index.agents[place]
         near = sorted(range(len(index.names)), key=lambda other: -index.closeness(place, other))
-        neighbours = [index.agents[other] for other in near if other != place][:_NEIGHBOURS]
+        neighbors = [index.agents[other] for other in near if other != place][:_NEIGHBORS]
         drafts: list[Draft] = []
         unreadable = 0
-        for number_of_call, wanted in enumerate(portions(number)):
+        for number_of_call, count in enumerate(split_into_calls(number)):
             voice = self._voices[(place + 3 * turn + number_of_call) % len(self._voices)]
             found = self.write(
                 turn=[turn, number_of_call],
                 agent=agent_line(agent),
-                neighbours="\n".join(agent_line(other) for other in neighbours),
+                neighbours="\n".join(agent_line(other) for other in neighbors),
                 voice=VOICES[voice],
-                number=wanted,
+                number=count,
             )
             if found.refused:
                 return dspy.Prediction(drafts=drafts, unreadable=unreadable, refused=True)
             unreadable += found.answer is None
             texts = [clean(text) for text in found.answer["requests"]] if found.answer else []
             source = (agent.name, agent.domain, voice, found.call)
-            drafts += [Draft(text, *source) for text in texts[:wanted]]
+            drafts += [Draft(text, *source) for text in texts[:count]]
         return dspy.Prediction(drafts=drafts, unreadable=unreadable, refused=False)
 
 
-def portions(number: int) -> list[int]:
+def split_into_calls(number: int) -> list[int]:
     """Return how many requests each call asks for."""
     return [min(PER_CALL, number - start) for start in range(0, number, PER_CALL)]
 
 
-class LeadBack(dspy.Module):
-    """Say whether a request leads back to its agent: by retrieval, and the LM where it is not sure.
+class CheckRoundTrip(dspy.Module):
+    """Check that a request leads back to its agent: by retrieval, and by the LM in close cases.
 
     Args:
         retrieve: over the registry that was written.
@@ -231,9 +228,9 @@ class LeadBack(dspy.Module):
             LMError: the LM cannot be reached.
         """
         rank = self.rank(draft)
-        if rank > _WITHIN:
+        if rank > _MAX_RANK:
             return dspy.Prediction(reason="leads elsewhere")
-        return dspy.Prediction(reason=None if rank == 1 else self._judged(draft))
+        return dspy.Prediction(reason=None if rank == 1 else self._judge(draft))
 
     def rank(self, draft: Draft) -> int:
         """Return the place of the agent in retrieval's order, from 1."""
@@ -242,7 +239,7 @@ class LeadBack(dspy.Module):
         found = [agent.name for agent in self._found[draft.text]]
         return found.index(draft.agent) + 1 if draft.agent in found else len(found) + 1
 
-    def _judged(self, draft: Draft) -> str | None:
+    def _judge(self, draft: Draft) -> str | None:
         shown = list(self._found[draft.text][:_SHORTLIST])
         # A small LM likes the first place, where retrieval has put another agent.
         random.Random(f"{self._seed} {draft.text}").shuffle(shown)

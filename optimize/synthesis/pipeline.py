@@ -1,4 +1,4 @@
-"""Synthesise a dataset: agents and labelled requests for named domains, in the seed's shape.
+"""Synthesize a dataset: agents and labeled requests for named domains, step by step.
 
 Every answer of the LM is kept in ``OUT.work`` beside the output, which appears in one step when it
 is complete. A run that was stopped or killed continues with the same command.
@@ -14,18 +14,25 @@ from typing import Any
 import dspy
 from tqdm import tqdm
 
-from optimize.checkpoint import Checkpoint, belongs_to, beside, refuse
+from optimize.checkpoint import Checkpoint, checkpoint_folder, matches, refuse
 from optimize.data import SPLITS
 from optimize.lm_stage import ResponseCache
-from optimize.synthesis.filters import Draft, Drop, sift
+from optimize.synthesis.filters import Draft, Drop, filter_drafts
 from optimize.synthesis.generate import (
-    TURNS,
-    LeadBack,
-    WriteLabelled,
+    EXTRA_TURNS,
+    CheckRoundTrip,
+    WriteLabeled,
     WriteRegistry,
-    unless_refused,
+    require_answer,
 )
-from optimize.synthesis.report import ANSWERS, REPORT, Written, report, save, split
+from optimize.synthesis.report import (
+    ANSWERS,
+    REPORT,
+    SynthesisResult,
+    build_report,
+    save_dataset,
+    split_requests,
+)
 from optimize.synthesis.spec import SynthesisSpec
 from task_delegator.embedders import Embedder
 from task_delegator.errors import InputError, LMError, LMSpecError
@@ -37,98 +44,104 @@ from task_delegator.retrieval import IndexCache, Retrieve
 _CALL_SECONDS = 900.0  # a small LM on a busy machine writes some hundred tokens in minutes
 
 
-def synthesize(wanted: SynthesisSpec, lm: Any, embed: Embedder, out: Path) -> dict[str, Any]:
+def synthesize(spec: SynthesisSpec, lm: Any, embed: Embedder, out: Path) -> dict[str, Any]:
     """Write a dataset directory; return its report.
 
     Args:
         lm: writes, and judges where retrieval is not sure.
         embed: the embedder of the retrieval that requests must lead back by.
-        out: the directory; where the same was synthesised already, nothing is done.
+        out: the directory; where the same was synthesized already, nothing is done.
 
     Raises:
         InputError: the order cannot be met, the limit of calls is reached, or the path holds
             something else.
         LMError: the LM cannot be reached, only decides, or writes too little that can be used.
     """
-    wanted.check()
+    spec.check()
     if not writes(lm):
         raise LMSpecError(f"{lm.model}: only decides; synthesize needs an LM that writes")
     settings = {
-        "domains": list(wanted.domains),
-        "agents": wanted.agents,
-        "requests": wanted.requests,
-        "seed": wanted.seed,
+        "domains": list(spec.domains),
+        "agents": spec.agents,
+        "requests": spec.requests,
+        "seed": spec.seed,
         "lm": str(lm.model),
         "embedder": embed.id,
     }
-    work = beside(out)
+    work = checkpoint_folder(out)
     done = _finished_report(out, settings)
     if done is not None:
-        if belongs_to(work, settings):  # left by a process that was killed at the very end
+        if matches(work, settings):  # left by a process that was killed at the very end
             shutil.rmtree(work)
         return done
     # Neither code nor limits belong to the identity: answers are found by their whole question.
     with (
         Checkpoint(work, settings, on_change=refuse, out=out, kind="dataset") as checkpoint,
-        ResponseCache(work / ANSWERS, wanted.limit) as answers,
+        ResponseCache(work / ANSWERS, spec.call_limit) as answers,
     ):
-        with dspy.context(lm=_writer(lm), disable_history=True):
-            written = _write(wanted, lm, embed, answers)
-        splits = split(written.kept, wanted.seed)
-        made = report(wanted, settings, written, splits, answers)
-        write_text(work / REPORT, json.dumps(made, indent=1, ensure_ascii=False) + "\n")
+        with dspy.context(lm=_long_answer_lm(lm), disable_history=True):
+            result = _write_requests(spec, lm, embed, answers)
+        splits = split_requests(result.kept, spec.seed)
+        report = build_report(spec, settings, result, splits, answers)
+        write_text(work / REPORT, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
         empty = [name for name in SPLITS if not splits[name]]
         if empty:
             raise LMError(
-                f"{len(written.kept)} requests passed, none for the {empty[0]} split; see "
+                f"{len(result.kept)} requests passed, none for the {empty[0]} split; see "
                 f"{work / REPORT}; use a larger LM, or another --seed and --out"
             )
-        save(work, out, settings, written, splits)
+        save_dataset(work, out, settings, result, splits)
         checkpoint.remove()
-    return made
+    return report
 
 
-def _writer(lm: Any) -> Any:
+def _long_answer_lm(lm: Any) -> Any:
     """Return an LM for long answers: without log-probabilities of each token, and with time."""
     patient = {"timeout": _CALL_SECONDS} if "timeout" in lm.kwargs else {}
     return without_logprobs(lm).copy(**patient)
 
 
-def _write(wanted: SynthesisSpec, lm: Any, embed: Embedder, answers: ResponseCache) -> Written:
+def _write_requests(
+    spec: SynthesisSpec, lm: Any, embed: Embedder, answers: ResponseCache
+) -> SynthesisResult:
     agents: list[Agent] = []
     calls: dict[str, list[str]] = {}
-    lost = {"agents": Counter[str](), "samples": Counter[str]()}
-    author = WriteRegistry(answers)
-    for domain in tqdm(wanted.domains, desc="agents", unit="domain"):
-        found = author(domain=domain, number=wanted.agents, others=agents)
+    dropped_counts = {"agents": Counter[str](), "samples": Counter[str]()}
+    write_registry = WriteRegistry(answers)
+    for domain in tqdm(spec.domains, desc="agents", unit="domain"):
+        found = write_registry(domain=domain, number=spec.agents, others=agents)
         agents += found.agents
         calls |= found.calls
-        lost["agents"].update(found.dropped)
-        lost["samples"].update(found.samples)
+        dropped_counts["agents"].update(found.dropped)
+        dropped_counts["samples"].update(found.samples)
     registry = Registry(agents)
     library = IndexCache(registry, embed)
     index = library.index({})
-    writer = WriteLabelled(answers, wanted.seed)
-    back = LeadBack(Retrieve(library), answers, lm, wanted.seed)
+    write_requests = WriteLabeled(answers, spec.seed)
+    check_round_trip = CheckRoundTrip(Retrieve(library), answers, lm, spec.seed)
     drafts: list[Draft] = []
     kept: list[Draft] = []
     dropped: list[Drop] = []
     unreadable = 0
-    for turn in range(1 + TURNS):
-        have = Counter(draft.agent for draft in kept)
-        short = [i for i, n in enumerate(index.names) if have[n] < wanted.requests]
-        if not short:
+    for turn in range(1 + EXTRA_TURNS):
+        counts = Counter(draft.agent for draft in kept)
+        incomplete = [i for i, n in enumerate(index.names) if counts[n] < spec.requests]
+        if not incomplete:
             break
-        for place in tqdm(short, desc=f"requests, turn {turn + 1}", unit="agent"):
-            missing = wanted.requests - have[index.names[place]]
-            found = writer(index=index, place=place, number=missing, turn=turn)
+        for place in tqdm(incomplete, desc=f"requests, turn {turn + 1}", unit="agent"):
+            missing = spec.requests - counts[index.names[place]]
+            found = write_requests(index=index, place=place, number=missing, turn=turn)
             drafts += found.drafts
             unreadable += found.unreadable
             if turn == 0:
-                unless_refused(found)
-        kept, dropped = sift(drafts, registry, lambda draft: back(draft).reason)
-    first = sum(back.rank(draft) == 1 for draft in kept) / max(len(kept), 1)
-    return Written(registry, calls, lost, drafts, kept, dropped, unreadable, first)
+                require_answer(found)
+        kept, dropped = filter_drafts(
+            drafts, registry, lambda draft: check_round_trip(draft).reason
+        )
+    retrieval_top1 = sum(check_round_trip.rank(draft) == 1 for draft in kept) / max(len(kept), 1)
+    return SynthesisResult(
+        registry, calls, dropped_counts, drafts, kept, dropped, unreadable, retrieval_top1
+    )
 
 
 def _finished_report(out: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:

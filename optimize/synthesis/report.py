@@ -1,4 +1,4 @@
-"""What a synthesis was asked for and what came of it: report, provenance, the files."""
+"""Write a synthetic dataset: splits, report of what was kept and dropped, provenance."""
 
 import json
 import random
@@ -25,41 +25,41 @@ REPORT, PROVENANCE, DROPPED, ANSWERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """What came of the LM's answers.
+class SynthesisResult:
+    """Agents and requests that an LM wrote, after the filters.
 
     Attributes:
-        calls: that wrote each agent, by name.
-        lost: agents and samples that were not kept, by reason.
+        calls: ids of the LM calls that wrote each agent, by name.
+        dropped_counts: dropped agents and samples, by reason.
         drafts: requests that the LM wrote.
-        first: share of the kept ones whose agent retrieval puts first.
+        retrieval_top1: share of the kept requests whose agent retrieval ranks first.
     """
 
     registry: Registry
     calls: Mapping[str, Sequence[str]]
-    lost: Mapping[str, Mapping[str, int]]
+    dropped_counts: Mapping[str, Mapping[str, int]]
     drafts: Sequence[Draft]
     kept: Sequence[Draft]
     dropped: Sequence[Drop]
     unreadable: int
-    first: float
+    retrieval_top1: float
 
 
-def split(kept: Sequence[Draft], seed: int) -> dict[str, list[Draft]]:
+def split_requests(kept: Sequence[Draft], seed: int) -> dict[str, list[Draft]]:
     """Deal each agent's requests, shuffled, to the splits, one agent after the other.
 
     The splits are of one size, but validation holds what compiling needs where there is enough.
     """
-    own: dict[str, list[Draft]] = {}
+    by_agent: dict[str, list[Draft]] = {}
     for draft in kept:
-        own.setdefault(draft.agent, []).append(draft)
+        by_agent.setdefault(draft.agent, []).append(draft)
     shares = dict.fromkeys(SPLITS, 1 / 3)
     if LEAST_REQUESTS * 3 / 2 <= len(kept) < LEAST_REQUESTS * 3:
         rest = (1 - LEAST_REQUESTS / len(kept)) / 2
         shares = {"validation": LEAST_REQUESTS / len(kept), "test": rest, "train": rest}
     splits: dict[str, list[Draft]] = {name: [] for name in SPLITS}
     dealt = 0
-    for agent, drafts in own.items():
+    for agent, drafts in by_agent.items():
         random.Random(f"{seed} {agent}").shuffle(drafts)
         for draft in drafts:
             dealt += 1
@@ -68,54 +68,54 @@ def split(kept: Sequence[Draft], seed: int) -> dict[str, list[Draft]]:
     return splits
 
 
-def report(
-    wanted: SynthesisSpec,
+def build_report(
+    spec: SynthesisSpec,
     settings: Mapping[str, Any],
-    written: Written,
+    result: SynthesisResult,
     splits: Mapping[str, Sequence[Draft]],
     answers: ResponseCache,
 ) -> dict[str, Any]:
     """Return what was asked, written, dropped and why, and kept, per stage."""
-    names = [agent.name for agent in written.registry]
-    have = Counter(draft.agent for draft in written.kept)
-    samples = sum(len(agent.user_request_samples) for agent in written.registry)
+    names = [agent.name for agent in result.registry]
+    counts = Counter(draft.agent for draft in result.kept)
+    samples = sum(len(agent.user_request_samples) for agent in result.registry)
     stages = answers.counts()
     return {
         "settings": settings,
         "commit": commit(),
         "calls": {
-            "planned": wanted.planned,
+            "planned": spec.planned_calls,
             "limit": answers.limit,
             "made": sum(stage["calls"] for stage in stages.values()),
             "limit_reached": not answers.room,
             "stages": stages,
         },
         "agents": {
-            "asked": wanted.agents * len(wanted.domains),
+            "asked": spec.agents * len(spec.domains),
             "kept": len(names),
-            "dropped": dict(written.lost["agents"]),
+            "dropped": dict(result.dropped_counts["agents"]),
         },
-        "samples": {"kept": samples, "dropped": dict(written.lost["samples"])},
+        "samples": {"kept": samples, "dropped": dict(result.dropped_counts["samples"])},
         "requests": {
-            "asked": wanted.requests * len(names),
-            "written": len(written.drafts),
-            "kept": len(written.kept),
-            "dropped": dict(Counter(drop.reason for drop in written.dropped)),
-            "questions_given_up": written.unreadable,
-            "retrieval_first": round(written.first, 3),
+            "asked": spec.requests * len(names),
+            "written": len(result.drafts),
+            "kept": len(result.kept),
+            "dropped": dict(Counter(drop.reason for drop in result.dropped)),
+            "questions_given_up": result.unreadable,
+            "retrieval_first": round(result.retrieval_top1, 3),
             "splits": {name: len(drafts) for name, drafts in splits.items()},
-            "voices": dict(Counter(draft.voice for draft in written.kept)),
+            "voices": dict(Counter(draft.voice for draft in result.kept)),
             "compilable": len(splits["validation"]) >= LEAST_REQUESTS,
-            "short": {name: have[name] for name in names if have[name] < wanted.requests},
+            "short": {name: counts[name] for name in names if counts[name] < spec.requests},
         },
     }
 
 
-def save(
+def save_dataset(
     work: Path,
     out: Path,
     settings: Mapping[str, Any],
-    written: Written,
+    result: SynthesisResult,
     splits: Mapping[str, Sequence[Draft]],
 ) -> None:
     """Write the directory whole in the work folder, then give it its name.
@@ -125,21 +125,21 @@ def save(
     """
     fresh = work / "dataset"
     shutil.rmtree(fresh, ignore_errors=True)
-    written.registry.save(fresh / "agents.json")
+    result.registry.save(fresh / "agents.json")
     rows: list[dict[str, Any]] = []
     shared = {"lm": settings["lm"], "seed": settings["seed"]}
-    for agent in written.registry:
-        own = {"agent": agent.name, "domain": agent.domain, "calls": written.calls[agent.name]}
-        rows.append({**own, **shared})
+    for agent in result.registry:
+        source = {"agent": agent.name, "domain": agent.domain, "calls": result.calls[agent.name]}
+        rows.append({**source, **shared})
     for name, drafts in splits.items():
         requests: dict[str, list[str]] = {}
         for draft in drafts:
             requests.setdefault(draft.agent, []).append(draft.text)
             rows.append({"split": name, **_row(draft), **shared})
-        labelled = [{"expected_agent_name": a, "user_requests": r} for a, r in requests.items()]
-        write_text(fresh / SPLITS[name], json.dumps(labelled, indent=1) + "\n")
+        labeled = [{"expected_agent_name": a, "user_requests": r} for a, r in requests.items()]
+        write_text(fresh / SPLITS[name], json.dumps(labeled, indent=1) + "\n")
     write_text(fresh / PROVENANCE, _lines(rows))
-    drops = [{"reason": drop.reason, **_row(drop.draft)} for drop in written.dropped]
+    drops = [{"reason": drop.reason, **_row(drop.draft)} for drop in result.dropped]
     write_text(fresh / DROPPED, _lines(drops))
     for name in (ANSWERS, REPORT):
         shutil.copyfile(work / name, fresh / name)

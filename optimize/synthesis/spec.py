@@ -1,9 +1,9 @@
-"""What a synthesis is asked for."""
+"""SynthesisSpec: the domains, sizes and call limit of a synthetic dataset."""
 
 import math
 from dataclasses import dataclass
 
-from optimize.synthesis.generate import AT_ONCE, portions
+from optimize.synthesis.generate import AT_ONCE, split_into_calls
 from task_delegator.errors import InputError
 from task_delegator.text import fold
 
@@ -12,7 +12,7 @@ _DEFAULT_LIMIT = 3  # times the planned calls: unreadable answers and what filte
 
 @dataclass(frozen=True, slots=True)
 class SynthesisSpec:
-    """What is to be synthesised.
+    """What is to be synthesized.
 
     Attributes:
         domains: of work, in plain words.
@@ -30,18 +30,20 @@ class SynthesisSpec:
     seed: int = 0
 
     @property
-    def planned(self) -> int:
+    def planned_calls(self) -> int:
         """LM calls if every answer can be used."""
-        each = 1 + len(portions(self.requests))
+        each = 1 + len(split_into_calls(self.requests))
         return len(self.domains) * (math.ceil(self.agents / AT_ONCE) + self.agents * each)
 
     @property
-    def limit(self) -> int:
+    def call_limit(self) -> int:
         """LM calls at most."""
-        return _DEFAULT_LIMIT * self.planned if self.max_lm_calls is None else self.max_lm_calls
+        return (
+            _DEFAULT_LIMIT * self.planned_calls if self.max_lm_calls is None else self.max_lm_calls
+        )
 
     def check(self) -> None:
-        """Refuse what cannot be synthesised.
+        """Refuse what cannot be synthesized.
 
         Raises:
             InputError: it says what.
@@ -54,8 +56,8 @@ class SynthesisSpec:
             raise InputError(f"--agents {self.agents}: a domain needs at least 2, to tell apart")
         if self.requests < 1:
             raise InputError(f"--requests {self.requests}: an agent needs at least 1")
-        if self.limit < self.planned:
+        if self.call_limit < self.planned_calls:
             raise InputError(
-                f"--max-lm-calls {self.limit}: {self.planned} are needed; "
+                f"--max-lm-calls {self.call_limit}: {self.planned_calls} are needed; "
                 "allow more, or ask for fewer domains, agents or requests"
             )

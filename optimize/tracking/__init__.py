@@ -1,12 +1,12 @@
-"""MLflow: where runs are kept, what they log, the registry and its champion."""
+"""MLflow: store, runs, plots, traces, model registry, champion."""
 
 from optimize.tracking.promote import promote, roll_back
 from optimize.tracking.registry import Models
-from optimize.tracking.spans import traced
+from optimize.tracking.spans import trace_requests
 
 __all__ = [
     "Models",
     "promote",
     "roll_back",
-    "traced",
+    "trace_requests",
 ]

@@ -1,4 +1,4 @@
-"""Plots and tables of a compilation: search, Pareto front, reliability, confused pairs."""
+"""Figures and tables of MLflow runs: search, Pareto front, reliability, confused pairs."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
-from optimize.evaluation import Outcome, outcomes_right, reliability
+from optimize.evaluation import Outcome, grade_outcomes, reliability
 from optimize.joint import JointTrial
 from optimize.search import Trial
 
@@ -53,17 +53,17 @@ def pareto_table(front: Sequence[JointTrial]) -> pd.DataFrame:
 
 
 def reliability_plot(outcomes: Sequence[Outcome], name: str) -> Any:
-    """Return a figure: stated confidence against the share that was right."""
+    """Return a figure: stated confidence against the accuracy."""
     confidences = np.array([outcome.delegation.confidence for outcome in outcomes])
-    right = outcomes_right(outcomes)
-    parts = reliability(confidences, right)
+    correct = grade_outcomes(outcomes)
+    parts = reliability(confidences, correct)
     stated, observed = [part[0] for part in parts], [part[1] for part in parts]
     figure, axes = plt.subplots(figsize=(5, 5))
-    axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
+    axes.plot([0, 1], [0, 1], color="gray", linewidth=1)
     axes.plot(stated, observed, marker="o")
     axes.set(
-        xlabel=f"stated confidence (bins of equal mass, n = {len(right)})",
-        ylabel="share that was right",
+        xlabel=f"stated confidence (bins of equal mass, n = {len(correct)})",
+        ylabel="accuracy",
         title=f"Reliability, {name}",
         xlim=(0, 1),
         ylim=(0, 1),
@@ -77,7 +77,7 @@ def confused_pairs(outcomes: Sequence[Outcome]) -> pd.DataFrame:
     wrong = Counter(
         (outcome.request.expected, outcome.ranking[0])
         for outcome in outcomes
-        if not outcome.right and outcome.ranking
+        if not outcome.correct and outcome.ranking
     )
     rows = [(*pair, count) for pair, count in wrong.most_common(_MOST_CONFUSED)]
     return pd.DataFrame(rows, columns=pd.Index(["expected", "given", "times"]))

@@ -1,4 +1,4 @@
-"""Promote a program to champion if it beats the present one in a paired test on validation."""
+"""Promote a program to champion if it beats the current one in a paired test."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 import dspy
 
 from optimize.data import Dataset
-from optimize.evaluation import PairedComparison, versus
+from optimize.evaluation import PairedComparison, compare_programs
 from optimize.tracking.registry import Models
 from task_delegator.artifact import AGENTS, MANIFEST, find, load
 from task_delegator.errors import InputError
@@ -22,13 +22,13 @@ class Promotion:
     Attributes:
         version: of the registered model that is champion now.
         promoted: whether the candidate became champion.
-        versus: the comparison with the former champion, None if there was none.
+        comparison: the paired comparison with the former champion, None if there was none.
     """
 
     name: str
     version: str | None
     promoted: bool
-    versus: PairedComparison | None
+    comparison: PairedComparison | None
 
 
 def promote(
@@ -53,16 +53,16 @@ def promote(
         candidate = load(folder, dataset.registry, embedder=embedder)
         champion, comparison = models.version("champion"), None
         if champion is not None:
-            present = load(models.download(champion), dataset.registry, embedder=embedder)
-            pair = [("candidate", candidate), (f"champion {champion}", present)]
-            comparison = versus(pair, dataset, "validation", lm=lm)
+            champion_program = load(models.download(champion), dataset.registry, embedder=embedder)
+            pair = [("candidate", candidate), (f"champion {champion}", champion_program)]
+            comparison = compare_programs(pair, dataset, "validation", lm=lm)
             if not force and comparison.winner != "candidate":
                 return Promotion(models.name, champion, False, comparison)
         packed = Path(scratch) / "program"
         shutil.copytree(folder, packed)
         dataset.registry.save(packed / AGENTS)
         version = models.register(packed, source)
-        models.crown(version, champion)
+        models.set_champion(version, champion)
         return Promotion(models.name, version, True, comparison)
 
 
@@ -75,15 +75,15 @@ def roll_back(models: Models) -> Promotion:
     champion, previous = models.version("champion"), models.version("previous")
     if previous is None:
         raise InputError(f"{models.name}: no version has the alias 'previous' to roll back to")
-    models.crown(previous, champion)
+    models.set_champion(previous, champion)
     return Promotion(models.name, previous, True, None)
 
 
 def _folder(source: str, models: Models, scratch: Path) -> Path:
     """Return the folder of a program, or of what a run compiled."""
-    found = models.compiled(source, scratch / "run")
-    if found is None:
+    downloaded = models.download_from_run(source, scratch / "run")
+    if downloaded is None:
         return find(source)
-    if not (found / MANIFEST).is_file():
+    if not (downloaded / MANIFEST).is_file():
         raise InputError(f"run {source}: holds no compiled program; name a run of compile")
-    return found
+    return downloaded

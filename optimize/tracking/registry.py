@@ -1,4 +1,4 @@
-"""MLflow's model registry: versions of a program and the aliases that name the one to serve."""
+"""MLflow's model registry: versions of a program and their aliases."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -29,7 +29,7 @@ class Models:
                 return None
             raise
 
-    def compiled(self, run_id: str, target: Path) -> Path | None:
+    def download_from_run(self, run_id: str, target: Path) -> Path | None:
         """Download the program of a run; return its folder, or None if there is no such run."""
         try:
             self._client.get_run(run_id)
@@ -55,8 +55,8 @@ class Models:
             )
         return str(logged.registered_model_version)
 
-    def crown(self, version: str, before: str | None) -> None:
+    def set_champion(self, version: str, previous: str | None) -> None:
         """Give a version the alias champion, and the champion before it the alias previous."""
-        if before is not None:
-            self._client.set_registered_model_alias(self.name, "previous", before)
+        if previous is not None:
+            self._client.set_registered_model_alias(self.name, "previous", previous)
         self._client.set_registered_model_alias(self.name, "champion", version)

@@ -1,4 +1,4 @@
-"""Track compilations in MLflow.
+"""Run: log params, metrics, plots and artifacts of a command to MLflow.
 
 A run holds params, dataset inputs with digests, metrics, the compiled program, plots, tables and
 a few traces. No LM key or header goes into it. Of the requests it holds those that the compiled
@@ -37,31 +37,33 @@ from optimize.tracking.plots import (
     search_plot,
 )
 from optimize.tracking.spans import Span
-from optimize.tracking.store import STORE_ERRORS, cause, connect, named
+from optimize.tracking.store import STORE_ERRORS, connect, describe_cause, translate_store_errors
 from task_delegator.text import without_user
 
 _SENTENCES = ("task", "reason")  # of a result's rows, not to be in the name of a metric
-_SIZES = ("agents", "asked")  # numbers that tell rows apart
+_SIZES = ("agents", "asked")  # numbers that identify a row
 _MOST_RUNS = 50_000  # that MLflow returns at once
 _log = logging.getLogger(__name__)
 P = ParamSpec("P")
 
 
-def _goes_on(
+def _continue_on_store_error(
     method: "Callable[Concatenate[Run, P], None]",
 ) -> "Callable[Concatenate[Run, P], None]":
     """Let the work go on where the store fails: warn once, and track nothing more."""
 
     @functools.wraps(method)
     def tracked(self: "Run", /, *args: P.args, **kwargs: P.kwargs) -> None:
-        if self.lost:
+        if self.store_failed:
             return
         try:
             method(self, *args, **kwargs)
         except STORE_ERRORS as error:
-            self.lost = True
+            self.store_failed = True
             _log.warning(
-                "MLflow run %s: tracking failed (%s); going on without it", self.id, cause(error)
+                "MLflow run %s: tracking failed (%s); going on without it",
+                self.id,
+                describe_cause(error),
             )
 
     return tracked
@@ -71,29 +73,29 @@ class Run:
     """One tracked compilation; children are its search trials and its prompt's candidates.
 
     Attributes:
-        lost: whether the store failed; nothing is tracked from then on.
+        store_failed: whether the store failed; nothing is tracked from then on.
     """
 
     def __init__(self, run_id: str, experiment_id: str) -> None:
         self.id = run_id
-        self.lost = False
+        self.store_failed = False
         self._experiment = experiment_id
         self._client = MlflowClient()
 
-    @_goes_on
-    def params(self, values: Mapping[str, Any]) -> None:
+    @_continue_on_store_error
+    def log_params(self, values: Mapping[str, Any]) -> None:
         """Log the options of the compilation."""
         mlflow.log_params({key: without_user(str(value))[:6000] for key, value in values.items()})
 
-    @_goes_on
-    def metrics(
+    @_continue_on_store_error
+    def log_metrics(
         self, values: Mapping[str, float], prefix: str = "", step: int | None = None
     ) -> None:
         """Log numbers, optionally at a step."""
         mlflow.log_metrics({prefix + key: value for key, value in values.items()}, step=step)
 
-    @_goes_on
-    def dataset(self, dataset: Dataset) -> None:
+    @_continue_on_store_error
+    def log_dataset(self, dataset: Dataset) -> None:
         """Log each split as an input, by digest and source; texts stay where they are."""
         for split, requests in dataset.splits.items():
             if not requests:
@@ -106,8 +108,8 @@ class Run:
             mlflow.log_input(entry, context=split)
         mlflow.log_dict(dataset.digests(), f"dataset_sha256/{dataset.path.name}.json")
 
-    @_goes_on
-    def trials(self, trials: Sequence[Trial]) -> None:
+    @_continue_on_store_error
+    def log_trials(self, trials: Sequence[Trial]) -> None:
         """Log one child run per search trial, and the best top-1 over the trials.
 
         Trials that were logged before a compilation was resumed stay as they are.
@@ -129,8 +131,8 @@ class Run:
             self._client.set_terminated(child)
         mlflow.log_figure(search_plot(trials), "plots/search.png")
 
-    @_goes_on
-    def points(self, points: Sequence[JointTrial], front: Sequence[JointTrial]) -> None:
+    @_continue_on_store_error
+    def log_joint_trials(self, points: Sequence[JointTrial], front: Sequence[JointTrial]) -> None:
         """Log one child run per trial of a joint search, and the Pareto front."""
         known = self._children("trial")
         for point in points:
@@ -150,8 +152,8 @@ class Run:
         mlflow.log_figure(pareto_plot(points, front), "plots/pareto.png")
         mlflow.log_table(pareto_table(front), "tables/pareto.json")
 
-    @_goes_on
-    def candidates(self, candidates: Sequence[PromptCandidate], optimizer: str) -> None:
+    @_continue_on_store_error
+    def log_candidates(self, candidates: Sequence[PromptCandidate], optimizer: str) -> None:
         """Log one child run per prompt that an optimizer tried; skip those already logged."""
         known = self._children("candidate")
         for number, candidate in enumerate(candidates):
@@ -190,14 +192,14 @@ class Run:
         tags = {**names, "kind": kind, "number": str(number), **tags}
         return self._client.create_run(self._experiment, tags=tags).info.run_id
 
-    @_goes_on
-    def outcomes(self, outcomes: Sequence[Outcome], name: str) -> None:
+    @_continue_on_store_error
+    def log_outcomes(self, outcomes: Sequence[Outcome], name: str) -> None:
         """Log a reliability plot and the most confused pairs of an evaluation."""
         mlflow.log_figure(reliability_plot(outcomes, name), f"plots/reliability_{name}.png")
         mlflow.log_table(confused_pairs(outcomes), f"tables/confused_pairs_{name}.json")
 
-    @_goes_on
-    def results(
+    @_continue_on_store_error
+    def log_experiment(
         self, result: Path, plots: Sequence[Path], rows: Sequence[Mapping[str, Any]]
     ) -> None:
         """Log an experiment: its result file, pictures and rows, and every rate as a metric."""
@@ -212,18 +214,18 @@ class Run:
             )
             name = re.sub(r"[^\w /.:-]+", "", label)[:180]
             numbers = {k: v for k, v in row.items() if isinstance(v, float | int)}
-            self.metrics(numbers, f"{name}/")
+            self.log_metrics(numbers, f"{name}/")
 
-    @_goes_on
-    def prompts(self, before: Any, after: Any) -> None:
-        """Log a predictor's instructions and demos as texts, before and after optimising."""
+    @_continue_on_store_error
+    def log_prompts(self, before: Any, after: Any) -> None:
+        """Log a predictor's instructions and demos as texts, before and after optimizing."""
         for when, predictor in (("before", before), ("after", after)):
             mlflow.log_text(predictor.signature.instructions, f"prompts/{when}_instructions.txt")
             demos = [dict(demo) for demo in predictor.demos]
             mlflow.log_dict({"demos": demos}, f"prompts/{when}_demos.json")
 
-    @_goes_on
-    def traces(self, spans: Sequence[Span]) -> None:
+    @_continue_on_store_error
+    def log_traces(self, spans: Sequence[Span]) -> None:
         """Log spans of delegations as traces of this run; parents must come before children."""
         self._client.get_run(self.id)  # a trace that cannot be written is no error to MLflow
         opened = {}
@@ -242,59 +244,59 @@ class Run:
                 opened[span.id].set_attribute("error", span.error)
             opened[span.id].end(outputs=span.outputs, status=status, end_time_ns=span.ended)
 
-    @_goes_on
-    def artifact(self, folder: Path) -> None:
+    @_continue_on_store_error
+    def log_program(self, folder: Path) -> None:
         """Log the compiled program."""
         mlflow.log_artifacts(str(folder), "program")
 
-    @_goes_on
-    def files(self, folder: Path, names: Sequence[str], where: str) -> None:
+    @_continue_on_store_error
+    def log_files(self, folder: Path, names: Sequence[str], where: str) -> None:
         """Log some files of a folder."""
         for name in names:
             mlflow.log_artifact(str(folder / name), where)
 
-    @_goes_on
-    def tag(self, name: str, value: str) -> None:
+    @_continue_on_store_error
+    def set_tag(self, name: str, value: str) -> None:
         """Set a tag of the run."""
         mlflow.set_tag(name, value)
 
-    @_goes_on
-    def note(self, text: str) -> None:
+    @_continue_on_store_error
+    def set_note(self, text: str) -> None:
         """Put a markdown note on the run's page."""
         mlflow.set_tag("mlflow.note.content", text)
 
-    @_goes_on
+    @_continue_on_store_error
     def _end(self, status: str) -> None:
         mlflow.end_run(status)
 
 
 @contextmanager
-def run(name: str, tags: Mapping[str, str], begun: str | None = None) -> Iterator[Run]:
+def run(name: str, tags: Mapping[str, str], resume_id: str | None = None) -> Iterator[Run]:
     """Track a block as one run; the store is ``MLFLOW_TRACKING_URI`` or ``mlflow.db``.
 
     Args:
         name: of the run.
         tags: of the run.
-        begun: id of an interrupted run to continue; a new run is made if it was deleted.
+        resume_id: id of an interrupted run to continue; a new run is made if it was deleted.
 
     Raises:
         InputError: the store cannot be used. Once the run has started its failure is no error.
     """
     experiment = connect()
-    with named():
-        active = mlflow.start_run(_there(begun), run_name=name, tags=dict(tags))
+    with translate_store_errors():
+        active = mlflow.start_run(_active_run_id(resume_id), run_name=name, tags=dict(tags))
     tracked, status = Run(active.info.run_id, experiment), "FAILED"
     try:
         yield tracked
         status = "FINISHED"
     finally:
         tracked._end(status)
-        if tracked.lost:  # what is missing in it shows, if the store is back
+        if tracked.store_failed:  # what is missing in it shows, if the store is back
             with suppress(*STORE_ERRORS):
                 mlflow.end_run("FAILED")
 
 
-def _there(run_id: str | None) -> str | None:
+def _active_run_id(run_id: str | None) -> str | None:
     """Return the id of a run, None if it was deleted."""
     if run_id is None:
         return None

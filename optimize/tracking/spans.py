@@ -1,4 +1,4 @@
-"""Traces of delegations: inputs and outputs of every DSPy module and LM call.
+"""Trace delegations: spans of every DSPy module and LM call, redacted.
 
 A callback of our own records them. MLflow's would record headers from the LM's settings and
 messages of exceptions, and lets them through where a filter of its spans fails. Here a value is
@@ -24,7 +24,7 @@ from task_delegator.signatures import NONE_SLOT, SLOTS
 
 _KINDS = {"Retrieve": "RETRIEVER", "Predict": "LLM"}  # MLflow's names, for its icons
 _MOST_SHOWN = 20  # of a sequence or mapping: a registry may have thousands of agents
-_SAID = ("prompt", "messages")  # of what an LM is given; the rest may hold a key or a header
+_LM_INPUTS = ("prompt", "messages")  # of what an LM is given; the rest may hold a key or a header
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Span:
     ended: int = 0
 
 
-def traced(
+def trace_requests(
     program: Delegator, requests: Iterable[Request], lm: dspy.BaseLM | None, *, texts: bool = False
 ) -> list[Span]:
     """Delegate requests and return their spans, parents before children.
@@ -83,7 +83,7 @@ class _Recorder(BaseCallback):
         self._end(call_id, outputs, exception)
 
     def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
-        given = {key: inputs[key] for key in _SAID if inputs.get(key) is not None}
+        given = {key: inputs[key] for key in _LM_INPUTS if inputs.get(key) is not None}
         model = {"model": str(instance.model)}
         self._start(call_id, type(instance).__name__, "CHAT_MODEL", given, model)
 
@@ -98,7 +98,7 @@ class _Recorder(BaseCallback):
             parent=active_call(),
             name=name,
             kind=kind,
-            inputs=shown(given, self._known, self._texts),
+            inputs=redact(given, self._known, self._texts),
             attributes=attributes,
             started=time.time_ns(),
         )
@@ -106,13 +106,13 @@ class _Recorder(BaseCallback):
     def _end(self, call_id: str, outputs: Any, exception: BaseException | None) -> None:
         error = None if exception is None else type(exception).__name__
         ended = time.time_ns()
-        outputs = shown(outputs, self._known, self._texts)
+        outputs = redact(outputs, self._known, self._texts)
         self.spans[call_id] = replace(
             self.spans[call_id], outputs=outputs, error=error, ended=ended
         )
 
 
-def shown(value: Any, known: Set[str], texts: bool) -> Any:
+def redact(value: Any, known: Set[str], texts: bool) -> Any:
     """Return a value as plain JSON, with a note in place of what may be private.
 
     Args:
@@ -124,24 +124,24 @@ def shown(value: Any, known: Set[str], texts: bool) -> Any:
     if isinstance(value, str):
         return value if texts or value in known else f"<{len(value)} characters>"
     if isinstance(value, Agent):
-        return shown(value.name, known, texts)
+        return redact(value.name, known, texts)
     if isinstance(value, Mapping | dspy.Prediction):
-        return _shown_items(dict(value.items()), known, texts)
+        return _redact_items(dict(value.items()), known, texts)
     if isinstance(value, list | tuple | Set):
-        some = [shown(one, known, texts) for one in list(value)[:_MOST_SHOWN]]
+        some = [redact(one, known, texts) for one in list(value)[:_MOST_SHOWN]]
         return some + [f"<{len(value) - _MOST_SHOWN} more>"] * (len(value) > _MOST_SHOWN)
     if is_dataclass(value) and type(value).__module__.startswith("task_delegator."):
-        return _shown_items({f.name: getattr(value, f.name) for f in fields(value)}, known, texts)
+        return _redact_items({f.name: getattr(value, f.name) for f in fields(value)}, known, texts)
     return f"<{type(value).__name__}>"
 
 
-def _shown_items(values: Mapping[Any, Any], known: Set[str], texts: bool) -> dict[str, Any]:
+def _redact_items(values: Mapping[Any, Any], known: Set[str], texts: bool) -> dict[str, Any]:
     items = list(values.items())[:_MOST_SHOWN]
     rest = {"more": f"<{len(values) - _MOST_SHOWN} more>"} if len(values) > _MOST_SHOWN else {}
-    return {_key(key, known, texts): shown(v, known, texts) for key, v in items} | rest
+    return {_redact_key(key, known, texts): redact(v, known, texts) for key, v in items} | rest
 
 
-def _key(key: Any, known: Set[str], texts: bool) -> str:
+def _redact_key(key: Any, known: Set[str], texts: bool) -> str:
     """Show keys that are names of fields or known; two notes of the same length become one."""
     text = str(key)
     return text if texts or text in known or text.isidentifier() else f"<{len(text)} characters>"

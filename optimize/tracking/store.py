@@ -1,4 +1,4 @@
-"""Open the MLflow store, or say in one line why that fails."""
+"""Connect to the MLflow store; failures become one line without passwords."""
 
 import logging
 import os
@@ -36,7 +36,7 @@ def connect() -> str:
     }.items():
         logging.getLogger(noisy).setLevel(level)
     limit_database_tries(_DATABASE_TRIES)
-    with named():
+    with translate_store_errors():
         mlflow.set_tracking_uri(_uri())  # traces follow only what is set
         return mlflow.set_experiment(EXPERIMENT).experiment_id
 
@@ -51,7 +51,7 @@ def _uri() -> str:
 
 
 @contextmanager
-def named() -> Iterator[None]:
+def translate_store_errors() -> Iterator[None]:
     """Turn failures of the store into one line that names it without its password.
 
     Raises:
@@ -64,12 +64,12 @@ def named() -> Iterator[None]:
         scheme = uri[: uri.find("://") + 3] if "://" in uri else ""
         shown = scheme + uri[len(scheme) :].rpartition("@")[2].partition("?")[0]
         raise StoreError(
-            f"MLFLOW_TRACKING_URI {shown}: cannot be used ({cause(error)}); "
+            f"MLFLOW_TRACKING_URI {shown}: cannot be used ({describe_cause(error)}); "
             f"start what serves it, or unset it for a local {STORE}"
         ) from error
 
 
-def cause(error: BaseException) -> str:
+def describe_cause(error: BaseException) -> str:
     """Return the type and code of an error's root cause; its message may hold a password."""
     while (below := error.__cause__ or error.__context__) is not None:
         error = below

@@ -1,4 +1,4 @@
-"""What this package uses of DSPy beyond its stable surface, and why.
+"""DSPy surfaces beyond its stable one that this package uses, each with its reason.
 
 ``tests/test_compat.py`` fails where one of these goes or changes its meaning.
 """
@@ -51,5 +51,5 @@ TypeSafe = cast("Any", _TypeSafe)
 
 
 def clear_compiled(module: dspy.Module) -> None:
-    """Take an optimiser's mark off: DSPy leaves marked modules out of their parent's state."""
+    """Take an optimizer's mark off: DSPy leaves marked modules out of their parent's state."""
     module._compiled = False  # private, and without another way to say it

@@ -1,4 +1,4 @@
-"""The JSON format in which the stages ask, and what they refuse to parse."""
+"""JSON adapter of the LM stages, which refuses answers that are too long to parse."""
 
 import json
 from typing import Any

@@ -13,9 +13,6 @@ if TYPE_CHECKING:  # imported when needed: --help is not to wait for them
     from .delegator import Delegator
     from .registry import Registry
 
-# DSPy would fetch a price list from the network at its first LM call.
-os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-
 _AGENTS = Path("datasets/agents.json")  # the registry of a checkout
 
 

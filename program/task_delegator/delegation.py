@@ -1,4 +1,4 @@
-"""The values that flow through the program."""
+"""Values of a delegation: Delegation, Plan, evidence, features, usage."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -60,7 +60,7 @@ class Features:
         margin: logarithm of first over second place; 0 where they tie.
         agreement: share of the channels that put the same agent first, 0..1.
         similarity: cosine of the descriptions of the two best agents.
-        unsupported_language: 1 where the task is in a language that the embedder does not know.
+        unsupported_language: 1 where the embedder does not support the task's language.
         slot_margin: logarithm of the LM's first over its second agent.
         none_logit: log-odds that no agent fits, as the LM says.
         order_agreement: whether the LM picked the same agent in both orders, +1 or -1.
@@ -164,9 +164,9 @@ class Evidence:
     """What every stage saw, for audit; the defaults are those of a caller without agents.
 
     Attributes:
-        ranking: names of the candidates, best first, after the LM was heard.
+        ranking: names of the candidates, highest first, after pooling with the LM.
         retrieval: what retrieval alone believes.
-        language: code of the task's language where the embedder does not know it, else None.
+        language: code of the task's language where the embedder does not support it, else None.
         mentions: agents that the task names; its text was read without those names.
         repeated_words: words of the task, without a gap, that repeat what the first agent says
             of itself; 0 where they are few.

@@ -1,4 +1,4 @@
-"""Errors a caller may want to catch.
+"""Errors that callers may catch, with the exit codes of the command lines.
 
     DelegatorError               anything this package reports about its surroundings
     ├── InputError               a file, a registry, a task or an option is unusable

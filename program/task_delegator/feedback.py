@@ -1,6 +1,6 @@
-"""Feedback on delegations: a JSONL file with one outcome per row.
+"""Feedback: append the outcome of a delegation to a JSONL file, and read such files.
 
-A row holds the task, the decision with its confidence, and the agent that was right.
+A row holds the task, the decision with its confidence, and the correct agent.
 ``optimize merge`` adds the rows to a dataset. ``optimize drift`` tests whether the outcomes
 still match the stated confidence.
 """
@@ -39,7 +39,7 @@ class Feedback(BaseModel):
 
     Attributes:
         task: the task as it was given.
-        correct_agent: the agent that was right; None where no agent should have had the task.
+        correct_agent: the correct agent; None where no agent should have had the task.
         agent: the best agent of the delegation.
         decision, confidence: of the delegation; both None where the task was not delegated.
         time: of the feedback, ISO 8601, UTC.
@@ -78,8 +78,8 @@ class Feedback(BaseModel):
         return task
 
     @property
-    def right(self) -> bool:
-        """Whether the best agent of the delegation was right."""
+    def correct(self) -> bool:
+        """Whether the first-ranked agent of the delegation was correct."""
         return self.agent is not None and self.agent == self.correct_agent
 
 
@@ -91,7 +91,7 @@ def record(
     Args:
         path: the file; created if it is missing.
         delegation: the delegation.
-        correct_agent: the agent that was right; None where no agent should have had the task.
+        correct_agent: the correct agent; None where no agent should have had the task.
         source: who gave the feedback.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Files: read JSON, write so that no reader sees a part, digest, and the folder of the cache."""
+"""File helpers: read JSON, atomic writes, digests, the cache folder."""
 
 import ctypes
 import errno

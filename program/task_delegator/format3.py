@@ -1,4 +1,4 @@
-"""Read the knobs of programs of format 3, which had flat names, as the groups of format 4."""
+"""Migrate knobs of programs of format 3 (flat names) to the groups of format 4."""
 
 from collections.abc import Mapping
 from typing import Any

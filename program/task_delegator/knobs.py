@@ -1,4 +1,4 @@
-"""What search, calibration and training requests leave in a program, beside its prompts."""
+"""Knobs: every number of a compiled program, in groups, with types and ranges."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -172,7 +172,7 @@ class ConfidenceKnobs(KnobGroup):
     Attributes:
         correct: weights where no LM was asked.
         correct_with_lm: weights where one was.
-        unsupported_language: what a language that the embedder does not know adds to the
+        unsupported_language: what an unsupported language adds to the
             log-odds.
         assign_threshold: least confidence to assign; None never assigns.
         assign_threshold_with_lm: the same where the LM was asked.

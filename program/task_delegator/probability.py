@@ -1,4 +1,4 @@
-"""How small a probability may be before its logarithm is taken."""
+"""Floor of probabilities before a logarithm is taken."""
 
 # Of a belief or a posterior that is multiplied with others: far below what any source reports.
 PROBABILITY_FLOOR = 1e-9

@@ -1,6 +1,6 @@
 """Check the state of a compiled program before DSPy sees it.
 
-A program is data that a stranger may have written. Prompts, plain demos, numbers and learned
+A program is untrusted data. Prompts, plain demos, numbers and learned
 samples are taken; whatever could name a server, an LM or a class is refused.
 """
 

@@ -1,4 +1,4 @@
-"""A compiled program as an MLflow model, from code: nothing is pickled.
+"""Serve a compiled program as an MLflow model, from code: nothing is pickled.
 
 ``optimize promote`` logs this file with a program's folder and its agents as artifacts;
 ``mlflow models serve`` and the scoring server run it. Needs the extra ``mlflow``. The LM is named

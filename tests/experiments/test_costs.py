@@ -4,8 +4,8 @@ from recorded import recorded_lm
 from small import HashedWords, only
 
 from experiments.studies.attacks import Case, summary
-from experiments.support.costs import counted, per_task
-from experiments.support.timing import alone, latencies
+from experiments.support.costs import count_usage, per_task
+from experiments.support.timing import latencies, single_system
 from optimize.data.dataset import Request
 from task_delegator.delegation import Candidate, Decision, Delegation, Usage
 from task_delegator.delegator import Delegator
@@ -17,7 +17,7 @@ def test_what_threads_ask_is_counted():
     lm, engine = recorded_lm(lambda prompt: "[[ ## answer ## ]]\nyes\n[[ ## completed ## ]]")
     ask = dspy.Predict("question -> answer")
     questions = [(ask, dspy.Example(question=str(n)).with_inputs("question")) for n in range(5)]
-    with dspy.context(lm=lm), counted() as cost:
+    with dspy.context(lm=lm), count_usage() as cost:
         dspy.Parallel(num_threads=2, disable_progress_bar=True)(questions)
         ask(question="one more")
     assert len(engine.prompts) == 6
@@ -28,9 +28,9 @@ def test_what_threads_ask_is_counted():
 def test_a_tracker_around_is_told():
     lm, _ = recorded_lm(lambda prompt: "[[ ## answer ## ]]\nyes\n[[ ## completed ## ]]")
     ask = dspy.Predict("question -> answer")
-    with dspy.context(lm=lm), counted() as whole:
+    with dspy.context(lm=lm), count_usage() as whole:
         ask(question="one")
-        with counted() as part:
+        with count_usage() as part:
             ask(question="two")
     assert (whole.usage.lm_calls, part.usage.lm_calls) == (2, 1)
 
@@ -40,7 +40,7 @@ def test_what_was_spent_before_a_failure_is_counted():
     held = []
 
     def fail() -> None:
-        with dspy.context(lm=lm), counted() as cost:
+        with dspy.context(lm=lm), count_usage() as cost:
             held.append(cost)
             dspy.Predict("question -> answer")(question="one")
             raise RuntimeError
@@ -102,7 +102,7 @@ def test_what_is_timed_by_itself_ranks_as_the_program_would(office, weights, tas
     index = IndexCache(office, HashedWords()).index({})
     knobs = only().replaced({"retrieval.k": 4} | weights)
     fused = fuse(score(index, index.read(task), knobs).z_scores, knobs)
-    assert alone(index, knobs)(task).tolist() == largest(fused, 4).tolist()
+    assert single_system(index, knobs)(task).tolist() == largest(fused, 4).tolist()
 
 
 def test_every_system_has_its_time_and_its_vectors(office):

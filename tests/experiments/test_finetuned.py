@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from experiments.studies import finetuned
-from experiments.support.lm_pooling import places
+from experiments.support.lm_pooling import pooled_ranks
 from optimize.data.dataset import Request
 from task_delegator.delegation import (
     Candidate,
@@ -31,7 +31,7 @@ def outcome(text: str, acceptable: tuple[str, ...], posterior, *orders, confiden
     usage = SimpleNamespace(lm_calls=len(orders))
     return SimpleNamespace(
         request=Request(text, acceptable),
-        right=next(iter(posterior)) in acceptable,
+        correct=next(iter(posterior)) in acceptable,
         delegation=SimpleNamespace(evidence=evidence, usage=usage, confidence=confidence),
         ranking=list(posterior),
     )
@@ -47,7 +47,7 @@ MISSING = outcome("three", ("c",), {"a": 0.6, "b": 0.4}, {"a": 0.6, "b": 0.3}, {
 
 
 def test_picks_are_those_of_the_agent_wherever_it_stands():
-    found = finetuned.lm_picks([FIRST, PLACE])
+    found = finetuned.pick_in_both_orders([FIRST, PLACE])
     assert found.retrieval.tolist() == [False, True]
     assert found.order.tolist() == [True, True]
     assert found.reversed.tolist() == [True, False]
@@ -56,7 +56,7 @@ def test_picks_are_those_of_the_agent_wherever_it_stands():
 
 
 def test_only_shortlists_that_hold_the_right_agent_are_judged():
-    assert finetuned.right_agent_listed([FIRST, PLACE, MISSING]) == [FIRST, PLACE]
+    assert finetuned.keep_listed([FIRST, PLACE, MISSING]) == [FIRST, PLACE]
 
 
 def test_an_lm_is_compared_with_the_raw_one_on_requests_that_both_were_shown():
@@ -68,8 +68,8 @@ def test_an_lm_is_compared_with_the_raw_one_on_requests_that_both_were_shown():
 
 
 def test_a_rank_is_that_of_the_first_right_agent_after_pooling():
-    assert places([FIRST, PLACE, MISSING], 0.0).tolist() == [2, 1, np.inf]
-    assert places([FIRST], 5.0).tolist() == [1]
+    assert pooled_ranks([FIRST, PLACE, MISSING], 0.0).tolist() == [2, 1, np.inf]
+    assert pooled_ranks([FIRST], 5.0).tolist() == [1]
 
 
 def test_the_lm_is_pooled_where_confidence_is_below_the_threshold_of_validation():

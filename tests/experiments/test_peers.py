@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from experiments.studies.peers import answers_of, best_library, data_sets
+from experiments.studies.peers import best_library, data_sets, load_or_run_peer
 from task_delegator.errors import InputError
 
 
@@ -22,7 +22,9 @@ def test_a_peer_is_asked_once_about_a_job(tmp_path, job):
     keep = tmp_path / "kept"
 
     def answers(peer):
-        return answers_of(peer, job, keep, lambda peer, _: asked.append(peer) or {"n": len(asked)})
+        return load_or_run_peer(
+            peer, job, keep, lambda peer, _: asked.append(peer) or {"n": len(asked)}
+        )
 
     assert answers("one") == answers("one") == {"n": 1}
     assert answers("two") == {"n": 2}
@@ -36,7 +38,7 @@ def test_a_peer_that_fails_leaves_nothing(tmp_path, job):
         raise InputError(f"{peer}: no message")
 
     with pytest.raises(InputError, match="one: no message"):
-        answers_of("one", job, tmp_path / "kept", fails)
+        load_or_run_peer("one", job, tmp_path / "kept", fails)
     assert not (tmp_path / "kept").exists()
 
 

@@ -22,15 +22,15 @@ class TakesTheFirst:
 
 @pytest.fixture(scope="module")
 def ways():
-    dataset, requests, split = prompting.chosen(quick=True)
+    dataset, requests, split = prompting.choose_requests(quick=True)
     assert split == "validation"
     return {way.name: way for way in prompting.ask(TakesTheFirst(), dataset, requests)}  # type: ignore[arg-type]
 
 
 def test_every_way_is_asked_about_the_same_requests(ways):
     assert len(ways) == 4
-    assert len({way.requests for way in ways.values()}) == 1
-    assert {len(way.answers) for way in ways.values()} == {3}
+    assert len({prompted.requests for prompted in ways.values()}) == 1
+    assert {len(prompted.answers) for prompted in ways.values()} == {3}
     assert {len(shown) for shown in ways["shortlist"].shown} == {5}
 
 

@@ -12,11 +12,13 @@ import pytest
 
 from experiments import __main__ as command
 from experiments import studies
-from experiments.studies import scaling
+from experiments.studies import ablation, scaling
 from experiments.support import results
-from experiments.support.subregistries import draws, within
+from experiments.support.subregistries import draw_subregistries, keep_requests
 from optimize.data.dataset import Request
+from task_delegator.errors import InputError, LMError
 from task_delegator.registry.agents import Agent
+from task_delegator.retrieval import CHANNELS
 
 
 def test_a_result_holds_commit_constants_versions_and_digests(tmp_path, monkeypatch):
@@ -48,6 +50,18 @@ def test_the_committed_result_says_how_to_get_it_again(name):
     assert saved["versions"].keys() >= {"dspy", "optuna", "mlflow", "scikit-learn", "numpy"}
     assert saved["data"]["datasets"]
     assert saved["models"].keys() >= {"program", "adapter", "embedder"}
+
+
+def test_a_study_that_cannot_run_returns_the_exit_code_of_its_error(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["experiments", "languages", "--quick"])
+    for error, code in ((InputError("no file"), 2), (LMError("no server"), 3)):
+
+        def fail(quick, error=error):
+            raise error
+
+        monkeypatch.setattr(command.studies.study("languages"), "run", fail)
+        assert command.main() == code
+        assert f"experiments languages: {error}" in capsys.readouterr().err
 
 
 def test_the_command_lists_every_study_for_make(monkeypatch, capsys):
@@ -89,7 +103,7 @@ def test_a_second_language_model_is_named_with_its_digest(tmp_path, monkeypatch)
 def test_every_agent_is_in_as_many_draws():
     agents = [Agent(name=f"a{n}", domain=f"d{n % 5}") for n in range(70)]
     for size in (10, 20, 35, 50):
-        drawn = list(draws(agents, size, 20, family=False))
+        drawn = list(draw_subregistries(agents, size, 20, family=False))
         assert {len(registry) for registry in drawn} == {size}
         assert all(len({a.name for a in registry}) == size for registry in drawn)
         times = Counter(agent.name for registry in drawn for agent in registry)
@@ -98,14 +112,25 @@ def test_every_agent_is_in_as_many_draws():
 
 def test_families_stand_together_in_draws_of_families():
     agents = [Agent(name=f"a{n}", domain=f"d{n % 5}") for n in range(70)]
-    for registry in draws(agents, 14, 20, family=True):
+    for registry in draw_subregistries(agents, 14, 20, family=True):
         assert len({agent.domain for agent in registry}) == 1
 
 
 def test_a_request_is_asked_where_its_agent_is():
     requests = [Request("one", ("a", "b")), Request("two", ("b",)), Request("three", ("b", "c"))]
-    assert within(requests, ["b", "c"]) == {
+    assert keep_requests(requests, ["b", "c"]) == {
         requests[1]: requests[1],
         requests[2]: requests[2],
     }
-    assert within(requests, ["a"]) == {requests[0]: Request("one", ("a",))}
+    assert keep_requests(requests, ["a"]) == {requests[0]: Request("one", ("a",))}
+
+
+def test_the_baselines_of_scaling_give_one_channel_all_weight():
+    knobs = scaling._single_channel("bm25", bm25_k1=0.6).retrieval
+    assert (knobs.bm25, knobs.bm25_k1) == (1.0, 0.6)
+    assert {getattr(knobs, channel) for channel in CHANNELS if channel != "bm25"} == {0.0}
+
+
+def test_the_ablation_without_learned_weights_gives_every_channel_the_same():
+    knobs = ablation.equal_weights().retrieval
+    assert {getattr(knobs, channel) for channel in CHANNELS} == {1.0}

@@ -7,12 +7,12 @@ import pytest
 from optimize import checkpoint
 from optimize.checkpoint import (
     Checkpoint,
-    belongs_to,
-    beside,
+    checkpoint_folder,
     code_digest,
     digest_of,
+    matches,
     refuse,
-    start_anew,
+    start_over,
 )
 from optimize.search.study import StudyLocation, open_study
 from task_delegator.errors import InputError
@@ -29,31 +29,31 @@ def test_two_processes_do_not_make_the_same(tmp_path):
 
 
 def test_a_changed_identity_starts_anew_where_that_was_chosen(tmp_path, caplog):
-    with begin(tmp_path / "w", on_change=start_anew) as work:
-        work.keep("lesson", [1])
+    with begin(tmp_path / "w", on_change=start_over) as work:
+        work.save("lesson", [1])
         (work.folder / "more").mkdir()
         open_study(StudyLocation("retrieval", work.journal), [], seed=0)
-    with begin(tmp_path / "w", on_change=start_anew) as work:
-        assert work.kept("lesson") == [1]
+    with begin(tmp_path / "w", on_change=start_over) as work:
+        assert work.load("lesson") == [1]
         assert work.journal.is_file()
     assert caplog.text == ""
-    with begin(tmp_path / "w", seed=1, on_change=start_anew) as work:
-        assert work.kept("lesson") is None
+    with begin(tmp_path / "w", seed=1, on_change=start_over) as work:
+        assert work.load("lesson") is None
         assert {path.name for path in work.folder.iterdir()} == {"identity.json", "lock"}
     assert "starting anew" in caplog.text
 
 
 def test_a_changed_identity_is_refused_where_that_was_chosen(tmp_path):
     with begin(tmp_path / "w") as work:
-        work.keep("lesson", [1])
+        work.save("lesson", [1])
     with pytest.raises(InputError, match="other data, settings or code"):
         begin(tmp_path / "w", seed=1)
-    assert belongs_to(tmp_path / "w", {"seed": 0})
+    assert matches(tmp_path / "w", {"seed": 0})
     with begin(tmp_path / "w") as work:  # it is free again, and whole
-        assert work.kept("lesson") == [1]
+        assert work.load("lesson") == [1]
 
 
-@pytest.mark.parametrize("on_change", [refuse, start_anew])
+@pytest.mark.parametrize("on_change", [refuse, start_over])
 def test_a_folder_of_something_else_is_left_as_it_is(tmp_path, on_change):
     (tmp_path / "diary.txt").write_text("dear diary")
     with pytest.raises(InputError, match="remove it or name another --out"):
@@ -65,13 +65,13 @@ def test_a_process_killed_before_it_kept_anything_is_followed_by_another(tmp_pat
     for name in ("lock", "identity.json.partial"):
         (tmp_path / name).write_text("")
     with begin(tmp_path) as work:
-        assert work.kept("lesson") is None
+        assert work.load("lesson") is None
 
 
 def test_what_is_made_is_all_that_is_left(tmp_path):
     out = tmp_path / "program"
     out.mkdir()
-    with Checkpoint(beside(out), {}, on_change=refuse, out=out) as work:
+    with Checkpoint(checkpoint_folder(out), {}, on_change=refuse, out=out) as work:
         work.remove()
     assert list(tmp_path.iterdir()) == [out]
 
@@ -80,11 +80,11 @@ def test_the_identity_of_code_follows_its_edits(tmp_path, monkeypatch):
     package = tmp_path / "optimize"
     package.mkdir()
     monkeypatch.setattr(checkpoint, "__file__", str(package / "checkpoint.py"))
-    found = set()
+    result = set()
     for name, text in (("a.py", ""), ("a.py", "edited"), ("b.py", ""), ("notes.txt", "not code")):
         (package / name).write_text(text)
-        found.add(code_digest.__wrapped__())
-    assert len(found) == 3
+        result.add(code_digest.__wrapped__())
+    assert len(result) == 3
 
 
 def test_digests_do_not_depend_on_order():

@@ -25,9 +25,9 @@ def test_a_delegation_and_its_outcome_are_appended(tmp_path, office):
     record(log, delegation, "Refunds", source="desk")
     record(log, delegation, None)
     first, second = read_feedback(log)
-    assert (first.agent, first.correct_agent, first.right) == ("Refunds", "Refunds", True)
+    assert (first.agent, first.correct_agent, first.correct) == ("Refunds", "Refunds", True)
     assert (first.decision, first.confidence) == (delegation.decision, delegation.confidence)
-    assert (second.correct_agent, second.right) == (None, False)
+    assert (second.correct_agent, second.correct) == (None, False)
 
 
 @given(st.text(min_size=1).filter(lambda t: t.strip()), st.floats(0, 1))
@@ -70,7 +70,7 @@ def test_rows_without_a_delegation_do_not_count_as_drift(tmp_path, decision):
         append(log, Feedback(task=f"u{number}", correct_agent="b"))
     if decision:
         found = drift(log)
-        assert (found.n, found.right, found.fits) == (40, 1.0, True)
+        assert (found.n, found.accuracy, found.fits) == (40, 1.0, True)
     else:
         with pytest.raises(InputError, match="no delegation with a confidence"):
             drift(log)

@@ -1,7 +1,7 @@
-"""AssessConfidence: evidence of the stages to calibrated probabilities.
+"""Calibrated probabilities, from features: P(correct) and P(in scope).
 
 Logistic models over a handful of features (Platt, Probabilistic Outputs for Support
-Vector Machines, 1999); their weights are knobs, fitted on labelled requests by
+Vector Machines, 1999); their weights are knobs, fitted on labeled requests by
 ``optimize calibrate``. A feature that is missing is None and counts as neutral.
 """
 
@@ -54,7 +54,7 @@ class AssessConfidence(dspy.Module):
             candidates: the posterior, best first, one at least.
             signals: of retrieval.
             knobs: weights of the features.
-            unsupported_language: whether the embedder does not know the task's language.
+            unsupported_language: whether the embedder does not support the task's language.
             belief: the LM's probability per agent; None where it was not asked.
             none: its probability that no agent fits; None where it was not asked.
             orders: the LM's pick in each order that it was shown.
@@ -112,7 +112,7 @@ def correct_probability(features: Features, knobs: KnobValues, *, with_lm: bool 
     Args:
         features: of the first place.
         knobs: weights of the features.
-        with_lm: whether the LM was heard, which has weights of its own.
+        with_lm: whether the LM answered; that case has separate weights.
     """
     model = knobs.confidence.correct_with_lm if with_lm else knobs.confidence.correct
     shift = knobs.confidence.unsupported_language * features.unsupported_language

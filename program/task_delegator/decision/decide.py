@@ -1,4 +1,4 @@
-"""The decision that follows from the probabilities, and the reason for it."""
+"""Rules of the decision: when to assign, review or refuse, and when to ask the LM."""
 
 from collections.abc import Sequence
 
@@ -48,7 +48,7 @@ def decide(
 ) -> tuple[Decision, str]:
     """Return the decision and the reason for it, in words that a person can act on.
 
-    A task in a language that the embedder does not know, or for agents that the confidence was
+    A task in a language that the embedder does not support, or for agents that the confidence was
     not calibrated for, is always reviewed: neither threshold means anything there. A task that
     names another agent than the one found, or repeats at length what the found one says of
     itself, is not assigned.
@@ -61,7 +61,7 @@ def decide(
         in_scope: P(some agent fits), 0..1; NaN never assigns.
         thresholds: that they are compared with.
         calibrated: whether the numbers were calibrated for the caller's agents.
-        language: the task's, where the embedder does not know it.
+        language: the task's, where the embedder does not support it.
         named: agents that the task names.
         repeated: words of the task that repeat what the first agent says of itself.
     """

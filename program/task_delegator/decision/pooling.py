@@ -1,4 +1,4 @@
-"""Pool retrieval's posterior with the LM's belief."""
+"""Log-linear pooling of retrieval's posterior and the LM's distribution."""
 
 import math
 from collections.abc import Mapping, Sequence

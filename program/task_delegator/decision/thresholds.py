@@ -1,4 +1,4 @@
-"""Thresholds for a stated precision, from the confidences of labelled requests."""
+"""Choose a confidence threshold for a target precision (OperatingPoint)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ def choose_threshold(
     """Return the least threshold whose precision reaches the target, as a point estimate.
 
     Args:
-        confidences: of labelled requests, 0..1.
+        confidences: of labeled requests, 0..1.
         right: whether the first place was right, in the same order.
         target: precision of what is assigned, above 0 and at most 1.
     """

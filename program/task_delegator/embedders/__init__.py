@@ -1,4 +1,4 @@
-"""Text encoders: one file each, the protocol, specs and the cache of encodings."""
+"""Embedders: one file each, the protocol, specs, the cache of encodings."""
 
 from .base import Embedder, Encoded
 from .cache import VectorCache, clear_cache, kept_files

@@ -1,4 +1,4 @@
-"""What an embedder is, and what it returns."""
+"""Embedder: the protocol that every embedder implements, and Encoded, its result."""
 
 import platform
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ class Embedder(Protocol):
 
     Attributes:
         id: goes into a program's manifest.
-        languages: ISO 639-1 codes of those it knows; None where it may know any.
+        languages: ISO 639-1 codes of supported languages; None for no restriction.
     """
 
     id: str
@@ -49,7 +49,7 @@ class CacheableEmbedder(Embedder, Protocol):
 
     @property
     def runtime(self) -> str | None:
-        """Return what encodings depend on beside the id; None where that cannot be told."""
+        """Return what encodings depend on beside the id; None where that is unknown."""
         ...
 
     @property

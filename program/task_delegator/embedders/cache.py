@@ -1,4 +1,4 @@
-"""Bytes that are kept in the user's cache from one process to the next."""
+"""Persistent key-value cache (SQLite) in the user's cache folder."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""An embedder that keeps what it encodes for an index in the user's cache."""
+"""Embedder that caches the encodings of agents between processes."""
 
 import hashlib
 import struct

@@ -1,4 +1,4 @@
-"""A hosted embedding model, through DSPy."""
+"""Embedder: a hosted model, through DSPy."""
 
 import os
 from collections.abc import Sequence
@@ -82,5 +82,5 @@ def _refusal(error: Exception) -> str:
     status = getattr(error, "status_code", None)
     known = status if isinstance(status, int) else 0
     reason = _REFUSALS.get(known, _REFUSALS[known // 100 * 100] if known // 100 in (4, 5) else "")
-    told = " ".join([type(error).__name__, *([str(known)] if known else [])])
-    return f"{told}: {reason}" if reason else told
+    details = " ".join([type(error).__name__, *([str(known)] if known else [])])
+    return f"{details}: {reason}" if reason else details

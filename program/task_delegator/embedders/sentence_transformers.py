@@ -1,4 +1,4 @@
-"""Any encoder of sentence-transformers, local or downloaded."""
+"""Embedder: any sentence-transformers model, local or downloaded."""
 
 from collections.abc import Sequence
 from importlib import import_module

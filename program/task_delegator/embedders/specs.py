@@ -1,4 +1,4 @@
-"""Embedder specs to embedders: ``minilm``, ``st:<model or path>`` or a DSPy model string."""
+"""Resolve an embedder spec: ``minilm``, ``st:<model or path>`` or a DSPy model string."""
 
 from functools import lru_cache
 

@@ -1,4 +1,4 @@
-"""Language models: specs, the embedded server and its weights, backends that decide."""
+"""Language models: specs, the embedded server and its weights, decision backends."""
 
 from .specs import check_spec, context_tokens, language_model, without_logprobs, writes
 from .weights import ADAPTER, MANIFEST, RAW, SHIPPED, digest, find_weights, packaged

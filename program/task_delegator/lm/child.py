@@ -1,4 +1,4 @@
-"""Child process: serve one GGUF file with llama.cpp on loopback.
+"""Child process of the embedded LM: serves one GGUF file with llama.cpp on loopback.
 
 Started by ``server.py`` as a script (``python -P``), so that it imports nothing but the
 server. It reads one JSON line of settings from standard input, answers one JSON

@@ -1,4 +1,4 @@
-"""The packaged LM's weights stored at 8 bits, made once and kept in the user's cache.
+"""Requantize the packaged LM's weights to 8 bits, once, into the user's cache.
 
 The package carries them at 4 bits with an offset (Q4_1), for which llama.cpp has no fast matrix
 product on CPUs; the same weights at 8 bits (Q8_0) are read 1.6 times as fast on AVX2.
@@ -22,7 +22,7 @@ def at_eight_bits(path: Path) -> Path:
     """Return a GGUF file's weights at 8 bits; the file itself where they cannot be stored.
 
     Args:
-        path: a GGUF file, whose name ends in its quantisation: ``model.Q4_1.gguf``.
+        path: a GGUF file, whose name ends in its quantization: ``model.Q4_1.gguf``.
     """
     try:
         return _stored(path)

@@ -1,4 +1,4 @@
-"""The embedded LM: a llama.cpp server per set of files, in a child process of this one.
+"""Start, watch and stop the llama.cpp server of the embedded LM.
 
 The server gets a random key per start, so that no other process on the machine can use it. It
 needs a POSIX system; importing this module does not.
@@ -110,7 +110,7 @@ class EmbeddedServer:
             supports=ModelSupport(response_schema=True, function_calling=False),
             replace=True,
         )
-        # DSPy's cache key leaves out the address: the name has to tell files apart.
+        # DSPy's cache key leaves out the address: the name must differ between files.
         return dspy.LM(
             f"{EMBEDDED_PROVIDER}/{self.files.name}",
             api_key=self.api_key,

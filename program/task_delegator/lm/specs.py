@@ -1,5 +1,7 @@
-"""LM specs to ``dspy.LM``: ``embedded``, ``embedded:raw``, ``embedded:<file.gguf>``, a DSPy
-model string, or ``systemone:<address>`` for a backend that decides instead of writing.
+"""Resolve an LM spec to a ``dspy.LM``, with its time-out and log-probabilities.
+
+Specs: ``embedded``, ``embedded:raw``, ``embedded:<file.gguf>``, a DSPy model string, or
+``systemone:<address>`` for a backend that decides instead of writing.
 
 Keys are read from the environment by DSPy and never written anywhere.
 """

@@ -1,4 +1,4 @@
-"""System One backends: they decide among options instead of writing."""
+"""System One backends: LMs that decide among options instead of writing text."""
 
 import os
 from typing import Any

@@ -1,4 +1,4 @@
-"""The files of the embedded LM: weights that a package carries, and an adapter of them.
+"""Locate the GGUF files of the embedded LM: base weights and LoRA adapter.
 
 An adapter makes the small LM fit for the one decision that ``ClassifyAgent`` asks of it; its
 manifest says what it was trained on (``optimize finetune lm``). The one that comes with this
@@ -30,7 +30,7 @@ class Weights:
 
     @property
     def name(self) -> str:
-        """Return a name that tells apart what answers differently."""
+        """Return a name that differs between weights that answer differently."""
         name = f"{self.base.stem}-{digest(self.base)[:8]}"
         return name if self.adapter is None else f"{name}-{digest(self.adapter)[:8]}"
 

@@ -1,4 +1,4 @@
-"""Agents, the registry that holds them, and what is said about an agent."""
+"""Agents, their registry, lint findings, texts of an agent, enrichment."""
 
 from .agents import Agent, Registry, Tool, first_fault
 from .enrichment import (

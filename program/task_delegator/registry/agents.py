@@ -1,4 +1,4 @@
-"""Agents and their registry: read, write, filter, change and lint."""
+"""Agent and Registry: fields of an agent, validation, reading, writing, filtering."""
 
 import json
 import re
@@ -287,7 +287,7 @@ class Registry:
         """Return what makes delegation to these agents less accurate.
 
         Args:
-            requests: labelled requests as (agent name, text). They are compared with the samples.
+            requests: labeled requests as (agent name, text). They are compared with the samples.
         """
         return find_problems(sorted(self, key=lambda agent: agent.name), requests)
 

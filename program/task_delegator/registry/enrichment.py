@@ -1,4 +1,4 @@
-"""Enrichment: additions to a registry that an LM wrote, in a file that people review.
+"""Enrichment: LM-written additions to agents, read from a reviewed file and applied.
 
 ``optimize enrich`` writes the file. ``enrich`` applies it: it adds samples, and fills
 ``use_when`` and ``do_not_use_when`` where the agent leaves them empty. It replaces nothing

@@ -1,4 +1,4 @@
-"""What will hurt delegation in a registry, as findings."""
+"""Lint a registry: findings that will hurt delegation."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
@@ -28,7 +28,7 @@ class Finding(BaseModel):
 
 
 _NEAR_DUPLICATE = 0.8  # word overlap of description and samples
-_LEAK = 0.7  # word overlap of a sample and a labelled request
+_LEAK = 0.7  # word overlap of a sample and a labeled request
 
 
 def find_problems(
@@ -38,7 +38,7 @@ def find_problems(
 
     Args:
         agents: in the order of the findings.
-        requests: labelled requests as (agent name, text), checked against samples.
+        requests: labeled requests as (agent name, text), checked against samples.
     """
     return [
         *_gaps(agents),
@@ -101,5 +101,5 @@ def _leaks(agents: Sequence["Agent"], requests: Iterable[tuple[str, str]]) -> It
         asked = words(request)
         for name, sample, said in samples:
             if overlap(asked, said) >= _LEAK:
-                detail = f"labelled request {request!r} repeats the sample {sample!r}"
+                detail = f"labeled request {request!r} repeats the sample {sample!r}"
                 yield Finding(rule="leak", agents=tuple(sorted({name, label})), detail=detail)

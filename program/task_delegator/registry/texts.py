@@ -1,4 +1,4 @@
-"""The texts of an agent that are embedded, searched and shown."""
+"""Texts of an agent that are embedded, searched and shown."""
 
 from .agents import Agent
 

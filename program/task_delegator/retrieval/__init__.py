@@ -1,4 +1,4 @@
-"""Score every agent for a task: channels, fusion, indexes that follow a registry."""
+"""Retrieval: channels, fusion, and indexes that follow a registry."""
 
 from .fusion import CHANNELS, fuse, largest, late_scores, standardize
 from .index import Channels, Index, Query

@@ -1,4 +1,4 @@
-"""Build what many threads ask for once, and keep the last few."""
+"""Thread-safe cache that builds each value once and keeps the last few."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable

@@ -1,4 +1,4 @@
-"""Channels to one score: standardize, late interaction, fuse, and the signals of a task."""
+"""Fuse the channels to one score: standardize, late interaction, weights, signals."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What retrieval knows about a registry: words, characters, vectors and a linear head.
+"""Index of a registry: raw scores of every channel (BM25, n-grams, embeddings, head).
 
 The index is built in name order, so that the order in which agents were
 registered cannot matter, and it holds no state of the compiled program.
@@ -32,7 +32,7 @@ class Query:
         encoded: the text as the embedder sees it.
         task: as it was given; empty for a text that is no task, such as an expansion.
         mentions: agents that the task names.
-        language: code of the task's language where the embedder does not know it, else None.
+        language: code of the task's language where the embedder does not support it, else None.
     """
 
     text: str

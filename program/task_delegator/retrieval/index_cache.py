@@ -46,7 +46,7 @@ class IndexCache:
         return IndexCache, (self.registry, self.embed)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "IndexCache":
-        """Return itself: an optimiser's copies of the program read the same index."""
+        """Return itself: an optimizer's copies of the program read the same index."""
         return self
 
     def index(self, learned: Mapping[str, tuple[str, ...]]) -> Index:

@@ -1,4 +1,4 @@
-"""Dot products of 8-bit vectors: exact, and on the thread that asks for them.
+"""Exact dot products of int8 vectors, single-threaded.
 
 A linear algebra library makes floats of them and splits each product over threads that it waits
 for. Where another process has the processor, dozens of small products then wait for a time

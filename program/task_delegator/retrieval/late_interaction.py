@@ -1,4 +1,4 @@
-"""Late interaction: a task's tokens against those of the agents' texts, in both directions."""
+"""MaxSim late interaction between a task and the texts of agents, in both directions."""
 
 from collections import Counter
 from collections.abc import Sequence

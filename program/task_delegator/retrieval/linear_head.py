@@ -1,4 +1,4 @@
-"""A linear head over frozen embeddings, fitted to the registry's own texts."""
+"""Linear head over frozen embeddings: softmax regression, or LDA for many agents."""
 
 import hashlib
 from typing import Protocol
@@ -30,7 +30,7 @@ def fit_head(
     Args:
         vectors: unit rows, shape (n, dim).
         owners: class of each row, 0..classes-1, shape (n,); two classes at least.
-        c: inverse regularisation of the softmax regression.
+        c: inverse regularization of the softmax regression.
         kept: softmax regressions that were fitted before.
     """
     if int(owners.max()) + 1 > SOFTMAX_AGENTS:
@@ -82,7 +82,7 @@ def _fit_softmax(vectors: np.ndarray, owners: np.ndarray, c: float) -> np.ndarra
     number, dim = vectors.shape
     classes = int(owners.max()) + 1
     places = np.arange(number)
-    # Two classes are one row of weights there, the difference of ours: penalised twice as much.
+    # Two classes are one row of weights there, the difference of ours: penalized twice as much.
     ridge = (2 if classes == 2 else 1) / (c * number)
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Retrieve: a task to candidates, by weighted channels and a posterior over agents."""
+"""Retrieve: the DSPy module that ranks agents for a task, with a posterior."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -53,7 +53,7 @@ class Retrieval(FrozenPrediction):
 class Retrieve(dspy.Module):
     """Rank the permitted agents for a task.
 
-    Each channel is standardised over its best scores, so that its weight means the same for
+    Each channel is standardized over its best scores, so that its weight means the same for
     every task and every size of the registry; agents without samples take their z_scores among
     the descriptions instead (missing is not zero). Ties break by name.
     """

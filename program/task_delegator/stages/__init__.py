@@ -1,4 +1,4 @@
-"""The LM's stages: expand, classify, rate, decompose, and how a prompt is written."""
+"""LM stages: expand, classify, rate, decompose, and how prompts are written."""
 
 from .cards import Shortlist, agent_line, estimate_tokens
 from .classify import Classification, ClassifyAgent, SlotAnswer, mean_belief

@@ -1,4 +1,4 @@
-"""ClassifyAgent: a shortlist to a distribution over its agents and "none of them"."""
+"""ClassifyAgent: ask the LM for a distribution over the shortlist and "none of them"."""
 
 import hashlib
 import json
@@ -118,7 +118,7 @@ class ClassifyAgent(dspy.Module):
             shortlist: 1 to 19 agents, in the order in which the LM shall see them first.
             knobs: of the LM.
             posterior: what retrieval believes, by name; where its pool with the first answer
-                leaves the two best apart, the second order is not asked.
+                leaves the two best further apart than the margin, the second order is not asked.
             reference: a key of the registry's version, and agents that every caller may see,
                 for the content-free prior.
 

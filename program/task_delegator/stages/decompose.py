@@ -1,4 +1,4 @@
-"""DecomposeTask: does a task need several agents, and which part is for whom?
+"""DecomposeTask: split a task for several agents into steps.
 
 With an LM that is asked to, a signature splits. Without one the task is cut where clauses meet, and
 a split is kept where its parts point to different agents, each more surely than chance: a

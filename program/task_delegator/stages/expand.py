@@ -1,4 +1,4 @@
-"""ExpandQuery: a task to other texts that ask for the same, to be retrieved beside it."""
+"""ExpandQuery: ask the LM for rephrasings and HyDE texts to retrieve beside the task."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,4 +1,4 @@
-"""RateConfidence: the LM's own confidence in a choice, on a described scale."""
+"""RateConfidence: ask the LM to rate a choice on a described scale."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any

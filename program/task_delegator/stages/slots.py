@@ -1,4 +1,4 @@
-"""Read the distribution over slots from an answer's token log-probabilities."""
+"""Read the slot distribution from the token log-probabilities of an LM's answer."""
 
 import math
 import sys

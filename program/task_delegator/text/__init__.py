@@ -1,4 +1,4 @@
-"""What is done with text that others wrote: comparing, sanitizing, mentions, languages."""
+"""Text of others: overlap, sanitizing, mentions of agents, languages, redaction."""
 
 from .languages import foreign_language
 from .mentions import AgentMentions

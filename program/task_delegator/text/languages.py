@@ -1,4 +1,4 @@
-"""Recognise tasks in a language that the embedder does not know."""
+"""Detect tasks in a language that the embedder does not support."""
 
 from collections.abc import Collection
 from functools import lru_cache
@@ -21,7 +21,7 @@ def foreign_language(task: str, known: Collection[str] | None) -> str | None:
 
     Args:
         task: the task; short ones and mixtures count as known.
-        known: codes of the languages that the embedder knows; None for any.
+        known: codes of the languages that the embedder supports; None for any.
     """
     if known is None:
         return None

@@ -70,7 +70,7 @@ def _known(name: str, shown: str, words: Sequence[Word]) -> _Name:
 
 
 class AgentMentions:
-    """The names of agents, to be read over in what others write.
+    """Names of agents, to be stripped from untrusted text.
 
     Names that may well be what is talked about are spared: those without a capital letter
     ("credit score"), and those that look like the opening of a sentence ("Credit score") where

@@ -1,4 +1,4 @@
-"""Compare texts by the words they share."""
+"""Word overlap (Jaccard) between texts, and near-duplicate pairs."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""What may be shown of an error that came from outside: no key, no prompt, no escape sequence.
+"""Redact error messages from outside: no key, no prompt, no escape sequence.
 
 Providers put into their error messages what they were sent: the key, the task, the whole prompt.
 """

@@ -37,7 +37,7 @@ def with_few_marks(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return the text on one line, without the marks that set the prompt's fields apart."""
+    """Return the text on one line, without the markers of prompt fields."""
     bare = re.sub(r"\]{2,}", "]", re.sub(r"\[{2,}", "[", plain(text)))
     return " ".join(bare.split())
 

@@ -64,7 +64,10 @@ def test_without_examples_nothing_is_fitted(office, tmp_path):
     before = program.knobs.values
     bare = dataset(office, tmp_path)
     few = dict.fromkeys(bare.multi, SEVERAL[:3])
-    fit_split(program, Dataset(tmp_path, office, bare.splits, bare.out_of_scope, few, bare.foreign))
+    fit_split(
+        program,
+        Dataset(tmp_path, office, bare.splits, bare.out_of_scope, few, bare.other_languages),
+    )
     assert program.knobs.values == before
 
 

@@ -97,7 +97,7 @@ def test_several_agents_may_be_right(tmp_path):
     ("files", "message"),
     [
         ({}, "agents.json: no such file"),
-        ({"agents": [{"name": "A"}]}, "no labelled requests"),
+        ({"agents": [{"name": "A"}]}, "no labeled requests"),
         ({"agents": [{"name": "A"}], "train": "[{"}, "train.json: broken JSON"),
         ({"agents": [{"name": "A"}], "train": {}}, "train.json: expected a JSON list"),
         (

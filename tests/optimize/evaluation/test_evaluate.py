@@ -70,9 +70,9 @@ def test_a_limit_holds_for_requests_in_and_out_of_scope(dataset, asking):
 def test_the_setting_of_bm25_is_chosen_once_per_data(dataset, monkeypatch):
     monkeypatch.setattr(baselines, "_CHOSEN", {})
     tried = []
-    right = baselines.bm25_right
+    right = baselines.grade_bm25
     monkeypatch.setattr(
-        baselines, "bm25_right", lambda *given: tried.append(given[2:]) or right(*given)
+        baselines, "grade_bm25", lambda *given: tried.append(given[2:]) or right(*given)
     )
 
     def index(learned):

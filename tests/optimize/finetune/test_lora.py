@@ -16,7 +16,7 @@ for package in ("torch", "transformers", "peft", "gguf"):
 from optimize.data.dataset import load_dataset
 from optimize.finetune.gguf_adapter import interleaved
 from optimize.finetune.lora import Recipe, Trainer
-from optimize.finetune.train import COURSE, TrainingConfig, finetune
+from optimize.finetune.train import CURVE, TrainingConfig, finetune
 from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues
 from task_delegator.lm.specs import language_model
@@ -42,7 +42,7 @@ def test_a_run_goes_on_where_it_was_stopped_and_its_adapter_serves(tmp_path, mon
         patch.setattr(Trainer, "train", stopped)
         with pytest.raises(KeyboardInterrupt):
             finetune([train], [kept_out], KnobValues(), HashedWords(), plan)
-    half = [json.loads(line) for line in (plan.out / COURSE).read_text().splitlines()]
+    half = [json.loads(line) for line in (plan.out / CURVE).read_text().splitlines()]
     assert not (plan.out / ADAPTER).exists()
     manifest = finetune([train], [kept_out], KnobValues(), HashedWords(), plan)
     assert [row["examples"] for row in half] == [0, 8]

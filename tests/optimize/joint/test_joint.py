@@ -18,10 +18,10 @@ from optimize.joint.search import (
     PLAIN,
     JointSearchConfig,
     JointTrial,
+    apply_trial,
     cheapest,
     front,
     joint_search,
-    settled,
 )
 from optimize.lm_stage.response_cache import ResponseCache
 from optimize.pipeline.improve import improve
@@ -41,17 +41,17 @@ POINTS = st.lists(
 
 
 @given(POINTS)
-def test_no_point_beats_one_of_the_front(points):
-    kept = front(points)
+def test_no_point_beats_one_of_the_front(trials):
+    kept = front(trials)
     assert kept
     for ours in kept:
         assert not any(
             p.top1 >= ours.top1
             and p.tokens <= ours.tokens
             and (p.top1, p.tokens) != (ours.top1, ours.tokens)
-            for p in points
+            for p in trials
         )
-    for other in points:
+    for other in trials:
         assert any(p.top1 >= other.top1 and p.tokens <= other.tokens for p in kept)
 
 
@@ -63,13 +63,13 @@ def test_no_point_beats_one_of_the_front(points):
     ]
 )
 @given(POINTS)
-def test_nothing_as_good_as_the_chosen_point_is_cheaper(points):
-    chosen, best = cheapest(points), front(points)[-1]
-    assert best.top1 == max(p.top1 for p in points)
-    assert not any(p.top1 >= chosen.top1 and p.tokens < chosen.tokens for p in points)
-    lost = sum(best.right) - sum(chosen.right)
+def test_nothing_as_good_as_the_chosen_point_is_cheaper(trials):
+    chosen, best = cheapest(trials), front(trials)[-1]
+    assert best.top1 == max(p.top1 for p in trials)
+    assert not any(p.top1 >= chosen.top1 and p.tokens < chosen.tokens for p in trials)
+    lost = sum(best.correct) - sum(chosen.correct)
     if lost:  # one request in a few is within chance, all of those that differ are not
-        differing = sum(a != b for a, b in zip(best.right, chosen.right, strict=True))
+        differing = sum(a != b for a, b in zip(best.correct, chosen.correct, strict=True))
         assert lost**2 <= differing
 
 
@@ -105,44 +105,46 @@ def test_a_search_asks_each_question_once_and_counts_its_tokens_in_every_trial(
     scope = JointSearchConfig(
         StudyLocation("joint", tmp_path / "journal"), trials=6, optimizers=("labeled-few-shot",)
     )
-    with ResponseCache(tmp_path / "answers.jsonl", scope.most_calls) as answers:
-        points, prompts = joint_search(program, dataset, lm, scope, answers)
+    with ResponseCache(tmp_path / "answers.jsonl", scope.max_lm_calls) as answers:
+        trials, prompts = joint_search(program, dataset, lm, scope, answers)
     assert set(prompts) == {PLAIN, "labeled-few-shot"}
-    assert [p.number for p in points] == list(range(6))
-    assert points[0].tokens == 0
-    assert points[0].knobs.lm.gate == 0
-    assert any(p.tokens > 0 for p in points)
+    assert [p.number for p in trials] == list(range(6))
+    assert trials[0].tokens == 0
+    assert trials[0].knobs.lm.gate == 0
+    assert any(p.tokens > 0 for p in trials)
     assert len(engine.prompts) == len(set(engine.prompts))
     before = len(engine.prompts)
-    with ResponseCache(tmp_path / "answers.jsonl", scope.most_calls) as answers:
+    with ResponseCache(tmp_path / "answers.jsonl", scope.max_lm_calls) as answers:
         fresh = JointSearchConfig(
             StudyLocation("again", tmp_path / "again"), trials=6, optimizers=("labeled-few-shot",)
         )
         again, _ = joint_search(program, dataset, lm, fresh, answers)
     assert len(engine.prompts) == before
-    assert again == points
+    assert again == trials
 
 
 @pytest.mark.slow
 def test_trials_that_need_more_calls_than_are_left_are_pruned(dataset, program, tmp_path):
     lm, engine = recorded_lm(answers_of(dataset))
-    scope = JointSearchConfig(StudyLocation("joint"), trials=5, optimizers=(), most_calls=3)
+    scope = JointSearchConfig(StudyLocation("joint"), trials=5, optimizers=(), max_lm_calls=3)
     with ResponseCache(tmp_path / "answers.jsonl", 3) as answers:
-        points, _ = joint_search(program, dataset, lm, scope, answers)
+        trials, _ = joint_search(program, dataset, lm, scope, answers)
     assert len(engine.prompts) <= 3
-    assert 1 <= len(points) < 5
-    assert all(p.tokens <= 3 * 12 for p in points)
+    assert 1 <= len(trials) < 5
+    assert all(p.tokens <= 3 * 12 for p in trials)
 
 
 @pytest.mark.slow
 def test_under_a_limit_of_tokens_trials_that_fall_behind_are_pruned(dataset, program, tmp_path):
     lm, _ = recorded_lm(answers_of(dataset))
-    scope = JointSearchConfig(StudyLocation("one"), trials=8, optimizers=(), most_tokens=10.0)
+    scope = JointSearchConfig(
+        StudyLocation("one"), trials=8, optimizers=(), max_tokens_per_task=10.0
+    )
     with ResponseCache(tmp_path / "answers.jsonl", 3000) as answers:
-        points, _ = joint_search(program, dataset, lm, scope, answers)
-    assert points[0].number == 0
-    assert all(len(p.right) == len(dataset.splits["validation"]) for p in points)
-    assert {p.number for p in points} < set(range(8))
+        trials, _ = joint_search(program, dataset, lm, scope, answers)
+    assert trials[0].number == 0
+    assert all(len(p.correct) == len(dataset.splits["validation"]) for p in trials)
+    assert {p.number for p in trials} < set(range(8))
 
 
 @pytest.mark.slow
@@ -150,9 +152,9 @@ def test_a_settled_program_ranks_as_its_trial_did(dataset, program, tmp_path):
     lm, _ = recorded_lm(answers_of(dataset))
     scope = JointSearchConfig(StudyLocation("joint"), trials=4, optimizers=())
     with ResponseCache(tmp_path / "answers.jsonl", 3000) as answers:
-        points, prompts = joint_search(program, dataset, lm, scope, answers)
-    for chosen in points:
-        made = settled(program, dataset, chosen, prompts)
+        trials, prompts = joint_search(program, dataset, lm, scope, answers)
+    for chosen in trials:
+        made = apply_trial(program, dataset, chosen, prompts)
         with dspy.context(lm=lm):
             top1 = np.mean(
                 [
@@ -206,7 +208,7 @@ def test_a_joint_search_continues_from_the_same_program_only(
             improve("small", program, {}, dataset, lm, scope, tmp_path / "out")
 
     begins()
-    begins(trials=9, most_calls=9)  # more of the same
+    begins(trials=9, max_lm_calls=9)  # more of the same
     with pytest.raises(InputError, match="other data, settings or code"):
         begins(optimizers=("copro",))
     program.knobs.set({"retrieval.head": 0.123})

@@ -104,7 +104,7 @@ def test_an_optimizer_is_run_or_refused_before_the_lm_is_asked(
         ran.append(brief.calls)
         return student
 
-    row = replace(OPTIMIZERS[name], compile=run, tried=lambda done: [])
+    row = replace(OPTIMIZERS[name], compile=run, read_candidates=lambda done: [])
     monkeypatch.setitem(OPTIMIZERS, name, row)
     lm, engine = recorded_lm(oracle(dataset))
     calls = PRESETS[preset].max_lm_calls

@@ -67,17 +67,19 @@ def test_search_keeps_its_trials_and_its_constraint(scored):
 
 def test_a_search_goes_on_where_it_stopped(scored, tmp_path):
     storage = f"sqlite:///{tmp_path}/study.db"
-    _, first = search(scored, [KnobValues()], trials=4, seed=1, place=StudyLocation("s", storage))
-    _, both = search(scored, [KnobValues()], trials=7, seed=2, place=StudyLocation("s", storage))
+    _, first = search(
+        scored, [KnobValues()], trials=4, seed=1, location=StudyLocation("s", storage)
+    )
+    _, both = search(scored, [KnobValues()], trials=7, seed=2, location=StudyLocation("s", storage))
     assert both[:4] == first
     assert len(both) == 7
 
 
 def test_a_study_of_something_else_is_not_continued(scored, tmp_path):
     storage = f"sqlite:///{tmp_path}/study.db"
-    search(scored, [KnobValues()], trials=1, seed=1, place=StudyLocation("s", storage, "a"))
+    search(scored, [KnobValues()], trials=1, seed=1, location=StudyLocation("s", storage, "a"))
     with pytest.raises(InputError, match="begun with other data, settings or code"):
-        search(scored, [KnobValues()], trials=2, seed=1, place=StudyLocation("s", storage, "b"))
+        search(scored, [KnobValues()], trials=2, seed=1, location=StudyLocation("s", storage, "b"))
 
 
 def test_a_study_is_continued_on_the_same_data_and_code_only(tmp_path, monkeypatch, capsys):
@@ -114,5 +116,5 @@ def test_a_study_is_continued_on_the_same_data_and_code_only(tmp_path, monkeypat
 def test_an_unusable_storage_is_refused_without_its_password(scored):
     url = "sqlite:////no/such/folder/secret.db"
     with pytest.raises(InputError, match="cannot be opened") as caught:
-        search(scored, [], trials=1, seed=0, place=StudyLocation("s", url))
+        search(scored, [], trials=1, seed=0, location=StudyLocation("s", url))
     assert "secret" not in str(caught.value)

@@ -17,7 +17,14 @@ from small import ROOT, small_dataset
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import ProgrammingError
 
-from optimize.search.study import StudyLocation, finish, finished, open_study, pruned, wilcoxon
+from optimize.search.study import (
+    StudyLocation,
+    completed_trials,
+    open_study,
+    run_trials,
+    trial_pruned,
+    wilcoxon_pruner,
+)
 from task_delegator.errors import InputError
 
 TRIALS = 150  # some 50 ms each: the second process has to get its share
@@ -72,7 +79,7 @@ def until(holds, seconds=180):
 
 
 def processes(study) -> set[str]:
-    return {trial.user_attrs["process"] for trial in finished(study)}
+    return {trial.user_attrs["process"] for trial in completed_trials(study)}
 
 
 def _studies(url: str) -> list[str]:
@@ -105,7 +112,7 @@ def test_processes_share_a_study_and_one_may_be_killed(postgres, request, tmp_pa
     until(lambda: len(processes(study)) == 2)
     first.send_signal(signal.SIGKILL)
     first.communicate()
-    assert len(finished(study)) < TRIALS, "it was to be killed before the end"
+    assert len(completed_trials(study)) < TRIALS, "it was to be killed before the end"
     third = worker()
     for process in (second, third):
         errors = process.communicate(timeout=180)[1]
@@ -116,7 +123,7 @@ def test_processes_share_a_study_and_one_may_be_killed(postgres, request, tmp_pa
     assert states.count("RUNNING") == 0
     assert states.count("FAIL") <= 1, "what the killed one was trying, tried again"
     assert len(processes(study)) >= 2
-    tried = [tuple(sorted(trial.params.items())) for trial in finished(study)]
+    tried = [tuple(sorted(trial.params.items())) for trial in completed_trials(study)]
     assert len(set(tried)) == len(tried)
 
 
@@ -126,9 +133,11 @@ def test_what_a_trial_draws_follows_from_its_number(tmp_path):
 
     def drawn(storage, *stops):
         for stop in stops:
-            finish(open_study(StudyLocation("s", storage), [{"x": 0.5}], seed=3), objective, stop)
+            run_trials(
+                open_study(StudyLocation("s", storage), [{"x": 0.5}], seed=3), objective, stop
+            )
         study = open_study(StudyLocation("s", storage), [], seed=3)
-        return [trial.params["x"] for trial in finished(study)]
+        return [trial.params["x"] for trial in completed_trials(study)]
 
     whole = drawn(tmp_path / "whole", 16)
     assert drawn(tmp_path / "parts", 1, 5, 16) == whole
@@ -144,7 +153,7 @@ def test_what_a_dead_process_was_trying_is_tried_again(tmp_path):
     def objective(trial):
         return trial.suggest_float("x", 0, 1)
 
-    done = finish(open_study(place, [{"x": 0.25}], seed=0), objective, 3)
+    done = run_trials(open_study(place, [{"x": 0.25}], seed=0), objective, 3)
     assert len(done) == 3
     assert done[0].params == {"x": 0.25}
     states = [trial.state.name for trial in study.get_trials()]
@@ -153,8 +162,8 @@ def test_what_a_dead_process_was_trying_is_tried_again(tmp_path):
 
 
 def test_a_trial_that_never_showed_a_sign_of_life_is_tried_again(tmp_path, monkeypatch):
-    monkeypatch.setattr("optimize.search.study._GRACE", 0.2)
-    monkeypatch.setattr("optimize.search.study._LOOK", 0.05)
+    monkeypatch.setattr("optimize.search.study._GRACE_SECONDS", 0.2)
+    monkeypatch.setattr("optimize.search.study._POLL_SECONDS", 0.05)
     url = f"sqlite:///{tmp_path / 'study.db'}"
     open_study(StudyLocation("s", url), [{"x": 0.25}], seed=0)
     study = optuna.load_study(study_name="s", storage=url)
@@ -163,7 +172,7 @@ def test_a_trial_that_never_showed_a_sign_of_life_is_tried_again(tmp_path, monke
     def objective(trial):
         return trial.suggest_float("x", 0, 1)
 
-    done = finish(open_study(StudyLocation("s", url), [], seed=0), objective, 2)
+    done = run_trials(open_study(StudyLocation("s", url), [], seed=0), objective, 2)
     assert len(done) == 2
     assert {"x": 0.25} in [trial.params for trial in done]
     states = [trial.state.name for trial in study.get_trials()]
@@ -208,11 +217,11 @@ def test_a_trial_that_falls_behind_on_the_same_requests_is_pruned():
             trial.report(float(good), step)
             if trial.should_prune():
                 steps.append(step)
-                raise pruned()
+                raise trial_pruned()
         return float(good)
 
     place, starts = StudyLocation("s"), [{"good": True}, {"good": False}]
-    study = open_study(place, starts, seed=0, pruner=wilcoxon())
-    first, second = finish(study, objective, 2)
+    study = open_study(place, starts, seed=0, pruner=wilcoxon_pruner())
+    first, second = run_trials(study, objective, 2)
     assert (first.state.name, second.state.name) == ("COMPLETE", "PRUNED")
     assert steps[0] < 20

@@ -13,9 +13,16 @@ from small import ROOT, HashedWords, make_agent, office_registry
 from optimize.data.checks import leaks
 from optimize.data.dataset import Dataset, Request
 from optimize.lm_stage.response_cache import ResponseCache
-from optimize.synthesis.filters import FILTERS, Draft, clean, fault, sift, sift_samples
-from optimize.synthesis.generate import LeadBack
-from optimize.synthesis.report import split
+from optimize.synthesis.filters import (
+    FILTERS,
+    Draft,
+    clean,
+    filter_drafts,
+    filter_samples,
+    find_fault,
+)
+from optimize.synthesis.generate import CheckRoundTrip
+from optimize.synthesis.report import split_requests
 from task_delegator.knobs import KnobValues
 from task_delegator.retrieval.index_cache import IndexCache
 from task_delegator.retrieval.retrieve import Retrieve
@@ -45,15 +52,15 @@ def test_every_filter_has_a_case():
 @pytest.mark.parametrize("reason", FILTERS)
 def test_a_filter_drops_what_nothing_else_would(reason, office, monkeypatch):
     drafts = [KEPT, *CASES[reason]]
-    kept, dropped = sift(drafts, office, lambda _: None)
+    kept, dropped = filter_drafts(drafts, office, lambda _: None)
     assert kept == [KEPT]
     assert [(drop.draft, drop.reason) for drop in dropped] == [(d, reason) for d in drafts[1:]]
     monkeypatch.delitem(FILTERS, reason)
-    assert drafts[1] in sift(drafts, office, lambda _: None)[0]
+    assert drafts[1] in filter_drafts(drafts, office, lambda _: None)[0]
 
 
 def test_what_does_not_lead_back_is_dropped_with_the_reason(office):
-    kept, dropped = sift([KEPT], office, lambda _: "leads elsewhere")
+    kept, dropped = filter_drafts([KEPT], office, lambda _: "leads elsewhere")
     assert (kept, dropped[0].reason) == ([], "leads elsewhere")
 
 
@@ -69,9 +76,9 @@ WORDS = st.lists(
 def test_whatever_is_written_what_is_kept_does_not_leak(texts, seed):
     office = office_registry()
     drafts = [draft(" ".join(text), agent) for text, agent in texts]
-    kept, dropped = sift(drafts, office, lambda _: None)
+    kept, dropped = filter_drafts(drafts, office, lambda _: None)
     assert Counter(kept) + Counter(drop.draft for drop in dropped) == Counter(drafts)
-    splits = split(kept, seed)
+    splits = split_requests(kept, seed)
     assert Counter(d for own in splits.values() for d in own) == Counter(kept)
     labelled = {
         name: tuple(Request(d.text, (d.agent,)) for d in own) for name, own in splits.items()
@@ -82,7 +89,7 @@ def test_whatever_is_written_what_is_kept_does_not_leak(texts, seed):
 @given(st.integers(0, 120), st.integers(1, 9), st.integers(0, 9))
 def test_splits_are_of_one_size_but_validation_is_enough_to_compile(kept, agents, seed):
     drafts = [draft(f"text {i}", f"agent {i % agents}") for i in range(kept)]
-    sizes = {name: len(own) for name, own in split(drafts, seed).items()}
+    sizes = {name: len(own) for name, own in split_requests(drafts, seed).items()}
     assert sum(sizes.values()) == kept
     if 45 <= kept < 90:
         assert sizes["validation"] == 30
@@ -115,7 +122,7 @@ def test_texts_are_cleaned_of_list_marks_and_quotes(text, cleaned):
     ],
 )
 def test_an_agent_must_differ_from_the_others(office, name, description, reason):
-    assert fault(name, description, list(office)) == reason
+    assert find_fault(name, description, list(office)) == reason
 
 
 def test_samples_are_sifted_too():
@@ -126,7 +133,7 @@ def test_samples_are_sifted_too():
         "Send the invoice again!",
         *(f"{w} is due" for w in FRESH),
     ]
-    kept, reasons = sift_samples(texts, "Mine", others)
+    kept, reasons = filter_samples(texts, "Mine", others)
     assert kept == tuple(f"{word} is due" for word in FRESH[:5])
     assert Counter(reasons) == {
         "too short": 1, "names its agent": 1, "repeats a sample": 1, "more than enough": 5,
@@ -160,7 +167,7 @@ def test_a_request_leads_back_by_retrieval_or_by_the_lm(
 
     lm, engine = recorded_lm(answer)
     with ResponseCache(tmp_path / "answers.jsonl", 9) as answers:
-        back = LeadBack(retrieve, answers, lm, seed=0)
+        back = CheckRoundTrip(retrieve, answers, lm, seed=0)
         assert back(draft(text, found[place])).reason == reason
         assert back(draft(text, found[place])).reason == reason
     assert len(engine.prompts) == calls
@@ -171,5 +178,5 @@ def test_without_room_for_a_judge_a_doubtful_request_is_not_kept(tmp_path, offic
     text = "who books the money for the hotel"
     second = retrieve(text, KnobValues()).agents[1].name
     with ResponseCache(tmp_path / "answers.jsonl", 0) as answers:
-        back = LeadBack(retrieve, answers, None, seed=0)
+        back = CheckRoundTrip(retrieve, answers, None, seed=0)
         assert back(draft(text, second)).reason == "not judged: limit of calls"

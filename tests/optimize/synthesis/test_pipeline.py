@@ -26,7 +26,7 @@ def test_what_is_synthesised_is_a_sound_dataset(tmp_path):
     assert {name: len(requests) for name, requests in dataset.splits.items()} == {
         "train": 8, "validation": 8, "test": 8,
     }  # fmt: skip
-    assert len(engine.prompts) == CALLS == WANTED.planned == report["calls"]["made"]
+    assert len(engine.prompts) == CALLS == WANTED.planned_calls == report["calls"]["made"]
     assert report["requests"]["kept"] == report["requests"]["written"] == 24
     assert report == json.loads((tmp_path / "out" / "report.json").read_text())
     assert not (tmp_path / "out.work").exists()
@@ -70,7 +70,7 @@ def test_what_filters_take_is_asked_for_again_in_another_voice(tmp_path):
     report, engine = written(tmp_path, Twice())
     assert report["requests"]["dropped"]["too short"] == report["requests"]["written"] - 24
     assert report["requests"]["kept"] == 24
-    assert CALLS < len(engine.prompts) <= WANTED.limit
+    assert CALLS < len(engine.prompts) <= WANTED.call_limit
     assert {row["reason"] for row in rows(tmp_path / "out" / "dropped.jsonl")} == {"too short"}
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from optimize.config import Options
 from optimize.pipeline.compile import shown_settings
-from optimize.tracking.store import named
+from optimize.tracking.store import translate_store_errors
 from task_delegator.errors import StoreError
 
 
@@ -23,7 +23,7 @@ from task_delegator.errors import StoreError
 )
 def test_a_store_that_fails_is_named_without_its_password(uri, shown, monkeypatch):
     monkeypatch.setattr(mlflow, "get_tracking_uri", lambda: uri)
-    with pytest.raises(StoreError) as caught, named():
+    with pytest.raises(StoreError) as caught, translate_store_errors():
         raise OSError(f"cannot reach {uri}")
     assert str(caught.value).startswith(f"MLFLOW_TRACKING_URI {shown}")
     assert "ter22" not in repr(caught.value)

@@ -17,7 +17,7 @@ from tracking import empty_store
 
 from optimize.__main__ import main
 from optimize.data.dataset import load_dataset
-from optimize.evaluation.compare import versus
+from optimize.evaluation.compare import compare_programs
 from task_delegator.artifact import load, save
 from task_delegator.errors import ProgramError
 from task_delegator.registry.agents import Registry
@@ -62,7 +62,7 @@ def run(capsys, *arguments) -> tuple[int, str, str]:
 def test_a_program_against_itself_has_no_winner(data):
     dataset = load_dataset(data)
     program = load("default", dataset.registry)
-    found = versus([("a", program), ("b", program)], dataset, "validation")
+    found = compare_programs([("a", program), ("b", program)], dataset, "validation")
     assert (found.comparison.difference, found.winner, found.by_agent) == (0.0, None, {})
 
 

@@ -24,7 +24,7 @@ from optimize.prompts.candidates import PromptCandidate
 from optimize.search.retrieval import Trial
 from optimize.tracking import run as track
 from optimize.tracking import spans as traces
-from optimize.tracking.spans import shown, traced
+from optimize.tracking.spans import redact, trace_requests
 from optimize.tracking.store import connect
 from task_delegator.artifact import load
 from task_delegator.delegator import Delegator
@@ -77,7 +77,7 @@ def asking() -> Delegator:
 
 def test_spans_are_those_of_the_modules_and_the_lm(asking):
     lm, _ = recorded_lm(lambda prompt: '{"slot": "A"}')
-    spans = traced(asking, [Request(TASK, ("Refunds",))], lm)
+    spans = trace_requests(asking, [Request(TASK, ("Refunds",))], lm)
     names = {span.id: span.name for span in spans}
     parents = {(names.get(span.parent or ""), span.name) for span in spans}
     assert {
@@ -95,7 +95,7 @@ def test_spans_are_those_of_the_modules_and_the_lm(asking):
 @pytest.mark.slow
 @pytest.mark.parametrize("texts", [False, True])
 def test_texts_are_in_the_spans_only_where_they_are_asked_for(asking, secretive, texts):
-    spans = traced(asking, [Request(TASK, ("Refunds",))], secretive, texts=texts)
+    spans = trace_requests(asking, [Request(TASK, ("Refunds",))], secretive, texts=texts)
     told = str(spans)
     for text in (TASK, "Choose the agent", "pays money back", '{"slot": "B"}'):
         assert (text in told) == texts, text
@@ -110,7 +110,7 @@ def test_what_is_raised_is_shown_by_its_type(asking, monkeypatch):
         traces, "delegate_all", lambda *_: recorders.append(dspy.settings.callbacks)
     )
 
-    traced(asking, [Request(TASK, ("Refunds",))], None)
+    trace_requests(asking, [Request(TASK, ("Refunds",))], None)
     ((recorder,),) = recorders
 
     def refuse(prompt):
@@ -126,7 +126,7 @@ def test_what_is_raised_is_shown_by_its_type(asking, monkeypatch):
 
 def test_objects_that_nobody_knows_are_shown_by_their_type():
     values = {"lm": recorded_lm(str)[0], "bytes": b"secret", "more": list(range(30)), "a b": 1}
-    assert shown(values, set(), texts=False) == {
+    assert redact(values, set(), texts=False) == {
         "lm": "<LM>",
         "bytes": "<bytes>",
         "more": [*range(20), "<10 more>"],
@@ -208,15 +208,15 @@ def test_children_are_logged_once(store):
     tried = [PromptCandidate(0.5, "Pick.", (demo,)), PromptCandidate(None, "Choose.", ())]
     client = MlflowClient()
     with track.run("once", {"kind": "compile"}) as run:
-        run.trials(trials[:2])
+        run.log_trials(trials[:2])
         torso = {"mlflow.parentRunId": run.id, "kind": "trial", "number": "2", "stage": "search"}
         client.create_run(connect(), tags=torso)
-        run.candidates(tried, "copro")
-    with track.run("once", {"kind": "compile"}, begun=run.id) as again:
-        again.trials(trials)
-        again.candidates(tried, "copro")
+        run.log_candidates(tried, "copro")
+    with track.run("once", {"kind": "compile"}, resume_id=run.id) as again:
+        again.log_trials(trials)
+        again.log_candidates(tried, "copro")
     assert again.id == run.id
-    assert not again.lost
+    assert not again.store_failed
     assert kinds(run.id) == {"trial": 3, "candidate": 2}
     steps = client.get_metric_history(run.id, "search_best_top1")
     assert [(m.step, m.value) for m in steps] == [(n, t.top1) for n, t in enumerate(trials)]
@@ -238,7 +238,7 @@ def test_a_run_that_was_deleted_is_begun_anew(store):
         pass
     MlflowClient().delete_run(first.id)
     for gone in (first.id, "0" * 32):
-        with track.run("second", {}, begun=gone) as second:
+        with track.run("second", {}, resume_id=gone) as second:
             assert second.id not in (first.id, gone)
 
 
@@ -362,5 +362,5 @@ def test_a_compilation_outlives_its_server(data, store, tmp_path, monkeypatch, c
 def test_mistakes_of_our_own_are_raised(store):
     mistaken: list = [None]
     with pytest.raises(AttributeError), track.run("mistake", {}) as run:
-        run.outcomes(mistaken, "test")
+        run.log_outcomes(mistaken, "test")
     assert mlflow.get_run(run.id).info.status == "FAILED"

@@ -35,10 +35,10 @@ def test_minilm_vectors_are_unit_and_know_meaning():
 def test_a_text_is_encoded_alike_in_any_company():
     texts = ["short", "a much longer text about several things at once", "third"]
     together = embedder().encode(texts)
-    for text, beside in zip(texts, together, strict=True):
+    for text, checkpoint_folder in zip(texts, together, strict=True):
         alone = embedder().encode([text])[0]
-        assert np.array_equal(alone.vector, beside.vector)
-        assert np.array_equal(alone.token_vectors, beside.token_vectors)
+        assert np.array_equal(alone.vector, checkpoint_folder.vector)
+        assert np.array_equal(alone.token_vectors, checkpoint_folder.token_vectors)
 
 
 def test_no_texts_make_no_vectors():

@@ -6,7 +6,7 @@ from small import HashedWords, make_agent, small_dataset
 
 from optimize import __main__ as command
 from optimize.data.dataset import load_dataset
-from optimize.synthesis.enrich import Dropped, closest, enrich_dataset, keep
+from optimize.synthesis.enrich import Dropped, enrich_dataset, filter_requests, find_rivals
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
 from task_delegator.registry.agents import Registry
@@ -75,7 +75,7 @@ def test_a_dataset_takes_its_enrichment_up_and_says_so(tmp_path, caplog):
 def test_only_new_requests_that_lead_back_are_kept(office):
     index = Index(office, HashedWords())
     dropped = Dropped()
-    kept = keep(
+    kept = filter_requests(
         [
             "refund my order",  # its own sample
             "please refund what I paid for my order",
@@ -159,7 +159,7 @@ def test_an_answer_that_cannot_be_read_adds_nothing(tmp_path):
 def test_rivals_are_those_it_is_confused_with_and_then_the_nearest(tmp_path):
     dataset = load_dataset(small_dataset(tmp_path / "data", agents=12))
     program = Delegator(dataset.registry, HashedWords())
-    rivals = closest(program, dataset)
+    rivals = find_rivals(program, dataset)
     assert set(rivals) == {agent.name for agent in dataset.registry}
     assert all(len(set(others)) == 3 and name not in others for name, others in rivals.items())
 

@@ -1,0 +1,45 @@
+"""What manifests and MLflow tags say of a run: code, data, registry, LM, embedder."""
+
+from typing import Any
+
+import dspy
+
+from optimize.data import Dataset
+from optimize.provenance import commit
+
+
+def provenance(dataset: Dataset) -> dict[str, Any]:
+    """Return what a manifest says of code and data.
+
+    It lists the agents, since a confidence holds only for the registry that it was fitted to.
+    """
+    return {
+        "commit": commit(),
+        "dataset": {"path": str(dataset.path), "sha256": dataset.digests()},
+        "registry": {
+            "sha256": dataset.registry.sha256(),
+            "agents": len(dataset.registry),
+            "enriched": dataset.enriched,
+            "calibrated": sorted(agent.digest() for agent in dataset.registry),
+        },
+    }
+
+
+def run_tags(
+    kind: str, dataset: Dataset, *, optimizer: str, lm: dspy.BaseLM | None, embedder: str
+) -> dict[str, str]:
+    """Return the tags of an MLflow run.
+
+    Args:
+        kind: the command that the run tracks.
+        optimizer: name or names of the DSPy optimizers, 'none' without one.
+        embedder: spec or id.
+    """
+    return {
+        "kind": kind,
+        "optimizer": optimizer,
+        "lm": "none" if lm is None else str(lm.model),
+        "embedder": embedder,
+        "data": str(dataset.path),
+        "commit": commit(),
+    }
