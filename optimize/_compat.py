@@ -7,7 +7,29 @@ MLflow is imported where it is needed: who records spans does without it.
 from pathlib import Path
 from typing import Any
 
+from dspy.lm15 import (  # what an engine of ``dspy.LM`` is given and returns
+    InvalidRequestError,
+    Message,
+    Request,
+    Response,
+    TokenLogprob,
+    TopLogprob,
+    Usage,
+)
 from dspy.utils.callback import ACTIVE_CALL_ID
+
+__all__ = [
+    "InvalidRequestError",
+    "Message",
+    "Request",
+    "Response",
+    "TokenLogprob",
+    "TopLogprob",
+    "Usage",
+    "active_call",
+    "limit_database_tries",
+    "local_source",
+]
 
 
 def limit_database_tries(tries: int) -> None:

@@ -55,7 +55,7 @@ def restrict(dataset: Dataset, answers: Path, file: str) -> Dataset:
         outside[split] = tuple(text for text in outside[split] if fold(text) in beliefs)
         _check_all_found(beliefs, [*(r.text for r in splits[split]), *outside[split]], where)
     none: dict[str, tuple[Request, ...]] = dict.fromkeys(SPLITS, ())
-    return replace(dataset, splits=splits, out_of_scope=outside, multi=none, foreign=none)
+    return replace(dataset, splits=splits, out_of_scope=outside, multi=none, other_languages=none)
 
 
 def write(dataset: Dataset, out: Path) -> None:

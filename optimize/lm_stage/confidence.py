@@ -142,7 +142,8 @@ def best_separation(scores: np.ndarray, inside: np.ndarray) -> float:
         inside: shape (n,), bool; both values occur.
     """
     values = np.unique(scores)
-    edges = np.concatenate([[0.0], (values[1:] + values[:-1]) / 2, [1.0]])
+    between = np.maximum((values[1:] + values[:-1]) / 2, np.nextafter(values[:-1], 1))
+    edges = np.concatenate([[0.0], between, [1.0]])
     kept = np.array([(scores[inside] >= edge).mean() for edge in edges])
     turned_away = np.array([(scores[~inside] < edge).mean() for edge in edges])
     best = np.flatnonzero(kept + turned_away == (kept + turned_away).max())

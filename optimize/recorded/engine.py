@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from threading import Lock
 from typing import Any
 
-from dspy.lm15 import (
+from optimize._compat import (
     InvalidRequestError,
     Message,
     Request,
@@ -17,7 +17,6 @@ from dspy.lm15 import (
     TopLogprob,
     Usage,
 )
-
 from optimize.recorded.prompt import REASONING, Prompt, read_prompt, system_text
 from optimize.recorded.rows import Belief, Question, RecordedFile, fold
 from optimize.recorded.spec import RecordedSpec

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from dspy.lm15 import Request
-
+from optimize._compat import Request
 from task_delegator.signatures import NONE_SLOT
 
 _FIELD = re.compile(r"^\d+\. `(\w+)` \((.*)$", re.MULTILINE)

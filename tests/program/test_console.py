@@ -93,11 +93,11 @@ def test_every_error_is_one_line_without_passwords_and_not_too_long():
 
 @pytest.fixture
 def agents(tmp_path):
-    """Return a file of agents with a name that forges lines, and one that is not ASCII."""
+    """Return a file of agents with a sample that forges lines, and a name that is not ASCII."""
     rows = [
-        {"name": FORGED, "description": "pays money back"},
+        {"name": "Desk", "description": "pays money back"},
         {"name": "Bücher", "description": "orders books"},
-        {"name": "Copy", "description": "orders books", "user_request_samples": [FORGED]},
+        {"name": "Copy", "description": "orders books", "user_request_samples": [FORGED[:-1]]},
     ]
     path = tmp_path / "agents.json"
     path.write_text(json.dumps(rows))
@@ -138,7 +138,7 @@ def test_json_stays_json_in_ascii(agents):
     where = ("--agents", str(agents), "--enrichment", "none")
     code, out, _ = run("delegate", "--json", "pay my money back", *where, encoding="ascii")
     assert code == 0
-    assert {c["name"] for c in json.loads(out)["top3"]} == {FORGED, "Bücher", "Copy"}
+    assert {c["name"] for c in json.loads(out)["top3"]} == {"Desk", "Bücher", "Copy"}
 
 
 @pytest.mark.parametrize("task", [b"pay \xff\xfe back", b"", b"  \n"])
@@ -222,12 +222,13 @@ def test_json_that_python_cannot_hold_is_refused_in_a_line(tmp_path, content):
     path = tmp_path / "odd.json"
     path.write_text(content)
     for read in (read_json, lambda path: list(read_jsonl(path))):
-        with pytest.raises(InputError, match="cannot be read"):
+        with pytest.raises(InputError, match="broken JSON"):
             read(path)
 
 
 def test_names_of_any_kind_pass_through_a_delegation_as_they_are():
-    agents = [Agent(name=FORGED, description="pays money back"), *office_registry()]
+    forged = Agent(name="Desk", description="pays money back").model_copy(update={"name": FORGED})
+    agents = [forged, *office_registry()]
     delegation = Delegator(Registry(agents), HashedWords())("pay my money back")
     assert FORGED in delegation.evidence.ranking
     assert is_clean(delegation.reason)
