@@ -12,7 +12,7 @@ from task_delegator.delegation import Candidate, LMEvidence
 from task_delegator.stages import mean_belief
 
 _CLOSE = (0.5, 1.0, 2.0, 4.0)  # of the logarithm of first over second place
-_MAX_WEIGHT = 6.0  # of the LM's log-probabilities beside retrieval's
+_MAX_WEIGHT = 3.0  # of the LM's log-probabilities beside retrieval's
 _FOLDS = 5
 
 Curve = tuple[np.ndarray, np.ndarray, np.ndarray]

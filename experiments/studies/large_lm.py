@@ -1,0 +1,118 @@
+"""What does a capable LM bring, at which share of tasks asked?
+
+A recorded large LM (one answer a request, asked blind over the whole registry; see the data's own
+notes) is asked about the tasks that retrieval is least certain of. Search, calibration and the LM
+stage are fitted on validation; test is measured once for each share of tasks asked. Our synthetic
+requests were written by a model of the LM's family, and it may have seen the public sets in
+training: both flatter.
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+from experiments.support.format import difference, markdown, percent, rate
+from experiments.support.public_data import ROOT
+from experiments.support.recorded_data import recorded
+from optimize.calibration import calibrate
+from optimize.data import Dataset
+from optimize.evaluation import evaluate, metrics
+from optimize.lm_stage import LMStageConfig, fit_lm_stage
+from optimize.recorded import language_model
+from optimize.search import LEAN, ScoredRequests, fit_weights, search
+from task_delegator.delegator import Delegator
+from task_delegator.knobs import KnobValues
+from task_delegator.retrieval import CHANNELS
+
+_SETS = ("ours", "clinc150", "banking77", "hwu64")
+_SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)  # of the validation requests in scope that shall be asked
+_TRIALS = 100
+_TRAINED = 1500  # train requests that the weights of retrieval start from
+_CALLS = 5000  # more than there are answers
+_SHOWN = ("0.4", "0.6", "1.0")
+
+
+def run(quick: bool) -> list[dict[str, Any]]:
+    """Return one row per data set and share asked; quick: one set, one share, on validation."""
+    rows: list[dict[str, Any]] = []
+    for name in _SETS[: 1 if quick else None]:
+        dataset = recorded(name)
+        program = _compile(dataset, 3 if quick else _TRIALS)
+        for share in _SHARES[1 : 2 if quick else None] if quick else (0.0, *_SHARES):
+            rows.append(_row(name, dataset, program, share, "validation" if quick else "test"))
+    return rows
+
+
+def _compile(dataset: Dataset, trials: int) -> Delegator:
+    """Return the program without its LM, as ``compile`` makes it."""
+    program = Delegator(dataset.registry)
+    index = program.retrieve.library.index({})
+    train = ScoredRequests(index, dataset.splits["train"][:_TRAINED])
+    starts = [KnobValues(), *(fit_weights(train, KnobValues(), c) for c in (CHANNELS, LEAN))]
+    validation = ScoredRequests(index, dataset.splits["validation"])
+    program.knobs.values, _ = search(validation, starts, trials=trials, seed=0)
+    calibrate(program, dataset)
+    return program
+
+
+def _row(
+    name: str, dataset: Dataset, program: Delegator, share: float, split: str
+) -> dict[str, Any]:
+    """Fit the LM stage for a share of tasks asked, and measure it."""
+    lm = language_model(f"recorded:{ROOT / 'lm_answers'}")
+    student = program.deepcopy()
+    fitted: dict[str, Any] = {}
+    if share:
+        config = LMStageConfig(_CALLS, optimizer=None, ask_share=share)
+        stage = fit_lm_stage(program, dataset, lm, config)
+        stage.apply(student)
+        fitted = asdict(stage.result)
+    report = evaluate(student, dataset, split, name=name, lm=lm if share else None).to_dict()
+    del report["commit"]  # the result file names it
+    outside = report["n_out_of_scope"]
+    refused = outside - report["decisions_out_of_scope"]["assign"]
+    none = report["decisions_out_of_scope"]["none"]
+    return {
+        "data": name,
+        "ask_share": share,
+        **{**report, "data": name, "program": f"asked {share:.0%}"},
+        "lm_stage": fitted,
+        "lm_share_out_of_scope": report["lm_calls_out_of_scope"] / outside if outside else None,
+        "not_assigned_out_of_scope": refused / outside if outside else None,
+        "turned_away": none / outside if outside else None,
+        "turned_away_ci95": metrics.wilson(none, outside) if outside else None,
+    }
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return accuracy, precision and scope by share of tasks asked."""
+    return markdown(
+        rows,
+        {
+            "data": lambda r: r["data"],
+            "asked": lambda r: percent(r["lm_share"]),
+            "n": lambda r: r["n"],
+            "top-1 [95% CI]": lambda r: rate(r, "top1"),
+            "top-3": lambda r: percent(r["top3"]),
+            "to retrieval alone, points": lambda r: (
+                difference(r["versus_no_lm"]) if r["versus_no_lm"] else "-"
+            ),
+            "precision of all assigned": lambda r: (
+                rate(r, "precision_all_assigned") if r["n_all_assigned"] else "-"
+            ),
+            "assigned": lambda r: r["n_all_assigned"],
+            "turned away out of scope": lambda r: (
+                rate(r, "turned_away") if r["n_out_of_scope"] else "-"
+            ),
+            "AUROC scope": lambda r: f"{r['oos_auroc']:.3f}" if r["oos_auroc"] else "-",
+        },
+    )
+
+
+def answer(rows: list[dict[str, Any]]) -> str:
+    """Return the gain on our data as written at two fifths of the tasks asked."""
+    ours = {row["ask_share"]: row for row in rows if row["data"] == "ours"}
+    return (
+        f"Ours as written: {percent(ours[0.0]['top1'])} without, "
+        f"{percent(ours[0.4]['top1'])} asked about {percent(ours[0.4]['lm_share'])}, "
+        f"{percent(ours[1.0]['top1'])} asked about {percent(ours[1.0]['lm_share'])}"
+    )
