@@ -27,6 +27,8 @@ class RetrievalKnobs(KnobGroup):
             weights of the channels.
         bm25_k1, bm25_b: BM25's saturation and length normalization.
         head_c: inverse regularization of the linear head.
+        passages: passages of instructions and tools that are read of an agent at most; 0 none.
+        passages_beside_samples: whether agents that have samples are read so too.
         temperature: of the posterior over agents; smaller is surer.
     """
 
@@ -42,6 +44,8 @@ class RetrievalKnobs(KnobGroup):
     bm25_k1: Annotated[float, Field(gt=0, le=100)] = 1.5
     bm25_b: Probability = 0.75
     head_c: Annotated[float, Field(ge=1e-4, le=1e6)] = 10.0
+    passages: Annotated[int, Field(ge=0, le=16)] = 4
+    passages_beside_samples: bool = False
     temperature: Annotated[float, Field(ge=1e-3, le=1e3)] = 1.0
 
     def weight(self, channel: str) -> float:

@@ -10,7 +10,7 @@ from .enrichment import (
     enrichment_next_to,
     read_enrichment,
 )
-from .texts import description_text, readable, texts_of
+from .texts import cut_passages, description_text, passages_of, readable, texts_of
 
 __all__ = [
     "FILE",
@@ -20,10 +20,12 @@ __all__ = [
     "Registry",
     "Tool",
     "complete",
+    "cut_passages",
     "description_text",
     "enrich",
     "enrichment_next_to",
     "first_fault",
+    "passages_of",
     "read_enrichment",
     "readable",
     "texts_of",

@@ -8,6 +8,7 @@ import numpy as np
 from ..delegation import Signals
 from ..knobs import KnobValues
 from .index import Channels, Index, Query
+from .passages import reading_of
 
 CHANNELS = (
     "bm25",
@@ -43,6 +44,7 @@ class Scored:
 
 def score(index: Index, query: Query, knobs: KnobValues) -> Scored:
     """Return every channel's scores of a text, raw and standardized."""
+    index = index.reading(reading_of(knobs))
     channels = index.channels(
         query, knobs.retrieval.bm25_k1, knobs.retrieval.bm25_b, knobs.retrieval.head_c
     )
