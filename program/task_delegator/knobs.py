@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 Weight = Annotated[float, Field(ge=-1e4, le=1e4)]  # of a feature in a logistic model
 ChannelWeight = Annotated[float, Field(ge=0, le=100)]
 Probability = Annotated[float, Field(ge=0, le=1)]
+MOST_PASSAGES = 16  # of an agent, some 10,000 characters
 
 
 class KnobGroup(BaseModel):
@@ -44,7 +45,7 @@ class RetrievalKnobs(KnobGroup):
     bm25_k1: Annotated[float, Field(gt=0, le=100)] = 1.5
     bm25_b: Probability = 0.75
     head_c: Annotated[float, Field(ge=1e-4, le=1e6)] = 10.0
-    passages: Annotated[int, Field(ge=0, le=16)] = 4
+    passages: Annotated[int, Field(ge=0, le=MOST_PASSAGES)] = 4
     passages_beside_samples: bool = False
     temperature: Annotated[float, Field(ge=1e-3, le=1e3)] = 1.0
 

@@ -54,17 +54,24 @@ def score(index: Index, query: Query, knobs: KnobValues) -> Scored:
 
 
 def standardize(channels: Channels) -> dict[str, np.ndarray]:
-    """Return the channels in standard deviations over the best agents, shape (agents,) each."""
+    """Return the channels in standard deviations over the best agents, shape (agents,) each.
+
+    Where samples are missing, words and characters of what is read instead count, and the
+    description where nothing is.
+    """
     description = _z(channels.description)
     scores = {
         "bm25": _z(channels.bm25),
         "chars": _z(channels.chars),
         "description": description,
     }
+    missing = description
+    if channels.read is not None:
+        missing = np.where(channels.read, _z(scores["bm25"] + scores["chars"]), description)
     for name in ("sample_best", "sample_mean", "head"):
         raw = getattr(channels, name)
         known = ~np.isnan(raw)
-        scores[name] = description.copy()
+        scores[name] = missing.copy()
         if known.sum() > 1:
             scores[name][known] = _z(raw[known])
     return scores

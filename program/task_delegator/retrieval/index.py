@@ -61,6 +61,7 @@ class Channels:
     Attributes:
         bm25, chars, description: shape (agents,).
         sample_best, sample_mean, head: shape (agents,); NaN for agents without samples.
+        read: whether passages of an agent were read, shape (agents,), bool; None of nobody.
     """
 
     bm25: np.ndarray
@@ -69,6 +70,7 @@ class Channels:
     sample_best: np.ndarray
     sample_mean: np.ndarray
     head: np.ndarray
+    read: np.ndarray | None = None
 
 
 class Index:
@@ -83,7 +85,8 @@ class Index:
     Attributes:
         names: of the agents, in the order of every score.
         mentions: the same, to be found in texts.
-        encodings: every text of these agents as the embedder sees it.
+        encodings: every text of these agents that was read so far, as the embedder sees it.
+        read_passages: whether passages of an agent are read, shape (agents,); None of nobody.
     """
 
     def __init__(
@@ -122,7 +125,7 @@ class Index:
         self._chars = CharacterGrams(self._documents)
         self._rankers = BuildOnce(self._ranker, _SETTINGS)
         self._heads = BuildOnce(self._head, _SETTINGS)
-        self.reads_passages = passages is not None
+        self.read_passages = None if passages is None else np.array([*map(bool, passages.texts)])
         self._readings = BuildOnce(self._reading, _READINGS)
 
     def reading(self, reading: tuple[int, bool]) -> "Index":
@@ -139,7 +142,9 @@ class Index:
         passages = read_passages(self.agents, reading)
         if passages is None:
             return self
-        return Index(self.agents, self.embed, self.encodings, passages)
+        index = Index(self.agents, self.embed, self.encodings, passages)
+        self.encodings = self.encodings | index.encodings
+        return index
 
     def read(self, task: str) -> Query:
         """Return a task as the channels see it."""
@@ -156,6 +161,7 @@ class Index:
             sample_best=best,
             sample_mean=mean,
             head=self.head(vector, head_c),
+            read=self.read_passages,
         )
 
     def description(self, vector: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from ..errors import InputError
 from ..registry import Agent, Registry, texts_of
 from ..text import AgentMentions
 from .index import Index
+from .passages import named_passages
 
 _CALLERS = 1024  # sets of permissions whose index is remembered
 _AGENTS = 40_000  # in all indexes together: at 10,000 agents an index takes some 0.5 GB
@@ -122,10 +123,12 @@ class IndexCache:
         if version == self._version:
             return version
         self._version = version
+        for index in self._indexes.values():  # passages were encoded after an index was built
+            self._encodings = self._encodings | index.encodings
         self._indexes.clear()
         self._names.clear()
-        agents = (with_samples(agent, learned) for agent in self.registry)
-        kept = {text for agent in agents for text in texts_of(agent)}
+        agents = [with_samples(agent, learned) for agent in self.registry]
+        kept = {text for agent in agents for text in (*texts_of(agent), *named_passages(agent))}
         self._encodings = {text: e for text, e in self._encodings.items() if text in kept}
         return version
 
