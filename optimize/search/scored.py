@@ -20,6 +20,8 @@ from task_delegator.retrieval import (
 # What can be read of agents beside descriptions and samples: passages, and of whom.
 READINGS = {"none": (0, False), "without samples": (4, False), "all": (4, True)}
 
+_Unset = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # chars to sample_mean
+
 
 class ScoredRequests:
     """The channels of labelled requests, each computed once per index setting.
@@ -46,7 +48,7 @@ class ScoredRequests:
         ]
         self.labels = [np.array([places[n] for n in r.acceptable]) for r in requests]
         self.readings = _readings(index)
-        self._fixed: dict[tuple[int, bool], list[tuple[np.ndarray, ...]]] = {}
+        self._fixed: dict[tuple[int, bool], list[_Unset]] = {}
         self._z_scores: dict[tuple[object, ...], np.ndarray] = {}
 
     def z_scores(self, channel: str, knobs: KnobValues) -> np.ndarray:
@@ -84,7 +86,7 @@ class ScoredRequests:
                 rows[channel].append(z_scores[channel])
         return {self._setting(channel, knobs): np.stack(rows[channel]) for channel in new}
 
-    def _unset(self, knobs: KnobValues) -> list[tuple[np.ndarray, ...]]:
+    def _unset(self, knobs: KnobValues) -> list[_Unset]:
         """Return the raw channels that depend on no setting but what is read, per request."""
         reading = reading_of(knobs)
         if reading not in self._fixed:

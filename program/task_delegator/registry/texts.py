@@ -60,7 +60,7 @@ def cut_passages(text: str, most: int) -> tuple[str, ...]:
 
 def _pieces(text: str) -> list[str]:
     """Return the sentences of a text, none longer than a passage."""
-    sentences = [part.strip() for part in _BREAK.split(text)]
+    sentences = [part.lstrip("#-* ").strip() for part in _BREAK.split(text)]
     return [
         sentence[start : start + PASSAGE_LENGTH]
         for sentence in sentences

@@ -100,11 +100,12 @@ class Index:
         self.names = tuple(agent.name for agent in self.agents)
         self.mentions = AgentMentions(self.names)
         self.embed = embed
+        self._known = known or {}
         described = [description_text(agent) for agent in self.agents]
         samples = [s for agent in self.agents for s in agent.user_request_samples]
         read = passages or Passages(((),) * len(described), ((),) * len(described))
         further = [text for own in read.encoded for text in own]
-        self.encodings = texts = _encode([*described, *samples, *further], embed, known or {})
+        self.encodings = texts = _encode([*described, *samples, *further], embed, self._known)
         self._descriptions = _rows(described, texts)
         self._samples = _rows(samples, texts)
         self._tokens_of = LateInteraction(
@@ -142,7 +143,7 @@ class Index:
         passages = read_passages(self.agents, reading)
         if passages is None:
             return self
-        index = Index(self.agents, self.embed, self.encodings, passages)
+        index = Index(self.agents, self.embed, {**self._known, **self.encodings}, passages)
         self.encodings = self.encodings | index.encodings
         return index
 
