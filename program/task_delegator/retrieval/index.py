@@ -86,6 +86,7 @@ class Index:
         names: of the agents, in the order of every score.
         mentions: the same, to be found in texts.
         encodings: every text of these agents that was read so far, as the embedder sees it.
+        agents_held: how many agents are held in memory; twice as many once passages are read.
         read_passages: whether passages of an agent are read, shape (agents,); None of nobody.
     """
 
@@ -97,6 +98,7 @@ class Index:
         passages: Passages | None = None,
     ) -> None:
         self.agents = tuple(sorted(agents, key=lambda agent: agent.name))
+        self.agents_held = len(self.agents)
         self.names = tuple(agent.name for agent in self.agents)
         self.mentions = AgentMentions(self.names)
         self.embed = embed
@@ -145,6 +147,7 @@ class Index:
             return self
         index = Index(self.agents, self.embed, {**self._known, **self.encodings}, passages)
         self.encodings = self.encodings | index.encodings
+        self.agents_held = 2 * len(self.agents)
         return index
 
     def read(self, task: str) -> Query:

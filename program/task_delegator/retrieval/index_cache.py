@@ -13,7 +13,9 @@ from .index import Index
 from .passages import named_passages
 
 _CALLERS = 1024  # sets of permissions whose index is remembered
-_AGENTS = 40_000  # in all indexes together: at 10,000 agents an index takes some 0.5 GB
+# In all indexes together, readings of passages counted: at 10,000 agents an index takes some
+# 0.5 GB, and 1.5 GB more where passages are read of all.
+_AGENTS = 40_000
 _INDEXES = 32  # sets of permitted agents kept at a time: roles, not persons
 
 
@@ -136,7 +138,7 @@ class IndexCache:
         """Drop the indexes that were not used for longest; never the newest."""
 
         def agents() -> int:
-            return sum(len(index.names) for index in self._indexes.values())
+            return sum(index.agents_held for index in self._indexes.values())
 
         while len(self._indexes) > 1 and (len(self._indexes) > _INDEXES or agents() > _AGENTS):
             self._indexes.popitem(last=False)

@@ -117,3 +117,16 @@ def test_scored_requests_rank_as_the_program_does(office):
 def test_where_all_have_samples_the_search_draws_as_before(office):
     office.remove("Events")
     assert ScoredRequests(Index(office, HashedWords()), []).readings == ()
+
+
+def test_an_index_that_reads_passages_counts_as_two(office):
+    index = Index(kitchen(office), HashedWords())
+    assert index.agents_held == 6
+    index.reading((4, False))
+    assert index.agents_held == 12
+
+
+def test_nothing_to_read_is_not_counted(office):
+    index = Index(office, HashedWords())
+    index.reading((4, True))
+    assert index.agents_held == 6
