@@ -39,7 +39,7 @@ from task_delegator.knobs import KnobValues
 from task_delegator.retrieval import CHANNELS
 
 PLAIN = "plain"
-_WEIGHTS = (*CHANNELS, "bm25_k1", "bm25_b")
+_WEIGHTS = (*CHANNELS, "bm25_k1", "bm25_b", "passages", "passages_beside_samples")
 _MAX_K, _MAX_DEMOS = 10, 2
 _OPTIMIZER_VALIDATION = 8  # train requests on which an optimizer compares its candidates
 _EXPANSIONS = {"none": (0, False), "phrasings": (2, False), "hyde": (0, True)}

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 
-from optimize.search.scored import ScoredRequests
+from optimize.search.scored import READINGS, ScoredRequests
 from task_delegator.knobs import KnobValues
 from task_delegator.retrieval import CHANNELS
 
@@ -27,21 +27,31 @@ def fit_temperature(scored: ScoredRequests, fused: np.ndarray) -> float:
     return float(np.exp(best.x))
 
 
+def with_reading(knobs: KnobValues, name: str) -> KnobValues:
+    """Return the knobs with one of the ``READINGS``, by name."""
+    most, beside_samples = READINGS[name]
+    return knobs.replaced(
+        {"retrieval.passages": most, "retrieval.passages_beside_samples": beside_samples}
+    )
+
+
 def fit_weights(
     scored: ScoredRequests, start: KnobValues, channels: Sequence[str] = CHANNELS
 ) -> KnobValues:
     """Return the knobs with channel weights of greatest likelihood (conditional logit).
 
     McFadden's conditional logit over the standardized channels, weights at least 0,
-    ridge penalty, for the head of greatest likelihood.
+    ridge penalty, for the head and the reading of passages of greatest likelihood.
 
     Args:
         scored: labeled requests.
         start: every other knob.
         channels: those that may have a weight; the others get 0.
     """
+    readings = [with_reading(start, name) for name in scored.readings] or [start]
     fitted = [
-        _conditional_logit(scored, start.replaced({"retrieval.head_c": c}), channels)
+        _conditional_logit(scored, given.replaced({"retrieval.head_c": c}), channels)
+        for given in readings
         for c in HEAD_C
     ]
     return max(fitted, key=lambda pair: pair[0])[1]

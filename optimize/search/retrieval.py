@@ -1,16 +1,17 @@
 """Search the retrieval knobs on validation: channel weights, BM25, head, k."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from optimize.evaluation import BM25_B, BM25_K1
-from optimize.search.fit import HEAD_C, fit_temperature
-from optimize.search.scored import ScoredRequests
+from optimize.search.fit import HEAD_C, fit_temperature, with_reading
+from optimize.search.scored import READINGS, ScoredRequests
 from optimize.search.study import StudyLocation, open_study, run_trials
 from task_delegator.knobs import KnobValues, RetrievalKnobs
-from task_delegator.retrieval import CHANNELS
+from task_delegator.retrieval import CHANNELS, reading_of
 
 MIN_RECALL = 0.95  # of the shortlist on validation: what the LM cannot see it cannot pick
 _IN_MEMORY = StudyLocation("retrieval")
@@ -69,13 +70,14 @@ def search(
     """
 
     def objective(trial: Any) -> float:
-        measured = measure(scored, _suggest(trial), trial.number)
+        measured = measure(scored, _suggest(trial, scored.readings), trial.number)
         trial.set_constraint("recall", MIN_RECALL - measured.recall_at_k)
         trial.set_user_attr("knobs", measured.knobs.model_dump())
         trial.set_user_attr("metrics", measured.metrics())
         return measured.top1 - _SHORTLIST_COST * measured.knobs.retrieval.k
 
-    study = open_study(location, [parameters(start) for start in starts], seed=seed)
+    started = [parameters(start, scored.readings) for start in starts]
+    study = open_study(location, started, seed=seed)
     trials_done = [
         Trial(
             trial.number, KnobValues.read(trial.user_attrs["knobs"]), **trial.user_attrs["metrics"]
@@ -133,7 +135,7 @@ def _first_correct(scored: ScoredRequests, trial: Trial) -> np.ndarray:
     return scored.ranks(scored.fused(trial.knobs)) == 1
 
 
-def _suggest(trial: Any) -> KnobValues:
+def _suggest(trial: Any, readings: Sequence[str]) -> KnobValues:
     knobs: dict[str, Any] = {c: trial.suggest_float(c, 0.0, 2.0) for c in CHANNELS}
     if not trial.suggest_categorical("head_on", [True, False]):
         knobs["head"] = 0.0
@@ -143,11 +145,18 @@ def _suggest(trial: Any) -> KnobValues:
         "bm25_b": trial.suggest_categorical("bm25_b", BM25_B),
         "head_c": trial.suggest_categorical("head_c", HEAD_C),
     }
-    return KnobValues(retrieval=RetrievalKnobs(**knobs))
+    suggested = KnobValues(retrieval=RetrievalKnobs(**knobs))
+    if not readings:
+        return suggested
+    return with_reading(suggested, trial.suggest_categorical("passages", readings))
 
 
-def parameters(knobs: KnobValues) -> dict[str, Any]:
+def parameters(knobs: KnobValues, readings: Sequence[str]) -> dict[str, Any]:
     """Return a setting as parameters of the search."""
     searched = (*CHANNELS, "k", "bm25_k1", "bm25_b", "head_c")
     values = {name: getattr(knobs.retrieval, name) for name in searched}
-    return {**values, "head_on": knobs.retrieval.head > 0}
+    values["head_on"] = knobs.retrieval.head > 0
+    if readings:
+        named = (name for name in readings if READINGS[name] == reading_of(knobs))
+        values["passages"] = next(named, readings[-1])
+    return values

@@ -6,7 +6,21 @@ import numpy as np
 
 from optimize.data import Request
 from task_delegator.knobs import KnobValues
-from task_delegator.retrieval import CHANNELS, Channels, Index, fuse, late_scores, standardize
+from task_delegator.retrieval import (
+    CHANNELS,
+    Channels,
+    Index,
+    fuse,
+    late_scores,
+    read_passages,
+    reading_of,
+    standardize,
+)
+
+# What can be read of agents beside descriptions and samples: passages, and of whom.
+READINGS = {"none": (0, False), "without samples": (4, False), "all": (4, True)}
+
+_Unset = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # chars to sample_mean
 
 
 class ScoredRequests:
@@ -19,6 +33,10 @@ class ScoredRequests:
         index: the index that scores.
         requests: labeled requests.
         late: how many agents are compared token by token; None for the index's own choice.
+
+    Attributes:
+        readings: names of the ``READINGS`` to choose from; none where agents without samples
+            have no passages, as samples say more.
     """
 
     def __init__(self, index: Index, requests: Sequence[Request], late: int | None = None) -> None:
@@ -29,16 +47,13 @@ class ScoredRequests:
             index.read(index.mentions.strip_from(request.text)[0]) for request in requests
         ]
         self.labels = [np.array([places[n] for n in r.acceptable]) for r in requests]
-        self._fixed = [
-            (index.chars(q.text), index.description(v), *index.samples(v))
-            for q in self._queries
-            for v in (q.encoded.vector,)
-        ]
+        self.readings = _readings(index)
+        self._fixed: dict[tuple[int, bool], list[_Unset]] = {}
         self._z_scores: dict[tuple[object, ...], np.ndarray] = {}
 
     def z_scores(self, channel: str, knobs: KnobValues) -> np.ndarray:
         """Return a channel standardized under the index settings, shape (requests, agents)."""
-        key = _setting(channel, knobs)
+        key = self._setting(channel, knobs)
         if key not in self._z_scores:
             self._z_scores |= self._standardized(knobs)
         return self._z_scores[key]
@@ -49,13 +64,14 @@ class ScoredRequests:
 
     def _standardized(self, knobs: KnobValues) -> dict[tuple[object, ...], np.ndarray]:
         """Return the channels that are not known yet, by their settings."""
-        index, nothing = self._index, np.zeros(len(self._index.names))
-        new = [c for c in CHANNELS if _setting(c, knobs) not in self._z_scores]
+        index = self._index.reading(reading_of(knobs))
+        nothing = np.zeros(len(index.names))
+        new = [c for c in CHANNELS if self._setting(c, knobs) not in self._z_scores]
         rows: dict[str, list[np.ndarray]] = {channel: [] for channel in new}
-        for query, fixed in zip(self._queries, self._fixed, strict=True):
+        for query, fixed in zip(self._queries, self._unset(knobs), strict=True):
             bm25 = (
                 index.bm25(query.text, knobs.retrieval.bm25_k1, knobs.retrieval.bm25_b)
-                if "bm25" in new
+                if "bm25" in new or index.read_passages is not None
                 else nothing
             )
             head = (
@@ -63,12 +79,35 @@ class ScoredRequests:
                 if "head" in new
                 else nothing
             )
-            z_scores = standardize(Channels(bm25, *fixed, head))
+            z_scores = standardize(Channels(bm25, *fixed, head, index.read_passages))
             if "maxsim" in new:
                 z_scores |= late_scores(index, query, z_scores, self._late).z_scores
             for channel in new:
                 rows[channel].append(z_scores[channel])
-        return {_setting(channel, knobs): np.stack(rows[channel]) for channel in new}
+        return {self._setting(channel, knobs): np.stack(rows[channel]) for channel in new}
+
+    def _unset(self, knobs: KnobValues) -> list[_Unset]:
+        """Return the raw channels that depend on no setting but what is read, per request."""
+        reading = reading_of(knobs)
+        if reading not in self._fixed:
+            index = self._index.reading(reading)
+            self._fixed[reading] = [
+                (index.chars(q.text), index.description(v), *index.samples(v))
+                for q in self._queries
+                for v in (q.encoded.vector,)
+            ]
+        return self._fixed[reading]
+
+    def _setting(self, channel: str, knobs: KnobValues) -> tuple[object, ...]:
+        """Return the settings that a channel's z_scores depends on."""
+        own = knobs.retrieval
+        words = (own.bm25_k1, own.bm25_b)
+        settings = {"bm25": words, "head": (own.head_c,)}.get(channel, ())
+        reading = reading_of(knobs)
+        if self._index.reading(reading).read_passages is None:
+            return channel, *settings
+        # Words stand in for missing samples, and choose whose tokens are compared.
+        return channel, reading, *words, *settings
 
     def ranks(self, fused: np.ndarray) -> np.ndarray:
         """Return the place of the best acceptable agent, from 1, ties broken by name."""
@@ -90,10 +129,11 @@ class ScoredRequests:
         return float(np.mean(np.array(acceptable) - normalizer))
 
 
-def _setting(channel: str, knobs: KnobValues) -> tuple[object, ...]:
-    """Return the settings that a channel's z_scores depends on."""
-    settings = {
-        "bm25": (knobs.retrieval.bm25_k1, knobs.retrieval.bm25_b),
-        "head": (knobs.retrieval.head_c,),
-    }
-    return channel, *settings.get(channel, ())
+def _readings(index: Index) -> tuple[str, ...]:
+    """Return the readings that differ; none where agents without samples have no passages."""
+    if read_passages(index.agents, READINGS["without samples"]) is None:
+        return ()
+    found = {name: read_passages(index.agents, reading) for name, reading in READINGS.items()}
+    return tuple(
+        name for name in found if name != "all" or found["all"] != found["without samples"]
+    )

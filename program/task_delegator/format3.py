@@ -65,6 +65,7 @@ def read_format3(state: Mapping[str, Any]) -> KnobValues:
             raise ValueError(f"knob {name}={value!r}: must be a number")
     values = {new: state[old] for old, new in _NAMES.items()}
     values |= {name: bool(values[name]) for name in ("expansion.hyde", "split.use_lm")}
+    values["retrieval.passages"] = 0  # that format read none
     if values["lm.gate"] > 1:
         values |= {"lm.gate": 1.0, "lm.ask_settled": True}
     never = {

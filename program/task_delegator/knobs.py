@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 Weight = Annotated[float, Field(ge=-1e4, le=1e4)]  # of a feature in a logistic model
 ChannelWeight = Annotated[float, Field(ge=0, le=100)]
 Probability = Annotated[float, Field(ge=0, le=1)]
+MOST_PASSAGES = 16  # of an agent, some 10,000 characters
 
 
 class KnobGroup(BaseModel):
@@ -28,6 +29,8 @@ class RetrievalKnobs(KnobGroup):
             weights of the channels.
         bm25_k1, bm25_b: BM25's saturation and length normalization.
         head_c: inverse regularization of the linear head.
+        passages: passages of instructions and tools that are read of an agent at most; 0 none.
+        passages_beside_samples: whether agents that have samples are read so too.
         temperature: of the posterior over agents; smaller is surer.
     """
 
@@ -43,6 +46,8 @@ class RetrievalKnobs(KnobGroup):
     bm25_k1: Annotated[float, Field(gt=0, le=100)] = 1.5
     bm25_b: Probability = 0.75
     head_c: Annotated[float, Field(ge=1e-4, le=1e6)] = 10.0
+    passages: Annotated[int, Field(ge=0, le=MOST_PASSAGES)] = 4
+    passages_beside_samples: bool = False
     temperature: Annotated[float, Field(ge=1e-3, le=1e3)] = 1.0
 
     def weight(self, channel: str) -> float:

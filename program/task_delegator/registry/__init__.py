@@ -11,7 +11,14 @@ from .enrichment import (
     read_enrichment,
 )
 from .rules import name_key
-from .texts import description_text, readable, texts_of, tool_names
+from .texts import (
+    cut_passages,
+    description_text,
+    passages_of,
+    readable,
+    texts_of,
+    tool_names,
+)
 
 __all__ = [
     "FILE",
@@ -21,11 +28,13 @@ __all__ = [
     "Registry",
     "Tool",
     "complete",
+    "cut_passages",
     "description_text",
     "enrich",
     "enrichment_next_to",
     "first_fault",
     "name_key",
+    "passages_of",
     "read_enrichment",
     "readable",
     "texts_of",

@@ -1,6 +1,13 @@
 """Texts of an agent that are embedded, searched and shown."""
 
-from .agents import Agent
+import re
+
+from .agents import Agent, Tool
+
+PASSAGE_LENGTH = 600  # characters: some 150 tokens, of the 256 that MiniLM reads
+_SHORTEST = 15  # characters of a piece that says something
+# Where a sentence, a heading or an item of a list begins, also where line breaks were lost.
+_BREAK = re.compile(r"(?<=[.!?:;])\s+|\s+#+\s+|\s+[-*]\s+|\n+")
 
 
 def readable(name: str) -> str:
@@ -23,3 +30,45 @@ def tool_names(agent: Agent) -> tuple[str, ...]:
 def texts_of(agent: Agent) -> tuple[str, ...]:
     """Return the texts of an agent that are embedded."""
     return (description_text(agent), *agent.user_request_samples)
+
+
+def passages_of(agent: Agent, most: int) -> tuple[str, ...]:
+    """Return the beginning of an agent's instructions and tools' descriptions, in passages.
+
+    Args:
+        agent: the agent.
+        most: how many passages at most; what follows is not read.
+    """
+    told = [tool.description for tool in agent.tools if isinstance(tool, Tool)]
+    return cut_passages("\n".join(filter(str.strip, (agent.instructions, *told))), most)
+
+
+def cut_passages(text: str, most: int) -> tuple[str, ...]:
+    """Cut a text into passages of whole sentences.
+
+    A passage has ``PASSAGE_LENGTH`` characters at most, so that a longer sentence is cut. Only
+    as much of the text is looked at as can be kept: time does not grow with what is left out.
+
+    Args:
+        text: the text.
+        most: how many passages at most.
+    """
+    passages: list[str] = []
+    for piece in _pieces(text[: 2 * most * PASSAGE_LENGTH]):
+        joined = f"{passages[-1]} {piece}" if passages else piece
+        if passages and len(joined) <= PASSAGE_LENGTH:
+            passages[-1] = joined
+        else:
+            passages.append(piece)
+    return tuple(passages[:most])
+
+
+def _pieces(text: str) -> list[str]:
+    """Return the sentences of a text, none longer than a passage."""
+    sentences = [part.lstrip("#-* ").strip() for part in _BREAK.split(text)]
+    return [
+        sentence[start : start + PASSAGE_LENGTH]
+        for sentence in sentences
+        if len(sentence) >= _SHORTEST
+        for start in range(0, len(sentence), PASSAGE_LENGTH)
+    ]

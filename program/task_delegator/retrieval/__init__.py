@@ -3,6 +3,7 @@
 from .fusion import CHANNELS, fuse, largest, late_scores, standardize
 from .index import Channels, Index, Query
 from .index_cache import IndexCache
+from .passages import read_passages, reading_of
 from .retrieve import Retrieval, Retrieve
 
 __all__ = [
@@ -16,5 +17,7 @@ __all__ = [
     "fuse",
     "largest",
     "late_scores",
+    "read_passages",
+    "reading_of",
     "standardize",
 ]

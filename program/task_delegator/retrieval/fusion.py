@@ -8,6 +8,7 @@ import numpy as np
 from ..delegation import Signals
 from ..knobs import KnobValues
 from .index import Channels, Index, Query
+from .passages import reading_of
 
 CHANNELS = (
     "bm25",
@@ -44,6 +45,7 @@ class Scored:
 
 def score(index: Index, query: Query, knobs: KnobValues) -> Scored:
     """Return every channel's scores of a text, raw and standardized."""
+    index = index.reading(reading_of(knobs))
     channels = index.channels(
         query, knobs.retrieval.bm25_k1, knobs.retrieval.bm25_b, knobs.retrieval.head_c
     )
@@ -53,15 +55,22 @@ def score(index: Index, query: Query, knobs: KnobValues) -> Scored:
 
 
 def standardize(channels: Channels) -> dict[str, np.ndarray]:
-    """Return the channels in standard deviations over the best agents, shape (agents,) each."""
+    """Return the channels in standard deviations over the best agents, shape (agents,) each.
+
+    Where samples are missing, words and characters of what is read instead count, and the
+    description where nothing is.
+    """
     raw = np.stack([getattr(channels, name) for name in _OF_ALL_AGENTS])
     known = ~np.isnan(raw)
     if known.all():
         return dict(zip(_OF_ALL_AGENTS, _z(raw), strict=True))
-    description = _z(channels.description)
+    missing = description = _z(channels.description)
+    if channels.read is not None:
+        lexical = _z(_z(channels.bm25) + _z(channels.chars))
+        missing = np.where(channels.read, lexical, description)
     z_scores = {}
     for name, scores, shown in zip(_OF_ALL_AGENTS, raw, known, strict=True):
-        z_scores[name] = description.copy()
+        z_scores[name] = missing.copy()
         if shown.sum() > 1:
             z_scores[name][shown] = _z(scores[shown])
     return z_scores

@@ -18,8 +18,10 @@ from .build_once import BuildOnce
 from .late_interaction import LateInteraction, offsets
 from .lexical import CharacterGrams, StemmedWords
 from .linear_head import Head, fit_head
+from .passages import Passages, read_passages
 
 _HEADS = VectorCache("heads.sqlite", limit=2**28)  # 0.2 MB each with seventy agents
+_READINGS = 2  # of passages that an index holds beside none
 _SETTINGS = 4  # of BM25 and of the head that an index holds: a service has one, a search many
 
 
@@ -58,6 +60,7 @@ class Channels:
     Attributes:
         bm25, chars, description: shape (agents,).
         sample_best, sample_mean, head: shape (agents,); NaN for agents without samples.
+        read: whether passages of an agent were read, shape (agents,), bool; None of nobody.
     """
 
     bm25: np.ndarray
@@ -66,6 +69,7 @@ class Channels:
     sample_best: np.ndarray
     sample_mean: np.ndarray
     head: np.ndarray
+    read: np.ndarray | None = None
 
 
 class Index:
@@ -75,40 +79,75 @@ class Index:
         agents: the agents, in any order; their samples are what the index learns from.
         embed: the embedder.
         known: texts that were encoded before, by text; reused.
+        passages: what is read of the agents beside that, in name order.
 
     Attributes:
         names: of the agents, in the order of every score.
         mentions: the same, to be found in texts.
-        encodings: every text of these agents as the embedder sees it.
+        encodings: every text of these agents that was read so far, as the embedder sees it.
+        agents_held: how many agents are held in memory; twice as many once passages are read.
+        read_passages: whether passages of an agent are read, shape (agents,); None of nobody.
     """
 
     def __init__(
-        self, agents: Iterable[Agent], embed: Embedder, known: Mapping[str, Encoded] | None = None
+        self,
+        agents: Iterable[Agent],
+        embed: Embedder,
+        known: Mapping[str, Encoded] | None = None,
+        passages: Passages | None = None,
     ) -> None:
         self.agents = tuple(sorted(agents, key=lambda agent: agent.name))
+        self.agents_held = len(self.agents)
         self.names = tuple(agent.name for agent in self.agents)
         self.mentions = AgentMentions(self.names)
         self.embed = embed
+        self._known = known or {}
         described = [description_text(agent) for agent in self.agents]
         samples = [s for agent in self.agents for s in agent.user_request_samples]
-        self.encodings = texts = _encode([*described, *samples], embed, known or {})
+        read = passages or Passages(((),) * len(described), ((),) * len(described))
+        further = [text for own in read.encoded for text in own]
+        self.encodings = texts = _encode([*described, *samples, *further], embed, self._known)
         self._descriptions = _rows(described, texts)
         self._samples = _rows(samples, texts)
         self._tokens_of = LateInteraction(
-            [[texts[text] for text in texts_of(agent)] for agent in self.agents]
+            [
+                [texts[text] for text in (*texts_of(agent), *own)]
+                for agent, own in zip(self.agents, read.encoded, strict=True)
+            ]
         )
         counts = np.array([len(agent.user_request_samples) for agent in self.agents], dtype=int)
         self.has_samples = counts > 0
         self._counts = counts[self.has_samples]
         self._starts = offsets(self._counts)
         self._documents = [
-            " ".join((readable(a.name), a.description, a.use_when, *a.user_request_samples))
-            for a in self.agents
+            " ".join((readable(a.name), a.description, a.use_when, *a.user_request_samples, *own))
+            for a, own in zip(self.agents, read.texts, strict=True)
         ]
         self._words = StemmedWords()
         self._chars = CharacterGrams(self._documents)
         self._rankers = BuildOnce(self._ranker, _SETTINGS)
         self._heads = BuildOnce(self._head, _SETTINGS)
+        self.read_passages = None if passages is None else np.array([*map(bool, passages.texts)])
+        self._readings = BuildOnce(self._reading, _READINGS)
+
+    def reading(self, reading: tuple[int, bool]) -> "Index":
+        """Return the index of the same agents that reads so many of their passages.
+
+        It is built when first asked for; this index itself where the agents have none to read.
+
+        Args:
+            reading: passages per agent at most, and whether of agents with samples too.
+        """
+        return self._readings(reading) if reading[0] else self
+
+    def _reading(self, reading: tuple[int, bool]) -> "Index":
+        passages = read_passages(self.agents, reading)
+        if passages is None:
+            return self
+        index = Index(self.agents, self.embed, {**self._known, **self.encodings}, passages)
+        self.encodings = self.encodings | index.encodings
+        self.agents_held = 2 * len(self.agents)
+        return index
 
     def read(self, task: str) -> Query:
         """Return a task as the channels see it."""
@@ -125,6 +164,7 @@ class Index:
             sample_best=best,
             sample_mean=mean,
             head=self.head(vector, head_c),
+            read=self.read_passages,
         )
 
     def description(self, vector: np.ndarray) -> np.ndarray:

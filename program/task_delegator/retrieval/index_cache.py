@@ -9,9 +9,12 @@ from ..errors import InputError
 from ..registry import Agent, Registry, texts_of
 from ..thread_lock import Lock
 from .index import Index
+from .passages import named_passages
 
 _CALLERS = 1024  # sets of permissions whose index is remembered
-_AGENTS = 40_000  # in all indexes together: at 10,000 agents an index takes some 0.5 GB
+# In all indexes together, readings of passages counted: at 10,000 agents an index takes some
+# 0.5 GB, and 1.5 GB more where passages are read of all.
+_AGENTS = 40_000
 _INDEXES = 32  # sets of permitted agents kept at a time: roles, not persons
 
 
@@ -122,10 +125,12 @@ class IndexCache:
         version = self.registry.version
         if version == self._version:
             return version
+        for index in self._indexes.values():  # passages were encoded after an index was built
+            self._encodings = self._encodings | index.encodings
         self._indexes.clear()
         self._names.clear()
-        agents = (with_samples(agent, learned) for agent in self.registry)
-        kept = {text for agent in agents for text in texts_of(agent)}
+        agents = [with_samples(agent, learned) for agent in self.registry]
+        kept = {text for agent in agents for text in (*texts_of(agent), *named_passages(agent))}
         self._encodings = {text: e for text, e in self._encodings.items() if text in kept}
         self._version = version  # last: a child that is forked before does all this itself
         return version
@@ -134,7 +139,7 @@ class IndexCache:
         """Drop the indexes that were not used for longest; never the newest."""
 
         def agents() -> int:
-            return sum(len(index.names) for index in self._indexes.values())
+            return sum(index.agents_held for index in self._indexes.values())
 
         while len(self._indexes) > 1 and (len(self._indexes) > _INDEXES or agents() > _AGENTS):
             self._indexes.popitem(last=False)

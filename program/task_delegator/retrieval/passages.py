@@ -1,0 +1,60 @@
+"""Which passages of their instructions and tools agents are found by."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..knobs import MOST_PASSAGES, KnobValues
+from ..registry import Agent, passages_of, readable
+
+# Passages that an index holds token by token, 0.06 MB each: 0.5 GB. Beyond two thousand agents
+# each keeps fewer of them, one at least; words and characters are read of all.
+_MOST_ENCODED = 8000
+
+
+@dataclass(frozen=True, slots=True)
+class Passages:
+    """What is read of agents beside names, descriptions and samples.
+
+    Attributes:
+        texts: per agent, passages for words and characters.
+        encoded: per agent, the texts that late interaction compares: the first passages, each
+            after the agent's name, which tells it from a like passage of another.
+    """
+
+    texts: tuple[tuple[str, ...], ...]
+    encoded: tuple[tuple[str, ...], ...]
+
+
+def read_passages(agents: Sequence[Agent], reading: tuple[int, bool]) -> Passages | None:
+    """Return what is read of agents, None where that is nothing.
+
+    Args:
+        agents: the agents of an index, in its order.
+        reading: see ``reading_of``.
+    """
+    most, beside_samples = reading
+    texts = tuple(
+        passages_of(agent, most) if beside_samples or not agent.user_request_samples else ()
+        for agent in agents
+    )
+    readers = sum(map(bool, texts))
+    if not readers:
+        return None
+    kept = max(_MOST_ENCODED // readers, 1)
+    named = (_named(agent, own[:kept]) for agent, own in zip(agents, texts, strict=True))
+    return Passages(texts, tuple(named))
+
+
+def named_passages(agent: Agent) -> tuple[str, ...]:
+    """Return all passages of an agent that may be encoded."""
+    return _named(agent, passages_of(agent, MOST_PASSAGES))
+
+
+def _named(agent: Agent, passages: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"{readable(agent.name)}. {text}" for text in passages)
+
+
+def reading_of(knobs: KnobValues) -> tuple[int, bool]:
+    """Return how many passages are read of an agent, and whether beside samples too."""
+    most = knobs.retrieval.passages
+    return most, bool(most) and knobs.retrieval.passages_beside_samples
