@@ -14,7 +14,7 @@ from experiments.support.format import difference, markdown, percent, rate
 from experiments.support.public_data import ROOT
 from experiments.support.recorded_data import recorded
 from optimize.calibration import calibrate
-from optimize.data import Dataset
+from optimize.data import OURS, Dataset, load_dataset
 from optimize.evaluation import evaluate, metrics
 from optimize.lm_stage import LMStageConfig, fit_lm_stage
 from optimize.recorded import language_model
@@ -23,21 +23,27 @@ from task_delegator.delegator import Delegator
 from task_delegator.knobs import KnobValues
 from task_delegator.retrieval import CHANNELS
 
-_SETS = ("ours", "clinc150", "banking77", "hwu64")
-_SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)  # of the validation requests in scope that shall be asked
+# Of the validation requests in scope, the shares that shall be asked; 0 asks no LM.
+_SHARES: dict[str, tuple[float, ...]] = {
+    "ours": (0.0, 0.1, 0.2, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1.0),
+    "clinc150": (0.0, 0.4, 1.0),
+    "banking77": (0.0, 0.4, 1.0),
+    "hwu64": (0.0, 0.4, 1.0),
+}
 _TRIALS = 100
 _TRAINED = 1500  # train requests that the weights of retrieval start from
+_MOST_ASKED = 0.4  # of the tasks, in the answer
 _CALLS = 5000  # more than there are answers
-_SHOWN = ("0.4", "0.6", "1.0")
 
 
 def run(quick: bool) -> list[dict[str, Any]]:
     """Return one row per data set and share asked; quick: one set, one share, on validation."""
     rows: list[dict[str, Any]] = []
-    for name in _SETS[: 1 if quick else None]:
-        dataset = recorded(name)
+    for name in ("ours",) if quick else _SHARES:
+        # Ours is recorded whole; the agents are as they were written, not enriched.
+        dataset = load_dataset(OURS, enriched=False) if name == "ours" else recorded(name)
         program = _compile(dataset, 3 if quick else _TRIALS)
-        for share in _SHARES[1 : 2 if quick else None] if quick else (0.0, *_SHARES):
+        for share in (0.4,) if quick else _SHARES[name]:
             rows.append(_row(name, dataset, program, share, "validation" if quick else "test"))
     return rows
 
@@ -109,10 +115,16 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def answer(rows: list[dict[str, Any]]) -> str:
-    """Return the gain on our data as written at two fifths of the tasks asked."""
+    """Return the gain on our data as written, with at most two fifths of the tasks asked."""
     ours = {row["ask_share"]: row for row in rows if row["data"] == "ours"}
+    few = within(rows, _MOST_ASKED)
     return (
-        f"Ours as written: {percent(ours[0.0]['top1'])} without, "
-        f"{percent(ours[0.4]['top1'])} asked about {percent(ours[0.4]['lm_share'])}, "
-        f"{percent(ours[1.0]['top1'])} asked about {percent(ours[1.0]['lm_share'])}"
+        f"Ours as written: {percent(ours[0.0]['top1'])} top-1 without, {percent(few['top1'])} "
+        f"where {percent(few['lm_share'])} are asked, {percent(ours[1.0]['top1'])} where all are"
     )
+
+
+def within(rows: list[dict[str, Any]], share: float) -> dict[str, Any]:
+    """Return the row of ours with the most tasks asked, no more than a share of them."""
+    ours = [row for row in rows if row["data"] == "ours" and row["lm_share"] <= share]
+    return max(ours, key=lambda row: row["lm_share"])

@@ -32,7 +32,9 @@ def recorded_lm(spec: str | RecordedSpec) -> dspy.LM:
         InputError: the folder is missing, or a row is broken.
     """
     parsed = check_spec(spec) if isinstance(spec, str) else spec
-    files = read_folder(parsed.folder, parsed.file, parsed.split)
+    files = [
+        file for folder in parsed.folders for file in read_folder(folder, parsed.file, parsed.split)
+    ]
     engine = RecordedEngine(parsed, files)
     asked = {"logprobs": True, "top_logprobs": MOST_ALTERNATIVES} if parsed.logprobs else {}
     return dspy.LM(

@@ -1,5 +1,6 @@
 """Specs of recorded LMs: ``recorded:<folder>[?option=value&...]``.
 
+also=FOLDER          a second folder, whose answers are read beside the first's
 file=NAME            one file of the folder; by default the file whose registry has the agents
 split=NAME           rows of this split alone
 logprobs=on|off      whether log-probabilities are returned where they are asked for
@@ -31,6 +32,7 @@ class RecordedSpec:
 
     Attributes:
         folder: of JSONL files.
+        also: a second such folder; None without one.
         file, split: which rows; None for all.
         logprobs: give log-probabilities where they are asked for.
         answer: ``argmax``, or ``sample``: drawn at any temperature but 0.
@@ -40,6 +42,7 @@ class RecordedSpec:
     """
 
     folder: Path
+    also: Path | None = None
     file: str | None = None
     split: str | None = None
     logprobs: bool = True
@@ -52,10 +55,16 @@ class RecordedSpec:
         """The spec's first half, which errors name."""
         return f"{PREFIX}:{self.folder.name}"
 
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Every folder that is read."""
+        return (self.folder,) if self.also is None else (self.folder, self.also)
+
     def model(self) -> str:
         """Return a model string that tells recordings and options apart, for caches."""
-        options = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "folder"}
-        held = [sha256_file(path) for path in sorted(self.folder.glob("*.jsonl"))]
+        places = ("folder", "also")
+        options = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in places}
+        held = [sha256_file(p) for folder in self.folders for p in sorted(folder.glob("*.jsonl"))]
         return f"{PREFIX}/{self.folder.name}-{sha256_text(urlencode(options) + str(held))[:8]}"
 
 
@@ -87,5 +96,10 @@ def check_spec(spec: str) -> RecordedSpec:
     if not 0 < unlisted <= 0.01:
         raise LMSpecError(f"lm {spec!r}: unlisted must be above 0 and at most 0.01")
     return RecordedSpec(
-        Path(folder), logprobs=given.get("logprobs") != "off", seed=seed, unlisted=unlisted, **kept
+        Path(folder),
+        Path(given["also"]) if given.get("also") else None,
+        logprobs=given.get("logprobs") != "off",
+        seed=seed,
+        unlisted=unlisted,
+        **kept,
     )

@@ -242,7 +242,7 @@ def test_copies_answer_alike_and_names_tell_recordings_apart(answers):
 @pytest.mark.parametrize(
     ("options", "cause"),
     [
-        ("?colour=red", "unknown option 'colour'; use file, split"),
+        ("?colour=red", "unknown option 'colour'; use also, file, split"),
         ("?answer=best", "answer must be one of argmax, sample"),
         ("?split=dev", "split must be one of train"),
         ("?logprobs=maybe", "logprobs must be one of on, off"),
@@ -292,3 +292,13 @@ def test_the_large_lm_s_answers_can_all_be_read():
     for path in sorted(where.glob("*.jsonl")):
         assert recorded_lm(f"recorded:{where}?file={path.name}").model.startswith("recorded/")
     assert recorded_lm(f"recorded:{where}")
+
+
+def test_a_second_folder_is_read_beside_the_first(answers, tmp_path):
+    row = {"split": "train", "task": "another", "probs": {"Payroll": 0.9}, "none": 0.1}
+    also = folder(tmp_path / "also", REGISTRY, row)
+    alone = recorded_lm(f"recorded:{answers}")
+    both = recorded_lm(f"recorded:{answers}?also={also}")
+    assert believed(both)[0] == believed(alone)[0]
+    assert believed(both, task="another")[0]["Payroll"] == pytest.approx(0.9, abs=1e-3)
+    assert alone.model != both.model
