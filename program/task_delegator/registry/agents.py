@@ -28,9 +28,9 @@ from .rules import (
     TOOLS,
     Samples,
     Text,
+    check_name,
     misspelled,
     name_key,
-    unprintable,
 )
 
 
@@ -131,11 +131,7 @@ class Agent(BaseModel):
     @field_validator("name")
     @classmethod
     def _name_can_be_shown(cls, name: str) -> str:
-        if not name.strip():
-            raise ValueError("is empty")
-        if (bad := unprintable(name)) is not None:
-            raise ValueError(f"{name!r:.80} holds the control character {bad!r}: remove it")
-        return name
+        return check_name(name)
 
     @field_validator("user_request_samples")
     @classmethod

@@ -34,6 +34,19 @@ def name_key(name: str) -> str:
     return " ".join(plain(name).casefold().split())
 
 
+def check_name(name: str) -> str:
+    """Return the name of an agent.
+
+    Raises:
+        ValueError: it is empty, or holds a control character.
+    """
+    if not name.strip():
+        raise ValueError("is empty")
+    if (bad := unprintable(name)) is not None:
+        raise ValueError(f"{name!r:.80} holds the control character {bad!r}: remove it")
+    return name
+
+
 def unprintable(name: str) -> str | None:
     """Return the first character that would break a line or turn its direction, else None."""
     return next((c for c in name if c in _BIDI or unicodedata.category(c) in _REFUSED), None)
