@@ -11,17 +11,19 @@ from dspy.utils.exceptions import (
     LMBillingError,
     LMConfigurationError,
     LMInvalidRequestError,
+    LMProviderError,
     LMRateLimitError,
     LMServerError,
     LMTimeoutError,
     LMTransportError,
+    LMUnexpectedError,
     LMUnsupportedFeatureError,
     LMUnsupportedModelError,
     is_retryable_lm_error,
 )
 from dspy.utils.exceptions import LMError as DspyLMError
 
-from ..errors import LMError
+from ..errors import LMAnswerError, LMError
 
 Fault = Literal[
     "time-out",
@@ -49,6 +51,7 @@ class LMOverloadedError(DspyLMError):
 
 
 _FAULTS: tuple[tuple[type[BaseException], Fault], ...] = (
+    (LMAnswerError, "unreadable"),
     (LMPausedError, "paused"),
     (LMOverloadedError, "overloaded"),
     (LMTimeoutError, "time-out"),
@@ -61,6 +64,7 @@ _FAULTS: tuple[tuple[type[BaseException], Fault], ...] = (
     (LMConfigurationError, "refused"),
     (LMUnsupportedFeatureError, "refused"),
 )
+_PARSING = (ArithmeticError, LookupError, RecursionError, TypeError, ValueError)
 # These say nothing of the LM: it was not asked, or the request fits no LM of its kind.
 _NOT_THE_LM = (
     LMPausedError,
@@ -85,10 +89,19 @@ def fault_of(error: BaseException) -> Fault:
         for kind, fault in _FAULTS:
             if isinstance(each, kind):
                 return fault
+        if _is_unreadable(each):
+            return "unreadable"
         status = getattr(each, "status_code", None)
         if isinstance(status, int) and status >= 400:
             return "rate limit" if status == 429 else "server error" if status > 499 else "refused"
     return "other"
+
+
+def _is_unreadable(error: BaseException) -> bool:
+    """Tell whether the LM sent an answer that DSPy's client could not read."""
+    if type(error) is not LMProviderError and not isinstance(error, LMUnexpectedError):
+        return False
+    return error.status == 200 or isinstance(error.__cause__, _PARSING)
 
 
 def retry_after(error: BaseException) -> float | None:

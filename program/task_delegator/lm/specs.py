@@ -92,6 +92,18 @@ def writes(lm: Any) -> bool:
     return not getattr(lm, "supports_decision_requests", False)
 
 
+def is_up(spec: str, lm: Any) -> bool:
+    """Tell whether what a spec named before can be asked still: an embedded server may have died.
+
+    In a forked process it is up, but it is the parent's.
+    """
+    if spec.partition(":")[0] != "embedded":
+        return True
+    from .server import is_served  # POSIX alone
+
+    return is_served(lm)
+
+
 def check_spec(spec: str) -> Weights | None:
     """Check a spec without starting anything; return the files of an embedded LM.
 

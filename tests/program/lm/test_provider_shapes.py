@@ -5,8 +5,9 @@ import provider_shapes as shapes
 import pytest
 from wire import Provider
 
-from task_delegator.knobs import KnobValues
+from task_delegator.knobs import LMKnobs
 from task_delegator.lm.specs import with_logprobs
+from task_delegator.stages.cards import Shortlist
 from task_delegator.stages.classify import ClassifyAgent
 
 
@@ -32,13 +33,15 @@ def test_a_belief_is_read_from_each_provider_with_each_client(
     office, spec, answers, source, engine
 ):
     whole = answers[engine == "litellm"]
-    values = KnobValues().replaced({"lm.orders": 1, "lm.repeats": 1})
+    values = LMKnobs(orders=1, repeats=1)
     with Provider(whole=shapes.wire(whole)) as provider:
         base = provider.address if engine == "litellm" or "anthropic" in spec else provider.url
         lm = dspy.LM(spec, engine=engine, api_base=base, api_key="key-of-the-test", cache=False)
         lm = with_logprobs(lm.copy(num_retries=0))
         with dspy.context(lm=lm):
-            answer = ClassifyAgent()(task="refund my money", agents=list(office)[:3], knobs=values)
+            answer = ClassifyAgent()(
+                task="refund my money", shortlist=Shortlist(tuple(office)[:3]), knobs=values
+            )
     [given] = answer.answers
     assert (given.source, given.picked) == (source, "Invoices")
     if source == "logprobs":
