@@ -15,6 +15,7 @@ from optimize.evaluation.baselines import bm25_baseline
 from optimize.evaluation.outcomes import (
     Outcome,
     delegate_all,
+    delegate_measured,
     grade_outcomes,
     select,
     select_requests,
@@ -59,7 +60,8 @@ def evaluate_requests(
     with dspy.context(lm=lm):
         outcomes = delegate_all(program, requests, split)
         outside_delegations = [
-            program(text) for text in tqdm(outside, desc="out of scope", delay=3, leave=False)
+            delegate_measured(program, text)
+            for text in tqdm(outside, desc="out of scope", delay=3, leave=False)
         ]
     report = Report(
         program=name,

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from optimize.data import Dataset, Request
 from task_delegator.delegation import Delegation
 from task_delegator.delegator import Delegator
-from task_delegator.errors import InputError
+from task_delegator.errors import InputError, LMError
 
 T = TypeVar("T")
 
@@ -69,7 +69,22 @@ def select_requests(dataset: Dataset, split: str, limit: int | None, seed: int) 
 def delegate_all(program: Delegator, requests: Iterable[Request], what: str) -> list[Outcome]:
     """Delegate every request in turn, with a progress bar."""
     bar = tqdm(list(requests), desc=what, unit="task", delay=3, leave=False)
-    return [Outcome(request, program(request.text)) for request in bar]
+    return [Outcome(request, delegate_measured(program, request.text)) for request in bar]
+
+
+def delegate_measured(program: Delegator, task: str) -> Delegation:
+    """Delegate a task whose delegation is measured: an LM that is away is no way to be measured.
+
+    What it answered and could not be read is part of how it does.
+
+    Raises:
+        LMError: the LM was needed and cannot be reached, refuses or takes too long.
+    """
+    delegation = program(task)
+    failure = delegation.evidence.lm_failure
+    if failure is not None and delegation.evidence.lm is None:
+        raise LMError(failure.message)
+    return delegation
 
 
 def grade_outcomes(outcomes: Sequence[Outcome]) -> np.ndarray:

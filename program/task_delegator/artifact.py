@@ -25,6 +25,7 @@ from .files import read_json, replacing_folder, sha256_text
 from .lm import check_spec
 from .program_state import FORMAT, READABLE, read_state
 from .registry import Registry, enrich, enrichment_next_to
+from .settings import TIMEOUT, LMFailurePolicy
 from .signatures import (
     DescribeIdealAgent,
     ExplainAgents,
@@ -61,6 +62,8 @@ def load(
     embedder: str | Embedder | None = None,
     allow_uncalibrated: bool = False,
     target_precision: float | None = None,
+    on_lm_failure: LMFailurePolicy = "degrade",
+    timeout: float | None = TIMEOUT,
 ) -> Delegator:
     """Load a compiled program for the agents of a registry.
 
@@ -77,6 +80,9 @@ def load(
             registry.
         target_precision: the precision of assigned tasks to aim at, in (0, 1]. The threshold is
             chosen from the validation scores in the manifest. If None, the program's own.
+        on_lm_failure: what to do if the LM is needed and fails: ``degrade`` to retrieval's own
+            decision, marked in the evidence, or ``raise``.
+        timeout: seconds that all LM calls of one task may take together. If None, no limit.
 
     Raises:
         ProgramError: the program is missing, has another format, other signatures or another
@@ -98,7 +104,7 @@ def load(
     if isinstance(lm, str):
         check_spec(lm)
     calibrated_for = None if allow_uncalibrated else frozenset(manifest["registry"]["calibrated"])
-    delegator = Delegator(_agents(registry), embedder, lm, calibrated_for)
+    delegator = Delegator(_agents(registry), embedder, lm, calibrated_for, on_lm_failure, timeout)
     if not delegator.calibrated():
         _log.warning("%s: its confidence is not calibrated for this registry", folder)
     delegator.load_state(read_state(folder / PROGRAM, delegator, manifest["format"]))

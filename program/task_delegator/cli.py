@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -107,6 +108,8 @@ def _batch(options: argparse.Namespace) -> int:
         lm=None if options.no_lm else options.lm,
         permissions=permissions if permissions is None else sorted(permissions),
         calibrated=options.allow_uncalibrated,
+        on_lm_failure=options.on_lm_failure,
+        timeout=options.timeout,
     )
     done = delegate_batch(
         tasks,
@@ -168,6 +171,8 @@ def _load(options: argparse.Namespace) -> "Delegator":
         embedder=options.embedder,
         allow_uncalibrated=options.allow_uncalibrated,
         target_precision=options.target_precision,
+        on_lm_failure=options.on_lm_failure,
+        timeout=options.timeout,
     )
 
 
@@ -203,6 +208,19 @@ def _read_tasks(path: str) -> list[tuple[int, str]]:
             raise InputError(f"{path}: line {number}: {error}") from error
         tasks.append((number, task))
     return tasks
+
+
+def seconds(text: str) -> float | None:
+    """Return a positive number of seconds, None for ``none``."""
+    if text == "none":
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds, or none")
+    return number
 
 
 def rate(text: str) -> float:
@@ -255,6 +273,20 @@ def parser() -> argparse.ArgumentParser:
         "default: TASK_DELEGATOR_LM, else no LM",
     )
     program.add_argument("--no-lm", action="store_true", help="use no LM")
+    program.add_argument(
+        "--on-lm-failure",
+        choices=["degrade", "raise"],
+        default="degrade",
+        help="if the LM fails: degrade to the decision without it, or raise an error; "
+        "default: degrade",
+    )
+    program.add_argument(
+        "--timeout",
+        type=seconds,
+        metavar="SECONDS",
+        default=60.0,
+        help="for all LM calls of one task together; none for no limit; default: 60",
+    )
     program.add_argument(
         "--embedder",
         metavar="SPEC",

@@ -9,14 +9,16 @@ from .delegation import (
     Evidence,
     GateEvidence,
     LMEvidence,
+    LMFailure,
     RetrievalEvidence,
 )
 from .knobs import LMKnobs
 from .prediction import FrozenPrediction
-from .registry import Agent
+from .registry import Agent, Registry
 from .retrieval import Query, Retrieval
 from .stages import Classification, Shortlist, estimate_tokens
 
+UNREADABLE = LMFailure("unreadable", "the LM answered, but nothing that can be read as an answer")
 _FORMAT_TOKENS = 500  # of the adapter's instructions and the answer
 
 
@@ -30,6 +32,7 @@ class Consultation(FrozenPrediction):
         gate: why the LM was asked or not.
         said: what the LM said; None where it was not asked.
         heard: whether its answer has a weight, so that other thresholds hold.
+        failure: how the LM failed; None where it did not.
         calls: LM calls that it took.
     """
 
@@ -39,6 +42,7 @@ class Consultation(FrozenPrediction):
     gate: GateEvidence
     said: LMEvidence | None = None
     heard: bool = False
+    failure: LMFailure | None = None
     calls: int = 0
 
     @property
@@ -68,6 +72,18 @@ def lm_shortlist(
     return Shortlist(agents, knobs.card, samples).within(max(budget, 0))
 
 
+def ranked_agents(found: Retrieval, candidates: Sequence[Candidate]) -> list[Agent]:
+    """Return the agents of candidates, in their order."""
+    by_name = {agent.name: agent for agent in found.agents}
+    return [by_name[c.name] for c in candidates if c.name in by_name]
+
+
+def open_agents(registry: Registry) -> tuple[int, Sequence[Agent]]:
+    """Return the registry's version and the agents that every caller may see, by name."""
+    free = [agent for agent in registry if not agent.required_permissions]
+    return registry.version, sorted(free, key=lambda agent: agent.name)
+
+
 def evidence_of(
     belief: Classification, expansions: Sequence[str], rubric: int | None
 ) -> LMEvidence:
@@ -83,11 +99,15 @@ def evidence_of(
     )
 
 
-def explain(reason: str, decision: Decision, said: LMEvidence | None) -> str:
-    """Return the reason, for a reviewer with the LM's own behind it."""
-    if decision != "review" or said is None or not said.reason:
+def explain(reason: str, decision: Decision, advice: Consultation) -> str:
+    """Return the reason, for a reviewer with the LM's own behind it, or why it has none."""
+    if decision != "review":
         return reason
-    return f"{reason} The LM says: {said.reason}"
+    if advice.failure is not None:
+        return f"{reason} The LM was not heard: {advice.failure.fault}."
+    if advice.said is None or not advice.said.reason:
+        return reason
+    return f"{reason} The LM says: {advice.said.reason}"
 
 
 def collect_evidence(
@@ -103,6 +123,7 @@ def collect_evidence(
         repeated_words=repeated,
         gate=advice.gate,
         lm=advice.said,
+        lm_failure=advice.failure,
         signals=found.signals,
         features=assessment.features,
         in_scope_score=assessment.in_scope_score,

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from dspy.utils.usage_tracker import UsageTracker
 
+from .lm import Fault
 from .prediction import FrozenPrediction, plain_json
 
 Decision = Literal["assign", "review", "none"]
@@ -160,6 +161,19 @@ class LMEvidence:
 
 
 @dataclass(frozen=True, slots=True)
+class LMFailure:
+    """How the LM failed where it was needed, so that a decision is retrieval's own.
+
+    Attributes:
+        fault: the kind of failure.
+        message: what went wrong, on one line, without keys and texts that were sent.
+    """
+
+    fault: Fault
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """What every stage saw, for audit; the defaults are those of a caller without agents.
 
@@ -172,6 +186,7 @@ class Evidence:
             of itself; 0 where they are few.
         gate: why the LM was asked or not.
         lm: what the LM said; None where it was not asked.
+        lm_failure: how the LM failed, so that retrieval alone was believed; None where it did not.
         signals: of retrieval.
         features: behind the confidence.
         in_scope_score: how likely it is that some agent fits, 0..1.
@@ -185,6 +200,7 @@ class Evidence:
     repeated_words: int = 0
     gate: GateEvidence = GateEvidence()
     lm: LMEvidence | None = None
+    lm_failure: LMFailure | None = None
     signals: Signals = Signals()
     features: Features = Features()
     in_scope_score: float = 0.0
@@ -251,6 +267,7 @@ class Plan(FrozenPrediction):
         steps: one where one agent suffices, else one per part.
         several: probability (0..1) that the task needs several agents.
         source: who split it: ``lexical`` (clauses and retrieval scores) or ``lm``.
+        lm_failure: how the LM failed that should have split it; None where it did not.
         usage: what it cost, the steps' delegations included.
     """
 
@@ -258,6 +275,7 @@ class Plan(FrozenPrediction):
     steps: tuple[Step, ...]
     several: float
     source: Literal["lexical", "lm"]
+    lm_failure: LMFailure | None = None
     usage: Usage = Usage()
 
     @property
@@ -273,4 +291,17 @@ def total_tokens(tracker: UsageTracker) -> int:
     return sum(
         int(entry.get("total_tokens") or sum(int(entry.get(part) or 0) for part in parts))
         for entry in tracker.get_total_tokens().values()
+    )
+
+
+def nobody(task: str, seconds: float) -> Delegation:
+    """Return what a caller gets who may use no agent."""
+    return Delegation(
+        task=task,
+        decision="none",
+        agent=None,
+        top3=(),
+        confidence=0.0,
+        reason="No agent is available to this caller.",
+        usage=Usage(seconds=seconds),
     )

@@ -1,40 +1,38 @@
 """Delegator: the whole program, from a task to a delegation."""
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import dspy
 
-from .consultation import Consultation, collect_evidence, evidence_of, explain, lm_shortlist
-from .decision import (
-    AssessConfidence,
-    asks_lm,
-    decide,
-    decision_certainty,
-    settled_by,
-    weigh,
+from .consultation import (
+    UNREADABLE,
+    Consultation,
+    collect_evidence,
+    evidence_of,
+    explain,
+    lm_shortlist,
+    open_agents,
+    ranked_agents,
 )
-from .delegation import (
-    Candidate,
-    Delegation,
-    GateEvidence,
-    Plan,
-    Step,
-    Usage,
-    total_tokens,
-)
+from .coroutines import call, compute, run
+from .decision import AssessConfidence, asks_lm, decide, decision_certainty, settled_by, weigh
+from .delegation import Delegation, GateEvidence, LMFailure, Plan, Step, Usage, nobody, total_tokens
 from .embedders import Embedder, embedder
-from .errors import InputError
+from .errors import InputError, LMAnswerError, LMError, LMSpecError
 from .knobs import Knobs, KnobValues, LMKnobs
-from .lm import context_tokens, language_model, writes
-from .registry import Agent, Registry, description_text
+from .lm import context_tokens, fault_of, is_up, language_model, task_budget, writes
+from .registry import Registry, description_text
 from .retrieval import IndexCache, Query, Retrieval, Retrieve
+from .settings import TIMEOUT, LMFailurePolicy, check_policy, check_task
 from .stages import (
+    Classification,
     ClassifyAgent,
     DecomposeTask,
+    Decomposition,
     ExpandQuery,
     PartScore,
     RateConfidence,
@@ -46,7 +44,6 @@ from .thread_lock import Lock
 _log = logging.getLogger(__name__)
 
 _CALLERS = 1024  # sets of permissions that are remembered
-MAX_TASK_CHARACTERS = 20_000  # some 5,000 tokens: a task, not a document
 
 
 class Delegator(dspy.Module):
@@ -60,6 +57,10 @@ class Delegator(dspy.Module):
             ``dspy.settings.lm``, and where that is None too, the program works without one.
         calibrated_for: digests of the agents that the confidence was calibrated on; None for
             any. Where a caller may use another, no task is assigned: a person reviews it.
+        on_lm_failure: what to do where the LM is needed and cannot be reached, refuses, takes too
+            long or answers what cannot be read: ``degrade`` to retrieval's own decision, marked
+            in the evidence, or ``raise``.
+        timeout: seconds that all LM calls of one task may take together; None for no limit.
     """
 
     def __init__(
@@ -68,8 +69,11 @@ class Delegator(dspy.Module):
         embed: Embedder | None = None,
         lm: dspy.BaseLM | str | None = None,
         calibrated_for: frozenset[str] | None = None,
+        on_lm_failure: LMFailurePolicy = "degrade",
+        timeout: float | None = TIMEOUT,
     ) -> None:
         super().__init__()
+        check_policy(on_lm_failure, timeout)
         if len(registry) == 0:
             raise InputError("the registry is empty: add at least one agent")
         self.knobs = Knobs()
@@ -80,6 +84,8 @@ class Delegator(dspy.Module):
         self.rate = RateConfidence()
         self.assess = AssessConfidence()
         self._lm = lm
+        self.on_lm_failure: LMFailurePolicy = on_lm_failure
+        self.timeout = timeout
         self._calibrated_for = calibrated_for
         self._calibrated: dict[object, bool] = {}
         self._turn, self._resolving = Lock(), Lock()
@@ -138,19 +144,31 @@ class Delegator(dspy.Module):
 
         Raises:
             InputError: the task is empty or too long.
-            LMError: the LM was needed and did not answer.
+            LMError: the LM was needed and failed, and ``on_lm_failure`` is ``raise``.
         """
+        return run(self.aforward(task, permissions, found))
+
+    async def aforward(
+        self,
+        task: str,
+        permissions: Collection[str] | None = None,
+        found: Retrieval | None = None,
+    ) -> Delegation:
+        """Delegate one task; its LM calls are awaited, so that many tasks can wait at once."""
         started = perf_counter()
         check_task(task)
         knobs = self.knobs.values
-        with dspy.track_usage() as tracker:
+        with dspy.track_usage() as tracker, task_budget(self.timeout) as budget:
             if found is None:
-                found = self.retrieve(task=task, knobs=knobs, permissions=permissions)
+                found = await compute(
+                    self.retrieve, task=task, knobs=knobs, permissions=permissions
+                )
             query = found.query
             if query is None:
-                return _nobody(task, perf_counter() - started)
+                return nobody(task, perf_counter() - started)
             calibrated = self.calibrated(permissions)
-            advice = self._advise(found, query, knobs, calibrated)
+            advice = await self._advise(found, query, knobs, calibrated)
+            calls = max(advice.calls, budget.attempts)
         candidates, assessment = advice.candidates, advice.assessment
         repeated = repeated_words(task, description_text(advice.first))
         decision, reason = decide(
@@ -169,10 +187,10 @@ class Delegator(dspy.Module):
             agent=None if decision == "none" else advice.first.name,
             top3=candidates[:3],
             confidence=assessment.confidence,
-            reason=explain(reason, decision, advice.said),
+            reason=explain(reason, decision, advice),
             rubric=advice.said.rubric if advice.said and decision == "review" else None,
             evidence=collect_evidence(advice, query, calibrated, repeated),
-            usage=Usage(advice.calls, total_tokens(tracker), perf_counter() - started),
+            usage=Usage(calls, total_tokens(tracker), perf_counter() - started),
         )
 
     if TYPE_CHECKING:  # DSPy types a module's call as a plain Prediction
@@ -186,7 +204,7 @@ class Delegator(dspy.Module):
             """Delegate one task; see ``forward``."""
             ...
 
-    def _advise(
+    async def _advise(
         self, found: Retrieval, query: Query, knobs: KnobValues, calibrated: bool
     ) -> Consultation:
         """Judge what retrieval found, and consult the LM where that could change the decision."""
@@ -201,11 +219,30 @@ class Delegator(dspy.Module):
             assessment=alone,
             gate=GateEvidence(certainty, knobs.lm.gate, settled),
         )
-        if not asks_lm(certainty, knobs.lm, settled) or (lm := self._language_model()) is None:
+        if not asks_lm(certainty, knobs.lm, settled):
             return advice
-        # DSPy would keep every prompt and answer of a service in memory.
-        with dspy.context(lm=lm, disable_history=True):
-            return self.consult(advice, query, knobs)
+        try:
+            lm = await compute(self._language_model)
+            if lm is None:
+                return advice
+            # DSPy would keep every prompt and answer of a service in memory.
+            with dspy.context(lm=lm, disable_history=True):
+                heard = await self.consult(advice, query, knobs)
+            if heard.failure is not None:
+                self._degrade(LMAnswerError(heard.failure.message))
+            return heard
+        except LMError as error:
+            return advice.copy(failure=self._degrade(error))
+
+    def _degrade(self, error: LMError) -> LMFailure:
+        """Return how the LM failed, where that is to be lived with.
+
+        Raises:
+            LMError: it is not, or no LM failed, as the spec names none.
+        """
+        if self.on_lm_failure == "raise" or isinstance(error, LMSpecError):
+            raise error
+        return LMFailure(fault_of(error), str(error))
 
     def plan(self, task: str, permissions: Collection[str] | None = None) -> Plan:
         """Say which agents a task needs, for which part of it, and in which order.
@@ -216,8 +253,12 @@ class Delegator(dspy.Module):
 
         Raises:
             InputError: the task is empty or too long.
-            LMError: the LM was needed and did not answer.
+            LMError: the LM was needed and failed, and ``on_lm_failure`` is ``raise``.
         """
+        with task_budget(self.timeout):
+            return self._plan(task, permissions)
+
+    def _plan(self, task: str, permissions: Collection[str] | None) -> Plan:
         started = perf_counter()
         check_task(task)
         knobs = self.knobs.values
@@ -228,10 +269,8 @@ class Delegator(dspy.Module):
                 read[text] = self.retrieve(task=text, knobs=knobs, permissions=permissions)
             return self._summary(read[text], knobs)
 
-        lm = self._language_model() if knobs.split.use_lm else None
-        lm = lm if writes(lm) else None
-        with dspy.track_usage() as tracker, dspy.context(lm=lm, disable_history=True):
-            cut = self.decompose(task=task, knobs=knobs, look=look, lm=lm is not None)
+        with dspy.track_usage() as tracker, task_budget(None) as budget:
+            cut, failure = self._cut(task, knobs, look)
         steps = tuple(
             Step(number, part.task, part.after, self(part.task, permissions, read.get(part.task)))
             for number, part in enumerate(cut.parts, 1)
@@ -242,12 +281,27 @@ class Delegator(dspy.Module):
             steps=steps,
             several=cut.several,
             source=cut.source,
+            lm_failure=failure,
             usage=Usage(
-                lm_calls=cut.calls + sum(usage.lm_calls for usage in usages),
+                lm_calls=max(cut.calls, budget.attempts) + sum(usage.lm_calls for usage in usages),
                 tokens=total_tokens(tracker) + sum(u.tokens for u in usages),
                 seconds=perf_counter() - started,
             ),
         )
+
+    def _cut(
+        self, task: str, knobs: KnobValues, look: Callable[[str], PartScore]
+    ) -> tuple[Decomposition, LMFailure | None]:
+        """Return the parts of a task, and how the LM failed that should have cut it."""
+        cut, failure = partial(self.decompose, task=task, knobs=knobs, look=look), None
+        try:
+            lm = self._language_model() if knobs.split.use_lm else None
+            if lm is not None and writes(lm):
+                with dspy.context(lm=lm, disable_history=True):
+                    return cut(lm=True), None
+        except LMError as error:
+            failure = self._degrade(error)
+        return cut(lm=False), failure
 
     def look(self, text: str, permissions: Collection[str] | None = None) -> PartScore:
         """Retrieve a text: its best agents and how sure that is."""
@@ -261,7 +315,7 @@ class Delegator(dspy.Module):
         names = tuple(candidate.name for candidate in found.candidates[:3])
         return PartScore(names, assessment.confidence, found.signals.maxsim)
 
-    def consult(self, alone: Consultation, query: Query, knobs: KnobValues) -> Consultation:
+    async def consult(self, alone: Consultation, query: Query, knobs: KnobValues) -> Consultation:
         """Ask the LM about a hard task: expand it, classify the shortlist, rate the choice.
 
         Args:
@@ -274,29 +328,35 @@ class Delegator(dspy.Module):
         """
         if not writes(dspy.settings.lm):
             knobs = knobs.without_writing()
-        found, expansion = alone.found, self.expand(task=query.text, knobs=knobs)
+        found = alone.found
+        expansion = await call(self.expand, task=query.text, knobs=knobs)
         if expansion.texts:
-            found = self.retrieve(
-                task=query.task, knobs=knobs, further=expansion.texts, found=found
-            )
-        belief = self.classify(
+            texts = {"further": expansion.texts, "found": found}
+            found = await compute(self.retrieve, task=query.task, knobs=knobs, **texts)
+        belief: Classification = await call(
+            self.classify,
             task=query.text,
             shortlist=self._shortlist(found, query, knobs.lm),
             knobs=knobs.lm,
             posterior={c.name: c.probability for c in found.candidates},
-            reference=self._reference() if knobs.lm.prior else (0, ()),
+            reference=open_agents(self.registry) if knobs.lm.prior else (0, ()),
         )
+        calls = expansion.calls + belief.calls
+        if not belief.readable:
+            said = evidence_of(belief, expansion.texts, None)
+            return alone.copy(said=said, failure=UNREADABLE, calls=calls)
         candidates = weigh(found.candidates, belief.probabilities, knobs.lm.weight)
         unsupported = {"unsupported_language": query.language is not None}
         assess = partial(self.assess, candidates, found.signals, knobs, **unsupported)
-        heard = belief.readable and knobs.lm.weight > 0  # else the posterior is retrieval's
+        heard = knobs.lm.weight > 0  # else the posterior is retrieval's
         if heard:
             picked = [answer.picked for answer in belief.answers]
             said = {"belief": belief.probabilities, "none": belief.none, "orders": picked}
             assess = partial(assess, **said)
-        assessment, rubric, calls = assess(), belief.rubric, expansion.calls + belief.calls
+        assessment, rubric = assess(), belief.rubric
         if rubric is None and knobs.lm.rubric_low <= assessment.confidence < knobs.lm.rubric_high:
-            rubric = self._rate(query.text, found, candidates)
+            rivals = ranked_agents(found, candidates)[:4]
+            rubric = (await call(self.rate, task=query.text, agents=rivals)).rubric
             assessment, calls = assess(rubric=rubric), calls + 1
         return alone.copy(
             found=found,
@@ -312,12 +372,6 @@ class Delegator(dspy.Module):
         prompt = f"{select.signature}{select.demos}"
         return lm_shortlist(found, query, knobs, context_tokens(dspy.settings.lm), prompt)
 
-    def _rate(self, text: str, found: Retrieval, candidates: Sequence[Candidate]) -> int | None:
-        """Return the LM's rating of the first of the candidates that it was shown."""
-        by_name = {agent.name: agent for agent in found.agents}
-        ranked = [by_name[c.name] for c in candidates if c.name in by_name]
-        return self.rate(task=text, agents=ranked[:4]).rubric
-
     def _language_model(self) -> Any:
         """Return the one LM that every stage of a call asks, None where there is none.
 
@@ -326,52 +380,9 @@ class Delegator(dspy.Module):
         """
         if isinstance(self._lm, str):
             with self._resolving:
-                if self._resolved is None or not _is_up(self._lm, self._resolved):
+                if self._resolved is None or not is_up(self._lm, self._resolved):
                     self._resolved = language_model(self._lm)
                 return self._resolved
         bound = (self.classify.select, *self.predictors())
         own = next((predict.lm for predict in bound if predict.lm is not None), None)
         return self._lm or own or dspy.settings.lm
-
-    def _reference(self) -> tuple[int, Sequence[Agent]]:
-        """Return the registry's version and the agents that every caller may see, by name."""
-        free = [agent for agent in self.registry if not agent.required_permissions]
-        return self.registry.version, sorted(free, key=lambda agent: agent.name)
-
-
-def check_task(task: str) -> None:
-    """Refuse a task that nobody could delegate.
-
-    Raises:
-        InputError: the task is empty or longer than ``MAX_TASK_CHARACTERS``.
-    """
-    if not task.strip():
-        raise InputError("the task is empty: say what should be done")
-    if len(task) > MAX_TASK_CHARACTERS:
-        raise InputError(
-            f"the task has {len(task):,} characters: shorten it to {MAX_TASK_CHARACTERS:,}"
-        )
-
-
-def _is_up(spec: str, lm: Any) -> bool:
-    """Tell whether what a spec named before can be asked still: an embedded server may have died.
-
-    In a forked process it is up, but it is the parent's.
-    """
-    if spec.partition(":")[0] != "embedded":
-        return True
-    from .lm.server import is_served  # POSIX alone
-
-    return is_served(lm)
-
-
-def _nobody(task: str, seconds: float) -> Delegation:
-    return Delegation(
-        task=task,
-        decision="none",
-        agent=None,
-        top3=(),
-        confidence=0.0,
-        reason="No agent is available to this caller.",
-        usage=Usage(seconds=seconds),
-    )

@@ -4,7 +4,8 @@
     ├── InputError               a file, a registry, a task or an option is unusable
     ├── ProgramError             a compiled program cannot be loaded here
     ├── LMError                  the language model does not start, refuses or is silent
-    │   └── LMSpecError          a spec names no LM that can be used here
+    │   ├── LMSpecError          a spec names no LM that can be used here
+    │   └── LMAnswerError        what it answers cannot be read
     ├── EmbedderError            a hosted embedder refuses, is silent or cannot be reached
     └── StoreError               the store of runs, studies and models cannot be used
 
@@ -52,6 +53,10 @@ class LMSpecError(LMError):
     """Report an LM whose spec is unknown, or that lacks a key, a package or a file."""
 
     exit_code = 2
+
+
+class LMAnswerError(LMError):
+    """Report an LM whose answer holds no answer to the question, or no probabilities."""
 
 
 class EmbedderError(DelegatorError):

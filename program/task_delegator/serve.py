@@ -2,7 +2,8 @@
 
 ``optimize promote`` logs this file with a program's folder and its agents as artifacts;
 ``mlflow models serve`` and the scoring server run it. Needs the extra ``mlflow``. The LM is named
-by ``TASK_DELEGATOR_LM`` where the model runs, and none is asked where that is not set.
+by ``TASK_DELEGATOR_LM`` where the model runs, and none is asked where that is not set;
+``TASK_DELEGATOR_ON_LM_FAILURE`` and ``TASK_DELEGATOR_TIMEOUT`` are as on the command line.
 """
 
 import os
@@ -15,6 +16,8 @@ from pydantic import BaseModel
 
 from task_delegator import Registry, load
 from task_delegator.artifact import AGENTS
+from task_delegator.cli import seconds
+from task_delegator.settings import TIMEOUT
 
 
 class Task(BaseModel):
@@ -55,6 +58,8 @@ class DelegatorModel(PythonModel):
             registry,
             lm=os.environ.get("TASK_DELEGATOR_LM") or None,
             embedder=os.environ.get("TASK_DELEGATOR_EMBEDDER") or None,
+            on_lm_failure=os.environ.get("TASK_DELEGATOR_ON_LM_FAILURE") or "degrade",  # type: ignore[arg-type]  # checked there
+            timeout=seconds(os.environ.get("TASK_DELEGATOR_TIMEOUT") or str(TIMEOUT)),
         )
 
     def predict(  # pyright: ignore[reportIncompatibleMethodOverride]  # the base returns nothing

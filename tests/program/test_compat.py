@@ -24,7 +24,15 @@ def test_every_name_is_there(name):
 
 
 @pytest.mark.parametrize(
-    "surface", ["dspy.lm15", "dspy.experimental", "ACTIVE_CALL_ID", "._compiled"]
+    "surface",
+    [
+        "dspy.lm15",
+        "dspy.experimental",
+        "ACTIVE_CALL_ID",
+        "._compiled",
+        "backend_selection",
+        "_async_engine_spec",
+    ],
 )
 def test_nobody_else_uses_these_surfaces(surface):
     users = {
@@ -103,3 +111,20 @@ def test_a_compiled_mark_hides_a_predictor_until_it_is_cleared():
     assert outer.dump_state() == {} or "inner.predict" not in outer.dump_state()
     _compat.clear_compiled(outer.inner)
     assert "inner.predict" in outer.dump_state()
+
+
+def test_an_lm_tells_which_client_it_takes_and_whether_that_can_be_awaited(monkeypatch):
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    lm = dspy.LM("openai/gpt-4o-mini", api_key="none")
+    assert not _compat.uses_litellm(lm)
+    assert _compat.uses_litellm(lm.copy(engine="litellm"))
+    assert _compat.has_async_engine(lm)
+    recorded, engine = recorded_lm(lambda prompt: "")
+    assert not _compat.uses_litellm(recorded)
+    assert not _compat.has_async_engine(recorded)
+
+    class Awaited:
+        async def complete(self, request):
+            return engine.complete(request)
+
+    assert _compat.has_async_engine(recorded.copy(async_engine=Awaited()))

@@ -195,6 +195,7 @@ def test_an_lm_that_fails_is_an_error_in_one_line(office):
 
     lm, _ = recorded_lm(fail)
     program = delegator(office, {"lm.ask_settled": True})
+    program.on_lm_failure = "raise"
     with dspy.context(lm=lm), pytest.raises(LMError, match="on fire") as caught:
         program("refund my order")
     assert "\n" not in str(caught.value)

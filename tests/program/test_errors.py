@@ -7,6 +7,7 @@ from task_delegator.errors import (
     DelegatorError,
     EmbedderError,
     InputError,
+    LMAnswerError,
     LMError,
     LMSpecError,
     ProgramError,
@@ -20,14 +21,14 @@ def test_what_fails_again_is_exit_code_two(kind):
     assert kind("x").exit_code == 2
 
 
-@pytest.mark.parametrize("kind", [LMError, EmbedderError, StoreError])
+@pytest.mark.parametrize("kind", [LMError, LMAnswerError, EmbedderError, StoreError])
 def test_surroundings_that_may_answer_later_are_exit_code_three(kind):
     assert kind("x").exit_code == 3
 
 
 def test_the_tree_shows_every_error():
     kinds = [name for name in vars(errors) if name.endswith("Error")]
-    assert len(kinds) == 7
+    assert len(kinds) == 8
     for name in kinds:
         assert name in str(errors.__doc__)
 

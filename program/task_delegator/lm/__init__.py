@@ -1,6 +1,10 @@
 """Language models: specs, the embedded server and its weights, decision backends."""
 
-from .specs import check_spec, context_tokens, language_model, without_logprobs, writes
+from .budget import TaskBudget, current_budget, task_budget
+from .circuit import forget_circuits
+from .faults import Fault, fault_of
+from .guard import guarded
+from .specs import check_spec, context_tokens, is_up, language_model, without_logprobs, writes
 from .weights import ADAPTER, MANIFEST, RAW, SHIPPED, digest, find_weights, packaged
 
 __all__ = [
@@ -8,12 +12,20 @@ __all__ = [
     "MANIFEST",
     "RAW",
     "SHIPPED",
+    "Fault",
+    "TaskBudget",
     "check_spec",
     "context_tokens",
+    "current_budget",
     "digest",
+    "fault_of",
     "find_weights",
+    "forget_circuits",
+    "guarded",
+    "is_up",
     "language_model",
     "packaged",
+    "task_budget",
     "without_logprobs",
     "writes",
 ]

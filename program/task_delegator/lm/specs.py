@@ -60,7 +60,13 @@ def language_model(spec: str, threads: int = 2, prompt_cache: bool = True) -> "d
 
         return SystemOne(address)
     lm = dspy.LM(spec, cache=False, timeout=CALL_SECONDS)  # anew: it keeps the key it first reads
-    if lm.supports_reasoning:  # such models refuse a request for log-probabilities
+    return with_logprobs(lm)
+
+
+def with_logprobs(lm: dspy.LM) -> dspy.LM:
+    """Return a copy of a hosted LM that is asked for log-probabilities, itself if it has none."""
+    # Models that reason refuse the request for them; so does LiteLLM for providers without any.
+    if lm.supports_reasoning or "logprobs" not in lm.supported_params:
         return lm
     return lm.copy(logprobs=True, top_logprobs=_HOSTED_TOP_LOGPROBS)
 
@@ -84,6 +90,18 @@ def context_tokens(lm: Any) -> int | None:
 def writes(lm: Any) -> bool:
     """Tell whether an LM writes text; a System One backend only decides."""
     return not getattr(lm, "supports_decision_requests", False)
+
+
+def is_up(spec: str, lm: Any) -> bool:
+    """Tell whether what a spec named before can be asked still: an embedded server may have died.
+
+    In a forked process it is up, but it is the parent's.
+    """
+    if spec.partition(":")[0] != "embedded":
+        return True
+    from .server import is_served  # POSIX alone
+
+    return is_served(lm)
 
 
 def check_spec(spec: str) -> Weights | None:

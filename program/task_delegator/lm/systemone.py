@@ -1,6 +1,8 @@
 """System One backends: LMs that decide among options instead of writing text."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from .._compat import TypeSafe
@@ -33,8 +35,18 @@ class SystemOne(TypeSafe):
         Raises:
             LMError: the backend cannot be reached, refuses, or holds no decision model.
         """
-        try:
+        with self._one_line(state, questions):
             return super().__call__(state, questions)
+
+    async def acall(self, state: Any, questions: Any) -> Any:
+        """Ask as ``__call__`` does, with the SDK's asynchronous client."""
+        with self._one_line(state, questions):
+            return await super().acall(state, questions)
+
+    @contextmanager
+    def _one_line(self, state: Any, questions: Any) -> Iterator[None]:
+        try:
+            yield
         except Exception as error:  # the SDK raises its own, httpx's and pydantic's types
             sent = [*strings_in(state), *strings_in(questions)]
             cause = describe_error(error, sent, [self.api_key])

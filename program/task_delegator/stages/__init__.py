@@ -2,7 +2,14 @@
 
 from .cards import Shortlist, agent_line, estimate_tokens
 from .classify import Classification, ClassifyAgent, SlotAnswer, mean_belief
-from .decompose import MAX_PARTS, DecomposeTask, PartScore, best_split, split_features
+from .decompose import (
+    MAX_PARTS,
+    DecomposeTask,
+    Decomposition,
+    PartScore,
+    best_split,
+    split_features,
+)
 from .expand import ExpandQuery
 from .prompting import UnreadableError, ask, asking, chosen_adapter
 from .rate import RateConfidence
@@ -13,6 +20,7 @@ __all__ = [
     "Classification",
     "ClassifyAgent",
     "DecomposeTask",
+    "Decomposition",
     "ExpandQuery",
     "PartScore",
     "RateConfidence",

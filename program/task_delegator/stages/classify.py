@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import dspy
 
 from ..adapters import BoundedJSONAdapter
+from ..coroutines import run
 from ..delegation import OrderAnswer
 from ..knobs import LMKnobs
 from ..lm import writes
@@ -30,7 +31,7 @@ from ..signatures import (
 from ..text import one_line
 from ..thread_lock import Lock
 from .cards import Shortlist
-from .prompting import ask, chosen_adapter
+from .prompting import aask, chosen_adapter
 from .slots import SlotDistribution, given, ranked, repeated, slot_distribution
 
 _PRIOR_LISTS = 3  # shortlists over which the content-free prior is averaged
@@ -125,17 +126,28 @@ class ClassifyAgent(dspy.Module):
         Raises:
             LMError: the LM cannot be reached or refuses.
         """
+        return run(self.aforward(task, shortlist, knobs, posterior, reference))
+
+    async def aforward(
+        self,
+        task: str,
+        shortlist: Shortlist,
+        knobs: LMKnobs,
+        posterior: Mapping[str, float] | None = None,
+        reference: tuple[object, Sequence[Agent]] = (0, ()),
+    ) -> Classification:
+        """Return what ``forward`` does."""
         if not 1 <= len(shortlist.agents) <= len(SLOTS):
             raise ValueError(
                 f"a shortlist has 1 to {len(SLOTS)} agents, got {len(shortlist.agents)}"
             )
-        prior, calls = self._prior(shortlist, knobs, reference) if knobs.prior else ({}, 0)
+        prior, calls = await self._prior(shortlist, knobs, reference) if knobs.prior else ({}, 0)
         said: list[SlotAnswer] = []
         answers: list[OrderAnswer] = []
         for shown in (shortlist, shortlist.reversed())[: knobs.orders]:
             if answers and apart(mean_belief(answers), posterior, knobs):
                 break
-            said.append(self.ask(task, shown, knobs))
+            said.append(await self.ask(task, shown, knobs))
             answers.append(_by_name(said[-1].belief.without(prior, knobs.prior), shown.agents))
         return Classification(
             probabilities=mean_belief(answers),
@@ -153,35 +165,37 @@ class ClassifyAgent(dspy.Module):
             """Return what ``forward`` does."""
             ...
 
-    def ask(self, task: str, shortlist: Shortlist, knobs: LMKnobs) -> SlotAnswer:
+    async def ask(self, task: str, shortlist: Shortlist, knobs: LMKnobs) -> SlotAnswer:
         """Return the belief over slots in one order, and the calls it took."""
         inputs = {"task": one_line(task), "candidates": shortlist.text()}
         slots = (*SLOTS[: len(shortlist.agents)], NONE_SLOT)
         if not writes(self.select.lm or dspy.settings.lm):
-            return SlotAnswer(self._weighed(inputs, slots, "decision"), 1)
+            return SlotAnswer(await self._weighed(inputs, slots, "decision"), 1)
         if knobs.explain or knobs.answer == "ranking":
-            return self._ranked(inputs, slots, explain=knobs.explain)
-        answer, logprobs = self._selected(inputs)
+            return await self._ranked(inputs, slots, explain=knobs.explain)
+        answer, logprobs = await self._selected(inputs)
         belief = slot_distribution(answer, logprobs, "slot", slots)
         if belief.source != "answer" or knobs.repeats == 1:
             return SlotAnswer(belief, 1)
         if knobs.repeats == 0:
-            return SlotAnswer(self._weighed(inputs, slots, "verbalized"), 2)
+            return SlotAnswer(await self._weighed(inputs, slots, "verbalized"), 2)
         answers = [answer]
         for number in range(1, knobs.repeats):
             varied = {"temperature": _REPEAT_TEMPERATURE, "rollout_id": number}
-            answers.append(self._selected(inputs, config=varied)[0])
+            answers.append((await self._selected(inputs, config=varied))[0])
         return SlotAnswer(repeated(answers, slots), knobs.repeats)
 
-    def _selected(self, inputs: dict[str, str], **settings: Any) -> tuple[str | None, Any]:
-        prediction = ask(self.select, self._slots, **inputs, **settings)
+    async def _selected(self, inputs: dict[str, str], **settings: Any) -> tuple[str | None, Any]:
+        prediction = await aask(self.select, self._slots, **inputs, **settings)
         if prediction is None:
             return None, None  # no slot in the answer: the distribution says "unreadable"
         return prediction.slot, _take_logprobs(prediction)
 
-    def _ranked(self, inputs: dict[str, str], slots: Sequence[str], *, explain: bool) -> SlotAnswer:
+    async def _ranked(
+        self, inputs: dict[str, str], slots: Sequence[str], *, explain: bool
+    ) -> SlotAnswer:
         """Read slot, ranking, rubric and reason from one structured answer."""
-        prediction = ask(self.explain if explain else self.rank, self._structured, **inputs)
+        prediction = await aask(self.explain if explain else self.rank, self._structured, **inputs)
         if prediction is None:
             return SlotAnswer(slot_distribution(None, None, "slot", slots), 1)
         belief = slot_distribution(prediction.slot, _take_logprobs(prediction), "slot", slots)
@@ -193,14 +207,14 @@ class ClassifyAgent(dspy.Module):
         reason = one_line(prediction.reason)[:_REASON_CHARACTERS]
         return SlotAnswer(belief, 1, prediction.rubric, reason)
 
-    def _weighed(
+    async def _weighed(
         self, inputs: dict[str, str], slots: Sequence[str], source: Any
     ) -> SlotDistribution:
-        prediction = ask(self.weigh, self._structured, **inputs)
+        prediction = await aask(self.weigh, self._structured, **inputs)
         said = None if prediction is None else getattr(prediction.slot, "probabilities", None)
         return given(said, slots, source)
 
-    def _prior(
+    async def _prior(
         self, shortlist: Shortlist, knobs: LMKnobs, reference: tuple[object, Sequence[Agent]]
     ) -> tuple[dict[str, float], int]:
         """Return the LM's belief over slots for a task without content, and the calls it took.
@@ -221,7 +235,7 @@ class ClassifyAgent(dspy.Module):
         known = self._priors.get(key)
         if known is not None:
             return known, 0
-        asked = [self.ask(CONTENT_FREE, shown, knobs) for shown in lists]
+        asked = [await self.ask(CONTENT_FREE, shown, knobs) for shown in lists]
         beliefs = [answer.belief.probabilities for answer in asked]
         prior = {
             slot: math.fsum(belief[slot] for belief in beliefs) / len(beliefs)

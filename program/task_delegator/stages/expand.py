@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Any
 import dspy
 
 from ..adapters import BoundedJSONAdapter
+from ..coroutines import run
 from ..knobs import KnobValues
 from ..prediction import FrozenPrediction
 from ..signatures import DescribeIdealAgent, RephraseTask
 from ..text import fold, one_line
-from .prompting import ask
+from .prompting import aask
 
 
 class Expansion(FrozenPrediction):
@@ -41,15 +42,20 @@ class ExpandQuery(dspy.Module):
         Raises:
             LMError: the LM cannot be reached or refuses.
         """
+        return run(self.aforward(task, knobs))
+
+    async def aforward(self, task: str, knobs: KnobValues) -> Expansion:
+        """Return what ``forward`` does."""
         texts: list[str] = []
         calls = 0
         if knobs.expansion.phrasings:
             calls += 1
-            answer = self.ask(self.rephrase, task=one_line(task), number=knobs.expansion.phrasings)
-            texts += answer.phrasings[: knobs.expansion.phrasings] if answer else []
+            number = knobs.expansion.phrasings
+            answer = await self.ask(self.rephrase, task=one_line(task), number=number)
+            texts += answer.phrasings[:number] if answer else []
         if knobs.expansion.hyde:
             calls += 1
-            answer = self.ask(self.describe, task=one_line(task))
+            answer = await self.ask(self.describe, task=one_line(task))
             texts += [answer.description] if answer else []
         own = fold(task)
         kept = [t for t in texts if t.strip() and fold(t) != own]
@@ -61,7 +67,7 @@ class ExpandQuery(dspy.Module):
             """Return what ``forward`` does."""
             ...
 
-    def ask(self, predict: dspy.Predict, **inputs: Any) -> Any:
+    async def ask(self, predict: dspy.Predict, **inputs: Any) -> Any:
         """Return the prediction, None where its answer could not be read."""
         # An expansion is a help, not a need: the task itself is still there.
-        return ask(predict, self._adapter, **inputs)
+        return await aask(predict, self._adapter, **inputs)

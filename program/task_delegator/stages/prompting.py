@@ -13,8 +13,9 @@ from dspy.utils.callback import BaseCallback
 from dspy.utils.exceptions import AdapterParseError
 from dspy.utils.exceptions import LMError as DspyLMError
 
+from ..coroutines import call, run
 from ..errors import LMError
-from ..lm import writes
+from ..lm import guarded, writes
 from ..text import describe_error, strings_in
 
 _SENT = ("prompt", "messages", "state", "questions")  # arguments of an LM that hold the prompt
@@ -41,11 +42,24 @@ def ask(predict: dspy.Module, adapter: dspy.Adapter, **inputs: Any) -> dspy.Pred
     Raises:
         LMError: the LM cannot be reached or refuses.
     """
+    return run(aask(predict, adapter, **inputs))
+
+
+async def aask(predict: dspy.Module, adapter: dspy.Adapter, **inputs: Any) -> Any:
+    """Ask as ``ask`` does, on an event loop or under ``coroutines.run``."""
     try:
         with asking(chosen_adapter(adapter)):
-            return predict(**inputs)
+            return await call(predict, **_guarding(predict), **inputs)
     except UnreadableError:
         return None
+
+
+def _guarding(predict: dspy.Module) -> dict[str, Any]:
+    """Return what keeps the calls of an LM that a predictor has of its own within the deadline."""
+    if not isinstance(predict, dspy.Predict | dspy.ChainOfThought):
+        return {}  # a user's own module: what its predictors are bound to is up to it
+    own = next((each.lm for each in predict.predictors() if each.lm is not None), None)
+    return {} if own is None else {"lm": guarded(own)}
 
 
 def chosen_adapter(adapter: dspy.Adapter) -> dspy.Adapter:
@@ -63,7 +77,10 @@ class UnreadableError(Exception):
 
 @contextmanager
 def asking(adapter: dspy.Adapter) -> Iterator[None]:
-    """Ask through this adapter; what goes wrong becomes one of two errors.
+    """Ask through this adapter, in time; what goes wrong becomes one of two errors.
+
+    The LM of ``dspy.settings`` is guarded: it keeps to the task's deadline, is asked again where
+    that helps, and is left alone for a while where it is dead.
 
     Raises:
         UnreadableError: the LM answered, and its answer cannot be read.
@@ -71,7 +88,9 @@ def asking(adapter: dspy.Adapter) -> Iterator[None]:
     """
     sent = _Sent()
     try:
-        with dspy.context(adapter=adapter, callbacks=[*dspy.settings.callbacks, sent]):
+        lm = dspy.settings.lm and guarded(dspy.settings.lm)
+        callbacks = [*dspy.settings.callbacks, sent]
+        with dspy.context(adapter=adapter, callbacks=callbacks, lm=lm):
             yield
     except LMError:
         raise

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 import dspy
 
 from ..adapters import BoundedJSONAdapter
+from ..coroutines import run
 from ..prediction import FrozenPrediction
 from ..registry import Agent
 from ..signatures import RateAssignment
 from ..text import one_line
 from .cards import agent_line
-from .prompting import ask
+from .prompting import aask
 
 
 class Rating(FrozenPrediction):
@@ -38,8 +39,12 @@ class RateConfidence(dspy.Module):
         Raises:
             LMError: the LM cannot be reached or refuses.
         """
+        return run(self.aforward(task, agents))
+
+    async def aforward(self, task: str, agents: Sequence[Agent]) -> Rating:
+        """Return what ``forward`` does."""
         chosen, *rivals = [agent_line(agent) for agent in agents]
-        answer = ask(
+        answer = await aask(
             self.rate, self._adapter, task=one_line(task), agent=chosen, rivals="\n".join(rivals)
         )
         said = None if answer is None else answer.rubric

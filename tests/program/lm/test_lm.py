@@ -115,7 +115,7 @@ def test_a_server_without_a_decision_model_says_so(embedded, office, monkeypatch
     """The embedded server speaks System One; the packaged model is none that decides."""
     server = next(iter(server_module._servers.values()))
     monkeypatch.setenv("TYPESAFE_API_KEY", server.api_key)
-    program = Delegator(office, HashedWords(), lm=f"systemone:{server.url}")
+    program = Delegator(office, HashedWords(), lm=f"systemone:{server.url}", on_lm_failure="raise")
     program.knobs.set({"retrieval.k": 3, "lm.ask_settled": True})
     with pytest.raises(LMError, match="not a decision model") as caught:
         program("refund my order")

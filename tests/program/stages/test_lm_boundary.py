@@ -93,6 +93,7 @@ def test_the_command_does_not_show_what_the_provider_echoes(tmp_path, capfd, off
     tasks.write_text(json.dumps({"task": TASK}) + "\n")
     with Provider(status=500, whole=echo) as provider:
         lm = ["--lm", f"systemone:{provider.address}", "--allow-uncalibrated"]
+        lm += ["--on-lm-failure", "raise"]
         codes = [
             main(["delegate", TASK, *where, *lm]),
             main(["batch", str(tasks), str(tmp_path / "out.jsonl"), *where, *lm]),

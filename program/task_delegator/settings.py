@@ -1,0 +1,37 @@
+"""What a caller may ask of the program: tasks, deadlines, what to do when the LM fails."""
+
+import math
+from typing import Literal, get_args
+
+from .errors import InputError
+
+MAX_TASK_CHARACTERS = 20_000  # some 5,000 tokens: a task, not a document
+TIMEOUT = 60.0  # seconds: a person waits no longer, and an LM on a processor needs some of them
+LMFailurePolicy = Literal["degrade", "raise"]
+
+
+def check_task(task: str) -> None:
+    """Refuse a task that nobody could delegate.
+
+    Raises:
+        InputError: the task is empty or longer than ``MAX_TASK_CHARACTERS``.
+    """
+    if not task.strip():
+        raise InputError("the task is empty: say what should be done")
+    if len(task) > MAX_TASK_CHARACTERS:
+        raise InputError(
+            f"the task has {len(task):,} characters: shorten it to {MAX_TASK_CHARACTERS:,}"
+        )
+
+
+def check_policy(on_lm_failure: str, timeout: float | None) -> None:
+    """Refuse what the program cannot do when the LM fails or takes too long.
+
+    Raises:
+        ValueError: no such policy, or the time-out is no positive number of seconds.
+    """
+    if on_lm_failure not in get_args(LMFailurePolicy):
+        policies = " or ".join(get_args(LMFailurePolicy))
+        raise ValueError(f"on_lm_failure is {policies}, not {on_lm_failure!r}")
+    if timeout is not None and not 0 < timeout < math.inf:
+        raise ValueError(f"timeout is a positive number of seconds or None, not {timeout!r}")
