@@ -33,7 +33,7 @@ def main(command: Sequence[str] = AUDIT, seconds: float = _SECONDS) -> int:
     packages = _report(command, seconds)
     audited = [package for package in packages if "skip_reason" not in package]
     if not audited:
-        print("audit: skipped: the data on vulnerabilities cannot be reached")
+        print("audit: skipped: there are no data on vulnerabilities here")
         return 0
     direct, mendable = direct_dependencies(), 0
     for package in audited:
@@ -64,9 +64,13 @@ def _report(command: Sequence[str], seconds: float) -> list[dict[str, Any]]:
     """Return one entry per package; none where there is no report."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        print(f"audit: no report within {seconds:.0f} s")
+        return []
+    try:
         return json.loads(done.stdout)["dependencies"]
-    except (subprocess.TimeoutExpired, ValueError, KeyError) as error:
-        print(f"audit: no report: {type(error).__name__}")
+    except (ValueError, KeyError):
+        print(f"audit: no report: {''.join(done.stderr.strip().splitlines()[-1:])[:200]}")
         return []
 
 
