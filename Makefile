@@ -23,12 +23,13 @@ export MLFLOW_DISABLE_TELEMETRY := true
 EXPERIMENTS = $(shell $(BIN)/python -m experiments --list)
 QUICK := default ablation plans public enrichment scaling
 
-.PHONY: help setup wheel quickstart test test-fast all-tests data quick-experiments lint types format ui peers compiled adapter folds results clean
+.PHONY: help setup wheel quickstart test audit test-fast all-tests data quick-experiments lint types format ui peers compiled adapter folds results clean
 
 help:
 	@echo "make quickstart  set up, compile a program with the embedded LM, delegate three tasks"
 	@echo "make test        set up, lint, type-check and run every test"
 	@echo "make test-fast   the tests that take seconds each at most"
+	@echo "make audit       look the pinned packages up among known vulnerabilities"
 	@echo "make wheel       build dist/task_delegator-*.whl"
 	@echo "make quick-experiments  studies that no test runs, small, nothing kept"
 	@echo "make ui          the MLflow UI on http://127.0.0.1:$(UI_PORT)"
@@ -66,6 +67,10 @@ all-tests: $(READY)
 
 test-fast: $(READY)
 	$(PYTEST) -m "not slow"
+
+# Fails where a direct dependency has a known vulnerability with a fix.
+audit: $(READY)
+	$(BIN)/python .ci/audit.py
 
 # Those that run code which no test runs; prints what each took.
 quick-experiments: $(READY)

@@ -1,5 +1,6 @@
 """The documents say what is: code that runs, commands that parse, tables, links, the tree."""
 
+import ast
 import contextlib
 import io
 import re
@@ -21,6 +22,7 @@ from task_delegator.cli import parser as package_parser
 README = ROOT / "README.md"
 DOCUMENTS = [README, *sorted((ROOT / "docs").glob("*.md"))]
 RENDERED = [ROOT / path for path in render.documents()]
+SECURITY = (ROOT / "docs" / "security.md").read_text()
 PARSERS = {"task-delegator": package_parser, "python -m optimize": optimize_parser}
 
 
@@ -106,6 +108,22 @@ def test_every_make_target_named_exists(path):
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"`make ([a-z-]+)`", path.read_text()):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_every_promise_names_its_tests_or_says_that_there_is_none():
+    promised = SECURITY.split("## Promises")[1].split("## Not promised")[0]
+    rows = [line for line in promised.splitlines() if re.match(r"\| (?!promise )", line)]
+    assert len(rows) > 30
+    test = r"`[a-z_/]+\.py::test_\w+`"
+    bare = [row for row in rows if not re.search(rf"\| (not tested|{test}(, {test})*) \|$", row)]
+    assert bare == []
+
+
+@pytest.mark.parametrize("named", sorted(set(re.findall(r"`([^` ]+::[^`]+)`", SECURITY))))
+def test_every_test_that_holds_a_promise_exists(named):
+    path, name = named.split("::")
+    tree = ast.parse((ROOT / "tests" / path).read_text(encoding="utf-8"))
+    assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
 def test_the_readme_is_short():

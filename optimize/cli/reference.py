@@ -17,7 +17,8 @@ _HEAD = """# Commands
 
 Written from the parsers by `python -m optimize.cli.reference`. Results go to standard output,
 progress and messages to standard error. Exit code 0 is success, 2 bad input, 3 a service that
-cannot be reached (LM, embedder, tracking store).
+cannot be reached (LM, embedder, tracking store). `batch` ends with 3 where a task failed; its row
+says the error.
 """
 
 

@@ -23,7 +23,7 @@ from .embedders import embedder as embedder_of
 from .errors import InputError, ProgramError
 from .files import read_json, replacing_folder, sha256_text
 from .lm import check_spec
-from .program_state import FORMAT, READABLE, read_state
+from .program_state import FORMAT, READABLE, read_scores, read_state
 from .registry import Registry, enrich, enrichment_next_to
 from .settings import TIMEOUT, LMFailurePolicy
 from .signatures import (
@@ -140,17 +140,17 @@ def _agents(registry: Registry | str | Path) -> Registry:
 
 
 def _aim(delegator: Delegator, folder: Path, manifest: dict[str, Any], target: float) -> None:
-    scores = manifest.get("calibration", {})
-    if not scores.get("confidences"):
+    held = manifest.get("calibration") or {"confidences": [], "right": []}
+    scores = read_scores(held, f"{folder / MANIFEST}: calibration")
+    if not scores.confidences:
         raise ProgramError(
             f"{folder / MANIFEST}: holds no validation scores to choose a threshold from; "
             "run python -m optimize calibrate"
         )
-    promise = choose_threshold(scores["confidences"], scores["right"], target)
+    promise = choose_threshold(scores.confidences, scores.right, target)
     delegator.knobs.set({"confidence.assign_threshold": promise.threshold})
-    with_lm = scores.get("with_lm")
-    if with_lm:
-        heard = choose_threshold(with_lm["confidences"], with_lm["right"], target)
+    if scores.with_lm is not None:
+        heard = choose_threshold(scores.with_lm.confidences, scores.with_lm.right, target)
         delegator.knobs.set({"confidence.assign_threshold_with_lm": heard.threshold})
     shown = "none" if promise.threshold is None else f"{promise.threshold:.3f}"
     _log.warning(
@@ -263,6 +263,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         held = manifest.get(part)
         if not isinstance(held, dict) or any(key not in held for key in keys):
             raise ProgramError(f"{path}: {part} must hold {' and '.join(keys)}")
+    calibrated = manifest["registry"]["calibrated"]
+    if not (isinstance(calibrated, list) and all(isinstance(each, str) for each in calibrated)):
+        raise ProgramError(f"{path}: registry.calibrated must be a list of digests")
     return manifest
 
 

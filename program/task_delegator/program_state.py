@@ -1,4 +1,4 @@
-"""Check the state of a compiled program before DSPy sees it.
+"""Check the state and the scores of a compiled program before they are used.
 
 A program is untrusted data. Prompts, plain demos, numbers and learned
 samples are taken; whatever could name a server, an LM or a class is refused.
@@ -6,10 +6,18 @@ samples are taken; whatever could name a server, an LM or a class is refused.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Optional, Protocol
 
 import dspy
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from .errors import InputError, ProgramError
 from .files import read_json
@@ -47,6 +55,28 @@ class _Predictor(_Part):
 
 class _Metadata(_Part):
     dependency_versions: dict[str, str] = {}
+
+
+class ValidationScores(BaseModel):
+    """Labeled requests as a manifest records them, to choose a threshold from.
+
+    Attributes:
+        confidences: of the first place, 0..1.
+        right: whether it was right, in the same order.
+        with_lm: the same where an LM was heard; None where none was.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    confidences: list[Annotated[float, Field(ge=0.0, le=1.0)]]
+    right: list[bool]
+    with_lm: Optional["ValidationScores"] = None
+
+    @model_validator(mode="after")
+    def _one_outcome_each(self) -> "ValidationScores":
+        if len(self.confidences) != len(self.right):
+            raise ValueError("there must be as many right as confidences")
+        return self
 
 
 class Program(Protocol):
@@ -100,6 +130,24 @@ def read_state(path: Path, program: Program, written: int = FORMAT) -> dict[str,
         except ValidationError as error:
             raise ProgramError(f"{path}: metadata: only dependency_versions are read") from error
     return checked
+
+
+def read_scores(value: Any, place: str) -> ValidationScores:
+    """Return the validation scores of a manifest.
+
+    Args:
+        value: what the manifest holds.
+        place: file and key, for messages.
+
+    Raises:
+        ProgramError: they are no such scores; one line that names the place.
+    """
+    try:
+        return ValidationScores.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, (place, *first["loc"])))
+        raise ProgramError(f"{where}: {_one_line(first['msg'])}") from error
 
 
 def _checked(state: Any, parameter: Any, written: int) -> dict[str, Any]:

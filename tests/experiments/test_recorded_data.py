@@ -44,7 +44,7 @@ def test_a_program_is_evaluated_on_exactly_the_recorded_requests(dataset, tmp_pa
     assert part.splits["test"] == dataset.splits["test"][::2]
     assert part.splits["train"] == dataset.splits["train"]
     assert [len(texts) for texts in part.out_of_scope.values()][1:] == [0, 3]
-    program = Delegator(part.registry, HashedWords())
+    program = Delegator(part.registry, HashedWords(), on_lm_failure="raise")
     program.knobs.set({"lm.ask_settled": True, "lm.weight": 1.0})
     lm = recorded_lm(f"recorded:{answers}")
     report = evaluate(program, part, "test", name="asks", lm=lm)

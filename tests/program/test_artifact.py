@@ -247,6 +247,8 @@ def test_a_failed_save_leaves_the_old_program(folder, registry):
         ({"embedder": {"spec": "minilm", "id": "other"}}, "compiled with embedder other, not"),
         ({"embedder": "minilm"}, "embedder must hold spec and id"),
         ({"registry": {"sha256": "x"}}, "registry must hold sha256 and calibrated"),
+        ({"registry": {"sha256": "x", "calibrated": 5}}, "calibrated must be a list of digests"),
+        ({"registry": {"sha256": "x", "calibrated": [[1]]}}, "must be a list of digests"),
     ],
 )
 def test_a_program_that_does_not_fit_is_refused(folder, registry, change, message):

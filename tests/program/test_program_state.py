@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 import socket
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,30 @@ def test_numbers_that_meant_never_become_none(old, name, new):
 def test_impossible_numbers_of_format_3_are_refused(change):
     with pytest.raises(ValueError, match="knob"):
         read_format3(FORMAT3 | change)
+
+
+@pytest.mark.parametrize(
+    ("scores", "place"),
+    [
+        (5, "calibration: "),
+        ({"confidences": "x", "right": "y"}, "calibration.confidences: "),
+        ({"confidences": [{}], "right": [True]}, "calibration.confidences.0: "),
+        ({"confidences": [float("nan")], "right": [True]}, "calibration.confidences.0: "),
+        ({"confidences": [5.0], "right": [True]}, "calibration.confidences.0: "),
+        ({"confidences": [0.5]}, "calibration.right: "),
+        ({"confidences": [0.5], "right": ["x"]}, "calibration.right.0: "),
+        ({"confidences": [0.5], "right": []}, "calibration: .*as many"),
+        ({"confidences": [], "right": [], "with_lm": 5}, "calibration.with_lm: "),
+        ({"confidences": [], "right": [], "with_lm": {"right": []}}, "calibration.with_lm"),
+    ],
+)
+def test_scores_that_are_none_are_refused_by_their_place(tmp_path, office, scores, place):
+    folder = tmp_path / "downloaded"
+    shutil.copytree(SHIPPED, folder)
+    manifest = json.loads((SHIPPED / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"calibration": scores}))
+    with pytest.raises(ProgramError, match=f"manifest.json: {place}"):
+        load(folder, office, target_precision=0.9)
 
 
 def test_a_strangers_program_opens_and_contacts_nothing(tmp_path, monkeypatch):

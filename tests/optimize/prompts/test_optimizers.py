@@ -8,10 +8,10 @@ import dspy
 import pytest
 from dspy.utils.callback import BaseCallback
 from recorded import recorded_lm
-from small import small_dataset
+from small import delegator, small_dataset
 
 from optimize.cli.arguments import OPTIMIZER_NAMES
-from optimize.data.dataset import load_dataset
+from optimize.data.dataset import Request, load_dataset
 from optimize.prompts.examples import examples, right_slot, slot_feedback
 from optimize.prompts.optimizers import OPTIMIZERS, optimize
 from optimize.prompts.student import OptimizerInputs
@@ -69,6 +69,14 @@ def test_examples_hold_the_right_agent_in_either_order(shown):
         assert lines == list(SLOTS[: len(lines)])
         assert example.slot in example.acceptable
         assert set(example.acceptable) <= set(lines)
+
+
+def test_examples_show_only_agents_that_every_caller_may_see(office):
+    requests = [Request("my salary is late", ("Payroll",)), Request("book a train", ("Travel",))]
+    (example,) = examples(delegator(office), requests, seed=0)
+    assert example.task == "book a train"
+    assert "Travel" in example.candidates
+    assert "Payroll" not in example.candidates
 
 
 def test_feedback_names_the_confused_pair(shown):

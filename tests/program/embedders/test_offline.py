@@ -33,7 +33,7 @@ from task_delegator import Agent, Registry, load
 
 registry = Registry([Agent(name="Refunds"), Agent(name="Invoices"), Agent(name="Travel")])
 program = load("default", registry, lm="openai/gpt-4o-mini")
-program.knobs.set(gate=1.01, lm=0.7)
+program.knobs.set({"lm.ask_settled": True, "lm.weight": 0.7})
 print(program("send the invoice again").usage.lm_calls, asked)
 """
 

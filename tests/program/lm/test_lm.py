@@ -6,6 +6,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import dspy
@@ -120,6 +121,17 @@ def test_a_server_without_a_decision_model_says_so(embedded, office, monkeypatch
     with pytest.raises(LMError, match="not a decision model") as caught:
         program("refund my order")
     assert server.api_key not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", [{}, {"Authorization": "Bearer guessed"}])
+def test_the_embedded_lm_answers_its_parent_alone(embedded, key):
+    """It listens on loopback, and its key is on no command line."""
+    server = next(iter(server_module._servers.values()))
+    assert server.url.startswith("http://127.0.0.1:")
+    assert server.api_key not in "".join(map(str, server.process.args))
+    body = json.dumps({"prompt": "x", "n_predict": 1}).encode()
+    with pytest.raises(HTTPError, match="401"):
+        urlopen(Request(f"{server.url}/completion", body, key), timeout=10)
 
 
 def test_each_slot_is_one_token_of_the_embedded_lm(embedded):
