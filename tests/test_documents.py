@@ -11,6 +11,7 @@ import pytest
 from small import ROOT
 
 from experiments.report import render
+from experiments.report.faults import faults
 from experiments.report.status import without_status
 from experiments.studies import names
 from experiments.support.results import digests, latest
@@ -137,3 +138,8 @@ def test_the_design_names_every_package_and_module():
     packages = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
     packages |= {f"{path.parent.name}/" for path in (ROOT / "optimize").glob("*/__init__.py")}
     assert {name for name in modules | packages if name not in design} == set()
+
+
+def test_the_table_of_faults_is_what_was_recorded(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert faults() in (ROOT / "docs" / "lm.md").read_text(), "run python -m experiments.report"

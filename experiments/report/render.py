@@ -12,6 +12,7 @@ from typing import Any
 from experiments.report import plots
 from experiments.report.claims import CLAIMS
 from experiments.report.exhibits import EXHIBITS
+from experiments.report.faults import faults
 from experiments.report.status import status_line, summary_line
 from experiments.studies import Study, names, question, study
 from experiments.support.format import markdown
@@ -98,4 +99,4 @@ def index() -> str:
     )
 
 
-BLOCKS = {**CLAIMS, **EXHIBITS, "studies": index, "status": summary_line}
+BLOCKS = {**CLAIMS, **EXHIBITS, "faults": faults, "studies": index, "status": summary_line}

@@ -82,7 +82,7 @@ def load(
             chosen from the validation scores in the manifest. If None, the program's own.
         on_lm_failure: what to do if the LM is needed and fails: ``degrade`` to retrieval's own
             decision, marked in the evidence, or ``raise``.
-        timeout: seconds that all LM calls of one task may take together. If None, no limit.
+        timeout: seconds for all LM calls of one task, from the first on. If None, no limit.
 
     Raises:
         ProgramError: the program is missing, has another format, other signatures or another

@@ -60,7 +60,7 @@ class Delegator(dspy.Module):
         on_lm_failure: what to do where the LM is needed and cannot be reached, refuses, takes too
             long or answers what cannot be read: ``degrade`` to retrieval's own decision, marked
             in the evidence, or ``raise``.
-        timeout: seconds that all LM calls of one task may take together; None for no limit.
+        timeout: seconds for all LM calls of one task, from the first on; None for no limit.
     """
 
     def __init__(

@@ -10,6 +10,7 @@ from task_delegator.delegation import Delegation, Usage
 from task_delegator.embedders import VectorCache
 from task_delegator.errors import LMError, LMSpecError
 from task_delegator.registry import Registry
+from task_delegator.settings import TIMEOUT
 
 AGENTS = str(ROOT / "datasets" / "agents.json")
 
@@ -105,6 +106,27 @@ def test_no_lm_is_asked_unless_one_is_named(capsys, monkeypatch, environment, op
     loads = Loads(monkeypatch)
     assert delegate(capsys, "reset my password", *options)[0] == 0
     assert loads.settings["lm"] == lm
+
+
+@pytest.mark.parametrize(
+    ("options", "policy", "seconds"),
+    [
+        ((), "degrade", TIMEOUT),
+        (("--on-lm-failure", "raise", "--timeout", "2.5"), "raise", 2.5),
+        (("--timeout", "none"), "degrade", None),
+    ],
+)
+def test_policy_and_deadline_are_passed_on(capsys, monkeypatch, options, policy, seconds):
+    loads = Loads(monkeypatch)
+    assert delegate(capsys, "reset my password", *options)[0] == 0
+    assert (loads.settings["on_lm_failure"], loads.settings["timeout"]) == (policy, seconds)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "inf", "nan", "soon"])
+def test_a_deadline_that_is_none_is_refused(capsys, text):
+    with pytest.raises(SystemExit):
+        cli.main(["delegate", "x", "--timeout", text])
+    assert "is not a positive number of seconds, or none" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

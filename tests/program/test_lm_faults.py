@@ -117,7 +117,7 @@ def test_awaited_delegations_overlap_and_say_what_called_ones_say():
         assert server.requests == 10
         called = delegate(TASK)
     for delegation in found:
-        assert delegation.usage.lm_calls == 1
+        assert (delegation.usage.lm_calls, delegation.usage.tokens) == (1, called.usage.tokens)
         assert delegation.to_dict() | {"usage": None} == called.to_dict() | {"usage": None}
 
 

@@ -15,15 +15,20 @@ from contextvars import ContextVar
 class TaskBudget:
     """Count down the seconds of one task, and count the attempts that its LM calls took.
 
+    The clock starts with the first call: what came before, as an index that is built or a server
+    that is started, takes nothing of it.
+
     Args:
-        seconds: for all calls together, from now on by a monotonic clock; None for no limit.
+        seconds: for all calls together, by a monotonic clock; None for no limit.
+        outer: the budget around it, which it cannot outlast.
     """
 
-    def __init__(self, seconds: float | None = None) -> None:
+    def __init__(self, seconds: float | None = None, outer: "TaskBudget | None" = None) -> None:
         if seconds is not None and not seconds > 0:
             raise ValueError(f"a deadline is a positive number of seconds, got {seconds!r}")
-        self.seconds = math.inf if seconds is None else float(seconds)
-        self._end = time.monotonic() + self.seconds
+        self._own = math.inf if seconds is None else float(seconds)
+        self._outer = outer
+        self._end: float | None = None
         self._attempts = 0
         self._lock = threading.Lock()
 
@@ -32,9 +37,23 @@ class TaskBudget:
         """Calls that an LM was sent, repeated ones included."""
         return self._attempts
 
+    @property
+    def seconds(self) -> float:
+        """The whole budget; infinity where there is none."""
+        return self._own if self._outer is None else min(self._own, self._outer.seconds)
+
     def remaining(self) -> float:
         """Return the seconds that are left, at least 0; infinity where there is no deadline."""
-        return max(0.0, self._end - time.monotonic())
+        left = self._own if self._end is None else max(0.0, self._end - time.monotonic())
+        return left if self._outer is None else min(left, self._outer.remaining())
+
+    def start(self) -> None:
+        """Start the clock, where it does not run yet."""
+        if self._outer is not None:
+            self._outer.start()
+        with self._lock:
+            if self._end is None:
+                self._end = time.monotonic() + self._own
 
     def count(self) -> None:
         """Count one attempt."""
@@ -42,13 +61,12 @@ class TaskBudget:
             self._attempts += 1
 
 
-_UNLIMITED = TaskBudget()
-_budget: ContextVar[TaskBudget] = ContextVar("task_budget", default=_UNLIMITED)
+_budget: ContextVar[TaskBudget | None] = ContextVar("task_budget", default=None)
 
 
 def current_budget() -> TaskBudget:
-    """Return the budget of the task that is being done, without a deadline where there is none."""
-    return _budget.get()
+    """Return the budget of the task that is being done; a new one, without limit, for no task."""
+    return _budget.get() or TaskBudget()
 
 
 @contextmanager
@@ -58,9 +76,7 @@ def task_budget(seconds: float | None) -> Iterator[TaskBudget]:
     Args:
         seconds: for all calls together; None for no limit of its own.
     """
-    outer = _budget.get().remaining()
-    limit = outer if seconds is None else min(seconds, outer)
-    budget = TaskBudget(None if math.isinf(limit) else max(limit, 1e-9))
+    budget = TaskBudget(seconds, _budget.get())
     token = _budget.set(budget)
     try:
         yield budget

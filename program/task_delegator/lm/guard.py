@@ -47,11 +47,14 @@ class Guarded:
             # Whoever waits here would stop the loop; a stream belongs to the caller's own.
             return super().__call__(*args, **kwargs)  # type: ignore[misc]
         budget = current_budget()
+        budget.start()
         return wait_for(self._ask(budget, *args, **kwargs), budget.remaining())
 
     async def acall(self, *args: Any, **kwargs: Any) -> Any:
         """Ask as ``__call__`` does, on the caller's event loop."""
-        return await self._ask(current_budget(), *args, **kwargs)
+        budget = current_budget()
+        budget.start()
+        return await self._ask(budget, *args, **kwargs)
 
     async def _ask(self, budget: TaskBudget, *args: Any, **kwargs: Any) -> Any:
         if "litellm" not in sys.modules and uses_litellm(self):

@@ -70,7 +70,7 @@ def secretive():
 
 @pytest.fixture
 def asking() -> Delegator:
-    program = Delegator(office_registry(), HashedWords())
+    program = Delegator(office_registry(), HashedWords(), on_lm_failure="raise")
     program.knobs.set({"lm.ask_settled": True})
     return program
 

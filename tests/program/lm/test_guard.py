@@ -209,7 +209,8 @@ def test_an_engine_of_a_users_own_is_asked():
 
 
 def test_a_task_that_has_no_time_left_asks_nothing():
-    with FaultServer() as server, task_budget(0.01):
+    with FaultServer() as server, task_budget(0.01) as budget:
+        budget.start()
         time.sleep(0.05)
         with pytest.raises(LMTimeoutError, match="before it was asked"):
             guarded(hosted(server))("hello")
@@ -219,7 +220,8 @@ def test_a_task_that_has_no_time_left_asks_nothing():
 def test_a_call_cut_off_at_the_end_of_a_task_pauses_nobody():
     with FaultServer(seconds=1.0) as server:
         lm = guarded(hosted(server))
-        with task_budget(1.2):
+        with task_budget(1.2) as budget:
+            budget.start()
             time.sleep(0.8)
             with pytest.raises(LMTimeoutError):
                 lm("hello")
@@ -227,10 +229,13 @@ def test_a_call_cut_off_at_the_end_of_a_task_pauses_nobody():
             assert '{"slot": "B"}' in str(lm("hello"))
 
 
-def test_budgets_end_with_the_one_around_them():
-    with task_budget(0.5), task_budget(100) as inner:
+def test_budgets_end_with_the_one_around_them_and_begin_with_the_first_call():
+    with task_budget(0.5) as outer, task_budget(100) as inner:
         assert current_budget() is inner
-        assert inner.remaining() <= 0.5
+        assert inner.remaining() == inner.seconds == 0.5
+        inner.start()
+        time.sleep(0.01)
+        assert max(inner.remaining(), outer.remaining()) < 0.5
     assert current_budget().seconds == float("inf")
     with pytest.raises(ValueError, match="positive"):
         TaskBudget(0)
