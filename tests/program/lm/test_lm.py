@@ -128,7 +128,7 @@ def test_the_embedded_lm_answers_its_parent_alone(embedded, key):
     """It listens on loopback, and its key is on no command line."""
     server = next(iter(server_module._servers.values()))
     assert server.url.startswith("http://127.0.0.1:")
-    assert server.api_key not in "".join(map(str, server.process.args))
+    assert server.api_key not in str(server.process.args)
     body = json.dumps({"prompt": "x", "n_predict": 1}).encode()
     with pytest.raises(HTTPError, match="401"):
         urlopen(Request(f"{server.url}/completion", body, key), timeout=10)

@@ -49,4 +49,5 @@ def test_a_belief_is_read_from_each_provider_with_each_client(
         assert dict(given.probabilities) == pytest.approx(
             {"Refunds": 0.1, "Invoices": 0.7, "Payroll": 0.15}
         )
-    assert len(provider.requests) == 1
+    # LiteLLM may ask Ollama about the model too.
+    assert sum("messages" in request for request in provider.requests) == 1
