@@ -6,6 +6,7 @@ from typing import Any
 import dspy
 
 from optimize.lm_stage.response_cache import ResponseCache
+from task_delegator.coroutines import run
 from task_delegator.delegation import total_tokens
 from task_delegator.knobs import LMKnobs
 from task_delegator.signatures import SlotAdapter
@@ -41,7 +42,7 @@ class CachedClassify(ClassifyAgent):
         self.answers = answers
         self.tokens = 0
 
-    def ask(self, task: str, shortlist: Shortlist, knobs: LMKnobs) -> SlotAnswer:
+    async def aask(self, task: str, shortlist: Shortlist, knobs: LMKnobs) -> SlotAnswer:
         """Return the belief over slots in one order, and the calls it took when it was asked."""
         inputs = {"task": one_line(task), "candidates": shortlist.text()}
         signature: Any = self.select.signature
@@ -53,7 +54,7 @@ class CachedClassify(ClassifyAgent):
 
         def asked() -> dict[str, Any]:
             with dspy.track_usage() as tracker:
-                said = super(CachedClassify, self).ask(task, shortlist, knobs)
+                said = run(super(CachedClassify, self).aask(task, shortlist, knobs))
             tokens = total_tokens(tracker)
             return {"answer": asdict(said.belief), "calls": said.calls, "tokens": tokens}
 
@@ -71,7 +72,7 @@ class CachedExpand(ExpandQuery):
         self.answers = answers
         self.tokens = 0
 
-    def ask(self, predict: dspy.Predict, **inputs: Any) -> Any:
+    async def aask(self, predict: dspy.Predict, **inputs: Any) -> Any:
         """Return the prediction, None where its answer could not be read."""
         question = {
             "lm": str(dspy.settings.lm.model),
@@ -81,7 +82,7 @@ class CachedExpand(ExpandQuery):
 
         def asked() -> dict[str, Any]:
             with dspy.track_usage() as tracker:
-                found = super(CachedExpand, self).ask(predict, **inputs)
+                found = run(super(CachedExpand, self).aask(predict, **inputs))
             signature: Any = predict.signature
             fields = signature.output_fields
             answer = None if found is None else {name: found[name] for name in fields}
