@@ -42,7 +42,7 @@ class CachedClassify(ClassifyAgent):
         self.answers = answers
         self.tokens = 0
 
-    async def ask(self, task: str, shortlist: Shortlist, knobs: LMKnobs) -> SlotAnswer:
+    async def aask(self, task: str, shortlist: Shortlist, knobs: LMKnobs) -> SlotAnswer:
         """Return the belief over slots in one order, and the calls it took when it was asked."""
         inputs = {"task": one_line(task), "candidates": shortlist.text()}
         signature: Any = self.select.signature
@@ -54,7 +54,7 @@ class CachedClassify(ClassifyAgent):
 
         def asked() -> dict[str, Any]:
             with dspy.track_usage() as tracker:
-                said = run(super(CachedClassify, self).ask(task, shortlist, knobs))
+                said = run(super(CachedClassify, self).aask(task, shortlist, knobs))
             tokens = total_tokens(tracker)
             return {"answer": asdict(said.belief), "calls": said.calls, "tokens": tokens}
 
@@ -72,7 +72,7 @@ class CachedExpand(ExpandQuery):
         self.answers = answers
         self.tokens = 0
 
-    async def ask(self, predict: dspy.Predict, **inputs: Any) -> Any:
+    async def aask(self, predict: dspy.Predict, **inputs: Any) -> Any:
         """Return the prediction, None where its answer could not be read."""
         question = {
             "lm": str(dspy.settings.lm.model),
@@ -82,7 +82,7 @@ class CachedExpand(ExpandQuery):
 
         def asked() -> dict[str, Any]:
             with dspy.track_usage() as tracker:
-                found = run(super(CachedExpand, self).ask(predict, **inputs))
+                found = run(super(CachedExpand, self).aask(predict, **inputs))
             signature: Any = predict.signature
             fields = signature.output_fields
             answer = None if found is None else {name: found[name] for name in fields}

@@ -27,11 +27,11 @@ class Consultation(FrozenPrediction):
 
     Attributes:
         found: what retrieval found, the expansions included.
-        candidates: the posterior after the LM was heard, best first.
+        candidates: the posterior after the LM was asked, best first.
         assessment: the confidence in the first of them.
         gate: why the LM was asked or not.
         said: what the LM said; None where it was not asked.
-        heard: whether its answer has a weight, so that other thresholds hold.
+        with_lm: whether its answer has a weight, so that other thresholds hold.
         failure: how the LM failed; None where it did not.
         calls: LM calls that it took.
     """
@@ -41,7 +41,7 @@ class Consultation(FrozenPrediction):
     assessment: Assessment
     gate: GateEvidence
     said: LMEvidence | None = None
-    heard: bool = False
+    with_lm: bool = False
     failure: LMFailure | None = None
     calls: int = 0
 
@@ -104,7 +104,7 @@ def explain(reason: str, decision: Decision, advice: Consultation) -> str:
     if decision != "review":
         return reason
     if advice.failure is not None:
-        return f"{reason} The LM was not heard: {advice.failure.fault}."
+        return f"{reason} The LM failed: {advice.failure.fault}."
     if advice.said is None or not advice.said.reason:
         return reason
     return f"{reason} The LM says: {advice.said.reason}"

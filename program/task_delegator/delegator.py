@@ -175,7 +175,7 @@ class Delegator(dspy.Module):
             candidates,
             assessment.confidence,
             assessment.in_scope_score,
-            knobs.thresholds(with_lm=advice.heard),
+            knobs.thresholds(with_lm=advice.with_lm),
             calibrated=calibrated,
             language=query.language,
             named=query.mentions,
@@ -227,10 +227,10 @@ class Delegator(dspy.Module):
                 return advice
             # DSPy would keep every prompt and answer of a service in memory.
             with dspy.context(lm=lm, disable_history=True):
-                heard = await self.consult(advice, query, knobs)
-            if heard.failure is not None:
-                self._degrade(LMAnswerError(heard.failure.message))
-            return heard
+                consulted = await self.consult(advice, query, knobs)
+            if consulted.failure is not None:
+                self._degrade(LMAnswerError(consulted.failure.message))
+            return consulted
         except LMError as error:
             return advice.copy(failure=self._degrade(error))
 
@@ -348,8 +348,8 @@ class Delegator(dspy.Module):
         candidates = weigh(found.candidates, belief.probabilities, knobs.lm.weight)
         unsupported = {"unsupported_language": query.language is not None}
         assess = partial(self.assess, candidates, found.signals, knobs, **unsupported)
-        heard = knobs.lm.weight > 0  # else the posterior is retrieval's
-        if heard:
+        with_lm = knobs.lm.weight > 0  # else the posterior is retrieval's
+        if with_lm:
             picked = [answer.picked for answer in belief.answers]
             said = {"belief": belief.probabilities, "none": belief.none, "orders": picked}
             assess = partial(assess, **said)
@@ -363,7 +363,7 @@ class Delegator(dspy.Module):
             candidates=candidates,
             assessment=assessment,
             said=evidence_of(belief, expansion.texts, rubric),
-            heard=heard,
+            with_lm=with_lm,
             calls=calls,
         )
 

@@ -67,13 +67,13 @@ def test_a_degraded_delegation_is_what_retrieval_alone_says(fault):
     assert alone.evidence.lm_failure is None
 
 
-def test_a_reviewer_is_told_that_the_lm_was_not_heard():
+def test_a_reviewer_is_told_that_the_lm_failed():
     with FaultServer("401") as server:
         delegate = program(hosted(server))
         delegate.knobs.set({"confidence.assign_threshold": None})
         delegation = delegate(TASK)
     assert delegation.decision == "review"
-    assert delegation.reason.endswith("The LM was not heard: refused.")
+    assert delegation.reason.endswith("The LM failed: refused.")
 
 
 def test_attempts_are_counted_in_the_usage():

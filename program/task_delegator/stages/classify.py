@@ -147,7 +147,7 @@ class ClassifyAgent(dspy.Module):
         for shown in (shortlist, shortlist.reversed())[: knobs.orders]:
             if answers and apart(mean_belief(answers), posterior, knobs):
                 break
-            said.append(await self.ask(task, shown, knobs))
+            said.append(await self.aask(task, shown, knobs))
             answers.append(_by_name(said[-1].belief.without(prior, knobs.prior), shown.agents))
         return Classification(
             probabilities=mean_belief(answers),
@@ -165,8 +165,12 @@ class ClassifyAgent(dspy.Module):
             """Return what ``forward`` does."""
             ...
 
-    async def ask(self, task: str, shortlist: Shortlist, knobs: LMKnobs) -> SlotAnswer:
+    def ask(self, task: str, shortlist: Shortlist, knobs: LMKnobs) -> SlotAnswer:
         """Return the belief over slots in one order, and the calls it took."""
+        return run(self.aask(task, shortlist, knobs))
+
+    async def aask(self, task: str, shortlist: Shortlist, knobs: LMKnobs) -> SlotAnswer:
+        """Return what ``ask`` does."""
         inputs = {"task": one_line(task), "candidates": shortlist.text()}
         slots = (*SLOTS[: len(shortlist.agents)], NONE_SLOT)
         if not writes(self.select.lm or dspy.settings.lm):
@@ -235,7 +239,7 @@ class ClassifyAgent(dspy.Module):
         known = self._priors.get(key)
         if known is not None:
             return known, 0
-        asked = [await self.ask(CONTENT_FREE, shown, knobs) for shown in lists]
+        asked = [await self.aask(CONTENT_FREE, shown, knobs) for shown in lists]
         beliefs = [answer.belief.probabilities for answer in asked]
         prior = {
             slot: math.fsum(belief[slot] for belief in beliefs) / len(beliefs)

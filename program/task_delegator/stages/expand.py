@@ -51,11 +51,11 @@ class ExpandQuery(dspy.Module):
         if knobs.expansion.phrasings:
             calls += 1
             number = knobs.expansion.phrasings
-            answer = await self.ask(self.rephrase, task=one_line(task), number=number)
+            answer = await self.aask(self.rephrase, task=one_line(task), number=number)
             texts += answer.phrasings[:number] if answer else []
         if knobs.expansion.hyde:
             calls += 1
-            answer = await self.ask(self.describe, task=one_line(task))
+            answer = await self.aask(self.describe, task=one_line(task))
             texts += [answer.description] if answer else []
         own = fold(task)
         kept = [t for t in texts if t.strip() and fold(t) != own]
@@ -67,7 +67,7 @@ class ExpandQuery(dspy.Module):
             """Return what ``forward`` does."""
             ...
 
-    async def ask(self, predict: dspy.Predict, **inputs: Any) -> Any:
+    async def aask(self, predict: dspy.Predict, **inputs: Any) -> Any:
         """Return the prediction, None where its answer could not be read."""
         # An expansion is a help, not a need: the task itself is still there.
         return await aask(predict, self._adapter, **inputs)

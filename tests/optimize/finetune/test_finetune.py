@@ -17,7 +17,6 @@ from optimize.finetune.decontaminate import decontaminate
 from optimize.finetune.learning_curve import choose_checkpoint, should_stop
 from optimize.finetune.order_sensitivity import picks
 from optimize.finetune.shortlists import RetrievedRequests, draw_shortlists
-from task_delegator.coroutines import run
 from task_delegator.knobs import KnobValues, LMKnobs
 from task_delegator.registry.agents import Registry
 from task_delegator.signatures import NONE_SLOT, SLOTS
@@ -187,7 +186,7 @@ def test_the_prompt_is_what_the_program_sends(source):
     (shortlist,) = draw_shortlists([source], 1, seed=6)
     lm, engine = recorded_lm(lambda prompt: '{"slot": "A"}')
     with dspy.context(lm=lm):
-        run(ClassifyAgent().ask(shortlist.task, Cards(shortlist.agents), LMKnobs(repeats=1)))
+        ClassifyAgent().ask(shortlist.task, Cards(shortlist.agents), LMKnobs(repeats=1))
     (sent,) = engine.requests
     assert [sent.system, *(message.text for message in sent.messages)] == [
         message["content"] for message in shortlist.messages()

@@ -15,7 +15,6 @@ from small import office_registry, public
 
 from optimize.__main__ import main
 from optimize.recorded import check_spec, language_model, recorded_lm
-from task_delegator.coroutines import run
 from task_delegator.errors import InputError, LMError, LMSpecError
 from task_delegator.knobs import LMKnobs
 from task_delegator.signatures import SLOTS, SelectAgent, WeighAgents
@@ -48,7 +47,7 @@ def believed(lm, agents=OFFICE, task=TASK, **knobs):
     """Return the belief by agent's name, "" for none, and where it comes from."""
     with dspy.context(lm=lm):
         shortlist = Shortlist(tuple(agents))
-        belief = run(ClassifyAgent().ask(task, shortlist, LMKnobs(**knobs))).belief
+        belief = ClassifyAgent().ask(task, shortlist, LMKnobs(**knobs)).belief
     slots = dict(zip(SLOTS, [agent.name for agent in agents], strict=False))
     return {slots.get(s, ""): p for s, p in belief.probabilities.items()}, belief.source
 
