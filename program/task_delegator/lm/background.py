@@ -56,6 +56,8 @@ class _Background:
             if self.loop is not None and self.thread is not None:
                 self.loop.call_soon_threadsafe(self.loop.stop)
                 self.thread.join(_GRACE_SECONDS)
+                if not self.thread.is_alive():  # else a callback of a user's blocks it
+                    self.loop.close()
                 self.loop = self.thread = None
 
 
@@ -96,7 +98,7 @@ def wait_for(call: Coroutine[Any, Any, _T], seconds: float) -> _T:
     except FutureTimeoutError:
         if future.done():
             raise  # the call's own
-        raise LMTimeoutError(f"no answer within {seconds:.3g} s") from None
+        raise LMTimeoutError(f"it took longer than {seconds:.1f} s") from None
     except CancelledError:
         raise LMTimeoutError("the call was cancelled") from None
     finally:

@@ -102,7 +102,7 @@ async def _within(
     except TimeoutError as error:
         # A call that had only the rest of a task's time does not say that the LM is dead.
         breaker.fail("time-out", sure=2 * given >= budget.seconds)
-        raise LMTimeoutError(f"no answer within {given:.3g} s", model=model) from error
+        raise LMTimeoutError(f"it took longer than {given:.1f} s", model=model) from error
     except Exception as error:
         if is_about_the_lm(error):
             breaker.fail(fault_of(error), asked=retry_after(error))
