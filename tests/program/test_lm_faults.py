@@ -164,16 +164,17 @@ def test_a_plan_has_one_deadline_and_says_that_its_lm_failed():
 
 
 def test_a_decision_model_that_hangs_ends_in_time(monkeypatch):
+    pytest.importorskip("typesafe_sdk")  # its import is not timed
     monkeypatch.setenv("TYPESAFE_API_KEY", "key-of-the-environment")
     slow = []
 
     def whole(headers, body):
         slow.append(1)
-        time.sleep(2.0)
+        time.sleep(4.0)
         return decision(body["questions"]["slot"]["criteria"])
 
     with Provider(whole=whole) as provider:
-        delegate = program(language_model(f"systemone:{provider.address}"), timeout=0.5)
+        delegate = program(language_model(f"systemone:{provider.address}"), timeout=2.0)
         assert outcome_of(delegate) == "assign, time-out"
         assert outcome_of(delegate) == "assign, paused"
         assert len(slow) == 1
