@@ -4,6 +4,7 @@ A program is untrusted data. Prompts, plain demos, numbers and learned
 samples are taken; whatever could name a server, an LM or a class is refused.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -15,6 +16,7 @@ from .errors import InputError, ProgramError
 from .files import read_json
 from .format3 import read_format3
 from .knobs import Knobs, KnobValues, LearnedSamples
+from .text import marks_content
 
 FORMAT = 4
 READABLE = (3, FORMAT)
@@ -130,6 +132,9 @@ def _check_fields(found: _Predictor, predict: dspy.Predict) -> None:
         odd = sorted(set(demo) - known)
         if odd:
             raise ValueError(f"demos.{number}.{odd[0]}: is no field of the signature")
+        # Of any value, as DSPy writes it into the prompt.
+        if marks_content(json.dumps(demo, ensure_ascii=False)):
+            raise ValueError(f"demos.{number}: marks an image or a file; only texts are read")
 
 
 def _one_line(text: str) -> str:

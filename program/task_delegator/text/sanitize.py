@@ -8,6 +8,8 @@ import unicodedata
 _MOST_MARKS = 30
 _UNPRINTED = "\N{REPLACEMENT CHARACTER}"
 _JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
+# How DSPy marks images and files in a prompt, whose addresses the provider then opens.
+_CONTENT_MARK = re.compile(r"<{2,}(?=CUSTOM-TYPE-)")
 
 
 def plain(text: str) -> str:
@@ -37,9 +39,14 @@ def with_few_marks(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return the text on one line, without the markers of prompt fields."""
+    """Return the text on one line, without the markers of prompt fields and of DSPy's content."""
     bare = re.sub(r"\]{2,}", "]", re.sub(r"\[{2,}", "[", plain(text)))
-    return " ".join(bare.split())
+    return " ".join(_CONTENT_MARK.sub("<", bare).split())
+
+
+def marks_content(text: str) -> bool:
+    """Tell whether DSPy would take a part of a prompt for an image or a file."""
+    return _CONTENT_MARK.search(text) is not None
 
 
 def printable(text: str) -> str:
