@@ -30,7 +30,7 @@ from .embedders import Embedder, embedder
 from .errors import InputError
 from .knobs import Knobs, KnobValues, LMKnobs
 from .lm import context_tokens, language_model, writes
-from .registry import Agent, Registry, description_text
+from .registry import Agent, Registry, description_text, permission_set
 from .retrieval import IndexCache, Query, Retrieval, Retrieve
 from .stages import (
     ClassifyAgent,
@@ -108,7 +108,7 @@ class Delegator(dspy.Module):
         """Tell whether the confidence was calibrated on every agent that a caller may use."""
         if self._calibrated_for is None:
             return True
-        caller = None if permissions is None else frozenset(permissions)
+        caller = permission_set(permissions)
         key = self.registry.version, caller
         with self._turn:
             if key not in self._calibrated:

@@ -1,6 +1,6 @@
 """Agents, their registry, lint findings, texts of an agent, enrichment."""
 
-from .agents import Agent, Registry, Tool, first_fault
+from .agents import Agent, Registry, Tool, first_fault, permission_set
 from .enrichment import (
     FILE,
     Addition,
@@ -26,6 +26,7 @@ __all__ = [
     "enrichment_next_to",
     "first_fault",
     "name_key",
+    "permission_set",
     "read_enrichment",
     "readable",
     "texts_of",

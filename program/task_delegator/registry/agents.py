@@ -131,8 +131,8 @@ class Agent(BaseModel):
     @field_validator("name")
     @classmethod
     def _name_can_be_shown(cls, name: str) -> str:
-        if not name.strip():
-            raise ValueError("is empty")
+        if not name_key(name):
+            raise ValueError("is empty, or shows nothing")
         if (bad := unprintable(name)) is not None:
             raise ValueError(f"{name!r:.80} holds the control character {bad!r}: remove it")
         return name
@@ -154,8 +154,13 @@ class Agent(BaseModel):
         return self
 
     def permits(self, permissions: Collection[str] | None) -> bool:
-        """Return whether a caller with these permissions may use the agent; None permits all."""
-        return permissions is None or self.required_permissions <= frozenset(permissions)
+        """Return whether a caller with these permissions may use the agent; None permits all.
+
+        Raises:
+            TypeError: they are one text, whose letters would be taken for permissions.
+        """
+        held = permission_set(permissions)
+        return held is None or self.required_permissions <= held
 
     def digest(self) -> str:
         """Return 16 hexadecimal digits that change with any field of the agent."""
@@ -167,6 +172,17 @@ class Agent(BaseModel):
         values = self.model_dump(mode="json")
         values["required_permissions"] = sorted(self.required_permissions)
         return values
+
+
+def permission_set(permissions: Collection[str] | None) -> frozenset[str] | None:
+    """Return what a caller may use as a set; None for a caller without limits.
+
+    Raises:
+        TypeError: it is one text, whose letters would be taken for permissions.
+    """
+    if isinstance(permissions, str | bytes):
+        raise TypeError(f"permissions must be a collection of texts, not {permissions!r:.80}")
+    return None if permissions is None else frozenset(permissions)
 
 
 class Registry:

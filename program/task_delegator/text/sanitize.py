@@ -8,12 +8,18 @@ import unicodedata
 _MOST_MARKS = 30
 _UNPRINTED = "\N{REPLACEMENT CHARACTER}"
 _JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
+# Letters and marks that are shown as nothing (Unicode's Default_Ignorable_Code_Point beyond the
+# format characters): fillers of Hangul, vowels of Khmer, selectors of variants. They part a word
+# for whoever compares letters, and not for a reader or a tokenizer.
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 # How DSPy marks images and files in a prompt, whose addresses the provider then opens.
 _CONTENT_MARK = re.compile(r"<{2,}(?=CUSTOM-TYPE-)")
 
 
 def plain(text: str) -> str:
-    """Return the text in compatibility form (NFKC), without invisible format characters.
+    """Return the text in compatibility form (NFKC), without invisible characters.
 
     U+FFFD stands for half characters (lone surrogates), which no LM can be sent.
     """
@@ -21,7 +27,11 @@ def plain(text: str) -> str:
         return text
     composed = unicodedata.normalize("NFKC", with_few_marks(text))
     kinds = ((char, unicodedata.category(char)) for char in composed)
-    return "".join(_UNPRINTED if kind == "Cs" else char for char, kind in kinds if kind != "Cf")
+    return "".join(
+        _UNPRINTED if kind == "Cs" else char
+        for char, kind in kinds
+        if kind != "Cf" and not _INVISIBLE.match(char)
+    )
 
 
 def with_few_marks(text: str) -> str:
