@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import dspy
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter, ValidationError, model_validator
 
 from ._compat import clear_compiled
 from .decision import choose_threshold
@@ -22,9 +22,10 @@ from .embedders import PACKAGED, Embedder
 from .embedders import embedder as embedder_of
 from .errors import InputError, ProgramError
 from .files import read_json, replacing_folder, sha256_text
+from .knobs import Probability
 from .lm import check_spec
 from .program_state import FORMAT, READABLE, read_state
-from .registry import Registry, enrich, enrichment_next_to
+from .registry import Registry, enrich, enrichment_next_to, first_fault
 from .signatures import (
     DescribeIdealAgent,
     ExplainAgents,
@@ -133,18 +134,35 @@ def _agents(registry: Registry | str | Path) -> Registry:
     return enrich(agents, additions)
 
 
+class _Scores(BaseModel):
+    """Validation scores: confidences, and whether the first place was right, as many."""
+
+    confidences: list[Probability] = []
+    right: list[bool] = []
+    with_lm: "_Scores | None" = None
+
+    @model_validator(mode="after")
+    def _are_pairs(self) -> "_Scores":
+        if len(self.confidences) != len(self.right):
+            raise ValueError("confidences and right must be as many")
+        return self
+
+
 def _aim(delegator: Delegator, folder: Path, manifest: dict[str, Any], target: float) -> None:
-    scores = manifest.get("calibration", {})
-    if not scores.get("confidences"):
+    try:
+        scores = _Scores.model_validate(manifest.get("calibration", {}))
+    except ValidationError as error:
+        raise ProgramError(f"{folder / MANIFEST}: calibration: {first_fault(error)}") from error
+    if not scores.confidences:
         raise ProgramError(
             f"{folder / MANIFEST}: holds no validation scores to choose a threshold from; "
             "run python -m optimize calibrate"
         )
-    promise = choose_threshold(scores["confidences"], scores["right"], target)
+    promise = choose_threshold(scores.confidences, scores.right, target)
     delegator.knobs.set({"confidence.assign_threshold": promise.threshold})
-    with_lm = scores.get("with_lm")
-    if with_lm:
-        heard = choose_threshold(with_lm["confidences"], with_lm["right"], target)
+    with_lm = scores.with_lm
+    if with_lm and with_lm.confidences:
+        heard = choose_threshold(with_lm.confidences, with_lm.right, target)
         delegator.knobs.set({"confidence.assign_threshold_with_lm": heard.threshold})
     shown = "none" if promise.threshold is None else f"{promise.threshold:.3f}"
     _log.warning(
@@ -257,6 +275,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         held = manifest.get(part)
         if not isinstance(held, dict) or any(key not in held for key in keys):
             raise ProgramError(f"{path}: {part} must hold {' and '.join(keys)}")
+    digests = manifest["registry"]["calibrated"]
+    if not isinstance(digests, list) or not all(isinstance(digest, str) for digest in digests):
+        raise ProgramError(f"{path}: registry.calibrated must be a list of digests")
     return manifest
 
 
