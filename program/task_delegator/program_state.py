@@ -16,6 +16,7 @@ from .errors import InputError, ProgramError
 from .files import read_json
 from .format3 import read_format3
 from .knobs import Knobs, KnobValues, LearnedSamples
+from .registry import AGENT_CHARACTERS
 from .text import marks_content
 
 FORMAT = 4
@@ -119,7 +120,13 @@ def _checked(state: Any, parameter: Any, written: int) -> dict[str, Any]:
         values = read_format3(groups) if written == 3 else KnobValues.read(groups)
         return values.model_dump()
     if isinstance(parameter, LearnedSamples):
-        return TypeAdapter(dict[str, list[str]]).validate_python(state, strict=True)
+        samples = TypeAdapter(dict[str, list[str]]).validate_python(state, strict=True)
+        for texts in samples.values():
+            if sum(map(len, texts)) > AGENT_CHARACTERS:
+                raise ValueError(
+                    f"an agent has samples of more than {AGENT_CHARACTERS:,} characters"
+                )
+        return samples
     raise ValueError(f"a parameter of type {type(parameter).__name__} cannot be loaded")
 
 

@@ -10,10 +10,11 @@ from .enrichment import (
     enrichment_next_to,
     read_enrichment,
 )
-from .rules import name_key
+from .rules import AGENT_CHARACTERS, name_key
 from .texts import description_text, readable, texts_of, tool_names
 
 __all__ = [
+    "AGENT_CHARACTERS",
     "FILE",
     "Addition",
     "Agent",

@@ -144,6 +144,15 @@ class Agent(BaseModel):
 
     @model_validator(mode="after")
     def _says_no_more_than_can_be_searched(self) -> "Agent":
+        self.check_length()
+        return self
+
+    def check_length(self) -> None:
+        """Check that the agent says no more than can be searched; copies are not checked before.
+
+        Raises:
+            ValueError: it says more.
+        """
         texts = (self.description, self.use_when, *map(str, self.tools))
         total = sum(map(len, (*texts, *self.user_request_samples)))
         if total > AGENT_CHARACTERS:
@@ -151,7 +160,6 @@ class Agent(BaseModel):
                 f"{self.name!r:.80} has {total:,} characters in its description, tools and "
                 f"samples: shorten them to {AGENT_CHARACTERS:,}"
             )
-        return self
 
     def permits(self, permissions: Collection[str] | None) -> bool:
         """Return whether a caller with these permissions may use the agent; None permits all.
