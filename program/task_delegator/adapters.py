@@ -30,7 +30,7 @@ class BoundedJSONAdapter(dspy.JSONAdapter):
             completion = _bare(completion)
             if _is_bounded(completion, signature):
                 return super().parse(signature, completion)
-        except (RecursionError, MemoryError, TypeError, ValueError) as error:
+        except (AttributeError, RecursionError, MemoryError, TypeError, ValueError) as error:
             # What the parsers raise at "[[[", "---", a dict as a dict's key, "/*".
             message = f"The answer cannot be parsed: {type(error).__name__}."
         raise AdapterParseError(

@@ -149,7 +149,7 @@ def _aim(delegator: Delegator, folder: Path, manifest: dict[str, Any], target: f
         )
     promise = choose_threshold(scores.confidences, scores.right, target)
     delegator.knobs.set({"confidence.assign_threshold": promise.threshold})
-    if scores.with_lm is not None:
+    if scores.with_lm is not None and scores.with_lm.confidences:
         heard = choose_threshold(scores.with_lm.confidences, scores.with_lm.right, target)
         delegator.knobs.set({"confidence.assign_threshold_with_lm": heard.threshold})
     shown = "none" if promise.threshold is None else f"{promise.threshold:.3f}"

@@ -12,6 +12,8 @@ from .prediction import FrozenPrediction, plain_json
 Decision = Literal["assign", "review", "none"]
 Settled = Literal["language", "uncalibrated"]
 
+_MOST_TOKENS = 10**12  # that a provider may report of a call
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -286,10 +288,13 @@ class Plan(FrozenPrediction):
 
 
 def total_tokens(tracker: UsageTracker) -> int:
-    """Return the tokens that all LMs of ``dspy.track_usage`` took, prompts and answers."""
+    """Return the tokens that all LMs of ``dspy.track_usage`` took, prompts and answers.
+
+    What a provider reports that is no number of tokens counts as none.
+    """
     parts = ("prompt_tokens", "completion_tokens")
     return sum(
-        int(entry.get("total_tokens") or sum(int(entry.get(part) or 0) for part in parts))
+        _count(entry.get("total_tokens")) or sum(_count(entry.get(part)) for part in parts)
         for entry in tracker.get_total_tokens().values()
     )
 
@@ -305,3 +310,8 @@ def nobody(task: str, seconds: float) -> Delegation:
         reason="No agent is available to this caller.",
         usage=Usage(seconds=seconds),
     )
+
+
+def _count(said: Any) -> int:
+    counts = isinstance(said, int | float) and not isinstance(said, bool)
+    return int(said) if counts and 0 <= said < _MOST_TOKENS else 0

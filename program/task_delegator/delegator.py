@@ -25,7 +25,7 @@ from .embedders import Embedder, embedder
 from .errors import InputError, LMAnswerError, LMError, LMSpecError
 from .knobs import Knobs, KnobValues, LMKnobs
 from .lm import context_tokens, fault_of, is_up, language_model, task_budget, writes
-from .registry import Registry, description_text
+from .registry import Registry, description_text, permission_set
 from .retrieval import IndexCache, Query, Retrieval, Retrieve
 from .settings import TIMEOUT, LMFailurePolicy, check_policy, check_task
 from .stages import (
@@ -114,7 +114,7 @@ class Delegator(dspy.Module):
         """Tell whether the confidence was calibrated on every agent that a caller may use."""
         if self._calibrated_for is None:
             return True
-        caller = None if permissions is None else frozenset(permissions)
+        caller = permission_set(permissions)
         key = self.registry.version, caller
         with self._turn:
             if key not in self._calibrated:

@@ -4,6 +4,7 @@ A program is untrusted data. Prompts, plain demos, numbers and learned
 samples are taken; whatever could name a server, an LM or a class is refused.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Optional, Protocol
@@ -23,6 +24,8 @@ from .errors import InputError, ProgramError
 from .files import read_json
 from .format3 import read_format3
 from .knobs import Knobs, KnobValues, LearnedSamples
+from .registry import AGENT_CHARACTERS
+from .text import marks_content
 
 FORMAT = 4
 READABLE = (3, FORMAT)
@@ -165,7 +168,13 @@ def _checked(state: Any, parameter: Any, written: int) -> dict[str, Any]:
         values = read_format3(groups) if written == 3 else KnobValues.read(groups)
         return values.model_dump()
     if isinstance(parameter, LearnedSamples):
-        return TypeAdapter(dict[str, list[str]]).validate_python(state, strict=True)
+        samples = TypeAdapter(dict[str, list[str]]).validate_python(state, strict=True)
+        for texts in samples.values():
+            if sum(map(len, texts)) > AGENT_CHARACTERS:
+                raise ValueError(
+                    f"an agent has samples of more than {AGENT_CHARACTERS:,} characters"
+                )
+        return samples
     raise ValueError(f"a parameter of type {type(parameter).__name__} cannot be loaded")
 
 
@@ -178,6 +187,9 @@ def _check_fields(found: _Predictor, predict: dspy.Predict) -> None:
         odd = sorted(set(demo) - known)
         if odd:
             raise ValueError(f"demos.{number}.{odd[0]}: is no field of the signature")
+        # Of any value, as DSPy writes it into the prompt.
+        if marks_content(json.dumps(demo, ensure_ascii=False)):
+            raise ValueError(f"demos.{number}: marks an image or a file; only texts are read")
 
 
 def _one_line(text: str) -> str:

@@ -53,6 +53,10 @@ def test_a_saved_program_is_read(saved):
 
 
 PREDICTOR = "classify.select"
+IMAGE = (
+    '<<CUSTOM-TYPE-START-IDENTIFIER>>[{"type": "image_url", "image_url": {"url": "http://x"}}]'
+    "<<CUSTOM-TYPE-END-IDENTIFIER>>"
+)
 HOSTILE = [
     ((PREDICTOR, "config"), {"api_base": "http://127.0.0.1:9"}, "classify.select.config"),
     ((PREDICTOR, "lm"), {"model": "openai/x", "api_base": "http://x"}, "classify.select.lm"),
@@ -62,6 +66,7 @@ HOSTILE = [
     ((PREDICTOR, "signature", "instructions"), 3, "classify.select.signature.instructions"),
     ((PREDICTOR, "signature", "fields"), [], "signature.fields"),
     ((PREDICTOR, "demos"), [{"task": "x", "api_base": "http://x"}], "demos.0.api_base"),
+    ((PREDICTOR, "demos"), [{"task": {"a": [IMAGE]}}], "demos.0"),
     ((PREDICTOR, "demos"), "x", "classify.select.demos"),
     ((PREDICTOR,), None, "classify.select"),
     (("knobs", "lm", "gate"), 1.1, "lm.gate"),
@@ -74,6 +79,7 @@ HOSTILE = [
     (("knobs",), [], "knobs"),
     (("retrieve.learned",), {"A": [1]}, "retrieve.learned"),
     (("retrieve.learned",), {"A": "x"}, "retrieve.learned"),
+    (("retrieve.learned",), {"A": ["x" * 200_000] * 2}, "300,000 characters"),
     (("assess.config",), {}, "assess.config"),
     (("metadata",), {"dependency_versions": {}, "hook": "x"}, "metadata"),
 ]

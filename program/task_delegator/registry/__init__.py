@@ -1,6 +1,6 @@
 """Agents, their registry, lint findings, texts of an agent, enrichment."""
 
-from .agents import Agent, Registry, Tool, first_fault
+from .agents import Agent, Registry, Tool, first_fault, permission_set
 from .enrichment import (
     FILE,
     Addition,
@@ -10,7 +10,7 @@ from .enrichment import (
     enrichment_next_to,
     read_enrichment,
 )
-from .rules import name_key
+from .rules import AGENT_CHARACTERS, name_key
 from .texts import (
     cut_passages,
     description_text,
@@ -21,6 +21,7 @@ from .texts import (
 )
 
 __all__ = [
+    "AGENT_CHARACTERS",
     "FILE",
     "Addition",
     "Agent",
@@ -35,6 +36,7 @@ __all__ = [
     "first_fault",
     "name_key",
     "passages_of",
+    "permission_set",
     "read_enrichment",
     "readable",
     "texts_of",

@@ -140,6 +140,15 @@ class Agent(BaseModel):
 
     @model_validator(mode="after")
     def _says_no_more_than_can_be_searched(self) -> "Agent":
+        self.check_length()
+        return self
+
+    def check_length(self) -> None:
+        """Check that the agent says no more than can be searched; copies are not checked before.
+
+        Raises:
+            ValueError: it says more.
+        """
         texts = (self.description, self.use_when, *map(str, self.tools))
         total = sum(map(len, (*texts, *self.user_request_samples)))
         if total > AGENT_CHARACTERS:
@@ -147,11 +156,15 @@ class Agent(BaseModel):
                 f"{self.name!r:.80} has {total:,} characters in its description, tools and "
                 f"samples: shorten them to {AGENT_CHARACTERS:,}"
             )
-        return self
 
     def permits(self, permissions: Collection[str] | None) -> bool:
-        """Return whether a caller with these permissions may use the agent; None permits all."""
-        return permissions is None or self.required_permissions <= frozenset(permissions)
+        """Return whether a caller with these permissions may use the agent; None permits all.
+
+        Raises:
+            TypeError: they are one text, whose letters would be taken for permissions.
+        """
+        held = permission_set(permissions)
+        return held is None or self.required_permissions <= held
 
     def digest(self) -> str:
         """Return 16 hexadecimal digits that change with any field of the agent."""
@@ -163,6 +176,17 @@ class Agent(BaseModel):
         values = self.model_dump(mode="json")
         values["required_permissions"] = sorted(self.required_permissions)
         return values
+
+
+def permission_set(permissions: Collection[str] | None) -> frozenset[str] | None:
+    """Return what a caller may use as a set; None for a caller without limits.
+
+    Raises:
+        TypeError: it is one text, whose letters would be taken for permissions.
+    """
+    if isinstance(permissions, str | bytes):
+        raise TypeError(f"permissions must be a collection of texts, not {permissions!r:.80}")
+    return None if permissions is None else frozenset(permissions)
 
 
 class Registry:

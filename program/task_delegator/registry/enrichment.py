@@ -73,7 +73,7 @@ def complete(registry: Registry, written: Enrichment, path: str | Path) -> Regis
         path: the file of the additions, for messages.
 
     Raises:
-        InputError: an addition names an agent that is not registered.
+        InputError: an addition names an agent that is not registered, or makes one too long.
     """
     additions = written.agents
     unknown = sorted(name for name in additions if name not in registry)
@@ -82,7 +82,13 @@ def complete(registry: Registry, written: Enrichment, path: str | Path) -> Regis
             f"{path}: no agent is named {unknown[0]!r} ({len(unknown)} unknown names in total); "
             "remove them, or run optimize enrich again"
         )
-    return Registry(completed(agent, additions) for agent in registry)
+    agents = [completed(agent, additions) for agent in registry]
+    for agent in agents:
+        try:
+            agent.check_length()
+        except ValueError as error:
+            raise InputError(f"{path}: with its additions {error}") from error
+    return Registry(agents)
 
 
 def completed(agent: Agent, additions: Mapping[str, Addition]) -> Agent:

@@ -27,11 +27,20 @@ _REFUSED = frozenset({"Cc", "Cs", "Zl", "Zp"})  # controls, lone surrogates, lin
 _NEAR = 0.85  # similarity of a misspelled field to the right one
 _NEAR_GUARD = 0.7  # the same of a field whose misspelling would open the agent to all
 _GUARD = "required_permissions"
+_SHORT = re.compile(r"(?<![a-zA-Z])(?:perms?|PERMS?|Perms?)(?![a-z])|[a-z]Perms?(?![a-z])")
+
+
+# Letters of Cyrillic and Greek whose capital or small form looks like a letter of Latin, dashes
+# that look like a hyphen, and a blank that is none.
+_LOOKS_LIKE = str.maketrans(
+    "авекмнорстухіјѕһԁԛԝ" "αβεζηικμνορτυχ" "\u2010\u2011\u2012\u2013\u2014\u2212\u2800",
+    "abekmhopctyxijshdqw" "abezhikmnoptyx" "------ ",
+)  # fmt: skip
 
 
 def name_key(name: str) -> str:
     """Return what two names have in common that look the same."""
-    return " ".join(plain(name).casefold().split())
+    return " ".join(plain(name).casefold().translate(_LOOKS_LIKE).split())
 
 
 def check_name(name: str) -> str:
@@ -40,8 +49,8 @@ def check_name(name: str) -> str:
     Raises:
         ValueError: it is empty, or holds a control character.
     """
-    if not name.strip():
-        raise ValueError("is empty")
+    if not name_key(name):
+        raise ValueError("is empty, or shows nothing")
     if (bad := unprintable(name)) is not None:
         raise ValueError(f"{name!r:.80} holds the control character {bad!r}: remove it")
     return name
@@ -56,11 +65,14 @@ def misspelled(field: str, known: Collection[str]) -> str | None:
     """Return the known field that an unknown one nearly spells, None where there is none.
 
     Separators, case and a plural do not count. A known field with a further word behind it
-    (``description_de``) is a field of its own, but not where permissions are meant.
+    (``description_de``) is a field of its own, but not where permissions are meant. They are
+    wherever a word of the field is "permission": ``permissions_needed``.
     """
     if field in known:
         return None
     spelled = _spelled(field)
+    if _GUARD in known and ("permission" in spelled or _SHORT.search(plain(field))):
+        return _GUARD
     shares = {name: SequenceMatcher(None, spelled, _spelled(name)).ratio() for name in known}
     if _GUARD in known and shares[_GUARD] >= _NEAR_GUARD:
         return _GUARD

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..embedders import Embedder, Encoded
 from ..errors import InputError
-from ..registry import Agent, Registry, texts_of
+from ..registry import Agent, Registry, permission_set, texts_of
 from ..thread_lock import Lock
 from .index import Index
 from .passages import named_passages
@@ -76,11 +76,11 @@ class IndexCache:
 
         Returns:
             The index, None where the caller may use no agent.
+
+        Raises:
+            TypeError: the permissions are one text.
         """
-        caller = (
-            frozenset(learned.items()),
-            None if permissions is None else frozenset(permissions),
-        )
+        caller = frozenset(learned.items()), permission_set(permissions)
         with self._lock:
             version = self._follow(learned)
             if caller not in self._names:

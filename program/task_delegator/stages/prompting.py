@@ -20,7 +20,10 @@ from ..text import describe_error, strings_in
 
 _SENT = ("prompt", "messages", "state", "questions")  # arguments of an LM that hold the prompt
 # What parsers raise at an answer, beside DSPy's own: nested too deeply, a wrong kind, all zero.
-_PARSING = (ArithmeticError, LookupError, MemoryError, RecursionError, TypeError, ValueError)
+_PARSING = (
+    *(ArithmeticError, AttributeError, LookupError, MemoryError),
+    *(RecursionError, TypeError, ValueError),
+)
 _KEYS = ("api_key", "extra_headers", "headers", "aws_secret_access_key", "aws_session_token")
 
 
@@ -49,7 +52,12 @@ async def aask(predict: dspy.Module, adapter: dspy.Adapter, **inputs: Any) -> An
     """Ask as ``ask`` does, on an event loop or under ``coroutines.run``."""
     try:
         with asking(chosen_adapter(adapter)):
-            return await call(predict, **_guarding(predict), **inputs)
+            prediction = await call(predict, **_guarding(predict), **inputs)
+            for _, inner in predict.named_predictors():
+                signature: Any = inner.signature
+                for name in signature.output_fields:  # which an empty answer does not have
+                    _ = prediction[name]
+            return prediction
     except UnreadableError:
         return None
 

@@ -4,7 +4,7 @@ from .languages import foreign_language
 from .mentions import AgentMentions
 from .overlap import fold, overlap, overlapping, words
 from .redact import describe_error, redact, shown_safely, strings_in, without_user
-from .sanitize import one_line, plain, printable
+from .sanitize import marks_content, one_line, plain, printable
 from .verbatim import repeated_words
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "describe_error",
     "fold",
     "foreign_language",
+    "marks_content",
     "one_line",
     "overlap",
     "overlapping",

@@ -20,10 +20,27 @@ _MOST_READ = 4000  # characters of a message; the rest is an echo or a page
 _ECHO = 12  # characters in a row that a message shares with the prompt
 _KEY_PART = 8  # characters in a row that it shares with a key
 _HIDDEN = "…"
-_SECRET_NAME = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"key|token(?!s)|secret|pass(?!e)|pwd|credential|auth(?!or)|signature"
+    r"|(?:^|[_-])(?:sig|pat|code)(?:$|[_-])",
+    re.IGNORECASE,
+)
 _CREDENTIAL = re.compile(r"\b(?:bearer|basic)\s+[\w.~+/=-]+|\bsk-[\w-]{6,}", re.IGNORECASE)
-_USER = re.compile(r"(?<=://)[^/\s]*@")  # a password may hold an @
-_PARAMETER = re.compile(r"([?&;]([\w-]+)=)[^&;\s'\"]+")  # of an address, with its name
+_HEADER = re.compile(  # the same, told from prose: "a bearer of news"
+    r"\b(?:[Bb]earer|[Bb]asic)\s+(?=[^\sA-Z0-9]*[A-Z0-9])[\w.~+/=-]{8,}|\bsk-[\w-]{6,}"
+)
+# A password may hold an @; some drivers take one with a slash or a blank, some a user without a
+# scheme. A port is no password.
+_USER = re.compile(
+    r"(?:(?<=://)|(?<=:\\/\\/))"
+    r"(?:[^/\s:@]{0,99}:(?!\d{1,5}(?:[/\s]|$))(?!\s)[^@]{1,99}@(?:[^/\s]*@)?|[^/\s]*@)"
+    r"|(?<![\w/.-])[\w.-]{1,64}:[^\s@/]{1,99}@(?=[\w\[])"
+)
+_PARAMETER = re.compile(  # of an address, a driver's own text or JSON, with its name
+    r"((?<![\w-])[\"']?([\w-]{1,64})(?:=|%3D|[\"']:\s?))"
+    r"(?:\"[^\"]*\"?|'[^'\s]*'?|[^&;,\s\"']+(?:'[^&;,\s\"']+)*)",
+    re.IGNORECASE,
+)
 _TERMINAL = re.compile(  # CSI and OSC sequences of terminals
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
 )
@@ -69,7 +86,8 @@ def redact(message: str, prompt: Iterable[str] = (), secrets: Iterable[str] = ()
 
 def without_user(address: str) -> str:
     """Return a text without what opens a door in its addresses: names, passwords and keys."""
-    return _PARAMETER.sub(_without_value, _USER.sub("", address))
+    bare = _PARAMETER.sub(_without_value, _USER.sub("", address))
+    return _HEADER.sub(_HIDDEN, bare)
 
 
 def _without_value(match: re.Match[str]) -> str:

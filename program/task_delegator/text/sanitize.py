@@ -8,10 +8,18 @@ import unicodedata
 _MOST_MARKS = 30
 _UNPRINTED = "\N{REPLACEMENT CHARACTER}"
 _JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
+# Letters and marks that are shown as nothing (Unicode's Default_Ignorable_Code_Point beyond the
+# format characters): fillers of Hangul, vowels of Khmer, selectors of variants. They part a word
+# for whoever compares letters, and not for a reader or a tokenizer.
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+# How DSPy marks images and files in a prompt, whose addresses the provider then opens.
+_CONTENT_MARK = re.compile(r"<{2,}(?=CUSTOM-TYPE-)")
 
 
 def plain(text: str) -> str:
-    """Return the text in compatibility form (NFKC), without invisible format characters.
+    """Return the text in compatibility form (NFKC), without invisible characters.
 
     U+FFFD stands for half characters (lone surrogates), which no LM can be sent.
     """
@@ -19,7 +27,11 @@ def plain(text: str) -> str:
         return text
     composed = unicodedata.normalize("NFKC", with_few_marks(text))
     kinds = ((char, unicodedata.category(char)) for char in composed)
-    return "".join(_UNPRINTED if kind == "Cs" else char for char, kind in kinds if kind != "Cf")
+    return "".join(
+        _UNPRINTED if kind == "Cs" else char
+        for char, kind in kinds
+        if kind != "Cf" and not _INVISIBLE.match(char)
+    )
 
 
 def with_few_marks(text: str) -> str:
@@ -37,9 +49,14 @@ def with_few_marks(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return the text on one line, without the markers of prompt fields."""
+    """Return the text on one line, without the markers of prompt fields and of DSPy's content."""
     bare = re.sub(r"\]{2,}", "]", re.sub(r"\[{2,}", "[", plain(text)))
-    return " ".join(bare.split())
+    return " ".join(_CONTENT_MARK.sub("<", bare).split())
+
+
+def marks_content(text: str) -> bool:
+    """Tell whether DSPy would take a part of a prompt for an image or a file."""
+    return _CONTENT_MARK.search(text) is not None
 
 
 def printable(text: str) -> str:

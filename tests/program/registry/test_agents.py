@@ -1,10 +1,13 @@
 import json
+from functools import partial
 from itertools import combinations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small import HashedWords
 
+from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
 from task_delegator.registry.agents import Agent, Registry, Tool
 from task_delegator.registry.rules import misspelled, name_key, unprintable
@@ -14,7 +17,7 @@ from task_delegator.text.overlap import overlap, overlapping
 texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=30)
 agents = st.builds(
     Agent,
-    name=texts.filter(lambda name: name.strip() and unprintable(name) is None),
+    name=texts.filter(lambda name: name_key(name) and unprintable(name) is None),
     description=texts,
     instructions=texts,
     tools=st.lists(texts, max_size=2).map(tuple),
@@ -166,12 +169,19 @@ def test_a_broken_registry_is_refused_with_its_place(tmp_path, content, message)
         ("required_permision", "required_permissions"),
         ("requires_permissions", "required_permissions"),
         ("permissions", "required_permissions"),
+        ("permissions_required", "required_permissions"),
+        ("permissionsNeeded", "required_permissions"),
+        ("allowed_permissions", "required_permissions"),
+        ("perms", "required_permissions"),
+        ("agentPerms", "required_permissions"),
         ("descripton", "description"),
         ("userRequestSamples", "user_request_samples"),
         ("user_request_sample", "user_request_samples"),
         ("do_not_use_wen", "do_not_use_when"),
         ("tool", "tools"),
         ("version", None),
+        ("permanent", None),
+        ("temperature", None),
         ("owner", None),
         ("id", None),
         ("title", None),
@@ -199,6 +209,36 @@ def test_names_that_look_the_same_cannot_be_added(office):
     assert "travel" not in office
     with pytest.raises(KeyError):
         office["travel"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Tra\N{VARIATION SELECTOR-16}vel",
+        "Tra\N{COMBINING GRAPHEME JOINER}vel",
+        "Travel\N{HANGUL FILLER}",
+        "Travel\N{VARIATION SELECTOR-17}",
+        "Travel\N{BRAILLE PATTERN BLANK}",
+        "Tr\N{CYRILLIC SMALL LETTER A}vel",
+        "\N{GREEK CAPITAL LETTER TAU}ravel",
+    ],
+)
+def test_invisible_characters_and_letters_of_other_scripts_make_no_other_name(office, name):
+    with pytest.raises(InputError, match="they look the same"):
+        office.add(Agent(name=name))
+
+
+@pytest.mark.parametrize("name", ["\N{HANGUL FILLER}", "\N{BRAILLE PATTERN BLANK}", "\ufe0f"])
+def test_a_name_that_shows_nothing_is_refused(name):
+    with pytest.raises(ValueError, match="shows nothing"):
+        Agent(name=name)
+
+
+def test_one_text_is_no_set_of_permissions(office):
+    program = Delegator(office, HashedWords())
+    for ask in (office.permitted, partial(program, "pay me"), partial(program.plan, "pay me")):
+        with pytest.raises(TypeError, match=r"collection of texts, not 'hr\.pay'"):
+            ask(permissions="hr.pay")
 
 
 def test_only_agents_whose_needs_are_met_are_permitted(office):

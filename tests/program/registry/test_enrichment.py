@@ -9,7 +9,7 @@ from optimize.data.dataset import load_dataset
 from optimize.synthesis.enrich import Dropped, enrich_dataset, filter_requests, find_rivals
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
-from task_delegator.registry.agents import Registry
+from task_delegator.registry.agents import Agent, Registry
 from task_delegator.registry.enrichment import enrich, read_enrichment
 from task_delegator.retrieval.index import Index
 from task_delegator.text.overlap import words
@@ -179,3 +179,11 @@ def test_a_registry_shows_when_not_to_use_an_agent_to_the_lm_only(office):
     assert "y is wanted" in agent_line(agent)
     assert "y is wanted" not in description_text(agent)
     assert "x is wanted" in description_text(agent)
+
+
+def test_additions_make_no_agent_longer_than_can_be_searched(tmp_path):
+    path = tmp_path / "enrichment.json"
+    samples = [f"{number} {'x' * 15_000}" for number in range(25)]
+    path.write_text(json.dumps({"agents": {"A": {"user_request_samples": samples}}}))
+    with pytest.raises(InputError, match=r"enrichment\.json: with its additions 'A' has 375,"):
+        enrich(Registry([Agent(name="A")]), path)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import dspy
@@ -115,6 +116,41 @@ def test_a_task_with_half_a_character_reaches_the_lm(office, task):
     assert is_sound(delegation)
     assert delegation.usage.lm_calls > 0
     assert not any("\ud800" in prompt for prompt in engine.prompts)
+
+
+class Careless(dspy.BaseLM):
+    """An LM of somebody's own, which answers with what no provider does."""
+
+    def __init__(self, choices: Any, usage: Any) -> None:
+        super().__init__(model="own/careless")
+        self._answer = SimpleNamespace(choices=choices, usage=usage, model="x")
+
+    def forward(self, prompt: Any = None, messages: Any = None, **_: Any) -> Any:
+        return self._answer
+
+
+def choice(content: Any) -> Any:
+    message = SimpleNamespace(content=content, tool_calls=None)
+    return SimpleNamespace(message=message, finish_reason="stop", logprobs=None)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of own LMs
+@pytest.mark.parametrize(
+    ("choices", "usage"),
+    [
+        ([], {}),
+        ([choice(5)], {}),
+        ([choice(["a"])], {}),
+        ([choice('{"slot": "B"}')], {"total_tokens": "x"}),
+        ([choice('{"slot": "B"}')], {"total_tokens": math.nan}),
+        ([choice('{"slot": "B"}')], {"total_tokens": -(10**30)}),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_no_answer_at_all_and_usage_that_is_no_number_make_a_plan(office, choices, usage):
+    plan = delegator(office, Careless(choices, usage)).plan(TASK)
+    assert all(is_sound(step.delegation) for step in plan.steps)
+    assert plan.usage.tokens >= 0
 
 
 DECIDED = {

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from task_delegator.errors import InputError
 from task_delegator.text.redact import MOST_CHARACTERS, describe_error, redact, without_user
 
 TASK = "Please refund the card payment of Jörg Müller, IBAN DE89370400440532013000"
@@ -89,7 +90,7 @@ def test_whatever_is_quoted_the_line_is_short_and_clean(task, key, pieces):
     [
         ("http://bob:p@ss@host:80/x", "http://host:80/x"),
         ("see https://a:b@c/d and mysql+x://e:f@g", "see https://c/d and mysql+x://g"),
-        ("postgresql://h/db?user=ann&password=hun'x", "postgresql://h/db?user=ann&password=…'x"),
+        ("postgresql://h/db?user=ann&password=hun'x", "postgresql://h/db?user=ann&password=…"),
         ("https://h/v1?api-key=abc&n=2", "https://h/v1?api-key=…&n=2"),
         ("sqlite:////home/a/mlflow.db", "sqlite:////home/a/mlflow.db"),
     ],
@@ -100,3 +101,40 @@ def test_no_password_of_an_address_is_shown(address, shown):
 
 def test_a_number_that_python_does_not_read_is_no_failure():
     assert describe_error(ValueError("no"), ["&#" + "1" * 5000]) == "ValueError: no"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "https://x.blob.net/c?sv=1&sig=OPENSESAME",
+        "https://s3/x?X-Amz-Signature=OPENSESAME",
+        "https://h/x#access_token=OPENSESAME",
+        "https://h/x?pwd=OPENSESAME",
+        "https://h?api_key='OPENSESAME'",
+        "postgresql://bob:p/OPENSESAME@h/db",
+        "postgresql://bob:OPENSESAME w@h/db",
+        "bob:OPENSESAME@h/x",
+        r"http:\/\/bob:OPENSESAME@h",
+        "host=h password=OPENSESAME user=b",
+        "Server=x;UID=bob;PWD=OPENSESAME;",
+        "Authorization: Bearer OPENSESAME",
+        "{'password': 'OPENSESAME'}",
+    ],
+)
+def test_no_signature_and_no_password_of_a_driver_is_shown(message):
+    assert "SESAME" not in without_user(message)
+    assert "SESAME" not in str(InputError(message))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "http://localhost:8080/models:/delegator@champion",
+        "models:/delegator@champion",
+        "knob lm.prompt_tokens=5: must be at least 200",
+        "see http://x:80/ and mail a@b",
+        "the basic idea of a bearer of messages",
+    ],
+)
+def test_what_opens_nothing_is_shown(message):
+    assert without_user(message) == message

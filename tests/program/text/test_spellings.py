@@ -27,6 +27,8 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "dots": lambda name: name.replace(" ", "."),
     "dashes": lambda name: name.replace(" ", " \u2013 "),
     "bold": lambda name: f"**{name.replace(' ', '** **')}**",
+    "variants": lambda name: "\ufe0f".join(name),
+    "joiners": lambda name: "\u034f".join(name),
     "and": lambda name: name.replace("&", "and").upper(),
 }
 
