@@ -138,7 +138,11 @@ def slow(
             text = (opening + unit * size)[:size]
             took = seconds(work, text)
             if took > GOAL:
+                # A process that runs much else collects its garbage in between: the best of three.
+                took = min(took, *(seconds(work, text) for _ in range(2)))
                 few = seconds(work, text[: size // 4])
+                if took <= GOAL:
+                    continue
                 if took > cap or took > GROWTH * few:
                     found[opening, name] = few, took
     return found

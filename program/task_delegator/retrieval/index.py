@@ -4,6 +4,7 @@ The index is built in name order, so that the order in which agents were
 registered cannot matter, and it holds no state of the compiled program.
 """
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,8 @@ from .lexical import CharacterGrams, StemmedWords
 from .linear_head import Head, fit_head
 from .passages import Passages, read_passages
 
+# It reports every index at DEBUG to any handler, whose lock a forked child may find held.
+logging.getLogger("bm25s").setLevel(logging.WARNING)
 _HEADS = VectorCache("heads.sqlite", limit=2**28)  # 0.2 MB each with seventy agents
 _READINGS = 2  # of passages that an index holds beside none
 _SETTINGS = 4  # of BM25 and of the head that an index holds: a service has one, a search many

@@ -138,13 +138,13 @@ def test_trials_that_need_more_calls_than_are_left_are_pruned(dataset, program, 
 def test_under_a_limit_of_tokens_trials_that_fall_behind_are_pruned(dataset, program, tmp_path):
     lm, _ = recorded_lm(answers_of(dataset))
     scope = JointSearchConfig(
-        StudyLocation("one"), trials=8, optimizers=(), max_tokens_per_task=10.0
+        StudyLocation("one"), trials=16, optimizers=(), max_tokens_per_task=10.0
     )
     with ResponseCache(tmp_path / "answers.jsonl", 3000) as answers:
         trials, _ = joint_search(program, dataset, lm, scope, answers)
     assert trials[0].number == 0
     assert all(len(p.correct) == len(dataset.splits["validation"]) for p in trials)
-    assert {p.number for p in trials} < set(range(8))
+    assert {p.number for p in trials} < set(range(16))
 
 
 @pytest.mark.slow
