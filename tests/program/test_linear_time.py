@@ -21,6 +21,7 @@ from task_delegator.text.overlap import fold, words
 from task_delegator.text.redact import describe_error, redact, without_user
 from task_delegator.text.sanitize import one_line, plain, printable
 
+pytestmark = pytest.mark.slow  # half a minute of processor time
 GOAL = 0.2  # seconds of this thread's processor: within it, growth is not looked at
 CAP = 2.0
 GROWTH = 12  # of four times the text, with room for a busy machine
