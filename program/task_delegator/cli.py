@@ -78,7 +78,7 @@ def _lines(plan: "Plan") -> str:
 def _feedback(options: argparse.Namespace) -> int:
     from .delegator import check_task
     from .errors import InputError
-    from .feedback import Feedback, append, record
+    from .feedback import Feedback, append, now, record
 
     check_task(options.task)
     path, registry = _registry(options)
@@ -90,7 +90,9 @@ def _feedback(options: argparse.Namespace) -> int:
         delegation = _load(options)(options.task, permissions=_permissions(options))
         row = record(options.log, delegation, options.correct, options.source)
     else:
-        row = Feedback(task=options.task, correct_agent=options.correct, source=options.source)
+        row = Feedback(
+            task=options.task, correct_agent=options.correct, source=options.source, time=now()
+        )
         append(options.log, row)
     print(json.dumps(row.model_dump(mode="json")))  # ASCII: fit for any terminal
     return 0

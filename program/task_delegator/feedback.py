@@ -103,11 +103,16 @@ def record(
         agent=delegation.top3[0].name if delegation.top3 else None,
         decision=delegation.decision,
         confidence=delegation.confidence,
-        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        time=now(),
         source=source,
     )
     append(path, row)
     return row
+
+
+def now() -> str:
+    """Return the time of a feedback, ISO 8601, UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def append(path: str | Path, row: Feedback) -> None:
