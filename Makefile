@@ -44,7 +44,7 @@ setup: $(READY)
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt -e '.[embedded]' --group dev
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt -e '.[embedded,serve]' --group dev
 	touch $(READY)
 
 quickstart: $(READY)

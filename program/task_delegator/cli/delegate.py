@@ -1,0 +1,59 @@
+"""``task-delegator delegate``: one task, or the plan for it."""
+
+import argparse
+import json
+from typing import TYPE_CHECKING, Any
+
+from .options import load_program, permissions_of
+
+if TYPE_CHECKING:
+    from ..delegation import Plan
+
+
+def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
+    """Add the command to those of the command line."""
+    delegate = commands.add_parser("delegate", parents=[program], help="delegate one task")
+    delegate.add_argument("task", help="the task in plain words")
+    delegate.add_argument(
+        "--plan", action="store_true", help="split the task if it needs several agents"
+    )
+    delegate.add_argument("--json", action="store_true", help="print the whole result as JSON")
+    delegate.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from ..delegator import check_task
+    from ..text import printable
+
+    check_task(options.task)
+    delegator = load_program(options)
+    if options.plan:
+        plan = delegator.plan(options.task, permissions=permissions_of(options))
+        print(json.dumps(plan.to_dict(), indent=1) if options.json else _lines(plan))
+        return 0
+    delegation = delegator(options.task, permissions=permissions_of(options))
+    if options.json:
+        print(json.dumps(delegation.to_dict(), indent=1))
+        return 0
+    print(f"{delegation.decision}: {printable(delegation.agent or 'no agent')}")
+    print(f"confidence {delegation.confidence:.2f}. {printable(delegation.reason)}")
+    for candidate in delegation.top3:
+        print(f"  {candidate.probability:6.1%}  {printable(candidate.name)}")
+    return 0
+
+
+def _lines(plan: "Plan") -> str:
+    from ..text import printable
+
+    lines = [
+        f"{len(plan.steps)} step(s); probability that several agents are needed: {plan.several:.0%}"
+    ]
+    for step in plan.steps:
+        waits = f" after {', '.join(map(str, step.after))}" if step.after else ""
+        given = step.delegation
+        lines += [
+            f"{step.number}.{waits} {given.decision}: {printable(given.agent or 'no agent')} "
+            f"({given.confidence:.2f})",
+            f"   {printable(step.task)}",
+        ]
+    return "\n".join(lines)

@@ -1,0 +1,48 @@
+"""``task-delegator feedback``: who was right."""
+
+import argparse
+import json
+from typing import Any
+
+from .options import load_program, permissions_of, read_registry
+
+
+def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
+    """Add the command to those of the command line."""
+    feedback = commands.add_parser(
+        "feedback", parents=[program], help="record the right agent of a task"
+    )
+    feedback.add_argument("task", help="the task as it was given")
+    feedback.add_argument("--correct", metavar="NAME", help="the right agent")
+    feedback.add_argument("--nobody", action="store_true", help="no agent is right")
+    feedback.add_argument(
+        "--delegate",
+        action="store_true",
+        help="delegate the task now, and record decision and confidence too",
+    )
+    feedback.add_argument("--log", default="feedback.jsonl", help="JSONL file to append to")
+    feedback.add_argument("--source", default="", help="who gives the feedback")
+    feedback.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from ..delegator import check_task
+    from ..errors import InputError
+    from ..feedback import Feedback, append, now, record
+
+    check_task(options.task)
+    path, registry = read_registry(options)
+    if options.correct is not None and options.correct not in registry:
+        raise InputError(f"{path}: no agent is named {options.correct!r}")
+    if (options.correct is None) != options.nobody:
+        raise InputError("the right agent is unclear: give either --correct NAME or --nobody")
+    if options.delegate:
+        delegation = load_program(options)(options.task, permissions=permissions_of(options))
+        row = record(options.log, delegation, options.correct, options.source)
+    else:
+        row = Feedback(
+            task=options.task, correct_agent=options.correct, source=options.source, time=now()
+        )
+        append(options.log, row)
+    print(json.dumps(row.model_dump(mode="json")))  # ASCII: fit for any terminal
+    return 0

@@ -1,0 +1,158 @@
+"""What several commands share: options of a program, and how its parts are read."""
+
+import argparse
+import math
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # imported when needed: --help is not to wait for them
+    from ..delegator import Delegator
+    from ..registry import Registry
+
+_AGENTS = Path("datasets/agents.json")  # the registry of a checkout
+
+
+def program_options() -> argparse.ArgumentParser:
+    """Return the options of every command that loads a program.
+
+    Long because every such option stands here once.
+    """
+    program = argparse.ArgumentParser(add_help=False)
+    program.add_argument(
+        "--agents",
+        metavar="FILE",
+        help=f"the registry: a JSON list of agents; default: {_AGENTS}, if it exists",
+    )
+    program.add_argument(
+        "--enrichment",
+        metavar="FILE",
+        help="additions to the agents; none for no additions; "
+        "default: enrichment.json next to the registry, if it exists",
+    )
+    program.add_argument(
+        "--program", default="default", help="name or folder of a compiled program"
+    )
+    program.add_argument(
+        "--permissions",
+        metavar="A,B",
+        help="permissions of the caller, separated by commas; default: all agents are permitted",
+    )
+    program.add_argument(
+        "--lm",
+        metavar="SPEC",
+        default=os.environ.get("TASK_DELEGATOR_LM") or None,
+        help="LM for tasks of low confidence: embedded, embedded:FILE.gguf or provider/model; "
+        "default: TASK_DELEGATOR_LM, else no LM",
+    )
+    program.add_argument("--no-lm", action="store_true", help="use no LM")
+    program.add_argument(
+        "--on-lm-failure",
+        choices=["degrade", "raise"],
+        default="degrade",
+        help="if the LM fails: degrade to the decision without it, or raise an error; "
+        "default: degrade",
+    )
+    program.add_argument(
+        "--timeout",
+        type=seconds,
+        metavar="SECONDS",
+        default=60.0,
+        help="for all LM calls of one task together; none for no limit; default: 60",
+    )
+    program.add_argument(
+        "--embedder",
+        metavar="SPEC",
+        default=os.environ.get("TASK_DELEGATOR_EMBEDDER") or None,
+        help="default: TASK_DELEGATOR_EMBEDDER, else the embedder of the program",
+    )
+    program.add_argument(
+        "--allow-uncalibrated",
+        action="store_true",
+        help="assign tasks even if the confidence is not calibrated for this registry",
+    )
+    program.add_argument(
+        "--target-precision",
+        type=rate,
+        metavar="P",
+        help="aim at this precision of assigned tasks, above 0 and at most 1; "
+        "default: the one the program was compiled for",
+    )
+    return program
+
+
+def tell(message: object) -> None:
+    """Print a message for a person, on one line of standard error."""
+    from ..text import printable
+
+    print(f"task-delegator: {printable(str(message))}", file=sys.stderr)
+
+
+def load_program(options: argparse.Namespace) -> "Delegator":
+    """Return the program that the options name, with its agents."""
+    from ..artifact import load
+    from ..registry import enrich, enrichment_next_to
+
+    path, registry = read_registry(options)
+    additions = options.enrichment
+    if additions is None and (additions := enrichment_next_to(path)):
+        tell(f"{additions} is applied to the agents; --enrichment none leaves it out")
+    if additions is not None and additions != "none":
+        registry = enrich(registry, additions)
+    return load(
+        options.program,
+        registry,
+        lm=None if options.no_lm else options.lm,
+        embedder=options.embedder,
+        allow_uncalibrated=options.allow_uncalibrated,
+        target_precision=options.target_precision,
+        on_lm_failure=options.on_lm_failure,
+        timeout=options.timeout,
+    )
+
+
+def read_registry(options: argparse.Namespace) -> "tuple[Path, Registry]":
+    """Return the file of agents that the options name, and its agents.
+
+    Raises:
+        InputError: none is named, or it cannot be used.
+    """
+    from ..errors import InputError
+    from ..registry import Registry
+
+    if options.agents is None and not _AGENTS.is_file():
+        raise InputError("--agents is missing: name a JSON file of agents")
+    path = Path(options.agents or _AGENTS)
+    return path, Registry.load(path)
+
+
+def permissions_of(options: argparse.Namespace) -> frozenset[str] | None:
+    """Return the permissions that the options name; None for no limits."""
+    if options.permissions is None:
+        return None
+    return frozenset(name.strip() for name in options.permissions.split(",") if name.strip())
+
+
+def seconds(text: str) -> float | None:
+    """Return a positive number of seconds, None for ``none``."""
+    if text == "none":
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds, or none")
+    return number
+
+
+def rate(text: str) -> float:
+    """Return a number in (0, 1]."""
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = -1.0
+    if not 0 < rate <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and at most 1")
+    return rate

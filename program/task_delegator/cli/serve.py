@@ -1,0 +1,71 @@
+"""``task-delegator serve``, ``mcp`` and ``token``: answer other processes."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from .options import load_program, permissions_of, tell
+
+
+def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
+    """Add the commands to those of the commands line."""
+    serve = commands.add_parser(
+        "serve", parents=[program], help="answer over HTTP and MCP, with a page for reviewers"
+    )
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    serve.add_argument("--port", type=int, default=8000, help="port to listen on")
+    serve.add_argument(
+        "--tokens",
+        metavar="FILE",
+        help="who may call (see the command token); default: anybody on this machine",
+    )
+    serve.add_argument(
+        "--feedback", metavar="FILE", help="JSONL file to append feedback to; default: refuse it"
+    )
+    serve.set_defaults(run=_serve)
+
+    mcp = commands.add_parser(
+        "mcp", parents=[program], help="answer an assistant over standard input and output (MCP)"
+    )
+    mcp.set_defaults(run=_mcp)
+
+    token = commands.add_parser("token", help="make a token for a caller of the service")
+    token.add_argument("name", help="who uses it")
+    token.add_argument("--tokens", metavar="FILE", default="tokens.json", help="file of tokens")
+    token.add_argument(
+        "--permissions",
+        metavar="A,B",
+        help="permissions that it carries, separated by commas; default: no limits",
+    )
+    token.set_defaults(run=_token)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from ..extras import needed
+
+    with needed("serve"):
+        from ..service import Access, Desk, read_tokens, serve
+    access = Access(read_tokens(options.tokens) if options.tokens else ())
+    feedback = Path(options.feedback) if options.feedback else None
+    serve(Desk(load_program(options), feedback), access, options.host, options.port)
+    return 0
+
+
+def _mcp(options: argparse.Namespace) -> int:
+    from ..extras import needed
+
+    with needed("serve"):
+        from ..service import Caller, Desk, create_tools
+    caller = Caller("stdio", permissions_of(options))
+    create_tools(Desk(load_program(options)), caller=caller).run("stdio")
+    return 0
+
+
+def _token(options: argparse.Namespace) -> int:
+    from ..extras import needed
+
+    with needed("serve"):
+        from ..service import add_token
+    print(add_token(Path(options.tokens), options.name, permissions_of(options)))
+    tell(f"{options.tokens} holds its digest; the token itself is shown this once")
+    return 0

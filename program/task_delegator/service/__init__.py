@@ -1,0 +1,20 @@
+"""Serve a loaded program to other processes: HTTP, MCP, a page for reviewers (extra ``serve``)."""
+
+from .access import Access, Caller, Token, add_token, read_tokens, token_sha256
+from .app import create_app
+from .desk import Desk
+from .run import serve
+from .tools import create_tools
+
+__all__ = [
+    "Access",
+    "Caller",
+    "Desk",
+    "Token",
+    "add_token",
+    "create_app",
+    "create_tools",
+    "read_tokens",
+    "serve",
+    "token_sha256",
+]

@@ -1,0 +1,132 @@
+"""Who calls: bearer tokens, each with a name and the permissions that it carries."""
+
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..errors import InputError
+from ..files import read_json, write_text
+from ..registry import first_fault
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sends a request.
+
+    Attributes:
+        name: of the token; what a caller did is seen again by the same name only.
+        permissions: what the caller may use; None for a caller without limits.
+    """
+
+    name: str
+    permissions: frozenset[str] | None = None
+
+    def narrowed(self, asked: Collection[str] | None) -> frozenset[str] | None:
+        """Return the permissions of a request that asks for some: never more than the token's."""
+        if asked is None:
+            return self.permissions
+        return frozenset(asked) if self.permissions is None else self.permissions & frozenset(asked)
+
+
+class Token(BaseModel):
+    """A row of a file of tokens; the token itself is not in it.
+
+    Attributes:
+        name: who uses it.
+        sha256: of the token, in hexadecimal digits.
+        permissions: that it carries; None (``null``) for no limits. It has to be given.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1, max_length=100)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    permissions: frozenset[str] | None
+
+
+class Access:
+    """Tell a caller by a bearer token.
+
+    Args:
+        tokens: that are known; without any, everybody is one caller without limits.
+    """
+
+    def __init__(self, tokens: Iterable[Token] = ()) -> None:
+        self._tokens = tuple(tokens)
+
+    @property
+    def open(self) -> bool:
+        """Whether no token is asked for."""
+        return not self._tokens
+
+    def caller(self, authorization: str | None) -> Caller | None:
+        """Return who sends an ``Authorization`` header, None where that is nobody known."""
+        if self.open:
+            return Caller("local")
+        scheme, _, token = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        digest = token_sha256(token.strip())
+        found = None
+        for known in self._tokens:  # all of them: how long it takes tells nothing
+            if hmac.compare_digest(known.sha256, digest):
+                found = Caller(known.name, known.permissions)
+        return found
+
+
+def token_sha256(token: str) -> str:
+    """Return what a file of tokens holds of a token."""
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def read_tokens(path: str | Path) -> tuple[Token, ...]:
+    """Read a JSON list of tokens.
+
+    Raises:
+        InputError: it cannot be read, holds none, or two have one name.
+    """
+    rows = read_json(Path(path))
+    if not isinstance(rows, list) or not rows:
+        raise InputError(f"{path}: expected a JSON list of tokens, one at least")
+    tokens = []
+    for number, row in enumerate(rows):
+        try:
+            tokens.append(Token.model_validate(row))
+        except ValidationError as error:
+            raise InputError(f"{path}: token {number}: {first_fault(error)}") from error
+    names = [token.name for token in tokens]
+    if len(set(names)) < len(names):
+        raise InputError(f"{path}: two tokens have one name: give each caller its own")
+    return tuple(tokens)
+
+
+def add_token(path: Path, name: str, permissions: Collection[str] | None) -> str:
+    """Make a token, add its digest to a file of tokens, and return it.
+
+    Args:
+        path: the file; created if it is missing.
+        name: who uses the token.
+        permissions: that it carries; None for no limits.
+
+    Raises:
+        InputError: the file cannot be used, or the name is taken.
+    """
+    held = read_tokens(path) if path.exists() else ()
+    if any(token.name == name for token in held):
+        raise InputError(f"{path}: {name!r} has a token: take its row out first")
+    made = secrets.token_urlsafe(32)
+    allowed = None if permissions is None else frozenset(permissions)
+    try:
+        rows = [*held, Token(name=name, sha256=token_sha256(made), permissions=allowed)]
+    except ValidationError as error:
+        raise InputError(f"the token: {first_fault(error)}") from error
+    write_text(path, json.dumps([row.model_dump(mode="json") for row in rows], indent=1) + "\n")
+    return made

@@ -1,0 +1,104 @@
+"""The HTTP application: its routes, its page, and what errors become."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.resources import files
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from mcp.server.mcpserver import MCPServer
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from ..errors import DelegatorError
+from ..text import printable
+from . import routes
+from .access import Access
+from .desk import Desk, NotFoundError
+from .limits import BodyLimit
+from .tools import PATH, Tools, transport_security
+
+_STATIC = files("task_delegator.service") / "static"
+_FILES = {
+    "/": ("index.html", "text/html"),
+    "/page.js": ("page.js", "text/javascript"),
+    "/page.css": ("page.css", "text/css"),
+}
+# The page runs its own script and asks this service alone.
+_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'"
+_LOOPBACK = ["127.0.0.1", "localhost"]
+
+
+def create_app(desk: Desk, access: Access | None = None, tools: MCPServer | None = None) -> FastAPI:
+    """Return the application of a service.
+
+    Args:
+        desk: what answers.
+        access: who may call; None for everybody, which is for loopback addresses only.
+        tools: the MCP server to mount at ``/mcp``; None for none.
+    """
+    access = access or Access()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            if tools is not None:
+                await stack.enter_async_context(tools.session_manager.run())
+            async with desk.open():
+                yield
+
+    app = FastAPI(
+        title="Task Delegator",
+        description="Name the right agent for a task in plain words.",
+        version="1",
+        lifespan=lifespan,
+        docs_url=None,  # their scripts come from another host
+        redoc_url=None,
+    )
+    app.state.desk, app.state.access = desk, access
+    if access.open:  # a page of another host must not reach it by a name of its own
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=_LOOPBACK)
+    app.add_exception_handler(DelegatorError, _failed)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    for router in (routes.delegation, routes.review, routes.operation):
+        app.include_router(router)
+    for path in _FILES:
+        app.add_api_route(path, _file, include_in_schema=False)
+    if tools is not None:
+        security = transport_security(access)
+        served = tools.streamable_http_app(
+            streamable_http_path=PATH,
+            json_response=True,
+            stateless_http=True,
+            transport_security=security,
+        )
+        app.add_middleware(Tools, served=served, access=access)
+    app.add_middleware(BodyLimit)  # the outermost, as it is added last
+    return app
+
+
+async def _file(request: Request) -> Response:
+    name, media_type = _FILES[request.url.path]
+    return Response(
+        (_STATIC / name).read_bytes(),
+        media_type=media_type,
+        headers={"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"},
+    )
+
+
+async def _failed(request: Request, error: Exception) -> JSONResponse:
+    """Answer 400 for what is wrong with a request, 404 for what is not there, 502 for the LM."""
+    if isinstance(error, NotFoundError):
+        status = 404
+    else:
+        status = 400 if getattr(error, "exit_code", 3) == 2 else 502
+    return JSONResponse({"detail": str(error)}, status_code=status)
+
+
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
+    """Answer 400 with the first fault, on one line; what was sent is not sent back."""
+    faults = error.errors() if isinstance(error, RequestValidationError) else []
+    first = faults[0] if faults else {"loc": (), "msg": "cannot be read"}
+    place = ".".join(str(part) for part in first["loc"] if part != "body")
+    detail = printable(": ".join(filter(None, (place, str(first["msg"])))))
+    return JSONResponse({"detail": detail[:500]}, status_code=400)

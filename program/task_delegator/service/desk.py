@@ -1,0 +1,181 @@
+"""Desk: one loaded program at work for many callers, with what it gave and counted."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import cast
+
+import dspy
+
+from ..delegation import Delegation, Plan
+from ..delegator import Delegator
+from ..errors import DelegatorError, InputError
+from ..feedback import record
+from ..registry import Agent
+from .access import Caller
+from .metrics import Metrics
+from .reviews import Given, Reviews
+
+_log = logging.getLogger(__name__)
+
+_AT_ONCE = 64  # tasks that are worked on; others wait for their turn
+
+
+class NotFoundError(InputError):
+    """Report a request id or an agent that is not there for this caller."""
+
+
+class Desk:
+    """Delegate for callers, remember what was given, and record who was right.
+
+    Args:
+        delegator: the loaded program.
+        feedback: JSONL file that feedback is appended to; None refuses feedback.
+    """
+
+    def __init__(self, delegator: Delegator, feedback: Path | None = None) -> None:
+        self.delegator = delegator
+        self.reviews = Reviews()
+        self.metrics = Metrics()
+        self.ready = False
+        self._feedback = feedback
+        self._places = asyncio.Semaphore(_AT_ONCE)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Be ready, from when the index is built, which happens meanwhile, to the end."""
+        built = asyncio.create_task(self._build())
+        try:
+            yield
+        finally:
+            self.ready = False
+            built.cancel()
+
+    async def _build(self) -> None:
+        library, learned = self.delegator.retrieve.library, self.delegator.retrieve.learned.values
+        try:
+            await asyncio.to_thread(library.permitted, learned, None)
+        except DelegatorError as error:
+            _log.error("not ready: the index cannot be built: %s", error)
+        else:
+            self.ready = True
+
+    async def delegate(
+        self, caller: Caller, task: str, permissions: Collection[str] | None = None
+    ) -> tuple[str, Delegation]:
+        """Delegate a task; return the id of the request and what was decided.
+
+        Args:
+            caller: who asks.
+            task: in plain words.
+            permissions: of the person behind the request; never more than the caller's count.
+
+        Raises:
+            InputError: the task is empty or too long.
+            LMError: the LM was needed and failed, and the program raises that.
+        """
+        allowed = caller.narrowed(permissions)
+        async with self._at_work():
+            found = await self.delegator.acall(task=task, permissions=allowed)
+            delegation = cast("Delegation", found)  # DSPy types it as a plain Prediction
+        return self._note(caller, allowed, delegation), delegation
+
+    async def plan(
+        self, caller: Caller, task: str, permissions: Collection[str] | None = None
+    ) -> tuple[list[str], Plan]:
+        """Plan a task; return an id for each step, and the plan.
+
+        Args:
+            caller: who asks.
+            task: in plain words.
+            permissions: as for ``delegate``.
+
+        Raises:
+            InputError: the task is empty or too long.
+            LMError: the LM was needed and failed, and the program raises that.
+        """
+        allowed = caller.narrowed(permissions)
+        async with self._at_work():
+            plan = await asyncio.to_thread(self.delegator.plan, task, allowed)
+        return [self._note(caller, allowed, step.delegation) for step in plan.steps], plan
+
+    async def search(
+        self,
+        caller: Caller,
+        text: str,
+        most: int,
+        permissions: Collection[str] | None = None,
+    ) -> list[tuple[Agent, float]]:
+        """Return the best agents for a text with their probabilities, best first; no LM is asked.
+
+        Args:
+            caller: who asks.
+            text: in plain words.
+            most: agents, at most.
+            permissions: as for ``delegate``.
+        """
+        knobs = self.delegator.knobs.values
+        wider = knobs.model_copy(
+            update={"retrieval": knobs.retrieval.model_copy(update={"k": most})}
+        )
+        async with self._at_work():
+            with dspy.context(lm=None):
+                found = await asyncio.to_thread(
+                    self.delegator.retrieve,
+                    task=text,
+                    knobs=wider,
+                    permissions=caller.narrowed(permissions),
+                )
+        pairs = zip(found.agents, found.candidates, strict=True)
+        return [(agent, candidate.probability) for agent, candidate in pairs][:most]
+
+    async def record(self, caller: Caller, request_id: str, correct_agent: str | None) -> Given:
+        """Append who was right to the feedback file; return the delegation that it is about.
+
+        Raises:
+            InputError: no feedback is kept, or the file cannot be written.
+            NotFoundError: the caller was given no such delegation, it is forgotten, or the caller
+                may use no such agent.
+        """
+        if self._feedback is None:
+            raise InputError("this service keeps no feedback: start it with --feedback FILE")
+        given = self.reviews.find(caller, request_id)
+        if given is None:
+            raise NotFoundError("no delegation with this request_id is remembered for you")
+        names = self.delegator.registry.permitted(given.permissions)
+        if correct_agent is not None and correct_agent not in names:
+            raise NotFoundError(f"no agent that you may use is named {correct_agent!r}")
+        row = await asyncio.to_thread(
+            record, self._feedback, given.delegation, correct_agent, caller.name
+        )
+        self.reviews.settle(request_id)
+        self.metrics.count_feedback(row.correct)
+        return given
+
+    def agents(self, caller: Caller) -> list[Agent]:
+        """Return the agents that a caller may use, by name."""
+        registry = self.delegator.registry
+        return sorted(
+            (agent for agent in registry if agent.permits(caller.permissions)),
+            key=lambda agent: agent.name,
+        )
+
+    def counted(self) -> bytes:
+        """Return the counters, as Prometheus reads them."""
+        self.metrics.waiting.set(len(self.reviews))
+        self.metrics.agents.set(len(self.delegator.registry))
+        return self.metrics.text()
+
+    @asynccontextmanager
+    async def _at_work(self) -> AsyncIterator[None]:
+        async with self._places:
+            with self.metrics.under_way.track_inprogress():
+                yield
+
+    def _note(
+        self, caller: Caller, permissions: frozenset[str] | None, delegation: Delegation
+    ) -> str:
+        self.metrics.count(delegation)
+        return self.reviews.remember(caller, permissions, delegation)

@@ -1,0 +1,77 @@
+"""What was delegated lately: feedback joins to it, and reviewers see what waits for them."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from uuid import uuid4
+
+from ..delegation import Delegation
+from ..thread_lock import Lock
+from .access import Caller
+
+REMEMBERED = 10_000  # delegations; the oldest are forgotten
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A delegation that was given to a caller.
+
+    Attributes:
+        request_id: that the caller knows it by.
+        caller: who asked.
+        permissions: under which the task was delegated; None without limits.
+        delegation: what was answered.
+    """
+
+    request_id: str
+    caller: str
+    permissions: frozenset[str] | None
+    delegation: Delegation
+
+
+class Reviews:
+    """Remember delegations in memory, so that feedback joins to them; each caller sees its own.
+
+    Args:
+        remembered: how many at most; the oldest are forgotten first.
+    """
+
+    def __init__(self, remembered: int = REMEMBERED) -> None:
+        self._most = remembered
+        self._lock = Lock()
+        self._given: OrderedDict[str, Given] = OrderedDict()
+        self._open: OrderedDict[str, None] = OrderedDict()  # ids that wait for a person
+
+    def remember(
+        self, caller: Caller, permissions: frozenset[str] | None, delegation: Delegation
+    ) -> str:
+        """Keep a delegation; return the id of the request."""
+        request_id = uuid4().hex
+        with self._lock:
+            self._given[request_id] = Given(request_id, caller.name, permissions, delegation)
+            if delegation.decision == "review":
+                self._open[request_id] = None
+            while len(self._given) > self._most:
+                forgotten, _ = self._given.popitem(last=False)
+                self._open.pop(forgotten, None)
+        return request_id
+
+    def find(self, caller: Caller, request_id: str) -> Given | None:
+        """Return the caller's own delegation with this id, None where there is none."""
+        with self._lock:
+            given = self._given.get(request_id)
+        return given if given is not None and given.caller == caller.name else None
+
+    def settle(self, request_id: str) -> None:
+        """Take a delegation out of the queue: somebody said who was right."""
+        with self._lock:
+            self._open.pop(request_id, None)
+
+    def waiting(self, caller: Caller, most: int = 100) -> list[Given]:
+        """Return the caller's delegations that wait for a person, the oldest first."""
+        with self._lock:
+            waiting = [self._given[request_id] for request_id in self._open]
+        return [given for given in waiting if given.caller == caller.name][:most]
+
+    def __len__(self) -> int:
+        """Return how many wait, of all callers."""
+        return len(self._open)

@@ -1,0 +1,106 @@
+"""The same as tools of MCP, so that an assistant can ask for the right agent."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.transport_security import TransportSecuritySettings
+from pydantic import Field
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ..errors import DelegatorError
+from .access import Access, Caller
+from .desk import Desk
+from .wire import TASK_CHARACTERS, DelegationResponse, PlanResponse
+
+_INSTRUCTIONS = (
+    "Ask find_agent who shall do a task. Hand the task over where the decision is assign, show "
+    "the three best to a person where it is review, and tell the user where it is none. Ask "
+    "plan_task where a task needs several agents."
+)
+_Task = Annotated[
+    str, Field(description="The task in plain words.", min_length=1, max_length=TASK_CHARACTERS)
+]
+PATH = "/mcp"
+_LOOPBACK_HOSTS = ["127.0.0.1:*", "localhost:*", "127.0.0.1", "localhost"]
+
+
+def create_tools(
+    desk: Desk, access: Access | None = None, caller: Caller | None = None
+) -> MCPServer:
+    """Return an MCP server with the tools ``find_agent`` and ``plan_task``.
+
+    Args:
+        desk: what answers.
+        access: tells callers over HTTP by their tokens.
+        caller: who calls where there are no headers (stdio); None for one without limits.
+    """
+    server = MCPServer("task-delegator", instructions=_INSTRUCTIONS, log_level="WARNING")
+    alone = caller or Caller("local")
+
+    def calling(context: Context) -> Caller:
+        if context.headers is None or access is None:
+            return alone
+        known = access.caller(context.headers.get("authorization"))
+        if known is None:  # the guard in front of HTTP has refused it before
+            raise PermissionError("no token that is known")
+        return known
+
+    @server.tool()
+    async def find_agent(task: _Task, context: Context) -> DelegationResponse:
+        """Name the right agent for a task: assign it, have it reviewed, or neither."""
+        with _told():
+            request_id, found = await desk.delegate(calling(context), task)
+        return DelegationResponse.of(request_id, found, False)
+
+    @server.tool()
+    async def plan_task(task: _Task, context: Context) -> PlanResponse:
+        """Split a task that needs several agents, and name the right agent for each part."""
+        with _told():
+            request_ids, found = await desk.plan(calling(context), task)
+        return PlanResponse.of(request_ids, found, False)
+
+    return server
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tell the assistant what is wrong, where that is known; other errors are told to the log."""
+    try:
+        yield
+    except DelegatorError as error:
+        raise ToolError(str(error)) from error
+
+
+def transport_security(access: Access) -> TransportSecuritySettings:
+    """Return which hosts may be named: loopback alone, where no token is asked for."""
+    return TransportSecuritySettings(
+        enable_dns_rebinding_protection=access.open, allowed_hosts=_LOOPBACK_HOSTS
+    )
+
+
+class Tools:
+    """Answer at one path with the tools, to known callers only; hand on all other requests.
+
+    Args:
+        app: what handles the other requests.
+        served: the application of the MCP server.
+        access: who may call.
+    """
+
+    def __init__(self, app: ASGIApp, served: ASGIApp, access: Access) -> None:
+        self._app, self._served, self._access = app, served, access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request."""
+        if scope["type"] != "http" or scope["path"] != PATH:
+            await self._app(scope, receive, send)
+            return
+        sent = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
+        if self._access.caller(sent or None) is None:
+            await JSONResponse({"detail": "send a known token"}, 401)(scope, receive, send)
+            return
+        await self._served(scope, receive, send)

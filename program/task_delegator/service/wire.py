@@ -1,0 +1,145 @@
+"""What requests and responses hold, for the service and its OpenAPI document."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..delegation import Decision, Delegation, Plan
+
+TASK_CHARACTERS = 20_000
+_Name = Annotated[str, Field(max_length=200)]
+_Task = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=TASK_CHARACTERS,
+        pattern=r"\S",
+        description="The task in plain words.",
+        examples=["A customer was billed twice for May."],
+    ),
+]
+_Permissions = Annotated[
+    list[_Name] | None,
+    Field(
+        max_length=1000,
+        description="Permissions of the person behind the request; never more than the token's.",
+        examples=[["billing.read"]],
+    ),
+]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class TaskRequest(_Request):
+    """A task to delegate or to plan."""
+
+    task: _Task
+    permissions: _Permissions = None
+    evidence: bool = Field(False, description="Add what every stage saw.")
+
+
+class Share(BaseModel):
+    """An agent and its probability among all that the caller may use."""
+
+    name: str
+    probability: float
+
+
+class DelegationResponse(BaseModel):
+    """Which agent shall do a task, how sure that is, and what to do with it."""
+
+    request_id: str = Field(description="Send it back with the feedback.")
+    decision: Decision
+    agent: str | None
+    confidence: float
+    top3: list[Share]
+    reason: str
+    rubric: int | None
+    degraded: bool = Field(description="The LM was needed and failed: retrieval decided alone.")
+    lm_calls: int
+    evidence: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, request_id: str, delegation: Delegation, evidence: bool) -> "DelegationResponse":
+        """Return what is told of a delegation."""
+        return cls(
+            request_id=request_id,
+            decision=delegation.decision,
+            agent=delegation.agent,
+            confidence=delegation.confidence,
+            top3=[Share(name=c.name, probability=c.probability) for c in delegation.top3],
+            reason=delegation.reason,
+            rubric=delegation.rubric,
+            degraded=delegation.evidence.lm_failure is not None,
+            lm_calls=delegation.usage.lm_calls,
+            evidence=delegation.evidence.to_dict() if evidence else None,
+        )
+
+
+class StepResponse(BaseModel):
+    """One part of a plan, with its own delegation."""
+
+    number: int
+    task: str
+    after: list[int] = Field(description="Numbers of the steps that must be done before.")
+    delegation: DelegationResponse
+
+
+class PlanResponse(BaseModel):
+    """Which agents a task needs, for which part of it, and in which order."""
+
+    several: float = Field(description="Probability that the task needs several agents.")
+    steps: list[StepResponse]
+
+    @classmethod
+    def of(cls, request_ids: list[str], plan: Plan, evidence: bool) -> "PlanResponse":
+        """Return what is told of a plan; each step has a request id of its own."""
+        steps = [
+            StepResponse(
+                number=step.number,
+                task=step.task,
+                after=list(step.after),
+                delegation=DelegationResponse.of(request_id, step.delegation, evidence),
+            )
+            for request_id, step in zip(request_ids, plan.steps, strict=True)
+        ]
+        return cls(several=plan.several, steps=steps)
+
+
+class FeedbackRequest(_Request):
+    """Who was right, of a delegation that this service made."""
+
+    request_id: Annotated[str, Field(max_length=64, examples=["5f0c1d3a9b7e4c2f8a6d0e1b3c5a7f90"])]
+    correct_agent: Annotated[
+        _Name | None, Field(description="The right agent; null where nobody is.")
+    ]
+
+
+class AgentResponse(BaseModel):
+    """An agent that the caller may use."""
+
+    name: str
+    description: str
+    kind: Literal["ai", "human"]
+    domain: str
+
+
+class Problem(BaseModel):
+    """What went wrong, on one line."""
+
+    detail: str
+
+
+class Status(BaseModel):
+    """Whether the service runs, or is ready."""
+
+    status: Literal["ok", "starting", "stopping"]
+
+
+class Waiting(BaseModel):
+    """A delegation that waits for a person."""
+
+    task: str
+    delegation: DelegationResponse

@@ -1,0 +1,147 @@
+"""The commands serve and token, as processes; the page in a browser."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import expect, sync_playwright
+from small import office_registry
+
+from task_delegator.cli import main
+from task_delegator.feedback import read_feedback
+from task_delegator.service import read_tokens, token_sha256
+
+TASK = "Where is my refund?"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@contextlib.contextmanager
+def serving(folder: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen]]:
+    """Run the service over an office's agents; yield its address and process once it is ready."""
+    office_registry().save(folder / "agents.json")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "task_delegator.cli", "serve", "--agents", "agents.json"]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            [*command, "--port", str(port), *options], cwd=folder, stdout=log, stderr=log
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(600):
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"{address}/readyz").status_code == 200:
+                    break
+            assert process.poll() is None, (folder / "log").read_text()
+            time.sleep(0.1)
+        yield address, process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_token_is_shown_once_and_kept_as_a_digest(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["token", "web", "--permissions", "billing.read,billing.write"]) == 0
+    shown = capsys.readouterr().out.strip()
+    assert shown not in Path("tokens.json").read_text()
+    (token,) = read_tokens("tokens.json")
+    assert (token.name, token.sha256) == ("web", token_sha256(shown))
+    assert token.permissions == {"billing.read", "billing.write"}
+    assert main(["token", "web"]) == 2  # the name is taken
+    assert main(["token", "mail"]) == 0
+    assert read_tokens("tokens.json")[1].permissions is None
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("[]", "one at least"),
+        ('[{"name": "a", "sha256": "12", "permissions": null}]', "sha256"),
+        (json.dumps([{"name": "a", "sha256": "0" * 64}]), "permissions"),
+        (json.dumps([{"name": "a", "sha256": "0" * 64, "permissions": None}] * 2), "one name"),
+    ],
+)
+def test_a_file_of_tokens_is_checked(tmp_path, capsys, content, says):
+    (tmp_path / "tokens.json").write_text(content)
+    office_registry().save(tmp_path / "agents.json")
+    options = ["--agents", str(tmp_path / "agents.json"), "--tokens", str(tmp_path / "tokens.json")]
+    assert main(["serve", *options]) == 2
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_service_that_is_told_to_stop_finishes_its_tasks(tmp_path):
+    with serving(tmp_path, "--feedback", "feedback.jsonl") as (address, process):
+        given = httpx.post(f"{address}/delegate", json={"task": TASK}).json()
+        said = {"request_id": given["request_id"], "correct_agent": "Refunds"}
+        assert httpx.post(f"{address}/feedback", json=said).status_code == 204
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=40) in (0, -signal.SIGTERM)
+    assert [row.correct_agent for row in read_feedback(tmp_path / "feedback.jsonl")] == ["Refunds"]
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("browser")
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
+def test_the_page_delegates_and_records_who_was_right(tmp_path):
+    options = "--feedback", "feedback.jsonl"
+    with serving(tmp_path, *options) as (address, _), sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1200, "height": 720})
+        faults = []
+        page.on("pageerror", lambda fault: faults.append(fault))
+        page.goto(address)
+        page.fill("#task", TASK)
+        page.click("button[value=delegate]")
+        page.wait_for_selector("#answer article")
+        assert "Refunds" in page.inner_text("#answer")
+        page.fill("#task", "Please book <b>a train</b> to Porto")
+        page.click("button[value=delegate]")
+        expect(page.locator("#reviews > li")).to_have_count(2)
+        assert "<b>a train</b>" in page.inner_text("#reviews")  # shown as text
+        if folder := os.environ.get("PICTURES"):
+            page.screenshot(path=Path(folder) / "page.png", full_page=True)
+        page.click("h1")
+        page.keyboard.press("1")
+        expect(page.locator("#reviews > li")).to_have_count(1)
+        page.keyboard.press("0")
+        expect(page.locator("#reviews > li")).to_have_count(0)
+        browser.close()
+    assert not faults
+    rows = list(read_feedback(tmp_path / "feedback.jsonl"))
+    assert [row.correct_agent for row in rows] == ["Refunds", None]
+
+
+@pytest.mark.slow
+def test_no_request_that_its_document_allows_or_forbids_breaks_it(tmp_path):
+    """Schemathesis makes requests of the OpenAPI document, right ones and wrong ones."""
+    (tmp_path / "tokens.json").write_text(
+        json.dumps([{"name": "fuzz", "sha256": token_sha256("of fuzz"), "permissions": None}])
+    )
+    with serving(tmp_path, "--feedback", "feedback.jsonl", "--tokens", "tokens.json") as (
+        address,
+        _,
+    ):
+        command = [Path(sys.executable).with_name("schemathesis"), "run", f"{address}/openapi.json"]
+        options = [
+            "--header",
+            "Authorization: Bearer of fuzz",
+            "--max-examples",
+            "25",
+            "--seed",
+            "1",
+        ]
+        found = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout[-4000:]

@@ -1,0 +1,246 @@
+"""The service over HTTP: who may ask, what is answered, what feedback joins to."""
+
+import json
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from small import HashedWords, office_registry
+from starlette.testclient import TestClient
+
+from task_delegator.delegator import Delegator
+from task_delegator.errors import InputError, LMError
+from task_delegator.feedback import read_feedback
+from task_delegator.registry import Agent
+from task_delegator.service import Access, Desk, Token, create_app, serve, token_sha256
+
+TASK = "the refund of my order is late"
+HERE = "http://127.0.0.1"
+
+
+def hidden() -> Agent:
+    return Agent(
+        name="Fraud", description="refund order late", required_permissions=frozenset({"fraud"})
+    )
+
+
+@pytest.fixture
+def desk(tmp_path):
+    registry = office_registry()
+    registry.add(hidden())
+    return Desk(Delegator(registry, HashedWords()), tmp_path / "feedback.jsonl")
+
+
+@pytest.fixture
+def client(desk):
+    with TestClient(create_app(desk), base_url=HERE) as client:
+        yield client
+
+
+@pytest.fixture
+def guarded(desk):
+    """A service with two callers: ada may use everything, bob no agent that needs a permission."""
+    tokens = [
+        Token(name="ada", sha256=token_sha256("of ada"), permissions=None),
+        Token(name="bob", sha256=token_sha256("of bob"), permissions=frozenset()),
+    ]
+    with TestClient(create_app(desk, Access(tokens)), base_url="https://delegator.example") as c:
+        yield c
+
+
+def bearer(name: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer of {name}"}
+
+
+def test_the_service_answers_what_the_program_does(client, desk):
+    answer = client.post("/delegate", json={"task": TASK, "permissions": []}).json()
+    alone = desk.delegator(TASK, permissions=())
+    assert answer["decision"] == alone.decision
+    assert [one["name"] for one in answer["top3"]] == [c.name for c in alone.top3]
+    assert answer["confidence"] == pytest.approx(alone.confidence, abs=1e-9)
+    assert answer["evidence"] is None
+
+
+def test_evidence_is_given_when_it_is_asked_for(client):
+    answer = client.post("/delegate", json={"task": TASK, "evidence": True}).json()
+    assert set(answer["evidence"]["retrieval"]["posterior"]) >= {x["name"] for x in answer["top3"]}
+
+
+def test_a_plan_has_a_request_id_for_each_step(client, desk):
+    task = "my salary is late and then send the invoice again"
+    desk.delegator.knobs.set({"split.threshold": 0.0})
+    steps = client.post("/plan", json={"task": task}).json()["steps"]
+    assert [step["task"] for step in steps] == [
+        step.task for step in desk.delegator.plan(task).steps
+    ]
+    assert len({step["delegation"]["request_id"] for step in steps}) == len(steps) == 2
+
+
+def test_search_answers_in_the_shape_of_ard(client):
+    body = {"query": {"text": TASK}, "federation": "none", "pageSize": 4}
+    results = client.post("/search", json=body).json()["results"]
+    scores = [entry["score"] for entry in results]
+    assert len(results) == 4
+    assert scores == sorted(scores, reverse=True)
+    assert all(isinstance(score, int) and 0 <= score <= 100 for score in scores)
+    assert results[0]["identifier"].startswith("urn:air:")
+
+
+def test_without_a_known_token_nothing_is_told(guarded):
+    asked = [
+        guarded.post("/delegate", json={"task": TASK}),
+        guarded.post("/plan", json={"task": TASK}),
+        guarded.post("/search", json={"query": {"text": TASK}}),
+        guarded.post("/feedback", json={"request_id": "1", "correct_agent": None}),
+        *(guarded.get(path) for path in ("/agents", "/reviews", "/metrics")),
+        guarded.get("/agents", headers={"Authorization": "Bearer of eve"}),
+        guarded.get("/agents", headers={"Authorization": "Basic of ada"}),
+    ]
+    assert [answer.status_code for answer in asked] == [401] * len(asked)
+    assert all(set(answer.json()) == {"detail"} for answer in asked)
+    assert guarded.get("/healthz").status_code == guarded.get("/").status_code == 200
+
+
+def test_a_caller_sees_nothing_of_an_agent_that_its_token_does_not_permit(guarded):
+    ada, bob = bearer("ada"), bearer("bob")
+    assert "Fraud" in {agent["name"] for agent in guarded.get("/agents", headers=ada).json()}
+    body = {"task": TASK, "permissions": ["fraud"], "evidence": True}
+    answers = [
+        guarded.get("/agents", headers=bob),
+        guarded.post("/delegate", json=body, headers=bob),
+        guarded.post("/plan", json=body, headers=bob),
+        guarded.post("/search", json={"query": {"text": TASK}}, headers=bob),
+        guarded.get("/reviews", headers=bob),
+    ]
+    assert [answer.status_code for answer in answers] == [200] * len(answers)
+    assert not [answer.url for answer in answers if "Fraud" in answer.text]
+
+
+def test_feedback_joins_the_delegation_by_its_request_id(client, tmp_path):
+    given = client.post("/delegate", json={"task": TASK}).json()
+    said = {"request_id": given["request_id"], "correct_agent": "Payroll"}
+    assert client.post("/feedback", json=said).status_code == 204
+    (row,) = read_feedback(tmp_path / "feedback.jsonl")
+    assert (row.task, row.correct_agent, row.source) == (TASK, "Payroll", "local")
+    assert row.confidence == pytest.approx(given["confidence"])
+
+
+def test_feedback_of_another_caller_or_agent_is_refused(guarded, tmp_path):
+    body = {"task": TASK}
+    request_id = guarded.post("/delegate", json=body, headers=bearer("bob")).json()["request_id"]
+    said = {"request_id": request_id, "correct_agent": None}
+    assert guarded.post("/feedback", json=said, headers=bearer("ada")).status_code == 404
+    hidden = {"request_id": request_id, "correct_agent": "Fraud"}
+    refused = guarded.post("/feedback", json=hidden, headers=bearer("bob"))
+    absent = guarded.post(
+        "/feedback", json={**hidden, "correct_agent": "Frank"}, headers=bearer("bob")
+    )
+    assert refused.status_code == absent.status_code == 404
+    assert refused.json()["detail"].replace("Fraud", "") == absent.json()["detail"].replace(
+        "Frank", ""
+    )
+    assert not (tmp_path / "feedback.jsonl").exists()
+
+
+def test_reviews_wait_until_somebody_says_who_was_right(guarded, desk):
+    desk.delegator.knobs.set({"confidence.assign_threshold": None, "scope.threshold": None})
+    for task in ("pay my salary", "book a train"):
+        guarded.post("/delegate", json={"task": task}, headers=bearer("bob"))
+    waiting = guarded.get("/reviews", headers=bearer("bob")).json()
+    assert [one["task"] for one in waiting] == ["pay my salary", "book a train"]
+    assert guarded.get("/reviews", headers=bearer("ada")).json() == []
+    said = {"request_id": waiting[0]["delegation"]["request_id"], "correct_agent": None}
+    guarded.post("/feedback", json=said, headers=bearer("bob"))
+    assert [one["task"] for one in guarded.get("/reviews", headers=bearer("bob")).json()] == [
+        "book a train"
+    ]
+
+
+def test_metrics_count_decisions_and_tell_no_task(client):
+    for _ in range(3):
+        client.post("/delegate", json={"task": TASK})
+    text = client.get("/metrics").text
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    counted = [
+        s.value for s in families["task_delegator_delegations"].samples if s.name.endswith("_total")
+    ]
+    assert sum(counted) == 3
+    assert "refund" not in text
+    assert "Refunds" not in text
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"[" * 100_000, "detail"),
+        (b'{"task": "' + b"a" * 20_001 + b'"}', "20000"),
+        (b'{"task": "   "}', "task"),
+        (b'{"task": "\\ud800"}', "detail"),
+        (b'{"task": "a", "permission": ["x"]}', "permission"),
+        (b'{"task": "a", "permissions": "x"}', "permissions"),
+        (b"", "detail"),
+        (b"\xff\xfe", "detail"),
+    ],
+)
+def test_a_request_that_cannot_be_used_is_refused_in_one_line(client, body, says):
+    answer = client.post("/delegate", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+    assert says in answer.text
+    assert "\n" not in answer.json()["detail"]
+
+
+def test_a_request_that_is_too_large_is_refused(client):
+    answer = client.post("/delegate", content=b" " * 300_000)
+    assert answer.status_code == 413
+
+    def drops():
+        for _ in range(300):
+            yield b" " * 1000
+
+    assert client.post("/delegate", content=drops()).status_code == 413
+
+
+def test_an_lm_that_fails_is_no_fault_of_the_service(client, desk, monkeypatch):
+    async def refuse(**_):
+        raise LMError("the LM is silent")
+
+    monkeypatch.setattr(desk.delegator, "acall", refuse)
+    answer = client.post("/delegate", json={"task": TASK})
+    assert (answer.status_code, answer.json()) == (502, {"detail": "the LM is silent"})
+
+
+def test_without_tokens_only_names_of_this_machine_are_answered(client):
+    answer = client.post("/delegate", json={"task": TASK}, headers={"Host": "evil.example"})
+    assert answer.status_code == 400
+
+
+def test_an_address_that_is_open_to_others_needs_tokens(desk):
+    with pytest.raises(InputError, match="--tokens"):
+        serve(desk, Access(), host="0.0.0.0")
+
+
+def test_the_page_runs_its_own_script_alone(client):
+    page = client.get("/")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert "http://" not in page.text
+    assert "https://" not in page.text
+    assert client.get("/page.js").headers["content-type"].startswith("text/javascript")
+
+
+def test_a_service_is_ready_when_its_index_is_built(desk):
+    client = TestClient(create_app(desk), base_url=HERE)
+    assert client.get("/readyz").status_code == 503  # its lifespan has not begun
+    with client:
+        while client.get("/readyz").status_code == 503:
+            pass
+        assert client.get("/readyz").json() == {"status": "ok"}
+    assert not desk.ready
+
+
+def test_the_document_of_the_api_has_an_example_for_each_request(client):
+    document = client.get("/openapi.json").json()
+    schemas = document["components"]["schemas"]
+    for name in ("TaskRequest", "FeedbackRequest", "Query"):
+        required = schemas[name]["required"]
+        assert all(
+            "examples" in json.dumps(schemas[name]["properties"][field]) for field in required[:1]
+        )

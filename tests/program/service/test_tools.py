@@ -1,0 +1,104 @@
+"""The tools of MCP, asked by the client of the official SDK, over HTTP and over stdio."""
+
+import asyncio
+import json
+import os
+import sys
+
+import pytest
+from mcp import Client, StdioServerParameters, stdio_client
+from small import HashedWords, office_registry
+from starlette.testclient import TestClient
+
+from task_delegator.delegator import Delegator
+from task_delegator.registry import Agent
+from task_delegator.service import (
+    Access,
+    Caller,
+    Desk,
+    Token,
+    create_app,
+    create_tools,
+    token_sha256,
+)
+
+TASK = "the refund of my order is late"
+
+
+@pytest.fixture
+def desk():
+    registry = office_registry()
+    registry.add(Agent(name="Fraud", description=TASK, required_permissions=frozenset({"fraud"})))
+    return Desk(Delegator(registry, HashedWords()))
+
+
+def asked(server, tool: str, **arguments):
+    async def ask():
+        async with Client(server) as client:
+            names = {one.name for one in (await client.list_tools()).tools}
+            return names, await client.call_tool(tool, arguments)
+
+    return asyncio.run(ask())
+
+
+def test_an_assistant_asks_for_the_right_agent(desk):
+    names, found = asked(create_tools(desk), "find_agent", task=TASK)
+    assert names == {"find_agent", "plan_task"}
+    alone = desk.delegator(TASK)
+    assert found.structured_content["decision"] == alone.decision
+    assert [one["name"] for one in found.structured_content["top3"]] == [c.name for c in alone.top3]
+
+
+def test_an_assistant_asks_for_a_plan(desk):
+    _, found = asked(create_tools(desk), "plan_task", task=TASK)
+    assert [step["task"] for step in found.structured_content["steps"]] == [TASK]
+
+
+def test_a_tool_sees_no_agent_that_the_caller_may_not_use(desk):
+    _, found = asked(create_tools(desk, caller=Caller("bob", frozenset())), "find_agent", task=TASK)
+    assert "Fraud" not in json.dumps(found.structured_content)
+
+
+def test_an_empty_task_is_refused_in_words(desk):
+    _, found = asked(create_tools(desk), "find_agent", task=" ")
+    assert found.is_error
+    assert "empty" in found.content[0].model_dump()["text"]
+
+
+CALL = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "tools/call",
+    "params": {"name": "find_agent", "arguments": {"task": TASK}},
+}
+ACCEPT = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-06-18"}
+
+
+def test_over_http_the_token_tells_who_asks(desk):
+    tokens = [
+        Token(name="ada", sha256=token_sha256("of ada"), permissions=None),
+        Token(name="bob", sha256=token_sha256("of bob"), permissions=frozenset()),
+    ]
+    access = Access(tokens)
+    app = create_app(desk, access, create_tools(desk, access))
+    with TestClient(app, base_url="https://delegator.example") as client:
+        answers = {
+            name: client.post(
+                "/mcp", json=CALL, headers=ACCEPT | {"Authorization": f"Bearer {name}"}
+            )
+            for name in ("of ada", "of bob", "of eve")
+        }
+    assert [answer.status_code for answer in answers.values()] == [200, 200, 401]
+    assert "Fraud" in answers["of ada"].text
+    assert "Fraud" not in answers["of bob"].text
+
+
+@pytest.mark.slow
+def test_an_assistant_starts_it_as_a_command(tmp_path):
+    office_registry().save(tmp_path / "agents.json")
+    command = ["-m", "task_delegator.cli", "mcp", "--agents", str(tmp_path / "agents.json")]
+    server = stdio_client(
+        StdioServerParameters(command=sys.executable, args=command, env=dict(os.environ))
+    )
+    _, found = asked(server, "find_agent", task="where is my refund?")
+    assert found.structured_content["top3"][0]["name"] == "Refunds"
