@@ -1,6 +1,7 @@
 """What a caller may ask of the program: tasks, deadlines, what to do when the LM fails."""
 
 import math
+from collections.abc import Iterable
 from typing import Literal, get_args
 
 from .errors import InputError
@@ -35,3 +36,19 @@ def check_policy(on_lm_failure: str, timeout: float | None) -> None:
         raise ValueError(f"on_lm_failure is {policies}, not {on_lm_failure!r}")
     if timeout is not None and not 0 < timeout < math.inf:
         raise ValueError(f"timeout is a positive number of seconds or None, not {timeout!r}")
+
+
+def check_portable(lms: Iterable[object]) -> None:
+    """Refuse to write LM objects into a pickle: it would hold their keys.
+
+    Args:
+        lms: specs, objects, or None.
+
+    Raises:
+        TypeError: one is an object.
+    """
+    if any(lm is not None and not isinstance(lm, str) for lm in lms):
+        raise TypeError(
+            "a program that holds an LM object is not pickled, as its key would be: name the "
+            "LM by its spec, or give it where the program is used (dspy.configure)"
+        )
