@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Literal, get_args
 
 from .errors import InputError
+from .text import longest_form
 
 MAX_TASK_CHARACTERS = 20_000  # some 5,000 tokens: a task, not a document
 TIMEOUT = 60.0  # seconds: a person waits no longer, and an LM on a processor needs some of them
@@ -15,13 +16,19 @@ def check_task(task: str) -> None:
     """Refuse a task that nobody could delegate.
 
     Raises:
-        InputError: the task is empty or longer than ``MAX_TASK_CHARACTERS``.
+        InputError: the task is empty or longer than ``MAX_TASK_CHARACTERS``, as it is given or
+            in compatibility form (NFKC), where one character may stand for eighteen.
     """
     if not task.strip():
         raise InputError("the task is empty: say what should be done")
     if len(task) > MAX_TASK_CHARACTERS:
         raise InputError(
             f"the task has {len(task):,} characters: shorten it to {MAX_TASK_CHARACTERS:,}"
+        )
+    if (read := longest_form(task)) > MAX_TASK_CHARACTERS:
+        raise InputError(
+            f"the task has {read:,} characters where each ligature is written out: "
+            f"shorten it to {MAX_TASK_CHARACTERS:,}"
         )
 
 

@@ -358,3 +358,9 @@ def test_look_alikes_are_all_found_without_comparing_every_pair(texts, least):
     found = {(i, j) for i, j, _ in overlapping(texts, least)}
     every = {(i, j) for i, j in combinations(range(len(texts)), 2)}
     assert found == {(i, j) for i, j in every if overlap(texts[i], texts[j]) >= least}
+
+
+def test_an_agent_whose_characters_stand_for_more_says_no_more_than_can_be_searched():
+    with pytest.raises(ValueError, match="360,000 characters"):
+        Agent(name="A", description="\ufdfa" * 20_000)
+    assert Agent(name="A", description="\ufdfa" * 10_000).description
