@@ -18,7 +18,7 @@ from tqdm import tqdm
 from experiments.support.costs import per_task
 from experiments.support.format import COST, estimate, markdown, percent
 from optimize.data import OURS, Request, load_dataset
-from optimize.evaluation import metrics, select
+from optimize.evaluation import delegate_measured, metrics, select
 from optimize.lm_stage import opened
 from task_delegator.artifact import load
 from task_delegator.delegation import Delegation
@@ -101,10 +101,16 @@ def _attack_lm(
         ][:_LM_REQUESTS]
         for host in hosts
     }
-    before = {host: [asking(request.text) for request in own] for host, own in shown.items()}
+    before = {
+        host: [delegate_measured(asking, request.text) for request in own]
+        for host, own in shown.items()
+    }
     for attack, host in tqdm([(a, h) for a in attacks for h in hosts], desc="attacks, LM"):
         attacked = variant(asking, attack, host)
-        after = [attacked(_attack_task(attack, request.text, host)) for request in shown[host]]
+        after = [
+            delegate_measured(attacked, _attack_task(attack, request.text, host))
+            for request in shown[host]
+        ]
         yield Case(attack["kind"], host, before[host], after)
 
 

@@ -24,7 +24,14 @@ from experiments.support.llm_answers import PromptedLM, language_models
 from experiments.support.reports import calibration_error
 from experiments.support.terms import term
 from optimize.data import OURS, load_dataset
-from optimize.evaluation import Outcome, delegate_all, grade_outcomes, metrics, select
+from optimize.evaluation import (
+    Outcome,
+    delegate_all,
+    delegate_measured,
+    grade_outcomes,
+    metrics,
+    select,
+)
 from optimize.lm_stage import opened, said_by_lm
 from task_delegator.artifact import load
 from task_delegator.delegation import Usage
@@ -126,7 +133,7 @@ def _ask_lm(program: Delegator, asked: Sequence[Outcome], lm: PromptedLM) -> lis
         agents = [program.registry[name] for name in outcome.ranking[:4]]
         with dspy.context(lm=lm.lm, disable_history=True):
             with count_usage() as asking:
-                delegation = student(text)
+                delegation = delegate_measured(student, text)
             with count_usage() as rating:
                 rubric = student.rate(task=text, agents=agents).rubric
         said = said_by_lm(Outcome(outcome.request, delegation))

@@ -34,7 +34,14 @@ from experiments.support.lm_pooling import PLACES, ask, fit_lm_weight, pooled_ra
 from experiments.support.public_data import load_public
 from optimize.config import Options
 from optimize.data import OURS, Dataset, Request, load_dataset
-from optimize.evaluation import Outcome, delegate_all, grade_outcomes, metrics, select
+from optimize.evaluation import (
+    Outcome,
+    delegate_all,
+    delegate_measured,
+    grade_outcomes,
+    metrics,
+    select,
+)
 from optimize.finetune import Picks, picks
 from optimize.lm_stage import ResponseCache, opened, said_by_lm
 from optimize.pipeline import compile_program
@@ -157,7 +164,7 @@ def _milliseconds(spec: str, program: Delegator, requests: Sequence[Request]) ->
         for each in spent:
             lm = language_model(each, threads=1, prompt_cache=False)
             with dspy.context(lm=lm):
-                spent[each].append(student(request.text).usage.seconds * 1000)
+                spent[each].append(delegate_measured(student, request.text).usage.seconds * 1000)
     ours, raw = (float(np.mean(times[1:])) for times in (spent[spec], spent[f"embedded:{RAW}"]))
     return {"ms_per_call": ours, "ms_per_call_raw": raw}
 

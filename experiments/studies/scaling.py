@@ -17,6 +17,7 @@ import io
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -41,7 +42,7 @@ from experiments.support.terms import term
 from experiments.support.timing import latencies, measure_latency
 from optimize.config import Options
 from optimize.data import OURS, Dataset, Request, load_dataset
-from optimize.evaluation import BM25_B, BM25_K1, metrics, select
+from optimize.evaluation import BM25_B, BM25_K1, delegate_measured, metrics, select
 from optimize.lm_stage import ResponseCache
 from optimize.pipeline import compile_program
 from optimize.search import ScoredRequests, fit_weights
@@ -289,7 +290,8 @@ def _with_embedded_lm(
         base = base if len(base) else found
         with dspy.context(lm=lm):  # train requests: what is measured may be in its prefix cache
             student = ask_always(program)
-            spent = measure_latency(student, systems.train, _TIMED_LM, warm=False)
+            answer = partial(delegate_measured, student)
+            spent = measure_latency(answer, systems.train, _TIMED_LM, warm=False)
         yield (
             {
                 "growth": "look-alikes left out" if size > _LARGE[0] else "ours alone",

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from optimize.calibration.logistic import Logistic, held_out_probabilities
 from optimize.data import Dataset, Request
-from optimize.evaluation import metrics
+from optimize.evaluation import metrics, plan_measured
 from task_delegator.delegation import Plan
 from task_delegator.delegator import Delegator
 from task_delegator.knobs import SeveralWeights
@@ -86,9 +86,17 @@ def fit_split(program: Delegator, dataset: Dataset) -> None:
 def evaluate_plans(
     program: Delegator, several: Sequence[Request], single: Sequence[Request]
 ) -> PlanReport:
-    """Return how plans do on tasks for several agents and on tasks for one."""
-    plans = [program.plan(r.text) for r in tqdm(several, desc="plans", delay=3, leave=False)]
-    whole = [program.plan(r.text) for r in tqdm(single, desc="single", delay=3, leave=False)]
+    """Return how plans do on tasks for several agents and on tasks for one.
+
+    Raises:
+        LMError: the LM was needed and cannot be reached, refuses or takes too long.
+    """
+    plans = [
+        plan_measured(program, r.text) for r in tqdm(several, desc="plans", delay=3, leave=False)
+    ]
+    whole = [
+        plan_measured(program, r.text) for r in tqdm(single, desc="single", delay=3, leave=False)
+    ]
     sets = [
         set_scores(plan.agents, request.acceptable)
         for plan, request in zip(plans, several, strict=True)

@@ -5,7 +5,14 @@ from optimize.evaluation.compare import PairedComparison, compare_programs
 from optimize.evaluation.drift import drift
 from optimize.evaluation.evaluate import evaluate, evaluate_requests
 from optimize.evaluation.metrics import auroc, reliability
-from optimize.evaluation.outcomes import Outcome, delegate_all, grade_outcomes, select
+from optimize.evaluation.outcomes import (
+    Outcome,
+    delegate_all,
+    delegate_measured,
+    grade_outcomes,
+    plan_measured,
+    select,
+)
 from optimize.evaluation.report import Report
 
 __all__ = [
@@ -19,10 +26,12 @@ __all__ = [
     "grade_bm25",
     "choose_bm25",
     "delegate_all",
+    "delegate_measured",
     "drift",
     "evaluate",
     "evaluate_requests",
     "grade_outcomes",
+    "plan_measured",
     "reliability",
     "select",
     "compare_programs",

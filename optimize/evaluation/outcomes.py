@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from optimize.data import Dataset, Request
-from task_delegator.delegation import Delegation
+from task_delegator.delegation import Delegation, Plan
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError, LMError
 
@@ -81,10 +81,29 @@ def delegate_measured(program: Delegator, task: str) -> Delegation:
         LMError: the LM was needed and cannot be reached, refuses or takes too long.
     """
     delegation = program(task)
+    _require_lm(delegation)
+    return delegation
+
+
+def plan_measured(program: Delegator, task: str) -> Plan:
+    """Plan a task whose plan is measured, as ``delegate_measured`` does.
+
+    Raises:
+        LMError: the LM was needed, for the split or a part, and cannot be reached, refuses or
+            takes too long.
+    """
+    plan = program.plan(task)
+    if plan.lm_failure is not None:
+        raise LMError(plan.lm_failure.message)
+    for step in plan.steps:
+        _require_lm(step.delegation)
+    return plan
+
+
+def _require_lm(delegation: Delegation) -> None:
     failure = delegation.evidence.lm_failure
     if failure is not None and delegation.evidence.lm is None:
         raise LMError(failure.message)
-    return delegation
 
 
 def grade_outcomes(outcomes: Sequence[Outcome]) -> np.ndarray:

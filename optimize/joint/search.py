@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from optimize.calibration import TARGET_PRECISION, calibrate
 from optimize.data import Dataset, Request
+from optimize.evaluation import delegate_measured
 from optimize.lm_stage import (
     CachedClassify,
     CachedExpand,
@@ -225,7 +226,7 @@ class _TrialRunner:
         with dspy.context(lm=self._lm, disable_history=True):
             for step, request in enumerate(bar):
                 try:
-                    delegation = self._program(request.text)
+                    delegation = delegate_measured(self._program, request.text)
                 except OutOfCallsError:
                     raise trial_pruned() from None
                 best = delegation.evidence.ranking[:1]

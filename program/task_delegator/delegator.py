@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection
+from copy import deepcopy
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ from .knobs import Knobs, KnobValues, LMKnobs
 from .lm import context_tokens, fault_of, is_up, language_model, task_budget, writes
 from .registry import Registry, description_text, permission_set
 from .retrieval import IndexCache, Query, Retrieval, Retrieve
-from .settings import TIMEOUT, LMFailurePolicy, check_policy, check_task
+from .settings import TIMEOUT, LMFailurePolicy, check_policy, check_portable, check_task
 from .stages import (
     Classification,
     ClassifyAgent,
@@ -94,6 +95,17 @@ class Delegator(dspy.Module):
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the LM that a spec named: it holds a key, and is found again."""
         return super().__getstate__() | {"_resolved": None}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Delegator":
+        """Return a copy in this process, which keeps the LM."""
+        twin = memo[id(self)] = object.__new__(type(self))
+        twin.__setstate__(deepcopy(self.__getstate__(), memo))
+        return twin
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Refuse to be pickled with an LM object, and its key."""
+        check_portable((self._lm, *(predict.lm for predict in self.predictors())))
+        return super().__reduce_ex__(protocol)
 
     def set_lm(self, lm: Any) -> None:
         """Give every predictor an LM, which serves where the program itself was given none."""

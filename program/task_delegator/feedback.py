@@ -26,7 +26,7 @@ from pydantic_core import PydanticSerializationError
 
 from .delegation import Decision, Delegation
 from .errors import InputError
-from .files import append_line, require_regular, unfinished_line
+from .files import append_line, flush, require_regular, unfinished_line
 from .json_text import parse_json
 from .locks import held
 from .registry import first_fault
@@ -118,7 +118,8 @@ def now() -> str:
 def append(path: str | Path, row: Feedback) -> None:
     """Append one row to a JSONL file, all of it or nothing; processes take turns.
 
-    A last line that was torn, as when the power failed, is moved to a file beside (``.torn``).
+    When the function returns, the row is on the disk. A last line that was torn, as when the power
+    failed, is moved to a file beside (``.torn``).
 
     Raises:
         InputError: the file cannot be written, or the row holds half a character.
@@ -139,7 +140,10 @@ def append(path: str | Path, row: Feedback) -> None:
             elif last:
                 _set_aside(Path(path), last)
                 file.truncate(file.seek(0, os.SEEK_END) - len(last))
-            append_line(file, line)
+            is_new = file.seek(0, os.SEEK_END) == 0
+            append_line(file, line, durable=True)
+            if is_new:
+                flush(Path(path).parent)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from error
 
@@ -147,7 +151,7 @@ def append(path: str | Path, row: Feedback) -> None:
 def _set_aside(path: Path, torn: bytes) -> None:
     beside = path.with_name(f"{path.name}.torn")
     with beside.open("ab", buffering=0) as file:
-        append_line(file, torn)
+        append_line(file, torn, durable=True)
     _log.warning("%s: its last line was torn; it is set aside in %s", path, beside)
 
 

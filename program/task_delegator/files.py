@@ -23,6 +23,7 @@ _OPEN = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")  # files that the process w
 PARTIAL = ".partial"  # how the name of a file ends that is being written
 _BLOCK = 2**16  # bytes that are read at once from the end of a file
 _HERE = -100  # AT_FDCWD: paths are those of this process
+_CANNOT_FLUSH = {errno.EINVAL, errno.ENOTSUP}  # a device, or a folder on some file systems
 _CANNOT_EXCHANGE = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}  # by kernel or file system
 
 
@@ -86,7 +87,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield the path to write instead of a file, which is replaced when the block ends well.
 
     Every writer gets a path of its own, in the same folder, so that several do not mix. A file
-    that is replaced hands on its mode.
+    that is replaced hands on its mode. What was written is on the disk before it takes the place.
 
     Raises:
         OSError: the file cannot be replaced; what was there stays.
@@ -96,15 +97,45 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         partial.touch(0o666 if mode is None else 0o600)
         yield partial
+        flush(partial)
         if mode is not None:
             partial.chmod(mode)
         partial.replace(path)
+        flush(path.parent)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def append_line(file: IO[bytes], line: bytes) -> None:
+def flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk and survive a power failure.
+
+    Raises:
+        OSError: they cannot be written, as where a quota is used up.
+    """
+    if path.is_dir() and os.name == "nt":
+        return  # Windows opens no folders
+    opened = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        _flush(opened)
+    finally:
+        os.close(opened)
+
+
+def _flush(opened: int) -> None:
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        if error.errno not in _CANNOT_FLUSH:
+            raise
+
+
+def append_line(file: IO[bytes], line: bytes, *, durable: bool = False) -> None:
     """Append a line to a file that was opened to append, without a buffer; all of it or nothing.
+
+    Args:
+        file: the file.
+        line: without a line break.
+        durable: wait until it is on the disk, some milliseconds.
 
     Raises:
         OSError: it cannot be written, as on a full disk.
@@ -114,6 +145,8 @@ def append_line(file: IO[bytes], line: bytes) -> None:
     try:
         while left:
             left = left[file.write(left) :]
+        if durable:
+            _flush(file.fileno())
     except BaseException:
         file.truncate(end)
         raise
@@ -150,8 +183,11 @@ def replacing_folder(target: Path) -> Iterator[Path]:
         fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=PARTIAL, dir=target.parent))
         try:
             yield fresh
+            for written in (*fresh.rglob("*"), fresh):
+                flush(written)
             fresh.chmod(0o755)
             replace_folder(fresh, target)
+            flush(target.parent)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
 

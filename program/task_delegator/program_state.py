@@ -25,7 +25,7 @@ from .files import read_json
 from .format3 import read_format3
 from .knobs import Knobs, KnobValues, LearnedSamples
 from .registry import AGENT_CHARACTERS
-from .text import marks_content
+from .text import longest_form, marks_content
 
 FORMAT = 4
 READABLE = (3, FORMAT)
@@ -170,7 +170,7 @@ def _checked(state: Any, parameter: Any, written: int) -> dict[str, Any]:
     if isinstance(parameter, LearnedSamples):
         samples = TypeAdapter(dict[str, list[str]]).validate_python(state, strict=True)
         for texts in samples.values():
-            if sum(map(len, texts)) > AGENT_CHARACTERS:
+            if sum(map(longest_form, texts)) > AGENT_CHARACTERS:
                 raise ValueError(
                     f"an agent has samples of more than {AGENT_CHARACTERS:,} characters"
                 )

@@ -1,9 +1,11 @@
 """What a caller may ask of the program: tasks, deadlines, what to do when the LM fails."""
 
 import math
+from collections.abc import Iterable
 from typing import Literal, get_args
 
 from .errors import InputError
+from .text import longest_form
 
 MAX_TASK_CHARACTERS = 20_000  # some 5,000 tokens: a task, not a document
 TIMEOUT = 60.0  # seconds: a person waits no longer, and an LM on a processor needs some of them
@@ -14,13 +16,19 @@ def check_task(task: str) -> None:
     """Refuse a task that nobody could delegate.
 
     Raises:
-        InputError: the task is empty or longer than ``MAX_TASK_CHARACTERS``.
+        InputError: the task is empty or longer than ``MAX_TASK_CHARACTERS``, as it is given or
+            in compatibility form (NFKC), where one character may stand for eighteen.
     """
     if not task.strip():
         raise InputError("the task is empty: say what should be done")
     if len(task) > MAX_TASK_CHARACTERS:
         raise InputError(
             f"the task has {len(task):,} characters: shorten it to {MAX_TASK_CHARACTERS:,}"
+        )
+    if (read := longest_form(task)) > MAX_TASK_CHARACTERS:
+        raise InputError(
+            f"the task has {read:,} characters where each ligature is written out: "
+            f"shorten it to {MAX_TASK_CHARACTERS:,}"
         )
 
 
@@ -35,3 +43,19 @@ def check_policy(on_lm_failure: str, timeout: float | None) -> None:
         raise ValueError(f"on_lm_failure is {policies}, not {on_lm_failure!r}")
     if timeout is not None and not 0 < timeout < math.inf:
         raise ValueError(f"timeout is a positive number of seconds or None, not {timeout!r}")
+
+
+def check_portable(lms: Iterable[object]) -> None:
+    """Refuse to write LM objects into a pickle: it would hold their keys.
+
+    Args:
+        lms: specs, objects, or None.
+
+    Raises:
+        TypeError: one is an object.
+    """
+    if any(lm is not None and not isinstance(lm, str) for lm in lms):
+        raise TypeError(
+            "a program that holds an LM object is not pickled, as its key would be: name the "
+            "LM by its spec, or give it where the program is used (dspy.configure)"
+        )

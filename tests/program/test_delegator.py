@@ -31,7 +31,14 @@ def test_a_delegation_says_who_how_sure_and_what_to_do(office):
 
 
 @pytest.mark.parametrize(
-    ("task", "message"), [("", "empty"), (" \n ", "empty"), ("x" * 100_000, "100,000 characters")]
+    ("task", "message"),
+    [
+        ("", "empty"),
+        (" \n ", "empty"),
+        ("x" * 100_000, "100,000 characters"),
+        ("\ufdfa" * 1_200, "21,600 characters where each ligature is written out"),
+        ("\ufb03" * 7_000, "21,000 characters"),
+    ],
 )
 def test_an_unusable_task_is_refused(office, task, message):
     with pytest.raises(InputError, match=message):

@@ -1,19 +1,24 @@
 """Files appear whole, whoever writes them, and JSON is read from any editor."""
 
+import errno
 import hashlib
 import json
 import os
+import re
 import stat
 from threading import Thread
+from typing import Any
 
 import pytest
 
 from task_delegator.errors import InputError
+from task_delegator.feedback import Feedback, append
 from task_delegator.files import (
     PARTIAL,
     atomic_write,
     read_json,
     replacing,
+    replacing_folder,
     sha256_file,
     sha256_text,
     write_text,
@@ -97,6 +102,65 @@ def test_the_mode_of_a_file_stays(tmp_path):
     mask = os.umask(0o022)
     os.umask(mask)
     assert stat.S_IMODE(fresh.stat().st_mode) == 0o666 & ~mask
+
+
+@pytest.fixture
+def disk(monkeypatch, tmp_path):
+    """Names of what reached the disk, and of what took another's place, in their order."""
+    seen: list[str] = []
+    flushed, replaced = os.fsync, os.replace
+
+    def fsync(opened: int) -> None:
+        flushed(opened)
+        at = {path.stat().st_ino: path for path in (tmp_path, *tmp_path.rglob("*"))}
+        path = at[os.fstat(opened).st_ino].relative_to(tmp_path)
+        seen.append(re.sub(r"\.\w{8}\.partial", ".partial", str(path)))
+
+    def replace(path: Any, target: Any, **options: Any) -> None:
+        replaced(path, target, **options)
+        seen.append("replaced")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", replace)
+    return seen
+
+
+def test_what_takes_a_place_is_on_the_disk_before(tmp_path, disk):
+    for _ in range(2):
+        write_text(tmp_path / "a.json", "{}")
+        assert disk == ["a.json.partial", "replaced", "."]
+        disk.clear()
+    for _ in range(2):
+        with replacing_folder(tmp_path / "p") as fresh:
+            (fresh / "program.json").write_text("{}")
+        assert disk[:2] == [".p.partial/program.json", ".p.partial"]
+        assert disk[-1] == "."
+        disk.clear()
+
+
+def test_feedback_is_on_the_disk_when_it_is_said_to_be_appended(tmp_path, disk):
+    append(tmp_path / "log.jsonl", Feedback(task="a", correct_agent=None))
+    assert disk == ["log.jsonl", "."]
+    append(tmp_path / "log.jsonl", Feedback(task="b", correct_agent=None))
+    assert disk == ["log.jsonl", ".", "log.jsonl"]
+
+
+def test_a_disk_that_is_full_when_it_is_flushed_leaves_what_was_there(tmp_path, monkeypatch):
+    write_text(tmp_path / "a.json", "[1]")
+    append(tmp_path / "log.jsonl", Feedback(task="a", correct_agent=None))
+    before = (tmp_path / "log.jsonl").read_bytes()
+
+    def full(opened: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match="No space left"):
+        write_text(tmp_path / "a.json", "[2]")
+    with pytest.raises(InputError, match="No space left"):
+        append(tmp_path / "log.jsonl", Feedback(task="b", correct_agent=None))
+    assert (tmp_path / "a.json").read_text() == "[1]"
+    assert (tmp_path / "log.jsonl").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "log.jsonl"]
 
 
 def test_digests_are_of_bytes(tmp_path):

@@ -15,10 +15,11 @@ from task_delegator.registry.agents import Registry
 from task_delegator.settings import MAX_TASK_CHARACTERS
 from task_delegator.signatures import RephraseTask, SelectAgent, SplitTask, WeighAgents
 from task_delegator.stages.clauses import clauses, count_cues, cuts, follows, without_link
+from task_delegator.text.credentials import without_user
 from task_delegator.text.languages import foreign_language
 from task_delegator.text.mentions import AgentMentions
 from task_delegator.text.overlap import fold, words
-from task_delegator.text.redact import describe_error, redact, without_user
+from task_delegator.text.redact import describe_error, redact
 from task_delegator.text.sanitize import one_line, plain, printable
 
 pytestmark = pytest.mark.slow  # half a minute of processor time
@@ -67,6 +68,13 @@ KINDS = {
     "percent": "%",
     "addresses": "://",
     "parameters": "?key",
+    "users": "//a:",
+    "users without a scheme": "a:b",
+    "encoded parameters": "%3Ba%3D",
+    "deeply encoded": "%25",
+    "headers": "cookie:",
+    "keys of JSON": "'key':",
+    "options": "--key ",
     "terminal escapes": "\x1b[",
     "terminal titles": "\x1b]",
     "credentials": "bearer ",

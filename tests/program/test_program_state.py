@@ -80,6 +80,7 @@ HOSTILE = [
     (("retrieve.learned",), {"A": [1]}, "retrieve.learned"),
     (("retrieve.learned",), {"A": "x"}, "retrieve.learned"),
     (("retrieve.learned",), {"A": ["x" * 200_000] * 2}, "300,000 characters"),
+    (("retrieve.learned",), {"A": ["\ufdfa" * 20_000]}, "300,000 characters"),
     (("assess.config",), {}, "assess.config"),
     (("metadata",), {"dependency_versions": {}, "hook": "x"}, "metadata"),
 ]

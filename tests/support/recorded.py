@@ -75,3 +75,16 @@ def oracle(dataset):
         return f'{{"slot": "{slots[0] if slots else "Z"}"}}'
 
     return answer
+
+
+def until_it_dies(answer, calls):
+    """Answer so many calls, then be a provider that is away."""
+    left = [calls]
+
+    def once(prompt):
+        left[0] -= 1
+        if left[0] < 0:
+            raise ConnectionError("the provider is away")
+        return answer(prompt)
+
+    return once

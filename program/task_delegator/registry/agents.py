@@ -20,6 +20,7 @@ from pydantic import (
 
 from ..errors import InputError
 from ..files import read_json, sha256_text, write_text
+from ..text import longest_form
 from ..thread_lock import Lock
 from .lint import Finding, find_problems
 from .rules import (
@@ -150,7 +151,7 @@ class Agent(BaseModel):
             ValueError: it says more.
         """
         texts = (self.description, self.use_when, *map(str, self.tools))
-        total = sum(map(len, (*texts, *self.user_request_samples)))
+        total = sum(map(longest_form, (*texts, *self.user_request_samples)))
         if total > AGENT_CHARACTERS:
             raise ValueError(
                 f"{self.name!r:.80} has {total:,} characters in its description, tools and "

@@ -1,6 +1,6 @@
 """Lint a registry: findings that will hurt delegation."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import (
@@ -10,6 +10,7 @@ from pydantic import (
 )
 
 from ..text import AgentMentions, fold, overlap, overlapping, words
+from .rules import seems_to_guard
 
 if TYPE_CHECKING:
     from .agents import Agent
@@ -21,7 +22,13 @@ class Finding(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     rule: Literal[
-        "near-duplicate", "no-description", "no-samples", "leak", "shared-sample", "names-hidden"
+        "near-duplicate",
+        "no-description",
+        "no-samples",
+        "no-permission",
+        "leak",
+        "shared-sample",
+        "names-hidden",
     ]
     agents: tuple[str, ...] = Field(description="the agents concerned")
     detail: str
@@ -44,6 +51,7 @@ def find_problems(
         *_gaps(agents),
         *_look_alikes(agents),
         *_names_of_hidden(agents),
+        *_no_permissions(agents),
         *_leaks(agents, requests),
     ]
 
@@ -93,6 +101,25 @@ def _names_of_hidden(agents: Sequence["Agent"]) -> Iterator[Finding]:
                     "whoever may use the first reads the name"
                 )
                 yield Finding(rule="names-hidden", agents=(agent.name, name), detail=detail)
+
+
+def _no_permissions(agents: Sequence["Agent"]) -> Iterator[Finding]:
+    """Find fields of the registry's own that seem to limit who may use an agent, and do not."""
+    owners: dict[str, list[str]] = {}
+    for agent in agents:
+        for field, value in (agent.model_extra or {}).items():
+            fields = {field: value}
+            if isinstance(value, Mapping):  # "access": {"groups": [...]}
+                fields |= {f"{field}.{key}": held for key, held in value.items()}
+            for name, held in fields.items():
+                if held not in (None, False, "", [], {}) and seems_to_guard(name):
+                    owners.setdefault(name, []).append(agent.name)
+    for field, names in sorted(owners.items()):
+        detail = (
+            f"the field {field!r} is kept and limits nobody: "
+            "name what a caller needs in required_permissions"
+        )
+        yield Finding(rule="no-permission", agents=tuple(names), detail=detail)
 
 
 def _leaks(agents: Sequence["Agent"], requests: Iterable[tuple[str, str]]) -> Iterator[Finding]:

@@ -28,7 +28,14 @@ _NEAR = 0.85  # similarity of a misspelled field to the right one
 _NEAR_GUARD = 0.7  # the same of a field whose misspelling would open the agent to all
 _GUARD = "required_permissions"
 _SHORT = re.compile(r"(?<![a-zA-Z])(?:perms?|PERMS?|Perms?)(?![a-z])|[a-z]Perms?(?![a-z])")
-
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+")  # of "allowedRoles", "min_role"
+_NEEDS = re.compile(r"needs|require(?:d|s|ments?)?", re.IGNORECASE)
+_GUARDS = re.compile(
+    r"access|acls?|allow\w*|auth(?:n|z|ori[sz]\w*)?|(?:black|block|deny|white)list|clearance"
+    r"|confidential\w*|den(?:y|ies|ied)|entitle\w*|forbid\w*|grant(?:s|ed)?|groups?|hidden|private"
+    r"|privileges?|rbac|restrict\w*|rights|roles?|scopes|secret|security|users|viewers|visib\w*",
+    re.IGNORECASE,
+)
 
 # Letters of Cyrillic and Greek whose capital or small form looks like a letter of Latin, dashes
 # that look like a hyphen, and a blank that is none.
@@ -79,6 +86,19 @@ def misspelled(field: str, known: Collection[str]) -> str | None:
     near, share = max(shares.items(), key=lambda item: (item[1], item[0]))
     extended = any(field.startswith(f"{name}_") and _spelled(name) != spelled for name in known)
     return near if share >= _NEAR and not extended else None
+
+
+def seems_to_guard(field: str) -> bool:
+    """Tell whether a field of the registry's own reads as if it limited who may use an agent.
+
+    Args:
+        field: its name; of a field within another, both names, with a point between them.
+    """
+    outer, _, inner = field.partition(".")
+    words = _WORD.findall(plain(inner or outer))
+    # "required" within another field is what a JSON schema says.
+    kinds = (_GUARDS,) if inner else (_GUARDS, _NEEDS)
+    return any(kind.fullmatch(word) for word in words for kind in kinds)
 
 
 def _spelled(field: str) -> str:

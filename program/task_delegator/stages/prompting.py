@@ -111,17 +111,24 @@ def asking(adapter: dspy.Adapter) -> Iterator[None]:
     except Exception as error:
         if sent.answered and isinstance(error, _PARSING):
             raise UnreadableError("") from error
-        if sent.decider:  # clients of decision models raise their SDK's types
+        # Clients of decision models raise their SDK's types, LMs of somebody's own whatever.
+        if sent.decider or error is sent.failure:
             raise LMError(f"the LM did not answer: {sent.describe(error)}") from error
         raise
 
 
 class _Sent(BaseCallback):
-    """Remember what the LM was sent, so that no error shows it, and whether it answered."""
+    """Remember what the LM was sent, so that no error shows it, and whether it answered.
+
+    Attributes:
+        decider: whether it is a decision model.
+        answered, failure: of the last call; what the LM raised, None where it answered.
+    """
 
     def __init__(self) -> None:
         self.decider = False
         self.answered = False
+        self.failure: BaseException | None = None
         self._texts: list[str] = []
         self._keys: list[str] = []
 
@@ -133,7 +140,7 @@ class _Sent(BaseCallback):
         self._keys += [text for name in _KEYS for text in strings_in(given.get(name))]
 
     def on_lm_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
-        self.answered = exception is None
+        self.answered, self.failure = exception is None, exception
 
     def describe(self, error: BaseException) -> str:
         """Return the error on one line, without what was sent."""

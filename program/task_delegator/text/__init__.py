@@ -1,10 +1,11 @@
 """Text of others: overlap, sanitizing, mentions of agents, languages, redaction."""
 
+from .credentials import without_user
 from .languages import foreign_language
 from .mentions import AgentMentions
 from .overlap import fold, overlap, overlapping, words
-from .redact import describe_error, redact, shown_safely, strings_in, without_user
-from .sanitize import marks_content, one_line, plain, printable
+from .redact import describe_error, redact, shown_safely, strings_in
+from .sanitize import longest_form, marks_content, one_line, plain, printable
 from .verbatim import repeated_words
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "describe_error",
     "fold",
     "foreign_language",
+    "longest_form",
     "marks_content",
     "one_line",
     "overlap",

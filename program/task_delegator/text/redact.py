@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
+from .credentials import HIDDEN, SECRET_NAME, without_user
 from .sanitize import printable
 
 _T = TypeVar("_T")
@@ -19,28 +20,7 @@ MOST_CHARACTERS = 200  # of a description: one line of a log
 _MOST_READ = 4000  # characters of a message; the rest is an echo or a page
 _ECHO = 12  # characters in a row that a message shares with the prompt
 _KEY_PART = 8  # characters in a row that it shares with a key
-_HIDDEN = "…"
-_SECRET_NAME = re.compile(
-    r"key|token(?!s)|secret|pass(?!e)|pwd|credential|auth(?!or)|signature"
-    r"|(?:^|[_-])(?:sig|pat|code)(?:$|[_-])",
-    re.IGNORECASE,
-)
 _CREDENTIAL = re.compile(r"\b(?:bearer|basic)\s+[\w.~+/=-]+|\bsk-[\w-]{6,}", re.IGNORECASE)
-_HEADER = re.compile(  # the same, told from prose: "a bearer of news"
-    r"\b(?:[Bb]earer|[Bb]asic)\s+(?=[^\sA-Z0-9]*[A-Z0-9])[\w.~+/=-]{8,}|\bsk-[\w-]{6,}"
-)
-# A password may hold an @; some drivers take one with a slash or a blank, some a user without a
-# scheme. A port is no password.
-_USER = re.compile(
-    r"(?:(?<=://)|(?<=:\\/\\/))"
-    r"(?:[^/\s:@]{0,99}:(?!\d{1,5}(?:[/\s]|$))(?!\s)[^@]{1,99}@(?:[^/\s]*@)?|[^/\s]*@)"
-    r"|(?<![\w/.-])[\w.-]{1,64}:[^\s@/]{1,99}@(?=[\w\[])"
-)
-_PARAMETER = re.compile(  # of an address, a driver's own text or JSON, with its name
-    r"((?<![\w-])[\"']?([\w-]{1,64})(?:=|%3D|[\"']:\s?))"
-    r"(?:\"[^\"]*\"?|'[^'\s]*'?|[^&;,\s\"']+(?:'[^&;,\s\"']+)*)",
-    re.IGNORECASE,
-)
 _TERMINAL = re.compile(  # CSI and OSC sequences of terminals
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
 )
@@ -74,30 +54,20 @@ def redact(message: str, prompt: Iterable[str] = (), secrets: Iterable[str] = ()
     lines = _TERMINAL.sub(" ", message.strip()[:_MOST_READ]).splitlines()
     line = without_user(_unescaped(lines[0] if lines else ""))
     hidden = {at for match in _CREDENTIAL.finditer(line) for at in range(*match.span())}
-    known = [value for name, value in os.environ.items() if _SECRET_NAME.search(name)]
+    known = [value for name, value in os.environ.items() if SECRET_NAME.search(name)]
     for texts, length in ((prompt, _ECHO), ((*secrets, *known), _KEY_PART)):
         variants = [form for text in texts for form in (_one_line(text), _unescaped(text))]
         for fold in (_lowered, _letters):
             hidden |= _shared(fold(line), variants, fold, length)
-    shown = "".join(_HIDDEN if at in hidden else char for at, char in enumerate(line))
-    shown = re.sub(rf"{_HIDDEN}(?:\s*{_HIDDEN})*", _HIDDEN, shown)
+    shown = "".join(HIDDEN if at in hidden else char for at, char in enumerate(line))
+    shown = re.sub(rf"{HIDDEN}(?:\s*{HIDDEN})*", HIDDEN, shown)
     return shown if any(char.isalnum() for char in shown) else ""
-
-
-def without_user(address: str) -> str:
-    """Return a text without what opens a door in its addresses: names, passwords and keys."""
-    bare = _PARAMETER.sub(_without_value, _USER.sub("", address))
-    return _HEADER.sub(_HIDDEN, bare)
-
-
-def _without_value(match: re.Match[str]) -> str:
-    return match[1] + _HIDDEN if _SECRET_NAME.search(match[2]) else match[0]
 
 
 def shown_safely(text: str, most: int) -> str:
     """Return a text fit for print, without passwords of addresses, in so many characters."""
     line = printable(without_user(text)).strip()
-    return line if len(line) <= most else line[: most - 1] + _HIDDEN
+    return line if len(line) <= most else line[: most - 1] + HIDDEN
 
 
 def strings_in(value: Any) -> Iterator[str]:

@@ -34,15 +34,26 @@ def plain(text: str) -> str:
     )
 
 
+def longest_form(text: str) -> int:
+    """Return how many characters a text has, as it is given or in compatibility form.
+
+    One character may stand for eighteen there.
+    """
+    return len(text) if text.isascii() else max(len(text), len(plain(text)))
+
+
 def with_few_marks(text: str) -> str:
     """Return the text, of more than 30 combining marks in a row the first 30 alone."""
     if text.isascii():
         return text
     kept, marks = [], 0
     for char in text:
-        # By what it decomposes to: some characters that are no marks are made of them.
-        last = char if char.isascii() else unicodedata.normalize("NFKD", char)[-1]
-        marks = marks + 1 if unicodedata.combining(last) else 0
+        if char.isascii():
+            marks = 0
+        else:  # by what it decomposes to: some characters that are no marks are made of them
+            parts = unicodedata.normalize("NFKD", char)
+            first, last = unicodedata.combining(parts[0]), unicodedata.combining(parts[-1])
+            marks = (marks + 1 if first else 1) if last else 0
         if marks <= _MOST_MARKS:
             kept.append(char)
     return "".join(kept)

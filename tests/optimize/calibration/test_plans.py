@@ -1,10 +1,12 @@
 import dspy
 import pytest
-from small import HashedWords
+from recorded import recorded_lm, until_it_dies
+from small import HashedWords, delegator
 
 from optimize.calibration.plans import evaluate_plans, fit_split, interleaved, set_scores
 from optimize.data.dataset import Dataset, Request
 from task_delegator.delegator import Delegator
+from task_delegator.errors import LMError
 
 THINGS = {
     "refund my order": "Refunds",
@@ -79,3 +81,12 @@ def test_candidates_of_a_plan_are_interleaved_by_rank(office):
     firsts = [step.delegation.top3[0].name for step in plan.steps]
     assert interleaved(plan)[: len(firsts)] == firsts
     assert len(set(interleaved(plan))) == len(interleaved(plan))
+
+
+@pytest.mark.parametrize("knobs", [{"split.use_lm": True, "lm.gate": None}, {"lm.gate": 1.0}])
+def test_plans_are_not_measured_with_an_lm_that_dies_in_the_middle(office, knobs):
+    program = delegator(office, {**knobs, "lm.ask_settled": True})
+    cut = '{"parts": [{"task": "refund my order"}, {"task": "book a train"}]}'
+    lm, _ = recorded_lm(until_it_dies(lambda p: cut if "parts" in p else '{"slot": "A"}', 5))
+    with dspy.context(lm=lm), pytest.raises(LMError, match="did not answer"):
+        evaluate_plans(program, SEVERAL, SINGLE)

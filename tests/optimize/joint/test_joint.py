@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from recorded import oracle, recorded_lm
+from recorded import oracle, recorded_lm, until_it_dies
 from small import HashedWords
 from tracking import empty_store
 
@@ -27,7 +27,7 @@ from optimize.lm_stage.response_cache import ResponseCache
 from optimize.pipeline.improve import improve
 from optimize.search.study import StudyLocation
 from task_delegator.delegator import Delegator
-from task_delegator.errors import InputError
+from task_delegator.errors import InputError, LMError
 from task_delegator.knobs import KnobValues
 
 
@@ -219,3 +219,12 @@ def test_a_joint_search_continues_from_the_same_program_only(
 def test_a_joint_search_needs_an_lm(capsys):
     assert main(["joint", "--no-lm"]) == 2
     assert "leave out --no-lm" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_trial_is_not_graded_on_an_lm_that_dies_in_the_middle(dataset, program, tmp_path):
+    lm, _ = recorded_lm(until_it_dies(answers_of(dataset), 5))
+    scope = JointSearchConfig(StudyLocation("dies"), trials=5, optimizers=())
+    answers = ResponseCache(tmp_path / "answers.jsonl", scope.max_lm_calls)
+    with answers, pytest.raises(LMError, match="did not answer"):
+        joint_search(program, dataset, lm, scope, answers)

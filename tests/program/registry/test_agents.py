@@ -313,6 +313,38 @@ def test_lint_tells_which_texts_name_an_agent_that_their_readers_may_not_use():
     assert found == [("Keys", "Vault Desk"), ("Open Desk", "Vault Desk")]
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *((field, ["admin"]) for field in ("requires", "required", "roles", "allowed_roles")),
+        *((field, ["admin"]) for field in ("required_roles", "acl", "ACL", "allowedUsers")),
+        *((field, ["admin"]) for field in ("minRole", "access-groups", "scopes", "deny")),
+        ("visibility", "staff"),
+        ("restricted", True),
+    ],
+)
+def test_lint_warns_of_a_field_that_seems_to_limit_who_may_use_an_agent(field, value):
+    registry = Registry([Agent.model_validate({"name": "Vault", "description": "v", field: value})])
+    (finding,) = registry.lint()
+    assert (finding.rule, finding.agents) == ("no-permission", ("Vault",))
+    assert repr(field) in finding.detail
+    assert "required_permissions" in finding.detail
+
+
+def test_lint_looks_for_such_fields_within_others_and_passes_over_those_that_say_nothing():
+    held = {
+        "meta": {"roles": ["admin"], "required": ["x"]},
+        "input": {"type": "object", "required": ["x"]},
+        "acl": [],
+        "private": False,
+        "accessory": "x",
+        "grouping": "x",
+        "title": "role",
+    }
+    agent = Agent.model_validate({"name": "Vault", "description": "v", **held})
+    assert [f.detail.split("'")[1] for f in Registry([agent]).lint()] == ["meta.roles"]
+
+
 def test_lint_is_silent_on_a_sound_registry():
     registry = Registry([Agent(name="A", description="one"), Agent(name="B", description="two")])
     assert registry.lint() == []
@@ -326,3 +358,9 @@ def test_look_alikes_are_all_found_without_comparing_every_pair(texts, least):
     found = {(i, j) for i, j, _ in overlapping(texts, least)}
     every = {(i, j) for i, j in combinations(range(len(texts)), 2)}
     assert found == {(i, j) for i, j in every if overlap(texts[i], texts[j]) >= least}
+
+
+def test_an_agent_whose_characters_stand_for_more_says_no_more_than_can_be_searched():
+    with pytest.raises(ValueError, match="360,000 characters"):
+        Agent(name="A", description="\ufdfa" * 20_000)
+    assert Agent(name="A", description="\ufdfa" * 10_000).description

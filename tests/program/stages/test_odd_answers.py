@@ -153,6 +153,18 @@ def test_no_answer_at_all_and_usage_that_is_no_number_make_a_plan(office, choice
     assert plan.usage.tokens >= 0
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of own LMs
+@pytest.mark.parametrize("usage", [5, "x", [1], object(), True, SimpleNamespace(total_tokens=5)])
+def test_usage_that_is_no_mapping_is_a_failure_of_the_lm(office, usage):
+    program = delegator(office, Careless([choice('{"slot": "B"}')], usage))
+    failure = program(TASK).evidence.lm_failure
+    assert failure is not None
+    assert failure.message.startswith("the LM did not answer: ")
+    program.on_lm_failure = "raise"
+    with pytest.raises(LMError, match=r"did not answer: (TypeError|ValueError)"):
+        program(TASK)
+
+
 DECIDED = {
     "no probability": {},
     "of no slot": {"Q": 1.0},

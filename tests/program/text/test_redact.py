@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from task_delegator.errors import InputError
-from task_delegator.text.redact import MOST_CHARACTERS, describe_error, redact, without_user
+from task_delegator.text.credentials import without_user
+from task_delegator.text.redact import MOST_CHARACTERS, describe_error, redact
 
 TASK = "Please refund the card payment of Jörg Müller, IBAN DE89370400440532013000"
 KEY = "sk-proj-0123456789abcdefABCDEF"
@@ -119,6 +120,39 @@ def test_a_number_that_python_does_not_read_is_no_failure():
         "Server=x;UID=bob;PWD=OPENSESAME;",
         "Authorization: Bearer OPENSESAME",
         "{'password': 'OPENSESAME'}",
+        "//bob:OPENSESAME@host/x",
+        "bob:p/OPENSESAME@host/x",
+        "redis :OPENSESAME@host",
+        "mssql://h/?odbc_connect=DRIVER%3DSQL%3BUID%3Dbob%3BPWD%3DOPENSESAME%3B",
+        "https://h/x?next=https%3A%2F%2Fh%2F%3Fpassword%3DOPEN%2526SESAME%26n%3D2",
+        "https://h/x?next=password%253DOPENSESAME",
+        "https://h/x?next=a%25252525253Dpassword%25252525253DOPENSESAME",
+        "https%3A%2F%2Fbob%3AOPENSESAME%40host",
+        "https://h/x?a=b%2526sig%253DOPENSESAME",
+        "https://h/#/cb?x=1&id_token=OPENSESAME",
+        "https://h/x?%70assword=OPENSESAME",
+        "https:&#47;&#x2f;bob:OPENSESAME&#64;h",
+        "https://h/x?a=1&amp;key=OPENSESAME",
+        r"{\"api_key\": \"OPENSESAME\"}",
+        r"{'msg': '{\"password\": \"OPEN\\\"SESAME\"}'}",
+        "password = 'OPEN SESAME'",
+        "PWD={OPEN;SESAME};UID=x",
+        "authorization:bearer OPENSESAME",
+        "AUTHORIZATION :  Token OPENSESAME",
+        'Proxy-Authorization: Digest username="bob", response="OPENSESAME"',
+        "X-Api-Key: OPENSESAME",
+        "Ocp-Apim-Subscription-Key: OPENSESAME",
+        "cookie: a=b; session=OPENSESAME",
+        "[(b'authorization', b'Bearer OPENSESAME')]",
+        "('X-Api-Key', 'OPENSESAME')",
+        "headers={'Authorization' => 'opensesame-OPENSESAME'}",
+        "--api-key OPENSESAME",
+        "password: OPENSESAME",
+        "AccountKey=OPENSESAME==;EndpointSuffix=core",
+        "aws_secret_access_key = wJalr/OPENSESAME+x",
+        "no such key AKIAOPENSESAME123456",
+        "ghp_OPENSESAMEOPENSESAME12",
+        "eyJhbGciOiJIUzI1NiJ9.OPENSESAME.sig",
     ],
 )
 def test_no_signature_and_no_password_of_a_driver_is_shown(message):
@@ -134,6 +168,13 @@ def test_no_signature_and_no_password_of_a_driver_is_shown(message):
         "knob lm.prompt_tokens=5: must be at least 200",
         "see http://x:80/ and mail a@b",
         "the basic idea of a bearer of messages",
+        "http://localhost:8080?mail=a@b",
+        "localhost:8080/models:/delegator@champion",
+        "program.json: lm.api_key: Extra inputs are not permitted",
+        "an object has the key 'name' twice: remove one of them",
+        "agents.json: line 3: 'Zürich 100%25 & co' is no agent",
+        "give the password: it is not guessed",
+        "at 12:30 ask bob@example.org",
     ],
 )
 def test_what_opens_nothing_is_shown(message):

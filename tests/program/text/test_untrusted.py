@@ -220,3 +220,8 @@ def test_a_task_in_another_language_is_reviewed_with_less_confidence(office):
     assert "'de'" in given.reason
     program.knobs.set({"confidence.unsupported_language": 0.0})
     assert program(given.task).confidence > given.confidence
+
+
+def test_letters_with_an_accent_each_are_no_row_of_marks():
+    assert plain("\u00e4" * 100) == "\u00e4" * 100
+    assert plain("e\u0301" * 100) == "\u00e9" * 100
