@@ -194,7 +194,7 @@ def test_an_optimizer_that_did_not_run_is_not_named(dataset, unsure, caplog):
 
 def test_without_requests_out_of_scope_an_lm_leaves_the_scope_of_retrieval(dataset):
     """Calibration gave the knobs with the LM those of retrieval alone; no fit replaces them."""
-    few = replace(dataset, out_of_scope={name: () for name in dataset.out_of_scope})
+    few = replace(dataset, out_of_scope=dict.fromkeys(dataset.out_of_scope, ()))
     program = unsure_program(few)
     lm, _ = recorded_lm(oracle(dataset))
     stage = fit(program, few, lm, optimizer=None)
