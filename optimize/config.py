@@ -36,7 +36,7 @@ class Options:
     Attributes:
         trials, max_lm_calls: None for the preset's.
         optimizer: of the LM's prompt; None leaves the prompt as it is.
-        ask_share: share of the tasks in scope that the LM shall be asked about.
+        ask_share: share of the tasks in scope that the LM is asked about at most.
         traces: validation requests whose delegations are traced, 0 for none.
         trace_texts: show their texts, prompts and answers in the traces.
     """

@@ -20,6 +20,11 @@ _WITH_LM = "compiled, with the embedded LM"
 _INTERLOOM = {10: 0.89, 70: 0.74}  # its document's curve, read at its ends
 _DPI = 110
 _SCALED = ("BM25", "compiled", "compiled, weights fitted again")
+_ASKED = {
+    "top1": "top-1, n {n}",
+    "precision_all_assigned": "precision of all assigned",
+    "turned_away": "out of scope turned away, n {n_out_of_scope}",
+}
 _GROWN = {
     "top1": "top-1",
     "recall_at_k": "recall@k of the shortlist",
@@ -270,6 +275,21 @@ def parts() -> Any:
     return figure
 
 
+def asked() -> Any:
+    """What a recorded large LM brings against the share of tasks that it is asked about."""
+    found = [row for row in rows("large_lm") if row["data"] == "ours"]
+    shares = np.array([row["lm_share"] for row in found])
+    figure, ax = plt.subplots(figsize=(7, 4.2))
+    for measure, label in _ASKED.items():
+        values = np.array([row[measure] for row in found])
+        bounds = np.array([row[f"{measure}_ci95"] for row in found]).T
+        ax.plot(shares, values, ".-", label=label.format(**found[0]))
+        ax.fill_between(shares, *bounds, alpha=0.15)
+    ax.set(xlabel="share of the tasks in scope asked", ylabel="rate (95% CI)", ylim=(0.4, 1.01))
+    ax.legend(loc="lower right")
+    return figure
+
+
 PLOTS: dict[str, tuple[str, Callable[[], Any]]] = {
     "scale": ("scaling", scale),
     "scaling": ("scaling", scaling),
@@ -278,6 +298,7 @@ PLOTS: dict[str, tuple[str, Callable[[], Any]]] = {
     "order": ("order", order),
     "reliability": ("confidence", reliability),
     "coverage": ("confidence", coverage),
+    "asked": ("large_lm", asked),
     "pareto": ("prompting", pareto),
     "learning": ("finetuned", learning),
 }

@@ -61,7 +61,7 @@ def add_parser(commands: Commands, parents: Parents) -> None:
         type=rate,
         default=0.4,
         metavar="SHARE",
-        help="share of the tasks that the LM shall be asked about, 0 to 1",
+        help="share of the tasks that the LM is asked about at most, 0 to 1",
     )
     parser.add_argument("--embedder", default=parents.embedder or "minilm", help="embedder spec")
     parser.add_argument(

@@ -3,8 +3,9 @@
 from optimize.lm_stage.budget import plan_calls
 from optimize.lm_stage.cached_stages import CachedClassify, CachedExpand, OutOfCallsError
 from optimize.lm_stage.fit import LMStage, LMStageConfig, LMStageResult, fit_lm_stage
+from optimize.lm_stage.gate import choose_gate
 from optimize.lm_stage.response_cache import CachedPredict, ResponseCache
-from optimize.lm_stage.variants import opened
+from optimize.lm_stage.variants import ask, opened
 from optimize.lm_stage.weight import (
     belief_of,
     cross_validated_gain,
@@ -23,7 +24,9 @@ __all__ = [
     "LMStageResult",
     "OutOfCallsError",
     "ResponseCache",
+    "ask",
     "belief_of",
+    "choose_gate",
     "cross_validated_gain",
     "fit_lm_stage",
     "fit_weight",

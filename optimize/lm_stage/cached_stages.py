@@ -50,17 +50,20 @@ class CachedClassify(ClassifyAgent):
             "lm": str(dspy.settings.lm.model),
             "messages": chosen_adapter(SlotAdapter()).format(signature, self.select.demos, inputs),
             "repeats": knobs.repeats,
+            "answer": knobs.answer,
+            "explain": knobs.explain,
         }
 
         def asked() -> dict[str, Any]:
             with dspy.track_usage() as tracker:
                 said = run(super(CachedClassify, self).aask(task, shortlist, knobs))
             tokens = total_tokens(tracker)
-            return {"answer": asdict(said.belief), "calls": said.calls, "tokens": tokens}
+            return {"answer": asdict(said), "tokens": tokens}
 
         row = _found(self.answers, "select", question, asked)
         self.tokens += row["tokens"]
-        return SlotAnswer(SlotDistribution(**row["answer"]), row["calls"])
+        said = row["answer"]
+        return SlotAnswer(**{**said, "belief": SlotDistribution(**said["belief"])})
 
 
 class CachedExpand(ExpandQuery):

@@ -20,7 +20,6 @@ from optimize.evaluation import Outcome, auroc
 from optimize.lm_stage.weight import belief_of, pooled, said_by_lm
 from task_delegator.decision import OperatingPoint, assemble, choose_threshold, in_scope_features
 from task_delegator.delegation import Features
-from task_delegator.delegator import Delegator
 from task_delegator.knobs import InScopeWithLMWeights
 
 _FOLDS = 5
@@ -68,7 +67,7 @@ class ScopeWithLM:
     Attributes:
         knobs: by dotted name.
         auroc: of the requests asked about, by models that have not seen them; None where there
-            were too few out of scope, and the knobs are those of retrieval alone.
+            were too few of either kind, and no knob is set.
     """
 
     knobs: dict[str, Any]
@@ -100,7 +99,6 @@ def fit_confidence_with_lm(
 
 
 def fit_scope_with_lm(
-    program: Delegator,
     inside: Sequence[Outcome],
     outside: Sequence[Outcome],
     weight: float,
@@ -110,20 +108,17 @@ def fit_scope_with_lm(
     """Fit P(some agent fits) with the LM's "none", and the threshold that tells best apart.
 
     The threshold has the greatest sum of the shares in scope that are kept and out of scope that
-    are turned away (Youden, 1950), in the middle between the requests that it separates.
+    are turned away (Youden, 1950), in the middle between the requests that it separates. With
+    too few requests of either kind no knob is set: calibration gave those of retrieval alone.
 
     Args:
-        program: whose knobs for retrieval alone are taken where there are too few requests out
-            of scope.
         inside, outside: requests in scope and out of scope with the LM's answers.
         weight: of the LM in the pool.
         orders: of its answers that count.
     """
     names = InScopeWithLMWeights.features()
     if len(outside) < _FEWEST or len(inside) < _FEWEST:
-        scope = program.knobs.values.scope
-        alone = {f"scope.in_scope_with_lm.{n}": v for n, v in scope.in_scope.model_dump().items()}
-        return ScopeWithLM(alone | {"scope.threshold_with_lm": scope.threshold})
+        return ScopeWithLM({})
     rows = [_scope_features(outcome, weight, orders) for outcome in (*inside, *outside)]
     table = np.array([[row[name] or 0.0 for name in names] for row in rows])
     labels = np.repeat([True, False], [len(inside), len(outside)])

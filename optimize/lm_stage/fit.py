@@ -18,6 +18,7 @@ from optimize.data import Dataset, Request
 from optimize.evaluation import Outcome, delegate_all
 from optimize.lm_stage.budget import FEWEST_COMPARED, held_out_count, plan_calls
 from optimize.lm_stage.confidence import ConfidenceWithLM, fit_confidence_with_lm, fit_scope_with_lm
+from optimize.lm_stage.gate import choose_gate
 from optimize.lm_stage.variants import (
     OPTIMIZED,
     STANDARD,
@@ -69,7 +70,7 @@ class LMStageConfig:
         max_lm_calls: in all.
         optimizer: of the prompt; None leaves it as it is.
         teacher: the LM that writes instructions and demos; None for the program's.
-        ask_share: share of the tasks in scope that the LM shall be asked about, above 0.
+        ask_share: share of the tasks in scope that the LM is asked about at most, above 0.
         target_precision: of assigned tasks.
     """
 
@@ -203,7 +204,7 @@ def fit_lm_stage(
     choice = choose_variant(variants, config.seed)
     variant = variants[choice.name]
     answers, further = _ask_further(program, known, lm, variant, plan.fitted)
-    found = _fitted(program, answers, variant, known, config)
+    found = _fitted(answers, variant, known, config)
     measured = {id(o): o for one in variants.values() for o in one.outcomes}.values()
     result = replace(
         _result(answers, found, choice, config.optimizer if rewritten.ran else None),
@@ -290,11 +291,7 @@ class _Fitted:
 
 
 def _fitted(
-    program: Delegator,
-    answers: Sequence[Outcome],
-    variant: Variant,
-    known: _Known,
-    config: LMStageConfig,
+    answers: Sequence[Outcome], variant: Variant, known: _Known, config: LMStageConfig
 ) -> _Fitted:
     """Fit the weight, and where it helps confidence, scope, thresholds and gate."""
     inside = [outcome for outcome in answers if outcome.request.acceptable]
@@ -308,11 +305,10 @@ def _fitted(
     confidence = fit_confidence_with_lm(
         inside, weight, variant.orders, config.target_precision, config.seed
     )
-    scope = fit_scope_with_lm(program, inside, outside, weight, variant.orders, config.seed)
+    scope = fit_scope_with_lm(inside, outside, weight, variant.orders, config.seed)
     # No further than answers reach: beyond them nothing was measured.
-    certainties = np.array([_certainty(outcome) for outcome in known.inside])
     reach = max(map(_certainty, answers))
-    gate = min(float(np.quantile(certainties, config.ask_share)), reach)
+    gate = min(choose_gate([_certainty(o) for o in known.inside], config.ask_share), reach)
     knobs = {
         **variant.knobs,
         "lm.weight": weight,

@@ -25,6 +25,8 @@ MOST_ALTERNATIVES = 20  # per token, as hosted APIs return
 _TOKENS_PER_WORD = 4 / 3  # of English, as providers' rule of thumb has it: no tokenizer is asked
 _TOKEN = re.compile(r"\s*\w+|\s*[^\w\s]+|\s+")
 _REASONING = "As recorded."
+_BELIEFS = ("slot", "slot+ranking")  # kinds of questions that a recorded belief answers
+_RANKED = 3  # slots in a ranking
 
 
 class RecordedEngine:
@@ -58,16 +60,21 @@ class RecordedEngine:
         prompt = read_prompt(request)
         if prompt is None:
             raise self._refusal("no prompt of a DSPy signature")
-        if prompt.kind != "slot" or "candidates" not in prompt.inputs:
+        if prompt.kind not in _BELIEFS or "candidates" not in prompt.inputs:
             return _response(request, prompt.answer(self._written(prompt)))
         shares = self.shares(prompt)
         if prompt.distribution:
-            said = {slot: shares.get(slot, 0.0) for slot in sorted(prompt.slots)}
-            value = {"probabilities": said, "confidence": max(said.values())}
-            return _response(request, prompt.answer(_reasoned(prompt, value)))
+            spread = {slot: shares.get(slot, 0.0) for slot in sorted(prompt.slots)}
+            value = {"probabilities": spread, "confidence": max(spread.values())}
+            return _response(request, prompt.answer(_reasoned(prompt, {"slot": value})))
         logprobs = _floored(shares, self.spec.unlisted)
-        slot = self._choose(prompt, logprobs, request.config.temperature)
-        text = prompt.answer(_reasoned(prompt, slot))
+        if "ranking" in prompt.outputs:
+            slot = next(iter(logprobs))  # a written ranking is led by its answer
+            said = {"slot": slot, "ranking": _ranking(shares, list(logprobs))}
+        else:
+            slot = self._choose(prompt, logprobs, request.config.temperature)
+            said = {"slot": slot}
+        text = prompt.answer(_reasoned(prompt, said))
         wanted = request.config.logprobs if self.spec.logprobs else None
         if wanted is None:
             return _response(request, text)
@@ -166,8 +173,14 @@ def _floored(shares: Mapping[str, float], floor: float) -> dict[str, float]:
     return {slot: math.log(p / total) for slot, p in ranked}
 
 
-def _reasoned(prompt: Prompt, value: Any) -> dict[str, Any]:
-    return {name: value if name == "slot" else _REASONING for name in prompt.outputs}
+def _ranking(shares: Mapping[str, float], likeliest: list[str]) -> list[dict[str, Any]]:
+    """Return the three likeliest slots as an LM writes them: two digits, and none of 0."""
+    written = [(slot, round(shares[slot], 2)) for slot in likeliest[:_RANKED]]
+    return [{"slot": slot, "probability": p} for slot, p in written if p > 0]
+
+
+def _reasoned(prompt: Prompt, said: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: said.get(name, _REASONING) for name in prompt.outputs}
 
 
 def _tokens(

@@ -190,3 +190,18 @@ def test_an_optimizer_that_did_not_run_is_not_named(dataset, unsure, caplog):
     assert result.ran is None
     assert result.calls > 0
     assert "three train requests are needed" in caplog.text
+
+
+def test_without_requests_out_of_scope_an_lm_leaves_the_scope_of_retrieval(dataset):
+    """Calibration gave the knobs with the LM those of retrieval alone; no fit replaces them."""
+    few = replace(dataset, out_of_scope=dict.fromkeys(dataset.out_of_scope, ()))
+    program = unsure_program(few)
+    lm, _ = recorded_lm(oracle(dataset))
+    stage = fit(program, few, lm, optimizer=None)
+    assert stage.result.weight > 0
+    assert not [name for name in stage.knobs if name.startswith("scope.")]
+    stage.apply(program)
+    scope = program.knobs.values.scope
+    alone = scope.in_scope.model_dump()
+    assert {n: getattr(scope.in_scope_with_lm, n) for n in alone} == alone
+    assert scope.threshold_with_lm == scope.threshold

@@ -90,6 +90,21 @@ def test_without_log_probabilities_the_answer_is_believed_or_a_distribution_is_a
     assert belief == pytest.approx(restricted(ROW, NAMES))
 
 
+def test_a_structured_answer_ranks_the_three_likeliest_as_recorded(answers):
+    written = recorded_lm(f"recorded:{answers}?logprobs=off&answer=sample")
+    belief, source = believed(written, answer="ranking")
+    assert source == "verbalized"
+    expected = restricted(ROW, NAMES)
+    ranked = sorted(expected, key=lambda name: -expected[name])[:3]
+    assert {name: belief[name] for name in ranked} == pytest.approx(
+        {name: expected[name] for name in ranked}, abs=0.02
+    )
+    assert believed(written, OFFICE[::-1], answer="ranking")[0] == pytest.approx(belief)
+    belief, source = believed(recorded_lm(f"recorded:{answers}"), answer="ranking")
+    assert source == "logprobs"
+    assert belief == pytest.approx(expected, abs=1e-3)
+
+
 def test_drawn_answers_come_as_often_as_they_are_believed(answers):
     spec = f"recorded:{answers}?logprobs=off&answer=sample&seed=3"
     lm = recorded_lm(spec)
