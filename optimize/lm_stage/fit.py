@@ -17,7 +17,8 @@ from optimize.config import ASK_SHARE
 from optimize.data import Dataset, Request
 from optimize.evaluation import Outcome, delegate_all
 from optimize.lm_stage.budget import FEWEST_COMPARED, held_out_count, plan_calls
-from optimize.lm_stage.confidence import ConfidenceWithLM, fit_confidence_with_lm, fit_scope_with_lm
+from optimize.lm_stage.confidence import fit_confidence_with_lm, fit_scope_with_lm
+from optimize.lm_stage.promise import CalibrationWithLM, Served, calibrate_with_lm
 from optimize.lm_stage.variants import (
     OPTIMIZED,
     STANDARD,
@@ -42,6 +43,7 @@ from optimize.prompts import (
     right_slot,
     slot_feedback,
 )
+from task_delegator.decision import Target
 from task_delegator.delegator import Delegator
 from task_delegator.lm import writes
 
@@ -70,15 +72,24 @@ class LMStageConfig:
         optimizer: of the prompt; None leaves it as it is.
         teacher: the LM that writes instructions and demos; None for the program's.
         ask_share: share of the tasks in scope that the LM shall be asked about, above 0.
-        target_precision: of assigned tasks.
+        target_precision: of everything that is assigned.
+        out_of_scope_share: of the traffic that this precision is for.
+        delta: probability of missing it that is accepted.
     """
 
     max_lm_calls: int
     optimizer: str | None = "bootstrap"
     teacher: dspy.BaseLM | None = None
     ask_share: float = ASK_SHARE
-    target_precision: float = 0.95
+    target_precision: float = Target().precision
+    out_of_scope_share: float = Target().out_of_scope_share
+    delta: float = Target().delta
     seed: int = 0
+
+    @property
+    def target(self) -> Target:
+        """What the precision of everything that is assigned shall be."""
+        return Target(self.target_precision, self.out_of_scope_share, self.delta)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +154,7 @@ class LMStage:
     result: LMStageResult
     select: dspy.Predict
     knobs: dict[str, Any]
-    calibration: ConfidenceWithLM | None = None
+    calibration: CalibrationWithLM | None = None
 
     def apply(self, program: Delegator) -> None:
         """Set a program's prompt and knobs."""
@@ -285,7 +296,7 @@ class _Fitted:
     weight: float
     gain: tuple[float, float]
     knobs: dict[str, Any]
-    calibration: ConfidenceWithLM | None = None
+    calibration: CalibrationWithLM | None = None
     oos_auroc: float | None = None
 
 
@@ -306,7 +317,7 @@ def _fitted(
         return _Fitted(0.0, gain, {})
     weight = fit_weight(curves)
     confidence = fit_confidence_with_lm(
-        inside, weight, variant.orders, config.target_precision, config.seed
+        program, inside, outside, weight, variant.orders, config.seed
     )
     scope = fit_scope_with_lm(program, inside, outside, weight, variant.orders, config.seed)
     # No further than answers reach: beyond them nothing was measured.
@@ -320,9 +331,19 @@ def _fitted(
         **confidence.knobs,
         **scope.knobs,
     }
+    served = Served(
+        known.inside,
+        known.outside,
+        inside,
+        outside,
+        min(gate, 1.0),
+        program.knobs.values.thresholds(),
+    )
+    calibration = calibrate_with_lm(served, confidence, scope, config.target)
+    knobs["confidence.assign_threshold_with_lm"] = calibration.promise.threshold
     if variant.orders == 2:
         knobs["lm.second_order_margin"] = closest_order(inside, weight)
-    return _Fitted(weight, gain, knobs, confidence, scope.auroc)
+    return _Fitted(weight, gain, knobs, calibration, scope.auroc)
 
 
 def _certainty(outcome: Outcome) -> float:
