@@ -42,13 +42,13 @@ def run(quick: bool) -> list[dict[str, Any]]:
     for name in ("ours",) if quick else _SHARES:
         # Ours is recorded whole; the agents are as they were written, not enriched.
         dataset = load_dataset(OURS, enriched=False) if name == "ours" else recorded(name)
-        program = _compile(dataset, 3 if quick else _TRIALS)
+        program = compile_without_lm(dataset, 3 if quick else _TRIALS)
         for share in (0.4,) if quick else _SHARES[name]:
             rows.append(_row(name, dataset, program, share, "validation" if quick else "test"))
     return rows
 
 
-def _compile(dataset: Dataset, trials: int) -> Delegator:
+def compile_without_lm(dataset: Dataset, trials: int) -> Delegator:
     """Return the program without its LM, as ``compile`` makes it."""
     program = Delegator(dataset.registry)
     index = program.retrieve.library.index({})
