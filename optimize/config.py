@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from optimize.calibration import TARGET_PRECISION
+from optimize.calibration import DELTA, OUT_OF_SCOPE_SHARE, TARGET_PRECISION
 
 ASK_SHARE = 0.4  # of the tasks in scope that the LM is asked about
 
@@ -36,6 +36,9 @@ class Options:
     Attributes:
         trials, max_lm_calls: None for the preset's.
         optimizer: of the LM's prompt; None leaves the prompt as it is.
+        target_precision: of everything that is assigned.
+        out_of_scope_share: of the traffic that this precision is for.
+        delta: probability of missing it that is accepted.
         ask_share: share of the tasks in scope that the LM is asked about at most.
         traces: validation requests whose delegations are traced, 0 for none.
         trace_texts: show their texts, prompts and answers in the traces.
@@ -49,6 +52,8 @@ class Options:
     max_lm_calls: int | None = None
     samples_from_train: int = 0
     target_precision: float = TARGET_PRECISION
+    out_of_scope_share: float = OUT_OF_SCOPE_SHARE
+    delta: float = DELTA
     ask_share: float = ASK_SHARE
     embedder: str = "minilm"
     lm: str | None = None
@@ -97,6 +102,8 @@ class CompileConfig:
     lm_test_limit: int | None
     samples_from_train: int
     target_precision: float
+    out_of_scope_share: float
+    delta: float
     ask_share: float
     embedder: str
     lm: str | None

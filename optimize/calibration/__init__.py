@@ -1,21 +1,26 @@
 """Fit probabilities and thresholds on validation requests."""
 
 from optimize.calibration.confidence import (
+    DELTA,
     FEATURE_SETS,
     LEAST_REQUESTS,
+    OUT_OF_SCOPE_SHARE,
     TARGET_PRECISION,
     Calibration,
     calibrate,
     choose_features,
     features_of,
     fit_confidence,
+    tell,
 )
 from optimize.calibration.logistic import Logistic, held_out_probabilities
 from optimize.calibration.plans import PlanReport, evaluate_plans, fit_split
 
 __all__ = [
+    "DELTA",
     "FEATURE_SETS",
     "LEAST_REQUESTS",
+    "OUT_OF_SCOPE_SHARE",
     "TARGET_PRECISION",
     "Calibration",
     "Logistic",
@@ -27,4 +32,5 @@ __all__ = [
     "held_out_probabilities",
     "choose_features",
     "fit_confidence",
+    "tell",
 ]

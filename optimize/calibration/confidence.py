@@ -1,5 +1,6 @@
 """Calibrate a program: P(correct), P(in scope) and their thresholds, on validation."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from optimize.data import Dataset
 from optimize.evaluation import Outcome, delegate_all, grade_outcomes
 from task_delegator.decision import (
     OperatingPoint,
+    Target,
     choose_threshold,
     correct_probability,
     in_scope_features,
@@ -24,8 +26,13 @@ from task_delegator.delegation import Delegation, Features
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
 from task_delegator.knobs import CorrectWeights, CorrectWithLMWeights, InScopeWeights
+from task_delegator.program_state import ValidationScores
 
-TARGET_PRECISION = 0.95
+TARGET_PRECISION = Target().precision
+OUT_OF_SCOPE_SHARE = Target().out_of_scope_share
+DELTA = Target().delta
+_log = logging.getLogger(__name__)
+
 _REJECTED_IN_SCOPE = 0.03  # share of in-scope requests below the "none" threshold
 LEAST_REQUESTS = 30  # fewer are too few for a logistic model of three parameters
 _FOLDS, _REPEATS = 5, 4
@@ -54,33 +61,40 @@ class Calibration:
         features: chosen for the confidence.
         losses: cross-validated log-loss of each set of features, mean and standard error.
         promise: precision and coverage of the assign threshold on validation.
-        confidences, right: of the validation requests, and whether the first-ranked agent is
-            acceptable; a threshold for another precision is chosen from them.
-        out_of_scope: confidences of validation requests that are out of scope but accepted.
+        scores: of the validation requests; a threshold for another target is chosen from them.
     """
 
     features: tuple[str, ...]
     losses: dict[str, tuple[float, float]]
     promise: OperatingPoint
-    confidences: tuple[float, ...]
-    right: tuple[bool, ...]
-    out_of_scope: tuple[float, ...]
+    scores: ValidationScores
 
     def to_json(self) -> dict[str, Any]:
         """Return the calibration as plain JSON values, numbers short."""
-        return asdict(self) | {
-            "confidences": [round(c, 6) for c in self.confidences],
-            "out_of_scope": [round(c, 6) for c in self.out_of_scope],
+        return {
+            "features": self.features,
+            "losses": self.losses,
+            "promise": asdict(self.promise),
+            **self.scores.to_json(),
         }
 
 
 def calibrate(
-    program: Delegator, dataset: Dataset, target_precision: float = TARGET_PRECISION
+    program: Delegator,
+    dataset: Dataset,
+    target_precision: float = TARGET_PRECISION,
+    out_of_scope_share: float = OUT_OF_SCOPE_SHARE,
+    delta: float = DELTA,
 ) -> Calibration:
     """Fit the confidence of retrieval on the validation split; the LM is not asked.
 
     Sets the knobs of ``confidence`` and ``scope``, and closes the gate: an LM's gain on another
     registry does not transfer to this one.
+
+    Args:
+        target_precision: of everything that is assigned.
+        out_of_scope_share: of the traffic that this precision is for.
+        delta: probability of missing it that is accepted.
 
     Raises:
         InputError: the validation split is too small.
@@ -105,24 +119,24 @@ def calibrate(
     _fit_language(program, other_languages)
     inside = [outcome.delegation for outcome in outcomes]
     _fit_scope(program, inside, outside)
-    confidences = _confidences(program, inside)
-    promise = choose_threshold(confidences, correct.tolist(), target_precision)
+    outside_scores = zip(_confidences(program, outside), _accepted(program, outside), strict=True)
+    scores = ValidationScores(
+        confidences=_confidences(program, inside),
+        right=correct.tolist(),
+        accepted=_accepted(program, inside).tolist(),
+        out_of_scope=[c for c, accepted in outside_scores if accepted],
+        n_out_of_scope=len(outside),
+    )
+    promise = choose_threshold(scores.sample(), Target(target_precision, out_of_scope_share, delta))
+    tell(promise)
     program.knobs.set({"confidence.assign_threshold": promise.threshold})
     program.knobs.set(_with_lm_as_without(program))
-    return Calibration(
-        features=chosen,
-        losses=losses,
-        promise=promise,
-        confidences=tuple(confidences),
-        right=tuple(bool(c) for c in correct),
-        out_of_scope=tuple(
-            confidence
-            for confidence, in_scope in zip(
-                _confidences(program, outside), _in_scope(program, outside), strict=True
-            )
-            if in_scope >= (program.knobs.values.scope.threshold or 0.0)
-        ),
-    )
+    return Calibration(features=chosen, losses=losses, promise=promise, scores=scores)
+
+
+def tell(promise: OperatingPoint) -> None:
+    """Log what a threshold promises, as a warning where it promises nothing."""
+    _log.log(logging.INFO if promise.kept else logging.WARNING, "%s", promise.sentence())
 
 
 def _with_lm_as_without(program: Delegator) -> dict[str, Any]:
@@ -215,6 +229,12 @@ def _in_scope(program: Delegator, delegations: Sequence[Delegation]) -> list[flo
     knobs = program.knobs.values
     evidence = [delegation.evidence for delegation in delegations]
     return [in_scope_probability(e.signals, e.features, knobs) for e in evidence]
+
+
+def _accepted(program: Delegator, delegations: Sequence[Delegation]) -> np.ndarray:
+    """Return whether some agent seems to fit, shape (n,), bool."""
+    least = program.knobs.values.scope.threshold or 0.0
+    return np.array(_in_scope(program, delegations)) >= least
 
 
 def _in_scope_table(delegations: Sequence[Delegation]) -> np.ndarray:

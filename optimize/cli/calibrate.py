@@ -3,7 +3,14 @@
 import argparse
 from dataclasses import asdict
 
-from optimize.cli.common import Commands, Parents, open_program, print_json, save_program
+from optimize.cli.common import (
+    Commands,
+    Parents,
+    open_program,
+    out_of_scope_share,
+    print_json,
+    save_program,
+)
 from task_delegator.cli import rate
 
 
@@ -17,7 +24,14 @@ def add_parser(commands: Commands, parents: Parents) -> None:
         "--target-precision",
         type=rate,
         default=0.95,
-        help="target precision of assigned tasks, 0 to 1",
+        help="target precision of everything that is assigned, 0 to 1",
+    )
+    out_of_scope_share(parser)
+    parser.add_argument(
+        "--delta",
+        type=rate,
+        default=0.1,
+        help="probability of missing the target precision that is accepted, 0 to 1",
     )
     parser.add_argument("--out", default="runs/calibrated", help="output folder")
     parser.set_defaults(run=run)
@@ -29,7 +43,9 @@ def run(options: argparse.Namespace) -> int:
     from optimize.pipeline import provenance
 
     dataset, program, manifest = open_program(options)
-    calibration = calibrate(program, dataset, options.target_precision)
+    calibration = calibrate(
+        program, dataset, options.target_precision, options.out_of_scope_share, options.delta
+    )
     fit_split(program, dataset)
     record = {
         **provenance(dataset),

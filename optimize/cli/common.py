@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from optimize.cli.arguments import at_least
+from task_delegator.cli import share
 
 if TYPE_CHECKING:
     import dspy
@@ -56,6 +57,18 @@ def shared_options() -> Parents:
     )
     lm.add_argument("--no-lm", action="store_true", help="use retrieval only")
     return Parents(data, seed, lm, os.environ.get("TASK_DELEGATOR_EMBEDDER"))
+
+
+def out_of_scope_share(parser: argparse.ArgumentParser) -> None:
+    """Add the option of the traffic that a precision of everything assigned is for."""
+    parser.add_argument(
+        "--out-of-scope-share",
+        type=share,
+        default=0.2,
+        metavar="SHARE",
+        help="share of out-of-scope requests, 0 to below 1, at which the precision of everything "
+        "assigned is stated",
+    )
 
 
 def optional_lm(options: argparse.Namespace) -> "dspy.BaseLM | None":

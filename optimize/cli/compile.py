@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optimize.cli.arguments import OPTIMIZER_NAMES, at_least
-from optimize.cli.common import Commands, Parents, optional_lm
+from optimize.cli.common import Commands, Parents, optional_lm, out_of_scope_share
 from task_delegator.cli import rate
 
 if TYPE_CHECKING:  # imported when needed: --help is not to wait for it
@@ -54,7 +54,14 @@ def add_parser(commands: Commands, parents: Parents) -> None:
         "--target-precision",
         type=rate,
         default=0.95,
-        help="target precision of assigned tasks, 0 to 1",
+        help="target precision of everything that is assigned, 0 to 1",
+    )
+    out_of_scope_share(parser)
+    parser.add_argument(
+        "--delta",
+        type=rate,
+        default=0.1,
+        help="probability of missing the target precision that is accepted, 0 to 1",
     )
     parser.add_argument(
         "--ask-share",
@@ -110,6 +117,8 @@ def compile_options(options: argparse.Namespace) -> "Options":
         max_lm_calls=options.max_lm_calls,
         samples_from_train=options.samples_from_train,
         target_precision=options.target_precision,
+        out_of_scope_share=options.out_of_scope_share,
+        delta=options.delta,
         ask_share=options.ask_share,
         embedder=options.embedder,
         lm=None if options.no_lm else options.lm,

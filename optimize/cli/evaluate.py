@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from optimize.cli.arguments import at_least
-from optimize.cli.common import Commands, Parents, optional_lm, refuse_no_lm
+from optimize.cli.common import Commands, Parents, optional_lm, out_of_scope_share, refuse_no_lm
 
 
 def add_parser(commands: Commands, parents: Parents) -> None:
@@ -22,6 +22,7 @@ def add_parser(commands: Commands, parents: Parents) -> None:
     parser.add_argument(
         "--limit", type=at_least(1), help="evaluate a random subset of this size, fixed by the seed"
     )
+    out_of_scope_share(parser)
     parser.add_argument("--gate-open", action="store_true", help="ask the LM about every task")
     parser.add_argument(
         "--embedder", default=parents.embedder, help="embedder spec; the program's by default"
@@ -57,6 +58,7 @@ def run(options: argparse.Namespace) -> int:
         found = compare_programs(programs, dataset, options.split, **settings)
     else:
         ((name, program),) = programs
+        settings["out_of_scope_share"] = options.out_of_scope_share
         found = evaluate(program, dataset, options.split, name=name, **settings)
     text = json.dumps(found.to_dict(), indent=1)
     if options.json == "-":

@@ -1,5 +1,6 @@
 """Evaluate programs: outcomes, metrics, baselines, comparisons, drift."""
 
+from optimize.evaluation.assigned import assigned_at_share
 from optimize.evaluation.baselines import BM25_B, BM25_K1, CHOSEN_ON, choose_bm25, grade_bm25
 from optimize.evaluation.compare import PairedComparison, compare_programs
 from optimize.evaluation.drift import drift
@@ -22,6 +23,7 @@ __all__ = [
     "Outcome",
     "Report",
     "PairedComparison",
+    "assigned_at_share",
     "auroc",
     "grade_bm25",
     "choose_bm25",

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from optimize.data import Dataset
 from optimize.evaluation import metrics
+from optimize.evaluation.assigned import assigned_at_share
 from optimize.evaluation.baselines import bm25_baseline
 from optimize.evaluation.outcomes import (
     Outcome,
@@ -22,6 +23,7 @@ from optimize.evaluation.outcomes import (
 )
 from optimize.evaluation.report import Report
 from optimize.provenance import commit
+from task_delegator.decision import Target
 from task_delegator.delegation import Delegation
 from task_delegator.delegator import Delegator
 
@@ -40,6 +42,7 @@ def evaluate_requests(
     lm: dspy.BaseLM | None = None,
     limit: int | None = None,
     seed: int = 0,
+    out_of_scope_share: float = Target().out_of_scope_share,
 ) -> tuple[Report, list[Outcome]]:
     """Return the report of a program on a split, and its answer to each request in scope.
 
@@ -50,7 +53,8 @@ def evaluate_requests(
         name: of the program in the report.
         lm: the LM to ask, in scope and out of scope, or None for retrieval alone.
         limit: evaluate a fixed random subset of at most this size, in scope and out of scope.
-        seed: of the subsets and the bootstrap.
+        seed: of the subsets, the bootstrap and the drawn precisions.
+        out_of_scope_share: of the traffic that the precision of everything assigned is stated at.
 
     Raises:
         InputError: the split is empty.
@@ -76,6 +80,7 @@ def evaluate_requests(
         **_confidence(outcomes, seed),
         **_scope(outcomes, outside_delegations),
         **_all_assigned(outcomes, outside_delegations),
+        **assigned_at_share(outcomes, outside_delegations, out_of_scope_share, seed),
         **_cost(outcomes),
         **bm25_baseline(program, dataset, outcomes, seed),
         versus_no_lm=_versus_no_lm(program, outcomes, seed) if lm is not None else None,

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from task_delegator.decision import Counts
+
 ECE_BINS = 15  # of equal mass
 _CELLS = 2_000_000  # outcomes that a simulation holds at a time
 _ROUNDING = 1e-9  # sums of the same numbers in another order differ by less
@@ -18,6 +20,33 @@ def wilson(correct: int, n: int, confidence: float = 0.95) -> tuple[float, float
         return 0.0, 1.0
     interval = stats.binomtest(correct, n).proportion_ci(confidence, method="wilson")
     return float(interval.low), float(interval.high)
+
+
+def precision_at_share(
+    counts: Counts, share: float, draws: int = 10_000, seed: int = 0
+) -> tuple[float, float] | None:
+    """Return the 95 % interval of the precision of everything assigned; None where nothing is.
+
+    Its rates are drawn from their posteriors under Jeffreys' priors, each on its own: unlike a
+    bootstrap, that does not say "certain" where no error was seen (Brown, Cai and DasGupta, 2001).
+
+    Args:
+        counts: of labeled requests in scope and, with a share above 0, out of scope.
+        share: of out-of-scope traffic, 0 to below 1.
+        draws: how often to draw.
+        seed: of the draws.
+    """
+    if counts.precision(share) is None:
+        return None
+    rng = np.random.default_rng(seed)
+
+    def rates(k: int, n: int) -> np.ndarray:
+        return rng.beta(k + 0.5, n - k + 0.5, draws)
+
+    right = rates(counts.right, counts.assigned)
+    inside = (1 - share) * rates(counts.assigned, counts.n_in)
+    outside = share * rates(counts.out_of_scope, counts.n_out)
+    return _central(right * inside / (inside + outside))
 
 
 def bootstrap(

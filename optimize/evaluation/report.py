@@ -29,6 +29,11 @@ class Report:
         precision_assigned, precision_assigned_ci95: of the assigned requests in scope.
         n_all_assigned, precision_all_assigned, precision_all_assigned_ci95: assigned requests
             in scope and out of scope, and the share that was assigned rightly.
+        assigned, assigned_ci95: share of the requests in scope that was assigned.
+        assigned_out_of_scope, assigned_out_of_scope_ci95: the same out of scope.
+        out_of_scope_share, precision_at_share, precision_at_share_ci95: a stated share of
+            out-of-scope traffic, and the precision of everything assigned at it; at share 0 it
+            is precision_assigned.
         lm_share: share of the requests in scope that the LM was asked about.
         lm_calls, lm_calls_per_task, tokens_per_task: what the LM cost in scope.
         lm_calls_out_of_scope: LM calls for the requests out of scope.
@@ -71,6 +76,13 @@ class Report:
     n_all_assigned: int
     precision_all_assigned: float | None
     precision_all_assigned_ci95: tuple[float, float] | None
+    assigned: float
+    assigned_ci95: tuple[float, float]
+    assigned_out_of_scope: float | None
+    assigned_out_of_scope_ci95: tuple[float, float] | None
+    out_of_scope_share: float
+    precision_at_share: float | None
+    precision_at_share_ci95: tuple[float, float] | None
     lm_calls: int
     lm_share: float
     lm_calls_per_task: float
@@ -90,7 +102,23 @@ class Report:
     def sentence(self) -> str:
         """Return the result in one line."""
         low, high = self.top1_ci95
-        return f"top-1 {self.top1:.1%} ({low:.1%} to {high:.1%}), top-3 {self.top3:.1%}, n {self.n}"
+        found = (
+            f"top-1 {self.top1:.1%} ({low:.1%} to {high:.1%}), top-3 {self.top3:.1%}, n {self.n}"
+        )
+        if self.precision_assigned is None or self.precision_assigned_ci95 is None:
+            return f"{found}; nothing in scope is assigned"
+        low, high = self.precision_assigned_ci95
+        found += (
+            f"; assigned {self.assigned:.1%}, precision {self.precision_assigned:.1%} "
+            f"({low:.1%} to {high:.1%}) in scope"
+        )
+        if self.precision_at_share is None or self.precision_at_share_ci95 is None:
+            return found
+        low, high = self.precision_at_share_ci95
+        return (
+            f"{found}, {self.precision_at_share:.1%} ({low:.1%} to {high:.1%}) at "
+            f"{self.out_of_scope_share:.0%} out of scope"
+        )
 
     def metrics(self) -> dict[str, float]:
         """Return the numbers by name, for a tracking server."""

@@ -1,10 +1,10 @@
-"""Confidence and P(some agent fits) after the LM was asked: fits and thresholds.
+"""Confidence and P(some agent fits) after the LM was asked.
 
 Thresholds are chosen on probabilities of requests that a fold's model has not seen.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,15 @@ from optimize.calibration import (
 )
 from optimize.evaluation import Outcome, auroc
 from optimize.lm_stage.weight import belief_of, pooled, said_by_lm
-from task_delegator.decision import OperatingPoint, assemble, choose_threshold, in_scope_features
+from task_delegator.decision import (
+    assemble,
+    correct_probability,
+    in_scope_features,
+    in_scope_probability,
+)
 from task_delegator.delegation import Features
-from task_delegator.knobs import InScopeWithLMWeights
+from task_delegator.delegator import Delegator
+from task_delegator.knobs import InScopeWithLMWeights, KnobValues
 
 _FOLDS = 5
 _FEWEST = 5  # requests of either kind; with fewer no model of two numbers is fitted
@@ -40,24 +46,16 @@ class ConfidenceWithLM:
     Attributes:
         knobs: by dotted name.
         features: that it reads.
-        promise: what the threshold to assign does on the requests that were asked about.
-        confidences, right: of those requests, by models that have not seen them.
+        inside: confidences of the requests in scope, by models that have not seen them.
+        right: whether their first place is right.
+        outside: confidences of the requests out of scope.
     """
 
     knobs: dict[str, Any]
     features: tuple[str, ...]
-    promise: OperatingPoint
-    confidences: tuple[float, ...]
-    right: tuple[bool, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what a manifest keeps, as plain JSON values."""
-        return {
-            "features": self.features,
-            "promise": asdict(self.promise),
-            "confidences": [round(c, 6) for c in self.confidences],
-            "right": list(self.right),
-        }
+    inside: np.ndarray
+    right: np.ndarray
+    outside: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,37 +66,46 @@ class ScopeWithLM:
         knobs: by dotted name.
         auroc: of the requests asked about, by models that have not seen them; None where there
             were too few of either kind, and no knob is set.
+        inside, outside: whether each request in scope and out of scope is accepted.
     """
 
     knobs: dict[str, Any]
-    auroc: float | None = None
+    auroc: float | None
+    inside: np.ndarray
+    outside: np.ndarray
 
 
 def fit_confidence_with_lm(
-    outcomes: Sequence[Outcome], weight: float, orders: int, target: float, seed: int
+    program: Delegator,
+    inside: Sequence[Outcome],
+    outside: Sequence[Outcome],
+    weight: float,
+    orders: int,
+    seed: int,
 ) -> ConfidenceWithLM:
-    """Fit the confidence after the LM was asked, and the threshold to assign.
+    """Fit the confidence after the LM was asked, on requests in scope.
 
     Args:
-        outcomes: requests in scope with the LM's answers.
+        program: whose other knobs are taken.
+        inside, outside: requests in scope and out of scope with the LM's answers.
         weight: of the LM in the pool.
         orders: of its answers that count.
-        target: precision of assigned tasks.
     """
-    features = [features_with_lm(outcome, weight, orders) for outcome in outcomes]
-    right = np.array([pooled(o, weight, orders)[0].name in o.request.acceptable for o in outcomes])
+    features = [features_with_lm(outcome, weight, orders) for outcome in inside]
+    right = np.array([pooled(o, weight, orders)[0].name in o.request.acceptable for o in inside])
     names, _ = choose_features(features, right, _FEATURE_SETS)
     knobs: dict[str, Any] = fit_confidence(features, right, names, with_lm=True)
     table = np.array([[getattr(f, name) or 0.0 for name in names] for f in features])
-    held_out = _held_out(table, right, seed)
-    promise = choose_threshold(held_out, right, target)
-    knobs["confidence.assign_threshold_with_lm"] = promise.threshold
-    return ConfidenceWithLM(
-        knobs, names, promise, tuple(held_out.tolist()), tuple(bool(r) for r in right)
-    )
+    fitted = program.knobs.values.replaced(knobs)
+    others = [
+        correct_probability(features_with_lm(outcome, weight, orders), fitted, with_lm=True)
+        for outcome in outside
+    ]
+    return ConfidenceWithLM(knobs, names, _held_out(table, right, seed), right, np.array(others))
 
 
 def fit_scope_with_lm(
+    program: Delegator,
     inside: Sequence[Outcome],
     outside: Sequence[Outcome],
     weight: float,
@@ -112,21 +119,36 @@ def fit_scope_with_lm(
     too few requests of either kind no knob is set: calibration gave those of retrieval alone.
 
     Args:
+        program: whose other knobs are taken.
         inside, outside: requests in scope and out of scope with the LM's answers.
         weight: of the LM in the pool.
         orders: of its answers that count.
     """
     names = InScopeWithLMWeights.features()
     if len(outside) < _FEWEST or len(inside) < _FEWEST:
-        return ScopeWithLM({})
+        fitted = program.knobs.values
+        scores = np.array([_in_scope(o, weight, orders, fitted) for o in (*inside, *outside)])
+        return _accepting({}, None, scores, fitted.scope.threshold_with_lm, len(inside))
     rows = [_scope_features(outcome, weight, orders) for outcome in (*inside, *outside)]
     table = np.array([[row[name] or 0.0 for name in names] for row in rows])
     labels = np.repeat([True, False], [len(inside), len(outside)])
     model = Logistic.fit(table, labels, balanced=True)
     held_out = _held_out(table, labels, seed, balanced=True)
-    knobs: dict[str, Any] = model.knobs("scope.in_scope_with_lm", names)
-    knobs["scope.threshold_with_lm"] = best_separation(held_out, labels)
-    return ScopeWithLM(knobs, auroc(held_out, labels))
+    threshold = best_separation(held_out, labels)
+    knobs = model.knobs("scope.in_scope_with_lm", names) | {"scope.threshold_with_lm": threshold}
+    return _accepting(knobs, auroc(held_out, labels), held_out, threshold, len(inside))
+
+
+def _accepting(
+    knobs: dict[str, Any],
+    separation: float | None,
+    scores: np.ndarray,
+    threshold: float | None,
+    n_in: int,
+) -> ScopeWithLM:
+    """Return the scope with whom it accepts; the first scores are those in scope."""
+    accepted = scores >= (threshold or 0.0)
+    return ScopeWithLM(knobs, separation, accepted[:n_in], accepted[n_in:])
 
 
 def best_separation(scores: np.ndarray, inside: np.ndarray) -> float:
@@ -162,6 +184,12 @@ def features_with_lm(outcome: Outcome, weight: float, orders: int = 2) -> Featur
 def _scope_features(outcome: Outcome, weight: float, orders: int) -> dict[str, float | None]:
     features = features_with_lm(outcome, weight, orders)
     return in_scope_features(outcome.delegation.evidence.signals, features)
+
+
+def _in_scope(outcome: Outcome, weight: float, orders: int, knobs: KnobValues) -> float:
+    features = features_with_lm(outcome, weight, orders)
+    signals = outcome.delegation.evidence.signals
+    return in_scope_probability(signals, features, knobs, with_lm=True)
 
 
 def _held_out(

@@ -17,8 +17,9 @@ from optimize.config import ASK_SHARE
 from optimize.data import Dataset, Request
 from optimize.evaluation import Outcome, delegate_all
 from optimize.lm_stage.budget import FEWEST_COMPARED, held_out_count, plan_calls
-from optimize.lm_stage.confidence import ConfidenceWithLM, fit_confidence_with_lm, fit_scope_with_lm
+from optimize.lm_stage.confidence import fit_confidence_with_lm, fit_scope_with_lm
 from optimize.lm_stage.gate import choose_gate
+from optimize.lm_stage.promise import CalibrationWithLM, Served, calibrate_with_lm
 from optimize.lm_stage.variants import (
     OPTIMIZED,
     STANDARD,
@@ -43,6 +44,7 @@ from optimize.prompts import (
     right_slot,
     slot_feedback,
 )
+from task_delegator.decision import Target
 from task_delegator.delegator import Delegator
 from task_delegator.lm import writes
 
@@ -71,15 +73,24 @@ class LMStageConfig:
         optimizer: of the prompt; None leaves it as it is.
         teacher: the LM that writes instructions and demos; None for the program's.
         ask_share: share of the tasks in scope that the LM is asked about at most, above 0.
-        target_precision: of assigned tasks.
+        target_precision: of everything that is assigned.
+        out_of_scope_share: of the traffic that this precision is for.
+        delta: probability of missing it that is accepted.
     """
 
     max_lm_calls: int
     optimizer: str | None = "bootstrap"
     teacher: dspy.BaseLM | None = None
     ask_share: float = ASK_SHARE
-    target_precision: float = 0.95
+    target_precision: float = Target().precision
+    out_of_scope_share: float = Target().out_of_scope_share
+    delta: float = Target().delta
     seed: int = 0
+
+    @property
+    def target(self) -> Target:
+        """What the precision of everything that is assigned shall be."""
+        return Target(self.target_precision, self.out_of_scope_share, self.delta)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +155,7 @@ class LMStage:
     result: LMStageResult
     select: dspy.Predict
     knobs: dict[str, Any]
-    calibration: ConfidenceWithLM | None = None
+    calibration: CalibrationWithLM | None = None
 
     def apply(self, program: Delegator) -> None:
         """Set a program's prompt and knobs."""
@@ -204,7 +215,7 @@ def fit_lm_stage(
     choice = choose_variant(variants, config.seed)
     variant = variants[choice.name]
     answers, further = _ask_further(program, known, lm, variant, plan.fitted)
-    found = _fitted(answers, variant, known, config)
+    found = _fitted(program, answers, variant, known, config)
     measured = {id(o): o for one in variants.values() for o in one.outcomes}.values()
     result = replace(
         _result(answers, found, choice, config.optimizer if rewritten.ran else None),
@@ -286,12 +297,16 @@ class _Fitted:
     weight: float
     gain: tuple[float, float]
     knobs: dict[str, Any]
-    calibration: ConfidenceWithLM | None = None
+    calibration: CalibrationWithLM | None = None
     oos_auroc: float | None = None
 
 
 def _fitted(
-    answers: Sequence[Outcome], variant: Variant, known: _Known, config: LMStageConfig
+    program: Delegator,
+    answers: Sequence[Outcome],
+    variant: Variant,
+    known: _Known,
+    config: LMStageConfig,
 ) -> _Fitted:
     """Fit the weight, and where it helps confidence, scope, thresholds and gate."""
     inside = [outcome for outcome in answers if outcome.request.acceptable]
@@ -303,9 +318,9 @@ def _fitted(
         return _Fitted(0.0, gain, {})
     weight = fit_weight(curves)
     confidence = fit_confidence_with_lm(
-        inside, weight, variant.orders, config.target_precision, config.seed
+        program, inside, outside, weight, variant.orders, config.seed
     )
-    scope = fit_scope_with_lm(inside, outside, weight, variant.orders, config.seed)
+    scope = fit_scope_with_lm(program, inside, outside, weight, variant.orders, config.seed)
     # No further than answers reach: beyond them nothing was measured.
     reach = max(map(_certainty, answers))
     gate = min(choose_gate([_certainty(o) for o in known.inside], config.ask_share), reach)
@@ -316,9 +331,19 @@ def _fitted(
         **confidence.knobs,
         **scope.knobs,
     }
+    served = Served(
+        known.inside,
+        known.outside,
+        inside,
+        outside,
+        min(gate, 1.0),
+        program.knobs.values.thresholds(),
+    )
+    calibration = calibrate_with_lm(served, confidence, scope, config.target)
+    knobs["confidence.assign_threshold_with_lm"] = calibration.promise.threshold
     if variant.orders == 2:
         knobs["lm.second_order_margin"] = closest_order(inside, weight)
-    return _Fitted(weight, gain, knobs, confidence, scope.auroc)
+    return _Fitted(weight, gain, knobs, calibration, scope.auroc)
 
 
 def _certainty(outcome: Outcome) -> float:

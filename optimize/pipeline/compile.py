@@ -145,7 +145,9 @@ def _compile(context: CompileContext) -> Compiled:
     dataset, config, program = context.dataset, context.config, context.program
     with remembering(program.retrieve.library.embed):
         _search(context)
-        calibration = calibrate(program, dataset, config.target_precision)
+        calibration = calibrate(
+            program, dataset, config.target_precision, config.out_of_scope_share, config.delta
+        )
         fit_split(program, dataset)
         lm_stage, with_lm = _fit_lm_stage(context)
     # Outside the block: what a task costs includes its encoding.
@@ -237,6 +239,8 @@ def _fit_lm_stage(context: CompileContext) -> tuple[LMStageResult | None, dict[s
                 teacher=context.teacher,
                 ask_share=config.ask_share,
                 target_precision=config.target_precision,
+                out_of_scope_share=config.out_of_scope_share,
+                delta=config.delta,
                 seed=config.seed,
             ),
             tell=partial(run.log_candidates, optimizer=config.optimizer or "none"),
@@ -266,7 +270,13 @@ def _evaluate(context: CompileContext) -> dict[str, Report]:
 
     def report(name: str, split: str, variant: Delegator, **settings: Any) -> Report:
         made, outcomes = evaluate_requests(
-            variant, context.dataset, split, name=name, seed=config.seed, **settings
+            variant,
+            context.dataset,
+            split,
+            name=name,
+            seed=config.seed,
+            out_of_scope_share=config.out_of_scope_share,
+            **settings,
         )
         context.run.log_metrics(made.metrics(), f"{name}_")
         if name == "test":
@@ -323,6 +333,8 @@ def _manifest(
         "max_lm_calls": config.max_lm_calls,
         "samples_from_train": config.samples_from_train,
         "target_precision": config.target_precision,
+        "out_of_scope_share": config.out_of_scope_share,
+        "delta": config.delta,
         "seed": config.seed,
         "versions": {"task-delegator": version("task-delegator")}
         | {name: version(name) for name in packages},

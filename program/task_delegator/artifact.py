@@ -16,14 +16,14 @@ import dspy
 from pydantic import TypeAdapter
 
 from ._compat import clear_compiled
-from .decision import choose_threshold
+from .decision import Target, choose_threshold
 from .delegator import Delegator
 from .embedders import PACKAGED, Embedder
 from .embedders import embedder as embedder_of
 from .errors import InputError, ProgramError
 from .files import read_json, replacing_folder, sha256_text
 from .lm import check_spec
-from .program_state import FORMAT, READABLE, read_scores, read_state
+from .program_state import FORMAT, READABLE, read_scores, read_state, read_target
 from .registry import Registry, enrich, enrichment_next_to
 from .settings import TIMEOUT, LMFailurePolicy
 from .signatures import (
@@ -62,6 +62,7 @@ def load(
     embedder: str | Embedder | None = None,
     allow_uncalibrated: bool = False,
     target_precision: float | None = None,
+    out_of_scope_share: float | None = None,
     on_lm_failure: LMFailurePolicy = "degrade",
     timeout: float | None = TIMEOUT,
 ) -> Delegator:
@@ -78,8 +79,11 @@ def load(
         embedder: the embedder, or its spec. If None, the one the program was compiled with.
         allow_uncalibrated: assign tasks even if the confidence is not calibrated for this
             registry.
-        target_precision: the precision of assigned tasks to aim at, in (0, 1]. The threshold is
-            chosen from the validation scores in the manifest. If None, the program's own.
+        target_precision: the precision to aim at of everything that is assigned, in (0, 1]. The
+            thresholds are chosen from the validation scores in the manifest. If None, the
+            program's own.
+        out_of_scope_share: the share of requests that no agent fits, in [0, 1), at which that
+            precision shall hold. If None, the program's own.
         on_lm_failure: what to do if the LM is needed and fails: ``degrade`` to retrieval's own
             decision, marked in the evidence, or ``raise``.
         timeout: seconds for all LM calls of one task, from the first on. If None, no limit.
@@ -87,7 +91,7 @@ def load(
     Raises:
         ProgramError: the program is missing, has another format, other signatures or another
             embedder, or holds no validation scores.
-        InputError: the registry is empty, or its file is unusable.
+        InputError: the registry is empty, its file is unusable, or a number is out of its range.
         LMError: the LM spec is unusable.
     """
     folder = find(program)
@@ -108,8 +112,8 @@ def load(
     if not delegator.calibrated():
         _log.warning("%s: its confidence is not calibrated for this registry", folder)
     delegator.load_state(read_state(folder / PROGRAM, delegator, manifest["format"]))
-    if target_precision is not None:
-        _aim(delegator, folder, manifest, target_precision)
+    if target_precision is not None or out_of_scope_share is not None:
+        _aim(delegator, folder, manifest, target_precision, out_of_scope_share)
     return delegator
 
 
@@ -139,25 +143,34 @@ def _agents(registry: Registry | str | Path) -> Registry:
     return enrich(agents, additions)
 
 
-def _aim(delegator: Delegator, folder: Path, manifest: dict[str, Any], target: float) -> None:
+def _aim(
+    delegator: Delegator,
+    folder: Path,
+    manifest: dict[str, Any],
+    precision: float | None,
+    share: float | None,
+) -> None:
     held = manifest.get("calibration") or {"confidences": [], "right": []}
-    scores = read_scores(held, f"{folder / MANIFEST}: calibration")
+    where = f"{folder / MANIFEST}: calibration"
+    scores = read_scores(held, where)
     if not scores.confidences:
         raise ProgramError(
             f"{folder / MANIFEST}: holds no validation scores to choose a threshold from; "
             "run python -m optimize calibrate"
         )
-    promise = choose_threshold(scores.confidences, scores.right, target)
-    delegator.knobs.set({"confidence.assign_threshold": promise.threshold})
+    own = read_target(held, where)
+    target = Target(
+        own.precision if precision is None else precision,
+        own.out_of_scope_share if share is None else share,
+        own.delta,
+    )
+    alone = choose_threshold(scores.sample(), target)
+    delegator.knobs.set({"confidence.assign_threshold": alone.threshold})
+    _log.warning("%s: %s", folder, alone.sentence())
     if scores.with_lm is not None and scores.with_lm.confidences:
-        heard = choose_threshold(scores.with_lm.confidences, scores.with_lm.right, target)
+        heard = choose_threshold(scores.with_lm.sample(alone.threshold), target)
         delegator.knobs.set({"confidence.assign_threshold_with_lm": heard.threshold})
-    shown = "none" if promise.threshold is None else f"{promise.threshold:.3f}"
-    _log.warning(
-        "%s: assign threshold %s; %d of %d validation requests right "
-        "(precision at least %.1f %% with 95 %% confidence)",
-        folder, shown, promise.right, promise.n, 100 * promise.lower_bound,
-    )  # fmt: skip
+        _log.warning("%s, with an LM: %s", folder, heard.sentence())
 
 
 def save(delegator: Delegator, folder: Path, manifest: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Optional, Protocol
 
 import dspy
+import numpy as np
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -20,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from .decision import Sample, Target
 from .errors import InputError, ProgramError
 from .files import read_json
 from .format3 import read_format3
@@ -60,26 +62,69 @@ class _Metadata(_Part):
     dependency_versions: dict[str, str] = {}
 
 
+_Confidence = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
 class ValidationScores(BaseModel):
     """Labeled requests as a manifest records them, to choose a threshold from.
 
     Attributes:
-        confidences: of the first place, 0..1.
+        confidences: of the first place, 0..1, of requests that some agent fits.
         right: whether it was right, in the same order.
+        accepted: whether some agent seemed to fit; None for all.
+        out_of_scope: confidences of requests that no agent fits, but seemed to.
+        n_out_of_scope: requests that no agent fits; None where nobody counted them.
+        unasked: where these are of requests that an LM was asked about, the scores of the others.
         with_lm: the same where an LM was heard; None where none was.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    confidences: list[Annotated[float, Field(ge=0.0, le=1.0)]]
+    confidences: list[_Confidence]
     right: list[bool]
+    accepted: list[bool] | None = None
+    out_of_scope: list[_Confidence] = []
+    n_out_of_scope: int | None = None
+    unasked: Optional["ValidationScores"] = None
     with_lm: Optional["ValidationScores"] = None
 
     @model_validator(mode="after")
     def _one_outcome_each(self) -> "ValidationScores":
         if len(self.confidences) != len(self.right):
             raise ValueError("there must be as many right as confidences")
+        if self.accepted is not None and len(self.accepted) != len(self.right):
+            raise ValueError("there must be as many accepted as confidences")
+        if self.n_out_of_scope is not None and self.n_out_of_scope < len(self.out_of_scope):
+            raise ValueError("n_out_of_scope must be at least the number out_of_scope")
         return self
+
+    def sample(self, alone: float | None = None) -> Sample:
+        """Return the confidences to choose a threshold from.
+
+        Args:
+            alone: threshold of the requests that no LM was asked about; None assigns none of them.
+        """
+        confidences = np.array(self.confidences, dtype=float)
+        if self.accepted is not None:
+            confidences[~np.array(self.accepted, dtype=bool)] = -np.inf
+        outside = np.full(self.n_out_of_scope or 0, -np.inf)
+        if self.n_out_of_scope is not None:
+            outside[: len(self.out_of_scope)] = self.out_of_scope
+        if self.unasked is None:
+            return Sample.of(confidences, self.right, outside)
+        others, least = self.unasked.sample(), np.inf if alone is None else alone
+        return Sample.of(
+            [*confidences, *np.where(others.confidences >= least, np.inf, -np.inf)],
+            [*self.right, *others.right],
+            [*outside, *np.where(others.out_of_scope >= least, np.inf, -np.inf)],
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the scores as plain JSON values, numbers short."""
+        kept = self.model_dump(exclude={"unasked", "with_lm"}, exclude_none=True)
+        for name in ("confidences", "out_of_scope"):
+            kept[name] = [round(confidence, 6) for confidence in kept[name]]
+        return kept if self.unasked is None else kept | {"unasked": self.unasked.to_json()}
 
 
 class Program(Protocol):
@@ -151,6 +196,27 @@ def read_scores(value: Any, place: str) -> ValidationScores:
         first = error.errors()[0]
         where = ".".join(map(str, (place, *first["loc"])))
         raise ProgramError(f"{where}: {_one_line(first['msg'])}") from error
+
+
+def read_target(value: Any, place: str) -> Target:
+    """Return the target that a manifest's threshold was chosen for; what it lacks is the default.
+
+    Args:
+        value: a calibration as the manifest holds it, with its ``promise``.
+        place: file and key, for messages.
+
+    Raises:
+        ProgramError: a number is none, or out of its range; one line that names the place.
+    """
+    promise = value.get("promise") or {}
+    names = {"target": "precision", "out_of_scope_share": "out_of_scope_share", "delta": "delta"}
+    try:
+        given = TypeAdapter(dict[str, JsonValue]).validate_python(promise)
+        numbers = {own: given[name] for name, own in names.items() if name in given}
+        return Target(**TypeAdapter(dict[str, float]).validate_python(numbers, strict=True))
+    except (ValidationError, InputError) as error:
+        said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise ProgramError(f"{place}.promise: {_one_line(said)}") from error
 
 
 def _checked(state: Any, parameter: Any, written: int) -> dict[str, Any]:

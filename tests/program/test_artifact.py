@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import dspy
+import numpy as np
 import pytest
 from recorded import recorded_lm
 from small import ROOT, HashedWords
@@ -141,7 +142,37 @@ def test_another_precision_is_aimed_at_without_compiling(folder, registry, caplo
     }
     assert thresholds == {1.0: 0.8, 0.75: 0.6, 0.6: 0.5}
     assert "2 of 2 validation requests right" in caplog.text
+    assert "cannot be certified with n = 5 in scope and 0 out of scope" in caplog.text
     assert load(folder, registry).knobs.values.confidence.assign_threshold == 0.6  # its own
+
+
+def test_out_of_scope_traffic_raises_the_threshold_that_is_aimed_at(folder, registry):
+    """Scores are kept with those out of scope, with an LM and without."""
+    confidences = np.linspace(0.5, 0.995, 100).tolist()
+    outside = {"out_of_scope": [0.6, 0.7, 0.8], "n_out_of_scope": 20}
+    alone = {"confidences": confidences, "right": [True] * 100, **outside}
+    heard = {"confidences": confidences, "right": [True] * 100, **outside, "unasked": alone}
+    scores = {**alone, "promise": {"target": 0.97, "delta": 0.2}, "with_lm": heard}
+    save(load(folder, registry), folder, manifest_of(registry, calibration=scores))
+
+    def thresholds(share: float | None) -> tuple[float | None, float | None]:
+        program = load(folder, registry, target_precision=0.97, out_of_scope_share=share)
+        knobs = program.knobs.values.confidence
+        return knobs.assign_threshold, knobs.assign_threshold_with_lm
+
+    assert thresholds(0.0) == (0.5, 0.5)
+    assert thresholds(None) == thresholds(0.2)  # nothing else is recorded
+    assert all((t or 0.0) > 0.6 for t in thresholds(0.2))
+    own = load(folder, registry, out_of_scope_share=0.2).knobs.values.confidence
+    assert (own.assign_threshold, own.assign_threshold_with_lm) == thresholds(0.2)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0])
+def test_a_share_out_of_range_is_refused(folder, registry, share):
+    scores = {"confidences": [0.9], "right": [True]}
+    save(load(folder, registry), folder, manifest_of(registry, calibration=scores))
+    with pytest.raises(InputError, match=f"out-of-scope share {share}"):
+        load(folder, registry, out_of_scope_share=share)
 
 
 def test_a_program_without_validation_scores_says_so(folder, registry):

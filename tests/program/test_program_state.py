@@ -151,6 +151,27 @@ def test_impossible_numbers_of_format_3_are_refused(change):
         ({"confidences": [0.5], "right": ["x"]}, "calibration.right.0: "),
         ({"confidences": [0.5], "right": []}, "calibration: .*as many"),
         ({"confidences": [], "right": [], "with_lm": 5}, "calibration.with_lm: "),
+        (
+            {"confidences": [0.5], "right": [True], "accepted": []},
+            "calibration: .*as many accepted",
+        ),
+        (
+            {"confidences": [0.5], "right": [True], "out_of_scope": [2.0]},
+            "calibration.out_of_scope.0: ",
+        ),
+        (
+            {"confidences": [0.5], "right": [True], "out_of_scope": [0.5], "n_out_of_scope": 0},
+            "calibration: .*n_out_of_scope",
+        ),
+        ({"confidences": [0.5], "right": [True], "promise": 5}, "calibration.promise: "),
+        (
+            {"confidences": [0.5], "right": [True], "promise": {"delta": 0}},
+            "calibration.promise: .*delta 0",
+        ),
+        (
+            {"confidences": [0.5], "right": [True], "promise": {"delta": "a"}},
+            "calibration.promise: ",
+        ),
         ({"confidences": [], "right": [], "with_lm": {"right": []}}, "calibration.with_lm"),
     ],
 )

@@ -76,8 +76,15 @@ def program_options() -> argparse.ArgumentParser:
         "--target-precision",
         type=rate,
         metavar="P",
-        help="aim at this precision of assigned tasks, above 0 and at most 1; "
+        help="aim at this precision of everything that is assigned, above 0 and at most 1; "
         "default: the one the program was compiled for",
+    )
+    program.add_argument(
+        "--out-of-scope-share",
+        type=share,
+        metavar="SHARE",
+        help="share of requests that no agent fits, 0 to below 1, at which that precision shall "
+        "hold; default: the one the program was compiled for",
     )
     return program
 
@@ -107,6 +114,7 @@ def load_program(options: argparse.Namespace) -> "Delegator":
         embedder=options.embedder,
         allow_uncalibrated=options.allow_uncalibrated,
         target_precision=options.target_precision,
+        out_of_scope_share=options.out_of_scope_share,
         on_lm_failure=options.on_lm_failure,
         timeout=options.timeout,
     )
@@ -156,3 +164,14 @@ def rate(text: str) -> float:
     if not 0 < rate <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and at most 1")
     return rate
+
+
+def share(text: str) -> float:
+    """Return a number in [0, 1)."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to below 1")
+    return number

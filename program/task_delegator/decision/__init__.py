@@ -1,5 +1,6 @@
 """From evidence to a decision: pooling, calibrated confidence, thresholds."""
 
+from .certify import Counts, lower_bound, p_value
 from .confidence import (
     AssessConfidence,
     Assessment,
@@ -11,12 +12,15 @@ from .confidence import (
 )
 from .decide import asks_lm, decide, decision_certainty, settled_by
 from .pooling import weigh
-from .thresholds import OperatingPoint, choose_threshold
+from .thresholds import OperatingPoint, Sample, Target, choose_threshold
 
 __all__ = [
     "AssessConfidence",
     "Assessment",
+    "Counts",
     "OperatingPoint",
+    "Sample",
+    "Target",
     "asks_lm",
     "assemble",
     "choose_threshold",
@@ -25,6 +29,8 @@ __all__ = [
     "decision_certainty",
     "in_scope_features",
     "in_scope_probability",
+    "lower_bound",
+    "p_value",
     "settled_by",
     "sigmoid",
     "weigh",

@@ -3,8 +3,6 @@
 import dspy
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from small import HashedWords, small_dataset
 
 from optimize.calibration.confidence import calibrate, choose_features, fit_confidence
@@ -12,27 +10,8 @@ from optimize.data.dataset import load_dataset
 from optimize.evaluation.evaluate import evaluate
 from optimize.evaluation.metrics import wilson
 from task_delegator.decision.confidence import Features, sigmoid
-from task_delegator.decision.thresholds import choose_threshold
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
-
-
-@given(
-    st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=50),
-    st.floats(0.5, 1.0),
-)
-def test_the_threshold_keeps_its_target_with_the_greatest_coverage(rows, target):
-    confidences = np.array([confidence for confidence, _ in rows])
-    right = np.array([label for _, label in rows])
-    promise = choose_threshold(confidences, right, target)
-    threshold = 1.01 if promise.threshold is None else promise.threshold
-    assigned = confidences >= threshold
-    assert int(assigned.sum()) == promise.n
-    if promise.n:
-        assert right[assigned].mean() >= target
-        assert promise.lower_bound <= right[assigned].mean()
-    for lower in sorted(set(confidences[confidences < threshold])):
-        assert right[confidences >= lower].mean() < target
 
 
 def seen(**values) -> Features:
@@ -77,7 +56,9 @@ def test_calibration_sets_what_decisions_need(dataset):
     calibration = calibrate(program, dataset, target_precision=0.9)
     knobs = program.knobs.values
     assert knobs.confidence.assign_threshold == calibration.promise.threshold
-    assert len(calibration.confidences) == len(dataset.splits["validation"])
+    assert len(calibration.scores.confidences) == len(dataset.splits["validation"])
+    assert calibration.scores.n_out_of_scope == len(dataset.out_of_scope["validation"])
+    assert calibration.promise.out_of_scope_share == 0.2
     assert 0 < (knobs.scope.threshold or 0.0) < 1
     report = evaluate(program, dataset, "test", name="x")
     assert report.oos_auroc is not None

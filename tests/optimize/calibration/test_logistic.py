@@ -43,6 +43,6 @@ def test_what_is_served_is_what_was_fitted(tmp_path):
     calibration = calibrate(program, dataset)
     outcomes = delegate_all(program, dataset.splits["validation"], "serve")
     served = [outcome.delegation.confidence for outcome in outcomes]
-    assert served == list(calibration.confidences)
+    assert served == list(calibration.scores.confidences)
     features = [features_of(outcome.delegation) for outcome in outcomes]
     assert served == [correct_probability(seen, program.knobs.values) for seen in features]

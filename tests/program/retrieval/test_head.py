@@ -2,12 +2,10 @@
 
 import numpy as np
 import pytest
-from scipy import stats
 from sklearn.linear_model import LogisticRegression
 from small import public
 
 from optimize.data.dataset import load_dataset
-from task_delegator.decision.thresholds import choose_threshold
 from task_delegator.delegator import Delegator
 from task_delegator.embedders.cache import VectorCache
 from task_delegator.retrieval import linear_head as head
@@ -72,12 +70,6 @@ def test_a_damaged_head_is_fitted_anew(fits, monkeypatch):
     monkeypatch.setattr(kept, "read", lambda keys: dict.fromkeys(keys, b"too short"))
     assert (fit_head(vectors, owners, 1.0, kept)(vectors[0]) == whole).all()
     assert len(fits) == 2
-
-
-def test_the_bound_of_a_threshold_is_that_of_clopper_and_pearson():
-    right = [True] * 40 + [False] * 2
-    promise = choose_threshold(np.linspace(1, 0, 42), right, 0.9)
-    assert promise.lower_bound == pytest.approx(stats.beta.ppf(0.05, 40, 3), rel=1e-12)
 
 
 @pytest.mark.slow
