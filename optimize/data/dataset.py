@@ -7,6 +7,7 @@ customer's look the same.
 """
 
 import logging
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -95,7 +96,7 @@ def load_dataset(path: str | Path, enriched: bool = True) -> Dataset:
     registry = Registry.load(folder / "agents.json")
     completion = folder / FILE
     additions = 0
-    if enriched and completion.is_file():
+    if enriched and os.path.lexists(completion):
         written = read_enrichment(completion)
         registry = complete(registry, written, completion)
         additions = len(written.agents)

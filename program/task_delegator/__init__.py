@@ -4,6 +4,7 @@ The public names are loaded when they are first used (PEP 562): importing the pa
 of its light modules, does not wait for DSPy.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,9 @@ __all__ = [
     "language_model",
     "load",
 ]
+
+# ONNX Runtime counts its users from its import on: a device's id on the disk, events to its maker.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _MODULES = {
     "artifact": ("load",),

@@ -6,7 +6,8 @@ without pickle. ``manifest.json`` records what the program was compiled from, an
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
@@ -21,7 +22,7 @@ from .delegator import Delegator
 from .embedders import PACKAGED, Embedder
 from .embedders import embedder as embedder_of
 from .errors import InputError, ProgramError
-from .files import read_json, replacing_folder, sha256_text
+from .files import is_file, read_json, replacing_folder, sha256_text
 from .lm import check_spec
 from .program_state import FORMAT, READABLE, read_scores, read_state, read_target
 from .registry import Registry, enrich, enrichment_next_to
@@ -182,10 +183,10 @@ def save(delegator: Delegator, folder: Path, manifest: dict[str, Any]) -> None:
         manifest: what to record; format and signatures are added.
 
     Raises:
-        InputError: the path exists and is no compiled program.
+        InputError: the path exists and is no compiled program, or it cannot be written.
     """
     check_target(folder)
-    with replacing_folder(folder) as fresh:
+    with _written_to(folder) as fresh:
         copy = delegator.deepcopy()
         # DSPy passes over children that an optimizer marked as compiled: they would keep their
         # LM and be missing in the state.
@@ -195,6 +196,23 @@ def save(delegator: Delegator, folder: Path, manifest: dict[str, Any]) -> None:
         copy.save(str(fresh / PROGRAM))
         record = {**manifest, "format": FORMAT, "signatures": signatures_sha256()}
         (fresh / MANIFEST).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _written_to(folder: Path) -> Iterator[Path]:
+    """Yield the new folder of a program, which takes the old one's place.
+
+    Raises:
+        InputError: it cannot be written, as on a full disk; what was there stays.
+    """
+    try:
+        with replacing_folder(folder) as fresh:
+            yield fresh
+    except (OSError, RuntimeError) as error:
+        refused = error.__context__ if isinstance(error, RuntimeError) else error  # DSPy's own
+        if not isinstance(refused, OSError):
+            raise
+        raise InputError(f"{folder}: cannot be written: {refused.strerror}") from error
 
 
 def check_target(folder: Path) -> None:
@@ -222,11 +240,11 @@ def find(program: str | Path) -> Path:
         return _downloaded(str(program))
     shipped = Path(str(files("task_delegator"))) / "compiled" / str(program)
     for folder in (Path(program), shipped):
-        if (folder / MANIFEST).is_file():
+        if is_file(folder / MANIFEST):
             return folder
     names = sorted(p.name for p in shipped.parent.glob("*") if (p / MANIFEST).is_file())
     raise ProgramError(
-        f"{program}: no compiled program; name a folder with {MANIFEST}, or one of: "
+        f"{str(program)[:200]}: no compiled program; name a folder with {MANIFEST}, or one of: "
         f"{', '.join(names) or 'none ships'}"
     )
 

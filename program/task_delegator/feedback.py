@@ -26,7 +26,7 @@ from pydantic_core import PydanticSerializationError
 
 from .delegation import Decision, Delegation
 from .errors import InputError
-from .files import append_line, flush, require_regular, unfinished_line
+from .files import append_line, flush, read_bytes, unfinished_line
 from .json_text import parse_json
 from .locks import held
 from .registry import first_fault
@@ -199,10 +199,8 @@ def is_json(line: bytes) -> bool:
 
 
 def _content(path: str | Path) -> bytes:
-    if str(path) != "-":
-        require_regular(Path(path))
     try:
-        return sys.stdin.buffer.read() if str(path) == "-" else Path(path).read_bytes()
+        return sys.stdin.buffer.read() if str(path) == "-" else read_bytes(Path(path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
 

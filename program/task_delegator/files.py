@@ -21,6 +21,7 @@ from .locks import one_at_a_time
 
 _OPEN = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")  # files that the process was given open
 PARTIAL = ".partial"  # how the name of a file ends that is being written
+_MOST_BYTES = 200_000_000  # of a JSON file: 10,000 agents take a tenth; more takes minutes
 _BLOCK = 2**16  # bytes that are read at once from the end of a file
 _HERE = -100  # AT_FDCWD: paths are those of this process
 _CANNOT_FLUSH = {errno.EINVAL, errno.ENOTSUP}  # a device, or a folder on some file systems
@@ -33,13 +34,44 @@ def read_json(path: Path) -> Any:
     Raises:
         InputError: it is missing, no regular file, unreadable or no JSON; the line says where.
     """
-    require_regular(path)
     try:
-        return parse_json(path.read_text(encoding="utf-8-sig"), str(path))
+        content = read_bytes(path, _MOST_BYTES)
+        return parse_json(content.decode("utf-8-sig"), str(path))
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
+
+
+def read_bytes(path: Path, most: int | None = None) -> bytes:
+    """Return what a regular file holds, without waiting for more, as a file of /proc may.
+
+    Args:
+        path: of the file.
+        most: bytes that it may hold; None for any number.
+
+    Raises:
+        InputError: it is no regular file, or holds more.
+        OSError: it cannot be read.
+    """
+    require_regular(path)
+    # A pipe may take the file's place meanwhile. What was handed over open is waited for.
+    at_once = 0 if str(path).startswith(_OPEN) else getattr(os, "O_NONBLOCK", 0)
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | at_once)) as file:
+        content: bytes | None = file.read() if most is None else file.read(most + 1)
+    if content is None:
+        raise InputError(f"{path}: gives nothing now; copy what it gives to a file")
+    if most is not None and len(content) > most:
+        raise InputError(f"{path}: has more than {most:,} bytes; split it, or leave something out")
+    return content
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether a path is that of a file; what cannot be a path is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that is too long
+        return False
 
 
 def require_regular(path: Path) -> None:

@@ -47,6 +47,26 @@ def test_json_that_cannot_be_read_is_one_line(tmp_path):
         read_json(path)
 
 
+def test_a_pipe_that_takes_a_files_place_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("task_delegator.files.require_regular", lambda path: None)
+    os.mkfifo(tmp_path / "a.json")
+    with pytest.raises(InputError, match="broken JSON"):
+        read_json(tmp_path / "a.json")
+    kept_open = os.open(tmp_path / "a.json", os.O_RDWR)
+    try:
+        with pytest.raises(InputError, match="gives nothing now"):
+            read_json(tmp_path / "a.json")
+    finally:
+        os.close(kept_open)
+
+
+def test_a_huge_file_is_refused_before_it_is_read(tmp_path):
+    with (tmp_path / "a.json").open("wb") as file:
+        file.truncate(10**12)  # of holes
+    with pytest.raises(InputError, match="more than 200,000,000 bytes"):
+        read_json(tmp_path / "a.json")
+
+
 def test_three_writers_of_one_path_never_show_a_broken_file(tmp_path):
     path, failures = tmp_path / "state.json", []
     write_text(path, json.dumps(["start"]))

@@ -5,6 +5,7 @@
 that the registry itself says.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def read_enrichment(path: Path) -> Enrichment:
 def enrichment_next_to(agents: str | Path) -> Path | None:
     """Return the path of ``enrichment.json`` next to a registry's file; None if there is none."""
     path = Path(agents).with_name(FILE)
-    return path if path.is_file() else None
+    return path if os.path.lexists(path) else None  # a link that leads nowhere is refused later
 
 
 def enrich(registry: Registry, path: str | Path) -> Registry:

@@ -71,3 +71,11 @@ def test_a_service_that_loads_a_program_fetches_no_price_list():
 def test_a_hosted_embedder_fetches_no_price_list():
     with EmbeddingProvider() as provider:
         assert run(_EMBED, provider.url) == "1 []"
+
+
+def test_the_embedder_keeps_no_id_of_the_device_and_counts_no_user(tmp_path):
+    code = "from task_delegator.embedders import embedder; embedder().encode(['pay'])"
+    kept = {"XDG_CACHE_HOME": str(tmp_path), "TMPDIR": str(tmp_path), "PYTHONPATH": "program"}
+    environment = {name: v for name, v in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment | kept, check=True)
+    assert [path.name for path in tmp_path.iterdir() if path.name != "task-delegator"] == []

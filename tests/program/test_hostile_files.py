@@ -1,0 +1,223 @@
+"""Whatever stands in the place of a file that is read: one line, exit code 2, and soon."""
+
+import copy
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from small import ROOT, office_registry
+
+from task_delegator.artifact import load
+from task_delegator.cli import main
+from task_delegator.errors import InputError, ProgramError
+from task_delegator.registry.agents import Registry
+
+SHIPPED = ROOT / "program" / "task_delegator" / "compiled" / "default"
+AGENTS = ROOT / "datasets" / "agents.json"
+SECONDS = 5.0
+
+CONTENTS = {
+    "open brackets": b"[" * 100_000,
+    "open objects": b'{"a":' * 100_000,
+    "nested brackets": b"[" * 100_000 + b"]" * 100_000,
+    "a deep field": b'[{"name": "a", "x": ' + b"[" * 900 + b"]" * 900 + b"}]",
+    "a long integer": b'[{"name": ' + b"9" * 5000 + b"}]",
+    "a long negative integer": b"-" + b"9" * 5000,
+    "not a number": b'[{"name": NaN}]',
+    "infinity": b'{"task": Infinity}',
+    "a huge float": b"[1e400]",
+    "a key twice": b'[{"name": "a", "name": "b"}]',
+    "half a character": b'[{"name": "a\\ud800", "task": "\\udfff"}]',
+    "half a character as a key": b'[{"\\udfff": "a"}]',
+    "NUL": b"\0" * 10,
+    "NUL in a text": b'[{"name": "a\\u0000"}]',
+    "a byte order mark": b"\xef\xbb\xbf{",
+    "UTF-16": '[{"name": "a"}]'.encode("utf-16"),
+    "Latin-1": b'[{"name": "\xe4"}]',
+    "escapes": b'{"\\u001b[31m\\n": 1}',
+    "a number": b"5",
+    "null": b"null",
+    "objects that say nothing": b"[{}]",
+    "lists": b"[[]]",
+}
+
+
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def folder(path: Path) -> None:
+    path.mkdir()
+
+
+def device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def link_to_itself(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+def link_to_nothing(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+def link_to_another_file(path: Path) -> None:
+    path.symlink_to("/etc/passwd")
+
+
+SPECIAL = (pipe, folder, device, link_to_itself, link_to_nothing, link_to_another_file)
+READ = {  # each kind of file, by the command that reads it, {} its path, and its name
+    "agents": ("agents.json", ["lint", "--agents", "{}"]),
+    "enrichment": ("enrichment.json", ["delegate", "--agents", "agents.json", "pay"]),
+    "tasks": ("tasks.jsonl", ["batch", "--agents", "agents.json", "{}", "out.jsonl"]),
+    "program": (
+        "p/program.json",
+        ["delegate", *("--agents", "agents.json", "--program", "p"), "x"],
+    ),
+    "manifest": (
+        "p/manifest.json",
+        ["delegate", *("--agents", "agents.json", "--program", "p"), "x"],
+    ),
+}
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder with a registry and a program, where the commands run."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(AGENTS, tmp_path / "agents.json")
+    shutil.copytree(SHIPPED, tmp_path / "p")
+    return tmp_path
+
+
+def refuses(path: Path, command: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Return why a command does not go on, or an empty text where it is refused as it should."""
+    started = time.process_time()
+    code = main([part.replace("{}", str(path)) for part in command])
+    took = time.process_time() - started
+    out, err = capsys.readouterr()
+    said = [line for line in err.splitlines() if "is applied to the agents" not in line]
+    if (code, out, len(said)) != (2, "", 1) or not err.isprintable() ^ err.endswith("\n"):
+        return f"{code} {out[:99]} {err[:200]}"
+    if "root:" in err:
+        return "another file is shown"
+    return "" if took < SECONDS else f"{took:.1f} s"
+
+
+@pytest.mark.parametrize("kind", READ)
+def test_no_content_of_a_file_is_more_than_a_line(kind, place, capsys):
+    name, command = READ[kind]
+    faults = {}
+    for label, content in CONTENTS.items():
+        (place / name).write_bytes(content)
+        if fault := refuses(place / name, command, capsys):
+            faults[label] = fault
+    assert faults == {}
+
+
+@pytest.mark.parametrize("kind", READ)
+def test_what_is_no_file_is_refused_in_a_line(kind, place, capsys):
+    name, command = READ[kind]
+    faults = {}
+    for make in SPECIAL:
+        if (place / name).exists():
+            (place / name).unlink()
+        make(place / name)
+        if fault := refuses(place / name, command, capsys):
+            faults[make.__name__] = fault
+        (place / name).rmdir() if make is folder else (place / name).unlink()
+    assert faults == {}
+
+
+@pytest.mark.parametrize("name", ["../p", "p/../../p", "../../../../../../etc", "x" * 5000, "a\0b"])
+def test_a_program_is_found_by_its_path_or_not_at_all(name, place, capsys):
+    command = ["delegate", "--agents", "agents.json", "--program", name, "pay"]
+    assert refuses(place, command, capsys) == ""
+
+
+ODD = st.sampled_from(
+    [
+        *(None, True, -1, 0, 2**63, 10**400, 1e308, -1e308, float("nan"), float("inf")),
+        *("", "x", "\ud800", "\x1b[2J", "../../etc/passwd", "http://127.0.0.1:9/"),
+        *([], {}, [[]], [None], {"": None}, ["x" * 100_000]),
+        *({"api_base": "http://127.0.0.1:9/"}, {"lm": {"model": "openai/x"}}),
+    ]
+)
+
+
+def require_line(error: Exception) -> None:
+    assert str(error).isprintable()
+    assert len(str(error)) <= 1000
+
+
+def places_of(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Return the places of every value within a value, by their keys."""
+    inner = value.items() if isinstance(value, dict) else ()
+    inner = enumerate(value[:5]) if isinstance(value, list) else inner
+    return [path, *(each for key, held in inner for each in places_of(held, (*path, key)))]
+
+
+def changed(value: Any, path: tuple[Any, ...], odd: Any, key: str | None) -> Any:
+    """Return a value with another at a place, or, where a key is given, beside it."""
+    value = copy.deepcopy(value)
+    if not path:
+        return odd
+    held = value
+    for step in path[:-1]:
+        held = held[step]
+    if key is not None and isinstance(held, dict):
+        held[key] = odd
+    else:
+        held[path[-1]] = odd
+    return value
+
+
+PARTS = {
+    part: json.loads((SHIPPED / f"{part}.json").read_text()) for part in ("program", "manifest")
+}
+PLACES = [(part, place) for part, value in PARTS.items() for place in places_of(value)]
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    at=st.sampled_from(PLACES),
+    odd=ODD,
+    key=st.none() | st.sampled_from(["api_base", "lm", "config", "callbacks", "__class__", "x"]),
+)
+def test_a_program_of_which_one_value_is_odd_is_refused_or_works(place, at, odd, key):
+    part, where = at
+    content = json.dumps(changed(PARTS[part], where, odd, key))
+    (place / "p" / f"{part}.json").write_text(content)
+    try:
+        program = load("p", office_registry(), embedder=None, target_precision=0.9)
+        delegation = program("refund my order")
+        assert 0 <= delegation.confidence <= 1
+        json.dumps(delegation.to_dict(), allow_nan=False)
+    except ProgramError as error:
+        require_line(error)
+    finally:
+        shutil.copy(SHIPPED / f"{part}.json", place / "p" / f"{part}.json")
+
+
+WORDS = json.loads(AGENTS.read_text())[:3]
+FACTS = [(where, WORDS) for where in places_of(WORDS)]
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(at=st.sampled_from(FACTS), odd=ODD, key=st.none() | st.sampled_from(["", "x", "Name"]))
+def test_a_registry_of_which_one_value_is_odd_is_refused_or_works(place, at, odd, key):
+    where, agents = at
+    (place / "odd.json").write_text(json.dumps(changed(agents, where, odd, key)))
+    try:
+        registry = Registry.load(place / "odd.json")
+        registry.lint()
+        registry.sha256()
+    except InputError as error:
+        require_line(error)
