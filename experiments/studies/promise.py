@@ -38,8 +38,8 @@ _SHARE = 0.2  # of the traffic that is out of scope
 _ASKED = 0.4  # of the tasks in scope, by the LM
 _CALLS = 5000  # more than there are answers
 # Simulated: requests in scope, out of scope, and the target; draws of each.
-_WORLDS = ((210, 50, 0.9), (600, 150, 0.9), (3000, 1000, 0.95))
-_DRAWS = 200
+_WORLDS = ((210, 50, 0.9), (3000, 1000, 0.95))
+_DRAWS = 100
 _EVERYBODY = 400_000  # requests that stand for all there are
 
 
