@@ -1,7 +1,9 @@
-"""Text of others: overlap, sanitizing, mentions of agents, languages, redaction."""
+"""Text of others: overlap, sanitizing, agents that are named, negation, languages, redaction."""
 
 from .languages import foreign_language
 from .mentions import AgentMentions
+from .naming import NamedAgents
+from .negation import negated_spans, without_negated
 from .overlap import fold, overlap, overlapping, words
 from .redact import describe_error, redact, shown_safely, strings_in, without_user
 from .sanitize import marks_content, one_line, plain, printable
@@ -9,10 +11,12 @@ from .verbatim import repeated_words
 
 __all__ = [
     "AgentMentions",
+    "NamedAgents",
     "describe_error",
     "fold",
     "foreign_language",
     "marks_content",
+    "negated_spans",
     "one_line",
     "overlap",
     "overlapping",
@@ -22,6 +26,7 @@ __all__ = [
     "repeated_words",
     "shown_safely",
     "strings_in",
+    "without_negated",
     "without_user",
     "words",
 ]
