@@ -35,13 +35,13 @@ _CUES = (
     # "don't book me a flight", "no need to transfer", "forget the invoice"
     rf"{_OPENS}(?:do\s+not|don't|dont|never(?!\s+\w+ed\b)|never\s+mind|no\s+need\s+(?:to|for)|"
     r"forget|skip|ignore|leave\s+(?:out|aside)|nothing\s+about)\s+(?!(?:again|been|disturb|fail|"
-    r"find|forget|get|got|had|have|hesitate|know|miss|received?|remember|see|seem|understand|work|"
+    r"find|forget|get|got|had|have|hesitate|know|let|miss|received?|remember|see|seem|stop|understand|work|"
     r"worry)\b)",
     # "we don't need a price", "I'm not asking for a translation", "nobody wants another item"
-    rf"{_SPEAKER}\s+(?:do\s+not|don't|dont|did\s+not|didn't)\s+(?:really\s+|even\s+)?(?:care|"
+    rf"(?P<wish>{_SPEAKER}\s+(?:do\s+not|don't|dont|did\s+not|didn't)\s+(?:really\s+|even\s+)?(?:care|"
     r"ask|look\s+for|mean(?!\s+to\b)|need|require|talk\s+about|want(?!\s+(?:any(?:body|one)|it|me|"
     r"my|our|people|some(?:body|one)|them|us)\b))\b"
-    r"(?!\s+to\s+(?:be|break|forget|have|loo?se|miss|pay|risk|see|wait)\b)",
+    r"(?!\s+to\s+(?:be|break|forget|have|loo?se|miss|pay|risk|see|wait)\b))",
     rf"{_SPEAKER}(?:\s+(?:am|are|were)|'m|'re)\s+(?:no\s+longer|not)\s+(?:after|asking|interested|"
     r"looking|on|running|talking|using)\b",
     r"\b(?:nobody|no\s+one)\s+(?:asked|needs|wants|is\s+asking)\b",
@@ -69,6 +69,8 @@ _NO_FRAGMENT = frozenset(
         "shall should was were whether why will would still"
     )
 )
+# "They don't want another story, they want it with figures": the thing is wanted after all.
+_SAME_THING = re.compile(r"\W{1,3}(?:but\s|just\s)?(?:\w+\s){1,2}(?:it|one|them)\b", re.IGNORECASE)
 _END = re.compile(
     r"[;:.!?](?=\s|$)|,(?=\s)|\n|[()\[\]\"\u201c\u201d]|\s[-\u2013\u2014]+\s|\u2014"
     r"|\s(?=(?:but|just|instead)\b)|\s(?=and\s+(?:instead|just|only|please|then)\b)"
@@ -88,6 +90,8 @@ def negated_spans(text: str) -> list[tuple[int, int]]:
             continue
         place = bisect_left(ends, cue.end())
         end = ends[place] if place < len(ends) else len(shown)
+        if cue["wish"] and _SAME_THING.match(shown, end):
+            continue
         start = cue.start()
         if cue["behind"]:
             before = bisect_left(ends, start)

@@ -92,6 +92,8 @@ def test_what_is_not_wanted_is_left_out(task, left):
         "this is not what I ordered, send me the right one",
         "Do not disturb mode is stuck on my phone",
         "not an invoice",  # nothing else is said
+        "They don't want another success story, they want it with their own volumes",
+        "don't let me forget to check the steak",
     ],
 )
 def test_what_does_not_work_is_what_a_task_is_about(task):
