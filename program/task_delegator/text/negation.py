@@ -9,6 +9,7 @@ The time grows linearly with the text.
 
 import re
 from bisect import bisect_left
+from itertools import pairwise
 
 _FEWEST_WORDS = 2  # of substance that must be left, else the whole text is read
 _WORD = re.compile(r"\w[\w'-]*")
@@ -18,7 +19,7 @@ _LINK_WORDS = frozenset(
         "please so thanks the then this to today uh us want we with yes you"
     )
 )
-_OPENS = r"(?:^|(?<=[,;:.!?(]\s)|(?<=\n)|(?<=\bso\s)|(?<=\bplease\s))"
+_OPENS = r"(?:^|(?<=[,;:.!?(]\s)|(?<=\bso\s)|(?<=\bplease\s))"
 _NOT = r"(?:\s+not|n't)"
 _SPEAKER = r"\b(?:i|we|you|they)"
 _THING = r"\b(?:this|it|that|these)"
@@ -35,7 +36,7 @@ _CUES = (
     # "don't book me a flight", "no need to transfer", "forget the invoice"
     rf"{_OPENS}(?:do\s+not|don't|dont|never(?!\s+\w+ed\b)|never\s+mind|no\s+need\s+(?:to|for)|"
     r"forget|skip|ignore|leave\s+(?:out|aside)|nothing\s+about)\s+(?!(?:again|been|disturb|fail|"
-    r"find|forget|get|got|had|have|hesitate|know|let|miss|received?|remember|see|seem|stop|understand|work|"
+    r"find|forget|get|got|had|have|hesitate|it|know|let|miss|received?|remember|see|seem|stop|them|understand|work|"
     r"worry)\b)",
     # "we don't need a price", "I'm not asking for a translation", "nobody wants another item"
     rf"(?P<wish>{_SPEAKER}\s+(?:do\s+not|don't|dont|did\s+not|didn't)\s+(?:really\s+|even\s+)?(?:care|"
@@ -71,8 +72,10 @@ _NO_FRAGMENT = frozenset(
 )
 # "They don't want another story, they want it with figures": the thing is wanted after all.
 _SAME_THING = re.compile(r"\W{1,3}(?:but\s|just\s)?(?:\w+\s){1,2}(?:it|one|them)\b", re.IGNORECASE)
-_END = re.compile(
-    r"[;:.!?](?=\s|$)|,(?=\s)|\n|[()\[\]\"\u201c\u201d]|\s[-\u2013\u2014]+\s|\u2014"
+# A line goes on in the next one where that opens with a small letter: mails are wrapped.
+_SENTENCE_END = re.compile(r"[.!?]\s+|\n(?![a-z])\s*(?:[-*>]\s+)?")
+_CLAUSE_END = re.compile(
+    r"[;:.!?](?=\s|$)|,(?=\s)|\n(?![a-z])|[()\[\]\"\u201c\u201d]|\s[-\u2013\u2014]+\s|\u2014"
     r"|\s(?=(?:but|just|instead)\b)|\s(?=and\s+(?:instead|just|only|please|then)\b)"
     r"|\s(?=(?:get|give|show|tell)\s+me\b)|\s(?=(?:i|we)\s+(?:need|want)\b)",
     re.IGNORECASE,
@@ -82,15 +85,24 @@ _END = re.compile(
 def negated_spans(text: str) -> list[tuple[int, int]]:
     """Return where a text says what is not wanted: (start, end) of each part, in order."""
     shown = text.replace("\u2019", "'")
-    breaks = [match.span() for match in _END.finditer(shown)]
+    bounds = [0, *(match.end() for match in _SENTENCE_END.finditer(shown)), len(shown)]
+    return [
+        (first + start, first + end)
+        for first, last in pairwise(bounds)
+        for start, end in _spans_in(shown[first:last])
+    ]
+
+
+def _spans_in(sentence: str) -> list[tuple[int, int]]:
+    breaks = [match.span() for match in _CLAUSE_END.finditer(sentence)]
     ends = [start for start, _ in breaks]
     spans: list[tuple[int, int]] = []
-    for cue in _CUE.finditer(shown):
-        if cue["fragment"] and _last_word(shown, cue.start()) in _NO_FRAGMENT:
+    for cue in _CUE.finditer(sentence):
+        if cue["fragment"] and _last_word(sentence, cue.start()) in _NO_FRAGMENT:
             continue
         place = bisect_left(ends, cue.end())
-        end = ends[place] if place < len(ends) else len(shown)
-        if cue["wish"] and _SAME_THING.match(shown, end):
+        end = ends[place] if place < len(ends) else len(sentence)
+        if cue["wish"] and _SAME_THING.match(sentence, end):
             continue
         start = cue.start()
         if cue["behind"]:
