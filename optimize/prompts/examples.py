@@ -39,7 +39,7 @@ def examples(program: Delegator, requests: Sequence[Request], seed: int) -> list
         places = [place for place, agent in shown if agent.name in request.acceptable]
         if places:
             example = dspy.Example(
-                task=one_line(retrieval.query.text),
+                task=one_line(retrieval.query.shown),
                 candidates=shortlist.text(),
                 slot=SLOTS[places[0]],
                 acceptable=[SLOTS[place] for place in places],

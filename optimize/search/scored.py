@@ -13,6 +13,7 @@ from task_delegator.retrieval import (
     fuse,
     late_scores,
     read_passages,
+    read_task,
     reading_of,
     standardize,
 )
@@ -43,9 +44,7 @@ class ScoredRequests:
         self._late = late
         places = {name: i for i, name in enumerate(index.names)}
         self._index = index
-        self._queries = [
-            index.read(index.mentions.strip_from(request.text)[0]) for request in requests
-        ]
+        self._queries = [read_task(index, request.text) for request in requests]
         self.labels = [np.array([places[n] for n in r.acceptable]) for r in requests]
         self.readings = _readings(index)
         self._fixed: dict[tuple[int, bool], list[_Unset]] = {}

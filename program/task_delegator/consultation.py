@@ -68,7 +68,7 @@ def lm_shortlist(
     samples = {} if found.index is None else found.index.nearest_samples(query, agents)
     budget = knobs.prompt_tokens
     if context is not None:
-        budget = min(budget, context - estimate_tokens(prompt + query.text) - _FORMAT_TOKENS)
+        budget = min(budget, context - estimate_tokens(prompt + query.shown) - _FORMAT_TOKENS)
     return Shortlist(agents, knobs.card, samples).within(max(budget, 0))
 
 
@@ -120,6 +120,7 @@ def collect_evidence(
         retrieval=RetrievalEvidence(found.candidates, found.z_scores),
         language=query.language,
         mentions=query.mentions,
+        named=query.named,
         repeated_words=repeated,
         gate=advice.gate,
         lm=advice.said,

@@ -184,6 +184,7 @@ class Evidence:
         retrieval: what retrieval alone believes.
         language: code of the task's language where the embedder does not support it, else None.
         mentions: agents that the task names; its text was read without those names.
+        named: those that it names exactly and on purpose: they are on the shortlist.
         repeated_words: words of the task, without a gap, that repeat what the first agent says
             of itself; 0 where they are few.
         gate: why the LM was asked or not.
@@ -199,6 +200,7 @@ class Evidence:
     retrieval: RetrievalEvidence = RetrievalEvidence()
     language: str | None = None
     mentions: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
     repeated_words: int = 0
     gate: GateEvidence = GateEvidence()
     lm: LMEvidence | None = None

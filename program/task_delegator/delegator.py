@@ -190,7 +190,8 @@ class Delegator(dspy.Module):
             knobs.thresholds(with_lm=advice.with_lm),
             calibrated=calibrated,
             language=query.language,
-            named=query.mentions,
+            named=(*query.named, *query.mentions),
+            by_name=advice.found.by_name and advice.first.name in query.named,
             repeated=repeated,
         )
         return Delegation(
@@ -341,13 +342,13 @@ class Delegator(dspy.Module):
         if not writes(dspy.settings.lm):
             knobs = knobs.without_writing()
         found = alone.found
-        expansion = await call(self.expand, task=query.text, knobs=knobs)
+        expansion = await call(self.expand, task=query.shown, knobs=knobs)
         if expansion.texts:
             texts = {"further": expansion.texts, "found": found}
             found = await compute(self.retrieve, task=query.task, knobs=knobs, **texts)
         belief: Classification = await call(
             self.classify,
-            task=query.text,
+            task=query.shown,
             shortlist=self._shortlist(found, query, knobs.lm),
             knobs=knobs.lm,
             posterior={c.name: c.probability for c in found.candidates},
@@ -368,7 +369,7 @@ class Delegator(dspy.Module):
         assessment, rubric = assess(), belief.rubric
         if rubric is None and knobs.lm.rubric_low <= assessment.confidence < knobs.lm.rubric_high:
             rivals = ranked_agents(found, candidates)[:4]
-            rubric = (await call(self.rate, task=query.text, agents=rivals)).rubric
+            rubric = (await call(self.rate, task=query.shown, agents=rivals)).rubric
             assessment, calls = assess(rubric=rubric), calls + 1
         return alone.copy(
             found=found,

@@ -44,14 +44,15 @@ def decide(
     calibrated: bool,
     language: str | None = None,
     named: Sequence[str] = (),
+    by_name: bool = False,
     repeated: int = 0,
 ) -> tuple[Decision, str]:
     """Return the decision and the reason for it, in words that a person can act on.
 
     A task in a language that the embedder does not support, or for agents that the confidence was
     not calibrated for, is always reviewed: neither threshold means anything there. A task that
-    names another agent than the one found, or repeats at length what the found one says of
-    itself, is not assigned.
+    names another agent than the one found, or found it by its name alone, or repeats at length
+    what it says of itself, is not assigned.
 
     The reason is one line whatever the names hold.
 
@@ -63,6 +64,7 @@ def decide(
         calibrated: whether the numbers were calibrated for the caller's agents.
         language: the task's, where the embedder does not support it.
         named: agents that the task names.
+        by_name: whether the first is first for nothing but its name in the task.
         repeated: words of the task that repeat what the first agent says of itself.
     """
     first, *rivals = [printable(candidate.name) for candidate in candidates[:3]]
@@ -78,21 +80,19 @@ def decide(
             f"The confidence is not calibrated for this registry: a person should decide. "
             f"The guess is {first}{others}."
         )
-    if thresholds.in_scope is not None and in_scope < thresholds.in_scope:
+    guess = f"({confidence:.0%}{others}): a person should look."
+    if by_name:
+        return "review", f"The task names {first}, and nothing else speaks for it {guess}"
+    meant = candidates[0].name in named
+    if not meant and thresholds.in_scope is not None and in_scope < thresholds.in_scope:
         return "none", f"No agent seems to be meant for this; the closest is {first}."
     if thresholds.assign is None:
         return "review", f"{finding}; this program assigns nothing{others}."
     if not (confidence >= thresholds.assign and in_scope >= (thresholds.in_scope or 0.0)):
         return "review", f"{finding}, {thresholds.assign:.0%} is needed to assign{others}."
-    if named and candidates[0].name not in named:
+    if named and not meant:
         wanted = " and ".join(map(printable, named[:3]))
-        return "review", (
-            f"The task names {wanted} but reads like one for {first} "
-            f"({confidence:.0%}{others}): a person should look."
-        )
+        return "review", f"The task names {wanted} but reads like one for {first} {guess}"
     if repeated:
-        return "review", (
-            f"The task repeats {repeated} words of what {first} says of itself "
-            f"({confidence:.0%}{others}): a person should look."
-        )
+        return "review", f"The task repeats {repeated} words of what {first} says of itself {guess}"
     return "assign", f"{finding}{f', ahead of {rivals[0]}' if rivals else ''}."

@@ -4,6 +4,7 @@ from .fusion import CHANNELS, fuse, largest, late_scores, standardize
 from .index import Channels, Index, Query
 from .index_cache import IndexCache
 from .passages import read_passages, reading_of
+from .reading import read_task
 from .retrieve import Retrieval, Retrieve
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "largest",
     "late_scores",
     "read_passages",
+    "read_task",
     "reading_of",
     "standardize",
 ]

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..embedders import Embedder, Encoded, VectorCache, encode_documents
 from ..registry import Agent, description_text, readable, texts_of
-from ..text import AgentMentions
+from ..text import AgentMentions, NamedAgents
 from .build_once import BuildOnce
 from .late_interaction import LateInteraction, offsets
 from .lexical import CharacterGrams, StemmedWords
@@ -33,17 +33,21 @@ class Query:
     """A task as it is read: once per delegation, for every stage.
 
     Attributes:
-        text: what is retrieved and shown to an LM: the task without the names of agents.
+        text: what is retrieved: the task without the names of agents and what is not wanted.
         encoded: the text as the embedder sees it.
         task: as it was given; empty for a text that is no task, such as an expansion.
-        mentions: agents that the task names.
+        shown: what an LM is shown: the task without the names of agents.
+        mentions: agents that the task names, in any spelling.
+        named: those that it names exactly and on purpose.
         language: code of the task's language where the embedder does not support it, else None.
     """
 
     text: str
     encoded: Encoded = field(repr=False, compare=False)
     task: str = ""
+    shown: str = ""
     mentions: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
     language: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -51,7 +55,9 @@ class Query:
         return {
             "task": self.task,
             "text": self.text,
+            "shown": self.shown,
             "mentions": list(self.mentions),
+            "named": list(self.named),
             "language": self.language,
         }
 
@@ -86,7 +92,7 @@ class Index:
 
     Attributes:
         names: of the agents, in the order of every score.
-        mentions: the same, to be found in texts.
+        mentions, named: the same, to be found in texts: in any spelling, and on purpose.
         encodings: every text of these agents that was read so far, as the embedder sees it.
         agents_held: how many agents are held in memory; twice as many once passages are read.
         read_passages: whether passages of an agent are read, shape (agents,); None of nobody.
@@ -102,7 +108,7 @@ class Index:
         self.agents = tuple(sorted(agents, key=lambda agent: agent.name))
         self.agents_held = len(self.agents)
         self.names = tuple(agent.name for agent in self.agents)
-        self.mentions = AgentMentions(self.names)
+        self.mentions, self.named = AgentMentions(self.names), NamedAgents(self.names)
         self.embed = embed
         self._known = known or {}
         described = [description_text(agent) for agent in self.agents]

@@ -15,6 +15,8 @@ from ..text import foreign_language
 from .fusion import CHANNELS, Scored, blend, fuse, largest, score, signals, softmax
 from .index import Index, Query
 from .index_cache import IndexCache
+from .named import favor_named
+from .reading import read_task
 
 
 class Retrieval(FrozenPrediction):
@@ -30,6 +32,7 @@ class Retrieval(FrozenPrediction):
         query: the task as it was read; None where the caller may use no agent.
         index: what it was read against: the caller's agents at that moment.
         scored: the task's own scores, without expansions.
+        by_name: whether the first is first for nothing but its name in the task.
     """
 
     candidates: tuple[Candidate, ...] = ()
@@ -39,6 +42,7 @@ class Retrieval(FrozenPrediction):
     query: Query | None = None
     index: Index | None = None
     scored: Scored | None = None
+    by_name: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return what was found as plain JSON values, without what it was computed from."""
@@ -96,7 +100,9 @@ class Retrieve(dspy.Module):
         if further:
             others = [score(index, index.read(text), knobs).z_scores for text in further]
             z_scores = blend(z_scores, others, knobs.expansion.weight)
-        posterior = softmax(fuse(z_scores, knobs) / knobs.retrieval.temperature)
+        logits = fuse(z_scores, knobs) / knobs.retrieval.temperature
+        logits, wanted, by_name = favor_named(index, query, knobs, logits)
+        posterior = softmax(logits)
         best = largest(posterior, _places(knobs))
         names = [index.names[i] for i in best]
         rows = np.stack([z_scores[channel][best] for channel in CHANNELS], axis=1).tolist()
@@ -108,9 +114,10 @@ class Retrieve(dspy.Module):
                 name: {c: round(z, 3) for c, z in zip(CHANNELS, row, strict=True)}
                 for name, row in zip(names, rows, strict=True)
             },
-            query=query,
+            query=replace(query, shown=query.task) if wanted else query,
             index=index,
             scored=scored,
+            by_name=by_name,
         )
 
     if TYPE_CHECKING:  # DSPy types a module's call as a plain Prediction
@@ -121,9 +128,8 @@ class Retrieve(dspy.Module):
 
     def read(self, task: str, index: Index) -> Query:
         """Return a task as it is read against the agents of an index."""
-        text, mentions = index.mentions.strip_from(task)
         language = foreign_language(task, self.library.embed.languages)
-        return replace(index.read(text), task=task, mentions=mentions, language=language)
+        return replace(read_task(index, task), language=language)
 
 
 def _places(knobs: KnobValues) -> int:

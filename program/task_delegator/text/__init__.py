@@ -1,8 +1,10 @@
-"""Text of others: overlap, sanitizing, mentions of agents, languages, redaction."""
+"""Text of others: overlap, sanitizing, agents that are named, negation, languages, redaction."""
 
 from .credentials import without_user
 from .languages import foreign_language
 from .mentions import AgentMentions
+from .naming import NamedAgents
+from .negation import negated_spans, without_negated
 from .overlap import fold, overlap, overlapping, words
 from .redact import describe_error, redact, shown_safely, strings_in
 from .sanitize import longest_form, marks_content, one_line, plain, printable
@@ -10,11 +12,13 @@ from .verbatim import repeated_words
 
 __all__ = [
     "AgentMentions",
+    "NamedAgents",
     "describe_error",
     "fold",
     "foreign_language",
     "longest_form",
     "marks_content",
+    "negated_spans",
     "one_line",
     "overlap",
     "overlapping",
@@ -24,6 +28,7 @@ __all__ = [
     "repeated_words",
     "shown_safely",
     "strings_in",
+    "without_negated",
     "without_user",
     "words",
 ]

@@ -8,14 +8,18 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from typing import Generic, TypeVar
 
 from .normal import Word, singular, words_of
 from .sanitize import plain
 
 _HUMP = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W_A-Z]+")  # the words of "RefundDesk"
+_HYPHENED = re.compile(r"[^\W_A-Z]+(?:-[^\W_A-Z]+)+")
 _GLUE = frozenset("_./:")  # joins the words of an identifier; a hyphen joins those of prose too
 _FILLERS = frozenset({"a", "an", "and", "for", "of", "s", "the"})  # "desk of the refunds"
-_LONGEST = 16  # words by which a name is found: with more, hostile names would take seconds
+LONGEST_NAME = 16  # words by which a name is found: with more, hostile names would take seconds
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,12 @@ class _Name:
             return all(self.glue & set(marks) for marks in between)
         letters = zip(self.first.cased, found[0].cased, strict=False)
         same = all(own.isupper() == other.isupper() for own, other in letters)
-        return same and (self.proper or bool(self.glue) or not _opens_sentence(text, start))
+        return same and (self.proper or bool(self.glue) or not opens_sentence(text, start))
+
+
+def is_identifier(name: str) -> bool:
+    """Tell whether a name is one word to a program: "refund_bot", "csharp-xunit", not "Add-On"."""
+    return "_" in name or _HYPHENED.fullmatch(name) is not None
 
 
 def _known(name: str, shown: str, words: Sequence[Word]) -> _Name:
@@ -62,8 +71,8 @@ def _known(name: str, shown: str, words: Sequence[Word]) -> _Name:
         name=name,
         first=words[0],
         proper=proper,
-        any_case=proper and not alone and "_" not in marks,
-        glue=_GLUE | marks if "_" in marks else frozenset(),
+        any_case=proper and not alone and not is_identifier(shown),
+        glue=_GLUE | marks if is_identifier(shown) else frozenset(),
         before=shown[: words[0].start] if alone else "",
         behind=shown[words[-1].end :] if alone else "",
     )
@@ -83,12 +92,12 @@ class AgentMentions:
     """
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._ordered = _Table()
-        self._shuffled = _Table()
+        self._ordered: NameTable[_Name] = NameTable()
+        self._shuffled: NameTable[_Name] = NameTable()
         for name in names:
             shown = plain(name).strip()
-            words = words_of(shown)[:_LONGEST]
-            if words and (shown != shown.lower() or "_" in shown):
+            words = words_of(shown)[:LONGEST_NAME]
+            if words and (shown != shown.lower() or is_identifier(shown)):
                 self._add(_known(name, shown, words), shown, words)
 
     def _add(self, known: _Name, shown: str, words: Sequence[Word]) -> None:
@@ -96,7 +105,7 @@ class AgentMentions:
         if known.any_case:
             joined = "".join(word.cased for word in words)
             self._ordered.add([singular(joined.casefold())], known)
-            content = _content(shown)[:_LONGEST]
+            content = _content(shown)[:LONGEST_NAME]
             if len(content) > 1:
                 self._shuffled.add(sorted(word.normal for word in content), known)
 
@@ -124,15 +133,15 @@ class AgentMentions:
         return (left if any(c.isalnum() for c in left) else text), names
 
 
-class _Table:
+class NameTable(Generic[T]):
     """Names by their words, looked up in all stretches of a text that are as long as one."""
 
     def __init__(self) -> None:
         self._sums: set[int] = set()
         self._sizes: set[int] = set()
-        self._names: dict[tuple[str, ...], list[_Name]] = {}
+        self._names: dict[tuple[str, ...], list[T]] = {}
 
-    def add(self, normals: Sequence[str], name: _Name) -> None:
+    def add(self, normals: Sequence[str], name: T) -> None:
         """Add a name by its words."""
         self._sums.add(sum(map(hash, normals)))
         self._sizes.add(len(normals))
@@ -140,7 +149,7 @@ class _Table:
 
     def matches(
         self, words: Sequence[Word], order: Callable[[list[str]], Sequence[str]]
-    ) -> Iterator[tuple[list[_Name], Sequence[Word]]]:
+    ) -> Iterator[tuple[list[T], Sequence[Word]]]:
         """Return the names whose words are a stretch of a text, with that stretch.
 
         Args:
@@ -162,7 +171,7 @@ def _content(text: str) -> list[Word]:
     return [word for word in words_of(text, _HUMP) if word.normal not in _FILLERS]
 
 
-def _opens_sentence(text: str, start: int) -> bool:
+def opens_sentence(text: str, start: int) -> bool:
     """Tell whether a sentence or a line may begin at a place."""
     before = text[max(start - 2, 0) : start]
     return not before or before[-1] == "\n" or (before[0] in ".!?\n" and before[-1].isspace())

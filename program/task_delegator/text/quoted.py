@@ -1,0 +1,24 @@
+"""Parts of a text that somebody else wrote: quoted, pasted, forwarded, printed by a program.
+
+The time grows linearly with the text.
+"""
+
+import re
+
+_MARKS = re.compile(
+    r"```.*?(?:```|\Z)"  # fenced, perhaps without an end
+    r"|`[^`\n]+`"
+    r"|^[ \t]*>[^\n]*"  # a mail's quoting
+    r'|"[^"\n]+"'
+    "|\u201c[^\u201c\u201d]+\u201d|\u00ab[^\u00ab\u00bb]+\u00bb"
+    r"|(?<!\w)'[^'\n]+(?:(?<=\w)'(?=\w)[^'\n]+)*'(?!\w)"
+    # From here on, all of the text: a mail below its header, what forges a prompt.
+    r"|^[^\n]{0,200}\b(?:wrote|writes|Original Message|Forwarded message)\b[^\n]{0,20}\n.*\Z"
+    r"|(?:\[\[ ##|<\|)(?:.*)\Z",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def quoted_spans(text: str) -> list[tuple[int, int]]:
+    """Return where a text holds what others wrote: (start, end) with the marks, in order."""
+    return [match.span() for match in _MARKS.finditer(text)]
