@@ -33,7 +33,7 @@ def unsure_program(dataset) -> Delegator:
     return program
 
 
-def fit(program, dataset, lm, calls=200, optimizer="bootstrap") -> LMStage:
+def fit(program, dataset, lm, calls=200, optimizer: str | None = "bootstrap") -> LMStage:
     return fit_lm_stage(program, dataset, lm, LMStageConfig(calls, optimizer))
 
 
