@@ -89,6 +89,20 @@ def test_hidden_agents_show_nowhere(office, caplog, secret, task, with_lm):
     assert not any(name in text for name in names for text in texts)
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@given(st.permutations(NAMES), st.sampled_from(["my salary is late", "refund, then a train"]))
+def test_the_order_of_registration_never_matters_to_an_lm(office, order, task):
+    seen = []
+    for registry in (office, Registry([office[name] for name in order])):
+        lm, engine = recorded_lm(slot_of("Travel"))
+        program = delegator(registry, {"lm.ask_settled": True, "lm.weight": 1.0, "lm.prior": 1.0})
+        with dspy.context(lm=lm):
+            given = program(task, permissions=["hr.pay"])
+        assert engine.prompts
+        seen.append((_without_seconds(given.to_dict()), engine.prompts))
+    assert seen[0] == seen[1]
+
+
 def _without_seconds(value):
     if isinstance(value, dict):
         return {key: _without_seconds(v) for key, v in value.items() if key != "seconds"}

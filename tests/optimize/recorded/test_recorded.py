@@ -5,16 +5,18 @@ import copy
 import json
 import math
 import pickle
+from dataclasses import replace
 from typing import Literal
 
 import dspy
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from small import office_registry, public
+from small import HashedWords, office_registry, public
 
 from optimize.__main__ import main
 from optimize.recorded import check_spec, language_model, recorded_lm
+from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError, LMError, LMSpecError
 from task_delegator.knobs import LMKnobs
 from task_delegator.signatures import SLOTS, SelectAgent, WeighAgents
@@ -317,3 +319,52 @@ def test_a_second_folder_is_read_beside_the_first(answers, tmp_path):
     assert believed(both)[0] == believed(alone)[0]
     assert believed(both, task="another")[0]["Payroll"] == pytest.approx(0.9, abs=1e-3)
     assert alone.model != both.model
+
+
+WAYS = {"": 1, "?logprobs=off": 0}  # log-probabilities, or a distribution that is written down
+
+
+class Shuffled(Delegator):
+    """A program whose LM is shown the shortlist in another order."""
+
+    order: tuple[int, ...] = ()
+
+    def _shortlist(self, found, query, knobs):
+        shown = super()._shortlist(found, query, knobs)
+        return replace(shown, agents=tuple(shown.agents[place] for place in self.order))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("orders", [1, 2])
+@settings(max_examples=15)
+@given(recorded_rows(), st.permutations(range(len(NAMES))))
+def test_shuffling_the_shortlist_changes_no_answer(tmp_path_factory, way, orders, row, order):
+    where = folder(tmp_path_factory.mktemp("rows"), REGISTRY, row)
+    lm, seen = recorded_lm(f"recorded:{where}{way}"), []
+    for places in (tuple(range(len(NAMES))), tuple(order)):
+        program = Shuffled(office_registry(), HashedWords(), calibrated_for=None)
+        program.order = places
+        program.knobs.set(
+            {
+                "retrieval.k": 6,
+                "lm.ask_settled": True,
+                "lm.weight": 1.0,
+                "lm.orders": orders,
+                "lm.repeats": WAYS[way],
+                "scope.in_scope_with_lm.none_logit": -1.0,
+                "scope.threshold_with_lm": 0.3,
+                "confidence.correct_with_lm.slot_margin": 0.5,
+                "confidence.assign_threshold_with_lm": 0.6,
+            }
+        )
+        with dspy.context(lm=lm):
+            seen.append(program("pay", permissions=["hr.pay"]))
+    plain, shuffled = seen
+    assert shuffled.evidence.lm is not None
+    said = shuffled.evidence.lm
+    assert said.probabilities == pytest.approx(plain.evidence.lm.probabilities)
+    assert said.none == pytest.approx(plain.evidence.lm.none)
+    assert (shuffled.decision, shuffled.agent) == (plain.decision, plain.agent)
+    assert [c.name for c in shuffled.top3] == [c.name for c in plain.top3]
+    assert shuffled.confidence == pytest.approx(plain.confidence)
+    assert shuffled.evidence.in_scope_score == pytest.approx(plain.evidence.in_scope_score)

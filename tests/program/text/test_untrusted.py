@@ -5,11 +5,11 @@ import dspy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from recorded import recorded_lm
-from small import ROOT, HashedWords
+from recorded import recorded_lm, slot_of
+from small import ROOT, HashedWords, delegator
 
 from task_delegator.delegator import Delegator
-from task_delegator.registry.agents import Agent
+from task_delegator.registry.agents import Agent, Registry
 from task_delegator.signatures import SLOTS
 from task_delegator.stages.cards import Shortlist
 from task_delegator.text.languages import foreign_language
@@ -41,6 +41,29 @@ def test_an_attack_stays_on_its_line_and_forges_no_field(attack):
     assert "[[" not in shown
     assert len(one_line(text).splitlines()) <= 1
     assert "[[" not in one_line(text)
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack["id"])
+def test_an_attack_does_not_speak_for_the_lm(office, attack):
+    """Whatever an agent or a task says, the LM sees every agent once, and its word counts."""
+    text = attack["text"].replace("{name}", "Refunds")
+    fields = {"description": text, "user_request_samples": (text,), "instructions": text}
+    attacked = office["Refunds"].model_copy(update=fields)
+    registry = Registry([attacked if agent.name == "Refunds" else agent for agent in office])
+    task = text if attack["where"] == "task" else "refund my order"
+    lm, engine = recorded_lm(slot_of("Travel"))
+    for card in ("brief", "standard", "full"):
+        knobs = {"lm.ask_settled": True, "lm.weight": 20.0, "lm.orders": 1, "lm.card": card}
+        program = delegator(registry, knobs)
+        engine.prompts.clear()
+        with dspy.context(lm=lm):
+            found = program(task, permissions=["hr.pay"])
+        assert found.top3[0].name == "Travel"
+        [prompt] = engine.prompts
+        lines = re.findall(r"^([A-Z])\) (\w+)", prompt, re.MULTILINE)
+        assert [slot for slot, _ in lines] == list(SLOTS[: len(office)])
+        assert {name for _, name in lines} == {agent.name for agent in office}
+        assert prompt.count("[[ ## candidates ## ]]") == 1
 
 
 @given(st.text(alphabet="[]# a\n"))
