@@ -186,7 +186,9 @@ def _z(scores: np.ndarray) -> np.ndarray:
     best = scores
     if scores.shape[-1] > _REFERENCE:
         best = np.partition(scores, -_REFERENCE)[..., -_REFERENCE:]
-    spread = best.std(axis=-1, keepdims=True)
+    mean = best.mean(axis=-1, keepdims=True)
+    centered = scores - mean
+    away = centered if best is scores else best - mean
+    spread = np.sqrt((away * away).mean(axis=-1, keepdims=True))  # `std` takes the mean again
     apart = spread > 1e-12
-    centered = scores - best.mean(axis=-1, keepdims=True)
-    return np.where(apart, centered, 0.0) / np.where(apart, spread, 1.0)
+    return centered / spread if apart.all() else np.where(apart, centered, 0.0) / (spread + ~apart)

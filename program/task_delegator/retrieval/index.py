@@ -17,7 +17,7 @@ from ..registry import Agent, description_text, readable, texts_of
 from ..text import AgentMentions, NamedAgents
 from .build_once import BuildOnce
 from .late_interaction import LateInteraction, offsets
-from .lexical import CharacterGrams, StemmedWords
+from .lexical import CharacterGrams, StemmedWords, postings_sum
 from .linear_head import Head, fit_head
 from .passages import Passages, read_passages
 
@@ -227,8 +227,8 @@ class Index:
         ranker = self._rankers((k1, b))
         if ranker is None:
             return np.zeros(len(self.agents))
-        known = [ranker.vocab_dict[w] for w in self._words(task) if w in ranker.vocab_dict]
-        return np.asarray(ranker.get_scores_from_ids(known), dtype=np.float64)
+        places = [ranker.vocab_dict[w] for w in self._words(task) if w in ranker.vocab_dict]
+        return postings_sum(ranker.scores, places).astype(np.float64)
 
     def _ranker(self, setting: tuple[float, float]) -> Any:
         """Return BM25 over the agents; None where all are stop words, without a vocabulary."""

@@ -6,6 +6,7 @@ slice each. numpy has no 8-bit products; onnxruntime, which runs the encoder, ha
 """
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -28,14 +29,14 @@ def unsigned(vectors: np.ndarray) -> np.ndarray:
     return vectors.view(np.uint8) ^ 0x80
 
 
-def products(held: np.ndarray, task: np.ndarray) -> np.ndarray:
-    """Return the dot product of each vector with each, int32, shape (m, n).
+def products(held: Iterable[np.ndarray], task: np.ndarray) -> list[np.ndarray]:
+    """Return the dot product of each vector with each, int32, shape (m, n) per array of vectors.
 
     The vectors that are many are taken as they lie: what is turned round for the processor is
     the few, and the result.
 
     Args:
-        held: of ``unsigned``, shape (n, dim), each row in one piece.
+        held: arrays of ``unsigned``, shape (n, dim), each row in one piece.
         task: int8, shape (m, dim); where no number is beyond 64, as in most unit vectors times
             127, it takes half the time.
     """
@@ -43,8 +44,9 @@ def products(held: np.ndarray, task: np.ndarray) -> np.ndarray:
         kind, columns, zero = _INT8, task.T, _SIGNED_ZERO
     else:
         kind, columns, zero = _UINT8, unsigned(task).T, _ZERO
-    fed = {"a": held, "b": np.ascontiguousarray(columns), "y": _ZERO, "z": zero}
-    return _session_here(kind).run(None, fed)[0]
+    multiply = _session_here(kind).run
+    fed = {"b": np.ascontiguousarray(columns), "y": _ZERO, "z": zero}
+    return [multiply(None, {"a": vectors, **fed})[0] for vectors in held]
 
 
 def _session_here(kind: int) -> Any:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import accumulate, groupby
 
 import numpy as np
 
@@ -90,10 +90,10 @@ class LateInteraction:
 
 def _dots(task: Encoded, agents: Sequence[_Tokens]) -> np.ndarray:
     """Return the dot products of the task's tokens with the agents', shape (task's, agents')."""
-    ends = np.cumsum([len(agent.rarity) for agent in agents]).tolist()
+    ends = accumulate(len(agent.rarity) for agent in agents)
     pieces = groupby(zip(ends, agents, strict=True), lambda one: one[0] // _AT_ONCE)
     held = (np.concatenate([agent.vectors for _, agent in piece]) for _, piece in pieces)
-    return np.concatenate([products(each, task.token_vectors) for each in held], axis=1)
+    return np.concatenate(products(held, task.token_vectors), axis=1)
 
 
 def _cosines(dots: np.ndarray) -> np.ndarray:

@@ -1,7 +1,8 @@
 """What the lexical channels read in a text: stemmed words, and character n-grams."""
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,23 @@ class StemmedWords:
         """Return the stems in the order of the text."""
         words = [word for word in _WORD.findall(text.lower()) if word not in _STOPWORDS]
         return self._stemmer.stemWords(words)
+
+
+def postings_sum(held: Mapping[str, Any], places: Sequence[int]) -> np.ndarray:
+    """Return each document's sum over a task's words, float32, shape (documents,).
+
+    What ``BM25.get_scores_from_ids`` of bm25s returns, a third as long.
+
+    Args:
+        held: ``BM25.scores``: by word, where its documents begin, which they are, their scores.
+        places: of the task's words in it, each as often as it comes.
+    """
+    scores = np.zeros(held["num_docs"], dtype=held["data"].dtype)
+    starts, owners, data = held["indptr"], held["indices"], held["data"]
+    for place in places:  # a word is once in a document's scores: no owner comes twice
+        stretch = slice(starts[place], starts[place + 1])
+        scores[owners[stretch]] += data[stretch]
+    return scores
 
 
 class CharacterGrams:
@@ -72,8 +90,10 @@ class CharacterGrams:
         weights *= self._rarity[places]
         weights /= np.sqrt(weights @ weights)
         held = self._held[places]
-        postings = np.repeat(self._starts[places] - offsets(held), held) + np.arange(held.sum())
-        scores = np.repeat(weights, held) * self._weights[postings]
+        postings = np.repeat(self._starts[places] - offsets(held), held)
+        postings += np.arange(len(postings))
+        scores = np.repeat(weights, held)
+        scores *= self._weights[postings]
         return np.bincount(self._owners[postings], scores, minlength=self._number)
 
     def _known_grams(self, word: str) -> list[int]:
@@ -92,5 +112,6 @@ def character_grams(word: str) -> list[str]:
 
 def _counted(places: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Return each place once, and 1 + log of how often it came."""
-    each, often = np.unique(np.array(places, dtype=int), return_counts=True)
-    return each, 1 + np.log(often)
+    often = Counter(places)
+    each = np.fromiter(often, dtype=int, count=len(often))
+    return each, 1 + np.log(np.fromiter(often.values(), dtype=float, count=len(often)))

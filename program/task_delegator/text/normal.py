@@ -2,14 +2,15 @@
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 _RUN = re.compile(r"[^\W_]+")
+_LONGEST = 32  # letters of a word whose normal form is remembered
 _SIBILANTS = ("se", "xe", "ze", "che", "she")  # "address" and "addresses", "case" and "cases"
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(NamedTuple):
     """A word of a text.
 
     Attributes:
@@ -38,9 +39,18 @@ def words_of(text: str, word: re.Pattern[str] = _RUN) -> list[Word]:
         places = [*(place for _, place in kept), len(text)]
     return [
         # Accents that were left out behind the last letter are a part of the word.
-        Word(singular(run[0].casefold()), run[0], places[run.start()], places[run.end()])
+        Word(_normal(run[0]), run[0], places[run.start()], places[run.end()])
         for run in word.finditer(bare)
     ]
+
+
+def _normal(word: str) -> str:
+    return _remembered(word) if len(word) <= _LONGEST else singular(word.casefold())
+
+
+@lru_cache(maxsize=2**14)
+def _remembered(word: str) -> str:
+    return singular(word.casefold())
 
 
 def singular(word: str) -> str:

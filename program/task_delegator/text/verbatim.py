@@ -1,6 +1,7 @@
 """A task that repeats what an agent says of itself: it finds that agent whatever it asks for."""
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import groupby
 
 from .normal import words_of
@@ -26,16 +27,20 @@ def repeated_words(task: str, said: str) -> int:
     asked = [word.normal for word in words_of(plain(task))]
     if len(asked) < _SHINGLE:
         return 0
-    own = [word.normal for word in words_of(plain(said))]
-    shingles = {tuple(own[at : at + _SHINGLE]) for at in range(len(own) - _SHINGLE + 1)}
-    hits = [
-        at
-        for at in range(len(asked) - _SHINGLE + 1)
-        if tuple(asked[at : at + _SHINGLE]) in shingles
-    ]
+    shingles = _shingles_said(said)
+    hits = [at for at, shingle in enumerate(_shingles(asked)) if shingle in shingles]
     runs = [asked[first : last + _SHINGLE] for first, last in _stretches(hits)]
     long = [run for run in runs if len(run) >= _WORDS or len(" ".join(run)) >= _CHARACTERS]
     return max(map(len, long), default=0)
+
+
+def _shingles(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    return zip(*(words[at:] for at in range(_SHINGLE)), strict=False)
+
+
+@lru_cache(maxsize=256)  # of 5 kB each
+def _shingles_said(said: str) -> frozenset[tuple[str, ...]]:
+    return frozenset(_shingles([word.normal for word in words_of(plain(said))]))
 
 
 def _stretches(places: Sequence[int]) -> Iterator[tuple[int, int]]:
