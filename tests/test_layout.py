@@ -55,6 +55,7 @@ DISTRIBUTIONS = {
     "sklearn": "scikit-learn",
     "sentence_transformers": "sentence-transformers",
     "typesafe": "typesafe-sdk",
+    "yaml": "pyyaml",
 }
 
 

@@ -1,4 +1,4 @@
-"""The command ``task-delegator``: delegate, batch, feedback, cache, lint."""
+"""The command ``task-delegator``: delegate, batch, feedback, cache, lint, import, export."""
 
 import argparse
 import json
@@ -9,12 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .exchange import add_commands, names_in
+
 if TYPE_CHECKING:  # imported when needed: --help is not to wait for them
     from .delegation import Plan
     from .delegator import Delegator
     from .registry import Registry
 
 _AGENTS = Path("datasets/agents.json")  # the registry of a checkout
+_NAMED = 10  # agents of a finding that are named
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -132,7 +135,9 @@ def _lint(options: argparse.Namespace) -> int:
 
     findings = Registry.load(options.agents).lint()
     for finding in findings:
-        print(printable(f"{finding.rule}: {', '.join(finding.agents)}: {finding.detail}"))
+        named, more = finding.agents[:_NAMED], len(finding.agents) - _NAMED
+        names = ", ".join(named) + (f" and {more} more" if more > 0 else "")
+        print(printable(f"{finding.rule}: {names}: {finding.detail}"))
     _tell(f"{len(findings)} findings")
     return 0
 
@@ -191,7 +196,7 @@ def _registry(options: argparse.Namespace) -> "tuple[Path, Registry]":
 def _permissions(options: argparse.Namespace) -> frozenset[str] | None:
     if options.permissions is None:
         return None
-    return frozenset(name.strip() for name in options.permissions.split(",") if name.strip())
+    return names_in(options.permissions)
 
 
 def _read_tasks(path: str) -> list[tuple[int, str]]:
@@ -343,8 +348,9 @@ def parser() -> argparse.ArgumentParser:
     cache.set_defaults(run=_cache)
 
     lint = commands.add_parser("lint", help="report weaknesses of a registry")
-    lint.add_argument("--agents", metavar="FILE", required=True, help="a JSON list of agents")
+    lint.add_argument("--agents", metavar="FILE", required=True, help="the registry")
     lint.set_defaults(run=_lint)
+    add_commands(commands, _tell)
     return whole
 
 

@@ -32,9 +32,18 @@ def read_json(path: Path) -> Any:
     Raises:
         InputError: it is missing, no regular file, unreadable or no JSON; the line says where.
     """
+    return parse_json(read_text(path), str(path))
+
+
+def read_text(path: Path) -> str:
+    """Return what a file of UTF-8 holds; a byte order mark before it is skipped.
+
+    Raises:
+        InputError: it is missing, no regular file, unreadable or no UTF-8.
+    """
     require_regular(path)
     try:
-        return parse_json(path.read_text(encoding="utf-8-sig"), str(path))
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except (OSError, UnicodeDecodeError) as error:
