@@ -56,6 +56,7 @@ DISTRIBUTIONS = {
     "sklearn": "scikit-learn",
     "sentence_transformers": "sentence-transformers",
     "typesafe": "typesafe-sdk",
+    "yaml": "pyyaml",
 }
 
 

@@ -34,9 +34,17 @@ def read_json(path: Path) -> Any:
     Raises:
         InputError: it is missing, no regular file, unreadable or no JSON; the line says where.
     """
+    return parse_json(read_text(path), str(path))
+
+
+def read_text(path: Path) -> str:
+    """Return what a file of UTF-8 holds; a byte order mark before it is skipped.
+
+    Raises:
+        InputError: it is missing, no regular file, too large, unreadable or no UTF-8.
+    """
     try:
-        content = read_bytes(path, _MOST_BYTES)
-        return parse_json(content.decode("utf-8-sig"), str(path))
+        return read_bytes(path, _MOST_BYTES).decode("utf-8-sig")
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except (OSError, UnicodeDecodeError) as error:

@@ -33,9 +33,18 @@ def parse_json(text: str, where: str) -> Any:
         raise _too_deep(where) from error
     except ValueError as error:  # Python refuses to read integers of thousands of digits
         raise InputError(f"{where}: broken JSON: a number has too many digits") from error
-    if _is_deeper(value, _DEPTH):
-        raise _too_deep(where)
+    check_depth(value, where)
     return value
+
+
+def check_depth(value: Any, where: str, language: str = "JSON") -> None:
+    """Check that lists and objects are not nested too deeply to be written again.
+
+    Raises:
+        InputError: they are.
+    """
+    if _is_deeper(value, _DEPTH):
+        raise _too_deep(where, language)
 
 
 class _TwiceError(Exception):
@@ -70,5 +79,5 @@ def _is_deeper(value: Any, levels: int) -> bool:
     return True
 
 
-def _too_deep(where: str) -> InputError:
-    return InputError(f"{where}: broken JSON: nested deeper than {_DEPTH} levels: flatten it")
+def _too_deep(where: str, language: str = "JSON") -> InputError:
+    return InputError(f"{where}: broken {language}: nested deeper than {_DEPTH} levels: flatten it")

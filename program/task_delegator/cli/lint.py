@@ -5,11 +5,13 @@ from typing import Any
 
 from .options import tell
 
+_NAMED = 10  # agents of a finding that are named
+
 
 def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
     """Add the command to those of the command line."""
     lint = commands.add_parser("lint", help="report weaknesses of a registry")
-    lint.add_argument("--agents", metavar="FILE", required=True, help="a JSON list of agents")
+    lint.add_argument("--agents", metavar="FILE", required=True, help="the registry")
     lint.set_defaults(run=_run)
 
 
@@ -19,6 +21,8 @@ def _run(options: argparse.Namespace) -> int:
 
     findings = Registry.load(options.agents).lint()
     for finding in findings:
-        print(printable(f"{finding.rule}: {', '.join(finding.agents)}: {finding.detail}"))
+        named, more = finding.agents[:_NAMED], len(finding.agents) - _NAMED
+        names = ", ".join(named) + (f" and {more} more" if more > 0 else "")
+        print(printable(f"{finding.rule}: {names}: {finding.detail}"))
     tell(f"{len(findings)} findings")
     return 0

@@ -139,7 +139,12 @@ def permissions_of(options: argparse.Namespace) -> frozenset[str] | None:
     """Return the permissions that the options name; None for no limits."""
     if options.permissions is None:
         return None
-    return frozenset(name.strip() for name in options.permissions.split(",") if name.strip())
+    return names_in(options.permissions)
+
+
+def names_in(text: str) -> frozenset[str]:
+    """Return names that commas part."""
+    return frozenset(name.strip() for name in text.split(",") if name.strip())
 
 
 def seconds(text: str) -> float | None:

@@ -1,4 +1,4 @@
-"""Agents, their registry, lint findings, texts of an agent, enrichment."""
+"""Agents, their registry, lint findings, formats of others, texts of an agent, enrichment."""
 
 from .agents import Agent, Registry, Tool, first_fault, permission_set
 from .enrichment import (
@@ -10,6 +10,7 @@ from .enrichment import (
     enrichment_next_to,
     read_enrichment,
 )
+from .formats import catalog, read_agents
 from .rules import AGENT_CHARACTERS, name_key
 from .texts import (
     cut_passages,
@@ -28,6 +29,7 @@ __all__ = [
     "Enrichment",
     "Registry",
     "Tool",
+    "catalog",
     "complete",
     "cut_passages",
     "description_text",
@@ -37,6 +39,7 @@ __all__ = [
     "name_key",
     "passages_of",
     "permission_set",
+    "read_agents",
     "read_enrichment",
     "readable",
     "texts_of",

@@ -1,6 +1,7 @@
 """Agent and Registry: fields of an agent, validation, reading, writing, filtering."""
 
 import json
+import logging
 import re
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from pydantic import (
 )
 
 from ..errors import InputError
-from ..files import read_json, sha256_text, write_text
+from ..files import sha256_text, write_text
 from ..text import longest_form
 from ..thread_lock import Lock
 from .lint import Finding, find_problems
@@ -33,6 +34,8 @@ from .rules import (
     misspelled,
     name_key,
 )
+
+_log = logging.getLogger(__name__)
 
 
 class Tool(RootModel[dict[str, Any]]):
@@ -216,24 +219,24 @@ class Registry:
 
     @classmethod
     def load(cls, path: str | Path) -> "Registry":
-        """Read a JSON list of agents.
+        """Read agents from a file or a folder, in any format that is known.
+
+        A JSON list of agents, the same as YAML or JSONL, or what others write: ``docs/registry.md``
+        says which. What is worth knowing of foreign files is logged.
 
         Raises:
-            InputError: the file is missing, is not such a list, or two agents have the same name.
+            InputError: a file is missing, nothing of it is an agent, or two agents have the same
+                name.
         """
-        rows = read_json(Path(path))
-        if not isinstance(rows, list):
-            raise InputError(f"{path}: expected a JSON list of agents, got {type(rows).__name__}")
-        agents = []
-        for number, row in enumerate(rows):
-            try:
-                agents.append(Agent.model_validate(row))
-            except ValidationError as error:
-                raise InputError(f"{path}: agent {number}: {first_fault(error)}") from error
-        try:
-            return cls(agents)
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from error
+        from .formats import read_agents  # they read agents, so that they come later
+
+        read = read_agents([path])
+        if read.refused:
+            first, *others = read.refused
+            raise InputError(f"{first} (and {len(others)} more)" if others else first)
+        for note in read.notes:
+            _log.warning("%s", note)
+        return cls(read.agents)
 
     def save(self, path: str | Path) -> None:
         """Write the agents as JSON; the file is replaced in one step."""

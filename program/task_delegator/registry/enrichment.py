@@ -13,7 +13,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import InputError
-from .agents import Agent, Registry, first_fault, read_json
+from ..files import read_json
+from .agents import Agent, Registry, first_fault
 from .rules import Samples, Text
 
 FILE = "enrichment.json"  # next to agents.json

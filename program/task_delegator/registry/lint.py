@@ -24,6 +24,7 @@ class Finding(BaseModel):
     rule: Literal[
         "near-duplicate",
         "no-description",
+        "thin-description",
         "no-samples",
         "no-permission",
         "leak",
@@ -62,6 +63,14 @@ def _gaps(agents: Sequence["Agent"]) -> Iterator[Finding]:
         bare = sum(not agent.user_request_samples for agent in agents if agent.name in silent)
         detail = f"no description; {bare} of them have no samples: only their names can match"
         yield Finding(rule="no-description", agents=tuple(silent), detail=detail)
+    thin = [
+        agent.name
+        for agent in agents
+        if frozenset() < words(agent.description) <= words(agent.name)
+    ]
+    if thin:
+        detail = "the description says no more than the name: say what the agent is for"
+        yield Finding(rule="thin-description", agents=tuple(thin), detail=detail)
     without = [agent.name for agent in agents if not agent.user_request_samples]
     if without and len(without) < len(agents):
         yield Finding(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from probes import served
 
+from task_delegator.files import read_json
 from task_delegator.lm import server as server_module
 from task_delegator.lm.specs import language_model
 from task_delegator.lm.weights import (
@@ -16,7 +17,6 @@ from task_delegator.lm.weights import (
     digest,
     find_weights,
 )
-from task_delegator.registry.agents import read_json
 
 MOST_BYTES = 12e6
 
