@@ -4,6 +4,7 @@ from typing import Any
 
 from experiments.report.status import summary_line
 from experiments.studies.large_lm import MOST_ASKED
+from experiments.studies.lm_answers import table as ways_asked
 from experiments.studies.peers import best_library
 from experiments.studies.scaling import row_of
 from experiments.support.format import difference, interval, markdown, percent, rate
@@ -34,6 +35,18 @@ def claim() -> str:
         f"{enriched['latency_ms']['p50']:.0f} ms (median); BM25 "
         f"{percent(enriched['baseline_bm25_top1'])}, best router library {percent(best['top1'])} "
         f"({best['system']}). The shipped program asks no LM: compile with yours."
+    )
+
+
+def lm_answers() -> str:
+    """Return what one structured answer is worth beside several, and beside log-probabilities."""
+    found = rows("lm_answers")
+    if not found:
+        return ""
+    return (
+        f"The same LM and requests, {percent(found[0]['lm_share'])} of them asked, in other ways "
+        "([lm_answers](../experiments/results/lm_answers.md)). Drawn answers come from the "
+        f"recorded belief, and a ranking is that belief in two digits.\n\n{ways_asked(found)}"
     )
 
 
@@ -159,5 +172,6 @@ CLAIMS = {
     "confidence": confidence,
     "grown": grown,
     "large_lm": large_lm,
+    "lm_answers": lm_answers,
     "missing": summary_line,
 }
