@@ -1,4 +1,7 @@
-"""The command ``task-delegator``: delegate, batch, feedback, cache, lint."""
+"""The command ``task-delegator``: delegate, batch, feedback, calibrate, cache, lint.
+
+Long because every command and each of its options stands here once.
+"""
 
 import argparse
 import json
@@ -126,6 +129,24 @@ def _batch(options: argparse.Namespace) -> int:
     return done.exit_code
 
 
+def _calibrate(options: argparse.Namespace) -> int:
+    from .artifact import find, load, read_manifest, save
+    from .self_calibration import calibrate_itself, self_calibrated_manifest, written_samples
+
+    path, registry = _registry(options)
+    delegator = load(options.program, _enriched(options, path, registry), embedder=options.embedder)
+    made = calibrate_itself(delegator, written_samples(path), options.target_precision)
+    print(f"{made.samples} samples, each held out: {made.right:.1%} find their agent")
+    rightly = "" if made.precision is None else f", {made.precision:.1%} of these rightly"
+    print(f"{made.assigned:.1%} would be assigned{rightly}")
+    print(f"{made.near_assigned:.1%} would be assigned if their agent were missing")
+    if options.out is not None:
+        manifest = self_calibrated_manifest(delegator, made, read_manifest(find(options.program)))
+        save(delegator, Path(options.out), manifest)
+        _tell(f"wrote {options.out}; use it with --program {options.out}")
+    return 0
+
+
 def _lint(options: argparse.Namespace) -> int:
     from .registry import Registry
     from .text import printable
@@ -158,24 +179,30 @@ def _cache(options: argparse.Namespace) -> int:
 
 def _load(options: argparse.Namespace) -> "Delegator":
     from .artifact import load
-    from .registry import enrich, enrichment_next_to
+    from .self_calibration import written_samples
 
     path, registry = _registry(options)
-    additions = options.enrichment
-    if additions is None and (additions := enrichment_next_to(path)):
-        _tell(f"{additions} is applied to the agents; --enrichment none leaves it out")
-    if additions is not None and additions != "none":
-        registry = enrich(registry, additions)
     return load(
         options.program,
-        registry,
+        _enriched(options, path, registry),
         lm=None if options.no_lm else options.lm,
         embedder=options.embedder,
         allow_uncalibrated=options.allow_uncalibrated,
+        calibrate=options.calibrate,
+        written=written_samples(path) if options.calibrate else None,
         target_precision=options.target_precision,
         on_lm_failure=options.on_lm_failure,
         timeout=options.timeout,
     )
+
+
+def _enriched(options: argparse.Namespace, path: Path, registry: "Registry") -> "Registry":
+    from .registry import enrich, enrichment_next_to
+
+    additions = options.enrichment
+    if additions is None and (additions := enrichment_next_to(path)):
+        _tell(f"{additions} is applied to the agents; --enrichment none leaves it out")
+    return registry if additions in (None, "none") else enrich(registry, additions)
 
 
 def _registry(options: argparse.Namespace) -> "tuple[Path, Registry]":
@@ -301,6 +328,11 @@ def parser() -> argparse.ArgumentParser:
         help="assign tasks even if the confidence is not calibrated for this registry",
     )
     program.add_argument(
+        "--calibrate",
+        choices=["self"],
+        help="self: calibrate the confidence on the agents' own samples, without labeled requests",
+    )
+    program.add_argument(
         "--target-precision",
         type=rate,
         metavar="P",
@@ -341,6 +373,36 @@ def parser() -> argparse.ArgumentParser:
     cache = commands.add_parser("cache", help="say what is kept on this machine, or delete it")
     cache.add_argument("--clear", action="store_true", help="delete it; it is made again on demand")
     cache.set_defaults(run=_cache)
+
+    calibrate = commands.add_parser(
+        "calibrate", help="calibrate a program on the agents' samples, without labeled requests"
+    )
+    calibrate.add_argument(
+        "--agents", metavar="FILE", required=True, help="the registry: a JSON list of agents"
+    )
+    calibrate.add_argument(
+        "--enrichment",
+        metavar="FILE",
+        help="additions to the agents; none for no additions; "
+        "default: enrichment.json next to the registry, if it exists",
+    )
+    calibrate.add_argument(
+        "--program", default="default", help="name or folder of a compiled program"
+    )
+    calibrate.add_argument(
+        "--embedder",
+        metavar="SPEC",
+        default=os.environ.get("TASK_DELEGATOR_EMBEDDER") or None,
+        help="default: TASK_DELEGATOR_EMBEDDER, else the embedder of the program",
+    )
+    calibrate.add_argument(
+        "--target-precision",
+        type=rate,
+        metavar="P",
+        help="aim at this precision of assigned tasks, above 0 and at most 1; default: 0.95",
+    )
+    calibrate.add_argument("--out", metavar="FOLDER", help="write the calibrated program")
+    calibrate.set_defaults(run=_calibrate)
 
     lint = commands.add_parser("lint", help="report weaknesses of a registry")
     lint.add_argument("--agents", metavar="FILE", required=True, help="a JSON list of agents")
