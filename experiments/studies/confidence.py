@@ -64,7 +64,7 @@ def _without_lm(outcomes: Sequence[Outcome], split: str, which: str) -> list[dic
     correct = grade_outcomes(outcomes)
     margin = np.array([o.delegation.evidence.features.margin for o in outcomes])
     posterior = np.array([o.delegation.top3[0].probability for o in outcomes])
-    whole = np.array([o.delegation.confidence for o in outcomes])
+    whole = np.array([o.confidence for o in outcomes])
     cost = per_task([o.delegation.usage for o in outcomes])
     rows = [
         _row("retrieval margin", "none", split, margin, correct, probability=False),

@@ -216,11 +216,11 @@ def gain_where_uncertain(
         consult: returns requests as the LM answers them, and the tokens it took.
         fitted_on: at most so many uncertain validation requests give the pooling weight.
     """
-    threshold = float(np.quantile([o.delegation.confidence for o in known], _UNSURE))
-    fitting = [o.request for o in known if o.delegation.confidence < threshold]
+    threshold = float(np.quantile([o.confidence for o in known], _UNSURE))
+    fitting = [o.request for o in known if o.confidence < threshold]
     fitting = select(fitting, fitted_on, seed=0)
     weight = fit_lm_weight(consult(fitting)[0])
-    uncertain = np.array([o.delegation.confidence < threshold for o in outcomes])
+    uncertain = np.array([o.confidence < threshold for o in outcomes])
     about = [o.request for o, asked in zip(outcomes, uncertain, strict=True) if asked]
     answered, tokens = consult(about)
     before = grade_outcomes(outcomes)

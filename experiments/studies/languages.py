@@ -33,7 +33,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
         ("translated", delegate_all(program, dataset.other_languages[split], "translations")),
     ):
         correct = grade_outcomes(outcomes)
-        stated = np.array([outcome.delegation.confidence for outcome in outcomes])
+        stated = np.array([outcome.confidence for outcome in outcomes])
         decisions = [outcome.delegation.decision for outcome in outcomes]
         told = sum(outcome.delegation.evidence.language is not None for outcome in outcomes)
         found.append(

@@ -12,20 +12,21 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import RepeatedStratifiedKFold
 
 from optimize.calibration.logistic import Logistic
+from optimize.calibration.scope import fit_scope_of
 from optimize.data import Dataset
 from optimize.evaluation import Outcome, delegate_all, grade_outcomes
+from task_delegator.calibration import as_without_lm
 from task_delegator.decision import (
     OperatingPoint,
     Target,
     choose_threshold,
-    correct_probability,
-    in_scope_features,
+    confidence_of,
     in_scope_probability,
 )
 from task_delegator.delegation import Delegation, Features
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
-from task_delegator.knobs import CorrectWeights, CorrectWithLMWeights, InScopeWeights
+from task_delegator.knobs import CorrectWeights, CorrectWithLMWeights
 from task_delegator.program_state import ValidationScores
 
 TARGET_PRECISION = Target().precision
@@ -33,7 +34,6 @@ OUT_OF_SCOPE_SHARE = Target().out_of_scope_share
 DELTA = Target().delta
 _log = logging.getLogger(__name__)
 
-_REJECTED_IN_SCOPE = 0.03  # share of in-scope requests below the "none" threshold
 LEAST_REQUESTS = 30  # fewer are too few for a logistic model of three parameters
 _FOLDS, _REPEATS = 5, 4
 _UNCALIBRATED = {
@@ -50,6 +50,10 @@ FEATURE_SETS: tuple[tuple[str, ...], ...] = (
     ("logit", "margin"),
     ("logit", "margin", "agreement"),
     ("logit", "margin", "agreement", "similarity"),
+    (
+        *("logit", "margin", "agreement", "similarity"),
+        *("description", "sample", "head_margin", "maxsim"),
+    ),
 )
 
 
@@ -118,7 +122,7 @@ def calibrate(
     program.knobs.set(fit_confidence(features, correct, names=chosen))
     _fit_language(program, other_languages)
     inside = [outcome.delegation for outcome in outcomes]
-    _fit_scope(program, inside, outside)
+    fit_scope_of(program, outcomes, outside)
     outside_scores = zip(_confidences(program, outside), _accepted(program, outside), strict=True)
     scores = ValidationScores(
         confidences=_confidences(program, inside),
@@ -130,26 +134,13 @@ def calibrate(
     promise = choose_threshold(scores.sample(), Target(target_precision, out_of_scope_share, delta))
     tell(promise)
     program.knobs.set({"confidence.assign_threshold": promise.threshold})
-    program.knobs.set(_with_lm_as_without(program))
+    program.knobs.set(as_without_lm(program.knobs.values))
     return Calibration(features=chosen, losses=losses, promise=promise, scores=scores)
 
 
 def tell(promise: OperatingPoint) -> None:
     """Log what a threshold promises, as a warning where it promises nothing."""
     _log.log(logging.INFO if promise.kept else logging.WARNING, "%s", promise.sentence())
-
-
-def _with_lm_as_without(program: Delegator) -> dict[str, Any]:
-    """Return the knobs for tasks that the LM was asked about, until its stage fits its own."""
-    values = program.knobs.values
-    correct = values.confidence.correct.model_dump()
-    in_scope = values.scope.in_scope.model_dump()
-    return {
-        **{f"confidence.correct_with_lm.{name}": value for name, value in correct.items()},
-        **{f"scope.in_scope_with_lm.{name}": value for name, value in in_scope.items()},
-        "confidence.assign_threshold_with_lm": values.confidence.assign_threshold,
-        "scope.threshold_with_lm": values.scope.threshold,
-    }
 
 
 def features_of(delegation: Delegation) -> Features:
@@ -222,7 +213,8 @@ def _table(features: Sequence[Features], names: Sequence[str]) -> np.ndarray:
 
 def _confidences(program: Delegator, delegations: Sequence[Delegation]) -> list[float]:
     knobs = program.knobs.values
-    return [correct_probability(features_of(delegation), knobs) for delegation in delegations]
+    evidence = [delegation.evidence for delegation in delegations]
+    return [confidence_of(e.signals, e.features, knobs) for e in evidence]
 
 
 def _in_scope(program: Delegator, delegations: Sequence[Delegation]) -> list[float]:
@@ -235,12 +227,6 @@ def _accepted(program: Delegator, delegations: Sequence[Delegation]) -> np.ndarr
     """Return whether some agent seems to fit, shape (n,), bool."""
     least = program.knobs.values.scope.threshold or 0.0
     return np.array(_in_scope(program, delegations)) >= least
-
-
-def _in_scope_table(delegations: Sequence[Delegation]) -> np.ndarray:
-    evidence = [delegation.evidence for delegation in delegations]
-    rows = [in_scope_features(e.signals, e.features) for e in evidence]
-    return np.array([[row[name] for name in InScopeWeights.features()] for row in rows])
 
 
 def _fit_language(program: Delegator, outcomes: Sequence[Outcome]) -> None:
@@ -260,19 +246,3 @@ def _fit_language(program: Delegator, outcomes: Sequence[Outcome]) -> None:
 
     best: Any = minimize_scalar(loss, bounds=(-6.0, 0.0), method="bounded")
     program.knobs.set({"confidence.unsupported_language": float(best.x)})
-
-
-def _fit_scope(
-    program: Delegator, inside: Sequence[Delegation], outside: Sequence[Delegation]
-) -> None:
-    names = InScopeWeights.features()
-    if not outside:
-        # Without out-of-scope examples no request is rejected.
-        weights = {f"scope.in_scope.{name}": 0.0 for name in ("bias", *names)}
-        program.knobs.set(weights | {"scope.threshold": None})
-        return
-    labels = np.array([True] * len(inside) + [False] * len(outside))
-    model = Logistic.fit(_in_scope_table([*inside, *outside]), labels, balanced=True)
-    program.knobs.set(model.knobs("scope.in_scope", names))
-    threshold = float(np.quantile(_in_scope(program, inside), _REJECTED_IN_SCOPE))
-    program.knobs.set({"scope.threshold": threshold})

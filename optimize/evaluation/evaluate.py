@@ -107,7 +107,7 @@ def _scores(outcomes: Sequence[Outcome], k: int) -> dict[str, Any]:
 
 
 def _confidence(outcomes: Sequence[Outcome], seed: int) -> dict[str, Any]:
-    confidences = np.array([outcome.delegation.confidence for outcome in outcomes])
+    confidences = np.array([outcome.confidence for outcome in outcomes])
     correct = grade_outcomes(outcomes)
     assigned = np.array([outcome.delegation.decision == "assign" for outcome in outcomes])
     n, correct_n = int(assigned.sum()), int((assigned & correct).sum())

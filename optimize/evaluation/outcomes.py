@@ -35,6 +35,11 @@ class Outcome:
         return next(places, None)
 
     @property
+    def confidence(self) -> float:
+        """How likely the first agent is right, as the program says, whatever it decided."""
+        return self.delegation.evidence.correct_score
+
+    @property
     def correct(self) -> bool:
         """Whether the first agent is acceptable."""
         return self.rank == 1

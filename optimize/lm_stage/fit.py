@@ -292,6 +292,10 @@ def _ask_further(
     return [*variant.outcomes, *new], spent
 
 
+# The LM's "none" decides whether an agent fits by a threshold of its own, not by the confidence.
+_SCOPE_APART = {"scope.share_with_lm": None, "scope.assign_floor_with_lm": None}
+
+
 @dataclass(frozen=True, slots=True)
 class _Fitted:
     weight: float
@@ -330,6 +334,7 @@ def _fitted(
         "lm.gate": min(gate, 1.0),
         **confidence.knobs,
         **scope.knobs,
+        **_SCOPE_APART,
     }
     served = Served(
         known.inside,

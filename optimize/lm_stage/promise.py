@@ -99,9 +99,9 @@ def _unasked(served: Served) -> ValidationScores:
         [o.delegation.evidence.in_scope_score >= (served.alone.in_scope or 0.0) for o in outcomes]
         for outcomes in (inside, outside)
     )
-    outside_scores = np.array([o.delegation.confidence for o in outside], dtype=float)
+    outside_scores = np.array([o.confidence for o in outside], dtype=float)
     return ValidationScores(
-        confidences=[o.delegation.confidence for o in inside],
+        confidences=[o.confidence for o in inside],
         right=[o.correct for o in inside],
         accepted=accepted,
         out_of_scope=outside_scores[np.array(accepted_outside, dtype=bool)].tolist(),

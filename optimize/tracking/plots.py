@@ -54,7 +54,7 @@ def pareto_table(front: Sequence[JointTrial]) -> pd.DataFrame:
 
 def reliability_plot(outcomes: Sequence[Outcome], name: str) -> Any:
     """Return a figure: stated confidence against the accuracy."""
-    confidences = np.array([outcome.delegation.confidence for outcome in outcomes])
+    confidences = np.array([outcome.confidence for outcome in outcomes])
     correct = grade_outcomes(outcomes)
     parts = reliability(confidences, correct)
     stated, observed = [part[0] for part in parts], [part[1] for part in parts]

@@ -6,17 +6,18 @@ without pickle. ``manifest.json`` records what the program was compiled from, an
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import dspy
 from pydantic import TypeAdapter
 
 from ._compat import clear_compiled
+from .calibration import CalibratedAgents
 from .decision import Target, choose_threshold
 from .delegator import Delegator
 from .embedders import PACKAGED, Embedder
@@ -26,6 +27,7 @@ from .files import is_file, read_json, replacing_folder, sha256_text
 from .lm import check_spec
 from .program_state import FORMAT, READABLE, read_scores, read_state, read_target
 from .registry import Registry, enrich, enrichment_next_to
+from .self_calibration import calibrate_itself, written_samples
 from .settings import TIMEOUT, LMFailurePolicy
 from .signatures import (
     DescribeIdealAgent,
@@ -62,6 +64,8 @@ def load(
     lm: str | dspy.BaseLM | None = None,
     embedder: str | Embedder | None = None,
     allow_uncalibrated: bool = False,
+    calibrate: Literal["self"] | None = None,
+    written: Collection[str] | None = None,
     target_precision: float | None = None,
     out_of_scope_share: float | None = None,
     on_lm_failure: LMFailurePolicy = "degrade",
@@ -79,7 +83,12 @@ def load(
             LM is used.
         embedder: the embedder, or its spec. If None, the one the program was compiled with.
         allow_uncalibrated: assign tasks even if the confidence is not calibrated for this
-            registry.
+            registry. ``none`` is not said then: that scale means nothing for other agents.
+        calibrate: ``self`` calibrates the confidence on the agents' own samples, without a labeled
+            request, and keeps the result in the user's cache. Where there are too few samples,
+            a warning says so and every task is reviewed.
+        written: samples that people wrote, to calibrate on. If None, those of the registry's file
+            without its enrichment; of a registry that is no file, all.
         target_precision: the precision to aim at of everything that is assigned, in (0, 1]. The
             thresholds are chosen from the validation scores in the manifest. If None, the
             program's own.
@@ -97,25 +106,41 @@ def load(
     """
     folder = find(program)
     manifest = read_manifest(folder)
-    if embedder is None:
-        embedder = _packaged(manifest["embedder"]["spec"], folder)
-    elif isinstance(embedder, str):
-        embedder = embedder_of(embedder)
-    if embedder.id != manifest["embedder"]["id"]:
-        raise ProgramError(
-            f"{folder}: compiled with embedder {manifest['embedder']['id']}, not {embedder.id}; "
-            f"use --embedder {manifest['embedder']['spec']}, or compile again"
-        )
+    embed, held = _embedder(embedder, manifest["embedder"], folder), manifest["registry"]
     if isinstance(lm, str):
         check_spec(lm)
-    calibrated_for = None if allow_uncalibrated else frozenset(manifest["registry"]["calibrated"])
-    delegator = Delegator(_agents(registry), embedder, lm, calibrated_for, on_lm_failure, timeout)
+    calibrated_for = CalibratedAgents(
+        frozenset(held["calibrated"]), held.get("calibrated_by", "labels"), allow_uncalibrated
+    )
+    delegator = Delegator(_agents(registry), embed, lm, calibrated_for, on_lm_failure, timeout)
+    delegator.load_state(read_state(folder / PROGRAM, delegator, manifest["format"]))
+    on_samples = False
+    if calibrate is not None:
+        written = written_samples(registry) if written is None else written
+        on_samples = _calibrate(delegator, calibrate, written, target_precision)
     if not delegator.calibrated():
         _log.warning("%s: its confidence is not calibrated for this registry", folder)
-    delegator.load_state(read_state(folder / PROGRAM, delegator, manifest["format"]))
-    if target_precision is not None or out_of_scope_share is not None:
+    if (target_precision is not None or out_of_scope_share is not None) and not on_samples:
         _aim(delegator, folder, manifest, target_precision, out_of_scope_share)
     return delegator
+
+
+def _embedder(given: str | Embedder | None, held: dict[str, Any], folder: Path) -> Embedder:
+    """Return the embedder that the caller names, else the manifest's.
+
+    Raises:
+        ProgramError: the program was compiled with another.
+    """
+    if given is None:
+        given = _packaged(held["spec"], folder)
+    elif isinstance(given, str):
+        given = embedder_of(given)
+    if given.id != held["id"]:
+        raise ProgramError(
+            f"{folder}: compiled with embedder {held['id']}, not {given.id}; "
+            f"use --embedder {held['spec']}, or compile again"
+        )
+    return given
 
 
 def _packaged(spec: str, folder: Path) -> Embedder:
@@ -142,6 +167,20 @@ def _agents(registry: Registry | str | Path) -> Registry:
         return agents
     _log.info("%s: applied to the agents of %s", additions, registry)
     return enrich(agents, additions)
+
+
+def _calibrate(
+    delegator: Delegator, how: str, written: Collection[str] | None, target: float | None
+) -> bool:
+    """Calibrate a program on samples; return whether there are enough of them."""
+    if how != "self":
+        raise InputError(f"calibrate={how!r}: is no way to calibrate; use 'self'")
+    try:
+        calibrate_itself(delegator, written, target)
+    except InputError as error:
+        _log.warning("%s", error)
+        return False
+    return True
 
 
 def _aim(
@@ -297,6 +336,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     calibrated = manifest["registry"]["calibrated"]
     if not (isinstance(calibrated, list) and all(isinstance(each, str) for each in calibrated)):
         raise ProgramError(f"{path}: registry.calibrated must be a list of digests")
+    if manifest["registry"].get("calibrated_by", "labels") not in ("labels", "samples"):
+        raise ProgramError(f"{path}: registry.calibrated_by must be labels or samples")
     return manifest
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from .decision import Assessment
 from .delegation import (
+    CalibratedBy,
     Candidate,
     Decision,
     Evidence,
@@ -111,7 +112,7 @@ def explain(reason: str, decision: Decision, advice: Consultation) -> str:
 
 
 def collect_evidence(
-    advice: Consultation, query: Query, calibrated: bool, repeated: int
+    advice: Consultation, query: Query, calibrated_by: CalibratedBy | None, repeated: int
 ) -> Evidence:
     """Return what every stage saw."""
     found, assessment = advice.found, advice.assessment
@@ -127,6 +128,8 @@ def collect_evidence(
         lm_failure=advice.failure,
         signals=found.signals,
         features=assessment.features,
+        correct_score=assessment.confidence,
         in_scope_score=assessment.in_scope_score,
-        calibrated=calibrated,
+        calibrated=calibrated_by is not None,
+        calibrated_by=calibrated_by,
     )

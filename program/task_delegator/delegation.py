@@ -11,6 +11,7 @@ from .prediction import FrozenPrediction, plain_json
 
 Decision = Literal["assign", "review", "none"]
 Settled = Literal["language", "uncalibrated"]
+CalibratedBy = Literal["labels", "samples"]
 
 _MOST_TOKENS = 10**12  # that a provider may report of a call
 
@@ -63,6 +64,7 @@ class Features:
         margin: logarithm of first over second place; 0 where they tie.
         agreement: share of the channels that put the same agent first, 0..1.
         similarity: cosine of the descriptions of the two best agents.
+        description, sample, head_margin, maxsim: signals of retrieval (``Signals``).
         unsupported_language: 1 where the embedder does not support the task's language.
         slot_margin: logarithm of the LM's first over its second agent.
         none_logit: log-odds that no agent fits, as the LM says.
@@ -74,6 +76,10 @@ class Features:
     margin: float = 0.0
     agreement: float = 0.0
     similarity: float = 0.0
+    description: float = 0.0
+    sample: float = 0.0
+    head_margin: float = 0.0
+    maxsim: float = 0.0
     unsupported_language: float = 0.0
     slot_margin: float | None = None
     none_logit: float | None = None
@@ -192,8 +198,12 @@ class Evidence:
         lm_failure: how the LM failed, so that retrieval alone was believed; None where it did not.
         signals: of retrieval.
         features: behind the confidence.
+        correct_score: how likely it is that the first of the ranking is right, 0..1; the
+            delegation's confidence unless the decision is ``none``.
         in_scope_score: how likely it is that some agent fits, 0..1.
         calibrated: whether the confidence was calibrated on all of the caller's agents.
+        calibrated_by: what on: ``labels`` (requests whose right agent is known), or ``samples``
+            (the agents' own, each held out); None where it was not.
     """
 
     ranking: tuple[str, ...] = ()
@@ -207,8 +217,10 @@ class Evidence:
     lm_failure: LMFailure | None = None
     signals: Signals = Signals()
     features: Features = Features()
+    correct_score: float = 0.0
     in_scope_score: float = 0.0
     calibrated: bool = False
+    calibrated_by: CalibratedBy | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the evidence as plain JSON values, the same keys for every delegation."""
@@ -228,7 +240,8 @@ class Delegation(FrozenPrediction):
         agent: the best agent's name; None where none fits or none is permitted.
         top3: the three best agents, best first, with probabilities that sum to 1
             over all permitted agents.
-        confidence: calibrated probability (0..1) that the first of ``top3`` is right.
+        confidence: calibrated probability (0..1) that the decision's finding is right: that the
+            first of ``top3`` is the right agent; where the decision is ``none``, that no agent is.
         reason: one sentence for the person who reviews.
         rubric: the LM's own confidence from 1 (very low) to 5 (very high), where asked.
         evidence: what every stage saw, for audit.
@@ -308,7 +321,7 @@ def nobody(task: str, seconds: float) -> Delegation:
         decision="none",
         agent=None,
         top3=(),
-        confidence=0.0,
+        confidence=1.0,
         reason="No agent is available to this caller.",
         usage=Usage(seconds=seconds),
     )

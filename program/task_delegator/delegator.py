@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import dspy
 
+from .calibration import CalibratedAgents
 from .consultation import (
     UNREADABLE,
     Consultation,
@@ -26,7 +27,7 @@ from .embedders import Embedder, embedder
 from .errors import InputError, LMAnswerError, LMError, LMSpecError
 from .knobs import Knobs, KnobValues, LMKnobs
 from .lm import context_tokens, fault_of, is_up, language_model, task_budget, writes
-from .registry import Registry, description_text, permission_set
+from .registry import Registry, description_text
 from .retrieval import IndexCache, Query, Retrieval, Retrieve
 from .settings import TIMEOUT, LMFailurePolicy, check_policy, check_portable, check_task
 from .stages import (
@@ -44,8 +45,6 @@ from .thread_lock import Lock
 
 _log = logging.getLogger(__name__)
 
-_CALLERS = 1024  # sets of permissions that are remembered
-
 
 class Delegator(dspy.Module):
     """Name the agent that should do a task, say how sure that is, and decide.
@@ -56,8 +55,8 @@ class Delegator(dspy.Module):
         lm: the LM for hard tasks, or its spec, which is resolved when the first hard task
             comes. Where None, the LM that ``set_lm`` gave the predictors serves, else
             ``dspy.settings.lm``, and where that is None too, the program works without one.
-        calibrated_for: digests of the agents that the confidence was calibrated on; None for
-            any. Where a caller may use another, no task is assigned: a person reviews it.
+        calibrated_for: the agents that the confidence was calibrated on, or their digests; None
+            for any. Where a caller may use another, or few of them, a person reviews each task.
         on_lm_failure: what to do where the LM is needed and cannot be reached, refuses, takes too
             long or answers what cannot be read: ``degrade`` to retrieval's own decision, marked
             in the evidence, or ``raise``.
@@ -69,7 +68,7 @@ class Delegator(dspy.Module):
         registry: Registry,
         embed: Embedder | None = None,
         lm: dspy.BaseLM | str | None = None,
-        calibrated_for: frozenset[str] | None = None,
+        calibrated_for: CalibratedAgents | frozenset[str] | None = None,
         on_lm_failure: LMFailurePolicy = "degrade",
         timeout: float | None = TIMEOUT,
     ) -> None:
@@ -87,9 +86,10 @@ class Delegator(dspy.Module):
         self._lm = lm
         self.on_lm_failure: LMFailurePolicy = on_lm_failure
         self.timeout = timeout
-        self._calibrated_for = calibrated_for
-        self._calibrated: dict[object, bool] = {}
-        self._turn, self._resolving = Lock(), Lock()
+        if not isinstance(calibrated_for, CalibratedAgents):
+            calibrated_for = CalibratedAgents(calibrated_for)
+        self.calibrated_for = calibrated_for
+        self._resolving = Lock()
         self._resolved: Any = None  # the LM that a spec named
 
     def __getstate__(self) -> dict[str, Any]:
@@ -123,21 +123,8 @@ class Delegator(dspy.Module):
         return self.retrieve.library.registry
 
     def calibrated(self, permissions: Collection[str] | None = None) -> bool:
-        """Tell whether the confidence was calibrated on every agent that a caller may use."""
-        if self._calibrated_for is None:
-            return True
-        caller = permission_set(permissions)
-        key = self.registry.version, caller
-        with self._turn:
-            if key not in self._calibrated:
-                if len(self._calibrated) >= _CALLERS:
-                    self._calibrated.clear()
-                self._calibrated[key] = all(
-                    agent.digest() in self._calibrated_for
-                    for agent in self.registry
-                    if agent.permits(caller)
-                )
-            return self._calibrated[key]
+        """Tell whether the confidence was calibrated for the agents that a caller may use."""
+        return self.calibrated_for.cover(self.registry, permissions)
 
     def forward(
         self,
@@ -189,6 +176,7 @@ class Delegator(dspy.Module):
             assessment.in_scope_score,
             knobs.thresholds(with_lm=advice.with_lm),
             calibrated=calibrated,
+            trusted=self.calibrated_for.trusted,
             language=query.language,
             named=(*query.named, *query.mentions),
             by_name=advice.found.by_name and advice.first.name in query.named,
@@ -199,10 +187,12 @@ class Delegator(dspy.Module):
             decision=decision,
             agent=None if decision == "none" else advice.first.name,
             top3=candidates[:3],
-            confidence=assessment.confidence,
+            confidence=assessment.confidence_in(decision),
             reason=explain(reason, decision, advice),
             rubric=advice.said.rubric if advice.said and decision == "review" else None,
-            evidence=collect_evidence(advice, query, calibrated, repeated),
+            evidence=collect_evidence(
+                advice, query, self.calibrated_for.by if calibrated else None, repeated
+            ),
             usage=Usage(calls, total_tokens(tracker), perf_counter() - started),
         )
 
@@ -222,9 +212,14 @@ class Delegator(dspy.Module):
     ) -> Consultation:
         """Judge what retrieval found, and consult the LM where that could change the decision."""
         alone = self.assess(
-            found.candidates, found.signals, knobs, unsupported_language=query.language is not None
+            found.candidates,
+            found.signals,
+            knobs,
+            unsupported_language=query.language is not None,
+            scoped=calibrated,
         )
-        settled = settled_by(calibrated=calibrated, language=query.language)
+        may_assign = calibrated or self.calibrated_for.trusted
+        settled = settled_by(calibrated=may_assign, language=query.language)
         certainty = decision_certainty(alone.confidence, alone.in_scope_score, knobs.thresholds())
         advice = Consultation(
             found=found,
@@ -240,7 +235,7 @@ class Delegator(dspy.Module):
                 return advice
             # DSPy would keep every prompt and answer of a service in memory.
             with dspy.context(lm=lm, disable_history=True):
-                consulted = await self.consult(advice, query, knobs)
+                consulted = await self.consult(advice, query, knobs, scoped=calibrated)
             if consulted.failure is not None:
                 self._degrade(LMAnswerError(consulted.failure.message))
             return consulted
@@ -328,13 +323,15 @@ class Delegator(dspy.Module):
         names = tuple(candidate.name for candidate in found.candidates[:3])
         return PartScore(names, assessment.confidence, found.signals.maxsim)
 
-    async def consult(self, alone: Consultation, query: Query, knobs: KnobValues) -> Consultation:
+    async def consult(
+        self, alone: Consultation, query: Query, knobs: KnobValues, *, scoped: bool = True
+    ) -> Consultation:
         """Ask the LM about a hard task: expand it, classify the shortlist, rate the choice.
 
         Args:
-            alone: what is believed without it.
-            query: the task as retrieval read it.
+            alone, query: what is believed without it; the task as retrieval read it.
             knobs: of the LM's stages.
+            scoped: as in ``AssessConfidence``.
 
         Raises:
             LMError: the LM cannot be reached or refuses.
@@ -359,8 +356,8 @@ class Delegator(dspy.Module):
             said = evidence_of(belief, expansion.texts, None)
             return alone.copy(said=said, failure=UNREADABLE, calls=calls)
         candidates = weigh(found.candidates, belief.probabilities, knobs.lm.weight)
-        unsupported = {"unsupported_language": query.language is not None}
-        assess = partial(self.assess, candidates, found.signals, knobs, **unsupported)
+        known = {"unsupported_language": query.language is not None, "scoped": scoped}
+        assess = partial(self.assess, candidates, found.signals, knobs, **known)
         with_lm = knobs.lm.weight > 0  # else the posterior is retrieval's
         if with_lm:
             picked = [answer.picked for answer in belief.answers]

@@ -136,6 +136,10 @@ class CorrectWeights(LogisticKnobs):
     margin: Weight = 0.0
     agreement: Weight = 0.0
     similarity: Weight = 0.0
+    description: Weight = 0.0
+    sample: Weight = 0.0
+    head_margin: Weight = 0.0
+    maxsim: Weight = 0.0
 
 
 class CorrectWithLMWeights(CorrectWeights):
@@ -154,6 +158,9 @@ class InScopeWeights(LogisticKnobs):
     head_margin: Weight = 0.0
     maxsim: Weight = 0.0
     logit: Weight = 0.0
+    margin: Weight = 0.0
+    agreement: Weight = 0.0
+    similarity: Weight = 0.0
 
 
 class InScopeWithLMWeights(InScopeWeights):
@@ -196,12 +203,22 @@ class ScopeKnobs(KnobGroup):
     Attributes:
         in_scope: weights of P(some agent fits).
         in_scope_with_lm: the same where the LM was asked.
+        share: of the requests, how many nobody can serve; P(some agent fits) is fitted to it, and
+            is part of the confidence. None: it is fitted to no share, and no part of it.
+        share_with_lm: the same where the LM was asked.
+        assign_floor: least confidence to assign whatever precision is aimed at: few requests
+            reach it whose right agent is missing. None for no such limit.
+        assign_floor_with_lm: the same where the LM was asked.
         threshold: below this probability the decision is ``none``; None never says so.
         threshold_with_lm: the same where the LM was asked.
     """
 
     in_scope: InScopeWeights = InScopeWeights()
     in_scope_with_lm: InScopeWithLMWeights = InScopeWithLMWeights()
+    share: Probability | None = None
+    share_with_lm: Probability | None = None
+    assign_floor: Probability | None = None
+    assign_floor_with_lm: Probability | None = None
     threshold: Probability | None = None
     threshold_with_lm: Probability | None = None
 
@@ -218,6 +235,16 @@ class SplitKnobs(KnobGroup):
     several: SeveralWeights = SeveralWeights()
     threshold: Probability | None = None
     use_lm: bool = False
+
+
+# What programs had no number for before; without it they decide as they did.
+_LATER = frozenset(
+    [f"confidence.{model}.{name}" for model in ("correct", "correct_with_lm")
+     for name in ("description", "sample", "head_margin", "maxsim")]
+    + [f"scope.{model}.{name}" for model in ("in_scope", "in_scope_with_lm")
+       for name in ("margin", "agreement", "similarity")]
+    + [f"scope.{name}{asked}" for name in ("share", "assign_floor") for asked in ("", "_with_lm")]
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,13 +274,15 @@ class KnobValues(KnobGroup):
     def read(cls, state: Mapping[str, Any]) -> "KnobValues":
         """Return the values of a saved state, in groups; none may be unknown or missing.
 
+        But for those of ``_LATER``, which older programs of this format do not have.
+
         Raises:
             ValueError: a name is unknown or missing, or a number is of the wrong type or out
                 of range; one line.
         """
         names, known = set(dict(_leaves(state))), set(cls().flat())
-        if names != known:
-            odd = ", ".join(sorted(names ^ known))
+        if odd := (names ^ known) - (_LATER - names):
+            odd = ", ".join(sorted(odd))
             raise ValueError(f"these knobs are unknown or missing: {odd}")
         try:
             return cls.model_validate(state)
@@ -289,9 +318,12 @@ class KnobValues(KnobGroup):
     def thresholds(self, *, with_lm: bool = False) -> Thresholds:
         """Return the thresholds of a decision, with the LM asked or without."""
         confidence, scope = self.confidence, self.scope
+        assign, floor = confidence.assign_threshold, scope.assign_floor
         if with_lm:
-            return Thresholds(confidence.assign_threshold_with_lm, scope.threshold_with_lm)
-        return Thresholds(confidence.assign_threshold, scope.threshold)
+            assign, floor = confidence.assign_threshold_with_lm, scope.assign_floor_with_lm
+        if assign is not None and floor is not None:
+            assign = max(assign, floor)
+        return Thresholds(assign, scope.threshold_with_lm if with_lm else scope.threshold)
 
     def without_writing(self) -> "KnobValues":
         """Return a copy for an LM that decides and writes nothing: no expansion, no rubric."""

@@ -19,9 +19,10 @@ def test_sixty_requests_are_answered_as_before():
     close = 1e-9 if here else 0.02
     for said in RECORD["answers"]:
         answer = delegate(said["task"])
-        assert answer.confidence == pytest.approx(said["confidence"], abs=close)
-        assert answer.evidence.in_scope_score == pytest.approx(said["in_scope_score"], abs=close)
-        shares = {c.name: c.probability for c in answer.evidence.retrieval.posterior}
+        evidence = answer.evidence
+        assert evidence.correct_score == pytest.approx(said["confidence"], abs=close)
+        assert evidence.in_scope_score == pytest.approx(said["in_scope_score"], abs=close)
+        shares = {c.name: c.probability for c in evidence.retrieval.posterior}
         assert shares == pytest.approx(said["posterior"], abs=close)
         if here:
             assert (answer.decision, answer.agent) == (said["decision"], said["agent"])

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from recorded import recorded_lm, slot_of
 from small import HashedWords, delegator, make_agent
 
+from task_delegator.calibration.coverage import CalibratedAgents
+from task_delegator.decision.confidence import sigmoid
 from task_delegator.delegation import Candidate, Delegation
 from task_delegator.delegator import Delegator, decide
 from task_delegator.errors import InputError
@@ -158,6 +160,25 @@ def test_an_uncalibrated_registry_is_never_told_that_nobody_fits(office):
     assert given.decision == "review"
     assert given.agent == "Refunds"
     assert "not calibrated for this registry" in given.reason
+
+
+def test_who_trusts_the_scale_all_the_same_is_never_told_that_nobody_fits(office):
+    anything = CalibratedAgents(frozenset(), trusted=True)
+    program = Delegator(office, HashedWords(), calibrated_for=anything)
+    program.knobs.set({"scope.threshold": 1.0, "confidence.assign_threshold": 0.0})
+    given = program("refund my order")
+    assert (given.decision, given.evidence.calibrated) == ("assign", False)
+
+
+def test_the_confidence_of_none_is_that_nobody_fits(office):
+    program = delegator(office, {"scope.threshold": 0.6, "scope.in_scope.bias": -1.0})
+    given = program("refund my order")
+    assert given.decision == "none"
+    assert given.confidence == 1 - given.evidence.in_scope_score == pytest.approx(1 - sigmoid(-1))
+    assert given.evidence.correct_score != given.confidence
+    assert program("refund", permissions=[]).decision == "none"
+    closed = delegator(Registry([make_agent("Secret", "all", needs=("x",))]))
+    assert closed("anything", permissions=[]).confidence == 1.0
 
 
 def test_what_was_not_understood_is_reviewed_and_says_why():

@@ -73,6 +73,11 @@ def program_options() -> argparse.ArgumentParser:
         help="assign tasks even if the confidence is not calibrated for this registry",
     )
     program.add_argument(
+        "--calibrate",
+        choices=["self"],
+        help="self: calibrate the confidence on the agents' own samples, without labeled requests",
+    )
+    program.add_argument(
         "--target-precision",
         type=rate,
         metavar="P",
@@ -99,25 +104,32 @@ def tell(message: object) -> None:
 def load_program(options: argparse.Namespace) -> "Delegator":
     """Return the program that the options name, with its agents."""
     from ..artifact import load
-    from ..registry import enrich, enrichment_next_to
+    from ..self_calibration import written_samples
 
     path, registry = read_registry(options)
-    additions = options.enrichment
-    if additions is None and (additions := enrichment_next_to(path)):
-        tell(f"{additions} is applied to the agents; --enrichment none leaves it out")
-    if additions is not None and additions != "none":
-        registry = enrich(registry, additions)
     return load(
         options.program,
-        registry,
+        enriched(options, path, registry),
         lm=None if options.no_lm else options.lm,
         embedder=options.embedder,
         allow_uncalibrated=options.allow_uncalibrated,
+        calibrate=options.calibrate,
+        written=written_samples(path) if options.calibrate else None,
         target_precision=options.target_precision,
         out_of_scope_share=options.out_of_scope_share,
         on_lm_failure=options.on_lm_failure,
         timeout=options.timeout,
     )
+
+
+def enriched(options: argparse.Namespace, path: Path, registry: "Registry") -> "Registry":
+    """Return the agents with the additions that the options name, or that lie beside them."""
+    from ..registry import enrich, enrichment_next_to
+
+    additions = options.enrichment
+    if additions is None and (additions := enrichment_next_to(path)):
+        tell(f"{additions} is applied to the agents; --enrichment none leaves it out")
+    return registry if additions in (None, "none") else enrich(registry, additions)
 
 
 def read_registry(options: argparse.Namespace) -> "tuple[Path, Registry]":

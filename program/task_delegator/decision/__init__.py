@@ -5,6 +5,7 @@ from .confidence import (
     AssessConfidence,
     Assessment,
     assemble,
+    confidence_of,
     correct_probability,
     in_scope_features,
     in_scope_probability,
@@ -12,7 +13,7 @@ from .confidence import (
 )
 from .decide import asks_lm, decide, decision_certainty, settled_by
 from .pooling import weigh
-from .thresholds import OperatingPoint, Sample, Target, choose_threshold
+from .thresholds import OperatingPoint, Sample, Target, choose_threshold, estimate_threshold
 
 __all__ = [
     "AssessConfidence",
@@ -24,9 +25,11 @@ __all__ = [
     "asks_lm",
     "assemble",
     "choose_threshold",
+    "confidence_of",
     "correct_probability",
     "decide",
     "decision_certainty",
+    "estimate_threshold",
     "in_scope_features",
     "in_scope_probability",
     "lower_bound",

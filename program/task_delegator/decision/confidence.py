@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import dspy
 
-from ..delegation import Candidate, Features, Signals
+from ..delegation import Candidate, Decision, Features, Signals
 from ..knobs import KnobValues
 from ..prediction import FrozenPrediction
 from ..probability import CONFIDENCE_FLOOR
@@ -33,6 +33,10 @@ class Assessment(FrozenPrediction):
     in_scope_score: float
     features: Features
 
+    def confidence_in(self, decision: Decision) -> float:
+        """Return the probability that a decision's finding is right: the agent, or that none is."""
+        return 1.0 - self.in_scope_score if decision == "none" else self.confidence
+
 
 class AssessConfidence(dspy.Module):
     """Turn evidence into P(first place is right) and P(some agent fits)."""
@@ -47,6 +51,7 @@ class AssessConfidence(dspy.Module):
         none: float | None = None,
         orders: Sequence[str | None] = (),
         rubric: int | None = None,
+        scoped: bool = True,
     ) -> Assessment:
         """Return the confidence in the first place, and whether some agent fits.
 
@@ -59,11 +64,17 @@ class AssessConfidence(dspy.Module):
             none: its probability that no agent fits; None where it was not asked.
             orders: the LM's pick in each order that it was shown.
             rubric: the LM's own confidence, 1..5.
+            scoped: whether P(some agent fits) was fitted for these agents; where it was not, the
+                confidence is that in the first place if any agent fits.
         """
         features = assemble(candidates, signals, unsupported_language, belief, none, orders, rubric)
         with_lm = belief is not None
         return Assessment(
-            confidence=correct_probability(features, knobs, with_lm=with_lm),
+            confidence=(
+                confidence_of(signals, features, knobs, with_lm=with_lm)
+                if scoped
+                else correct_probability(features, knobs, with_lm=with_lm)
+            ),
             in_scope_score=in_scope_probability(signals, features, knobs, with_lm=with_lm),
             features=features,
         )
@@ -96,6 +107,10 @@ def assemble(
         margin=0.0 if lone else math.log(first / min(max(second, CONFIDENCE_FLOOR), first)),
         agreement=signals.agreement,
         similarity=signals.similarity,
+        description=signals.description,
+        sample=signals.sample,
+        head_margin=signals.head_margin,
+        maxsim=signals.maxsim,
         unsupported_language=float(unsupported_language),
         slot_margin=None if belief is None or len(belief) < 2 else _slot_margin(belief),
         none_logit=None if none is None else _logit(none),
@@ -104,10 +119,29 @@ def assemble(
     )
 
 
-def correct_probability(features: Features, knobs: KnobValues, *, with_lm: bool = False) -> float:
-    """Return P(the first place is right), 0..1, from the features of a delegation.
+def confidence_of(
+    signals: Signals, features: Features, knobs: KnobValues, *, with_lm: bool = False
+) -> float:
+    """Return P(the first place is right), 0..1, over all requests that come.
 
-    The one formula that programs serve and thresholds are chosen by.
+    The one formula that programs serve and thresholds are chosen by: P(it is right if any agent
+    fits), times P(some agent fits) where that is fitted to a share of requests that none fits.
+
+    Args:
+        signals: of retrieval.
+        features: of the first place.
+        knobs: weights of both.
+        with_lm: whether the LM answered; that case has separate weights.
+    """
+    right = correct_probability(features, knobs, with_lm=with_lm)
+    scope = knobs.scope
+    if (scope.share_with_lm if with_lm else scope.share) is None:
+        return right
+    return right * in_scope_probability(signals, features, knobs, with_lm=with_lm)
+
+
+def correct_probability(features: Features, knobs: KnobValues, *, with_lm: bool = False) -> float:
+    """Return P(the first place is right, if any agent fits), 0..1.
 
     Args:
         features: of the first place.
@@ -130,7 +164,7 @@ def in_scope_probability(
 def in_scope_features(signals: Signals, features: Features) -> dict[str, float | None]:
     """Return what P(some agent fits) reads, by name."""
     seen = {name: getattr(signals, name) for name in _SIGNALS}
-    return seen | {"logit": features.logit, "none_logit": features.none_logit}
+    return seen | {name: getattr(features, name) for name in ("logit", "margin", "none_logit")}
 
 
 def sigmoid(x: float) -> float:

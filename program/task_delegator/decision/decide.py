@@ -42,6 +42,7 @@ def decide(
     thresholds: Thresholds,
     *,
     calibrated: bool,
+    trusted: bool = False,
     language: str | None = None,
     named: Sequence[str] = (),
     by_name: bool = False,
@@ -50,20 +51,19 @@ def decide(
     """Return the decision and the reason for it, in words that a person can act on.
 
     A task in a language that the embedder does not support, or for agents that the confidence was
-    not calibrated for, is always reviewed: neither threshold means anything there. A task that
-    names another agent than the one found, or found it by its name alone, or repeats at length
-    what it says of itself, is not assigned.
-
-    The reason is one line whatever the names hold.
+    not calibrated for, is reviewed: neither threshold means anything there. A user who trusts the
+    confidence all the same is never told "none". A task that names another agent than the one
+    found, or found it by its name alone, or repeats at length what it says of itself, is not
+    assigned. The reason is one line.
 
     Args:
         candidates: the posterior, best first, one at least.
-        confidence: calibrated probability that the first candidate is right; NaN never assigns.
-        in_scope: P(some agent fits), 0..1; NaN never assigns.
-        thresholds: that they are compared with.
-        calibrated: whether the numbers were calibrated for the caller's agents.
-        language: the task's, where the embedder does not support it.
-        named: agents that the task names.
+        confidence, in_scope: calibrated probabilities that the first candidate is right, and that
+            some agent fits; NaN never assigns.
+        thresholds: what they are compared with.
+        calibrated, trusted: whether the numbers were calibrated for the caller's agents, and
+            whether the confidence is believed where they were not.
+        language, named: the task's, where the embedder does not support it; agents it names.
         by_name: whether the first is first for nothing but its name in the task.
         repeated: words of the task that repeat what the first agent says of itself.
     """
@@ -75,7 +75,7 @@ def decide(
             f"The task seems to be in the language {language!r}, which the embedder does not "
             f"know: a person should read it. The guess is {first}{others}."
         )
-    if not calibrated:
+    if not calibrated and not trusted:
         return "review", (
             f"The confidence is not calibrated for this registry: a person should decide. "
             f"The guess is {first}{others}."
@@ -84,11 +84,12 @@ def decide(
     if by_name:
         return "review", f"The task names {first}, and nothing else speaks for it {guess}"
     meant = candidates[0].name in named
-    if not meant and thresholds.in_scope is not None and in_scope < thresholds.in_scope:
+    least = (calibrated and thresholds.in_scope) or 0.0
+    if not meant and in_scope < least:
         return "none", f"No agent seems to be meant for this; the closest is {first}."
     if thresholds.assign is None:
         return "review", f"{finding}; this program assigns nothing{others}."
-    if not (confidence >= thresholds.assign and in_scope >= (thresholds.in_scope or 0.0)):
+    if not (confidence >= thresholds.assign and in_scope >= least):
         return "review", f"{finding}, {thresholds.assign:.0%} is needed to assign{others}."
     if named and not meant:
         wanted = " and ".join(map(printable, named[:3]))

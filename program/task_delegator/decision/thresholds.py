@@ -178,7 +178,7 @@ def choose_threshold(sample: Sample, target: Target) -> OperatingPoint:
     if certified is None:
         best = lower_bound(sample.assigned(order[0]), share, delta) if order else 0.0
         careful = _last_that_passes(sample, order, lambda t: passes(t, best))
-        threshold = _least_that_seems(sample, target.precision, share, careful or 0.0)
+        threshold = estimate_threshold(sample, target.precision, share, careful or 0.0)
     counts = sample.assigned(math.inf if threshold is None else threshold)
     return OperatingPoint(
         target=target.precision,
@@ -231,8 +231,13 @@ def _last_that_passes(
     return float(known[known >= last][-1])
 
 
-def _least_that_seems(sample: Sample, precision: float, share: float, least: float) -> float | None:
-    """Return the least threshold, from one on, whose estimated precision reaches the target."""
+def estimate_threshold(
+    sample: Sample, precision: float, share: float = 0.0, least: float = 0.0
+) -> float | None:
+    """Return the least threshold, from one on, whose estimated precision reaches the target.
+
+    Half the time others than the sample fall short of it.
+    """
     for threshold in sample.thresholds()[::-1]:
         estimated = sample.assigned(threshold).precision(share)
         if threshold >= least and estimated is not None and estimated >= precision:

@@ -1,11 +1,12 @@
 """Retrieval: channels, fusion, and indexes that follow a registry."""
 
-from .fusion import CHANNELS, fuse, largest, late_scores, standardize
+from .fusion import CHANNELS, Scored, fuse, largest, late_scores, score, standardize
 from .index import Channels, Index, Query
 from .index_cache import IndexCache
 from .passages import read_passages, reading_of
 from .reading import read_task
 from .retrieve import Retrieval, Retrieve
+from .without import without
 
 __all__ = [
     "CHANNELS",
@@ -15,11 +16,14 @@ __all__ = [
     "Query",
     "Retrieval",
     "Retrieve",
+    "Scored",
     "fuse",
     "largest",
     "late_scores",
     "read_passages",
     "read_task",
     "reading_of",
+    "score",
     "standardize",
+    "without",
 ]

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from ..delegation import Signals
+from ..embedders import Encoded
 from ..knobs import KnobValues
 from .index import Channels, Index, Query
 from .passages import reading_of
@@ -76,6 +78,18 @@ def standardize(channels: Channels) -> dict[str, np.ndarray]:
     return z_scores
 
 
+class Comparing(Protocol):
+    """Agents whose texts can be compared: an index, or a part of one."""
+
+    def late(self, task: Encoded, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return late-interaction scores of some agents, to and fro."""
+        ...
+
+    def closeness(self, left: int, right: int) -> float:
+        """Return the cosine of two agents' descriptions."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Late:
     """Late interaction of one text: z-scores of both directions, and the largest raw score."""
@@ -85,7 +99,7 @@ class Late:
 
 
 def late_scores(
-    index: Index,
+    index: Comparing,
     query: Query,
     z_scores: Mapping[str, np.ndarray],
     number: int | None = None,
@@ -128,7 +142,7 @@ def fuse(z_scores: Mapping[str, np.ndarray], knobs: KnobValues) -> np.ndarray:
     return sum((knobs.retrieval.weight(c) * z_scores[c] for c in CHANNELS), np.zeros(1))
 
 
-def signals(index: Index, scored: Scored, best: np.ndarray, knobs: KnobValues) -> Signals:
+def signals(index: Comparing, scored: Scored, best: np.ndarray, knobs: KnobValues) -> Signals:
     """Return the signals of a task, given its best agents in order."""
     description = float(scored.channels.description.max())
     sample = scored.channels.sample_best

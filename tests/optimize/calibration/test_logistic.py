@@ -6,11 +6,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from small import HashedWords, small_dataset
 
-from optimize.calibration.confidence import calibrate, features_of
+from optimize.calibration.confidence import calibrate
 from optimize.calibration.logistic import Logistic, held_out_probabilities
 from optimize.data.dataset import load_dataset
 from optimize.evaluation.outcomes import delegate_all
-from task_delegator.decision.confidence import correct_probability
+from task_delegator.decision.confidence import confidence_of
 from task_delegator.delegator import Delegator
 
 RNG = np.random.default_rng(0)
@@ -42,7 +42,8 @@ def test_what_is_served_is_what_was_fitted(tmp_path):
     program = Delegator(dataset.registry, HashedWords())
     calibration = calibrate(program, dataset)
     outcomes = delegate_all(program, dataset.splits["validation"], "serve")
-    served = [outcome.delegation.confidence for outcome in outcomes]
+    served = [outcome.confidence for outcome in outcomes]
     assert served == list(calibration.scores.confidences)
-    features = [features_of(outcome.delegation) for outcome in outcomes]
-    assert served == [correct_probability(seen, program.knobs.values) for seen in features]
+    evidence = [outcome.delegation.evidence for outcome in outcomes]
+    knobs = program.knobs.values
+    assert served == [confidence_of(seen.signals, seen.features, knobs) for seen in evidence]

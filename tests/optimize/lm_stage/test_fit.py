@@ -199,7 +199,8 @@ def test_without_requests_out_of_scope_an_lm_leaves_the_scope_of_retrieval(datas
     lm, _ = recorded_lm(oracle(dataset))
     stage = fit(program, few, lm, optimizer=None)
     assert stage.result.weight > 0
-    assert not [name for name in stage.knobs if name.startswith("scope.")]
+    fitted = {name for name in stage.knobs if name.startswith("scope.")}
+    assert fitted == {"scope.share_with_lm", "scope.assign_floor_with_lm"}
     stage.apply(program)
     scope = program.knobs.values.scope
     alone = scope.in_scope.model_dump()

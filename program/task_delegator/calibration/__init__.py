@@ -1,0 +1,29 @@
+"""What a program's probabilities are fitted to: whether an agent fits, and the agents' samples."""
+
+from .coverage import ENOUGH_AGENTS, CalibratedAgents
+from .observe import Observed, observe
+from .samples import (
+    LEAST_AGENTS,
+    LEAST_SAMPLES,
+    SelfCalibration,
+    as_without_lm,
+    calibrate_on_samples,
+    kept_calibration,
+)
+from .scope import SHARE, ScopeFit, fit_scope
+
+__all__ = [
+    "ENOUGH_AGENTS",
+    "LEAST_AGENTS",
+    "LEAST_SAMPLES",
+    "SHARE",
+    "CalibratedAgents",
+    "Observed",
+    "ScopeFit",
+    "SelfCalibration",
+    "as_without_lm",
+    "calibrate_on_samples",
+    "fit_scope",
+    "kept_calibration",
+    "observe",
+]

@@ -1,0 +1,51 @@
+"""Tell whether a program's probabilities were calibrated for what a caller may use."""
+
+from collections.abc import Collection
+
+from ..delegation import CalibratedBy
+from ..registry import Registry, permission_set
+from ..thread_lock import Lock
+
+# Of many agents; of fewer that are left, one is far ahead even where none fits.
+ENOUGH_AGENTS = 10
+_CALLERS = 1024  # sets of permissions that are remembered
+
+
+class CalibratedAgents:
+    """The agents that a program was calibrated on.
+
+    Args:
+        digests: of these agents; None for any.
+        by: what it was calibrated on.
+        trusted: whether tasks are assigned to other agents too.
+    """
+
+    def __init__(
+        self,
+        digests: frozenset[str] | None = None,
+        by: CalibratedBy = "labels",
+        trusted: bool = False,
+    ) -> None:
+        self.digests, self.trusted = digests, trusted
+        self.by: CalibratedBy = by
+        self._turn = Lock()
+        self._known: dict[object, bool] = {}
+
+    def cover(self, registry: Registry, permissions: Collection[str] | None) -> bool:
+        """Tell whether a caller's agents are among them, and enough to mean the same.
+
+        Of few agents that are left of many, the first is far ahead of the second whatever the
+        task is: the scale was not fitted there.
+        """
+        if self.digests is None:
+            return True
+        caller = permission_set(permissions)
+        key = registry.version, caller
+        with self._turn:
+            if key not in self._known:
+                if len(self._known) >= _CALLERS:
+                    self._known.clear()
+                found = [agent.digest() for agent in registry if agent.permits(caller)]
+                enough = len(found) >= min(ENOUGH_AGENTS, len(self.digests)) or not found
+                self._known[key] = enough and self.digests.issuperset(found)
+            return self._known[key]

@@ -1,0 +1,137 @@
+"""Fit P(some agent fits): labeled requests against those that nobody serves.
+
+Of the latter there are two sources. *Near* ones cost nothing: a labeled request becomes one where
+its right agents are taken out of the index. *Far* ones are examples of what is out of scope, where
+somebody wrote them. Each source that there is counts as much as the other, whatever its size: half
+of the share of requests that nobody can serve.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..decision import in_scope_features
+from ..delegation import Features, Signals
+from ..knobs import InScopeWeights
+from .logistic import fit_logistic
+from .observe import Observed
+
+SHARE = 0.1  # of all requests, those that nobody can serve, as the probabilities take it
+_NEAR = 0.07  # share of either source that may reach the least confidence to assign
+_REJECTED_IN_SCOPE = 0.03  # share of in-scope requests below the "none" threshold
+_UNLIKELY = 0.5  # "none" is said only where that is likelier than not
+_FOLDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeFit:
+    """P(some agent fits) and its thresholds, as knobs.
+
+    Attributes:
+        knobs: by dotted name.
+        held_out: the probability of every row by a model that has not seen its agent: in scope,
+            near and far, in this order; empty where nothing could be fitted.
+    """
+
+    knobs: dict[str, Any]
+    held_out: np.ndarray
+
+
+def fit_scope(
+    inside: Sequence[Observed],
+    near: Sequence[Observed],
+    far: Sequence[Observed],
+    correct: Callable[[Features], float],
+    share: float = SHARE,
+) -> ScopeFit:
+    """Fit P(some agent fits), the threshold of "none" and the least confidence to assign.
+
+    Thresholds are chosen on probabilities of rows whose agent the model has not seen.
+
+    Args:
+        inside: labeled requests.
+        near: the same without their right agents.
+        far: examples of what is out of scope.
+        correct: P(the first place is right, if any agent fits).
+        share: of the requests that nobody can serve, among all.
+    """
+    names = InScopeWeights.features()
+    group = "scope.in_scope"
+    sources = [rows for rows in (near, far) if rows]
+    if not sources or not inside:
+        # Without an example of what nobody serves, no request is rejected.
+        none = {f"{group}.{name}": 0.0 for name in ("bias", *names)}
+        thresholds = dict.fromkeys(("scope.share", "scope.threshold", "scope.assign_floor"))
+        return ScopeFit(none | thresholds, np.zeros(0))
+    rows = [*inside, *near, *far]
+    table = np.array([_row(row.signals, row.features) for row in rows], dtype=float)
+    labels = np.arange(len(rows)) < len(inside)
+    counts = np.concatenate(
+        [np.ones(len(inside)), *(np.full(len(s), len(inside) / 2 / len(s)) for s in sources)]
+    )
+    shift = float(np.log((1 - share) / share))
+    bias, weights = fit_logistic(table, labels, counts)
+    unseen = held_out(table, labels, counts, folds_by_agent([row.agent for row in rows]), shift)
+    confidences = unseen * np.array([correct(row.features) for row in rows])
+    limits = [
+        np.quantile(confidences[start : start + len(source)], 1 - _NEAR, method="higher")
+        for start, source in zip(_starts(inside, sources), sources, strict=True)
+    ]
+    rejected = float(np.quantile(unseen[labels], _REJECTED_IN_SCOPE))
+    knobs: dict[str, Any] = {f"{group}.{n}": float(w) for n, w in zip(names, weights, strict=True)}
+    knobs |= {
+        f"{group}.bias": bias + shift,
+        "scope.share": share,
+        "scope.threshold": min(rejected, _UNLIKELY),
+        "scope.assign_floor": float(max(limits)),
+    }
+    return ScopeFit(knobs, unseen)
+
+
+def _row(signals: Signals, features: Features) -> list[float]:
+    seen = in_scope_features(signals, features)
+    return [seen[name] or 0.0 for name in InScopeWeights.features()]
+
+
+def _starts(inside: Sequence[Observed], sources: Sequence[Sequence[Observed]]) -> list[int]:
+    return [len(inside) + sum(map(len, sources[:i])) for i in range(len(sources))]
+
+
+def folds_by_agent(agents: Sequence[str]) -> np.ndarray:
+    """Return the fold of each row, shape (n,): one for all of an agent; others by turns."""
+    order = np.random.default_rng(0).permutation(len(set(agents) - {""}))
+    known = dict(zip(sorted(set(agents) - {""}), order.tolist(), strict=True))
+    return np.array([known.get(agent, i) % _FOLDS for i, agent in enumerate(agents)])
+
+
+def held_out(
+    table: np.ndarray,
+    labels: np.ndarray,
+    row_weights: np.ndarray,
+    folds: np.ndarray,
+    shift: float = 0.0,
+) -> np.ndarray:
+    """Return the probability of a true label for each row, by the model of the other folds.
+
+    Args:
+        table: shape (n, features).
+        labels: shape (n,), bool; both values occur.
+        row_weights: what each row counts, shape (n,).
+        folds: number of each row's fold, shape (n,).
+        shift: what is added to the log-odds.
+
+    Returns:
+        Shape (n,).
+    """
+    from scipy.special import expit
+
+    found = np.full(len(labels), np.nan)
+    for fold in range(_FOLDS):
+        rest, own = folds != fold, folds == fold
+        if len(set(labels[rest].tolist())) < 2:
+            rest = np.ones(len(labels), dtype=bool)
+        bias, weights = fit_logistic(table[rest], labels[rest], row_weights[rest])
+        found[own] = expit(bias + shift + table[own] @ weights)
+    return found

@@ -1,0 +1,66 @@
+"""What retrieval would have found without some of the agents, from scores that are known.
+
+The channels are columns, one an agent: those of the hidden agents are taken out, and the rest is
+standardized, compared and fused again. Rarities of words and the head's weights stay those of all
+agents, so that nothing is built anew. A task whose right agents are hidden is one that nobody
+serves, close to what the agents do.
+"""
+
+from collections.abc import Collection
+from dataclasses import replace
+
+import numpy as np
+
+from ..delegation import Candidate, Signals
+from ..embedders import Encoded
+from ..knobs import KnobValues
+from .fusion import CHANNELS, Scored, fuse, largest, late_scores, signals, softmax, standardize
+from .index import Channels, Index, Query
+from .passages import reading_of
+
+
+class _Kept:
+    """The part of an index that is not hidden; its rows are those of the kept agents."""
+
+    def __init__(self, index: Index, kept: np.ndarray) -> None:
+        self._index, self._kept = index, kept
+
+    def late(self, task: Encoded, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return late-interaction scores of some of the kept agents."""
+        return self._index.late(task, self._kept[rows])
+
+    def closeness(self, left: int, right: int) -> float:
+        """Return the cosine of the descriptions of two of them."""
+        return self._index.closeness(int(self._kept[left]), int(self._kept[right]))
+
+
+def without(
+    index: Index, query: Query, scored: Scored, hidden: Collection[str], knobs: KnobValues
+) -> tuple[tuple[Candidate, ...], Signals]:
+    """Return the three best candidates and the signals that are left without the hidden agents.
+
+    Args:
+        index: of all agents.
+        query: the task.
+        scored: its scores against that index, with the same knobs.
+        hidden: names of the agents to leave out; no candidates where that is all of them.
+        knobs: weights and temperature.
+    """
+    kept = np.array([i for i, name in enumerate(index.names) if name not in hidden], dtype=int)
+    if len(kept) == 0:
+        return (), Signals()
+    channels = _columns(scored.channels, kept)
+    rest = _Kept(index.reading(reading_of(knobs)), kept)
+    z_scores = standardize(channels)
+    late = late_scores(rest, query, z_scores)
+    left = Scored(channels, z_scores | late.z_scores, late.largest)
+    posterior = softmax(fuse(left.z_scores, knobs) / knobs.retrieval.temperature)
+    best = largest(posterior, 3)
+    candidates = [Candidate(index.names[kept[i]], float(posterior[i])) for i in best]
+    return tuple(candidates), signals(rest, left, best, knobs)
+
+
+def _columns(channels: Channels, kept: np.ndarray) -> Channels:
+    read = None if channels.read is None else channels.read[kept]
+    columns = {name: getattr(channels, name)[kept] for name in CHANNELS[:-2]}
+    return replace(channels, **columns, read=read)

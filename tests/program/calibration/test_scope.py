@@ -1,0 +1,87 @@
+"""P(some agent fits): sources, thresholds, and the regression beneath."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from task_delegator.calibration.logistic import fit_logistic
+from task_delegator.calibration.observe import Observed
+from task_delegator.calibration.scope import fit_scope
+from task_delegator.decision.confidence import in_scope_probability
+from task_delegator.delegation import Features, Signals
+from task_delegator.knobs import KnobValues
+
+DRAW = np.random.default_rng(0)
+
+
+def rows(number: int, closeness: float, agents: int = 10) -> list[Observed]:
+    """Return observations whose description cosines lie around a value."""
+    values = DRAW.normal(closeness, 0.1, number).tolist()
+    return [
+        Observed(f"agent {i % agents}", Signals(description=v), Features(margin=2.0), right=True)
+        for i, v in enumerate(values)
+    ]
+
+
+def sure(features: Features) -> float:
+    return 1.0
+
+
+INSIDE, NEAR, FAR = rows(200, 0.6), rows(200, 0.4), rows(40, 0.0)
+FAR = [replace(row, agent="") for row in FAR]
+
+
+def fitted(near: list[Observed], far: list[Observed], share: float = 0.1) -> KnobValues:
+    return KnobValues().replaced(fit_scope(INSIDE, near, far, sure, share).knobs)
+
+
+def mean(found: list[Observed], knobs: KnobValues) -> float:
+    return float(np.mean([in_scope_probability(r.signals, r.features, knobs) for r in found]))
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_the_regression_is_scikit_learns(balanced):
+    table = np.array([[r.signals.description, 3.0 * i] for i, r in enumerate([*INSIDE, *NEAR])])
+    labels = np.arange(400) < 200
+    weights = np.where(labels, 1.0, 0.3) if balanced else np.ones(400)
+    spread = table.std(axis=0)
+    known = LogisticRegression(C=1.0, tol=1e-8).fit(table / spread, labels, sample_weight=weights)
+    bias, found = fit_logistic(table, labels, weights)
+    assert bias == pytest.approx(known.intercept_[0], rel=1e-3)
+    assert found == pytest.approx(known.coef_[0] / spread, rel=1e-3)
+
+
+def test_requests_without_their_agent_and_strangers_both_count():
+    near, both, far = fitted(NEAR, []), fitted(NEAR, FAR), fitted([], FAR)
+    for knobs in (near, both, far):
+        assert mean(FAR, knobs) < mean(NEAR, knobs) < mean(INSIDE, knobs)
+    assert mean(NEAR, both) < mean(NEAR, far)
+
+
+def test_a_larger_share_of_strangers_makes_less_sure():
+    rare, often = fitted(NEAR, FAR, share=0.05), fitted(NEAR, FAR, share=0.3)
+    assert (rare.scope.share, often.scope.share) == (0.05, 0.3)
+    assert mean(INSIDE, often) < mean(INSIDE, rare)
+
+
+def test_few_requests_without_their_agent_are_sure_enough_to_assign():
+    knobs = fitted(NEAR, FAR)
+    floor = knobs.scope.assign_floor
+    assert floor is not None
+    reached = [in_scope_probability(r.signals, r.features, knobs) >= floor for r in NEAR]
+    assert np.mean(reached) < 0.1
+    assert knobs.replaced({"confidence.assign_threshold": 0.0}).thresholds().assign == floor
+    assert knobs.replaced({"confidence.assign_threshold": None}).thresholds().assign is None
+
+
+def test_nobody_fits_is_said_only_where_it_is_likelier_than_not():
+    threshold = fitted(NEAR, FAR).scope.threshold
+    assert threshold is not None
+    assert threshold <= 0.5
+
+
+def test_without_an_example_of_what_nobody_serves_nothing_is_rejected():
+    knobs = fitted([], [])
+    assert (knobs.scope.threshold, knobs.scope.share, knobs.scope.assign_floor) == (None,) * 3
