@@ -96,8 +96,12 @@ class Retrieve(dspy.Module):
         if further:
             others = [score(index, index.read(text), knobs).z_scores for text in further]
             z_scores = blend(z_scores, others, knobs.expansion.weight)
-        posterior = softmax(fuse(z_scores, knobs) / knobs.retrieval.temperature)
-        best = largest(posterior, _places(knobs))
+        fused = fuse(z_scores, knobs) / knobs.retrieval.temperature
+        fused[index.hidden] = -np.inf
+        posterior = softmax(fused)
+        best = largest(posterior, _places(knobs) + len(index.hidden))
+        if len(index.hidden):
+            best = best[~np.isin(best, index.hidden)][: _places(knobs)]
         names = [index.names[i] for i in best]
         rows = np.stack([z_scores[channel][best] for channel in CHANNELS], axis=1).tolist()
         return Retrieval(
@@ -122,6 +126,9 @@ class Retrieve(dspy.Module):
     def read(self, task: str, index: Index) -> Query:
         """Return a task as it is read against the agents of an index."""
         text, mentions = index.mentions.strip_from(task)
+        if len(index.hidden):
+            hidden = {index.names[place] for place in index.hidden}
+            mentions = tuple(name for name in mentions if name not in hidden)
         language = foreign_language(task, self.library.embed.languages)
         return replace(index.read(text), task=task, mentions=mentions, language=language)
 
