@@ -5,7 +5,8 @@
 Machines differ and are shared: everything is a ratio to something else that is timed in the same
 run, turn by turn. The LM is not asked. Startup is compared with ``import dspy``, a delegation
 with the encoder's pass over the same text; the latter once more while another process keeps one
-processor busy.
+processor busy. Last, the tasks a second of eight threads while an agent changes each second,
+over those while nothing changes.
 """
 
 import argparse
@@ -13,15 +14,23 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from time import perf_counter
-from typing import Any
+from threading import Event
+from time import perf_counter, sleep
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from task_delegator.delegator import Delegator
+    from task_delegator.registry import Registry
+
 _TASK = "I was charged twice and want my money back"
+_READERS = 8
 _BUSY_SECONDS = 600  # then the busy process ends, whatever became of this one
 _BUSY = f"import time\nend = time.monotonic() + {_BUSY_SECONDS}\nwhile time.monotonic() < end: pass"
 
@@ -76,6 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print_latency("a delegation", latency(delegate, encode, texts))
     with busy_process():
         print_latency("beside a busy process", latency(delegate, encode, texts))
+    change = partial(_change_one, delegate.registry)
+    quiet, changing = (throughput(delegate, texts, each) for each in (lambda: None, change))
+    print(f"throughput while agents change over that of a quiet registry: {changing / quiet:.2f}")
     return 0
 
 
@@ -129,6 +141,39 @@ def latency(
     )
 
 
+def throughput(
+    delegate: Callable[[str], Any],
+    texts: Sequence[str],
+    change: Callable[[], None],
+    seconds: int = 8,
+) -> float:
+    """Return the tasks a second of eight threads, beside a change each second."""
+    ended = Event()
+
+    def ask(first: int) -> int:
+        asked = 0
+        while not ended.is_set():
+            delegate(texts[(first + asked) % len(texts)])
+            asked += 1
+        return asked
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        counts = [pool.submit(ask, number * len(texts) // _READERS) for number in range(_READERS)]
+        try:
+            for _ in range(seconds):
+                sleep(1)
+                change()
+        finally:
+            ended.set()
+        return sum(count.result() for count in counts) / seconds
+
+
+def _change_one(registry: "Registry") -> None:
+    """Say one word more of the agent whose description is shortest."""
+    agent = min(registry, key=lambda one: len(one.description))
+    registry.replace(agent.model_copy(update={"description": f"{agent.description} and more"}))
+
+
 @contextmanager
 def busy_process() -> Iterator[None]:
     """Keep one processor busy."""
@@ -140,9 +185,7 @@ def busy_process() -> Iterator[None]:
         process.wait()
 
 
-def _served(
-    data: str, program: str
-) -> tuple[Callable[[str], Any], Callable[[str], Any], list[str]]:
+def _served(data: str, program: str) -> "tuple[Delegator, Callable[[str], Any], list[str]]":
     """Return a warm program, its encoder and validation requests."""
     from optimize.data import load_dataset
     from task_delegator.artifact import load

@@ -32,3 +32,14 @@ def test_the_busy_process_ends_with_what_it_disturbs(monkeypatch):
     with benchmark.busy_process():
         assert started[0].poll() is None
     assert started[0].poll() is not None
+
+
+def test_throughput_counts_what_was_asked_beside_changes():
+    asked, changes = [], []
+
+    def delegate(text):
+        sleep(0.05)
+        asked.append(text)
+
+    seen = benchmark.throughput(delegate, ["a", "b"], lambda: changes.append(1), seconds=1)
+    assert (seen, len(changes), set(asked)) == (len(asked), 1, {"a", "b"})

@@ -28,6 +28,11 @@ class BuildOnce(Generic[K, V]):
         """Return how many values are held."""
         return len(self._values)
 
+    def asked(self) -> list[K]:
+        """Return the keys of the values that are held, the one asked for last at the end."""
+        with self._lock:
+            return list(self._values)
+
     def __call__(self, key: K) -> V:
         """Return the key's value; who asks while one is made waits."""
         with self._lock:

@@ -5,7 +5,8 @@ registered cannot matter, and it holds no state of the compiled program.
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,6 +97,7 @@ class Index:
         encodings: every text of these agents that was read so far, as the embedder sees it.
         agents_held: how many agents are held in memory; twice as many once passages are read.
         read_passages: whether passages of an agent are read, shape (agents,); None of nobody.
+        hidden: places of agents that are not to be named, int, shape (hidden,).
     """
 
     def __init__(
@@ -138,6 +140,24 @@ class Index:
         self._heads = BuildOnce(self._head, _SETTINGS)
         self.read_passages = None if passages is None else np.array([*map(bool, passages.texts)])
         self._readings = BuildOnce(self._reading, _READINGS)
+        self.hidden = np.zeros(0, dtype=int)
+
+    def showing(self, names: Collection[str]) -> "Index":
+        """Return this index, of which only some agents are named; scores still see all."""
+        shown = copy(self)
+        hidden = [place for place, name in enumerate(self.names) if name not in names]
+        shown.hidden = np.array(hidden, dtype=int)
+        return shown
+
+    def prepare_like(self, other: "Index") -> None:
+        """Build what another index built when it was first asked: BM25, heads, passages."""
+        readings = other._readings.asked()
+        pairs = [(self, other), *((self.reading(r), other.reading(r)) for r in readings)]
+        for mine, theirs in pairs:
+            for setting in theirs._rankers.asked():
+                mine._rankers(setting)
+            for c in theirs._heads.asked():
+                mine._heads(c)
 
     def reading(self, reading: tuple[int, bool]) -> "Index":
         """Return the index of the same agents that reads so many of their passages.

@@ -1,5 +1,6 @@
 """IndexCache: one index per set of permitted agents, in step with a registry."""
 
+import os
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -15,6 +16,7 @@ _CALLERS = 1024  # sets of permissions whose index is remembered
 # In all indexes together, readings of passages counted: at 10,000 agents an index takes some
 # 0.5 GB, and 1.5 GB more where passages are read of all.
 _AGENTS = 40_000
+_Caller = tuple[frozenset[tuple[str, tuple[str, ...]]], frozenset[str] | None]
 _INDEXES = 32  # sets of permitted agents kept at a time: roles, not persons
 
 
@@ -25,6 +27,10 @@ class IndexCache:
     a word count or a weight depends on them. What the others say of themselves stays as it is
     written, even where it names one of them: taking names out of it would tell which exist. The
     first task of a new set of permitted agents waits for its index; texts are embedded once.
+
+    After a change of the registry, one task builds the new index and is answered by it. Others
+    that come meanwhile are answered by the last one of the same caller, in which agents that were
+    removed are not named. Who lost the right to an agent waits.
 
     Args:
         registry: the agents; later changes are followed.
@@ -41,7 +47,9 @@ class IndexCache:
         self._version = registry.version
         self._indexes: OrderedDict[object, Index] = OrderedDict()
         self._turns: dict[object, Lock] = {}
-        self._names: dict[object, frozenset[str]] = {}
+        self._names: dict[_Caller, frozenset[str]] = {}
+        self._last: OrderedDict[_Caller, Index] = OrderedDict()  # of older versions
+        self._building: dict[_Caller, int] = {}  # in which process: a forked child builds itself
         self._encodings: dict[str, Encoded] = dict(known or {})
 
     def __reduce__(self) -> "tuple[type[IndexCache], tuple[Registry, Embedder]]":
@@ -93,19 +101,47 @@ class IndexCache:
             if key in self._indexes:
                 self._indexes.move_to_end(key)
                 return self._indexes[key]
+            last = self._last.get(caller)
+            if last is not None and self._building.get(caller) == os.getpid():
+                shown = self._shown(last, key[1])
+                if shown is not None:
+                    return shown
             turn = self._turns.setdefault(key, Lock())
-        with turn:  # who wants the same index waits for it, others go on
+            self._building[caller] = os.getpid()
+        with turn:  # who wants the same index and has no last one waits for it, others go on
             with self._lock:
                 if key in self._indexes:
                     return self._indexes[key]
-            index = self._build(learned, permissions, key[1])
-            with self._lock:
+            try:
+                index = self._build(learned, permissions, key[1])
+                if last is not None:
+                    index.prepare_like(last)
+                with self._lock:
+                    self._keep(caller, key, index, version)
+            finally:
+                self._building.pop(caller, None)
                 self._turns.pop(key, None)
-                if self._version == version:
-                    self._indexes[key] = index
-                    self._encodings = self._encodings | index.encodings
-                    self._make_room()
             return index
+
+    def _shown(self, last: Index, names: frozenset[str]) -> Index | None:
+        """Return an older index without the agents that were removed since, None if none is left.
+
+        Nor where the caller lost the right to one that is still there: nothing may depend on it.
+        """
+        gone = [name for name in last.names if name not in names]
+        if len(gone) == len(last.names) or any(name in self.registry for name in gone):
+            return None
+        return last.showing(names) if gone else last
+
+    def _keep(self, caller: _Caller, key: object, index: Index, version: int) -> None:
+        """Hold an index that was built: for itself, or in place of one still older."""
+        if self._version != version:
+            self._last[caller] = index
+            return
+        self._indexes[key] = index
+        self._last.pop(caller, None)
+        self._encodings = self._encodings | index.encodings
+        _make_room(self._indexes)
 
     def _build(
         self,
@@ -127,6 +163,11 @@ class IndexCache:
             return version
         for index in self._indexes.values():  # passages were encoded after an index was built
             self._encodings = self._encodings | index.encodings
+        for caller, names in self._names.items():
+            index = self._indexes.get((caller[0], names))
+            if index is not None:
+                self._last[caller] = index
+        _make_room(self._last)
         self._indexes.clear()
         self._names.clear()
         agents = [with_samples(agent, learned) for agent in self.registry]
@@ -135,14 +176,15 @@ class IndexCache:
         self._version = version  # last: a child that is forked before does all this itself
         return version
 
-    def _make_room(self) -> None:
-        """Drop the indexes that were not used for longest; never the newest."""
 
-        def agents() -> int:
-            return sum(index.agents_held for index in self._indexes.values())
+def _make_room(indexes: OrderedDict[Any, Index]) -> None:
+    """Drop the indexes that were not used for longest; never the newest."""
 
-        while len(self._indexes) > 1 and (len(self._indexes) > _INDEXES or agents() > _AGENTS):
-            self._indexes.popitem(last=False)
+    def agents() -> int:
+        return sum(index.agents_held for index in {id(i): i for i in indexes.values()}.values())
+
+    while len(indexes) > 1 and (len(indexes) > _INDEXES or agents() > _AGENTS):
+        indexes.popitem(last=False)
 
 
 def with_samples(agent: Agent, learned: Mapping[str, tuple[str, ...]]) -> Agent:

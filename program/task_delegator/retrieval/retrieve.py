@@ -101,9 +101,12 @@ class Retrieve(dspy.Module):
             others = [score(index, index.read(text), knobs).z_scores for text in further]
             z_scores = blend(z_scores, others, knobs.expansion.weight)
         logits = fuse(z_scores, knobs) / knobs.retrieval.temperature
+        logits[index.hidden] = -np.inf
         logits, wanted, by_name = favor_named(index, query, knobs, logits)
         posterior = softmax(logits)
-        best = largest(posterior, _places(knobs))
+        best = largest(posterior, _places(knobs) + len(index.hidden))
+        if len(index.hidden):
+            best = best[~np.isin(best, index.hidden)][: _places(knobs)]
         names = [index.names[i] for i in best]
         rows = np.stack([z_scores[channel][best] for channel in CHANNELS], axis=1).tolist()
         return Retrieval(

@@ -1,0 +1,116 @@
+"""While the index of a changed registry is built, tasks are answered by the last one."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
+import pytest
+from small import HashedWords, make_agent
+
+from task_delegator.delegator import Delegator
+from task_delegator.retrieval import index_cache
+from task_delegator.retrieval.index import Index
+
+TASK = "refund my order, money back please"
+SECONDS = 20
+
+
+class SlowIndex:
+    """Build indexes, but not before it is told to."""
+
+    def __init__(self):
+        self.began, self.go, self.built = Event(), Event(), 0
+
+    def __call__(self, *given):
+        self.built += 1
+        self.began.set()
+        assert self.go.wait(SECONDS)
+        return Index(*given)
+
+
+@pytest.fixture
+def slow(office, monkeypatch):
+    """A program that was asked once, and how its next indexes are held up."""
+    program = Delegator(office, HashedWords())
+    program(TASK)
+    builder = SlowIndex()
+    monkeypatch.setattr(index_cache, "Index", builder)
+    return program, builder
+
+
+def while_building(program, builder, ask):
+    """Return what is asked while another task builds, and that task's delegation."""
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(program, TASK)
+        assert builder.began.wait(SECONDS)
+        try:
+            seen = pool.submit(ask).result(SECONDS)
+        finally:
+            builder.go.set()
+        return seen, first.result(SECONDS)
+
+
+def names(delegation):
+    return {candidate.name for candidate in delegation.top3}
+
+
+def test_who_builds_sees_the_change_and_nobody_else_waits(slow):
+    program, builder = slow
+    before = program(TASK)
+    program.registry.add(make_agent("Order Refunder", TASK, TASK))
+    seen, built = while_building(program, builder, lambda: program(TASK))
+    assert seen.copy(usage=before.usage) == before
+    assert built.agent == program(TASK).agent == "Order Refunder"
+    assert builder.built == 1
+
+
+def test_a_removed_agent_is_not_named_while_the_index_is_built(slow):
+    program, builder = slow
+    gone = program(TASK).agent
+    program.registry.remove(gone)
+    seen, built = while_building(program, builder, lambda: program(f"{gone}: {TASK}"))
+    assert len(names(seen)) == 3
+    assert gone not in names(seen) | names(built)
+    assert gone not in seen.evidence.mentions
+    assert program.retrieve.library._last == {}
+
+
+def test_who_loses_the_right_to_an_agent_waits(slow):
+    program, builder = slow
+    builder.go.set()
+    program(TASK, permissions=["other"])
+    builder.go.clear()
+    builder.began.clear()
+    agent = next(a for a in program.registry if not a.required_permissions)
+    closed = agent.model_copy(update={"required_permissions": frozenset({"board"})})
+    program.registry.replace(closed)
+    caller = program.retrieve.library
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(caller.permitted, {}, ["other"])
+        assert builder.began.wait(SECONDS)
+        second = pool.submit(caller.permitted, {}, ["other"])
+        builder.go.set()
+        for index in (first.result(SECONDS), second.result(SECONDS)):
+            assert agent.name not in index.names
+
+
+def test_a_head_is_fitted_before_the_index_serves(slow):
+    program, builder = slow
+    builder.go.set()
+    program.registry.add(make_agent("Order Refunder", TASK, TASK))
+    index = program.retrieve.library.permitted({}, None)
+    assert len(index._heads) == len(index._rankers) == 1
+
+
+def test_what_was_built_for_an_older_registry_is_the_last_one(slow):
+    program, builder = slow
+    program.registry.add(make_agent("Order Refunder", TASK, TASK))
+
+    def change_again():
+        program.registry.add(make_agent("Choir", "sings in the evening"))
+        return names(program(TASK))
+
+    seen, _ = while_building(program, builder, change_again)
+    assert not seen & {"Order Refunder", "Choir"}
+    library = program.retrieve.library
+    assert [set(index.names) >= {"Order Refunder"} for index in library._last.values()] == [True]
+    assert "Choir" in library.permitted({}, None).names
