@@ -1,10 +1,10 @@
 """How often are negations, names of agents and several things at once read right?
 
-The 120 tasks of ``datasets/wordings.json``, over our agents, clinc150 and 639 published coding agents
-and skills, by the shipped program as it is: nothing is fitted to the two public registries. A task
-with a negation or a name is right where an acceptable agent comes first; a compound where the steps
-of its plan go to one acceptable agent for each thing that is asked for, and to nobody else. The
-rules were written on the half to develop on; the other half was measured once.
+The 120 tasks of ``datasets/wordings.json``, over our agents, clinc150 and 639 published coding
+agents and skills, by the shipped program as it is: nothing is fitted to the two public registries.
+A task with a negation or a name is right where an acceptable agent comes first; a compound where
+the steps of its plan go to one acceptable agent for each thing that is asked for, and to nobody
+else. The rules were written on the half to develop on; the other half was measured once.
 """
 
 from collections.abc import Iterator, Sequence
@@ -74,7 +74,7 @@ def _answer(program: Delegator, row: dict[str, Any]) -> Answer:
 
 
 def _fit(steps: Sequence[str], expected: Sequence[Sequence[str]]) -> bool:
-    """Tell whether each step goes to an agent of another thing that is asked for, and none lacks."""
+    """Tell whether each step goes to an agent for another thing that is asked for, all of them."""
     wanted = list(expected)
     for agent in steps:
         own = next((names for names in wanted if agent in names), None)
