@@ -100,8 +100,13 @@ def evidence_of(
     )
 
 
-def explain(reason: str, decision: Decision, advice: Consultation) -> str:
-    """Return the reason, for a reviewer with the LM's own behind it, or why it has none."""
+def explain(reason: str, decision: Decision, advice: Consultation, several: bool) -> str:
+    """Return the reason, for a reviewer with the LM's own behind it, or why it has none.
+
+    Where the task seems to need several agents, it says how to get one for each part.
+    """
+    if several:
+        reason = f"{reason} The task seems to need several agents: `plan` splits it."
     if decision != "review":
         return reason
     if advice.failure is not None:

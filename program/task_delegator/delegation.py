@@ -244,6 +244,8 @@ class Delegation(FrozenPrediction):
             first of ``top3`` is the right agent; where the decision is ``none``, that no agent is.
         reason: one sentence for the person who reviews.
         rubric: the LM's own confidence from 1 (very low) to 5 (very high), where asked.
+        several: probability (0..1) that the task needs several agents, as ``plan`` says it
+            without an LM; None where it holds no joint, such as a list or an "and".
         evidence: what every stage saw, for audit.
         usage: what it cost.
     """
@@ -255,6 +257,7 @@ class Delegation(FrozenPrediction):
     confidence: float
     reason: str
     rubric: int | None = None
+    several: float | None = None
     evidence: Evidence = Evidence()
     usage: Usage = Usage()
 

@@ -39,6 +39,8 @@ from .stages import (
     PartScore,
     RateConfidence,
     Shortlist,
+    guess_several,
+    seems_several,
 )
 from .text import repeated_words
 from .thread_lock import Lock
@@ -157,6 +159,7 @@ class Delegator(dspy.Module):
         started = perf_counter()
         check_task(task)
         knobs = self.knobs.values
+        planned = found is not None  # a part of a plan is not looked at for further parts
         with dspy.track_usage() as tracker, task_budget(self.timeout) as budget:
             if found is None:
                 found = await compute(
@@ -168,6 +171,11 @@ class Delegator(dspy.Module):
             calibrated = self.calibrated(permissions)
             advice = await self._advise(found, query, knobs, calibrated)
             calls = max(advice.calls, budget.attempts)
+            several = None
+            if not planned:
+                look = partial(self.look, permissions=permissions)
+                whole = self._summary(found, knobs)
+                several = await compute(guess_several, task, knobs, look, whole)
         candidates, assessment = advice.candidates, advice.assessment
         repeated = repeated_words(task, description_text(advice.first))
         decision, reason = decide(
@@ -188,8 +196,9 @@ class Delegator(dspy.Module):
             agent=None if decision == "none" else advice.first.name,
             top3=candidates[:3],
             confidence=assessment.confidence_in(decision),
-            reason=explain(reason, decision, advice),
+            reason=explain(reason, decision, advice, seems_several(several, knobs)),
             rubric=advice.said.rubric if advice.said and decision == "review" else None,
+            several=several,
             evidence=collect_evidence(
                 advice, query, self.calibrated_for.by if calibrated else None, repeated
             ),

@@ -19,6 +19,7 @@ _APART = 2.0  # log-odds by which it leads the named one, at least
 _ALIKE = 0.55  # cosine of the two descriptions from which on they are of one kind
 _SENTENCES = 6  # that are looked at beside all of them together
 _FEWEST_WORDS = 3
+_LONG, _STRETCH = 24, 12  # words: a longer sentence is read in stretches, as it may lack its stop
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 
 
@@ -70,9 +71,16 @@ def _rest_objects(index: Index, query: Query, knobs: KnobValues, named: int) -> 
 
 def _rest(index: Index, task: str) -> Sequence[str]:
     """Return the sentences of a task that name nobody, together and one by one."""
-    sentences = [
-        sentence for sentence in _SENTENCE.split(task) if not index.named.find_in(sentence)
-    ]
+    stretches = [part for sentence in _SENTENCE.split(task) for part in _stretches(sentence)]
+    sentences = [part for part in stretches if not index.named.find_in(part)]
     read = [without_negated(index.mentions.strip_from(text)[0]) for text in sentences]
     rest = [text for text in read if len(text.split()) >= _FEWEST_WORDS]
     return [" ".join(rest), *rest[:_SENTENCES]] if len(rest) > 1 else rest
+
+
+def _stretches(sentence: str) -> list[str]:
+    """Return a sentence, or stretches of one that is so long that it may be several."""
+    words = sentence.split()
+    if len(words) <= _LONG:
+        return [sentence]
+    return [" ".join(words[at : at + _STRETCH]) for at in range(0, len(words), _STRETCH)]

@@ -8,6 +8,8 @@ from .decompose import (
     Decomposition,
     PartScore,
     best_split,
+    guess_several,
+    seems_several,
     split_features,
 )
 from .expand import ExpandQuery
@@ -32,6 +34,8 @@ __all__ = [
     "ask",
     "asking",
     "best_split",
+    "guess_several",
+    "seems_several",
     "chosen_adapter",
     "estimate_tokens",
     "mean_belief",

@@ -7,10 +7,12 @@ blanks is looked at from its start alone.
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import combinations, pairwise
+from itertools import combinations, islice, pairwise
 
 MAX_CLAUSES = 6  # every run of clauses is retrieved: at most 21 looks, some 12 ms each
+MAX_PHRASE_CUTS = 3  # at an "and" between phrases: two looks each
 _FEWEST_WORDS = 4  # shorter clauses join their neighbour
+_FEWEST_OF_PHRASE = 2  # "a joke", not the "chips" of "fish and chips"
 
 _VERB = (
     r"(?:please|could|can|we|i|they|she|he|also|need|add|announce|answer|ask|book|build|cancel|"
@@ -22,11 +24,19 @@ _VERB = (
 _SEQUENCE = r"(?:and then|then|after that|afterwards|once (?:that|this|it)|when (?:that|this|it))\b"
 _RUN = r"(?<!\s)\s+"  # from anywhere within a run, a search would be quadratic in its length
 _BOUNDARY = re.compile(
-    rf"(?<=[.!?;:])\s+|\n+|\s(?=\d[.)]\s)|{_RUN}(?={_SEQUENCE}|and also\b|also\b|plus\b)"
+    rf"(?<=[.!?;:])(?<!^\d\.)(?<!\s\d\.)\s+|\n+|\s(?=\d[.)]\s)"
+    rf"|{_RUN}(?={_SEQUENCE}|and also\b|also\b|plus\b)"
     rf"|(?<=,)\s+(?=(?:and\s+)?{_VERB})|{_RUN}(?=and\s+{_VERB})",
-    re.IGNORECASE,
+    re.IGNORECASE | re.MULTILINE,
 )
-_LINK = re.compile(rf"^(?:and\s+|also\s+|plus\s+|{_SEQUENCE}[\s,]+|\d[.)]\s*)+|,$", re.IGNORECASE)
+_LINK = re.compile(
+    rf"^(?:and\s+|also\s+|plus\s+|{_SEQUENCE}[\s,]+|\d+[.)]\s*|[-*\u2022]\s+)+|,$", re.IGNORECASE
+)
+_ITEM = re.compile(r"(?:\d+[.)]|[-*\u2022])\s+\S")  # of a list: a thing of its own, however short
+_JOINT = re.compile(rf"(?:,\s+|{_RUN})(?:and(?:\s+also)?|as\s+well\s+as|plus)\s+", re.IGNORECASE)
+_HEAD = re.compile(r"(?:\S+\s+){0,2}\S+(?=\s+(?:an?|the|my|our|some)\s)", re.IGNORECASE)
+_NOUN_PHRASE = re.compile(r"(?:an?|the|my|our|some)\s", re.IGNORECASE)
+_ITEM_LINE = re.compile(rf"^\s*{_ITEM.pattern}", re.MULTILINE)
 _AFTER = re.compile(rf"^(?:and\s+)?{_SEQUENCE}", re.IGNORECASE)
 _CUE = re.compile(
     r"\b(?:then|also|after that|afterwards|plus|as well|in addition|once (?:that|it)"
@@ -41,13 +51,34 @@ def clauses(task: str) -> list[str]:
     words = 0  # of the last clause
     for piece in filter(None, (piece.strip() for piece in _BOUNDARY.split(task))):
         more = len(piece.split())
-        if joined and (min(more, words) < _FEWEST_WORDS or len(joined) == MAX_CLAUSES):
+        short = min(more, words) < _FEWEST_WORDS and not (_ITEM.match(piece) and words)
+        if joined and (short or len(joined) == MAX_CLAUSES):
             joined[-1].append(piece)
             words += more
         else:
             joined.append([piece])
             words = more
     return [" ".join(pieces) for pieces in joined] or [task]
+
+
+def phrase_cuts(task: str) -> list[tuple[str, str]]:
+    """Return every way to cut a task in two at an "and", the first few.
+
+    "book a flight and a hotel" is "book a flight" and "book a hotel": the second part takes the
+    words before the first noun phrase where it opens with one.
+    """
+    found = []
+    for joint in islice(_JOINT.finditer(task), MAX_PHRASE_CUTS):
+        left, right = task[: joint.start()].strip(), task[joint.end() :].strip()
+        if min(len(left.split()), len(right.split())) >= _FEWEST_OF_PHRASE:
+            head = _HEAD.match(left) if _NOUN_PHRASE.match(right) else None
+            found.append((left, f"{head[0]} {right}" if head else right))
+    return found
+
+
+def has_joint(task: str) -> bool:
+    """Tell whether a task may ask for several things: it holds a list, an "and" or the like."""
+    return bool(_CUE.search(task) or _JOINT.search(task) or _ITEM_LINE.search(task))
 
 
 def cuts(pieces: Sequence[str], parts: int) -> Iterator[tuple[str, ...]]:

@@ -19,7 +19,15 @@ from ..prediction import FrozenPrediction
 from ..probability import CONFIDENCE_FLOOR
 from ..signatures import SplitTask
 from ..text import one_line
-from .clauses import clauses, count_cues, cuts, follows, without_link
+from .clauses import (
+    clauses,
+    count_cues,
+    cuts,
+    follows,
+    has_joint,
+    phrase_cuts,
+    without_link,
+)
 from .prompting import ask
 
 MAX_PARTS = 3
@@ -89,11 +97,9 @@ class DecomposeTask(dspy.Module):
                 several = float(len(parts) > 1)
                 return Decomposition(parts=parts, several=several, source="lm", calls=1)
         best = {n: split for n in range(1, MAX_PARTS + 1) if (split := best_split(task, n, look))}
-        features = split_features(task, best)
-        several = 0.0 if features is None else sigmoid(knobs.split.several.log_odds(features))
+        several = several_probability(task, best, knobs)
         parts = (TaskPart(task),)
-        threshold = knobs.split.threshold
-        if features is not None and threshold is not None and several >= threshold:
+        if 2 in best and seems_several(several, knobs):
             parts = linked(larger(best).texts)
         return Decomposition(parts=parts, several=several, source="lexical", calls=int(lm))
 
@@ -123,12 +129,49 @@ class DecomposeTask(dspy.Module):
         return tuple(TaskPart(parts[old - 1].task, waits(old)) for old in numbers)
 
 
+def guess_several(
+    task: str, knobs: KnobValues, look: Callable[[str], PartScore], whole: PartScore
+) -> float | None:
+    """Return the probability that a task needs several agents, as a plan without an LM says it.
+
+    None where the task holds no joint, such as a list or an "and", or the program never splits:
+    then nothing is looked at.
+
+    Args:
+        task: the task in plain words.
+        knobs: the group ``split``.
+        look: retrieves a part.
+        whole: what retrieval says of the task.
+    """
+    if knobs.split.threshold is None or not has_joint(task):
+        return None
+
+    def seen(text: str) -> PartScore:
+        return whole if text == task else look(text)
+
+    best = {n: split for n in (1, 2) if (split := best_split(task, n, seen))}
+    return several_probability(task, best, knobs)
+
+
+def several_probability(task: str, best: dict[int, "Split"], knobs: KnobValues) -> float:
+    """Return the probability that a task needs several agents; 0 where it cannot be cut in two."""
+    features = split_features(task, best)
+    return 0.0 if features is None else sigmoid(knobs.split.several.log_odds(features))
+
+
+def seems_several(several: float | None, knobs: KnobValues) -> bool:
+    """Tell whether that is enough to split a task."""
+    threshold = knobs.split.threshold
+    return several is not None and threshold is not None and several >= threshold
+
+
 @dataclass(frozen=True, slots=True)
 class Split:
-    """One way to cut a task: its texts and what retrieval says of each."""
+    """One way to cut a task: its texts, what retrieval says of each, and is it at an "and"."""
 
     texts: tuple[str, ...]
     looks: tuple[PartScore, ...]
+    at_phrase: bool = False
 
     @property
     def weakest_part(self) -> float:
@@ -147,18 +190,33 @@ def best_split(task: str, parts: int, look: Callable[[str], PartScore]) -> Split
         return Split((task,), (look(task),))
     found = []
     for texts in cuts(clauses(task), parts):
-        looks = tuple(look(without_link(text)) for text in texts)
-        if len({seen.agents[0] for seen in looks if seen.agents}) == parts:
-            found.append(Split(texts, looks))
+        split = _seen(texts, look)
+        if split is not None:
+            found.append(split)
+    if parts == 2:
+        whole = look(task)
+        for texts in phrase_cuts(task):
+            split = _seen(texts, look, at_phrase=True)
+            if split is not None and all(own.maxsim > whole.maxsim for own in split.looks):
+                found.append(split)
     return max(found, key=lambda split: split.weakest_part, default=None)
+
+
+def _seen(
+    texts: tuple[str, ...], look: Callable[[str], PartScore], at_phrase: bool = False
+) -> Split | None:
+    """Return a cut with what retrieval says of its parts, None where two are for one agent."""
+    looks = tuple(look(without_link(text)) for text in texts)
+    agents = {seen.agents[0] for seen in looks if seen.agents}
+    return Split(texts, looks, at_phrase) if len(agents) == len(texts) else None
 
 
 def split_features(task: str, best: dict[int, Split]) -> dict[str, float | None] | None:
     """Return the features of P(several agents), None where the task cannot be cut.
 
     ``weakest_part``: log-confidence of the weaker of two parts; ``maxsim_gain``: what cutting
-    adds to the share that is found; ``cues``: words of sequence, up to 2; ``among_best``: parts
-    whose agent is among the whole task's first three.
+    adds to the share that is found; ``cues``: words of sequence and the "and" of the cut, up to 2;
+    ``among_best``: parts whose agent is among the whole task's first three.
     """
     if 2 not in best:
         return None
@@ -166,7 +224,7 @@ def split_features(task: str, best: dict[int, Split]) -> dict[str, float | None]
     return {
         "weakest_part": two.weakest_part,
         "maxsim_gain": two.maxsim - whole.maxsim,
-        "cues": float(min(count_cues(task), 2)),
+        "cues": float(min(count_cues(task) + two.at_phrase, 2)),
         "among_best": float(sum(look.agents[0] in whole.agents for look in two.looks)),
     }
 

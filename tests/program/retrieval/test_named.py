@@ -96,3 +96,12 @@ def test_a_task_that_says_nothing_but_a_name_is_meant_for_somebody(program):
     assert strict("something else entirely").decision == "none"
     assert strict("use refund-desk for train 17").decision == "review"
     assert strict("Press Office: a press release").decision == "review"
+
+
+def test_a_request_without_a_stop_objects_to_the_name_behind_it(program):
+    request = (
+        "hello there and good morning, I would be glad if somebody could send the invoice again "
+        "with the VAT id right this time, the copies are wrong"
+    )
+    given = program(f"{request} and all of that by noon, and hand it over to Press Office")
+    assert given.top3[0].name == "Invoice Copies"

@@ -10,7 +10,7 @@ from small import CountingWords, HashedWords
 from task_delegator.delegation import Plan
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
-from task_delegator.stages.clauses import clauses, cuts
+from task_delegator.stages.clauses import clauses, cuts, phrase_cuts, without_link
 from task_delegator.stages.decompose import PartScore, best_split, linked
 
 TWO = "Please book a train and a hotel in Porto, then send the invoice again to the customer."
@@ -85,7 +85,8 @@ def test_a_part_of_a_plan_is_embedded_once(office, task, texts):
     embed.texts.clear()
     plan = program.plan(task)
     assert len(plan.steps) == max(1, len(texts) - 1)
-    assert sorted(embed.texts) == sorted(texts)
+    assert set(texts) <= set(embed.texts)
+    assert len(set(embed.texts)) == len(embed.texts)
     alone = [program(step.task) for step in plan.steps]
     assert [s.delegation.evidence for s in plan.steps] == [d.evidence for d in alone]
 
@@ -148,3 +149,53 @@ def test_a_caller_without_agents_gets_a_plan_that_says_so(office):
     plan = planner(type(office)(secret), {"split.threshold": 0.0}).plan(TWO, permissions=[])
     assert [step.delegation.decision for step in plan.steps] == ["none"]
     assert plan.agents == ()
+
+
+@pytest.mark.parametrize(
+    ("task", "texts"),
+    [
+        ("a train and a hotel", [("a train", "a hotel")]),
+        ("book a train to Porto and a hotel", [("book a train to Porto", "book a hotel")]),
+        ("tire pressure and next oil change", [("tire pressure", "next oil change")]),
+        ("fish and chips", []),
+        ("play some rock and roll", []),
+        ("one thing only", []),
+    ],
+)
+def test_phrases_that_are_joined_by_and_may_be_two_things(task, texts):
+    assert phrase_cuts(task) == texts
+
+
+@pytest.mark.parametrize(
+    ("task", "pieces"),
+    [
+        ("1. refund it 2. book a train 3. shout", ["refund it", "book a train", "shout"]),
+        ("1) refund it\n2) book a train", ["refund it", "book a train"]),
+        ("- refund it\n- book a train", ["refund it", "book a train"]),
+        ("* refund it\n* book a train", ["refund it", "book a train"]),
+    ],
+)
+def test_each_item_of_a_list_is_a_part_without_its_mark(task, pieces):
+    assert [without_link(clause) for clause in clauses(task)] == pieces
+
+
+def test_a_phrase_is_cut_where_both_halves_are_found_better_than_the_whole():
+    def look(text: str) -> PartScore:
+        whole = " and " in text
+        return PartScore(("Travel" if "train" in text else "Invoices",), 0.9, 0.5 if whole else 0.9)
+
+    task = "a cheap train and the old invoice"
+    found = best_split(task, 2, look)
+    assert found is not None
+    assert found.texts == ("a cheap train", "the old invoice")
+    assert best_split(task, 2, lambda text: PartScore(look(text).agents, 0.9, 0.5)) is None
+
+
+def test_a_delegation_says_that_a_task_seems_to_need_several_agents(office):
+    program = planner(office, {"split.threshold": 0.5})
+    given = program(TWO)
+    assert given.several == program.plan(TWO).several
+    assert given.several >= 0.5
+    assert "`plan`" in given.reason
+    assert program("refund my order").several is None
+    assert planner(office)(TWO).several is None  # never splits
