@@ -7,6 +7,7 @@ without pickle. ``manifest.json`` records what the program was compiled from, an
 import json
 import logging
 from collections.abc import Sequence
+from functools import cache
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
@@ -106,11 +107,16 @@ def load(
     calibrated_for = None if allow_uncalibrated else frozenset(manifest["registry"]["calibrated"])
     delegator = Delegator(_agents(registry), embedder, lm, calibrated_for, on_lm_failure, timeout)
     if not delegator.calibrated():
-        _log.warning("%s: its confidence is not calibrated for this registry", folder)
+        _tell_uncalibrated(folder.name, delegator.registry.sha256())
     delegator.load_state(read_state(folder / PROGRAM, delegator, manifest["format"]))
     if target_precision is not None:
         _aim(delegator, folder, manifest, target_precision)
     return delegator
+
+
+@cache  # a service loads the same program often: once says it
+def _tell_uncalibrated(name: str, registry: str) -> None:
+    _log.warning("%s: its confidence is not calibrated for this registry", name)
 
 
 def _packaged(spec: str, folder: Path) -> Embedder:

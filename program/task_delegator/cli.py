@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # imported when needed: --help is not to wait for them
     from .registry import Registry
 
 _AGENTS = Path("datasets/agents.json")  # the registry of a checkout
+_TASK_LINE = '{"task": "..."} or a string in quotes, a line of JSON each'
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -127,10 +128,14 @@ def _batch(options: argparse.Namespace) -> int:
 
 
 def _lint(options: argparse.Namespace) -> int:
+    from .errors import InputError
     from .registry import Registry
     from .text import printable
 
-    findings = Registry.load(options.agents).lint()
+    registry = Registry.load(options.agents)
+    if not registry:
+        raise InputError(f"{options.agents}: the registry is empty; add agents: a JSON list")
+    findings = registry.lint()
     for finding in findings:
         print(printable(f"{finding.rule}: {', '.join(finding.agents)}: {finding.detail}"))
     _tell(f"{len(findings)} findings")
@@ -200,10 +205,10 @@ def _read_tasks(path: str) -> list[tuple[int, str]]:
     from .feedback import read_jsonl
 
     tasks = []
-    for number, row in read_jsonl(path):
+    for number, row in read_jsonl(path, expected=_TASK_LINE):
         task = row.get("task") if isinstance(row, dict) else row
         if not isinstance(task, str):
-            raise InputError(f'{path}: line {number}: expected {{"task": "..."}} or a string')
+            raise InputError(f"{path}: line {number}: expected {_TASK_LINE}")
         try:
             check_task(task)
         except InputError as error:
@@ -236,6 +241,16 @@ def rate(text: str) -> float:
     return rate
 
 
+class _Version(argparse.Action):
+    """Print the version, which is looked up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(f"{parser.prog} {version('task-delegator')}")
+        parser.exit()
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands.
 
@@ -245,6 +260,7 @@ def parser() -> argparse.ArgumentParser:
         prog="task-delegator",
         description="Delegate tasks in plain words to the right agent of a registry.",
     )
+    whole.add_argument("--version", action=_Version, nargs=0, help="print the version and end")
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
 
     program = argparse.ArgumentParser(add_help=False)
