@@ -18,6 +18,9 @@ BOTH := $(PUBLIC)/healthcare_routing
 # No price list from the network at the first LM call, and no telemetry.
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 export MLFLOW_DISABLE_TELEMETRY := true
+# Bytecode is kept whatever the environment says: containers often switch it off, and then every
+# process that tests start would compile DSPy and its dependencies anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 # Every study that the code holds, the fastest first.
 EXPERIMENTS = $(shell $(BIN)/python -m experiments --list)

@@ -1,9 +1,11 @@
 """Presets and options of ``compile``, resolved to a CompileConfig."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from optimize.calibration import DELTA, OUT_OF_SCOPE_SHARE, TARGET_PRECISION
+from task_delegator.signatures import SLOTS
+from task_delegator.stages import Card
 
 ASK_SHARE = 0.4  # of the tasks in scope that the LM is asked about
 
@@ -16,16 +18,26 @@ class Preset:
         trials: of the search.
         max_lm_calls: hard limit of the LM stage.
         lm_test_limit: test requests evaluated with the LM; None for all.
+        cards: how much of an agent the LM is shown: the ways that are compared.
+        most_shown: agents that it is shown at most.
     """
 
     trials: int
     max_lm_calls: int
     lm_test_limit: int | None
+    cards: tuple[Card, ...] = ("standard", "full", "brief")
+    most_shown: int = len(SLOTS)
 
 
 PRESETS = {
     "quick": Preset(trials=60, max_lm_calls=200, lm_test_limit=5),
     "full": Preset(trials=300, max_lm_calls=600, lm_test_limit=100),
+}
+
+# The embedded LM reads some 300 tokens a second on two cores, and nearly all that a call takes is
+# reading: five agents on brief cards are 900 tokens, twelve on standard cards 3,000.
+EMBEDDED_PRESETS = PRESETS | {
+    "quick": replace(PRESETS["quick"], max_lm_calls=130, cards=("brief",), most_shown=5)
 }
 
 
@@ -61,13 +73,14 @@ class Options:
     traces: int = 3
     trace_texts: bool = False
 
-    def resolved(self, has_lm: bool) -> "CompileConfig":
+    def resolved(self, has_lm: bool, embedded: bool = False) -> "CompileConfig":
         """Return what the compilation does: what was left open is the preset's.
 
         Args:
             has_lm: whether there is an LM; without one no call is made and no prompt optimized.
+            embedded: whether the LM runs in this machine's processor, where prompts are short.
         """
-        preset = PRESETS[self.preset]
+        preset = (EMBEDDED_PRESETS if embedded else PRESETS)[self.preset]
         calls = preset.max_lm_calls if self.max_lm_calls is None else self.max_lm_calls
         calls = calls if has_lm else 0
         given = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -78,6 +91,8 @@ class Options:
                 "trials": preset.trials if self.trials is None else self.trials,
                 "max_lm_calls": calls,
                 "lm_test_limit": preset.lm_test_limit,
+                "cards": preset.cards,
+                "most_shown": preset.most_shown,
             }
         )
 
@@ -91,6 +106,7 @@ class CompileConfig:
         trials: that the search shall have in the end.
         max_lm_calls: of the LM stage; 0 where no LM is asked.
         lm_test_limit: test requests evaluated with the LM; None for all.
+        cards, most_shown: what the LM is shown, as in ``Preset``.
     """
 
     out: Path
@@ -100,6 +116,8 @@ class CompileConfig:
     trials: int
     max_lm_calls: int
     lm_test_limit: int | None
+    cards: tuple[Card, ...]
+    most_shown: int
     samples_from_train: int
     target_precision: float
     out_of_scope_share: float

@@ -19,6 +19,21 @@ settings.register_profile("any-machine", deadline=None, max_examples=60)
 settings.load_profile("any-machine")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what shares a fixture of its module in one process, so that it is made once."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None and _shares_of_its_module(item):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+def _shares_of_its_module(item: pytest.Item) -> bool:
+    found = getattr(item, "_fixtureinfo", None)  # a doctest has none
+    return found is not None and any(
+        definitions[-1].scope == "module" for definitions in found.name2fixturedefs.values()
+    )
+
+
 @pytest.fixture(autouse=True)
 def _no_lm_left_over():
     """No test sees another's LM."""

@@ -13,7 +13,7 @@ from typing import Any
 import dspy
 import numpy as np
 
-from optimize.config import ASK_SHARE
+from optimize.config import ASK_SHARE, PRESETS
 from optimize.data import Dataset, Request
 from optimize.evaluation import Outcome, delegate_all
 from optimize.lm_stage.budget import FEWEST_COMPARED, held_out_count, plan_calls
@@ -22,13 +22,13 @@ from optimize.lm_stage.gate import choose_gate
 from optimize.lm_stage.promise import CalibrationWithLM, Served, calibrate_with_lm
 from optimize.lm_stage.variants import (
     OPTIMIZED,
-    STANDARD,
     Choice,
     Variant,
     ask,
     ask_variants,
     choose_variant,
     flip_rate,
+    named,
 )
 from optimize.lm_stage.weight import (
     closest_order,
@@ -47,11 +47,12 @@ from optimize.prompts import (
 from task_delegator.decision import Target
 from task_delegator.delegator import Delegator
 from task_delegator.lm import writes
+from task_delegator.stages import Card
 
 _log = logging.getLogger(__name__)
 
 _RECALL = 0.98  # of the LM's shortlist on validation
-_SHORTEST, _USUAL, _LONGEST = 5, 12, 19  # agents on it
+_SHORTEST, _USUAL = 5, 12  # agents on it
 _ERRORS = 2.0  # standard errors that a gain must exceed
 # What a program has without an LM's answers.
 _WITHOUT_LM = {
@@ -76,6 +77,7 @@ class LMStageConfig:
         target_precision: of everything that is assigned.
         out_of_scope_share: of the traffic that this precision is for.
         delta: probability of missing it that is accepted.
+        cards, most_shown: what it is shown, as in ``Preset``.
     """
 
     max_lm_calls: int
@@ -85,6 +87,8 @@ class LMStageConfig:
     target_precision: float = Target().precision
     out_of_scope_share: float = Target().out_of_scope_share
     delta: float = Target().delta
+    cards: tuple[Card, ...] = PRESETS["full"].cards
+    most_shown: int = PRESETS["full"].most_shown
     seed: int = 0
 
     @property
@@ -197,10 +201,10 @@ def fit_lm_stage(
         LMError: the LM cannot be reached.
     """
     train = dataset.splits["train"]
-    plan = plan_calls(config.optimizer, config.max_lm_calls, len(train))
+    plan = plan_calls(config.optimizer, config.max_lm_calls, len(train), config.cards)
     program = program.deepcopy()
-    known, shortlist = _look_up(program, dataset)
-    program.knobs.set(_WITHOUT_LM | shortlist.knobs)
+    known, shortlist = _look_up(program, dataset, config.most_shown)
+    program.knobs.set(_WITHOUT_LM | shortlist.knobs | {"lm.card": config.cards[0]})
     compared = [o.request for o in known.least_certain() if o.request.acceptable][: plan.compared]
     if len(compared) < FEWEST_COMPARED:
         _log.warning(
@@ -211,7 +215,7 @@ def fit_lm_stage(
     rewritten = rewrite_prompt(program, train, lm, config, plan.optimizer)
     if tell is not None:
         tell(rewritten.candidates)
-    variants = ask_variants(program, compared, lm, rewritten.select)
+    variants = ask_variants(program, compared, lm, rewritten.select, config.cards)
     choice = choose_variant(variants, config.seed)
     variant = variants[choice.name]
     answers, further = _ask_further(program, known, lm, variant, plan.fitted)
@@ -220,7 +224,7 @@ def fit_lm_stage(
     result = replace(
         _result(answers, found, choice, config.optimizer if rewritten.ran else None),
         calls=rewritten.calls + further + sum(o.delegation.usage.lm_calls for o in measured),
-        flip_rate=flip_rate(variants[STANDARD].outcomes),
+        flip_rate=flip_rate(variants[named(config.cards[0])].outcomes),
         demos=len(variant.select.demos) if found.weight else 0,
         recall=shortlist.recall,
     )
@@ -257,10 +261,10 @@ class _Length:
     recall: float
 
 
-def _look_up(program: Delegator, dataset: Dataset) -> tuple[_Known, _Length]:
+def _look_up(program: Delegator, dataset: Dataset, most: int) -> tuple[_Known, _Length]:
     """Return what retrieval alone says of the validation requests, and the LM's shortlist."""
     student = program.deepcopy()
-    student.knobs.set(_WITHOUT_LM | {"lm.ask_settled": True, "lm.shortlist": _LONGEST})
+    student.knobs.set(_WITHOUT_LM | {"lm.ask_settled": True, "lm.shortlist": most})
     outside = [Request(text, ()) for text in dataset.out_of_scope["validation"]]
     with dspy.context(lm=None):
         known = _Known(
@@ -272,8 +276,8 @@ def _look_up(program: Delegator, dataset: Dataset) -> tuple[_Known, _Length]:
     def recall(places: int) -> float:
         return float(np.mean(np.array(ranks) <= places))
 
-    lengths = range(_SHORTEST, _LONGEST + 1)
-    places = next((k for k in lengths if recall(k) >= _RECALL), _USUAL)
+    lengths = range(_SHORTEST, most + 1)
+    places = next((k for k in lengths if recall(k) >= _RECALL), min(_USUAL, most))
     return known, _Length({"lm.shortlist": places}, recall(places))
 
 

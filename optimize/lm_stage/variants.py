@@ -7,12 +7,13 @@ from typing import Any
 import dspy
 import numpy as np
 
+from optimize.config import PRESETS
 from optimize.data import Request
 from optimize.evaluation import Outcome, delegate_all
 from optimize.lm_stage.weight import cross_validated_gains, gain_curve, said_by_lm
 from task_delegator.delegator import Delegator
+from task_delegator.stages import Card
 
-STANDARD = "standard card"
 OPTIMIZED = "optimized prompt"
 _ERRORS = 1.0  # standard errors within which a cheaper way of asking is as good
 
@@ -58,18 +59,24 @@ class Choice:
 
 
 def ask_variants(
-    program: Delegator, requests: Sequence[Request], lm: dspy.BaseLM, optimized: dspy.Predict | None
+    program: Delegator,
+    requests: Sequence[Request],
+    lm: dspy.BaseLM,
+    optimized: dspy.Predict | None,
+    cards: Sequence[Card] = PRESETS["full"].cards,
 ) -> dict[str, Variant]:
     """Ask the LM about the requests in every way that is compared.
 
-    The standard card is asked in both orders, so that one order and two are compared on the same
+    The first card is asked in both orders, so that one order and two are compared on the same
     answers.
 
     Args:
         program: its LM knobs are those that no variant changes.
         optimized: the prompt that an optimizer made; None without one.
+        cards: that are compared; the other ways show the first. A brief one only an LM that
+            gives log-probabilities is asked with, unless it is the first.
     """
-    plain, card = program.classify.select, {"lm.card": "standard"}
+    plain, card = program.classify.select, {"lm.card": cards[0]}
 
     def asked(knobs: dict[str, Any], select: dspy.Predict = plain, orders: int = 1) -> Variant:
         knobs = knobs | {"lm.orders": orders}
@@ -77,12 +84,16 @@ def ask_variants(
 
     both = asked(card, orders=2)
     found = {
-        STANDARD: Variant(card | {"lm.orders": 1}, plain, both.outcomes, 1),
-        f"{STANDARD}, two orders": both,
-        "full card": asked({"lm.card": "full"}),
+        named(cards[0]): Variant(card | {"lm.orders": 1}, plain, both.outcomes, 1),
+        f"{named(cards[0])}, two orders": both,
     }
-    if _has_logprobs(both.outcomes):
-        found["brief card"] = asked({"lm.card": "brief"})
+    logprobs = _has_logprobs(both.outcomes)
+    found |= {
+        named(other): asked({"lm.card": other})
+        for other in cards[1:]
+        if logprobs or other != "brief"
+    }
+    if logprobs:
         if flip_rate(both.outcomes) > 0:  # else there is no preference for a place to divide out
             found["prior divided out"] = asked(card | {"lm.prior": 1.0})
     else:
@@ -90,6 +101,11 @@ def ask_variants(
     if optimized is not None:
         found[OPTIMIZED] = asked(card, optimized)
     return found
+
+
+def named(card: Card) -> str:
+    """Return what the way of asking with a card is called."""
+    return f"{card} card"
 
 
 def flip_rate(outcomes: Sequence[Outcome]) -> float:

@@ -32,6 +32,7 @@ from task_delegator.delegator import Delegator
 from task_delegator.embedders import embedder, remembering
 from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues
+from task_delegator.lm import is_embedded
 from task_delegator.retrieval import CHANNELS
 from task_delegator.text import without_user
 
@@ -133,9 +134,10 @@ def _checked_config(dataset: Dataset, options: Options, lm: dspy.BaseLM | None) 
     for split in ("validation", "test"):
         if not dataset.splits[split]:
             raise InputError(f"{dataset.path}: no {split} requests; compile needs them")
-    config = options.resolved(has_lm=lm is not None)
+    config = options.resolved(has_lm=lm is not None, embedded=is_embedded(lm))
     if config.max_lm_calls:
-        plan = plan_calls(config.optimizer, config.max_lm_calls, len(dataset.splits["train"]))
+        train = len(dataset.splits["train"])
+        plan = plan_calls(config.optimizer, config.max_lm_calls, train, config.cards)
         _log.info("the LM stage takes at most %d calls: %s", config.max_lm_calls, asdict(plan))
     return config
 
@@ -241,6 +243,8 @@ def _fit_lm_stage(context: CompileContext) -> tuple[LMStageResult | None, dict[s
                 target_precision=config.target_precision,
                 out_of_scope_share=config.out_of_scope_share,
                 delta=config.delta,
+                cards=config.cards,
+                most_shown=config.most_shown,
                 seed=config.seed,
             ),
             tell=partial(run.log_candidates, optimizer=config.optimizer or "none"),

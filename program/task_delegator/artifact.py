@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
@@ -119,10 +120,15 @@ def load(
         written = written_samples(registry) if written is None else written
         on_samples = _calibrate(delegator, calibrate, written, target_precision)
     if not delegator.calibrated():
-        _log.warning("%s: its confidence is not calibrated for this registry", folder)
+        _tell_uncalibrated(folder.name, delegator.registry.sha256())
     if (target_precision is not None or out_of_scope_share is not None) and not on_samples:
         _aim(delegator, folder, manifest, target_precision, out_of_scope_share)
     return delegator
+
+
+@cache  # a service loads the same program often: once says it
+def _tell_uncalibrated(name: str, registry: str) -> None:
+    _log.warning("%s: its confidence is not calibrated for this registry", name)
 
 
 def _embedder(given: str | Embedder | None, held: dict[str, Any], folder: Path) -> Embedder:

@@ -1,5 +1,6 @@
 import io
 import json
+from importlib.metadata import version
 from types import SimpleNamespace
 
 import pytest
@@ -284,10 +285,32 @@ def test_lint_prints_findings(capsys, tmp_path):
     assert "no-samples: A" in out
 
 
+def test_the_version_is_that_of_the_installed_package(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"task-delegator {version('task-delegator')}\n"
+
+
+def test_a_program_is_called_uncalibrated_once_per_registry_and_by_its_name(caplog, office):
+    artifact._tell_uncalibrated.cache_clear()
+    for _ in range(2):
+        artifact.load("default", office)
+    artifact.load("default", Registry(list(office)[:-1]))
+    said = [r.getMessage() for r in caplog.records if "not calibrated" in r.getMessage()]
+    assert said == ["default: its confidence is not calibrated for this registry"] * 2
+
+
 @pytest.mark.parametrize(
     ("files", "arguments", "message"),
     [
         ({}, ["delegate", "x", "--agents", "missing.json"], "missing.json: no such file"),
+        ({"a.json": "[]"}, ["lint", "--agents", "a.json"], "a.json: the registry is empty"),
+        (
+            {"t.jsonl": "refund Ann"},
+            ["batch", "t.jsonl", "out.jsonl", "--agents", AGENTS],
+            't.jsonl: line 1: expected {"task": "..."} or a string in quotes, a line of JSON each',
+        ),
         (
             {"a.json": "[{"},
             ["delegate", "x", "--agents", "a.json"],

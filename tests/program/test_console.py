@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import pytest
@@ -104,26 +105,55 @@ def agents(tmp_path):
     return path
 
 
-def run(
-    *arguments: str | bytes, encoding: str = "utf-8", stdin: str = "", utf8: str = "0"
-) -> tuple[int, str, str]:
-    """Run the command in a process of its own; return its code, output and errors."""
+Ran = tuple[int, str, str]  # code, output, errors
+
+# Commands stand in the arguments with this between them; after each, it ends either stream.
+_BETWEEN = "--then--"
+_COMMANDS = f"""
+import itertools, sys
+from task_delegator.cli import main
+
+for then, words in itertools.groupby(sys.argv[1:], lambda word: word == "{_BETWEEN}"):
+    if not then:
+        code = main(list(words))
+        print(code, end="{_BETWEEN}", flush=True)
+        print(end="{_BETWEEN}", file=sys.stderr, flush=True)
+"""
+
+
+def run_each(
+    *commands: Sequence[str | bytes], encoding: str = "utf-8", stdin: str = "", utf8: str = "0"
+) -> list[Ran]:
+    """Run commands one after another in a process of their own, which takes a second to start."""
     environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": utf8, "PYTHONIOENCODING": encoding}
+    words = [word for command in commands for word in (*command, _BETWEEN)]
     done = subprocess.run(
-        [sys.executable, "-m", "task_delegator.cli", *arguments],
+        [sys.executable, "-c", _COMMANDS, *words],
         env=environment, capture_output=True, input=stdin.encode(), timeout=120, check=False,
     )  # fmt: skip
-    return done.returncode, done.stdout.decode(), done.stderr.decode()
+    outputs = done.stdout.decode().split(_BETWEEN)
+    errors = done.stderr.decode().split(_BETWEEN)
+    assert (done.returncode, len(outputs), outputs[-1]) == (0, len(commands) + 1, ""), errors[-1]
+    return [
+        (int(output[-1]), output[:-1], error)
+        for output, error in zip(outputs[:-1], errors[:-1], strict=True)
+    ]
+
+
+def run(*arguments: str | bytes, encoding: str = "utf-8", stdin: str = "", utf8: str = "0") -> Ran:
+    """Run one command in a process of its own."""
+    return run_each(arguments, encoding=encoding, stdin=stdin, utf8=utf8)[0]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
 def test_the_command_prints_any_name_on_one_line_in_any_encoding(agents, encoding):
     where = ("--agents", str(agents), "--enrichment", "none")
-    outputs = [
-        run("delegate", "pay my money back", *where, encoding=encoding),
-        run("delegate", "--plan", "pay it\x1b[2J\u202eback", *where, encoding=encoding),
-        run("lint", "--agents", str(agents), encoding=encoding),
-    ]
+    outputs = run_each(
+        ("delegate", "pay my money back", *where),
+        ("delegate", "--plan", "pay it\x1b[2J\u202eback", *where),
+        ("lint", "--agents", str(agents)),
+        encoding=encoding,
+    )
     for code, out, err in outputs:
         assert code == 0, err
         assert "Traceback" not in err
@@ -141,13 +171,14 @@ def test_json_stays_json_in_ascii(agents):
     assert {c["name"] for c in json.loads(out)["top3"]} == {"Desk", "Bücher", "Copy"}
 
 
-@pytest.mark.parametrize("task", [b"pay \xff\xfe back", b"", b"  \n"])
-def test_feedback_on_a_task_that_is_no_text_is_refused_in_a_line(agents, tmp_path, task):
+def test_feedback_on_a_task_that_is_no_text_is_refused_in_a_line(agents, tmp_path):
     log = tmp_path / "log.jsonl"
-    code, out, err = run("feedback", task, "--nobody", "--agents", str(agents), "--log", str(log))
-    assert (code, out) == (2, "")
-    assert err.count("\n") == 1
-    assert err.startswith("task-delegator: ")
+    rest = ("--nobody", "--agents", str(agents), "--log", str(log))
+    tasks = (b"pay \xff\xfe back", b"", b"  \n")
+    for code, out, err in run_each(*(("feedback", task, *rest) for task in tasks)):
+        assert (code, out) == (2, "")
+        assert err.count("\n") == 1
+        assert err.startswith("task-delegator: ")
     assert not log.exists()
 
 
@@ -208,13 +239,16 @@ def test_a_pipe_is_no_model_and_no_program(pipe, tmp_path):
 def test_the_command_refuses_a_pipe_and_reads_standard_input(agents, pipe, tmp_path):
     where = ("--agents", str(agents), "--enrichment", "none")
     out = str(tmp_path / "out.jsonl")
-    code, _, err = run("batch", str(pipe), out, *where)
-    assert code == 2
-    assert "not a regular file" in err
     for name in ("-", "/dev/stdin"):
-        code, _, err = run("batch", name, out, *where, stdin='{"task": "pay my money back"}\n')
-        assert code == 0, err
-        assert "wrote 1 delegations" in err
+        refused, read = run_each(
+            ("batch", str(pipe), out, *where),
+            ("batch", name, out, *where),
+            stdin='{"task": "pay my money back"}\n',
+        )
+        assert refused[0] == 2
+        assert "not a regular file" in refused[2]
+        assert read[0] == 0, read[2]
+        assert "wrote 1 delegations" in read[2]
 
 
 @pytest.mark.parametrize("content", ["[" * 100_000, "[" + "9" * 5000 + "]"])

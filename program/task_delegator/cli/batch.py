@@ -6,6 +6,8 @@ from typing import Any
 
 from .options import load_program, permissions_of, tell
 
+_TASK_LINE = '{"task": "..."} or a string in quotes, a line of JSON each'
+
 
 def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
     """Add the command to those of the command line."""
@@ -51,10 +53,10 @@ def _read_tasks(path: str) -> list[tuple[int, str]]:
     from ..feedback import read_jsonl
 
     tasks = []
-    for number, row in read_jsonl(path):
+    for number, row in read_jsonl(path, expected=_TASK_LINE):
         task = row.get("task") if isinstance(row, dict) else row
         if not isinstance(task, str):
-            raise InputError(f'{path}: line {number}: expected {{"task": "..."}} or a string')
+            raise InputError(f"{path}: line {number}: expected {_TASK_LINE}")
         try:
             check_task(task)
         except InputError as error:

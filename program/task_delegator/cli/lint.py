@@ -16,10 +16,14 @@ def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from ..errors import InputError
     from ..registry import Registry
     from ..text import printable
 
-    findings = Registry.load(options.agents).lint()
+    registry = Registry.load(options.agents)
+    if not registry:
+        raise InputError(f"{options.agents}: the registry is empty; add agents: a JSON list")
+    findings = registry.lint()
     for finding in findings:
         named, more = finding.agents[:_NAMED], len(finding.agents) - _NAMED
         names = ", ".join(named) + (f" and {more} more" if more > 0 else "")

@@ -4,7 +4,15 @@ from .budget import TaskBudget, current_budget, task_budget
 from .circuit import forget_circuits
 from .faults import Fault, fault_of
 from .guard import guarded
-from .specs import check_spec, context_tokens, is_up, language_model, without_logprobs, writes
+from .specs import (
+    check_spec,
+    context_tokens,
+    is_embedded,
+    is_up,
+    language_model,
+    without_logprobs,
+    writes,
+)
 from .weights import ADAPTER, MANIFEST, RAW, SHIPPED, digest, find_weights, packaged
 
 __all__ = [
@@ -22,6 +30,7 @@ __all__ = [
     "find_weights",
     "forget_circuits",
     "guarded",
+    "is_embedded",
     "is_up",
     "language_model",
     "packaged",

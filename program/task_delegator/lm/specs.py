@@ -81,10 +81,15 @@ def context_tokens(lm: Any) -> int | None:
 
     Known of the embedded LM, and of an LM that was made with ``num_ctx`` (Ollama).
     """
-    if str(getattr(lm, "model", "")).startswith(f"{EMBEDDED_PROVIDER}/"):
+    if is_embedded(lm):
         return EMBEDDED_CONTEXT
     given = getattr(lm, "kwargs", {}).get("num_ctx")
     return given if isinstance(given, int) else None
+
+
+def is_embedded(lm: Any) -> bool:
+    """Tell whether an LM is served on this machine by the package itself."""
+    return str(getattr(lm, "model", "")).startswith(f"{EMBEDDED_PROVIDER}/")
 
 
 def writes(lm: Any) -> bool:

@@ -1,6 +1,6 @@
 """LM stages: expand, classify, rate, decompose, and how prompts are written."""
 
-from .cards import Shortlist, agent_line, estimate_tokens
+from .cards import Card, Shortlist, agent_line, estimate_tokens
 from .classify import Classification, ClassifyAgent, SlotAnswer, mean_belief
 from .decompose import (
     MAX_PARTS,
@@ -19,6 +19,7 @@ from .slots import SlotDistribution
 
 __all__ = [
     "MAX_PARTS",
+    "Card",
     "Classification",
     "ClassifyAgent",
     "DecomposeTask",

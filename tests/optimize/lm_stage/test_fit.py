@@ -11,7 +11,7 @@ from recorded import oracle, recorded_lm
 from small import HashedWords
 
 from optimize.calibration.confidence import calibrate
-from optimize.config import PRESETS, Options
+from optimize.config import EMBEDDED_PRESETS, PRESETS, Options
 from optimize.evaluation.evaluate import evaluate
 from optimize.lm_stage.budget import least_calls, plan_calls
 from optimize.lm_stage.confidence import best_separation
@@ -93,11 +93,8 @@ def unsure(dataset) -> Delegator:
     return unsure_program(dataset)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_an_optimizer_is_run_or_refused_before_the_lm_is_asked(
-    dataset, unsure, name, preset, monkeypatch
-):
+def test_an_optimizer_is_run_or_refused_before_the_lm_is_asked(dataset, unsure, name, monkeypatch):
     ran = []
 
     def run(student, brief):
@@ -107,24 +104,41 @@ def test_an_optimizer_is_run_or_refused_before_the_lm_is_asked(
     row = replace(OPTIMIZERS[name], compile=run, read_candidates=lambda done: [])
     monkeypatch.setitem(OPTIMIZERS, name, row)
     lm, engine = recorded_lm(oracle(dataset))
-    calls = PRESETS[preset].max_lm_calls
     least = least_calls(name, len(dataset.splits["train"]))
-    if calls < least:
-        for too_few in (calls, least - 1):
-            with pytest.raises(InputError, match=f"give --max-lm-calls {least} or --preset full"):
-                fit(unsure, dataset, lm, too_few, name)
-        assert (engine.prompts, ran) == ([], [])
-        calls = least
-    result = fit(unsure, dataset, lm, calls, name).result
-    assert len(ran) == 1
-    assert result.ran == name
-    assert result.asked >= 15
+    budgets = [preset.max_lm_calls for preset in PRESETS.values()]
+    refused = [calls for calls in budgets if calls < least]
+    for too_few in [*refused, least - 1] if refused else []:
+        with pytest.raises(InputError, match=f"give --max-lm-calls {least} or --preset full"):
+            fit(unsure, dataset, lm, too_few, name)
+    assert (engine.prompts, ran) == ([], [])
+    for calls in {max(calls, least) for calls in budgets}:
+        ran.clear()
+        result = fit(unsure, dataset, lm, calls, name).result
+        assert len(ran) == 1
+        assert result.ran == name
+        assert result.asked >= 15
 
 
-def test_the_default_optimizer_fits_every_preset_with_room(dataset):
-    for preset in PRESETS.values():
-        plan = plan_calls(Options(Path()).optimizer, preset.max_lm_calls, 500)
+@pytest.mark.parametrize("presets", [PRESETS, EMBEDDED_PRESETS], ids=["hosted", "embedded"])
+def test_the_default_optimizer_fits_every_preset_with_room(presets):
+    for preset in presets.values():
+        plan = plan_calls(Options(Path()).optimizer, preset.max_lm_calls, 500, preset.cards)
         assert plan.compared >= 15
+
+
+def test_an_lm_on_this_machine_is_shown_few_agents_on_short_cards(dataset):
+    """What it takes is reading: the quick preset keeps its prompts short, in every way compared."""
+    quick = EMBEDDED_PRESETS["quick"]
+    lm, engine = recorded_lm(oracle(dataset))
+    config = LMStageConfig(quick.max_lm_calls, cards=quick.cards, most_shown=quick.most_shown)
+    program = unsure_program(dataset)
+    stage = fit_lm_stage(program, dataset, lm, config)
+    assert "brief card" in stage.result.gains
+    assert not {"standard card", "full card"} & set(stage.result.gains)
+    assert stage.result.calls == len(engine.prompts) <= quick.max_lm_calls
+    stage.apply(program)
+    assert program.knobs.values.lm.card == "brief"
+    assert program.knobs.values.lm.shortlist <= quick.most_shown
 
 
 def test_the_cheapest_variant_near_the_best_is_chosen(dataset, unsure):
