@@ -94,6 +94,8 @@ def fit_confidence_with_lm(
     held_out = _held_out(table, right, seed)
     promise = choose_threshold(held_out, right, target)
     knobs["confidence.assign_threshold_with_lm"] = promise.threshold
+    # The threshold is chosen on P(the first place is right, if any agent fits) alone.
+    knobs |= {"scope.share_with_lm": None, "scope.assign_floor_with_lm": None}
     return ConfidenceWithLM(
         knobs, names, promise, tuple(held_out.tolist()), tuple(bool(r) for r in right)
     )
