@@ -33,8 +33,8 @@ INSIDE, NEAR, FAR = rows(200, 0.6), rows(200, 0.4), rows(40, 0.0)
 FAR = [replace(row, agent="") for row in FAR]
 
 
-def fitted(*sources, share: float = 0.1) -> KnobValues:
-    return KnobValues().replaced(fit_scope(INSIDE, *sources, sure, share).knobs)
+def fitted(near: list[Observed], far: list[Observed], share: float = 0.1) -> KnobValues:
+    return KnobValues().replaced(fit_scope(INSIDE, near, far, sure, share).knobs)
 
 
 def mean(found: list[Observed], knobs: KnobValues) -> float:
