@@ -84,6 +84,7 @@ def read_format3(state: Mapping[str, Any]) -> KnobValues:
         "lm.card": "brief",
     }
     for name in InScopeWeights.features():
-        values[f"scope.in_scope_with_lm.{name}"] = values[f"scope.in_scope.{name}"]
+        if f"scope.in_scope.{name}" in values:  # that format had fewer
+            values[f"scope.in_scope_with_lm.{name}"] = values[f"scope.in_scope.{name}"]
     values["scope.in_scope_with_lm.bias"] = values["scope.in_scope.bias"]
     return KnobValues().replaced(values)

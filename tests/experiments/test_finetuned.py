@@ -32,7 +32,8 @@ def outcome(text: str, acceptable: tuple[str, ...], posterior, *orders, confiden
     return SimpleNamespace(
         request=Request(text, acceptable),
         correct=next(iter(posterior)) in acceptable,
-        delegation=SimpleNamespace(evidence=evidence, usage=usage, confidence=confidence),
+        delegation=SimpleNamespace(evidence=evidence, usage=usage),
+        confidence=confidence,
         ranking=list(posterior),
     )
 

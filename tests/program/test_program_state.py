@@ -209,3 +209,18 @@ def test_a_strangers_program_opens_and_contacts_nothing(tmp_path, monkeypatch):
     (folder / "manifest.json").write_text(json.dumps(manifest))
     assert load(folder, registry)("I was billed twice for May").top3
     assert contacted == []
+
+
+def test_a_program_from_before_some_weights_decides_as_it_did():
+    later = ("scope.share", "scope.in_scope.margin", "confidence.correct.maxsim")
+    old = KnobValues().model_dump()
+    for name in later:
+        *groups, last = name.split(".")
+        part = old
+        for group in groups:
+            part = part[group]
+        del part[last]
+    assert KnobValues.read(old) == KnobValues()
+    del old["scope"]["threshold"]
+    with pytest.raises(ValueError, match=r"scope\.threshold"):
+        KnobValues.read(old)

@@ -50,6 +50,8 @@ def test_an_lm_that_knows_is_listened_to_within_its_budget(dataset):
     assert result.asked_out_of_scope > 0
     assert knobs.lm.gate == result.gate
     assert knobs.scope.in_scope_with_lm.none_logit < 0
+    # Its thresholds are chosen on the confidence without P(some agent fits).
+    assert (knobs.scope.share_with_lm, knobs.scope.assign_floor_with_lm) == (None, None)
     without = evaluate(program, dataset, "test", name="x")
     heard = evaluate(program, dataset, "test", name="x", lm=lm)
     assert heard.top1 > without.top1

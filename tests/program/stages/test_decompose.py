@@ -195,7 +195,8 @@ def test_a_delegation_says_that_a_task_seems_to_need_several_agents(office):
     program = planner(office, {"split.threshold": 0.5})
     given = program(TWO)
     assert given.several == program.plan(TWO).several
-    assert given.several is not None and given.several >= 0.5
+    assert given.several is not None
+    assert given.several >= 0.5
     assert "`plan`" in given.reason
     assert program("refund my order").several is None
     assert planner(office)(TWO).several is None  # never splits
