@@ -42,21 +42,26 @@ def _tell(message: object) -> None:
 
 def _delegate(options: argparse.Namespace) -> int:
     from .delegator import check_task
+    from .errors import InputError
     from .text import printable
 
     check_task(options.task)
+    whom = {"exclude": options.exclude, "include": options.include}
+    if options.plan and options.history:
+        raise InputError("--plan reads no earlier tasks: leave out --history")
     delegator = _load(options)
     if options.plan:
-        plan = delegator.plan(options.task, permissions=_permissions(options))
+        plan = delegator.plan(options.task, permissions=_permissions(options), **whom)
         print(json.dumps(plan.to_dict(), indent=1) if options.json else _lines(plan))
         return 0
-    delegation = delegator(options.task, permissions=_permissions(options))
+    more = {"history": options.history, "k": options.top}
+    delegation = delegator(options.task, permissions=_permissions(options), **whom, **more)
     if options.json:
         print(json.dumps(delegation.to_dict(), indent=1))
         return 0
     print(f"{delegation.decision}: {printable(delegation.agent or 'no agent')}")
     print(f"confidence {delegation.confidence:.2f}. {printable(delegation.reason)}")
-    for candidate in delegation.top3:
+    for candidate in delegation.ranking:
         print(f"  {candidate.probability:6.1%}  {printable(candidate.name)}")
     return 0
 
@@ -230,6 +235,13 @@ def seconds(text: str) -> float | None:
     return number
 
 
+def count(text: str) -> int:
+    """Return a positive integer."""
+    if not text.isdecimal() or len(text) > 6 or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of agents, 1 or more")
+    return int(text)
+
+
 def rate(text: str) -> float:
     """Return a number in (0, 1]."""
     try:
@@ -317,6 +329,35 @@ def parser() -> argparse.ArgumentParser:
     delegate.add_argument("task", help="the task in plain words")
     delegate.add_argument(
         "--plan", action="store_true", help="split the task if it needs several agents"
+    )
+    delegate.add_argument(
+        "--exclude",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="never name this agent, as it was tried; may be given several times",
+    )
+    delegate.add_argument(
+        "--include",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="consider this agent however little it fits; may be given several times",
+    )
+    delegate.add_argument(
+        "--history",
+        metavar="TASK",
+        action="append",
+        default=[],
+        help="an earlier task of the same conversation, the oldest first; may be given several "
+        "times",
+    )
+    delegate.add_argument(
+        "--top",
+        type=count,
+        metavar="K",
+        default=3,
+        help="how many agents to name; default: 3",
     )
     delegate.add_argument("--json", action="store_true", help="print the whole result as JSON")
     delegate.set_defaults(run=_delegate)

@@ -1,13 +1,17 @@
-"""Delegator: the whole program, from a task to a delegation."""
+"""Delegator: the whole program, from a task to a delegation.
+
+Long because each way to call it says what it takes.
+"""
 
 import logging
 from collections.abc import Callable, Collection
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import dspy
 
+from .choice import Choice, PlanWishes, Wishes
 from .consultation import (
     UNREADABLE,
     Consultation,
@@ -29,6 +33,7 @@ from .registry import Registry, description_text, permission_set
 from .retrieval import IndexCache, Query, Retrieval, Retrieve
 from .settings import TIMEOUT, LMFailurePolicy, check_policy, check_task
 from .stages import (
+    FITS_ALONE,
     Classification,
     ClassifyAgent,
     DecomposeTask,
@@ -37,6 +42,8 @@ from .stages import (
     PartScore,
     RateConfidence,
     Shortlist,
+    refers_back,
+    with_earlier,
 )
 from .text import repeated_words
 from .thread_lock import Lock
@@ -132,6 +139,7 @@ class Delegator(dspy.Module):
         task: str,
         permissions: Collection[str] | None = None,
         found: Retrieval | None = None,
+        **wishes: Unpack[Wishes],
     ) -> Delegation:
         """Delegate one task.
 
@@ -141,28 +149,28 @@ class Delegator(dspy.Module):
                 Agents that need more are not ranked, prompted or returned.
             found: what ``retrieve`` found for this task and these permissions, where that is
                 known (``plan``): the task is not read again.
+            wishes: ``exclude``, ``include``, ``history`` and ``k``, see ``Wishes``.
 
         Raises:
             InputError: the task is empty or too long.
             LMError: the LM was needed and failed, and ``on_lm_failure`` is ``raise``.
         """
-        return run(self.aforward(task, permissions, found))
+        return run(self.aforward(task, permissions, found, **wishes))
 
     async def aforward(
         self,
         task: str,
         permissions: Collection[str] | None = None,
         found: Retrieval | None = None,
+        **wishes: Unpack[Wishes],
     ) -> Delegation:
         """Delegate one task; its LM calls are awaited, so that many tasks can wait at once."""
         started = perf_counter()
         check_task(task)
-        knobs = self.knobs.values
+        knobs, choice = self.knobs.values, Choice.of(**wishes)
         with dspy.track_usage() as tracker, task_budget(self.timeout) as budget:
             if found is None:
-                found = await compute(
-                    self.retrieve, task=task, knobs=knobs, permissions=permissions
-                )
+                found = await compute(self._find, task, knobs, permissions, choice)
             query = found.query
             if query is None:
                 return nobody(task, perf_counter() - started)
@@ -189,7 +197,8 @@ class Delegator(dspy.Module):
             confidence=assessment.confidence,
             reason=explain(reason, decision, advice),
             rubric=advice.said.rubric if advice.said and decision == "review" else None,
-            evidence=collect_evidence(advice, query, calibrated, repeated),
+            ranking=candidates[: choice.k],
+            evidence=collect_evidence(task, advice, query, calibrated, repeated),
             usage=Usage(calls, total_tokens(tracker), perf_counter() - started),
         )
 
@@ -200,9 +209,26 @@ class Delegator(dspy.Module):
             task: str,
             permissions: Collection[str] | None = None,
             found: Retrieval | None = None,
+            **wishes: Unpack[Wishes],
         ) -> Delegation:
             """Delegate one task; see ``forward``."""
             ...
+
+    def _find(
+        self, task: str, knobs: KnobValues, permissions: Collection[str] | None, choice: Choice
+    ) -> Retrieval:
+        """Retrieve a task, behind those that it may refer to where that fits an agent better."""
+        retrieve = partial(self.retrieve, knobs=knobs, permissions=permissions, choice=choice)
+        found = retrieve(task=task)
+        text = with_earlier(task, choice.history) if refers_back(task) else task
+        if text == task or not found.candidates or self._fit(found, knobs) >= FITS_ALONE:
+            return found
+        return max(found, retrieve(task=text), key=partial(self._fit, knobs=knobs))
+
+    def _fit(self, found: Retrieval, knobs: KnobValues) -> float:
+        """Return how sure it is that some agent fits, and that it is the first."""
+        assessment = self.assess(found.candidates, found.signals, knobs)
+        return assessment.confidence * assessment.in_scope_score
 
     async def _advise(
         self, found: Retrieval, query: Query, knobs: KnobValues, calibrated: bool
@@ -244,35 +270,45 @@ class Delegator(dspy.Module):
             raise error
         return LMFailure(fault_of(error), str(error))
 
-    def plan(self, task: str, permissions: Collection[str] | None = None) -> Plan:
+    def plan(
+        self, task: str, permissions: Collection[str] | None = None, **wishes: Unpack[PlanWishes]
+    ) -> Plan:
         """Say which agents a task needs, for which part of it, and in which order.
 
         Args:
             task: the task in plain words, 1 to 20,000 characters.
             permissions: as for ``forward``.
+            wishes: ``exclude`` and ``include``, as for ``forward``, of every step.
 
         Raises:
             InputError: the task is empty or too long.
             LMError: the LM was needed and failed, and ``on_lm_failure`` is ``raise``.
         """
         with task_budget(self.timeout):
-            return self._plan(task, permissions)
+            return self._plan(task, permissions, wishes)
 
-    def _plan(self, task: str, permissions: Collection[str] | None) -> Plan:
+    def _plan(self, task: str, permissions: Collection[str] | None, wishes: PlanWishes) -> Plan:
         started = perf_counter()
         check_task(task)
-        knobs = self.knobs.values
+        knobs, choice = self.knobs.values, Choice.of(**wishes)
         read: dict[str, Retrieval] = {}
 
         def look(text: str) -> PartScore:
             if text not in read:
-                read[text] = self.retrieve(task=text, knobs=knobs, permissions=permissions)
+                read[text] = self.retrieve(
+                    task=text, knobs=knobs, permissions=permissions, choice=choice
+                )
             return self._summary(read[text], knobs)
 
         with dspy.track_usage() as tracker, task_budget(None) as budget:
             cut, failure = self._cut(task, knobs, look)
         steps = tuple(
-            Step(number, part.task, part.after, self(part.task, permissions, read.get(part.task)))
+            Step(
+                number,
+                part.task,
+                part.after,
+                self(part.task, permissions, read.get(part.task), **wishes),
+            )
             for number, part in enumerate(cut.parts, 1)
         )
         usages = [step.delegation.usage for step in steps]

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import dspy
 import numpy as np
 
+from ..choice import ANY, Choice
 from ..delegation import Candidate, Signals
 from ..knobs import KnobValues, LearnedSamples
 from ..prediction import FrozenPrediction, plain_json
 from ..registry import Agent
 from ..text import foreign_language
-from .fusion import CHANNELS, Scored, blend, fuse, largest, score, signals, softmax
+from .fusion import CHANNELS, Scored, blend, fuse, largest, score, signals, softmax, without
 from .index import Index, Query
 from .index_cache import IndexCache
 
@@ -30,6 +31,7 @@ class Retrieval(FrozenPrediction):
         query: the task as it was read; None where the caller may use no agent.
         index: what it was read against: the caller's agents at that moment.
         scored: the task's own scores, without expansions.
+        choice: whom the caller excludes and includes.
     """
 
     candidates: tuple[Candidate, ...] = ()
@@ -39,6 +41,7 @@ class Retrieval(FrozenPrediction):
     query: Query | None = None
     index: Index | None = None
     scored: Scored | None = None
+    choice: Choice = ANY
 
     def to_dict(self) -> dict[str, Any]:
         """Return what was found as plain JSON values, without what it was computed from."""
@@ -70,6 +73,7 @@ class Retrieve(dspy.Module):
         permissions: Collection[str] | None = None,
         further: Sequence[str] = (),
         found: Retrieval | None = None,
+        choice: Choice = ANY,
     ) -> Retrieval:
         """Return candidates and signals.
 
@@ -81,29 +85,37 @@ class Retrieve(dspy.Module):
                 have the weight ``knobs.expansion.weight``.
             found: what was retrieved for the task without them, with the same knobs; the task
                 is not read and scored again, and the agents are those of that moment.
+            choice: whom the caller excludes and includes; that of ``found``, where it is given.
         """
         if found is None:
             index = self.library.permitted(self.learned.values, permissions)
             if index is None:
                 return Retrieval(z_scores={})
+            out = choice.excluded(index.names)
+            if len(out) == len(index.names):
+                return Retrieval(z_scores={})
             query = self.read(task, index)
-            scored = score(index, query, knobs)
+            scored = score(index, query, knobs, out)
         else:
-            index, query, scored = found.index, found.query, found.scored
+            index, query, scored, choice = found.index, found.query, found.scored, found.choice
             if index is None or query is None or scored is None:
                 return found
+            out = choice.excluded(index.names)
         z_scores = scored.z_scores
         if further:
             others = [score(index, index.read(text), knobs).z_scores for text in further]
             z_scores = blend(z_scores, others, knobs.expansion.weight)
-        posterior = softmax(fuse(z_scores, knobs) / knobs.retrieval.temperature)
-        best = largest(posterior, _places(knobs))
+        fused = fuse(z_scores, knobs) / knobs.retrieval.temperature
+        if out:
+            fused[out] = -np.inf
+        posterior = softmax(fused)
+        best = _best(posterior, index.names, knobs, choice)
         names = [index.names[i] for i in best]
         rows = np.stack([z_scores[channel][best] for channel in CHANNELS], axis=1).tolist()
         return Retrieval(
             candidates=tuple(map(Candidate, names, posterior[best].tolist())),
             agents=tuple(index.agents[i] for i in best),
-            signals=signals(index, scored, best, knobs),
+            signals=signals(index, without(scored, out) if out else scored, best, knobs),
             z_scores={
                 name: {c: round(z, 3) for c, z in zip(CHANNELS, row, strict=True)}
                 for name, row in zip(names, rows, strict=True)
@@ -111,6 +123,7 @@ class Retrieve(dspy.Module):
             query=query,
             index=index,
             scored=scored,
+            choice=choice,
         )
 
     if TYPE_CHECKING:  # DSPy types a module's call as a plain Prediction
@@ -124,6 +137,16 @@ class Retrieve(dspy.Module):
         text, mentions = index.mentions.strip_from(task)
         language = foreign_language(task, self.library.embed.languages)
         return replace(index.read(text), task=task, mentions=mentions, language=language)
+
+
+def _best(
+    posterior: np.ndarray, names: Sequence[str], knobs: KnobValues, choice: Choice
+) -> np.ndarray:
+    """Return the places of the candidates, best first: those that fit, and the caller's own."""
+    number = min(max(_places(knobs), choice.k), len(names) - len(choice.excluded(names)))
+    best = largest(posterior, number)
+    own = [place for place in choice.included(names) if place not in best]
+    return np.array([*best, *sorted(own, key=lambda place: -posterior[place])], dtype=int)
 
 
 def _places(knobs: KnobValues) -> int:
