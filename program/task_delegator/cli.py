@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .choice import add_wishes
 from .exchange import add_commands, names_in
 
 if TYPE_CHECKING:  # imported when needed: --help is not to wait for them
@@ -235,13 +236,6 @@ def seconds(text: str) -> float | None:
     return number
 
 
-def count(text: str) -> int:
-    """Return a positive integer."""
-    if not text.isdecimal() or len(text) > 6 or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of agents, 1 or more")
-    return int(text)
-
-
 def rate(text: str) -> float:
     """Return a number in (0, 1]."""
     try:
@@ -268,7 +262,8 @@ def parser() -> argparse.ArgumentParser:
     program.add_argument(
         "--agents",
         metavar="FILE",
-        help=f"the registry: a JSON list of agents; default: {_AGENTS}, if it exists",
+        help=f"the registry: a JSON list of agents, or what import reads; default: {_AGENTS}, if "
+        "it exists",
     )
     program.add_argument(
         "--enrichment",
@@ -330,35 +325,7 @@ def parser() -> argparse.ArgumentParser:
     delegate.add_argument(
         "--plan", action="store_true", help="split the task if it needs several agents"
     )
-    delegate.add_argument(
-        "--exclude",
-        metavar="NAME",
-        action="append",
-        default=[],
-        help="never name this agent, as it was tried; may be given several times",
-    )
-    delegate.add_argument(
-        "--include",
-        metavar="NAME",
-        action="append",
-        default=[],
-        help="consider this agent however little it fits; may be given several times",
-    )
-    delegate.add_argument(
-        "--history",
-        metavar="TASK",
-        action="append",
-        default=[],
-        help="an earlier task of the same conversation, the oldest first; may be given several "
-        "times",
-    )
-    delegate.add_argument(
-        "--top",
-        type=count,
-        metavar="K",
-        default=3,
-        help="how many agents to name; default: 3",
-    )
+    add_wishes(delegate)
     delegate.add_argument("--json", action="store_true", help="print the whole result as JSON")
     delegate.set_defaults(run=_delegate)
 
