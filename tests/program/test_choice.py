@@ -11,6 +11,7 @@ from small import ROOT, delegator, make_agent, office_registry
 
 from task_delegator import cli
 from task_delegator.choice import Choice
+from task_delegator.consultation import lm_shortlist
 from task_delegator.registry import Registry
 from task_delegator.stages import refers_back, with_earlier
 
@@ -172,3 +173,17 @@ def test_the_follow_ups_are_labeled_and_halved():
         for kind, number in (("follow-up", 15), ("new subject", 5))
     }
     assert all(row["expected_agent_name"] in names and row["history"] for row in rows)
+
+
+@pytest.mark.parametrize("shortlist", [2, 3])
+def test_the_lm_is_shown_whom_the_caller_includes(shortlist):
+    program = delegator(many(), {"retrieval.k": 3, "lm.shortlist": shortlist})
+    knobs = program.knobs.values
+    found = program.retrieve(
+        task="thing 0", knobs=knobs, choice=Choice.of(include=["Agent 37", "Agent 38"])
+    )
+    assert found.query is not None
+    shown = [agent.name for agent in lm_shortlist(found, found.query, knobs.lm).agents]
+    assert shown[0] == found.candidates[0].name
+    assert {"Agent 37", "Agent 38"} <= set(shown)
+    assert len(shown) == 3
