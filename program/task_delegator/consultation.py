@@ -65,12 +65,19 @@ def lm_shortlist(
         context: tokens that the LM reads and writes at most; None where that is not known.
         prompt: what the prompt holds beside the shortlist and the task.
     """
-    agents = found.agents[: knobs.shortlist]
+    agents = _shortlist(found, knobs.shortlist)
     samples = {} if found.index is None else found.index.nearest_samples(query, agents)
     budget = knobs.prompt_tokens
     if context is not None:
         budget = min(budget, context - estimate_tokens(prompt + query.shown) - _FORMAT_TOKENS)
     return Shortlist(agents, knobs.card, samples).within(max(budget, 0))
+
+
+def _shortlist(found: Retrieval, number: int) -> tuple[Agent, ...]:
+    """Return the best agents, and before the last of them those that the caller includes."""
+    own = tuple(agent for agent in found.agents[number:] if agent.name in found.choice.include)
+    best = found.agents[: max(number - len(own), 1)]
+    return (best[0], *own, *best[1:]) if own else found.agents[:number]
 
 
 def ranked_agents(found: Retrieval, candidates: Sequence[Candidate]) -> list[Agent]:
@@ -117,13 +124,18 @@ def explain(reason: str, decision: Decision, advice: Consultation, several: bool
 
 
 def collect_evidence(
-    advice: Consultation, query: Query, calibrated_by: CalibratedBy | None, repeated: int
+    task: str,
+    advice: Consultation,
+    query: Query,
+    calibrated_by: CalibratedBy | None,
+    repeated: int,
 ) -> Evidence:
-    """Return what every stage saw."""
+    """Return what every stage saw of a task."""
     found, assessment = advice.found, advice.assessment
     return Evidence(
         ranking=tuple(candidate.name for candidate in advice.candidates),
         retrieval=RetrievalEvidence(found.candidates, found.z_scores),
+        read_as=None if query.task == task else query.task,
         language=query.language,
         mentions=query.mentions,
         named=query.named,

@@ -188,6 +188,7 @@ class Evidence:
     Attributes:
         ranking: names of the candidates, highest first, after pooling with the LM.
         retrieval: what retrieval alone believes.
+        read_as: the task as it was read with earlier ones; None where it was read alone.
         language: code of the task's language where the embedder does not support it, else None.
         mentions: agents that the task names; its text was read without those names.
         named: those that it names exactly and on purpose: they are on the shortlist.
@@ -208,6 +209,7 @@ class Evidence:
 
     ranking: tuple[str, ...] = ()
     retrieval: RetrievalEvidence = RetrievalEvidence()
+    read_as: str | None = None
     language: str | None = None
     mentions: tuple[str, ...] = ()
     named: tuple[str, ...] = ()
@@ -240,6 +242,7 @@ class Delegation(FrozenPrediction):
         agent: the best agent's name; None where none fits or none is permitted.
         top3: the three best agents, best first, with probabilities that sum to 1
             over all permitted agents.
+        ranking: as many of the best agents as were asked for (``k``), likewise.
         confidence: calibrated probability (0..1) that the decision's finding is right: that the
             first of ``top3`` is the right agent; where the decision is ``none``, that no agent is.
         reason: one sentence for the person who reviews.
@@ -258,6 +261,7 @@ class Delegation(FrozenPrediction):
     reason: str
     rubric: int | None = None
     several: float | None = None
+    ranking: tuple[Candidate, ...] = ()
     evidence: Evidence = Evidence()
     usage: Usage = Usage()
 
@@ -318,7 +322,7 @@ def total_tokens(tracker: UsageTracker) -> int:
 
 
 def nobody(task: str, seconds: float) -> Delegation:
-    """Return what a caller gets who may use no agent."""
+    """Return what a caller gets who may use no agent, or excludes all of them."""
     return Delegation(
         task=task,
         decision="none",

@@ -1,15 +1,19 @@
-"""Delegator: the whole program, from a task to a delegation."""
+"""Delegator: the whole program, from a task to a delegation.
+
+Long because each way to call it says what it takes.
+"""
 
 import logging
 from collections.abc import Callable, Collection
 from copy import deepcopy
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import dspy
 
 from .calibration import CalibratedAgents
+from .choice import Choice, PlanWishes, Wishes
 from .consultation import (
     UNREADABLE,
     Consultation,
@@ -31,6 +35,7 @@ from .registry import Registry, description_text
 from .retrieval import IndexCache, Query, Retrieval, Retrieve
 from .settings import TIMEOUT, LMFailurePolicy, check_policy, check_portable, check_task
 from .stages import (
+    FITS_ALONE,
     Classification,
     ClassifyAgent,
     DecomposeTask,
@@ -40,7 +45,9 @@ from .stages import (
     RateConfidence,
     Shortlist,
     guess_several,
+    refers_back,
     seems_several,
+    with_earlier,
 )
 from .text import repeated_words
 from .thread_lock import Lock
@@ -133,6 +140,7 @@ class Delegator(dspy.Module):
         task: str,
         permissions: Collection[str] | None = None,
         found: Retrieval | None = None,
+        **wishes: Unpack[Wishes],
     ) -> Delegation:
         """Delegate one task.
 
@@ -142,29 +150,29 @@ class Delegator(dspy.Module):
                 Agents that need more are not ranked, prompted or returned.
             found: what ``retrieve`` found for this task and these permissions, where that is
                 known (``plan``): the task is not read again.
+            wishes: ``exclude``, ``include``, ``history`` and ``k``, see ``Wishes``.
 
         Raises:
             InputError: the task is empty or too long.
             LMError: the LM was needed and failed, and ``on_lm_failure`` is ``raise``.
         """
-        return run(self.aforward(task, permissions, found))
+        return run(self.aforward(task, permissions, found, **wishes))
 
     async def aforward(
         self,
         task: str,
         permissions: Collection[str] | None = None,
         found: Retrieval | None = None,
+        **wishes: Unpack[Wishes],
     ) -> Delegation:
         """Delegate one task; its LM calls are awaited, so that many tasks can wait at once."""
         started = perf_counter()
         check_task(task)
-        knobs = self.knobs.values
+        knobs, choice = self.knobs.values, Choice.of(**wishes)
         planned = found is not None  # a part of a plan is not looked at for further parts
         with dspy.track_usage() as tracker, task_budget(self.timeout) as budget:
             if found is None:
-                found = await compute(
-                    self.retrieve, task=task, knobs=knobs, permissions=permissions
-                )
+                found = await compute(self._find, task, knobs, permissions, choice)
             query = found.query
             if query is None:
                 return nobody(task, perf_counter() - started)
@@ -199,8 +207,9 @@ class Delegator(dspy.Module):
             reason=explain(reason, decision, advice, seems_several(several, knobs)),
             rubric=advice.said.rubric if advice.said and decision == "review" else None,
             several=several,
+            ranking=candidates[: choice.k],
             evidence=collect_evidence(
-                advice, query, self.calibrated_for.by if calibrated else None, repeated
+                task, advice, query, self.calibrated_for.by if calibrated else None, repeated
             ),
             usage=Usage(calls, total_tokens(tracker), perf_counter() - started),
         )
@@ -212,9 +221,26 @@ class Delegator(dspy.Module):
             task: str,
             permissions: Collection[str] | None = None,
             found: Retrieval | None = None,
+            **wishes: Unpack[Wishes],
         ) -> Delegation:
             """Delegate one task; see ``forward``."""
             ...
+
+    def _find(
+        self, task: str, knobs: KnobValues, permissions: Collection[str] | None, choice: Choice
+    ) -> Retrieval:
+        """Retrieve a task, behind those that it may refer to where that fits an agent better."""
+        retrieve = partial(self.retrieve, knobs=knobs, permissions=permissions, choice=choice)
+        found = retrieve(task=task)
+        text = with_earlier(task, choice.history) if refers_back(task) else task
+        if text == task or not found.candidates or self._fit(found, knobs) >= FITS_ALONE:
+            return found
+        return max(found, retrieve(task=text), key=partial(self._fit, knobs=knobs))
+
+    def _fit(self, found: Retrieval, knobs: KnobValues) -> float:
+        """Return how sure it is that some agent fits, and that it is the first."""
+        assessment = self.assess(found.candidates, found.signals, knobs)
+        return assessment.confidence * assessment.in_scope_score
 
     async def _advise(
         self, found: Retrieval, query: Query, knobs: KnobValues, calibrated: bool
@@ -261,35 +287,45 @@ class Delegator(dspy.Module):
             raise error
         return LMFailure(fault_of(error), str(error))
 
-    def plan(self, task: str, permissions: Collection[str] | None = None) -> Plan:
+    def plan(
+        self, task: str, permissions: Collection[str] | None = None, **wishes: Unpack[PlanWishes]
+    ) -> Plan:
         """Say which agents a task needs, for which part of it, and in which order.
 
         Args:
             task: the task in plain words, 1 to 20,000 characters.
             permissions: as for ``forward``.
+            wishes: ``exclude`` and ``include``, as for ``forward``, of every step.
 
         Raises:
             InputError: the task is empty or too long.
             LMError: the LM was needed and failed, and ``on_lm_failure`` is ``raise``.
         """
         with task_budget(self.timeout):
-            return self._plan(task, permissions)
+            return self._plan(task, permissions, wishes)
 
-    def _plan(self, task: str, permissions: Collection[str] | None) -> Plan:
+    def _plan(self, task: str, permissions: Collection[str] | None, wishes: PlanWishes) -> Plan:
         started = perf_counter()
         check_task(task)
-        knobs = self.knobs.values
+        knobs, choice = self.knobs.values, Choice.of(**wishes)
         read: dict[str, Retrieval] = {}
 
         def look(text: str) -> PartScore:
             if text not in read:
-                read[text] = self.retrieve(task=text, knobs=knobs, permissions=permissions)
+                read[text] = self.retrieve(
+                    task=text, knobs=knobs, permissions=permissions, choice=choice
+                )
             return self._summary(read[text], knobs)
 
         with dspy.track_usage() as tracker, task_budget(None) as budget:
             cut, failure = self._cut(task, knobs, look)
         steps = tuple(
-            Step(number, part.task, part.after, self(part.task, permissions, read.get(part.task)))
+            Step(
+                number,
+                part.task,
+                part.after,
+                self(part.task, permissions, read.get(part.task), **wishes),
+            )
             for number, part in enumerate(cut.parts, 1)
         )
         usages = [step.delegation.usage for step in steps]

@@ -72,7 +72,7 @@ class NobodyFits:
     def dump_state(self):
         return {}
 
-    def __call__(self, task, permissions=None):
+    def __call__(self, task, permissions=None, **wishes):
         usage = Usage()
         return Delegation(
             task=task, decision="none", agent=None, top3=(), confidence=0.0, reason="", rubric=None,

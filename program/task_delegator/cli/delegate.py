@@ -4,6 +4,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
+from ..choice import add_wishes
 from .options import load_program, permissions_of
 
 if TYPE_CHECKING:
@@ -17,27 +18,33 @@ def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
     delegate.add_argument(
         "--plan", action="store_true", help="split the task if it needs several agents"
     )
+    add_wishes(delegate)
     delegate.add_argument("--json", action="store_true", help="print the whole result as JSON")
     delegate.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
     from ..delegator import check_task
+    from ..errors import InputError
     from ..text import printable
 
     check_task(options.task)
+    whom = {"exclude": options.exclude, "include": options.include}
+    if options.plan and options.history:
+        raise InputError("--plan reads no earlier tasks: leave out --history")
     delegator = load_program(options)
     if options.plan:
-        plan = delegator.plan(options.task, permissions=permissions_of(options))
+        plan = delegator.plan(options.task, permissions=permissions_of(options), **whom)
         print(json.dumps(plan.to_dict(), indent=1) if options.json else _lines(plan))
         return 0
-    delegation = delegator(options.task, permissions=permissions_of(options))
+    more = {"history": options.history, "k": options.top}
+    delegation = delegator(options.task, permissions=permissions_of(options), **whom, **more)
     if options.json:
         print(json.dumps(delegation.to_dict(), indent=1))
         return 0
     print(f"{delegation.decision}: {printable(delegation.agent or 'no agent')}")
     print(f"confidence {delegation.confidence:.2f}. {printable(delegation.reason)}")
-    for candidate in delegation.top3:
+    for candidate in delegation.ranking:
         print(f"  {candidate.probability:6.1%}  {printable(candidate.name)}")
     return 0
 

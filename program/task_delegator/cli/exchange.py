@@ -2,10 +2,16 @@
 
 import argparse
 import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .options import names_in, tell
+
+if TYPE_CHECKING:
+    from ..registry import Agent
+
+_NAMED = 5  # agents of a line
 
 
 def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
@@ -80,7 +86,7 @@ def _import(options: argparse.Namespace) -> int:
     read = read_agents(
         options.sources, split=options.split, namespace=options.namespace, require=require
     )
-    for line in (*read.notes, *read.refused):
+    for line in (*read.notes, *_kept_permissions(read.agents), *read.refused):
         tell(line)
     if read.refused and not (options.keep_going and read.agents):
         tell(f"{len(read.refused)} refused: nothing is written; --keep-going writes the rest")
@@ -90,6 +96,17 @@ def _import(options: argparse.Namespace) -> int:
     refused = f"; {len(read.refused)} refused" if read.refused else ""
     tell(f"wrote {len(read.agents)} agents to {options.out} ({made or 'none'}){refused}")
     return 2 if read.refused else 0
+
+
+def _kept_permissions(agents: "Iterable[Agent]") -> list[str]:
+    """Return a line about agents whose files, in our own fields, say what a caller needs."""
+    ours = [a for a in agents if "imported" not in (a.model_extra or {})]
+    guarded = [f"{a.name!r}" for a in ours if a.required_permissions]
+    if not guarded:
+        return []
+    more = f" and {len(guarded) - _NAMED} more" if len(guarded) > _NAMED else ""
+    names = ", ".join(guarded[:_NAMED])
+    return [f"required_permissions are kept as files of agents say: {names}{more}"]
 
 
 def _export(options: argparse.Namespace) -> int:

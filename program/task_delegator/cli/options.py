@@ -23,7 +23,8 @@ def program_options() -> argparse.ArgumentParser:
     program.add_argument(
         "--agents",
         metavar="FILE",
-        help=f"the registry: a JSON list of agents; default: {_AGENTS}, if it exists",
+        help=f"the registry: a JSON list of agents, or what import reads; default: {_AGENTS}, if "
+        "it exists",
     )
     program.add_argument(
         "--enrichment",

@@ -1,7 +1,7 @@
 """Fuse the channels to one score: standardize, late interaction, weights, signals."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -45,14 +45,19 @@ class Scored:
     maxsim: float
 
 
-def score(index: Index, query: Query, knobs: KnobValues) -> Scored:
-    """Return every channel's scores of a text, raw and standardized."""
+def score(index: Index, query: Query, knobs: KnobValues, left_out: Sequence[int] = ()) -> Scored:
+    """Return every channel's scores of a text, raw and standardized.
+
+    Args:
+        index, query, knobs: the agents, the text, and how to read it.
+        left_out: places of agents that late interaction does not compare.
+    """
     index = index.reading(reading_of(knobs))
     channels = index.channels(
         query, knobs.retrieval.bm25_k1, knobs.retrieval.bm25_b, knobs.retrieval.head_c
     )
     z_scores = standardize(channels)
-    late = late_scores(index, query, z_scores)
+    late = late_scores(index, query, z_scores, left_out=left_out)
     return Scored(channels, z_scores | late.z_scores, late.largest)
 
 
@@ -103,6 +108,7 @@ def late_scores(
     query: Query,
     z_scores: Mapping[str, np.ndarray],
     number: int | None = None,
+    left_out: Sequence[int] = (),
 ) -> Late:
     """Compare token by token the agents that are best by characters, description and samples.
 
@@ -113,10 +119,12 @@ def late_scores(
         index, query: the agents and the text.
         z_scores: of the other channels, shape (agents,) each.
         number: how many agents to compare; None for what suits the index.
+        left_out: places of agents that are not compared, not all of them.
     """
     rough = z_scores["chars"] + z_scores["description"] + z_scores["sample_best"]
     suits = min(max(_COMPARED_LEAST, len(rough) // _COMPARED_ONE_IN), _COMPARED_MOST)
-    near = largest(rough, suits if number is None else number)
+    rough[list(left_out)] = -np.inf
+    near = largest(rough, min(suits if number is None else number, len(rough) - len(left_out)))
     raw = dict(zip(("maxsim", "maxsim_reverse"), index.late(query.encoded, near), strict=True))
     if np.isnan(raw["maxsim"]).any():
         return Late(dict.fromkeys(raw, z_scores["description"]), 0.0)
@@ -124,6 +132,24 @@ def late_scores(
     spread = np.repeat(compared.min(axis=1, keepdims=True), len(rough), axis=1)
     spread[:, near] = compared
     return Late(dict(zip(raw, spread, strict=True)), float(raw["maxsim"].max()))
+
+
+def masked(scored: Scored, left_out: Sequence[int]) -> Scored:
+    """Return what was scored, of some agents the worst that there is."""
+    out = list(left_out)
+    worst = {"description": -np.inf, "sample_best": np.nan, "head": np.nan}
+    channels = replace(
+        scored.channels,
+        **{name: _put(getattr(scored.channels, name), out, low) for name, low in worst.items()},
+    )
+    z_scores = {channel: _put(z, out, -np.inf) for channel, z in scored.z_scores.items()}
+    return Scored(channels, z_scores, scored.maxsim)
+
+
+def _put(scores: np.ndarray, places: list[int], value: float) -> np.ndarray:
+    changed = np.array(scores, dtype=float)
+    changed[places] = value
+    return changed
 
 
 def blend(

@@ -10,9 +10,5 @@ def read_task(index: Index, task: str) -> Query:
     """Return a task as it is read against the agents of an index."""
     shown, mentions = index.mentions.strip_from(task)
     named = index.named.find_in(task)
-    if len(index.hidden):  # removed since the index was built
-        gone = {index.names[place] for place in index.hidden}
-        mentions = tuple(name for name in mentions if name not in gone)
-        named = tuple(name for name in named if name not in gone)
     query = index.read(without_negated(shown))
     return replace(query, task=task, shown=shown, mentions=mentions, named=named)

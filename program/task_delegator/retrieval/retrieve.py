@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import dspy
 import numpy as np
 
+from ..choice import ANY, Choice
 from ..delegation import Candidate, Signals
 from ..knobs import KnobValues, LearnedSamples
 from ..prediction import FrozenPrediction, plain_json
 from ..registry import Agent
 from ..text import foreign_language
-from .fusion import CHANNELS, Scored, blend, fuse, largest, score, signals, softmax
+from .fusion import CHANNELS, Scored, blend, fuse, largest, masked, score, signals, softmax
 from .index import Index, Query
 from .index_cache import IndexCache
 from .named import favor_named
@@ -33,6 +34,7 @@ class Retrieval(FrozenPrediction):
         index: what it was read against: the caller's agents at that moment.
         scored: the task's own scores, without expansions.
         by_name: whether the first is first for nothing but its name in the task.
+        choice: whom the caller excludes and includes.
     """
 
     candidates: tuple[Candidate, ...] = ()
@@ -43,6 +45,7 @@ class Retrieval(FrozenPrediction):
     index: Index | None = None
     scored: Scored | None = None
     by_name: bool = False
+    choice: Choice = ANY
 
     def to_dict(self) -> dict[str, Any]:
         """Return what was found as plain JSON values, without what it was computed from."""
@@ -74,6 +77,7 @@ class Retrieve(dspy.Module):
         permissions: Collection[str] | None = None,
         further: Sequence[str] = (),
         found: Retrieval | None = None,
+        choice: Choice = ANY,
     ) -> Retrieval:
         """Return candidates and signals.
 
@@ -85,34 +89,37 @@ class Retrieve(dspy.Module):
                 have the weight ``knobs.expansion.weight``.
             found: what was retrieved for the task without them, with the same knobs; the task
                 is not read and scored again, and the agents are those of that moment.
+            choice: whom the caller excludes and includes; that of ``found``, where it is given.
         """
         if found is None:
             index = self.library.permitted(self.learned.values, permissions)
             if index is None:
                 return Retrieval(z_scores={})
-            query = self.read(task, index)
-            scored = score(index, query, knobs)
+            out = _left_out(index, choice)
+            if len(out) == len(index.names):
+                return Retrieval(z_scores={})
+            query = _unnamed(self.read(task, index), {index.names[place] for place in out})
+            scored = score(index, query, knobs, out)
         else:
-            index, query, scored = found.index, found.query, found.scored
+            index, query, scored, choice = found.index, found.query, found.scored, found.choice
             if index is None or query is None or scored is None:
                 return found
+            out = _left_out(index, choice)
         z_scores = scored.z_scores
         if further:
             others = [score(index, index.read(text), knobs).z_scores for text in further]
             z_scores = blend(z_scores, others, knobs.expansion.weight)
         logits = fuse(z_scores, knobs) / knobs.retrieval.temperature
-        logits[index.hidden] = -np.inf
+        logits[out] = -np.inf
         logits, wanted, by_name = favor_named(index, query, knobs, logits)
         posterior = softmax(logits)
-        best = largest(posterior, _places(knobs) + len(index.hidden))
-        if len(index.hidden):
-            best = best[~np.isin(best, index.hidden)][: _places(knobs)]
+        best = _best(posterior, index.names, out, knobs, choice)
         names = [index.names[i] for i in best]
         rows = np.stack([z_scores[channel][best] for channel in CHANNELS], axis=1).tolist()
         return Retrieval(
             candidates=tuple(map(Candidate, names, posterior[best].tolist())),
             agents=tuple(index.agents[i] for i in best),
-            signals=signals(index, scored, best, knobs),
+            signals=signals(index, masked(scored, out) if out else scored, best, knobs),
             z_scores={
                 name: {c: round(z, 3) for c, z in zip(CHANNELS, row, strict=True)}
                 for name, row in zip(names, rows, strict=True)
@@ -121,6 +128,7 @@ class Retrieve(dspy.Module):
             index=index,
             scored=scored,
             by_name=by_name,
+            choice=choice,
         )
 
     if TYPE_CHECKING:  # DSPy types a module's call as a plain Prediction
@@ -133,6 +141,34 @@ class Retrieve(dspy.Module):
         """Return a task as it is read against the agents of an index."""
         language = foreign_language(task, self.library.embed.languages)
         return replace(read_task(index, task), language=language)
+
+
+def _left_out(index: Index, choice: Choice) -> list[int]:
+    """Return the places of agents that the caller excludes, or that were removed meanwhile."""
+    return sorted({*choice.excluded(index.names), *index.hidden.tolist()})
+
+
+def _unnamed(query: Query, gone: Collection[str]) -> Query:
+    """Return a query that names none of some agents."""
+    if not gone:
+        return query
+    mentions, named = (
+        tuple(name for name in found if name not in gone) for found in (query.mentions, query.named)
+    )
+    return replace(query, mentions=mentions, named=named)
+
+
+def _best(
+    posterior: np.ndarray,
+    names: Sequence[str],
+    out: Sequence[int],
+    knobs: KnobValues,
+    choice: Choice,
+) -> np.ndarray:
+    """Return the places of the candidates, best first: those that fit, and the caller's own."""
+    best = largest(posterior, min(max(_places(knobs), choice.k), len(names) - len(out)))
+    own = [place for place in choice.included(names) if place not in {*best, *out}]
+    return np.array([*best, *sorted(own, key=lambda place: -posterior[place])], dtype=int)
 
 
 def _places(knobs: KnobValues) -> int:

@@ -13,11 +13,13 @@ from .decompose import (
     split_features,
 )
 from .expand import ExpandQuery
+from .follow_up import FITS_ALONE, refers_back, with_earlier
 from .prompting import UnreadableError, ask, asking, chosen_adapter
 from .rate import RateConfidence
 from .slots import SlotDistribution
 
 __all__ = [
+    "FITS_ALONE",
     "MAX_PARTS",
     "Card",
     "Classification",
@@ -31,6 +33,8 @@ __all__ = [
     "SlotAnswer",
     "SlotDistribution",
     "UnreadableError",
+    "refers_back",
+    "with_earlier",
     "agent_line",
     "ask",
     "asking",

@@ -80,7 +80,7 @@ def test_a_task_is_embedded_and_scored_once_however_often_it_is_expanded(office,
     program("warm up")
     monkeypatch.setattr(
         "task_delegator.retrieval.retrieve.score",
-        lambda index, query, knobs: scored.append(query.text) or score(index, query, knobs),
+        lambda index, query, knobs, *out: scored.append(query.text) or score(index, query, knobs),
     )
     program.knobs.set(
         {

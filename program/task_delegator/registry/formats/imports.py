@@ -100,6 +100,7 @@ def _agents(drafts: Sequence[Draft], require: frozenset[str], found: Findings) -
     for draft in drafts:
         fields = draft.fields
         if draft.format != NATIVE:
+            draft = _asking(draft)
             imported = {"format": draft.format, "original": draft.original}
             fields = {**fields, "imported": imported, "required_permissions": sorted(require)}
         try:
@@ -112,6 +113,15 @@ def _agents(drafts: Sequence[Draft], require: frozenset[str], found: Findings) -
             agent = agent.model_copy(update={"required_permissions": held})
         made.append((draft, agent))
     return made
+
+
+def _asking(draft: Draft) -> Draft:
+    """Return a foreign draft, which asks for something where a field of it names permissions."""
+    original = draft.original
+    named = isinstance(original, dict) and any(
+        "permission" in str(key).casefold() for key in original
+    )
+    return replace(draft, asks="permissions") if named and not draft.asks else draft
 
 
 def _without_copies(made: _Made, found: Findings) -> _Made:

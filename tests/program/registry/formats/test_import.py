@@ -7,6 +7,7 @@ import pytest
 from cards import A2A_03, A2A_10, CATALOG, FILES, OPENAI, SERVER, SKILL, TOOLS_LIST
 from small import public
 
+from task_delegator import cli
 from task_delegator.errors import InputError
 from task_delegator.registry import Registry, tool_names
 from task_delegator.registry.formats import read_agents
@@ -150,6 +151,22 @@ def test_foreign_permissions_are_told_and_not_taken_over(folder):
         assert told in note
     guarded = read_agents([folder / "a2a"], require=["post"])
     assert all(agent.required_permissions == {"post"} for agent in guarded.agents)
+
+
+def test_permissions_in_a_foreign_object_are_told_whatever_its_format(tmp_path):
+    tool = {"type": "function", "name": "wipe", "parameters": {}, "permissions": ["admin"]}
+    read = one(tmp_path / "x.json", [tool])
+    assert by_name(read)["wipe"].required_permissions == frozenset()
+    assert "'wipe' (permissions)" in " ".join(read.notes)
+
+
+def test_the_command_says_whose_own_permissions_are_kept(tmp_path, capsys):
+    card = A2A_03 | {"required_permissions": ["a"]}
+    (tmp_path / "x.json").write_text(json.dumps([card]))
+    out = tmp_path / "agents.json"
+    assert cli.main(["import", str(tmp_path / "x.json"), "--out", str(out)]) == 0
+    assert "are kept as files of agents say: 'Parcel Desk'" in capsys.readouterr().err
+    assert [agent.required_permissions for agent in Registry.load(out)] == [{"a"}]
 
 
 def test_own_permissions_stay_and_more_may_be_required(tmp_path):

@@ -1,0 +1,124 @@
+"""What a caller may wish for beside a task: whom not to name, whom to consider, earlier tasks."""
+
+import argparse
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+_NAMES = 1_000  # that one call may exclude or include
+
+
+class PlanWishes(TypedDict, total=False):
+    """Wishes of one call; permissions go before all of them.
+
+    Attributes:
+        exclude: names of agents that are not to be named, such as those that were tried.
+        include: names of agents that are always on the shortlist, however little they fit.
+            Names that the caller may not use, or that nobody has, change nothing.
+    """
+
+    exclude: Collection[str]
+    include: Collection[str]
+
+
+class Wishes(PlanWishes, total=False):
+    """Wishes of one task.
+
+    Attributes:
+        history: earlier tasks of the same conversation, oldest first. They are read where the
+            task refers to them.
+        k: how many agents ``ranking`` names at most; 3 where it is not given.
+    """
+
+    history: Sequence[str]
+    k: int
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The same, checked.
+
+    Raises:
+        TypeError: names or history are one text, or no texts.
+        ValueError: there are too many names, or k is no positive integer.
+    """
+
+    exclude: frozenset[str] = frozenset()
+    include: frozenset[str] = frozenset()
+    history: tuple[str, ...] = ()
+    k: int = 3
+
+    @classmethod
+    def of(
+        cls,
+        exclude: Collection[str] = (),
+        include: Collection[str] = (),
+        history: Sequence[str] = (),
+        k: int = 3,
+    ) -> "Choice":
+        """Return the wishes of a call, checked."""
+        if not isinstance(k, int) or isinstance(k, bool) or k < 1:
+            raise ValueError(f"k is how many agents are named, 1 or more, not {k!r:.80}")
+        names = {"exclude": exclude, "include": include}
+        for name, given in (*names.items(), ("history", history)):
+            if isinstance(given, str | bytes) or not all(isinstance(one, str) for one in given):
+                raise TypeError(f"{name} must be a collection of texts, not {given!r:.80}")
+        for name, given in names.items():
+            if len(given) > _NAMES:
+                raise ValueError(f"{name} has {len(given):,} names: give at most {_NAMES:,}")
+        return cls(frozenset(exclude), frozenset(include), tuple(history), k)
+
+    def excluded(self, names: Iterable[str]) -> list[int]:
+        """Return the places of names that are not to be named."""
+        return _places(names, self.exclude)
+
+    def included(self, names: Iterable[str]) -> list[int]:
+        """Return the places of names that are to be considered."""
+        return _places(names, self.include - self.exclude)
+
+
+def _places(names: Iterable[str], wanted: frozenset[str]) -> list[int]:
+    return [place for place, name in enumerate(names) if name in wanted] if wanted else []
+
+
+ANY = Choice()
+
+
+def add_wishes(parser: argparse.ArgumentParser) -> None:
+    """Add the wishes of a task as options."""
+    parser.add_argument(
+        "--exclude",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="never name this agent, as it was tried; may be given several times",
+    )
+    parser.add_argument(
+        "--include",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="consider this agent however little it fits; may be given several times",
+    )
+    parser.add_argument(
+        "--history",
+        metavar="TASK",
+        action="append",
+        default=[],
+        help="an earlier task of the same conversation, the oldest first; may be given several "
+        "times",
+    )
+    parser.add_argument(
+        "--top",
+        type=_count,
+        metavar="K",
+        default=3,
+        help="how many agents to name; default: 3",
+    )
+
+
+def _count(text: str) -> int:
+    """Return a positive integer."""
+    if not text.isdecimal() or len(text) > 6 or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of agents, 1 or more")
+    return int(text)
