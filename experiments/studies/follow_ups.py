@@ -1,9 +1,9 @@
 """Are follow-ups ("and the other one?") routed by what they refer to?
 
 Forty written for this: thirty follow-ups and ten new subjects, half to develop the rule
-(validation), half to measure it (test), in datasets/follow_ups.jsonl. Beside them what the rule
-costs: out-of-scope requests and whole requests of the validation split, each after an unrelated
-request. No LM.
+(validation), half to measure it (test), in datasets/probes/follow_ups.jsonl. Beside them what the
+rule costs: out-of-scope requests and whole requests of the validation split, each after an
+unrelated request. No LM.
 """
 
 import json
@@ -16,7 +16,7 @@ from task_delegator.artifact import load
 from task_delegator.delegation import Delegation
 from task_delegator.delegator import Delegator
 
-_FILE = OURS / "follow_ups.jsonl"
+_FILE = OURS / "probes" / "follow_ups.jsonl"
 
 
 def run(quick: bool) -> list[dict[str, Any]]:

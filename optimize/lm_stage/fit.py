@@ -13,13 +13,14 @@ from typing import Any
 import dspy
 import numpy as np
 
-from optimize.config import ASK_SHARE, PRESETS
 from optimize.data import Dataset, Request
 from optimize.evaluation import Outcome, delegate_all
-from optimize.lm_stage.budget import FEWEST_COMPARED, held_out_count, plan_calls
+from optimize.lm_stage.budget import FEWEST_COMPARED, plan_calls
 from optimize.lm_stage.confidence import fit_confidence_with_lm, fit_scope_with_lm
+from optimize.lm_stage.config import LMStageConfig
 from optimize.lm_stage.gate import choose_gate
 from optimize.lm_stage.promise import CalibrationWithLM, Served, calibrate_with_lm
+from optimize.lm_stage.rewrite import rewrite_prompt
 from optimize.lm_stage.variants import (
     OPTIMIZED,
     Choice,
@@ -37,17 +38,9 @@ from optimize.lm_stage.weight import (
     gain_curve,
 )
 from optimize.prompts import (
-    OptimizerInputs,
     PromptCandidate,
-    examples,
-    optimize,
-    right_slot,
-    slot_feedback,
 )
-from task_delegator.decision import Target
 from task_delegator.delegator import Delegator
-from task_delegator.lm import writes
-from task_delegator.stages import Card
 
 _log = logging.getLogger(__name__)
 
@@ -63,38 +56,6 @@ _WITHOUT_LM = {
     "lm.prior": 0.0,
     "lm.repeats": 1,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class LMStageConfig:
-    """What the LM stage may do and spend.
-
-    Attributes:
-        max_lm_calls: in all.
-        optimizer: of the prompt; None leaves it as it is.
-        teacher: the LM that writes instructions and demos; None for the program's.
-        ask_share: share of the tasks in scope that the LM is asked about at most, above 0.
-        target_precision: of everything that is assigned.
-        out_of_scope_share: of the traffic that this precision is for.
-        delta: probability of missing it that is accepted.
-        cards, most_shown: what it is shown, as in ``Preset``.
-    """
-
-    max_lm_calls: int
-    optimizer: str | None = "bootstrap"
-    teacher: dspy.BaseLM | None = None
-    ask_share: float = ASK_SHARE
-    target_precision: float = Target().precision
-    out_of_scope_share: float = Target().out_of_scope_share
-    delta: float = Target().delta
-    cards: tuple[Card, ...] = PRESETS["full"].cards
-    most_shown: int = PRESETS["full"].most_shown
-    seed: int = 0
-
-    @property
-    def target(self) -> Target:
-        """What the precision of everything that is assigned shall be."""
-        return Target(self.target_precision, self.out_of_scope_share, self.delta)
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,51 +319,3 @@ def _fitted(
 def _certainty(outcome: Outcome) -> float:
     """Return how certain retrieval alone was of its decision, whether the LM was asked or not."""
     return outcome.delegation.evidence.gate.certainty
-
-
-@dataclass(frozen=True, slots=True)
-class Rewritten:
-    """What an optimizer made of the prompt.
-
-    Attributes:
-        ran: whether it was run.
-        select: the prompt; None where there is no other than the plain one.
-        calls: LM calls that it took.
-        candidates: prompts that it tried.
-    """
-
-    ran: bool
-    select: dspy.Predict | None = None
-    calls: int = 0
-    candidates: Sequence[PromptCandidate] = ()
-
-
-def rewrite_prompt(
-    program: Delegator,
-    requests: Sequence[Request],
-    lm: dspy.BaseLM,
-    config: LMStageConfig,
-    calls: int,
-) -> Rewritten:
-    """Run the optimizer on labeled requests, some of them held out to compare prompts on."""
-    if config.optimizer is None:
-        return Rewritten(ran=False)
-    shown = examples(program, requests, config.seed)
-    held_out = held_out_count(len(shown))
-    if not writes(lm) or held_out == 0:
-        reason = "three train requests are needed" if writes(lm) else f"{lm.model} only decides"
-        _log.warning("--optimizer %s is not run: %s", config.optimizer, reason)
-        return Rewritten(ran=False)
-    inputs = OptimizerInputs(
-        calls=calls,
-        trainset=shown[held_out:],
-        valset=shown[:held_out],
-        metric=right_slot,
-        feedback=slot_feedback,
-        teacher=config.teacher or lm,
-        seed=config.seed,
-    )
-    plain = program.classify.select
-    made = optimize(config.optimizer, plain, lm, inputs)
-    same = made.select is None or made.select.dump_state() == plain.dump_state()
-    return Rewritten(True, None if same else made.select, made.calls, made.candidates)

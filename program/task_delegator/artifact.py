@@ -74,6 +74,8 @@ def load(
 ) -> Delegator:
     """Load a compiled program for the agents of a registry.
 
+    Long because each option says what it does.
+
     Args:
         program: the name of a program that ships (``default``), the folder of a program, or a
             registered model (``models:/delegator@champion``; extra ``mlflow``).

@@ -129,7 +129,7 @@ def test_a_full_disk_leaves_no_part_of_a_row(tmp_path):
         import resource  # POSIX alone
 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
         with pytest.raises(InputError, match="cannot be written: File too large"):
             delegate_batch(TASKS, Nobody(), out, "p")
 

@@ -163,7 +163,9 @@ def test_a_follow_up_goes_where_it_refers_to(capsys):
 
 
 def test_the_follow_ups_are_labeled_and_halved():
-    lines = (ROOT / "datasets" / "follow_ups.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (
+        (ROOT / "datasets" / "probes" / "follow_ups.jsonl").read_text(encoding="utf-8").splitlines()
+    )
     rows = [json.loads(line) for line in lines]
     names = {agent["name"] for agent in json.loads((ROOT / "datasets/agents.json").read_text())}
     kinds = Counter((row["split"], row["kind"]) for row in rows)

@@ -114,16 +114,13 @@ class Retrieve(dspy.Module):
         logits, wanted, by_name = favor_named(index, query, knobs, logits)
         posterior = softmax(logits)
         best = _best(posterior, index.names, out, knobs, choice)
-        names = [index.names[i] for i in best]
-        rows = np.stack([z_scores[channel][best] for channel in CHANNELS], axis=1).tolist()
+        agents = tuple(index.agents[i] for i in best)
+        names = [agent.name for agent in agents]
         return Retrieval(
             candidates=tuple(map(Candidate, names, posterior[best].tolist())),
-            agents=tuple(index.agents[i] for i in best),
+            agents=agents,
             signals=signals(index, masked(scored, out) if out else scored, best, knobs),
-            z_scores={
-                name: {c: round(z, 3) for c, z in zip(CHANNELS, row, strict=True)}
-                for name, row in zip(names, rows, strict=True)
-            },
+            z_scores=_by_name(names, z_scores, best),
             query=replace(query, shown=query.task) if wanted else query,
             index=index,
             scored=scored,
@@ -141,6 +138,17 @@ class Retrieve(dspy.Module):
         """Return a task as it is read against the agents of an index."""
         language = foreign_language(task, self.library.embed.languages)
         return replace(read_task(index, task), language=language)
+
+
+def _by_name(
+    names: Sequence[str], z_scores: Mapping[str, np.ndarray], places: np.ndarray
+) -> dict[str, dict[str, float]]:
+    """Return the z-scores of some agents by name and channel."""
+    rows = np.stack([z_scores[channel][places] for channel in CHANNELS], axis=1).tolist()
+    return {
+        name: {c: round(z, 3) for c, z in zip(CHANNELS, row, strict=True)}
+        for name, row in zip(names, rows, strict=True)
+    }
 
 
 def _left_out(index: Index, choice: Choice) -> list[int]:

@@ -7,8 +7,8 @@ from ..settings import MAX_TASK_CHARACTERS
 from ..text import plain
 
 # Words that stand for something said before stand in long tasks too, but there for what they say
-# themselves. Chosen on the validation half of datasets/follow_ups.jsonl and on the validation
-# requests, of which two thirds hold such a word.
+# themselves. Chosen on the validation half of datasets/probes/follow_ups.jsonl and on the
+# validation requests, of which two thirds hold such a word.
 _MOST_WORDS = 14
 # At so much certainty (confidence times in-scope score) a task is read alone. Chosen likewise.
 FITS_ALONE = 0.75

@@ -169,3 +169,17 @@ def test_public_sets_are_read_as_they_are(name, agents, test, strangers):
     assert len(dataset.registry) == agents
     assert len(dataset.splits["test"]) == test
     assert len(dataset.out_of_scope["test"]) == strangers
+
+
+def test_a_blind_second_labeling_of_the_wordings_agrees():
+    """Thing by thing: an agent that both readers take for right, and none left over."""
+    probes = ROOT / "datasets" / "probes"
+    rows = json.loads((probes / "wordings.json").read_text(encoding="utf-8"))
+    first = {row["task"]: row["expected"] for row in rows}
+    second = json.loads((probes / "wordings_second_labels.json").read_text(encoding="utf-8"))
+    assert len(second) == len(first) == 120
+    for row in second:
+        left = [set(names) for names in first[row["task"]]]
+        for names in row["expected"]:
+            left.remove(next(known for known in left if known & set(names)))
+        assert not left, row["task"]
