@@ -4,9 +4,9 @@ The 120 tasks of ``datasets/probes/wordings.json``, over our agents, clinc150 an
 coding agents and skills, by the shipped program as it is: nothing is fitted to the two public
 registries. A task with a negation or a name is right where an acceptable agent comes first; a
 compound where the steps of its plan go to one acceptable agent for each thing that is asked for,
-and to nobody else. The rules were written on the half to develop on; the other half was measured after every
-rule was final. The recorded large LM is of the writers' family; it was asked about whole tasks, so
-that its rows have no compounds.
+and to nobody else. The rules were written on the half to develop on; the other half was measured
+after every rule was final. The recorded large LM is of the writers' family; it was asked about
+whole tasks, so that its rows have no compounds.
 """
 
 from collections.abc import Iterator, Sequence
