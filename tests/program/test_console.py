@@ -125,12 +125,8 @@ def run_each(
     *commands: Sequence[str | bytes], encoding: str = "utf-8", stdin: str = "", utf8: str = "0"
 ) -> list[Ran]:
     """Run commands one after another in a process of their own, which takes a second to start."""
-    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": utf8, "PYTHONIOENCODING": encoding}
     words = [word for command in commands for word in (*command, _BETWEEN)]
-    done = subprocess.run(
-        [sys.executable, "-c", _COMMANDS, *words],
-        env=environment, capture_output=True, input=stdin.encode(), timeout=120, check=False,
-    )  # fmt: skip
+    done = _process(["-c", _COMMANDS, *words], encoding, stdin, utf8)
     outputs = done.stdout.decode().split(_BETWEEN)
     errors = done.stderr.decode().split(_BETWEEN)
     assert (done.returncode, len(outputs), outputs[-1]) == (0, len(commands) + 1, ""), errors[-1]
@@ -141,8 +137,19 @@ def run_each(
 
 
 def run(*arguments: str | bytes, encoding: str = "utf-8", stdin: str = "", utf8: str = "0") -> Ran:
-    """Run one command in a process of its own."""
-    return run_each(arguments, encoding=encoding, stdin=stdin, utf8=utf8)[0]
+    """Run one command as a user does; the code is that of the process."""
+    done = _process(["-m", "task_delegator.cli", *arguments], encoding, stdin, utf8)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def _process(
+    arguments: Sequence[str | bytes], encoding: str, stdin: str, utf8: str
+) -> subprocess.CompletedProcess[bytes]:
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": utf8, "PYTHONIOENCODING": encoding}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env=environment, capture_output=True, input=stdin.encode(), timeout=120, check=False,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
@@ -239,16 +246,13 @@ def test_a_pipe_is_no_model_and_no_program(pipe, tmp_path):
 def test_the_command_refuses_a_pipe_and_reads_standard_input(agents, pipe, tmp_path):
     where = ("--agents", str(agents), "--enrichment", "none")
     out = str(tmp_path / "out.jsonl")
+    code, _, err = run("batch", str(pipe), out, *where)
+    assert code == 2
+    assert "not a regular file" in err
     for name in ("-", "/dev/stdin"):
-        refused, read = run_each(
-            ("batch", str(pipe), out, *where),
-            ("batch", name, out, *where),
-            stdin='{"task": "pay my money back"}\n',
-        )
-        assert refused[0] == 2
-        assert "not a regular file" in refused[2]
-        assert read[0] == 0, read[2]
-        assert "wrote 1 delegations" in read[2]
+        code, _, err = run("batch", name, out, *where, stdin='{"task": "pay my money back"}\n')
+        assert code == 0, err
+        assert "wrote 1 delegations" in err
 
 
 @pytest.mark.parametrize("content", ["[" * 100_000, "[" + "9" * 5000 + "]"])

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import pytest
 from small import ROOT
 
 CODE = """
@@ -26,6 +27,7 @@ except LMError as error:
 """
 
 
+@pytest.mark.slow
 def test_the_package_delegates_without_posix_and_says_what_the_embedded_lm_needs():
     done = subprocess.run(
         [sys.executable, "-c", CODE], capture_output=True, text=True, cwd=ROOT, check=False

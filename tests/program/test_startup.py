@@ -67,6 +67,7 @@ def test_an_unknown_public_name_is_an_attribute_error():
         _ = task_delegator.nonsense
 
 
+@pytest.mark.slow
 def test_a_delegation_loads_nothing_that_only_compiling_needs():
     loaded = modules_after(DELEGATE)
     assert {"dspy", "onnxruntime"} <= loaded

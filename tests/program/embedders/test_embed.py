@@ -146,6 +146,7 @@ def test_a_hosted_embedder_that_refuses_is_no_bad_input_and_shows_no_secret(
     assert capfd.readouterr().out == ""
 
 
+@pytest.mark.slow
 def test_a_silent_or_missing_embedder_is_said_in_one_line(hosted, monkeypatch):
     monkeypatch.setattr(hosted_embedder, "_HOSTED_SECONDS", 0.2)
     hosted.seconds = 1.0

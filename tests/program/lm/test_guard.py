@@ -115,6 +115,7 @@ def test_a_users_number_of_retries_is_kept():
             assert server.requests == 1 + retries
 
 
+@pytest.mark.slow
 def test_a_hung_call_holds_no_other():
     with FaultServer("hang") as dead, FaultServer() as alive, ThreadPoolExecutor(20) as threads:
         hung = [threads.submit(failure, guarded(hosted(dead)), 4.0) for _ in range(19)]

@@ -148,6 +148,7 @@ def test_each_slot_is_one_token_of_the_embedded_lm(embedded):
         assert pieces.count(slot) == 1, (slot, pieces)
 
 
+@pytest.mark.slow
 def test_the_embedded_lm_gives_a_distribution_over_the_offered_slots(embedded, office):
     agents, knobs = list(office)[:3], LMKnobs(orders=1)
     with dspy.context(lm=embedded):
@@ -267,6 +268,7 @@ def ended(process: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_a_server_that_died_is_started_again(embedded):
     server = next(iter(server_module._servers.values()))
     server.process.kill()

@@ -39,6 +39,7 @@ def heard(dataset, monkeypatch, softmax_agents):
     )
 
 
+@pytest.mark.slow
 def test_one_agent_more_than_softmax_takes_does_not_shift_the_signal(dataset, monkeypatch):
     softmax, fits = heard(dataset, monkeypatch, len(dataset.registry))
     analysis, fits_then = heard(dataset, monkeypatch, len(dataset.registry) - 1)
@@ -67,6 +68,7 @@ def test_the_signal_of_the_head_is_a_margin(office):
     )
 
 
+@pytest.mark.slow
 def test_a_caller_of_few_agents_is_not_turned_away(dataset):
     """Among few agents a logit is small, whatever is asked: a quarter would be."""
     rng, everyone, turned_away = np.random.default_rng(0), list(dataset.registry), []
