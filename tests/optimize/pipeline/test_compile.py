@@ -53,11 +53,12 @@ def test_the_makefile_compiles_the_program_that_ships(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     recipe = (ROOT / "Makefile").read_text().split("\ncompiled:")[1].splitlines()[1]
     parsed = parser().parse_args(recipe.split(" -m optimize ")[1].split())
-    config = compile_options(parsed).resolved(has_lm=True)
+    config = compile_options(parsed).resolved(has_lm=False)
+    assert parsed.no_lm
     manifest = json.loads((ROOT / config.out / "manifest.json").read_text())
     assert parsed.data == manifest["dataset"]["path"]
     assert config.embedder == manifest["embedder"]["spec"]
-    assert config.lm == manifest["lm"]["spec"]
+    assert manifest["lm"] is None
     names = ("preset", "optimizer", "teacher", "trials", "max_lm_calls", "samples_from_train")
     for name in (*names, "target_precision", "seed"):
         assert getattr(config, name) == manifest[name], name
