@@ -356,6 +356,10 @@ class Delegator(dspy.Module):
             failure = self._degrade(error)
         return cut(lm=False), failure
 
+    def warm_up(self, permissions: Collection[str] | None = None) -> None:
+        """Build what answers a caller with these permissions, before the first task waits for it."""
+        self.retrieve(task="warm up", knobs=self.knobs.values, permissions=permissions)
+
     def look(self, text: str, permissions: Collection[str] | None = None) -> PartScore:
         """Retrieve a text: its best agents and how sure that is."""
         knobs = self.knobs.values

@@ -1,10 +1,14 @@
 """``task-delegator serve``, ``mcp`` and ``token``: answer other processes."""
 
 import argparse
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .options import load_program, permissions_of, tell
+from .options import enriched, load_program, permissions_of, read_registry, tell
+
+if TYPE_CHECKING:
+    from ..registry import Registry, Watch
 
 
 def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
@@ -21,6 +25,9 @@ def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
     )
     serve.add_argument(
         "--feedback", metavar="FILE", help="JSONL file to append feedback to; default: refuse it"
+    )
+    serve.add_argument(
+        "--watch", action="store_true", help="take the agents over again when their file changes"
     )
     serve.set_defaults(run=_serve)
 
@@ -47,8 +54,18 @@ def _serve(options: argparse.Namespace) -> int:
         from ..service import Access, Desk, read_tokens, serve
     access = Access(read_tokens(options.tokens) if options.tokens else ())
     feedback = Path(options.feedback) if options.feedback else None
-    serve(Desk(load_program(options), feedback), access, options.host, options.port)
+    delegator = load_program(options)
+    with _watched(options, delegator.registry) if options.watch else nullcontext():
+        serve(Desk(delegator, feedback), access, options.host, options.port)
     return 0
+
+
+def _watched(options: argparse.Namespace, registry: "Registry") -> "Watch":
+    """Return a thread that follows the file of agents."""
+    from ..registry import Watch
+
+    path, _ = read_registry(options)
+    return Watch(registry, path, lambda: enriched(options, *read_registry(options)))
 
 
 def _mcp(options: argparse.Namespace) -> int:

@@ -20,6 +20,7 @@ from .texts import (
     texts_of,
     tool_names,
 )
+from .watch import Watch
 
 __all__ = [
     "AGENT_CHARACTERS",
@@ -29,6 +30,7 @@ __all__ = [
     "Enrichment",
     "Registry",
     "Tool",
+    "Watch",
     "catalog",
     "complete",
     "cut_passages",

@@ -5,7 +5,7 @@ import logging
 import re
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -34,6 +34,9 @@ from .rules import (
     misspelled,
     name_key,
 )
+
+if TYPE_CHECKING:
+    from .watch import Watch
 
 _log = logging.getLogger(__name__)
 
@@ -207,13 +210,7 @@ class Registry:
     """
 
     def __init__(self, agents: Iterable[Agent] = ()) -> None:
-        by_key: dict[str, Agent] = {}
-        for agent in agents:
-            key = name_key(agent.name)
-            if key in by_key:
-                raise _taken(agent.name, by_key[key].name)
-            by_key[key] = agent
-        self._agents = by_key  # replaced, never changed: who iterates sees one state
+        self._agents = _by_key(agents)  # replaced, never changed: who iterates sees one state
         self._lock = Lock()
         self.version = 0
 
@@ -298,6 +295,32 @@ class Registry:
             self._agents = {**self._agents, name_key(agent.name): agent}
             self.version += 1
 
+    def swap(self, agents: Iterable[Agent]) -> None:
+        """Replace all agents at once; nothing changes where they are the same.
+
+        Raises:
+            InputError: two agents have the same name, or names that look the same.
+        """
+        fresh = _by_key(agents)
+        with self._lock:
+            if list(fresh.values()) != list(self._agents.values()):
+                self._agents = fresh
+                self.version += 1
+
+    def watch(self, path: str | Path, seconds: float = 1.0) -> "Watch":
+        """Follow a file from now on: its agents are taken over when it changes.
+
+        Args:
+            path: what ``load`` reads.
+            seconds: between two looks.
+
+        Returns:
+            What follows it, until it is closed; a context manager.
+        """
+        from .watch import Watch  # it reads registries, so that it comes later
+
+        return Watch(self, path, seconds=seconds)
+
     def permitted(self, permissions: Collection[str] | None) -> frozenset[str]:
         """Return the names of the agents that a caller may use; None permits all."""
         return frozenset(agent.name for agent in self if agent.permits(permissions))
@@ -318,6 +341,16 @@ class Registry:
     def _require(self, name: str) -> None:
         if name not in self:
             raise InputError(f"no agent is named {name!r}")
+
+
+def _by_key(agents: Iterable[Agent]) -> dict[str, Agent]:
+    found: dict[str, Agent] = {}
+    for agent in agents:
+        key = name_key(agent.name)
+        if key in found:
+            raise _taken(agent.name, found[key].name)
+        found[key] = agent
+    return found
 
 
 def _taken(name: str, other: str) -> InputError:

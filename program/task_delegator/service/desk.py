@@ -54,9 +54,8 @@ class Desk:
             built.cancel()
 
     async def _build(self) -> None:
-        library, learned = self.delegator.retrieve.library, self.delegator.retrieve.learned.values
         try:
-            await asyncio.to_thread(library.permitted, learned, None)
+            await asyncio.to_thread(self.delegator.warm_up)
         except DelegatorError as error:
             _log.error("not ready: the index cannot be built: %s", error)
         else:
