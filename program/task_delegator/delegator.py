@@ -357,7 +357,7 @@ class Delegator(dspy.Module):
         return cut(lm=False), failure
 
     def warm_up(self, permissions: Collection[str] | None = None) -> None:
-        """Build what answers a caller with these permissions, before the first task waits for it."""
+        """Build what answers a caller with these permissions, before a task waits for it."""
         self.retrieve(task="warm up", knobs=self.knobs.values, permissions=permissions)
 
     def look(self, text: str, permissions: Collection[str] | None = None) -> PartScore:
