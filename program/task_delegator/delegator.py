@@ -26,6 +26,7 @@ from .embedders import Embedder, embedder
 from .errors import InputError, LMAnswerError, LMError, LMSpecError
 from .knobs import Knobs, KnobValues, LMKnobs
 from .lm import context_tokens, fault_of, is_up, language_model, task_budget, writes
+from .many import DelegatesMany
 from .registry import Registry, description_text, permission_set
 from .retrieval import IndexCache, Query, Retrieval, Retrieve
 from .settings import TIMEOUT, LMFailurePolicy, check_policy, check_portable, check_task
@@ -47,7 +48,7 @@ _log = logging.getLogger(__name__)
 _CALLERS = 1024  # sets of permissions that are remembered
 
 
-class Delegator(dspy.Module):
+class Delegator(DelegatesMany, dspy.Module):
     """Name the agent that should do a task, say how sure that is, and decide.
 
     Args:
@@ -359,8 +360,7 @@ class Delegator(dspy.Module):
             said = evidence_of(belief, expansion.texts, None)
             return alone.copy(said=said, failure=UNREADABLE, calls=calls)
         candidates = weigh(found.candidates, belief.probabilities, knobs.lm.weight)
-        unsupported = {"unsupported_language": query.language is not None}
-        assess = partial(self.assess, candidates, found.signals, knobs, **unsupported)
+        assess = partial(self.assess, candidates, found.signals, knobs, query.language is not None)
         with_lm = knobs.lm.weight > 0  # else the posterior is retrieval's
         if with_lm:
             picked = [answer.picked for answer in belief.answers]
@@ -381,8 +381,7 @@ class Delegator(dspy.Module):
         )
 
     def _shortlist(self, found: Retrieval, query: Query, knobs: LMKnobs) -> Shortlist:
-        select = self.classify.select
-        prompt = f"{select.signature}{select.demos}"
+        prompt = f"{self.classify.select.signature}{self.classify.select.demos}"
         return lm_shortlist(found, query, knobs, context_tokens(dspy.settings.lm), prompt)
 
     def _language_model(self) -> Any:

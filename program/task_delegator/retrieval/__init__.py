@@ -3,6 +3,7 @@
 from .fusion import CHANNELS, fuse, largest, late_scores, standardize
 from .index import Channels, Index, Query
 from .index_cache import IndexCache
+from .many import retrieve_many
 from .passages import read_passages, reading_of
 from .reading import read_task
 from .retrieve import Retrieval, Retrieve
@@ -21,5 +22,6 @@ __all__ = [
     "read_passages",
     "read_task",
     "reading_of",
+    "retrieve_many",
     "standardize",
 ]

@@ -49,6 +49,16 @@ def score(index: Index, query: Query, knobs: KnobValues) -> Scored:
     channels = index.channels(
         query, knobs.retrieval.bm25_k1, knobs.retrieval.bm25_b, knobs.retrieval.head_c
     )
+    return score_channels(index, query, channels)
+
+
+def score_channels(index: Index, query: Query, channels: Channels) -> Scored:
+    """Return raw scores of a text standardized, with those of late interaction.
+
+    Args:
+        index: that the scores are of: the reading, where passages are read.
+        query, channels: the text and its scores.
+    """
     z_scores = standardize(channels)
     late = late_scores(index, query, z_scores)
     return Scored(channels, z_scores | late.z_scores, late.largest)

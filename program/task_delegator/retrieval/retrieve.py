@@ -128,8 +128,11 @@ class Retrieve(dspy.Module):
 
     def read(self, task: str, index: Index) -> Query:
         """Return a task as it is read against the agents of an index."""
-        language = foreign_language(task, self.library.embed.languages)
-        return replace(read_task(index, task), language=language)
+        return read_task(index, task, self.language_of(task))
+
+    def language_of(self, task: str) -> str | None:
+        """Return the task's language where the embedder does not support it, else None."""
+        return foreign_language(task, self.library.embed.languages)
 
 
 def _places(knobs: KnobValues) -> int:
