@@ -6,13 +6,13 @@ from contextvars import copy_context
 from dataclasses import replace
 from itertools import islice
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import dspy
 
 from .delegation import Delegation
 from .errors import DelegatorError, InputError
-from .knobs import Knobs, KnobValues
+from .knobs import Knobs
 from .retrieval import Retrieval, Retrieve, retrieve_many
 from .settings import check_task
 
@@ -66,12 +66,14 @@ class DelegatesMany:
         check_tasks(tasks)
         knobs = self.knobs.values
         found = retrieve_many(self.retrieve, tasks, knobs, permissions)
-        waits = threads > 1 and self._has_lm() and _may_ask(knobs)
+        waits = threads > 1 and self.may_ask_lm()
         return self._decide_each(tasks, permissions, found, threads if waits else 1)
 
-    def _has_lm(self) -> bool:
-        """Tell whether there is an LM, without looking for the one that a spec names."""
-        program: Any = self
+    def may_ask_lm(self) -> bool:
+        """Tell whether a task could need the LM, without looking for the one that a spec names."""
+        asking, program = self.knobs.values.lm, cast("Any", self)
+        if asking.gate is None and not asking.ask_settled:
+            return False
         bound = (predict.lm for predict in program.predictors())
         return any(lm is not None for lm in (program._lm, dspy.settings.lm, *bound))
 
@@ -124,7 +126,3 @@ def check_tasks(tasks: Sequence[str]) -> None:
             check_task(task)
         except InputError as error:
             raise InputError(f"task {number}: {error}") from error
-
-
-def _may_ask(knobs: KnobValues) -> bool:
-    return knobs.lm.gate is not None or knobs.lm.ask_settled
