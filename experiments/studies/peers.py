@@ -81,7 +81,7 @@ def _rows(name: str, dataset: Dataset, quick: bool) -> list[dict[str, Any]]:
         smaller = replace(dataset, splits=fitting).without_plans()
         program = compile_program(smaller, options, lm=None).program
         with dspy.context(lm=None):
-            outcomes = delegate_all(program, requests, name)
+            outcomes = delegate_all(program, requests, name, one_by_one=True)
             out_of_scope = [program(text) for text in outside]
         folder = Path(out) / "job"
         keep = Path(out) if quick else _KEPT

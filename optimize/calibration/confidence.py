@@ -14,7 +14,7 @@ from sklearn.model_selection import RepeatedStratifiedKFold
 from optimize.calibration.logistic import Logistic
 from optimize.calibration.scope import fit_scope_of
 from optimize.data import Dataset
-from optimize.evaluation import Outcome, delegate_all, grade_outcomes
+from optimize.evaluation import Outcome, delegate_all, delegate_texts, grade_outcomes
 from task_delegator.calibration import as_without_lm
 from task_delegator.decision import (
     OperatingPoint,
@@ -112,7 +112,7 @@ def calibrate(
     program.knobs.set(_UNCALIBRATED)
     with dspy.context(lm=None):
         outcomes = delegate_all(program, requests, "calibrate")
-        outside = [program(text) for text in dataset.out_of_scope["validation"]]
+        outside = delegate_texts(program, dataset.out_of_scope["validation"], "out of scope")
         other_languages = delegate_all(
             program, dataset.other_languages["validation"], "other languages"
         )

@@ -7,7 +7,6 @@ from typing import Any
 
 import dspy
 import numpy as np
-from tqdm import tqdm
 
 from optimize.data import Dataset
 from optimize.evaluation import metrics
@@ -16,7 +15,7 @@ from optimize.evaluation.baselines import bm25_baseline
 from optimize.evaluation.outcomes import (
     Outcome,
     delegate_all,
-    delegate_measured,
+    delegate_texts,
     grade_outcomes,
     select,
     select_requests,
@@ -26,6 +25,8 @@ from optimize.provenance import commit
 from task_delegator.decision import Target
 from task_delegator.delegation import Delegation
 from task_delegator.delegator import Delegator
+
+_TIMED = 100  # requests whose latency is measured, where the others are delegated together
 
 
 def evaluate(program: Delegator, dataset: Dataset, split: str, **settings: Any) -> Report:
@@ -63,10 +64,11 @@ def evaluate_requests(
     outside = select(dataset.out_of_scope[split], limit, seed)
     with dspy.context(lm=lm):
         outcomes = delegate_all(program, requests, split)
-        outside_delegations = [
-            delegate_measured(program, text)
-            for text in tqdm(outside, desc="out of scope", delay=3, leave=False)
-        ]
+        outside_delegations = delegate_texts(program, outside, "out of scope")
+        singly = outcomes
+        if not program.may_ask_lm():  # they were delegated together
+            timed = select(requests, _TIMED, seed)
+            singly = delegate_all(program, timed, "latency", one_by_one=True)
     report = Report(
         program=name,
         data=str(dataset.path),
@@ -81,7 +83,7 @@ def evaluate_requests(
         **_scope(outcomes, outside_delegations),
         **_all_assigned(outcomes, outside_delegations),
         **assigned_at_share(outcomes, outside_delegations, out_of_scope_share, seed),
-        **_cost(outcomes),
+        **_cost(outcomes, singly),
         **bm25_baseline(program, dataset, outcomes, seed),
         versus_no_lm=_versus_no_lm(program, outcomes, seed) if lm is not None else None,
     )
@@ -158,9 +160,10 @@ def _decisions(delegations: Iterable[Delegation]) -> dict[str, int]:
     return {decision: counts[decision] for decision in ("assign", "review", "none")}
 
 
-def _cost(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def _cost(outcomes: Sequence[Outcome], singly: Sequence[Outcome]) -> dict[str, Any]:
+    """Return calls and tokens of all, and the latency of those that were delegated in turn."""
     usages = [outcome.delegation.usage for outcome in outcomes]
-    milliseconds = np.array([usage.seconds for usage in usages]) * 1000
+    milliseconds = np.array([outcome.delegation.usage.seconds for outcome in singly]) * 1000
     return {
         "lm_calls": sum(usage.lm_calls for usage in usages),
         "lm_share": sum(usage.lm_calls > 0 for usage in usages) / len(usages),

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+import dspy
 import numpy as np
 from tqdm import tqdm
 
@@ -71,10 +72,43 @@ def select_requests(dataset: Dataset, split: str, limit: int | None, seed: int) 
     return requests
 
 
-def delegate_all(program: Delegator, requests: Iterable[Request], what: str) -> list[Outcome]:
-    """Delegate every request in turn, with a progress bar."""
-    bar = tqdm(list(requests), desc=what, unit="task", delay=3, leave=False)
-    return [Outcome(request, delegate_measured(program, request.text)) for request in bar]
+def delegate_all(
+    program: Delegator, requests: Iterable[Request], what: str, *, one_by_one: bool = False
+) -> list[Outcome]:
+    """Delegate every request, with a progress bar.
+
+    Args:
+        program, requests: what is delegated, and by what.
+        what: on the bar.
+        one_by_one: in turn, as where what one request takes is measured.
+    """
+    known = list(requests)
+    delegations = delegate_texts(program, [r.text for r in known], what, one_by_one=one_by_one)
+    return list(map(Outcome, known, delegations))
+
+
+def delegate_texts(
+    program: Delegator, texts: Sequence[str], what: str, *, one_by_one: bool = False
+) -> list[Delegation]:
+    """Delegate texts as ``delegate_all`` does requests.
+
+    They are delegated together, unless an LM may be asked, whose calls are counted and recorded
+    in turn, or callbacks watch each.
+
+    Raises:
+        LMError: as for ``delegate_measured``.
+    """
+    if one_by_one or program.may_ask_lm() or dspy.settings.callbacks:
+        bar = tqdm(texts, desc=what, unit="task", delay=3, leave=False)
+        return [delegate_measured(program, text) for text in bar]
+    found = program.delegate_each(texts)
+    bar = tqdm(found, desc=what, unit="task", delay=3, leave=False, total=len(texts))
+    delegations = []
+    for answer in bar:
+        if not isinstance(answer, Delegation):
+            raise answer
+        delegations.append(answer)
+    return delegations
 
 
 def delegate_measured(program: Delegator, task: str) -> Delegation:

@@ -37,7 +37,8 @@ class Report:
         lm_share: share of the requests in scope that the LM was asked about.
         lm_calls, lm_calls_per_task, tokens_per_task: what the LM cost in scope.
         lm_calls_out_of_scope: LM calls for the requests out of scope.
-        latency_ms: p50 and p95 of a delegation in scope, milliseconds.
+        latency_ms: p50 and p95 of a delegation in scope, milliseconds; of a hundred alone where
+            no LM may be asked.
         slot_flip_rate: share of LM picks that change when the shortlist is reversed.
         baseline_bm25_top1, baseline_bm25, versus_bm25: BM25 alone on the same requests and
             texts, its setting (chosen on validation), and the paired comparison of top1.

@@ -31,6 +31,7 @@ from .embedders import Embedder, embedder
 from .errors import InputError, LMAnswerError, LMError, LMSpecError
 from .knobs import Knobs, KnobValues, LMKnobs
 from .lm import context_tokens, fault_of, is_up, language_model, task_budget, writes
+from .many import DelegatesMany
 from .registry import Registry, description_text
 from .retrieval import IndexCache, Query, Retrieval, Retrieve
 from .settings import TIMEOUT, LMFailurePolicy, check_policy, check_portable, check_task
@@ -55,7 +56,7 @@ from .thread_lock import Lock
 _log = logging.getLogger(__name__)
 
 
-class Delegator(dspy.Module):
+class Delegator(DelegatesMany, dspy.Module):
     """Name the agent that should do a task, say how sure that is, and decide.
 
     Args:
@@ -169,7 +170,6 @@ class Delegator(dspy.Module):
         started = perf_counter()
         check_task(task)
         knobs, choice = self.knobs.values, Choice.of(**wishes)
-        planned = found is not None  # a part of a plan is not looked at for further parts
         with dspy.track_usage() as tracker, task_budget(self.timeout) as budget:
             if found is None:
                 found = await compute(self._find, task, knobs, permissions, choice)
@@ -180,7 +180,7 @@ class Delegator(dspy.Module):
             advice = await self._advise(found, query, knobs, calibrated)
             calls = max(advice.calls, budget.attempts)
             several = None
-            if not planned:
+            if not found.part:
                 look = partial(self.look, permissions=permissions)
                 whole = self._summary(found, knobs)
                 several = await compute(guess_several, task, knobs, look, whole)
@@ -324,7 +324,7 @@ class Delegator(dspy.Module):
                 number,
                 part.task,
                 part.after,
-                self(part.task, permissions, read.get(part.task), **wishes),
+                self(part.task, permissions, _as_part(read.get(part.task)), **wishes),
             )
             for number, part in enumerate(cut.parts, 1)
         )
@@ -427,8 +427,7 @@ class Delegator(dspy.Module):
         )
 
     def _shortlist(self, found: Retrieval, query: Query, knobs: LMKnobs) -> Shortlist:
-        select = self.classify.select
-        prompt = f"{select.signature}{select.demos}"
+        prompt = f"{self.classify.select.signature}{self.classify.select.demos}"
         return lm_shortlist(found, query, knobs, context_tokens(dspy.settings.lm), prompt)
 
     def _language_model(self) -> Any:
@@ -445,3 +444,7 @@ class Delegator(dspy.Module):
         bound = (self.classify.select, *self.predictors())
         own = next((predict.lm for predict in bound if predict.lm is not None), None)
         return self._lm or own or dspy.settings.lm
+
+
+def _as_part(found: Retrieval | None) -> Retrieval | None:
+    return None if found is None else found.copy(part=True)

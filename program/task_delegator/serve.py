@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from task_delegator import Registry, load
 from task_delegator.artifact import AGENTS
 from task_delegator.cli import seconds
+from task_delegator.many import check_tasks
 from task_delegator.settings import TIMEOUT
 
 
@@ -69,8 +70,19 @@ class DelegatorModel(PythonModel):
         params: dict[str, Any] | None = None,
     ) -> list[Answer]:
         """Return one delegation per row."""
-        delegations = (self._delegate(row.task, row.permissions) for row in model_input)
-        return [Answer.model_validate(found.to_dict()) for found in delegations]
+        check_tasks([row.task for row in model_input])
+        callers: dict[frozenset[str] | None, list[int]] = {}
+        for place, row in enumerate(model_input):
+            caller = None if row.permissions is None else frozenset(row.permissions)
+            callers.setdefault(caller, []).append(place)
+        answers: dict[int, Answer] = {}
+        for caller, places in callers.items():
+            found = self._delegate.delegate_many([model_input[i].task for i in places], caller)
+            answers |= {
+                place: Answer.model_validate(one.to_dict())
+                for place, one in zip(places, found, strict=True)
+            }
+        return [answers[place] for place in range(len(model_input))]
 
 
 set_model(DelegatorModel())

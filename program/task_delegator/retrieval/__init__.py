@@ -3,6 +3,7 @@
 from .fusion import CHANNELS, Scored, fuse, largest, late_scores, score, standardize
 from .index import Channels, Index, Query
 from .index_cache import IndexCache
+from .many import retrieve_many
 from .passages import read_passages, reading_of
 from .reading import read_task
 from .retrieve import Retrieval, Retrieve
@@ -24,6 +25,7 @@ __all__ = [
     "read_task",
     "reading_of",
     "score",
+    "retrieve_many",
     "standardize",
     "without",
 ]

@@ -56,6 +56,19 @@ def score(index: Index, query: Query, knobs: KnobValues, left_out: Sequence[int]
     channels = index.channels(
         query, knobs.retrieval.bm25_k1, knobs.retrieval.bm25_b, knobs.retrieval.head_c
     )
+    return score_channels(index, query, channels, left_out)
+
+
+def score_channels(
+    index: Index, query: Query, channels: Channels, left_out: Sequence[int] = ()
+) -> Scored:
+    """Return raw scores of a text standardized, with those of late interaction.
+
+    Args:
+        index: that the scores are of: the reading, where passages are read.
+        query, channels: the text and its scores.
+        left_out: places of agents that late interaction does not compare.
+    """
     z_scores = standardize(channels)
     late = late_scores(index, query, z_scores, left_out=left_out)
     return Scored(channels, z_scores | late.z_scores, late.largest)

@@ -197,17 +197,22 @@ class Index:
         )
 
     def description(self, vector: np.ndarray) -> np.ndarray:
-        """Return cosines with the agents' descriptions, shape (agents,)."""
+        """Return cosines with the agents' descriptions, shape (agents,).
+
+        Here, in ``samples`` and in ``head``, columns of many vectors, shape (dim, tasks), give
+        shape (agents, tasks).
+        """
         return (self._descriptions @ vector).astype(np.float64)
 
     def samples(self, vector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the best and the mean cosine with each agent's samples, NaN without any."""
-        best = np.full(len(self.agents), np.nan)
+        best = np.full((len(self.agents), *vector.shape[1:]), np.nan)
         mean = best.copy()
         if len(self._samples):
             similarity = self._samples @ vector
             best[self.has_samples] = np.maximum.reduceat(similarity, self._starts)
-            mean[self.has_samples] = np.add.reduceat(similarity, self._starts) / self._counts
+            sums = np.add.reduceat(similarity, self._starts)
+            mean[self.has_samples] = (sums.T / self._counts).T
         return best, mean
 
     def nearest_samples(self, query: Query, agents: Iterable[Agent]) -> dict[str, tuple[str, ...]]:
@@ -224,7 +229,7 @@ class Index:
 
     def head(self, vector: np.ndarray, c: float) -> np.ndarray:
         """Return the head's logits, NaN for agents without samples, shape (agents,)."""
-        logits = np.full(len(self.agents), np.nan)
+        logits = np.full((len(self.agents), *vector.shape[1:]), np.nan)
         model = self._heads(c)
         if model is not None:
             logits[self.has_samples] = model(vector)

@@ -18,7 +18,7 @@ class Head(Protocol):
     """Score every class for one text."""
 
     def __call__(self, vector: np.ndarray) -> np.ndarray:
-        """Return one logit per class, float64, shape (classes,)."""
+        """Return one logit per class, float64, shape (classes,); of columns (classes, tasks)."""
         ...
 
 
@@ -68,7 +68,7 @@ class SoftmaxRegression:
 
     def __call__(self, vector: np.ndarray) -> np.ndarray:
         """Return one logit per class, shape (classes,)."""
-        return self._weights @ vector + self._bias
+        return ((self._weights @ vector).T + self._bias).T
 
 
 def _fit_softmax(vectors: np.ndarray, owners: np.ndarray, c: float) -> np.ndarray:
@@ -151,4 +151,4 @@ class ShrinkageLDA:
 
     def __call__(self, vector: np.ndarray) -> np.ndarray:
         """Return one logit per class, shape (classes,)."""
-        return self._weights @ vector + self._bias
+        return ((self._weights @ vector).T + self._bias).T

@@ -35,6 +35,7 @@ class Retrieval(FrozenPrediction):
         scored: the task's own scores, without expansions.
         by_name: whether the first is first for nothing but its name in the task.
         choice: whom the caller excludes and includes.
+        part: whether the task is a part of a plan, which is not looked at for further parts.
     """
 
     candidates: tuple[Candidate, ...] = ()
@@ -46,6 +47,7 @@ class Retrieval(FrozenPrediction):
     scored: Scored | None = None
     by_name: bool = False
     choice: Choice = ANY
+    part: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return what was found as plain JSON values, without what it was computed from."""
@@ -98,13 +100,14 @@ class Retrieve(dspy.Module):
             out = _left_out(index, choice)
             if len(out) == len(index.names):
                 return Retrieval(z_scores={})
-            query = _unnamed(self.read(task, index), {index.names[place] for place in out})
+            query = self.read(task, index)
             scored = score(index, query, knobs, out)
         else:
             index, query, scored, choice = found.index, found.query, found.scored, found.choice
             if index is None or query is None or scored is None:
                 return found
             out = _left_out(index, choice)
+        query = _unnamed(query, {index.names[place] for place in out})
         z_scores = scored.z_scores
         if further:
             others = [score(index, index.read(text), knobs).z_scores for text in further]
@@ -136,8 +139,11 @@ class Retrieve(dspy.Module):
 
     def read(self, task: str, index: Index) -> Query:
         """Return a task as it is read against the agents of an index."""
-        language = foreign_language(task, self.library.embed.languages)
-        return replace(read_task(index, task), language=language)
+        return read_task(index, task, self.language_of(task))
+
+    def language_of(self, task: str) -> str | None:
+        """Return the task's language where the embedder does not support it, else None."""
+        return foreign_language(task, self.library.embed.languages)
 
 
 def _by_name(

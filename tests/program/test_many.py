@@ -1,0 +1,123 @@
+"""Many tasks at once are answered as one after the other."""
+
+from itertools import pairwise
+
+import pytest
+from fault_table import TASK, hosted, program
+from faults import FaultServer
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from small import CountingWords, delegator, make_agent, office_registry
+
+from task_delegator.delegator import Delegator
+from task_delegator.errors import InputError, LMError
+from task_delegator.lm import forget_circuits
+from task_delegator.registry import Registry
+
+WORDS = [
+    "refund",
+    "my",
+    "order",
+    "train",
+    "hotel",
+    "Porto",
+    "salary",
+    "late",
+    "not",
+    "Refunds",
+    "Travel",
+    "Ada",
+    "VAT",
+    "invoice",
+]
+TASKS = st.lists(st.lists(st.sampled_from(WORDS), min_size=1, max_size=8).map(" ".join), max_size=9)
+CALLERS = st.sampled_from([None, (), ("hr.pay",)])
+BARE = Registry([make_agent(f"Agent {i}", f"{a} and {b}") for i, (a, b) in enumerate(pairwise(WORDS))])  # fmt: skip
+PROGRAMS = {
+    "samples": delegator(office_registry()),
+    "no samples": delegator(BARE),
+    "nobody permitted": delegator(Registry([make_agent("Payroll", "salaries", needs=("x",))])),
+}
+
+
+def same(answer, alone):
+    assert (answer.task, answer.decision, answer.agent, answer.reason) == (
+        alone.task, alone.decision, alone.agent, alone.reason,
+    )  # fmt: skip
+    assert answer.confidence == pytest.approx(alone.confidence, abs=1e-6)
+    assert [c.name for c in answer.top3] == [c.name for c in alone.top3]
+    for one, other in zip(answer.top3, alone.top3, strict=True):
+        assert one.probability == pytest.approx(other.probability, abs=1e-6)
+    assert answer.evidence.ranking == alone.evidence.ranking
+    assert answer.evidence.in_scope_score == pytest.approx(alone.evidence.in_scope_score, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", PROGRAMS)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(tasks=TASKS, caller=CALLERS)
+def test_many_tasks_are_answered_as_one_by_one(kind, tasks, caller):
+    delegate = PROGRAMS[kind]
+    answers = delegate.delegate_many(tasks, caller)
+    assert len(answers) == len(tasks)
+    for task, answer in zip(tasks, answers, strict=True):
+        same(answer, delegate(task, caller))
+
+
+@pytest.mark.slow
+def test_shipped_program_answers_many_as_one_by_one():
+    from small import ROOT
+
+    from optimize.data import load_dataset
+    from task_delegator import load
+
+    dataset = load_dataset(ROOT / "datasets")
+    delegate = load("default", dataset.registry)
+    tasks = [request.text for request in dataset.splits["validation"][:60]]
+    for answer, task in zip(delegate.delegate_many(tasks), tasks, strict=True):
+        same(answer, delegate(task))
+
+
+def test_tasks_of_a_length_are_encoded_together_and_each_once():
+    embed = CountingWords()
+    delegate = Delegator(office_registry(), embed)
+    delegate("warm")
+    embed.texts.clear()
+    answers = delegate.delegate_many(["book a long train to Porto", "refund", "refund", "a hotel"])
+    assert embed.texts == ["refund", "a hotel", "book a long train to Porto"]
+    assert [answer.task for answer in answers][1:] == ["refund", "refund", "a hotel"]
+
+
+@pytest.mark.parametrize(("bad", "said"), [("  ", "task 2: the task is empty"), (7, "task 2: expected a text, not int")])  # fmt: skip
+def test_a_task_that_cannot_be_used_is_refused_before_anything_starts(bad, said):
+    embed = CountingWords()
+    with pytest.raises(InputError, match=said):
+        Delegator(office_registry(), embed).delegate_many(["refund", bad])
+    assert embed.texts == []
+
+
+@pytest.fixture
+def _circuits():
+    yield
+    forget_circuits()
+
+
+@pytest.mark.usefixtures("_circuits")
+def test_a_task_whose_lm_fails_does_not_stop_the_others():
+    with FaultServer("401") as server:
+        delegate = program(hosted(server), "raise")
+        answers = list(delegate.delegate_each([TASK] * 3))
+        assert [type(answer) for answer in answers] == [LMError] * 3
+        with pytest.raises(LMError):
+            delegate.delegate_many([TASK])
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_circuits")
+def test_the_lm_is_asked_for_several_tasks_at_a_time():
+    with FaultServer(seconds=0.5) as server:
+        delegate = program(hosted(server))
+        answers = delegate.delegate_many([TASK] * 6)
+        assert server.most_at_once > 1
+        assert server.requests == 6
+        assert [answer.usage.lm_calls for answer in answers] == [1] * 6
+        same(answers[0], delegate(TASK))
