@@ -19,7 +19,7 @@ from .logistic import fit_logistic
 from .observe import Observed
 
 SHARE = 0.1  # of all requests, those that nobody can serve, as the probabilities take it
-_NEAR = 0.08  # share of either source that may reach the least confidence to assign
+_NEAR = 0.07  # share of either source that may reach the least confidence to assign
 _REJECTED_IN_SCOPE = 0.03  # share of in-scope requests below the "none" threshold
 _UNLIKELY = 0.5  # "none" is said only where that is likelier than not
 _FOLDS = 5
