@@ -205,7 +205,21 @@ def _content(path: str | Path) -> bytes:
         raise InputError(f"{path}: cannot be read: {error}") from error
 
 
+def jsonl_lines(path: str | Path) -> Iterator[tuple[int, str]]:
+    """Read a file as ``read_jsonl`` does, but leave its lines as they are.
+
+    Raises:
+        InputError: it cannot be read, or is no regular file.
+    """
+    return _lines(path, _content(path))
+
+
 def _rows(path: str | Path, content: bytes) -> Iterator[tuple[int, Any]]:
+    for number, line in _lines(path, content):
+        yield number, parse_json(line, f"{path}: line {number}")
+
+
+def _lines(path: str | Path, content: bytes) -> Iterator[tuple[int, str]]:
     try:
         # Not splitlines: a string may hold line separators of Unicode.
         lines = content.decode("utf-8-sig").split("\n")
@@ -213,4 +227,4 @@ def _rows(path: str | Path, content: bytes) -> Iterator[tuple[int, Any]]:
         raise InputError(f"{path}: cannot be read: {error}") from error
     for number, line in enumerate(lines, 1):
         if line.strip():
-            yield number, parse_json(line, f"{path}: line {number}")
+            yield number, line
