@@ -66,6 +66,23 @@ class Latency:
     milliseconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """Tasks that are delegated together; medians of several turns.
+
+    Attributes:
+        of_encoder: tasks a second over those that the encoder alone reads, given all at once.
+        of_loop: over those that are delegated one after the other.
+        loop_of_encoder: what the loop could gain at most: the encoder's tasks over the loop's.
+        milliseconds: a task.
+    """
+
+    of_encoder: float
+    of_loop: float
+    loop_of_encoder: float
+    milliseconds: float
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the ratios."""
     parser = argparse.ArgumentParser(prog="optimize.benchmark", description=__doc__)
@@ -73,6 +90,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--program", default="default", help="a program's name or folder")
     parser.add_argument("--starts", type=int, default=5, help="fresh processes of each kind")
     parser.add_argument("--requests", type=int, default=280, help="validation requests, at most")
+    parser.add_argument(
+        "--many-agents",
+        type=int,
+        nargs="*",
+        default=[],
+        metavar="N",
+        help="sizes of larger registries, of agents put together from the sentences of the others",
+    )
     options = parser.parse_args(arguments)
 
     cold = startup(options.data, options.program, options.starts)
@@ -86,8 +111,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with busy_process():
         print_latency("beside a busy process", latency(delegate, encode, texts))
     change = partial(_change_one, delegate.registry)
-    quiet, changing = (throughput(delegate, texts, each) for each in (lambda: None, change))
+    quiet, changing = (changed_throughput(delegate, texts, each) for each in (lambda: None, change))
     print(f"throughput while agents change over that of a quiet registry: {changing / quiet:.2f}")
+    print_throughput("many tasks", throughput(delegate, texts))
+    for agents in options.many_agents:
+        large = _large(delegate, agents)
+        print_throughput(f"many tasks, {agents:,} agents", throughput(large, texts))
     return 0
 
 
@@ -97,6 +126,45 @@ def print_latency(what: str, seen: Latency) -> None:
         f"{what} over the encoder's pass: {seen.over_encoder:.2f}; p95 over p50: "
         f"{seen.spread:.2f}, of the encoder alone {seen.encoder_spread:.2f} "
         f"(p50 {seen.milliseconds:.1f} ms)"
+    )
+
+
+def print_throughput(what: str, seen: Throughput) -> None:
+    """Print one line of ratios."""
+    print(
+        f"{what} at once: {seen.of_encoder:.2f} of the encoder's own throughput, "
+        f"{seen.of_loop:.2f} times the loop's, where the encoder alone is "
+        f"{seen.loop_of_encoder:.2f} times the loop's ({seen.milliseconds:.1f} ms a task)"
+    )
+
+
+def throughput(delegate: Any, texts: Sequence[str], turns: int = 5) -> Throughput:
+    """Time the encoder, the loop and ``delegate_many`` over the same texts, in turns.
+
+    Args:
+        delegate: a program; it is warm afterwards.
+        texts: tasks.
+        turns: of each.
+    """
+    embed = delegate.retrieve.library.embed
+    delegate(texts[0])
+    ways: tuple[Callable[[], Any], ...] = (
+        lambda: embed.encode(list(texts)),
+        lambda: [delegate(text) for text in texts],
+        lambda: delegate.delegate_many(texts),
+    )
+    spent = np.zeros((turns, len(ways)))
+    for row in spent:
+        for place, way in enumerate(ways):
+            started = perf_counter()
+            way()
+            row[place] = perf_counter() - started
+    encoder, loop, many = np.median(spent, axis=0)
+    return Throughput(
+        of_encoder=float(encoder / many),
+        of_loop=float(loop / many),
+        loop_of_encoder=float(loop / encoder),
+        milliseconds=float(1000 * many / len(texts)),
     )
 
 
@@ -141,7 +209,7 @@ def latency(
     )
 
 
-def throughput(
+def changed_throughput(
     delegate: Callable[[str], Any],
     texts: Sequence[str],
     change: Callable[[], None],
@@ -197,6 +265,27 @@ def _served(data: str, program: str) -> "tuple[Delegator, Callable[[str], Any], 
     for text in texts[:10]:
         delegate(text)
     return delegate, lambda text: embed.encode([text]), texts
+
+
+def _large(program: Any, number: int) -> Any:
+    """Return the program over so many agents, of two agents' descriptions each, no samples."""
+    from copy import copy
+
+    from task_delegator.registry import Agent, Registry
+    from task_delegator.retrieval import IndexCache
+
+    said = [agent.description for agent in program.registry]
+    agents = [
+        Agent(
+            name=f"Agent {i}",
+            description=f"{i}: {said[i % len(said)]} {said[i // len(said) % len(said)]}",
+        )
+        for i in range(number)
+    ]
+    large = copy(program)
+    large.retrieve = copy(program.retrieve)
+    large.retrieve.library = IndexCache(Registry(agents), program.retrieve.library.embed)
+    return large
 
 
 if __name__ == "__main__":

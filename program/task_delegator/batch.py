@@ -6,12 +6,13 @@ the same program go on from it; when all are done, the file appears whole and th
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from .delegation import Delegation
+from .batch_engine import Delegate
+from .batch_files import write_rows
 from .delegator import Delegator
 from .errors import DelegatorError, InputError
 from .files import PARTIAL, append_line, replacing, sha256_text, unfinished_line
@@ -48,19 +49,19 @@ def program_digest(delegator: Delegator, **settings: Any) -> str:
 
 def delegate_batch(
     tasks: Sequence[tuple[int, str]],
-    delegate: Callable[[str], Delegation],
+    delegate: Delegate,
     out: Path,
     program: str,
-    progress: Callable[[Sequence[tuple[int, str]]], Iterable[tuple[int, str]]] = iter,
+    progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda rows, _: rows,
 ) -> Batch:
     """Write one row per task: its delegation, or ``{"task": ..., "error": ...}``.
 
     Args:
         tasks: line numbers, each once, and tasks.
-        delegate: delegates one task.
+        delegate: delegates tasks: yields a row or an error of each, in order.
         out: JSONL file to write or replace.
         program: digest of all that delegations depend on but the tasks.
-        progress: shows how many tasks of those that are left are done.
+        progress: shows how many tasks are done of so many that are left.
 
     Raises:
         InputError: another batch writes the file, the journal holds other rows, or the file
@@ -75,9 +76,12 @@ def delegate_batch(
             kept = len(places)
             left = [(number, task) for number, task in tasks if number not in places]
             try:
-                errors = _delegate(progress(left), delegate, file, places)
+                answers = delegate([task for _, task in left])
+                pairs = progress(zip(left, answers, strict=True), len(left))
+                errors = _delegate(pairs, file, places)
                 with journal.open("rb") as rows, replacing(out) as partial:
-                    _write([places[number] for number, _ in tasks], rows, partial)
+                    in_order = (places[number] for number, _ in tasks)
+                    write_rows(_rows_at(in_order, rows), partial, out.suffix)
             except BaseException:
                 if not places:
                     journal.unlink()
@@ -121,36 +125,33 @@ def _resume(
 
 
 def _delegate(
-    tasks: Iterable[tuple[int, str]],
-    delegate: Callable[[str], Delegation],
+    answers: Iterable[tuple[tuple[int, str], dict[str, Any] | DelegatorError]],
     file: IO[bytes],
     places: dict[int, int],
 ) -> list[DelegatorError]:
     """Append a row per task to the journal, and its place; return the errors that rows say."""
     errors = []
-    for number, task in tasks:
-        try:
-            row = delegate(task).to_dict()
-        except DelegatorError as error:
-            if error.exit_code == InputError.exit_code:  # the others would fail as well
-                raise type(error)(
-                    f"line {number}: {error} ({len(places)} finished lines are kept: "
+    for (number, task), answer in answers:
+        row = answer
+        if isinstance(answer, DelegatorError):
+            if answer.exit_code == InputError.exit_code:  # the others would fail as well
+                raise type(answer)(
+                    f"line {number}: {answer} ({len(places)} finished lines are kept: "
                     "the same command goes on)"
-                ) from error
-            row = {"task": task, "error": str(error)}
-            errors.append(error)
+                ) from answer
+            row = {"task": task, "error": str(answer)}
+            errors.append(answer)
         start = file.seek(0, os.SEEK_END)
         append_line(file, json.dumps({"line": number, "row": row}).encode())
         places[number] = start
     return errors
 
 
-def _write(places: Sequence[int], rows: IO[bytes], out: Path) -> None:
-    """Write the journal's rows at some places, in their order."""
-    with out.open("w", encoding="utf-8") as written:
-        for place in places:
-            rows.seek(place)
-            written.write(json.dumps(json.loads(rows.readline())["row"]) + "\n")
+def _rows_at(places: Iterable[int], rows: IO[bytes]) -> Iterator[dict[str, Any]]:
+    """Yield the journal's rows at some places, in their order."""
+    for place in places:
+        rows.seek(place)
+        yield json.loads(rows.readline())["row"]
 
 
 def _value(line: bytes) -> Any:

@@ -1,6 +1,6 @@
 """Delegate many tasks at once: retrieved together, and the LM is asked for several at a time."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import replace
@@ -57,7 +57,7 @@ class DelegatesMany:
         tasks: Sequence[str],
         permissions: Collection[str] | None = None,
         threads: int = LM_THREADS,
-    ) -> Iterator[Delegation | DelegatorError]:
+    ) -> Generator[Delegation | DelegatorError, None, None]:
         """Yield ``delegate_many``'s answers as they come, in order; a task that fails, its error.
 
         Raises:
@@ -83,7 +83,7 @@ class DelegatesMany:
         permissions: Collection[str] | None,
         found: Iterator[Retrieval],
         threads: int,
-    ) -> Iterator[Delegation | DelegatorError]:
+    ) -> Generator[Delegation | DelegatorError, None, None]:
         for start in range(0, len(tasks), _AT_ONCE):
             started = perf_counter()
             some = list(islice(found, _AT_ONCE))

@@ -41,5 +41,5 @@ def test_throughput_counts_what_was_asked_beside_changes():
         sleep(0.05)
         asked.append(text)
 
-    seen = benchmark.throughput(delegate, ["a", "b"], lambda: changes.append(1), seconds=1)
+    seen = benchmark.changed_throughput(delegate, ["a", "b"], lambda: changes.append(1), seconds=1)
     assert (seen, len(changes), set(asked)) == (len(asked), 1, {"a", "b"})

@@ -79,6 +79,13 @@ class NobodyFits:
             usage=usage,
         )  # fmt: skip
 
+    def delegate_each(self, tasks, permissions=None):
+        for task in tasks:
+            try:
+                yield self(task, permissions)
+            except LMError as error:
+                yield error
+
 
 class Loads:
     """Record what the command loads."""
@@ -345,14 +352,14 @@ def test_a_program_is_called_uncalibrated_once_per_registry_and_by_its_name(capl
         ),
         ({}, ["batch", "no.jsonl", "out.jsonl", "--agents", AGENTS], "no.jsonl: cannot be read"),
         (
-            {"t.jsonl": '"fine"\n{"task": 3}\n'},
+            {"t.jsonl": '{"task": 3}\n'},
             ["batch", "t.jsonl", "out.jsonl", "--agents", AGENTS],
-            "t.jsonl: line 2: expected",
+            "t.jsonl: line 1: expected",
         ),
         (
-            {"t.jsonl": '"fine"\n""\n'},
+            {"t.jsonl": '""\n'},
             ["batch", "t.jsonl", "out.jsonl", "--agents", AGENTS],
-            "t.jsonl: line 2: the task is empty",
+            "t.jsonl: line 1: the task is empty",
         ),
     ],
 )

@@ -1,21 +1,34 @@
 """``task-delegator batch``: a file of tasks."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from .options import load_program, permissions_of, tell
-
-_TASK_LINE = '{"task": "..."} or a string in quotes, a line of JSON each'
 
 
 def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
     """Add the command to those of the command line."""
     batch = commands.add_parser("batch", parents=[program], help="delegate a file of tasks")
     batch.add_argument(
-        "tasks", help='JSONL file of tasks, {"task": "..."} or a string per line; - for stdin'
+        "tasks",
+        help='JSONL file of tasks, {"task": "..."} or a string per line; - for stdin; '
+        "or a .parquet file with a column named task",
     )
-    batch.add_argument("out", help="JSONL file to write, one delegation per line")
+    batch.add_argument(
+        "out", help="JSONL file to write, one delegation per line; or a .parquet file"
+    )
+    batch.add_argument(
+        "--workers", type=_whole(1), default=1, metavar="N", help="processes; default: 1"
+    )
+    batch.add_argument(
+        "--max-lm-calls",
+        type=_whole(0),
+        metavar="N",
+        help="ask the LM for no further task after so many calls; those that would need it are "
+        'delegated without it and say "second_pass": true; default: no limit',
+    )
     batch.set_defaults(run=_run)
 
 
@@ -23,11 +36,18 @@ def _run(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from ..batch import delegate_batch, program_digest
+    from ..batch_files import check_format, read_tasks, write_bad
+    from ..errors import InputError
 
-    tasks, permissions = _read_tasks(options.tasks), permissions_of(options)
+    if options.workers > 1 and options.max_lm_calls is not None:
+        raise InputError("--max-lm-calls is counted in one process: leave out --workers")
+    check_format(options.tasks, options.out)
+    given, permissions, out = read_tasks(options.tasks), permissions_of(options), Path(options.out)
     delegator = load_program(options)
+    cap = {} if options.max_lm_calls is None else {"max_lm_calls": options.max_lm_calls}
     program = program_digest(
         delegator,
+        **cap,
         lm=None if options.no_lm else options.lm,
         permissions=permissions if permissions is None else sorted(permissions),
         calibrated=options.allow_uncalibrated,
@@ -35,31 +55,37 @@ def _run(options: argparse.Namespace) -> int:
         timeout=options.timeout,
     )
     done = delegate_batch(
-        tasks,
-        lambda task: delegator(task, permissions=permissions),
-        Path(options.out),
+        given.tasks,
+        _engine(options, delegator, permissions),
+        out,
         program,
-        lambda left: tqdm(left, unit="task", delay=3),
+        lambda rows, number: tqdm(rows, unit="task", delay=3, total=number),
     )
+    beside = write_bad(out, given.bad)
     kept = f", {done.kept} of them by an earlier run" if done.kept else ""
     failed = f'; {done.failed} failed: see their "error"' if done.failed else ""
-    tell(f"wrote {done.rows} delegations to {options.out}{kept}{failed}")
-    return done.exit_code
+    bad = ""
+    if given.bad:
+        bad = f"; {len(given.bad)} bad lines are listed in {beside}, the first: {given.bad[0][1]}"
+    tell(f"wrote {done.rows} delegations to {options.out}{kept}{failed}{bad}")
+    return InputError.exit_code if given.bad else done.exit_code
 
 
-def _read_tasks(path: str) -> list[tuple[int, str]]:
-    from ..delegator import check_task
-    from ..errors import InputError
-    from ..feedback import read_jsonl
+def _engine(options: argparse.Namespace, delegator: Any, permissions: Any) -> Any:
+    from ..batch_engine import capped, one_process, several_processes
 
-    tasks = []
-    for number, row in read_jsonl(path, expected=_TASK_LINE):
-        task = row.get("task") if isinstance(row, dict) else row
-        if not isinstance(task, str):
-            raise InputError(f"{path}: line {number}: expected {_TASK_LINE}")
-        try:
-            check_task(task)
-        except InputError as error:
-            raise InputError(f"{path}: line {number}: {error}") from error
-        tasks.append((number, task))
-    return tasks
+    if options.workers > 1:
+        again = argparse.Namespace(**{k: v for k, v in vars(options).items() if k != "run"})
+        return several_processes(partial(load_program, again), permissions, options.workers)
+    if options.max_lm_calls is not None:
+        return capped(delegator, permissions, options.max_lm_calls)
+    return one_process(delegator, permissions)
+
+
+def _whole(least: int) -> Any:
+    def whole(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number of {least} or more")
+        return int(text)
+
+    return whole

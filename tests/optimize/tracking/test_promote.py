@@ -42,6 +42,8 @@ def worse(data, tmp_path_factory):
             "retrieval.maxsim": 0.0,
             "retrieval.maxsim_reverse": 0.0,
             "retrieval.head": 0.0,
+            "retrieval.sample_best": 0.0,
+            "retrieval.sample_mean": 0.0,
             "retrieval.description": 0.01,
         }
     )

@@ -297,7 +297,8 @@ def test_the_shipped_program_runs_with_the_embedded_lm():
 
     registry = Registry.load(ROOT / "datasets" / "agents.json")
     program = load("default", registry, lm="embedded")
-    program.knobs.set({"lm.ask_settled": True})
+    few = {"lm.shortlist": 3, "lm.card": "brief", "lm.second_order_margin": 1000.0}
+    program.knobs.set({"lm.ask_settled": True, **few})
     delegation = program("Our card was charged twice in May, who checks that?")
     assert delegation.usage.lm_calls == 2
     assert delegation.usage.tokens > 500

@@ -1,0 +1,111 @@
+"""A batch from file to file: bad lines, Parquet, several processes, an LM of so many calls."""
+
+import json
+import os
+from functools import partial
+
+import pytest
+from fault_table import TASK, hosted, program
+from faults import FaultServer
+from small import ROOT
+
+from task_delegator.batch import delegate_batch
+from task_delegator.batch_engine import capped, several_processes
+from task_delegator.batch_files import read_tasks
+from task_delegator.cli import main
+from task_delegator.errors import InputError
+from task_delegator.lm import forget_circuits
+
+WHERE = ("--agents", str(ROOT / "datasets" / "agents.json"), "--enrichment", "none", "--no-lm")
+TEXTS = ["reset my password", "translate the guide", "book a train", "pay my money back"]
+
+
+def batch(tasks, out, *options):
+    return main(["batch", str(tasks), str(out), *WHERE, *options])
+
+
+def rows_of(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def without_usage(rows):
+    return [{name: row[name] for name in ("task", "decision", "agent", "reason")} for row in rows]
+
+
+def test_bad_lines_go_to_a_file_beside_and_the_others_are_done(tmp_path, capsys):
+    tasks, out = tmp_path / "t.jsonl", tmp_path / "out.jsonl"
+    tasks.write_text(f'"{TEXTS[0]}"\n{{"task": 3}}\n[broken\n\n""\n"{TEXTS[1]}"\n')
+    assert batch(tasks, out) == 2
+    said = capsys.readouterr().err
+    assert f"3 bad lines are listed in {out}.bad, the first: {tasks}: line 2: expected" in said
+    assert [row["task"] for row in rows_of(out)] == TEXTS[:2]
+    bad = rows_of(tmp_path / "out.jsonl.bad")
+    assert [row["line"] for row in bad] == [2, 3, 5]
+    assert "the task is empty" in bad[2]["error"]
+    tasks.write_text(json.dumps(TEXTS[0]) + "\n")
+    assert batch(tasks, out) == 0
+    assert not (tmp_path / "out.jsonl.bad").exists()
+
+
+def test_parquet_goes_in_and_out(tmp_path):
+    arrow = pytest.importorskip("pyarrow", reason="the extra parquet is not installed")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    tasks, out = tmp_path / "t.parquet", tmp_path / "out.parquet"
+    parquet.write_table(arrow.table({"id": [1, 2, 3], "task": [TEXTS[0], None, TEXTS[1]]}), tasks)
+    assert read_tasks(str(tasks)).tasks == ((1, TEXTS[0]), (3, TEXTS[1]))
+    assert batch(tasks, out) == 2
+    rows = parquet.read_table(out).to_pylist()
+    assert [row["task"] for row in rows] == TEXTS[:2]
+    for row in rows:
+        whole = json.loads(row["delegation"])
+        assert (row["decision"], row["agent"]) == (whole["decision"], whole["agent"])
+        assert row["top3"] == whole["top3"]
+    assert [row["line"] for row in rows_of(tmp_path / "out.parquet.bad")] == [2]
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 not parquet", None])
+def test_what_is_no_parquet_with_tasks_is_refused(tmp_path, content):
+    arrow = pytest.importorskip("pyarrow", reason="the extra parquet is not installed")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    tasks = tmp_path / "t.parquet"
+    if content is None:
+        parquet.write_table(arrow.table({"text": ["a"]}), tasks)
+    else:
+        tasks.write_bytes(content)
+    with pytest.raises(InputError, match=r"t\.parquet: (cannot be read|no column named task)"):
+        read_tasks(str(tasks))
+
+
+@pytest.mark.slow
+def test_several_processes_write_what_one_does_in_order(tmp_path):
+    tasks = tmp_path / "t.jsonl"
+    tasks.write_text("".join(json.dumps(f"{TEXTS[i % 4]} {i}") + "\n" for i in range(300)))
+    one, two = tmp_path / "one.jsonl", tmp_path / "two.jsonl"
+    assert batch(tasks, one) == batch(tasks, two, "--workers", "2") == 0
+    assert without_usage(rows_of(one)) == without_usage(rows_of(two))
+
+
+@pytest.mark.slow
+def test_a_worker_that_ends_stops_the_batch_in_a_line(tmp_path):
+    tasks = [(number, f"task {number}") for number in range(1, 5)]
+    workers = several_processes(partial(os._exit, 9), None, 2)
+    with pytest.raises(InputError, match="a worker ended before its time"):
+        delegate_batch(tasks, workers, tmp_path / "out.jsonl", "p")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_cap_is_counted_in_one_process(tmp_path, capsys):
+    assert batch(tmp_path / "t", tmp_path / "o", "--workers", "2", "--max-lm-calls", "9") == 2
+    assert "leave out --workers" in capsys.readouterr().err
+
+
+def test_an_lm_is_asked_so_often_and_the_rest_is_marked():
+    try:
+        with FaultServer() as server:
+            rows = list(capped(program(hosted(server)), None, 2)([TASK] * 5))
+            assert server.requests == 2
+    finally:
+        forget_circuits()
+    assert [row["usage"]["lm_calls"] for row in rows if isinstance(row, dict)] == [1, 1, 0, 0, 0]
+    marks = [row.get("second_pass", False) for row in rows if isinstance(row, dict)]
+    assert marks == [False, False, True, True, True]
