@@ -3,10 +3,10 @@
 import argparse
 from collections.abc import Sequence
 
-from . import batch, cache, calibrate, delegate, exchange, feedback, lint, serve
+from . import batch, cache, calibrate, delegate, exchange, feedback, fetch, lint, serve
 from .options import program_options, tell
 
-_COMMANDS = (delegate, batch, feedback, calibrate, serve, exchange, cache, lint)
+_COMMANDS = (delegate, batch, feedback, calibrate, serve, exchange, cache, fetch, lint)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

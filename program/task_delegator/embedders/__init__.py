@@ -3,6 +3,7 @@
 from .base import Embedder, Encoded
 from .cache import VectorCache, clear_cache, kept_files
 from .cached import encode_documents, remembering
+from .fetch import fetch_mpnet
 from .minilm import MiniLM
 from .specs import PACKAGED, embedder
 
@@ -15,6 +16,7 @@ __all__ = [
     "clear_cache",
     "embedder",
     "encode_documents",
+    "fetch_mpnet",
     "kept_files",
     "remembering",
 ]

@@ -1,4 +1,4 @@
-"""Resolve an embedder spec: ``minilm``, ``st:<model or path>`` or a DSPy model string."""
+"""Resolve an embedder spec: ``minilm``, ``mpnet``, ``st:<model or path>`` or a DSPy model."""
 
 from functools import lru_cache
 
@@ -9,6 +9,7 @@ from .cache import VectorCache
 from .cached import CachedEmbedder
 from .hosted import HostedEmbedder
 from .minilm import MiniLM
+from .mpnet import MPNet
 from .sentence_transformers import SentenceTransformers
 
 PACKAGED = "minilm"  # the embedder whose weights are part of an installed package
@@ -40,10 +41,12 @@ def _encoder(spec: str) -> CacheableEmbedder:
     kind, _, rest = spec.partition(":")
     if spec == PACKAGED:
         return MiniLM()
+    if spec == "mpnet":
+        return MPNet()
     if kind == "st" and rest:
         return SentenceTransformers(rest)
     if "/" in spec:
         return HostedEmbedder(spec)
     raise InputError(
-        f"unknown embedder {spec!r}; use minilm, st:<model or path> or a DSPy model string"
+        f"unknown embedder {spec!r}; use minilm, mpnet, st:<model or path> or a DSPy model string"
     )

@@ -17,7 +17,7 @@ from optimize.data.dataset import load_dataset
 from optimize.pipeline import compile as compiling
 from task_delegator.embedders import base, cache
 from task_delegator.embedders import cached as cached_module
-from task_delegator.embedders import minilm as embed
+from task_delegator.embedders import onnx_encoder as embed
 from task_delegator.embedders.base import Encoded
 from task_delegator.embedders.cache import VectorCache
 from task_delegator.embedders.cached import CachedEmbedder, packed, remembering, unpacked

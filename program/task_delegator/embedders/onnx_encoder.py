@@ -1,0 +1,97 @@
+"""An encoder in ONNX: a text's tokens in, their vectors out, pooled by their mean.
+
+Each text is encoded on its own: quantized models scale their activations per call, so that a
+text's vector would otherwise depend on its neighbors in the batch, and with it on registry
+order.
+"""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..thread_lock import Lock
+from .base import Encoded, encoded, processor_kind, utf8_bytes
+
+_THREADS = 2  # within one text, and texts side by side when an index is built
+
+
+class OnnxEncoder:
+    """Encode with an ONNX graph on the CPU.
+
+    Mean pooling over the attention mask and L2 normalization, as in Reimers and
+    Gurevych, Sentence-BERT (2019).
+
+    Args:
+        weights: the graph, whose first output is of shape (1, tokens, dimensions).
+        vocabulary: a ``tokenizer.json``, which puts one special token at each end.
+        most_tokens: that the model takes; longer texts are cut.
+        dimensions: of a vector.
+    """
+
+    def __init__(self, weights: Path, vocabulary: Path, most_tokens: int, dimensions: int) -> None:
+        from tokenizers import Tokenizer
+
+        self._weights = weights
+        self._turn = Lock()
+        # By process. Those of parents stay, as a child cannot end their threads.
+        self._sessions = {os.getpid(): _session(weights)}
+        self._tokenizer = Tokenizer.from_file(str(vocabulary))
+        self._tokenizer.enable_truncation(most_tokens)
+        self._tokenizer.no_padding()
+        self._dimensions = dimensions
+        self._inputs = {node.name for node in self._session_here().get_inputs()}
+
+    @property
+    def runtime(self) -> str:
+        """Return the library's version and the kind of processor."""
+        return f"onnxruntime {version('onnxruntime')} {processor_kind()}"
+
+    @property
+    def dimensions(self) -> int:
+        """Return how many a vector has."""
+        return self._dimensions
+
+    def token_ids(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Return the word pieces of each text, int32, without special ones."""
+        return [self._ids(text)[1:-1].astype(np.int32) for text in texts]
+
+    def encode(self, texts: Sequence[str]) -> list[Encoded]:
+        """Return one encoding per text."""
+        if len(texts) == 1:  # a task waits for no other thread
+            return [self._one(texts[0])]
+        with ThreadPoolExecutor(_THREADS) as pool:
+            return list(pool.map(self._one, texts))
+
+    def _one(self, text: str) -> Encoded:
+        ids = self._ids(text)
+        feed = {"input_ids": ids[None], "attention_mask": np.ones((1, len(ids)), dtype=np.int64)}
+        if "token_type_ids" in self._inputs:
+            feed["token_type_ids"] = np.zeros((1, len(ids)), dtype=np.int64)
+        tokens = np.asarray(self._session_here().run(None, feed)[0])[0]
+        return encoded(tokens.mean(axis=0), ids[1:-1], tokens[1:-1])
+
+    def _session_here(self) -> Any:
+        """Return this process's own: a forked child cannot use its parent's threads and locks."""
+        with self._turn:
+            if os.getpid() not in self._sessions:
+                self._sessions[os.getpid()] = _session(self._weights)
+            return self._sessions[os.getpid()]
+
+    def _ids(self, text: str) -> np.ndarray:
+        return np.array(self._tokenizer.encode(utf8_bytes(text).decode()).ids, dtype=np.int64)
+
+
+def _session(weights: Path) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = _THREADS
+    options.inter_op_num_threads = 1
+    # Waiting threads that spin take the processor from other texts and callers.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(str(weights), options, providers=["CPUExecutionProvider"])
