@@ -33,6 +33,7 @@ from .prompting import ask
 MAX_PARTS = 3
 MAX_ASKED = 4  # parts that are taken from an LM: each is a delegation of its own
 _MOST_CHARACTERS = 8000  # of a part that an LM wrote: longer is no part, and no task
+_GUESSED = 1  # cuts that a delegation looks at, to say whether a task needs several agents
 _THIRD = 0.05  # of log-confidence that a third part may cost
 
 
@@ -134,7 +135,8 @@ def guess_several(
 ) -> float | None:
     """Return the probability that a task needs several agents, as a plan without an LM says it.
 
-    None where the task holds no joint, such as a list or an "and", or the program never splits:
+    Of many cuts of a long task only the most even are looked at: each costs two retrievals. None
+    where the task holds no joint, such as a list or an "and", or the program never splits:
     then nothing is looked at.
 
     Args:
@@ -149,7 +151,7 @@ def guess_several(
     def seen(text: str) -> PartScore:
         return whole if text == task else look(text)
 
-    best = {n: split for n in (1, 2) if (split := best_split(task, n, seen))}
+    best = {n: split for n in (1, 2) if (split := best_split(task, n, seen, _GUESSED))}
     return several_probability(task, best, knobs)
 
 
@@ -184,22 +186,38 @@ class Split:
         return sum(look.maxsim for look in self.looks) / len(self.looks)
 
 
-def best_split(task: str, parts: int, look: Callable[[str], PartScore]) -> Split | None:
-    """Return the cut into so many parts, all for different agents, whose weakest is surest."""
+def best_split(
+    task: str, parts: int, look: Callable[[str], PartScore], most: int | None = None
+) -> Split | None:
+    """Return the cut into so many parts, all for different agents, whose weakest is surest.
+
+    Args:
+        task: the task in plain words.
+        parts: how many.
+        look: retrieves a part.
+        most: cuts to look at, those between clauses first, the most even first; None for all.
+    """
     if parts == 1:
         return Split((task,), (look(task),))
     found = []
-    for texts in cuts(clauses(task), parts):
+    between = sorted(cuts(clauses(task), parts), key=_unevenness)[:most]
+    for texts in between:
         split = _seen(texts, look)
         if split is not None:
             found.append(split)
     if parts == 2:
         whole = look(task)
-        for texts in phrase_cuts(task):
+        left = None if most is None else most - len(between)
+        for texts in sorted(phrase_cuts(task), key=_unevenness)[:left]:
             split = _seen(texts, look, at_phrase=True)
             if split is not None and all(own.maxsim > whole.maxsim for own in split.looks):
                 found.append(split)
     return max(found, key=lambda split: split.weakest_part, default=None)
+
+
+def _unevenness(texts: Sequence[str]) -> int:
+    lengths = [len(text) for text in texts]
+    return max(lengths) - min(lengths)
 
 
 def _seen(
