@@ -1,11 +1,10 @@
 """``task-delegator calibrate``: on the agents' own samples, before any request is labeled."""
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any
 
-from .options import enriched, rate, read_registry, tell
+from .options import add_program, enriched, rate, read_registry, tell
 
 
 def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
@@ -14,21 +13,7 @@ def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
         "calibrate", help="calibrate a program on the agents' samples, without labeled requests"
     )
     calibrate.add_argument("--agents", metavar="FILE", required=True, help="the registry")
-    calibrate.add_argument(
-        "--enrichment",
-        metavar="FILE",
-        help="additions to the agents; none for no additions; "
-        "default: enrichment.json next to the registry, if it exists",
-    )
-    calibrate.add_argument(
-        "--program", default="default", help="name or folder of a compiled program"
-    )
-    calibrate.add_argument(
-        "--embedder",
-        metavar="SPEC",
-        default=os.environ.get("TASK_DELEGATOR_EMBEDDER") or None,
-        help="default: TASK_DELEGATOR_EMBEDDER, else the embedder of the program",
-    )
+    add_program(calibrate)
     calibrate.add_argument(
         "--target-precision",
         type=rate,

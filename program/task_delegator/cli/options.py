@@ -26,15 +26,7 @@ def program_options() -> argparse.ArgumentParser:
         help=f"the registry: a JSON list of agents, or what import reads; default: {_AGENTS}, if "
         "it exists",
     )
-    program.add_argument(
-        "--enrichment",
-        metavar="FILE",
-        help="additions to the agents; none for no additions; "
-        "default: enrichment.json next to the registry, if it exists",
-    )
-    program.add_argument(
-        "--program", default="default", help="name or folder of a compiled program"
-    )
+    add_program(program)
     program.add_argument(
         "--permissions",
         metavar="A,B",
@@ -61,12 +53,6 @@ def program_options() -> argparse.ArgumentParser:
         metavar="SECONDS",
         default=60.0,
         help="for all LM calls of one task together; none for no limit; default: 60",
-    )
-    program.add_argument(
-        "--embedder",
-        metavar="SPEC",
-        default=os.environ.get("TASK_DELEGATOR_EMBEDDER") or None,
-        help="default: TASK_DELEGATOR_EMBEDDER, else the embedder of the program",
     )
     program.add_argument(
         "--allow-uncalibrated",
@@ -100,6 +86,23 @@ def tell(message: object) -> None:
     from ..text import printable
 
     print(f"task-delegator: {printable(str(message))}", file=sys.stderr)
+
+
+def add_program(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name a program, its embedder and additions to the agents."""
+    parser.add_argument(
+        "--enrichment",
+        metavar="FILE",
+        help="additions to the agents; none for no additions; "
+        "default: enrichment.json next to the registry, if it exists",
+    )
+    parser.add_argument("--program", default="default", help="name or folder of a compiled program")
+    parser.add_argument(
+        "--embedder",
+        metavar="SPEC",
+        default=os.environ.get("TASK_DELEGATOR_EMBEDDER") or None,
+        help="default: TASK_DELEGATOR_EMBEDDER, else the embedder of the program",
+    )
 
 
 def load_program(options: argparse.Namespace) -> "Delegator":

@@ -9,6 +9,7 @@ from typing import cast
 
 import dspy
 
+from ..choice import Choice
 from ..delegation import Delegation, Plan
 from ..delegator import Delegator
 from ..errors import DelegatorError, InputError
@@ -115,17 +116,14 @@ class Desk:
             most: agents, at most.
             permissions: as for ``delegate``.
         """
-        knobs = self.delegator.knobs.values
-        wider = knobs.model_copy(
-            update={"retrieval": knobs.retrieval.model_copy(update={"k": most})}
-        )
         async with self._at_work():
             with dspy.context(lm=None):
                 found = await asyncio.to_thread(
                     self.delegator.retrieve,
                     task=text,
-                    knobs=wider,
+                    knobs=self.delegator.knobs.values,
                     permissions=caller.narrowed(permissions),
+                    choice=Choice(k=most),
                 )
         pairs = zip(found.agents, found.candidates, strict=True)
         return [(agent, candidate.probability) for agent, candidate in pairs][:most]

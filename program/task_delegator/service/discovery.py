@@ -7,6 +7,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..registry import Agent, readable
+from ..settings import MAX_TASK_CHARACTERS
 
 MEDIA_TYPE = "application/vnd.task-delegator.agent+json"
 
@@ -17,7 +18,13 @@ class Query(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     text: Annotated[
-        str, Field(min_length=1, max_length=20_000, pattern=r"\S", examples=["refund a customer"])
+        str,
+        Field(
+            min_length=1,
+            max_length=MAX_TASK_CHARACTERS,
+            pattern=r"\S",
+            examples=["refund a customer"],
+        ),
     ]
 
 

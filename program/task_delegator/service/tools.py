@@ -12,9 +12,10 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..errors import DelegatorError
+from ..settings import MAX_TASK_CHARACTERS
 from .access import Access, Caller
 from .desk import Desk
-from .wire import TASK_CHARACTERS, DelegationResponse, PlanResponse
+from .wire import DelegationResponse, PlanResponse
 
 _INSTRUCTIONS = (
     "Ask find_agent who shall do a task. Hand the task over where the decision is assign, show "
@@ -22,7 +23,7 @@ _INSTRUCTIONS = (
     "plan_task where a task needs several agents."
 )
 _Task = Annotated[
-    str, Field(description="The task in plain words.", min_length=1, max_length=TASK_CHARACTERS)
+    str, Field(description="The task in plain words.", min_length=1, max_length=MAX_TASK_CHARACTERS)
 ]
 PATH = "/mcp"
 _LOOPBACK_HOSTS = ["127.0.0.1:*", "localhost:*", "127.0.0.1", "localhost"]

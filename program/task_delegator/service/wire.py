@@ -5,14 +5,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..delegation import Decision, Delegation, Plan
+from ..settings import MAX_TASK_CHARACTERS
 
-TASK_CHARACTERS = 20_000
 _Name = Annotated[str, Field(max_length=200)]
 _Task = Annotated[
     str,
     Field(
         min_length=1,
-        max_length=TASK_CHARACTERS,
+        max_length=MAX_TASK_CHARACTERS,
         pattern=r"\S",
         description="The task in plain words.",
         examples=["A customer was billed twice for May."],
