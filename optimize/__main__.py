@@ -40,8 +40,8 @@ finetune   train a LoRA adapter of the embedded LM; takes hours; resumable
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return 0, 2 on bad input, or 3 where LM, embedder or store fail."""
     options = parser().parse_args(arguments)
-    from task_delegator.console import accept_any_text
     from task_delegator.errors import DelegatorError
+    from task_delegator.system import accept_any_text
 
     accept_any_text()
     try:

@@ -17,7 +17,7 @@ from typing import IO, Any
 import task_delegator
 from optimize.data import Dataset
 from task_delegator.errors import InputError
-from task_delegator.files import write_text
+from task_delegator.system import write_text
 
 _IDENTITY, _LOCK = "identity.json", "lock"
 _log = logging.getLogger(__name__)

@@ -21,11 +21,11 @@ MAY_IMPORT = {
 }
 ONLY_IN = {
     # The store, runs, the registry, and what is private in MLflow. Of the package: serve.py,
-    # which MLflow itself loads, and artifact.py, which downloads models:/ programs with it.
+    # which MLflow itself loads, and artifact/store.py, which downloads models:/ programs with it.
     "mlflow": {
         "optimize/_compat.py",
         *(f"optimize/tracking/{name}.py" for name in ("store", "run", "registry")),
-        *(f"program/task_delegator/{name}.py" for name in ("serve", "artifact")),
+        *(f"program/task_delegator/{name}.py" for name in ("serve", "artifact/store")),
     },
     "optuna": {"optimize/search/study.py"},
 }

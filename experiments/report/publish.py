@@ -10,7 +10,7 @@ from experiments.report import plots
 from experiments.support.results import FOLDER, latest_file
 from optimize.tracking import run as track
 from task_delegator.errors import DelegatorError, InputError
-from task_delegator.files import read_json
+from task_delegator.system import read_json
 
 
 def publish(name: str) -> str:

@@ -17,7 +17,7 @@ from experiments.report.status import status_line, summary_line
 from experiments.studies import Study, names, question, study
 from experiments.support.format import markdown
 from experiments.support.results import FOLDER, latest
-from task_delegator.files import write_text
+from task_delegator.system import write_text
 
 
 def documents() -> list[Path]:

@@ -23,10 +23,10 @@ from optimize.lm_stage import opened
 from task_delegator.artifact import load
 from task_delegator.delegation import Delegation
 from task_delegator.delegator import Delegator
-from task_delegator.files import read_json
 from task_delegator.lm import language_model
 from task_delegator.registry import Agent, Registry
 from task_delegator.retrieval import IndexCache
+from task_delegator.system import read_json
 
 FILE = Path("datasets/attacks.json")
 _HOSTS, _REQUESTS = 3, 40

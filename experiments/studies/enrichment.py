@@ -18,8 +18,8 @@ from optimize.config import Options
 from optimize.data import OURS, load_dataset
 from optimize.evaluation import delegate_all, evaluate, grade_outcomes, metrics
 from optimize.pipeline import compile_program
-from task_delegator.files import read_json
 from task_delegator.registry import FILE
+from task_delegator.system import read_json
 
 _SOURCES = {
     "as it is": None,

@@ -47,8 +47,8 @@ from optimize.lm_stage import ResponseCache, opened, said_by_lm
 from optimize.pipeline import compile_program
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
-from task_delegator.files import read_json
 from task_delegator.lm import ADAPTER, MANIFEST, RAW, SHIPPED, language_model
+from task_delegator.system import read_json
 
 FOLDS = Path("runs/folds")
 _TRIALS = 40

@@ -34,9 +34,9 @@ from task_delegator.delegation import total_tokens
 from task_delegator.delegator import Delegator
 from task_delegator.embedders import Embedder
 from task_delegator.errors import InputError
-from task_delegator.files import read_json, write_text
 from task_delegator.lm import language_model, without_logprobs
 from task_delegator.registry import description_text
+from task_delegator.system import read_json, write_text
 
 _TRIALS = 150
 _NO_VECTORS = ("tfidf-logistic",)

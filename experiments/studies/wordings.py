@@ -24,7 +24,7 @@ from optimize.evaluation import metrics
 from optimize.recorded import language_model
 from task_delegator.artifact import load
 from task_delegator.delegator import Delegator
-from task_delegator.files import read_json
+from task_delegator.system import read_json
 
 FILE = OURS / "probes" / "wordings.json"
 _RECORDED = f"recorded:{Path(__file__).parents[1] / 'answers' / 'wordings'}"

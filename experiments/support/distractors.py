@@ -15,9 +15,9 @@ import numpy as np
 from experiments.support.public_data import ROOT
 from task_delegator.embedders import Embedder, Encoded
 from task_delegator.errors import InputError
-from task_delegator.files import read_json
 from task_delegator.registry import Agent, Registry, description_text, name_key
 from task_delegator.retrieval import Index
+from task_delegator.system import read_json
 
 _PUBLIC = ("banking77", "clinc150", "hwu64", "healthcare_routing")
 _SAMPLES = 5  # as ours have

@@ -18,9 +18,9 @@ from optimize.data import OURS
 from optimize.provenance import commit
 from task_delegator.artifact import PROGRAM, find, read_manifest
 from task_delegator.errors import InputError
-from task_delegator.files import read_json, write_text
 from task_delegator.lm import RAW, digest, find_weights
 from task_delegator.lm.server import processors
+from task_delegator.system import read_json, write_text
 
 FOLDER = Path("experiments/results")
 # What experiments write does not change what they measure: several may run one after another.

@@ -26,11 +26,11 @@ __all__ = [
     "Logistic",
     "PlanReport",
     "calibrate",
+    "choose_features",
     "evaluate_plans",
     "features_of",
+    "fit_confidence",
     "fit_split",
     "held_out_probabilities",
-    "choose_features",
-    "fit_confidence",
     "tell",
 ]

@@ -15,6 +15,7 @@ from optimize.calibration.logistic import Logistic
 from optimize.calibration.scope import fit_scope_of
 from optimize.data import Dataset
 from optimize.evaluation import Outcome, delegate_all, delegate_texts, grade_outcomes
+from task_delegator.artifact import ValidationScores
 from task_delegator.calibration import as_without_lm
 from task_delegator.decision import (
     OperatingPoint,
@@ -27,7 +28,6 @@ from task_delegator.delegation import Delegation, Features
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
 from task_delegator.knobs import CorrectWeights, CorrectWithLMWeights
-from task_delegator.program_state import ValidationScores
 
 TARGET_PRECISION = Target().precision
 OUT_OF_SCOPE_SHARE = Target().out_of_scope_share

@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     from optimize.evaluation import compare_programs, evaluate
     from optimize.lm_stage import opened
     from task_delegator.artifact import load
-    from task_delegator.files import write_text
+    from task_delegator.system import write_text
     from task_delegator.text import printable
 
     if options.gate_open:

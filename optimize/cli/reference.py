@@ -10,7 +10,7 @@ from pathlib import Path
 
 from optimize.__main__ import parser as optimize_parser
 from task_delegator.cli import parser as package_parser
-from task_delegator.files import write_text
+from task_delegator.system import write_text
 
 FILE = Path(__file__).parents[2] / "docs" / "cli.md"
 _HEAD = """# Commands

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from task_delegator.errors import InputError
-from task_delegator.files import read_json, sha256_file
 from task_delegator.registry import FILE, Registry, complete, read_enrichment
+from task_delegator.system import read_json, sha256_file
 from task_delegator.text import fold
 
 _log = logging.getLogger(__name__)

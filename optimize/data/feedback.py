@@ -10,8 +10,7 @@ from typing import Any
 from optimize.data.dataset import SPLITS, Dataset, known_texts, load_dataset
 from task_delegator.errors import InputError
 from task_delegator.feedback import Feedback, read_feedback
-from task_delegator.files import write_text
-from task_delegator.locks import one_at_a_time
+from task_delegator.system import one_at_a_time, write_text
 from task_delegator.text import fold
 
 _LOCK = ".merge.lock"  # in a dataset directory, while one process adds to it

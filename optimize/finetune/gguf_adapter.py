@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from task_delegator.errors import InputError
-from task_delegator.files import replacing
+from task_delegator.system import replacing
 
 try:
     gguf: Any = import_module("gguf")

@@ -20,8 +20,8 @@ import numpy as np
 
 from optimize.finetune.shortlists import Shortlist
 from task_delegator.errors import InputError
-from task_delegator.files import replacing
 from task_delegator.signatures import NONE_SLOT, SLOTS
+from task_delegator.system import replacing
 
 try:
     torch: Any = import_module("torch")

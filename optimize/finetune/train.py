@@ -29,9 +29,9 @@ from optimize.provenance import commit
 from optimize.tracking import run as track
 from task_delegator.embedders import Embedder
 from task_delegator.errors import InputError
-from task_delegator.files import sha256_file, sha256_text, write_text
 from task_delegator.knobs import KnobValues
 from task_delegator.lm import ADAPTER, MANIFEST
+from task_delegator.system import sha256_file, sha256_text, write_text
 
 CHECKPOINT, BEST, CURVE = "checkpoint.pt", "best.pt", "course.jsonl"
 _PROBES = 12  # shortlists whose beliefs the manifest keeps, for the served adapter to repeat

@@ -10,10 +10,10 @@ from optimize.joint.search import (
 )
 
 __all__ = [
-    "JointTrial",
     "JointSearchConfig",
+    "JointTrial",
+    "apply_trial",
     "cheapest",
     "front",
     "joint_search",
-    "apply_trial",
 ]

@@ -16,12 +16,7 @@ from tqdm import tqdm
 from optimize.calibration import TARGET_PRECISION, calibrate
 from optimize.data import Dataset, Request
 from optimize.evaluation import delegate_measured
-from optimize.lm_stage import (
-    CachedClassify,
-    CachedExpand,
-    OutOfCallsError,
-    ResponseCache,
-)
+from optimize.lm_stage import CachedClassify, CachedExpand, OutOfCallsError, ResponseCache
 from optimize.prompts import OptimizerInputs, examples, optimize, right_slot, slot_feedback
 from optimize.search import (
     HEAD_C,

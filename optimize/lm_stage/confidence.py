@@ -10,12 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
-from optimize.calibration import (
-    Logistic,
-    choose_features,
-    fit_confidence,
-    held_out_probabilities,
-)
+from optimize.calibration import Logistic, choose_features, fit_confidence, held_out_probabilities
 from optimize.evaluation import Outcome, auroc
 from optimize.lm_stage.weight import belief_of, pooled, said_by_lm
 from task_delegator.decision import (

@@ -31,15 +31,8 @@ from optimize.lm_stage.variants import (
     flip_rate,
     named,
 )
-from optimize.lm_stage.weight import (
-    closest_order,
-    cross_validated_gains,
-    fit_weight,
-    gain_curve,
-)
-from optimize.prompts import (
-    PromptCandidate,
-)
+from optimize.lm_stage.weight import closest_order, cross_validated_gains, fit_weight, gain_curve
+from optimize.prompts import PromptCandidate
 from task_delegator.delegator import Delegator
 
 _log = logging.getLogger(__name__)

@@ -14,9 +14,9 @@ import numpy as np
 from optimize.calibration import tell
 from optimize.evaluation import Outcome
 from optimize.lm_stage.confidence import ConfidenceWithLM, ScopeWithLM
+from task_delegator.artifact import ValidationScores
 from task_delegator.decision import OperatingPoint, Target, choose_threshold
 from task_delegator.knobs import Thresholds
-from task_delegator.program_state import ValidationScores
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from pydantic_core import to_jsonable_python
 
 from optimize.checkpoint import lock
 from task_delegator.errors import InputError
-from task_delegator.files import sha256_text
 from task_delegator.stages import UnreadableError, asking
+from task_delegator.system import sha256_text
 
 ATTEMPTS = 3  # answers to one question before it counts as one that the LM cannot answer
 _MOST_TOKENS = 900  # of an answer: what a small LM on a few cores writes before the call times out

@@ -8,8 +8,8 @@ from optimize.prompts.student import OptimizerInputs, SelectSlot
 __all__ = [
     "OPTIMIZERS",
     "OptimizerInputs",
-    "SelectSlot",
     "PromptCandidate",
+    "SelectSlot",
     "examples",
     "optimize",
     "right_slot",

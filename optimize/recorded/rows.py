@@ -23,8 +23,8 @@ from typing import Any
 
 from optimize.data import SPLITS
 from task_delegator.errors import InputError
-from task_delegator.files import read_json
 from task_delegator.registry import readable
+from task_delegator.system import read_json
 from task_delegator.text import one_line
 
 _REGISTRY = "registry"

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from optimize.data import SPLITS
 from task_delegator.errors import LMSpecError
-from task_delegator.files import sha256_file, sha256_text
+from task_delegator.system import sha256_file, sha256_text
 
 PREFIX = "recorded"
 _ONE_OF: dict[str, tuple[str, ...]] = {

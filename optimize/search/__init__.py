@@ -14,14 +14,14 @@ from optimize.search.study import (
 __all__ = [
     "HEAD_C",
     "LEAN",
-    "StudyLocation",
     "ScoredRequests",
+    "StudyLocation",
     "Trial",
-    "run_trials",
     "fit_weights",
     "measure",
     "open_study",
-    "trial_pruned",
+    "run_trials",
     "search",
+    "trial_pruned",
     "wilcoxon_pruner",
 ]

@@ -21,12 +21,11 @@ from optimize.evaluation import Outcome, delegate_all
 from optimize.provenance import commit
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
-from task_delegator.files import write_text
-from task_delegator.locks import one_at_a_time
 from task_delegator.registry import Addition, Agent, Enrichment, read_enrichment
 from task_delegator.retrieval import Index
 from task_delegator.signatures import EnrichAgent
 from task_delegator.stages import agent_line, ask
+from task_delegator.system import one_at_a_time, write_text
 from task_delegator.text import one_line, overlap, words
 
 _RIVALS = 3  # agents that the prompt contrasts the agent with

@@ -36,10 +36,10 @@ from optimize.synthesis.report import (
 from optimize.synthesis.spec import SynthesisSpec
 from task_delegator.embedders import Embedder
 from task_delegator.errors import InputError, LMError, LMSpecError
-from task_delegator.files import read_json, write_text
 from task_delegator.lm import without_logprobs, writes
 from task_delegator.registry import Agent, Registry
 from task_delegator.retrieval import IndexCache, Retrieve
+from task_delegator.system import read_json, write_text
 
 _CALL_SECONDS = 900.0  # a small LM on a busy machine writes some hundred tokens in minutes
 

@@ -16,8 +16,8 @@ from optimize.provenance import commit
 from optimize.synthesis.filters import Draft, Drop
 from optimize.synthesis.spec import SynthesisSpec
 from task_delegator.errors import InputError
-from task_delegator.files import write_text
 from task_delegator.registry import Registry
+from task_delegator.system import write_text
 
 REPORT, PROVENANCE, DROPPED, ANSWERS = (
     "report.json", "provenance.jsonl", "dropped.jsonl", "answers.jsonl",

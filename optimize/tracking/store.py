@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from optimize._compat import limit_database_tries
 from task_delegator.errors import StoreError
-from task_delegator.files import sha256_text
+from task_delegator.system import sha256_text
 
 EXPERIMENT = "task-delegator"
 STORE = Path("mlflow.db")

@@ -26,10 +26,8 @@ from pydantic_core import PydanticSerializationError
 
 from .delegation import Decision, Delegation
 from .errors import InputError
-from .files import append_line, flush, read_bytes, unfinished_line
-from .json_text import parse_json
-from .locks import held
 from .registry import first_fault
+from .system import append_line, flush, held, parse_json, read_bytes, unfinished_line
 
 _log = logging.getLogger(__name__)
 

@@ -14,11 +14,11 @@ from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from pydantic import BaseModel
 
-from task_delegator import Registry, load
-from task_delegator.artifact import AGENTS
-from task_delegator.cli import seconds
-from task_delegator.many import check_tasks
-from task_delegator.settings import TIMEOUT
+from . import Registry, load
+from .artifact import AGENTS
+from .cli import seconds
+from .many import check_tasks
+from .settings import TIMEOUT
 
 
 class Task(BaseModel):

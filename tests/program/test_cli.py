@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 from small import ROOT, HashedWords
 
-from task_delegator import artifact, cli
+from task_delegator import cli
+from task_delegator.artifact import store as artifact
 from task_delegator.delegation import Delegation, Usage
 from task_delegator.embedders import VectorCache
 from task_delegator.errors import LMError, LMSpecError
@@ -92,7 +93,7 @@ class Loads:
 
     def __init__(self, monkeypatch):
         self.settings = {}
-        monkeypatch.setattr(artifact, "load", self)
+        monkeypatch.setattr("task_delegator.artifact.load", self)
 
     def __call__(self, program, registry, **settings):
         self.settings = settings

@@ -8,9 +8,9 @@ import threading
 
 import pytest
 
-from task_delegator import files
-from task_delegator.files import replacing_folder
-from task_delegator.locks import held
+from task_delegator.system import files
+from task_delegator.system.files import replacing_folder
+from task_delegator.system.locks import held
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 _STEPS = 100  # more than a replacement takes

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small import ROOT, office_registry
 
-from task_delegator.artifact import load
+from task_delegator.artifact.store import load
 from task_delegator.cli import main
 from task_delegator.errors import InputError, ProgramError
 from task_delegator.registry.agents import Registry

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from task_delegator.artifact import load
+from task_delegator.artifact.store import load
 from task_delegator.errors import LMError, LMSpecError, ProgramError
 from task_delegator.lm.specs import check_spec, language_model
 

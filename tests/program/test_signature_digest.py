@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from task_delegator.artifact import signatures_sha256
+from task_delegator.artifact.store import signatures_sha256
 
 _MODULE = """
 from typing import Literal

@@ -35,8 +35,7 @@ def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from ..batch import delegate_batch, program_digest
-    from ..batch_files import check_format, read_tasks, write_bad
+    from ..batch import check_format, delegate_batch, program_digest, read_tasks, write_bad
     from ..errors import InputError
 
     if options.workers > 1 and options.max_lm_calls is not None:
@@ -72,7 +71,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _engine(options: argparse.Namespace, delegator: Any, permissions: Any) -> Any:
-    from ..batch_engine import capped, one_process, several_processes
+    from ..batch import capped, one_process, several_processes
 
     if options.workers > 1:
         again = argparse.Namespace(**{k: v for k, v in vars(options).items() if k != "run"})

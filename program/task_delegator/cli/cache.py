@@ -16,7 +16,7 @@ def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     from ..embedders import clear_cache, kept_files
     from ..errors import InputError
-    from ..files import cache_folder
+    from ..system import cache_folder
 
     try:
         held = kept_files()

@@ -12,8 +12,8 @@ _COMMANDS = (delegate, batch, feedback, calibrate, serve, exchange, cache, fetch
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return 0, 2 on bad input, or 3 where LM or embedder fail."""
     parsed = parser().parse_args(arguments)
-    from ..console import accept_any_text
     from ..errors import DelegatorError
+    from ..system import accept_any_text
 
     accept_any_text()
     try:

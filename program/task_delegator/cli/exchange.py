@@ -110,8 +110,8 @@ def _kept_permissions(agents: "Iterable[Agent]") -> list[str]:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from ..files import write_text
     from ..registry import Registry, catalog
+    from ..system import write_text
 
     caller = None if options.permissions is None else names_in(options.permissions)
     agents = [agent for agent in Registry.load(options.agents) if agent.permits(caller)]

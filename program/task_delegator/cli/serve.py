@@ -48,7 +48,7 @@ def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from ..extras import needed
+    from ..system import needed
 
     with needed("serve"):
         from ..service import Access, Desk, read_tokens, serve
@@ -69,7 +69,7 @@ def _watched(options: argparse.Namespace, registry: "Registry") -> "Watch":
 
 
 def _mcp(options: argparse.Namespace) -> int:
-    from ..extras import needed
+    from ..system import needed
 
     with needed("serve"):
         from ..service import Caller, Desk, create_tools
@@ -79,7 +79,7 @@ def _mcp(options: argparse.Namespace) -> int:
 
 
 def _token(options: argparse.Namespace) -> int:
-    from ..extras import needed
+    from ..system import needed
 
     with needed("serve"):
         from ..service import add_token

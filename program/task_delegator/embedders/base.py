@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ..files import sha256_text
+from ..system import sha256_text
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,7 @@ from threading import Lock
 from typing import TypeVar
 
 from ..errors import DelegatorError
-from ..files import cache_folder, private_cache_folder
-from ..locks import one_at_a_time
+from ..system import cache_folder, one_at_a_time, private_cache_folder
 from ..text import shown_safely
 
 T = TypeVar("T")

@@ -15,8 +15,7 @@ from pathlib import Path
 from shutil import copyfileobj
 
 from ..errors import InputError
-from ..files import private_cache_folder, replacing, sha256_file
-from ..locks import one_at_a_time
+from ..system import one_at_a_time, private_cache_folder, replacing, sha256_file
 from .mpnet import MODEL, SHA256, VOCABULARY
 from .mpnet_graph import write_mpnet
 

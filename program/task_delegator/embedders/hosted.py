@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import EmbedderError
-from ..files import sha256_text
+from ..system import sha256_text
 from .base import Encoded, encoded, utf8_bytes
 
 _HOSTED_SECONDS = 60.0  # for a batch of 200 texts; LiteLLM's own limit is ten minutes

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ..errors import InputError
-from ..files import cache_folder, sha256_file
+from ..system import cache_folder, sha256_file
 from .onnx_encoder import OnnxEncoder
 
 MODEL, VOCABULARY = "mpnet.onnx", "mpnet-tokenizer.json"

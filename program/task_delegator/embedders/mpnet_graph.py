@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..extras import needed
+from ..system import needed
 
 _LAYERS, _DIM, _HEADS, _BLOCK, _POSITIONS = 12, 768, 12, 32, 512
 _BUCKETS, _FARTHEST = 32, 128  # of relative positions, both directions

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from ..files import sha256_file, sha256_text
+from ..system import sha256_file, sha256_text
 from ..text import redact
 from ..thread_lock import Lock
 from .base import Encoded, encoded, processor_kind

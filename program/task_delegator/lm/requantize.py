@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..files import private_cache_folder
+from ..system import private_cache_folder
 from ..text import shown_safely
 from .weights import digest
 

@@ -12,14 +12,7 @@ from .enrichment import (
 )
 from .formats import catalog, read_agents
 from .rules import AGENT_CHARACTERS, name_key
-from .texts import (
-    cut_passages,
-    description_text,
-    passages_of,
-    readable,
-    texts_of,
-    tool_names,
-)
+from .texts import cut_passages, description_text, passages_of, readable, texts_of, tool_names
 from .watch import Watch
 
 __all__ = [

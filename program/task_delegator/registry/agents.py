@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from ..errors import InputError
-from ..files import sha256_text, write_text
+from ..system import sha256_text, write_text
 from ..text import longest_form
 from ..thread_lock import Lock
 from .lint import Finding, find_problems

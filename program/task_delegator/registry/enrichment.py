@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import InputError
-from ..files import read_json
+from ..system import read_json
 from .agents import Agent, Registry, first_fault
 from .rules import Samples, Text
 

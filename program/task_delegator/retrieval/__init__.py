@@ -24,8 +24,8 @@ __all__ = [
     "read_passages",
     "read_task",
     "reading_of",
-    "score",
     "retrieve_many",
+    "score",
     "standardize",
     "without",
 ]

@@ -11,8 +11,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import InputError
-from ..files import read_json, write_text
 from ..registry import first_fault
+from ..system import read_json, write_text
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 

@@ -19,15 +19,7 @@ from ..prediction import FrozenPrediction
 from ..probability import CONFIDENCE_FLOOR
 from ..signatures import SplitTask
 from ..text import one_line
-from .clauses import (
-    clauses,
-    count_cues,
-    cuts,
-    follows,
-    has_joint,
-    phrase_cuts,
-    without_link,
-)
+from .clauses import clauses, count_cues, cuts, follows, has_joint, phrase_cuts, without_link
 from .prompting import ask
 
 MAX_PARTS = 3

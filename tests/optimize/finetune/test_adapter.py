@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from probes import served
 
-from task_delegator.files import read_json
 from task_delegator.lm import server as server_module
 from task_delegator.lm.specs import language_model
 from task_delegator.lm.weights import (
@@ -17,6 +16,7 @@ from task_delegator.lm.weights import (
     digest,
     find_weights,
 )
+from task_delegator.system.files import read_json
 
 MOST_BYTES = 12e6
 

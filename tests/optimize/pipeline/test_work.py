@@ -16,7 +16,7 @@ from tracking import empty_store
 from optimize.data.dataset import load_dataset
 from optimize.pipeline import compile as compiling
 from optimize.pipeline.compile import Options, compile_program
-from task_delegator.artifact import load
+from task_delegator.artifact.store import load
 
 TRIALS = 60
 

@@ -10,7 +10,7 @@ import pytest
 from small import ROOT
 from tracking import empty_store
 
-from task_delegator.artifact import load
+from task_delegator.artifact.store import load
 from task_delegator.errors import ProgramError
 
 SHIPPED = ROOT / "program" / "task_delegator" / "compiled" / "default"

@@ -18,7 +18,7 @@ from tracking import empty_store
 from optimize.__main__ import main
 from optimize.data.dataset import load_dataset
 from optimize.evaluation.compare import compare_programs
-from task_delegator.artifact import load, save
+from task_delegator.artifact.store import load, save
 from task_delegator.errors import ProgramError
 from task_delegator.registry.agents import Registry
 

@@ -26,7 +26,7 @@ from optimize.tracking import run as track
 from optimize.tracking import spans as traces
 from optimize.tracking.spans import redact, trace_requests
 from optimize.tracking.store import connect
-from task_delegator.artifact import load
+from task_delegator.artifact.store import load
 from task_delegator.delegator import Delegator
 from task_delegator.errors import LMError, StoreError
 from task_delegator.knobs import KnobValues

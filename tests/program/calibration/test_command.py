@@ -6,7 +6,7 @@ import pytest
 from small import make_agent
 
 from experiments.studies.scope import TERSE
-from task_delegator.artifact import load
+from task_delegator.artifact.store import load
 from task_delegator.cli import main
 from task_delegator.registry.agents import Agent, Registry
 

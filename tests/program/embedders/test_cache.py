@@ -23,9 +23,9 @@ from task_delegator.embedders.cache import VectorCache
 from task_delegator.embedders.cached import CachedEmbedder, packed, remembering, unpacked
 from task_delegator.embedders.minilm import MiniLM
 from task_delegator.errors import EmbedderError
-from task_delegator.files import cache_folder
 from task_delegator.registry import texts_of
 from task_delegator.retrieval.index_cache import IndexCache
+from task_delegator.system.files import cache_folder
 from task_delegator.text import without_negated
 
 

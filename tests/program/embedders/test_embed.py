@@ -7,7 +7,7 @@ from small import HashedWords, make_agent
 from wire import EmbeddingProvider
 
 from task_delegator import cli
-from task_delegator.artifact import save
+from task_delegator.artifact.store import save
 from task_delegator.delegator import Delegator
 from task_delegator.embedders import hosted as hosted_embedder
 from task_delegator.embedders import minilm as embed

@@ -293,7 +293,7 @@ def test_a_program_outlives_its_server(office):
 
 @pytest.mark.slow
 def test_the_shipped_program_runs_with_the_embedded_lm():
-    from task_delegator.artifact import load
+    from task_delegator.artifact.store import load
 
     registry = Registry.load(ROOT / "datasets" / "agents.json")
     program = load("default", registry, lm="embedded")

@@ -7,7 +7,7 @@ import pytest
 from small import ROOT, HashedWords, make_agent
 
 from optimize.data.dataset import load_dataset
-from task_delegator.artifact import load
+from task_delegator.artifact.store import load
 from task_delegator.knobs import KnobValues
 from task_delegator.registry.agents import Registry
 from task_delegator.retrieval import linear_head as head

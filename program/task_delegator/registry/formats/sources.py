@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
-from ...files import read_json, read_text
-from ...json_text import parse_json
+from ...system import parse_json, read_json, read_text
 from . import docker_mcp, mcp
 from .door import read_row, read_value
 from .draft import Findings

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from ...errors import InputError
-from ...json_text import check_depth
+from ...system import check_depth
 
 if TYPE_CHECKING:
     from yaml import SafeLoader as _SafeLoader

@@ -21,13 +21,13 @@ from pydantic import (
     model_validator,
 )
 
-from .decision import Sample, Target
-from .errors import InputError, ProgramError
-from .files import read_json
+from ..decision import Sample, Target
+from ..errors import InputError, ProgramError
+from ..knobs import Knobs, KnobValues, LearnedSamples
+from ..registry import AGENT_CHARACTERS
+from ..system import read_json
+from ..text import longest_form, marks_content
 from .format3 import read_format3
-from .knobs import Knobs, KnobValues, LearnedSamples
-from .registry import AGENT_CHARACTERS
-from .text import longest_form, marks_content
 
 FORMAT = 4
 READABLE = (3, FORMAT)

@@ -13,16 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small import HashedWords, office_registry
 
-from task_delegator.artifact import MANIFEST, PROGRAM, find, load
+from task_delegator.artifact.store import MANIFEST, PROGRAM, find, load
 from task_delegator.decision.decide import decide
 from task_delegator.delegation import Candidate
 from task_delegator.delegator import Delegator
 from task_delegator.errors import DelegatorError, InputError, LMSpecError
 from task_delegator.feedback import Feedback, append, read_jsonl
-from task_delegator.files import read_json
 from task_delegator.knobs import Thresholds
 from task_delegator.lm.weights import find_weights
 from task_delegator.registry.agents import Agent, Registry
+from task_delegator.system.files import read_json
 from task_delegator.text.sanitize import printable
 
 FORGED = "Desk\nassign: root\r\x1b[2J\x9b31m\x85\u2028\u202eksed\u2066\ufeff\x07 \ud800"

@@ -11,12 +11,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from .errors import InputError
-from .extras import needed
-from .feedback import jsonl_lines
-from .files import atomic_write, require_regular
-from .json_text import parse_json
-from .settings import check_task
+from ..errors import InputError
+from ..feedback import jsonl_lines
+from ..settings import check_task
+from ..system import atomic_write, needed, parse_json, require_regular
 
 PARQUET = ".parquet"
 BAD = ".bad"  # suffix of the file of lines that hold no task

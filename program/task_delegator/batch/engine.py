@@ -9,10 +9,10 @@ from copy import deepcopy
 from multiprocessing import get_context
 from typing import Any
 
-from .decision import asks_lm
-from .delegation import Delegation
-from .delegator import Delegator
-from .errors import DelegatorError, InputError
+from ..decision import asks_lm
+from ..delegation import Delegation
+from ..delegator import Delegator
+from ..errors import DelegatorError, InputError
 
 Row = dict[str, Any]
 Answers = Iterable[Row | DelegatorError]

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from small import ROOT, HashedWords
 
-from task_delegator.artifact import load
+from task_delegator.artifact.format3 import read_format3
+from task_delegator.artifact.state import read_state
+from task_delegator.artifact.store import load
 from task_delegator.delegator import Delegator
 from task_delegator.errors import ProgramError
-from task_delegator.format3 import read_format3
 from task_delegator.knobs import KnobValues
-from task_delegator.program_state import read_state
 from task_delegator.registry.agents import Registry
 
 SHIPPED = ROOT / "program" / "task_delegator" / "compiled" / "default"

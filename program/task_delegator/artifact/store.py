@@ -17,20 +17,18 @@ from typing import Any, Literal, cast
 import dspy
 from pydantic import TypeAdapter
 
-from ._compat import clear_compiled
-from .calibration import CalibratedAgents
-from .decision import Target, choose_threshold
-from .delegator import Delegator
-from .embedders import PACKAGED, Embedder
-from .embedders import embedder as embedder_of
-from .errors import InputError, ProgramError
-from .files import is_file, read_json, replacing_folder, sha256_text
-from .lm import check_spec
-from .program_state import FORMAT, READABLE, read_scores, read_state, read_target
-from .registry import Registry, enrich, enrichment_next_to
-from .self_calibration import calibrate_itself, written_samples
-from .settings import TIMEOUT, LMFailurePolicy
-from .signatures import (
+from .._compat import clear_compiled
+from ..calibration import CalibratedAgents
+from ..decision import Target, choose_threshold
+from ..delegator import Delegator
+from ..embedders import PACKAGED, Embedder
+from ..embedders import embedder as embedder_of
+from ..errors import InputError, ProgramError
+from ..lm import check_spec
+from ..registry import Registry, enrich, enrichment_next_to
+from ..self_calibration import calibrate_itself, written_samples
+from ..settings import TIMEOUT, LMFailurePolicy
+from ..signatures import (
     DescribeIdealAgent,
     ExplainAgents,
     RankAgents,
@@ -40,7 +38,9 @@ from .signatures import (
     SplitTask,
     WeighAgents,
 )
-from .text import describe_error, one_line, without_user
+from ..system import is_file, read_json, replacing_folder, sha256_text
+from ..text import describe_error, one_line, without_user
+from .state import FORMAT, READABLE, read_scores, read_state, read_target
 
 _log = logging.getLogger(__name__)
 

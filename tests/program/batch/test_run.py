@@ -9,11 +9,11 @@ import pytest
 from children import in_child
 from small import HashedWords, office_registry
 
-from task_delegator.batch import Batch, delegate_batch, program_digest
+from task_delegator.batch.run import Batch, delegate_batch, program_digest
 from task_delegator.delegation import Delegation, Usage
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError, LMError, LMSpecError
-from task_delegator.locks import held
+from task_delegator.system.locks import held
 
 TASKS = [(number, f"task {number}") for number in range(1, 9)]
 

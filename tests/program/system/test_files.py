@@ -13,7 +13,7 @@ import pytest
 
 from task_delegator.errors import InputError
 from task_delegator.feedback import Feedback, append
-from task_delegator.files import (
+from task_delegator.system.files import (
     PARTIAL,
     atomic_write,
     read_json,
@@ -48,7 +48,7 @@ def test_json_that_cannot_be_read_is_one_line(tmp_path):
 
 
 def test_a_pipe_that_takes_a_files_place_is_not_waited_for(tmp_path, monkeypatch):
-    monkeypatch.setattr("task_delegator.files.require_regular", lambda path: None)
+    monkeypatch.setattr("task_delegator.system.files.require_regular", lambda path: None)
     os.mkfifo(tmp_path / "a.json")
     with pytest.raises(InputError, match="broken JSON"):
         read_json(tmp_path / "a.json")

@@ -9,9 +9,9 @@ from fault_table import TASK, hosted, program
 from faults import FaultServer
 from small import ROOT
 
-from task_delegator.batch import delegate_batch
-from task_delegator.batch_engine import capped, several_processes
-from task_delegator.batch_files import read_tasks
+from task_delegator.batch.engine import capped, several_processes
+from task_delegator.batch.files import read_tasks
+from task_delegator.batch.run import delegate_batch
 from task_delegator.cli import main
 from task_delegator.errors import InputError
 from task_delegator.lm import forget_circuits

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from small import ROOT
 
-from task_delegator.artifact import load
+from task_delegator.artifact.store import load
 from task_delegator.errors import ProgramError
 
 

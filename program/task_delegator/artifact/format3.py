@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from .knobs import InScopeWeights, KnobValues
+from ..knobs import InScopeWeights, KnobValues
 
 _RETRIEVAL = (
     *("k", "bm25", "chars", "description", "sample_best", "sample_mean", "head"),

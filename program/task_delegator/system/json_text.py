@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from .errors import InputError
+from ..errors import InputError
 
 _DEPTH = 100  # levels; pydantic writes 255, Python's own recursion ends near 1,000
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import IO, Any
 
-from .errors import InputError
+from ..errors import InputError
 from .json_text import parse_json
 from .locks import one_at_a_time
 

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from .batch_engine import Delegate
-from .batch_files import write_rows
-from .delegator import Delegator
-from .errors import DelegatorError, InputError
-from .files import PARTIAL, append_line, replacing, sha256_text, unfinished_line
-from .locks import held
+from ..delegator import Delegator
+from ..errors import DelegatorError, InputError
+from ..system import PARTIAL, append_line, held, replacing, sha256_text, unfinished_line
+from .engine import Delegate
+from .files import write_rows
 
 
 @dataclass(frozen=True, slots=True)

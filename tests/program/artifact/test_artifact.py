@@ -13,8 +13,8 @@ from recorded import recorded_lm
 from small import ROOT, HashedWords
 
 from optimize.data.dataset import load_dataset
-from task_delegator import artifact
-from task_delegator.artifact import load, save
+from task_delegator.artifact import store as artifact
+from task_delegator.artifact.store import load, save
 from task_delegator.delegator import Delegator
 from task_delegator.embedders.specs import embedder
 from task_delegator.errors import InputError, ProgramError

@@ -1,0 +1,16 @@
+"""Compiled programs as folders: saved, checked and loaded."""
+
+from .state import ValidationScores
+from .store import AGENTS, MANIFEST, PROGRAM, check_target, find, load, read_manifest, save
+
+__all__ = [
+    "AGENTS",
+    "MANIFEST",
+    "PROGRAM",
+    "ValidationScores",
+    "check_target",
+    "find",
+    "load",
+    "read_manifest",
+    "save",
+]

@@ -1,0 +1,16 @@
+"""Delegate many tasks into a file: resumable, in several processes, as JSONL or Parquet."""
+
+from .engine import capped, one_process, several_processes
+from .files import check_format, read_tasks, write_bad
+from .run import delegate_batch, program_digest
+
+__all__ = [
+    "capped",
+    "check_format",
+    "delegate_batch",
+    "one_process",
+    "program_digest",
+    "read_tasks",
+    "several_processes",
+    "write_bad",
+]

@@ -1,0 +1,51 @@
+"""What the package needs of its system: files, locks, standard output, JSON, optional packages."""
+
+from .console import accept_any_text
+from .extras import needed
+from .files import (
+    PARTIAL,
+    append_line,
+    atomic_write,
+    cache_folder,
+    flush,
+    is_file,
+    private_cache_folder,
+    read_bytes,
+    read_json,
+    read_text,
+    replacing,
+    replacing_folder,
+    require_regular,
+    sha256_file,
+    sha256_text,
+    unfinished_line,
+    write_text,
+)
+from .json_text import check_depth, parse_json
+from .locks import held, one_at_a_time
+
+__all__ = [
+    "PARTIAL",
+    "accept_any_text",
+    "append_line",
+    "atomic_write",
+    "cache_folder",
+    "check_depth",
+    "flush",
+    "held",
+    "is_file",
+    "needed",
+    "one_at_a_time",
+    "parse_json",
+    "private_cache_folder",
+    "read_bytes",
+    "read_json",
+    "read_text",
+    "replacing",
+    "replacing_folder",
+    "require_regular",
+    "sha256_file",
+    "sha256_text",
+    "unfinished_line",
+    "write_text",
+]
