@@ -5,12 +5,16 @@ import signal
 import threading
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 from children import end_of, in_child, start_child
 from small import HashedWords
+from threadpoolctl import threadpool_limits
 
 from task_delegator.delegator import Delegator
 from task_delegator.embedders import embedder
+from task_delegator.fork_gate import no_fork
+from task_delegator.retrieval.linear_head import fit_head
 from task_delegator.text import languages
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -82,6 +86,52 @@ def test_no_child_waits_for_threads_of_its_parent_that_delegate(office, embed):
         for thread in threads:
             thread.join()
     assert errors == []
+
+
+@pytest.mark.slow
+def test_no_child_waits_for_a_product_on_several_threads_of_its_parent():
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(90, 384)).astype(np.float32)
+    owners, done = np.arange(90) % 30, threading.Event()
+
+    def fit():
+        fit_head(vectors, owners, 10.0)
+
+    def fit_on():
+        while not done.is_set():
+            fit()
+
+    threads = [threading.Thread(target=fit_on) for _ in range(2)]
+    with threadpool_limits(2, user_api="blas"):
+        for thread in threads:
+            thread.start()
+        try:
+            ends = [in_child(fit) for _ in range(8)]
+        finally:
+            done.set()
+            for thread in threads:
+                thread.join()
+    assert ends == [0] * 8
+
+
+def test_a_fork_waits_for_other_threads_but_not_for_its_own():
+    begun, ended = threading.Event(), threading.Event()
+
+    def compute():
+        with no_fork():
+            begun.set()
+            ended.wait(0.3)
+            ended.set()
+
+    thread = threading.Thread(target=compute)
+    thread.start()
+    begun.wait()
+    with no_fork(), no_fork():
+        child = os.fork()
+        if not child:
+            os._exit(0 if ended.is_set() else 1)
+    assert end_of(child) == 0
+    thread.join()
 
 
 def test_a_program_of_a_child_serves_many_threads(office):

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..delegation import Signals
 from ..embedders import Encoded
+from ..fork_gate import no_fork
 from ..knobs import KnobValues
 from .index import Channels, Index, Query
 from .passages import reading_of
@@ -53,10 +54,11 @@ def score(index: Index, query: Query, knobs: KnobValues, left_out: Sequence[int]
         left_out: places of agents that late interaction does not compare.
     """
     index = index.reading(reading_of(knobs))
-    channels = index.channels(
-        query, knobs.retrieval.bm25_k1, knobs.retrieval.bm25_b, knobs.retrieval.head_c
-    )
-    return score_channels(index, query, channels, left_out)
+    with no_fork():
+        channels = index.channels(
+            query, knobs.retrieval.bm25_k1, knobs.retrieval.bm25_b, knobs.retrieval.head_c
+        )
+        return score_channels(index, query, channels, left_out)
 
 
 def score_channels(

@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from ..embedders import VectorCache
+from ..fork_gate import no_fork
 
 SOFTMAX_AGENTS = 1000  # beyond this the softmax regression takes minutes; LDA takes a second
 _METHOD = "softmax regression 1"  # with another number, what was kept is fitted again
@@ -32,10 +33,13 @@ def fit_head(
         owners: class of each row, 0..classes-1, shape (n,); two classes at least.
         c: inverse regularization of the softmax regression.
         kept: softmax regressions that were fitted before.
+
+    A fork meanwhile waits until the head is fitted.
     """
-    if int(owners.max()) + 1 > SOFTMAX_AGENTS:
-        return ShrinkageLDA(vectors, owners)
-    return SoftmaxRegression(vectors, owners, c, kept)
+    with no_fork():
+        if int(owners.max()) + 1 > SOFTMAX_AGENTS:
+            return ShrinkageLDA(vectors, owners)
+        return SoftmaxRegression(vectors, owners, c, kept)
 
 
 class SoftmaxRegression:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 import numpy as np
 
 from ..embedders import Encoded
+from ..fork_gate import no_fork
 from ..knobs import KnobValues
 from .fusion import score_channels
 from .index import Channels, Index, Query
@@ -45,7 +46,8 @@ def retrieve_many(
         queries = _read(retrieve, index, window)
         scored_by = index.reading(reading_of(knobs))
         for query, channels in _channels(scored_by, queries, knobs):
-            scored = score_channels(scored_by, query, channels, index.hidden.tolist())
+            with no_fork():
+                scored = score_channels(scored_by, query, channels, index.hidden.tolist())
             found = Retrieval(z_scores={}, query=query, index=index, scored=scored)
             yield retrieve(task=query.task, knobs=knobs, found=found)
 
@@ -70,8 +72,9 @@ def _channels(
     for start in range(0, len(queries), at_once):
         some = queries[start : start + at_once]
         vectors = np.stack([query.encoded.vector for query in some], axis=1)
-        best, mean = index.samples(vectors)
-        dense = (index.description(vectors), best, mean, index.head(vectors, ranked.head_c))
+        with no_fork():
+            best, mean = index.samples(vectors)
+            dense = (index.description(vectors), best, mean, index.head(vectors, ranked.head_c))
         by_task = zip(*(np.ascontiguousarray(scores.T) for scores in dense), strict=True)
         for query, (description, sample_best, sample_mean, head) in zip(some, by_task, strict=True):
             yield (
