@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from children import end_of, in_child, start_child
+from children import end_of, in_child, killed_before, on_a_full_disk, start_child
 from hypothesis import given
 from hypothesis import strategies as st
 from small import HashedWords, small_dataset
@@ -159,6 +159,52 @@ def test_merges_at_once_add_what_each_says(tmp_path, monkeypatch):
     assert [end_of(child) for child in children] == [0] * 3
     assert len(load_dataset(folder).splits["train"]) == before + 30
     assert not list(folder.glob(".*"))
+
+
+def dataset_with_two_outcomes(folder):
+    """Write a dataset and a log with a request for an agent and one for nobody."""
+    data, log = small_dataset(folder / "data", agents=5), folder / "f.jsonl"
+    agent = next(iter(load_dataset(data).registry)).name
+    for task, correct in (("zebras first", agent), ("a thing for nobody", None)):
+        append(log, Feedback(task=task, correct_agent=correct))
+    return data, log
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_merge_killed_at_any_step_is_done_by_the_next(tmp_path):
+    data, log = dataset_with_two_outcomes(tmp_path / "whole")
+    before = contents(data)
+    merge(log, data)
+    after, step, killed = contents(data), 0, True
+    while killed:
+        data, log = dataset_with_two_outcomes(tmp_path / str(step))
+        killed = killed_before(step, lambda to=data, source=log: merge(source, to))
+        for name, content in contents(data).items():
+            if not name.endswith((".lock", ".partial")):
+                assert content in (before.get(name), after[name])
+        merge(log, data)
+        assert contents(data) == after
+        step += 1
+    assert step > 10
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_full_disk_leaves_the_dataset_as_it_was(tmp_path):
+    data, log = dataset_with_two_outcomes(tmp_path)
+    before = contents(data)
+
+    def fill():
+        with pytest.raises(InputError, match="cannot be written: File too large"):
+            merge(log, data)
+
+    assert on_a_full_disk(100, fill) == 0
+    assert contents(data) == before
+    assert merge(log, data).added == 1
 
 
 LAYOUTS = {

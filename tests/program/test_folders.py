@@ -2,11 +2,10 @@
 
 import errno
 import os
-import signal
-import sys
 import threading
 
 import pytest
+from children import killed_before
 
 from task_delegator.system import files
 from task_delegator.system.files import replacing_folder
@@ -26,23 +25,6 @@ def state(target) -> set[str]:
     return {(target / name).read_text() for name in ("program.json", "manifest.json")}
 
 
-def replace_until(step: int, target) -> bool:
-    """Replace a folder in a child that is killed before its step-th call; tell if it ended."""
-    child = os.fork()
-    if child == 0:
-        left = iter(range(step))
-
-        def kill(event, arguments):
-            steps = event.startswith(("os.", "shutil.", "ctypes.")) or event == "open"
-            if steps and event != "os.kill" and (next(left, None) is None):
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        sys.addaudithook(kill)
-        write(target, "new")
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-
-
 @pytest.mark.parametrize("exchange", [True, False], ids=["in one step", "without exchange"])
 def test_a_killed_process_leaves_the_old_folder_or_the_new(tmp_path, monkeypatch, exchange):
     if not exchange:
@@ -51,7 +33,7 @@ def test_a_killed_process_leaves_the_old_folder_or_the_new(tmp_path, monkeypatch
     for step in range(_STEPS):
         target = tmp_path / str(step) / "program"
         write(target, "old")
-        ended = replace_until(step, target)
+        ended = not killed_before(step, lambda to=target: write(to, "new"))
         found.append(state(target) if exchange or target.exists() else None)
         write(target, "newer")  # the next one clears up
         assert state(target) == {"newer"}

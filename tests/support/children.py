@@ -34,3 +34,39 @@ def end_of(child: int) -> int:
 def in_child(work: Callable[[], object]) -> int:
     """Return how a child ends that runs a function."""
     return end_of(start_child(work))
+
+
+def killed_before(step: int, work: Callable[[], object]) -> bool:
+    """Run a function in a child that is killed before its step-th call of the system.
+
+    Returns:
+        Whether the child was killed; else it ended before.
+    """
+
+    def run() -> None:
+        left = iter(range(step))
+
+        def kill(event: str, _: object) -> None:
+            steps = event.startswith(("os.", "shutil.", "ctypes.", "fcntl.")) or event == "open"
+            if steps and event != "os.kill" and (next(left, None) is None):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(kill)
+        work()
+
+    end = in_child(run)
+    assert end in (0, -signal.SIGKILL)
+    return end != 0
+
+
+def on_a_full_disk(free: int, work: Callable[[], object]) -> int:
+    """Return how a child ends whose files cannot grow beyond so many bytes."""
+
+    def run() -> None:
+        import resource  # POSIX alone
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (free, free))
+        work()
+
+    return in_child(run)

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from ..errors import InputError
 from .json_text import parse_json
-from .locks import one_at_a_time
+from .locks import marked_alive, one_at_a_time, remove_unless_held
 
 _OPEN = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")  # files that the process was given open
 PARTIAL = ".partial"  # how the name of a file ends that is being written
@@ -128,20 +128,23 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Every writer gets a path of its own, in the same folder, so that several do not mix. A file
     that is replaced hands on its mode. What was written is on the disk before it takes the place.
+    What a killed writer of the same file left is removed.
 
     Raises:
         OSError: the file cannot be replaced; what was there stays.
     """
+    for left in path.parent.glob(f"{glob.escape(path.name)}.????????{PARTIAL}"):
+        remove_unless_held(left)
     partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL}")
     mode = path.stat().st_mode & 0o7777 if path.exists() else None
     try:
-        partial.touch(0o666 if mode is None else 0o600)
-        yield partial
-        flush(partial)
-        if mode is not None:
-            partial.chmod(mode)
-        partial.replace(path)
-        flush(path.parent)
+        with marked_alive(partial, 0o666 if mode is None else 0o600):
+            yield partial
+            flush(partial)
+            if mode is not None:
+                partial.chmod(mode)
+            partial.replace(path)
+            flush(path.parent)
     finally:
         partial.unlink(missing_ok=True)
 

@@ -3,7 +3,7 @@
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -19,7 +19,7 @@ _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL, errno.EBAD
 
 
 @contextmanager
-def held(path: Path, busy: str = "") -> Iterator[IO[bytes]]:
+def held(path: Path, busy: str = "", mode: int = 0o666) -> Iterator[IO[bytes]]:
     """Yield a file, open to read and to append, that no other process or thread holds meanwhile.
 
     It is made where it is missing, and may be renamed or removed in the block. A killed process
@@ -28,13 +28,14 @@ def held(path: Path, busy: str = "") -> Iterator[IO[bytes]]:
     Args:
         path: of the file.
         busy: what to say where another holds it; where empty, it is waited for.
+        mode: of the file, where it is made.
 
     Raises:
         InputError: ``busy``, where another holds it.
         OSError: it cannot be opened.
     """
     while True:
-        file = path.open("a+b", buffering=0)
+        file = open(path, "a+b", 0, opener=lambda name, flags: os.open(name, flags, mode))  # noqa: SIM115
         try:
             locked = _lock(file, busy)
             if not locked or _is_at(path, file):
@@ -71,6 +72,26 @@ def one_at_a_time(path: Path, busy: str = "") -> Iterator[None]:
             yield
         finally:
             path.unlink(missing_ok=True)
+
+
+@contextmanager
+def marked_alive(path: Path, mode: int) -> Iterator[None]:
+    """Make a file and hold it, so that ``remove_unless_held`` of others leaves it alone."""
+    if fcntl is None:  # Windows would not let it be renamed while it is open
+        path.touch(mode)
+        yield
+    else:
+        with held(path, mode=mode):
+            yield
+
+
+def remove_unless_held(path: Path) -> None:
+    """Remove a file that a killed process left; leave it where that cannot be known."""
+    if fcntl is None:
+        return
+    with suppress(OSError), path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
 
 
 def _lock(file: IO[bytes], busy: str) -> bool:

@@ -6,7 +6,7 @@ import signal
 from typing import Any
 
 import pytest
-from children import in_child
+from children import in_child, killed_before, on_a_full_disk
 from small import HashedWords, office_registry
 
 from task_delegator.batch.run import Batch, delegate_batch, program_digest
@@ -127,18 +127,30 @@ def test_a_full_disk_leaves_no_part_of_a_row(tmp_path):
     out = tmp_path / "out.jsonl"
 
     def fill():
-        import resource  # POSIX alone
-
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
         with pytest.raises(InputError, match="cannot be written: File too large"):
             delegate_batch(TASKS, Nobody(), out, "p")
 
-    assert in_child(fill) == 0
+    assert on_a_full_disk(4000, fill) == 0
     lines = (tmp_path / "out.jsonl.partial").read_bytes().split(b"\n")
     assert lines.pop() == b""
     assert len([json.loads(line) for line in lines]) > 1
     assert delegate_batch(TASKS, Nobody(), out, "p").kept == len(lines) - 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_batch_killed_at_any_step_ends_as_if_it_had_not_been(tmp_path):
+    expected, step, killed = tmp_path / "expected.jsonl", 0, True
+    delegate_batch(TASKS[:3], Nobody(), expected, "p")
+    while killed:
+        out = tmp_path / str(step) / "out.jsonl"
+        out.parent.mkdir()
+        killed = killed_before(step, lambda to=out: delegate_batch(TASKS[:3], Nobody(), to, "p"))
+        delegate_batch(TASKS[:3], Nobody(), out, "p")
+        assert rows_of(out) == rows_of(expected)
+        assert [path.name for path in out.parent.iterdir()] == ["out.jsonl"]
+        step += 1
+    assert step > 10
 
 
 def test_what_delegations_depend_on_tells_programs_apart():
