@@ -40,8 +40,13 @@ class Signals:
     Attributes:
         description, sample: cosine of the closest description and sample.
         head_margin: of the head's first over its second place, in standard deviations of its
-            best hundred; 0 where there is none. Unlike a logit it is the same kind of number
-            for either head and any number of agents; of two agents it is always 2.
+            best hundred; 0 where there is none. It is the same kind of number for either head and
+            any number of agents; of two agents it is always 2.
+        head_logit: of the first place, in units of the mean logit of the agents' own samples; 0
+            where it has none.
+        chars: cosine of character n-grams, the task's and the first place's.
+        sample_mean: similarity of the task to the samples of the first place on average, in
+            standard deviations above the mean of the best hundred agents.
         maxsim: share of the task that is found in the best agent's texts.
         agreement: share of the channels that put the same agent first as their fusion, 0..1.
         similarity: cosine of the descriptions of the two best agents; 0 where there is one.
@@ -50,6 +55,9 @@ class Signals:
     description: float = 0.0
     sample: float = 0.0
     head_margin: float = 0.0
+    head_logit: float = 0.0
+    chars: float = 0.0
+    sample_mean: float = 0.0
     maxsim: float = 0.0
     agreement: float = 0.0
     similarity: float = 0.0

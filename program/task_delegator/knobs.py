@@ -156,6 +156,9 @@ class InScopeWeights(LogisticKnobs):
     description: Weight = 0.0
     sample: Weight = 0.0
     head_margin: Weight = 0.0
+    head_logit: Weight = 0.0
+    chars: Weight = 0.0
+    sample_mean: Weight = 0.0
     maxsim: Weight = 0.0
     logit: Weight = 0.0
     margin: Weight = 0.0
@@ -242,7 +245,7 @@ _LATER = frozenset(
     [f"confidence.{model}.{name}" for model in ("correct", "correct_with_lm")
      for name in ("description", "sample", "head_margin", "maxsim")]
     + [f"scope.{model}.{name}" for model in ("in_scope", "in_scope_with_lm")
-       for name in ("margin", "agreement", "similarity")]
+       for name in ("margin", "agreement", "similarity", "head_logit", "chars", "sample_mean")]
     + [f"scope.{name}{asked}" for name in ("share", "assign_floor") for asked in ("", "_with_lm")]
 )  # fmt: skip
 

@@ -1,4 +1,9 @@
-"""Linear head over frozen embeddings: softmax regression, or LDA for many agents."""
+"""Linear head over frozen embeddings: softmax regression, or LDA for many agents.
+
+Logits are in units of the mean logit that the texts it was fitted to give their own agents. So a
+logit says the same of either head, and of a few agents as of many: near 1, a text is as typical of
+an agent as its own samples.
+"""
 
 import hashlib
 from typing import Protocol
@@ -12,6 +17,7 @@ SOFTMAX_AGENTS = 1000  # beyond this the softmax regression takes minutes; LDA t
 _METHOD = "softmax regression 1"  # with another number, what was kept is fitted again
 _MAX_ITERATIONS = 2000
 _TOLERANCE = 1e-4  # largest slope at the end
+_LEAST_UNIT = 1e-3  # mean logit of samples; with less, the head tells nothing apart
 _SHRINKAGE = 0.3  # weight of the identity in LDA's covariance; .1 to .5 rank alike
 
 
@@ -68,7 +74,9 @@ class SoftmaxRegression:
             fitted = _fit_softmax(vectors, owners, c)
             if kept is not None:
                 kept.write({key: fitted.tobytes()})
-        self._weights, self._bias = np.ascontiguousarray(fitted[:, :-1]), fitted[:, -1]
+        weights, bias = fitted[:, :-1], fitted[:, -1]
+        unit = _unit(vectors, owners, weights, bias)
+        self._weights, self._bias = np.ascontiguousarray(weights / unit), bias / unit
 
     def __call__(self, vector: np.ndarray) -> np.ndarray:
         """Return one logit per class, shape (classes,)."""
@@ -149,10 +157,18 @@ class ShrinkageLDA:
         scale = np.trace(covariance) / len(covariance) or 1.0 / len(covariance)
         shrunk = (1 - _SHRINKAGE) * covariance + _SHRINKAGE * scale * np.eye(len(covariance))
         weights = np.linalg.solve(shrunk, means.T).T
-        self._bias = -0.5 * np.einsum("cd,cd->c", means, weights)
+        bias = -0.5 * np.einsum("cd,cd->c", means, weights)
+        unit = _unit(x, owners, weights, bias)
+        self._bias = bias / unit
         # As exact as the vectors, half as much to read for each text, and by columns, as they are.
-        self._weights = np.asfortranarray(weights.astype(np.float32))
+        self._weights = np.asfortranarray((weights / unit).astype(np.float32))
 
     def __call__(self, vector: np.ndarray) -> np.ndarray:
         """Return one logit per class, shape (classes,)."""
         return ((self._weights @ vector).T + self._bias).T
+
+
+def _unit(vectors: np.ndarray, owners: np.ndarray, weights: np.ndarray, bias: np.ndarray) -> float:
+    """Return the mean logit of the own agents of texts; 1 where that is none to divide by."""
+    mean = float(np.einsum("nd,nd->n", vectors, weights[owners]).mean() + bias[owners].mean())
+    return mean if mean > _LEAST_UNIT else 1.0

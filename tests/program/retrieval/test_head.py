@@ -1,5 +1,7 @@
 """The head over the embeddings: scikit-learn's regression without scikit-learn, fitted once."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -9,7 +11,12 @@ from optimize.data.dataset import load_dataset
 from task_delegator.delegator import Delegator
 from task_delegator.embedders.cache import VectorCache
 from task_delegator.retrieval import linear_head as head
-from task_delegator.retrieval.linear_head import SOFTMAX_AGENTS, SoftmaxRegression, fit_head
+from task_delegator.retrieval.linear_head import (
+    SOFTMAX_AGENTS,
+    ShrinkageLDA,
+    SoftmaxRegression,
+    fit_head,
+)
 
 
 def points(classes: int, each: int = 8, dim: int = 24, precision: type = np.float64):
@@ -32,7 +39,16 @@ def test_softmax_regression_is_that_of_scikit_learn(classes, c, precision, close
         expected = np.hstack([-expected, expected]) / 2
     ours = SoftmaxRegression(vectors, owners, c)
     got = np.stack([ours(vector) for vector in vectors])
-    np.testing.assert_allclose(got, expected, atol=close if classes > 2 else 1e-3)
+    own = expected[np.arange(len(owners)), owners].mean()  # the unit of ours
+    np.testing.assert_allclose(got * own, expected, atol=close if classes > 2 else 1e-3)
+
+
+@pytest.mark.parametrize("classes", [3, 40])
+@pytest.mark.parametrize("head_of", [partial(SoftmaxRegression, c=3.0), ShrinkageLDA])
+def test_texts_give_their_own_agents_a_logit_of_one_on_average(classes, head_of):
+    vectors, owners = points(classes)
+    logits = head_of(vectors, owners)(vectors.T)
+    assert logits[owners, np.arange(len(owners))].mean() == pytest.approx(1, abs=1e-5)
 
 
 @pytest.fixture
