@@ -158,6 +158,7 @@ class ShrinkageLDA:
         shrunk = (1 - _SHRINKAGE) * covariance + _SHRINKAGE * scale * np.eye(len(covariance))
         weights = np.linalg.solve(shrunk, means.T).T
         bias = -0.5 * np.einsum("cd,cd->c", means, weights)
+        weights, bias = weights - weights.mean(axis=0), bias - bias.mean()  # as of the regression
         unit = _unit(x, owners, weights, bias)
         self._bias = bias / unit
         # As exact as the vectors, half as much to read for each text, and by columns, as they are.

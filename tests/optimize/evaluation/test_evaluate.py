@@ -16,6 +16,7 @@ from optimize.evaluation.outcomes import select
 from optimize.evaluation.report import Report
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
+from task_delegator.knobs import InScopeWeights
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +30,7 @@ def asking(dataset) -> Delegator:
             "lm.weight": 2.0,
             "lm.orders": 1,
             "lm.repeats": 1,
+            **{f"scope.in_scope.{name}": 0.0 for name in InScopeWeights.features()},
             "scope.in_scope.logit": 1.0,
         }
     )

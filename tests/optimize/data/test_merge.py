@@ -1,0 +1,161 @@
+"""Feedback merged into a dataset: each outcome once, by one process at a time."""
+
+import json
+import os
+import time
+
+import pytest
+from children import end_of, killed_before, on_a_full_disk, start_child
+from small import small_dataset
+
+from optimize.data import feedback as merging
+from optimize.data.dataset import load_dataset
+from optimize.data.feedback import merge
+from task_delegator.errors import InputError
+from task_delegator.feedback import Feedback, append
+
+
+def test_outcomes_become_ground_truth_once(tmp_path):
+    folder = small_dataset(tmp_path / "data", agents=5)
+    dataset = load_dataset(folder)
+    known = dataset.splits["test"][0]
+    other = next(a.name for a in dataset.registry if a.name != known.expected)
+    log = tmp_path / "f.jsonl"
+    for task, agent in [
+        ("a new thing that nobody asked before", known.expected),
+        ("A new thing  that nobody asked before", known.expected),
+        ("a request for nobody at all", None),
+        (known.text, known.expected),
+        ("disputed by two people", known.expected),
+        ("disputed by two people", other),
+        ("for an agent that left", "Gone"),
+    ]:
+        append(log, Feedback(task=task, correct_agent=agent, source="desk", time="2026-01-01"))
+    found = merge(log, folder)
+    assert (found.added, found.out_of_scope, found.known) == (1, 1, 1)
+    assert found.conflicts == ("disputed by two people",)
+    assert found.unknown == ("Gone",)
+    after = load_dataset(folder)
+    assert len(after.splits["train"]) == len(dataset.splits["train"]) + 1
+    assert "a request for nobody at all" in after.out_of_scope["train"]
+    row = json.loads((folder / "train.json").read_text())[-1]
+    assert row["provenance"] == {"feedback": "desk", "time": "2026-01-01"}
+    assert merge(log, folder).added == 0  # a second time adds nothing
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_merges_at_once_add_what_each_says(tmp_path, monkeypatch):
+    write = merging.write_text
+    monkeypatch.setattr(merging, "write_text", lambda *given: (time.sleep(0.2), write(*given)))
+    folder = small_dataset(tmp_path / "data", agents=5)
+    before = len(load_dataset(folder).splits["train"])
+    agent = next(iter(load_dataset(folder).registry)).name
+
+    def merge_ten(number):
+        log = tmp_path / f"{number}.jsonl"
+        for task in range(10):
+            append(log, Feedback(task=f"zebra {number} of {task}", correct_agent=agent))
+        assert merge(log, folder).added == 10
+
+    children = [start_child(lambda n=number: merge_ten(n)) for number in range(3)]
+    assert [end_of(child) for child in children] == [0] * 3
+    assert len(load_dataset(folder).splits["train"]) == before + 30
+    assert not list(folder.glob(".*"))
+
+
+def dataset_with_two_outcomes(folder):
+    """Write a dataset and a log with a request for an agent and one for nobody."""
+    data, log = small_dataset(folder / "data", agents=5), folder / "f.jsonl"
+    agent = next(iter(load_dataset(data).registry)).name
+    for task, correct in (("zebras first", agent), ("a thing for nobody", None)):
+        append(log, Feedback(task=task, correct_agent=correct))
+    return data, log
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_merge_killed_at_any_step_is_done_by_the_next(tmp_path):
+    data, log = dataset_with_two_outcomes(tmp_path / "whole")
+    before = contents(data)
+    merge(log, data)
+    after, step, killed = contents(data), 0, True
+    while killed:
+        data, log = dataset_with_two_outcomes(tmp_path / str(step))
+        killed = killed_before(step, lambda to=data, source=log: merge(source, to))
+        for name, content in contents(data).items():
+            if not name.endswith((".lock", ".partial")):
+                assert content in (before.get(name), after[name])
+        merge(log, data)
+        assert contents(data) == after
+        step += 1
+    assert step > 10
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_full_disk_leaves_the_dataset_as_it_was(tmp_path):
+    data, log = dataset_with_two_outcomes(tmp_path)
+    before = contents(data)
+
+    def fill():
+        with pytest.raises(InputError, match="cannot be written: File too large"):
+            merge(log, data)
+
+    assert on_a_full_disk(100, fill) == 0
+    assert contents(data) == before
+    assert merge(log, data).added == 1
+
+
+LAYOUTS = {
+    "one": lambda rows: json.dumps(rows, indent=1, ensure_ascii=False) + "\n",
+    "four, escaped, no newline at the end": lambda rows: json.dumps(rows, indent=4),
+    "tabs": lambda rows: json.dumps(rows, indent="\t", ensure_ascii=False) + "\n",
+    "a row per line": lambda rows: "[\n " + ",\n ".join(map(json.dumps, rows)) + "\n]\n",
+    "one line": json.dumps,
+    "Windows": lambda rows: json.dumps(rows, indent=2).replace("\n", "\r\n"),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+def test_a_merge_adds_lines_and_keeps_those_that_are_there(tmp_path, layout):
+    folder = small_dataset(tmp_path / "data", agents=5)
+    path = folder / "train.json"
+    before = json.loads(path.read_text())
+    before[0]["note"] = "für Zoë"
+    path.write_bytes(layout(before).encode())
+    held = path.read_bytes()
+    agent, log = before[0]["expected_agent_name"], tmp_path / "f.jsonl"
+    for task in ("zebras first", "eine ärgerliche Rechnung"):
+        append(log, Feedback(task=task, correct_agent=agent))
+    assert merge(log, folder).added == 2
+    text = path.read_bytes()
+    added = [row["user_requests"] for row in json.loads(text)[len(before) :]]
+    assert added == [["zebras first"], ["eine ärgerliche Rechnung"]]  # in the log's order
+    kept = held.rstrip().removesuffix(b"]").rstrip()
+    assert text.startswith(kept)
+    assert text.endswith(held[len(kept) :])
+    # A row that is merged looks as if it had been there from the beginning.
+    assert text == layout(json.loads(text)).encode()
+
+
+def test_a_merge_makes_the_file_that_is_not_there(tmp_path):
+    folder = small_dataset(tmp_path / "data", agents=5)
+    (folder / "out_of_scope.json").unlink()
+    (folder / "validation.json").write_text("[]")
+    agent, log = next(iter(load_dataset(folder).registry)).name, tmp_path / "f.jsonl"
+    append(log, Feedback(task="for nobody", correct_agent=None))
+    append(log, Feedback(task="for somebody", correct_agent=agent))
+    merge(log, folder, split="validation")
+    assert load_dataset(folder).out_of_scope["validation"] == ("for nobody",)
+    for name in ("out_of_scope.json", "validation.json"):
+        text = (folder / name).read_text()
+        assert text == json.dumps(json.loads(text), indent=1) + "\n"
+
+
+def test_feedback_never_goes_into_the_test_split(tmp_path):
+    folder = small_dataset(tmp_path / "data", agents=5)
+    with pytest.raises(InputError, match="feedback goes to train or validation"):
+        merge(tmp_path / "f.jsonl", folder, split="test")
