@@ -10,9 +10,9 @@ import numpy as np
 from ..choice import ANY, Choice
 from ..delegation import Candidate, Signals
 from ..knobs import KnobValues, LearnedSamples
+from ..languages import foreign_language
 from ..prediction import FrozenPrediction, plain_json
 from ..registry import Agent
-from ..text import foreign_language
 from .fusion import CHANNELS, Scored, blend, fuse, largest, masked, score, signals, softmax
 from .index import Index, Query
 from .index_cache import IndexCache
