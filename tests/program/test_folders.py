@@ -43,6 +43,7 @@ def replace_until(step: int, target) -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exchange", [True, False], ids=["in one step", "without exchange"])
 def test_a_killed_process_leaves_the_old_folder_or_the_new(tmp_path, monkeypatch, exchange):
     if not exchange:
@@ -75,6 +76,7 @@ def test_what_was_retired_without_an_exchange_comes_back(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["program"]
 
 
+@pytest.mark.slow
 def test_a_reader_always_finds_a_whole_folder(tmp_path):
     target, done = tmp_path / "program", threading.Event()
     write(target, "0")

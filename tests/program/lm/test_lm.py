@@ -112,6 +112,7 @@ def test_missing_and_damaged_packages_name_the_remedy(monkeypatch):
         EmbeddedServer(Weights(Path("x.gguf")))
 
 
+@pytest.mark.slow
 def test_a_server_without_a_decision_model_says_so(embedded, office, monkeypatch):
     """The embedded server speaks System One; the packaged model is none that decides."""
     server = next(iter(server_module._servers.values()))
