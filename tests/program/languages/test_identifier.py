@@ -48,7 +48,8 @@ def test_what_is_kept_answers_as_the_package_does_and_is_not_unpacked_again(
     assert ranked(load_identifier()) == answers
 
 
-@pytest.mark.parametrize("damage", [b"", b"\x00" * 64])
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", [b"", b"\x00" * 64], ids=["empty", "overwritten"])
 def test_a_damaged_file_is_made_anew(cache, answers, damage):
     load_identifier()
     (kept,) = cache.iterdir()
