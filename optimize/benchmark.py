@@ -4,9 +4,10 @@
 
 Machines differ and are shared: everything is a ratio to something else that is timed in the same
 run, turn by turn. The LM is not asked. Startup is compared with ``import dspy``, a delegation
-with the encoder's pass over the same text; the latter once more while another process keeps one
-processor busy. Last, the tasks a second of eight threads while an agent changes each second,
-over those while nothing changes.
+with the encoder's pass over the same text: of all tasks, of those that are read in one piece, and
+of those whose parts are read as well, as they may need several agents; and of all once more while
+another process keeps one processor busy. Last, the tasks a second of eight threads while an agent
+changes each second, over those while nothing changes.
 """
 
 import argparse
@@ -99,6 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="sizes of larger registries, of agents put together from the sentences of the others",
     )
     options = parser.parse_args(arguments)
+    from task_delegator.stages import guessed_parts
 
     cold = startup(options.data, options.program, options.starts)
     print(
@@ -108,6 +110,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     delegate, encode, texts = _served(options.data, options.program)
     texts = texts[: options.requests]
     print_latency("a delegation", latency(delegate, encode, texts))
+    for what, some in kinds(texts, partial(guessed_parts, knobs=delegate.knobs.values)).items():
+        print_latency(f"{len(some)} of {len(texts)} {what}", latency(delegate, encode, some))
     with busy_process():
         print_latency("beside a busy process", latency(delegate, encode, texts))
     change = partial(_change_one, delegate.registry)
@@ -118,6 +122,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         large = _large(delegate, agents)
         print_throughput(f"many tasks, {agents:,} agents", throughput(large, texts))
     return 0
+
+
+def kinds(texts: Sequence[str], parts_of: Callable[[str], Sequence[str]]) -> dict[str, list[str]]:
+    """Return tasks by what a delegation reads; a median of all depends on how many are of each.
+
+    Args:
+        texts: the tasks; a kind that none is of is left out.
+        parts_of: texts that a delegation looks at beside the task.
+    """
+    cut = [text for text in texts if parts_of(text)]
+    whole = [text for text in texts if not parts_of(text)]
+    found = {"read in one piece": whole, "read in parts too": cut}
+    return {kind: some for kind, some in found.items() if some}
 
 
 def print_latency(what: str, seen: Latency) -> None:

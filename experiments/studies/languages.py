@@ -13,8 +13,8 @@ from experiments.support.public_data import load_public
 from optimize.data import OURS, Request, load_dataset
 from optimize.evaluation import delegate_all, grade_outcomes, metrics
 from task_delegator.artifact import load
+from task_delegator.languages import foreign_language
 from task_delegator.system import read_json
-from task_delegator.text import foreign_language
 
 _ENGLISH = ("banking77", "clinc150", "hwu64")
 

@@ -33,7 +33,7 @@ from .knobs import Knobs, KnobValues, LMKnobs
 from .lm import context_tokens, fault_of, is_up, language_model, task_budget, writes
 from .many import DelegatesMany
 from .registry import Registry, description_text
-from .retrieval import IndexCache, Query, Retrieval, Retrieve
+from .retrieval import IndexCache, Query, ReadAhead, Retrieval, Retrieve
 from .settings import TIMEOUT, LMFailurePolicy, check_policy, check_portable, check_task
 from .stages import (
     FITS_ALONE,
@@ -46,6 +46,7 @@ from .stages import (
     RateConfidence,
     Shortlist,
     guess_several,
+    guessed_parts,
     refers_back,
     seems_several,
     with_earlier,
@@ -171,8 +172,10 @@ class Delegator(DelegatesMany, dspy.Module):
         check_task(task)
         knobs, choice = self.knobs.values, Choice.of(**wishes)
         with dspy.track_usage() as tracker, task_budget(self.timeout) as budget:
+            undivided = found is None or not found.part
+            ahead = ReadAhead(guessed_parts(task, knobs) if undivided else ())
             if found is None:
-                found = await compute(self._find, task, knobs, permissions, choice)
+                found = await compute(self._find, task, knobs, permissions, choice, ahead)
             query = found.query
             if query is None:
                 return nobody(task, perf_counter() - started)
@@ -181,8 +184,8 @@ class Delegator(DelegatesMany, dspy.Module):
             calls = max(advice.calls, budget.attempts)
             several = None
             if not found.part:
-                look = partial(self.look, permissions=permissions)
-                whole = self._summary(found, knobs)
+                look = partial(self.look, permissions=permissions, ahead=ahead)
+                whole = partial(self._summary, found, knobs)
                 several = await compute(guess_several, task, knobs, look, whole)
         candidates, assessment = advice.candidates, advice.assessment
         repeated = repeated_words(task, description_text(advice.first))
@@ -227,10 +230,16 @@ class Delegator(DelegatesMany, dspy.Module):
             ...
 
     def _find(
-        self, task: str, knobs: KnobValues, permissions: Collection[str] | None, choice: Choice
+        self,
+        task: str,
+        knobs: KnobValues,
+        permissions: Collection[str] | None,
+        choice: Choice,
+        ahead: ReadAhead,
     ) -> Retrieval:
         """Retrieve a task, behind those that it may refer to where that fits an agent better."""
-        retrieve = partial(self.retrieve, knobs=knobs, permissions=permissions, choice=choice)
+        known = {"permissions": permissions, "choice": choice, "ahead": ahead}
+        retrieve = partial(self.retrieve, knobs=knobs, **known)
         found = retrieve(task=task)
         text = with_earlier(task, choice.history) if refers_back(task) else task
         if text == task or not found.candidates or self._fit(found, knobs) >= FITS_ALONE:
@@ -360,10 +369,15 @@ class Delegator(DelegatesMany, dspy.Module):
         """Build what answers a caller with these permissions, before a task waits for it."""
         self.retrieve(task="warm up", knobs=self.knobs.values, permissions=permissions)
 
-    def look(self, text: str, permissions: Collection[str] | None = None) -> PartScore:
+    def look(
+        self,
+        text: str,
+        permissions: Collection[str] | None = None,
+        ahead: ReadAhead | None = None,
+    ) -> PartScore:
         """Retrieve a text: its best agents and how sure that is."""
-        knobs = self.knobs.values
-        return self._summary(self.retrieve(task=text, knobs=knobs, permissions=permissions), knobs)
+        knobs, known = self.knobs.values, {"permissions": permissions, "ahead": ahead}
+        return self._summary(self.retrieve(task=text, knobs=knobs, **known), knobs)
 
     def _summary(self, found: Retrieval, knobs: KnobValues) -> PartScore:
         if not found.candidates:

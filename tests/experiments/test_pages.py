@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from functools import cache
 
 import pytest
 from small import ROOT
@@ -19,6 +20,9 @@ def in_the_checkout(monkeypatch):
     monkeypatch.chdir(ROOT)
 
 
+pages_of_now = cache(pages)  # one for each study, and each test looks at one
+
+
 def test_every_study_has_a_page_and_no_page_lacks_a_study():
     written = {path.stem for path in results.FOLDER.glob("*.md")}
     assert written == set(studies.names())
@@ -26,7 +30,7 @@ def test_every_study_has_a_page_and_no_page_lacks_a_study():
 
 @pytest.mark.parametrize("name", studies.names())
 def test_a_page_is_what_its_result_says(name):
-    text = pages()[results.FOLDER / f"{name}.md"]
+    text = pages_of_now()[results.FOLDER / f"{name}.md"]
     saved = (results.FOLDER / f"{name}.md").read_text()
     assert status.without_status(saved) == status.without_status(text), (
         "run python -m experiments.report"
@@ -36,7 +40,9 @@ def test_a_page_is_what_its_result_says(name):
 
 
 def test_the_csv_beside_scaling_is_what_its_result_says():
-    [(path, text)] = [(path, text) for path, text in pages().items() if path.suffix == ".csv"]
+    [(path, text)] = [
+        (path, text) for path, text in pages_of_now().items() if path.suffix == ".csv"
+    ]
     assert path.read_text() == text
 
 

@@ -23,6 +23,13 @@ def test_latency_is_a_ratio_of_what_took_turns():
     assert seen.milliseconds >= 20
 
 
+def test_tasks_are_timed_by_what_is_read_of_them():
+    parts = {"a and b": ("a", "b")}
+    found = benchmark.kinds(["c", "a and b", "d"], lambda text: parts.get(text, ()))
+    assert found == {"read in one piece": ["c", "d"], "read in parts too": ["a and b"]}
+    assert list(benchmark.kinds(["c"], lambda text: ())) == ["read in one piece"]
+
+
 def test_the_busy_process_ends_with_what_it_disturbs(monkeypatch):
     started = []
     real = subprocess.Popen

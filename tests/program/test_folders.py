@@ -25,6 +25,7 @@ def state(target) -> set[str]:
     return {(target / name).read_text() for name in ("program.json", "manifest.json")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exchange", [True, False], ids=["in one step", "without exchange"])
 def test_a_killed_process_leaves_the_old_folder_or_the_new(tmp_path, monkeypatch, exchange):
     if not exchange:
@@ -57,6 +58,7 @@ def test_what_was_retired_without_an_exchange_comes_back(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["program"]
 
 
+@pytest.mark.slow
 def test_a_reader_always_finds_a_whole_folder(tmp_path):
     target, done = tmp_path / "program", threading.Event()
     write(target, "0")

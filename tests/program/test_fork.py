@@ -14,8 +14,8 @@ from threadpoolctl import threadpool_limits
 from task_delegator.delegator import Delegator
 from task_delegator.embedders import embedder
 from task_delegator.fork_gate import no_fork
+from task_delegator.languages import detect
 from task_delegator.retrieval.linear_head import fit_head
-from task_delegator.text import languages
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 CHILDREN = 30
@@ -39,15 +39,15 @@ def held_by_another_thread(lock):
 
 
 def test_a_child_recognises_languages_that_its_parent_was_recognising():
-    languages.foreign_language("load the model once", {"en"})
+    detect.foreign_language("load the model once", {"en"})
 
     def recognise():
-        found = languages.foreign_language(
+        found = detect.foreign_language(
             "Bitte erstatten Sie mir den Betrag der letzten Rechnung zurück", {"en"}
         )
         assert found == "de"
 
-    with held_by_another_thread(languages._lock):
+    with held_by_another_thread(detect._lock):
         assert in_child(recognise) == 0
 
 

@@ -185,6 +185,7 @@ PARTS = {
 PLACES = [(part, place) for part, value in PARTS.items() for place in places_of(value)]
 
 
+@pytest.mark.slow
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     at=st.sampled_from(PLACES),

@@ -11,12 +11,12 @@ from small import ROOT, HashedWords, office_registry
 
 from task_delegator.adapters import BoundedJSONAdapter
 from task_delegator.delegator import Delegator
+from task_delegator.languages import foreign_language
 from task_delegator.registry.agents import Registry
 from task_delegator.settings import MAX_TASK_CHARACTERS
 from task_delegator.signatures import RephraseTask, SelectAgent, SplitTask, WeighAgents
 from task_delegator.stages.clauses import clauses, count_cues, cuts, follows, without_link
 from task_delegator.text.credentials import without_user
-from task_delegator.text.languages import foreign_language
 from task_delegator.text.mentions import AgentMentions
 from task_delegator.text.overlap import fold, words
 from task_delegator.text.redact import describe_error, redact

@@ -1,6 +1,7 @@
 """What a process does not use, it does not load."""
 
 import ast
+import gc
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 from small import ROOT
 
 import task_delegator
+from task_delegator.cli.loading import loading
 
 DELEGATE = "from task_delegator.cli import main; main(['delegate', 'refund', '--no-lm'])"
 MODULES_AFTER = """
@@ -74,3 +76,16 @@ def test_a_delegation_loads_nothing_that_only_compiling_needs():
     assert not loaded & {"pandas", "sklearn", "mlflow", "optuna", "torch", "scipy.stats"}
     # The head that this process kept is not fitted again by the next.
     assert "scipy.optimize" not in modules_after(DELEGATE)
+
+
+def test_what_fails_while_it_is_prepared_fails_where_it_is_needed(monkeypatch):
+    def fail():
+        raise RuntimeError("no weights")
+
+    monkeypatch.setattr("task_delegator.cli.loading._open_embedder", fail)
+    with loading(packaged=True):
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    with pytest.raises(KeyError), loading(packaged=False):
+        raise KeyError
+    assert gc.isenabled()

@@ -365,6 +365,7 @@ def signatures_sha256(signatures: Sequence[type[dspy.Signature]] = _SIGNATURES) 
     return sha256_text(json.dumps(fields, sort_keys=True))
 
 
+@cache  # signatures share few types
 def _shape(annotation: Any) -> Any:
     """Return a type's JSON schema without titles and descriptions, its references resolved."""
     schema = TypeAdapter(annotation).json_schema()

@@ -32,7 +32,7 @@ _CAUTION = 0.6  # share of the errors that are allowed: 0.97 for 0.95, as sample
 _FOLDS = 5
 _ONE_FOLD = 1000  # agents beyond which an index takes long: one is built, without a fifth
 _MOST = 2000  # samples that are asked
-_METHOD = "self-calibration 1"  # with another number, what was kept is calculated again
+_METHOD = "self-calibration 2"  # with another number, what was kept is calculated again
 _KEPT = VectorCache("calibrations.sqlite", limit=2**24)
 # To choose from, the smallest first.
 _FEATURE_SETS: tuple[tuple[str, ...], ...] = (

@@ -24,8 +24,8 @@ def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from ..delegator import check_task
     from ..errors import InputError
+    from ..settings import check_task
     from ..text import printable
 
     check_task(options.task)

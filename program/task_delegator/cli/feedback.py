@@ -26,9 +26,9 @@ def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from ..delegator import check_task
     from ..errors import InputError
     from ..feedback import Feedback, append, now, record
+    from ..settings import check_task
 
     check_task(options.task)
     path, registry = read_registry(options)

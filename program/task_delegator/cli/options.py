@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .loading import loading
+
 if TYPE_CHECKING:  # imported when needed: --help is not to wait for them
     from ..delegator import Delegator
     from ..registry import Registry
@@ -107,23 +109,25 @@ def add_program(parser: argparse.ArgumentParser) -> None:
 
 def load_program(options: argparse.Namespace) -> "Delegator":
     """Return the program that the options name, with its agents."""
-    from ..artifact import load
-    from ..self_calibration import written_samples
+    packaged = options.embedder in (None, "minilm")  # its name alone: the package takes a while
+    with loading(packaged=packaged):
+        from ..artifact import load
+        from ..self_calibration import written_samples
 
-    path, registry = read_registry(options)
-    return load(
-        options.program,
-        enriched(options, path, registry),
-        lm=None if options.no_lm else options.lm,
-        embedder=options.embedder,
-        allow_uncalibrated=options.allow_uncalibrated,
-        calibrate=options.calibrate,
-        written=written_samples(path) if options.calibrate else None,
-        target_precision=options.target_precision,
-        out_of_scope_share=options.out_of_scope_share,
-        on_lm_failure=options.on_lm_failure,
-        timeout=options.timeout,
-    )
+        path, registry = read_registry(options)
+        return load(
+            options.program,
+            enriched(options, path, registry),
+            lm=None if options.no_lm else options.lm,
+            embedder=options.embedder,
+            allow_uncalibrated=options.allow_uncalibrated,
+            calibrate=options.calibrate,
+            written=written_samples(path) if options.calibrate else None,
+            target_precision=options.target_precision,
+            out_of_scope_share=options.out_of_scope_share,
+            on_lm_failure=options.on_lm_failure,
+            timeout=options.timeout,
+        )
 
 
 def enriched(options: argparse.Namespace, path: Path, registry: "Registry") -> "Registry":

@@ -5,7 +5,7 @@ from .index import Channels, Index, Query
 from .index_cache import IndexCache
 from .many import retrieve_many
 from .passages import read_passages, reading_of
-from .reading import read_task
+from .reading import ReadAhead, read_task
 from .retrieve import Retrieval, Retrieve
 from .without import without
 
@@ -15,6 +15,7 @@ __all__ = [
     "Index",
     "IndexCache",
     "Query",
+    "ReadAhead",
     "Retrieval",
     "Retrieve",
     "Scored",

@@ -10,14 +10,14 @@ import numpy as np
 from ..choice import ANY, Choice
 from ..delegation import Candidate, Signals
 from ..knobs import KnobValues, LearnedSamples
+from ..languages import foreign_language
 from ..prediction import FrozenPrediction, plain_json
 from ..registry import Agent
-from ..text import foreign_language
 from .fusion import CHANNELS, Scored, blend, fuse, largest, masked, score, signals, softmax
 from .index import Index, Query
 from .index_cache import IndexCache
 from .named import favor_named
-from .reading import read_task
+from .reading import ReadAhead
 
 
 class Retrieval(FrozenPrediction):
@@ -80,6 +80,7 @@ class Retrieve(dspy.Module):
         further: Sequence[str] = (),
         found: Retrieval | None = None,
         choice: Choice = ANY,
+        ahead: ReadAhead | None = None,
     ) -> Retrieval:
         """Return candidates and signals.
 
@@ -92,6 +93,7 @@ class Retrieve(dspy.Module):
             found: what was retrieved for the task without them, with the same knobs; the task
                 is not read and scored again, and the agents are those of that moment.
             choice: whom the caller excludes and includes; that of ``found``, where it is given.
+            ahead: texts that are retrieved next, encoded with the task or before it.
         """
         if found is None:
             index = self.library.permitted(self.learned.values, permissions)
@@ -100,7 +102,7 @@ class Retrieve(dspy.Module):
             out = _left_out(index, choice)
             if len(out) == len(index.names):
                 return Retrieval(z_scores={})
-            query = self.read(task, index)
+            query = self.read(task, index, ahead)
             scored = score(index, query, knobs, out)
         else:
             index, query, scored, choice = found.index, found.query, found.scored, found.choice
@@ -137,9 +139,9 @@ class Retrieve(dspy.Module):
             """Return what ``forward`` does."""
             ...
 
-    def read(self, task: str, index: Index) -> Query:
+    def read(self, task: str, index: Index, ahead: ReadAhead | None = None) -> Query:
         """Return a task as it is read against the agents of an index."""
-        return read_task(index, task, self.language_of(task))
+        return (ahead or ReadAhead()).read(index, task, self.language_of(task))
 
     def language_of(self, task: str) -> str | None:
         """Return the task's language where the embedder does not support it, else None."""

@@ -9,6 +9,7 @@ from .decompose import (
     PartScore,
     best_split,
     guess_several,
+    guessed_parts,
     seems_several,
     split_features,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "chosen_adapter",
     "estimate_tokens",
     "guess_several",
+    "guessed_parts",
     "mean_belief",
     "refers_back",
     "seems_several",

@@ -123,7 +123,10 @@ class DecomposeTask(dspy.Module):
 
 
 def guess_several(
-    task: str, knobs: KnobValues, look: Callable[[str], PartScore], whole: PartScore
+    task: str,
+    knobs: KnobValues,
+    look: Callable[[str], PartScore],
+    whole: Callable[[], PartScore],
 ) -> float | None:
     """Return the probability that a task needs several agents, as a plan without an LM says it.
 
@@ -135,16 +138,28 @@ def guess_several(
         task: the task in plain words.
         knobs: the group ``split``.
         look: retrieves a part.
-        whole: what retrieval says of the task.
+        whole: what retrieval says of the task; only called where the task holds a joint.
     """
-    if knobs.split.threshold is None or not has_joint(task):
+    if not _may_be_several(task, knobs):
         return None
+    known = whole()
 
     def seen(text: str) -> PartScore:
-        return whole if text == task else look(text)
+        return known if text == task else look(text)
 
     best = {n: split for n in (1, 2) if (split := best_split(task, n, seen, _GUESSED))}
     return several_probability(task, best, knobs)
+
+
+def guessed_parts(task: str, knobs: KnobValues) -> tuple[str, ...]:
+    """Return the texts that ``guess_several`` looks at beside the task."""
+    if not _may_be_several(task, knobs):
+        return ()
+    return tuple(without_link(text) for texts, _ in _two_parts(task, _GUESSED) for text in texts)
+
+
+def _may_be_several(task: str, knobs: KnobValues) -> bool:
+    return knobs.split.threshold is not None and has_joint(task)
 
 
 def several_probability(task: str, best: dict[int, "Split"], knobs: KnobValues) -> float:
@@ -191,20 +206,34 @@ def best_split(
     """
     if parts == 1:
         return Split((task,), (look(task),))
+    ways = _two_parts(task, most) if parts == 2 else _between_clauses(task, parts, most)
     found = []
-    between = sorted(cuts(clauses(task), parts), key=_unevenness)[:most]
-    for texts in between:
-        split = _seen(texts, look)
-        if split is not None:
+    for texts, at_phrase in ways:
+        split = _seen(texts, look, at_phrase)
+        if split is not None and (not at_phrase or _found_better(split, look(task))):
             found.append(split)
-    if parts == 2:
-        whole = look(task)
-        left = None if most is None else most - len(between)
-        for texts in sorted(phrase_cuts(task), key=_unevenness)[:left]:
-            split = _seen(texts, look, at_phrase=True)
-            if split is not None and all(own.maxsim > whole.maxsim for own in split.looks):
-                found.append(split)
     return max(found, key=lambda split: split.weakest_part, default=None)
+
+
+_Way = tuple[tuple[str, ...], bool]  # the texts of a cut, and is it at an "and"
+
+
+def _two_parts(task: str, most: int | None) -> list[_Way]:
+    """Return the cuts in two to look at: between clauses, then at an "and", the most even first."""
+    between = _between_clauses(task, 2, most)
+    left = None if most is None else most - len(between)
+    at_phrases = sorted(phrase_cuts(task), key=_unevenness)[:left]
+    return [*between, *((texts, True) for texts in at_phrases)]
+
+
+def _between_clauses(task: str, parts: int, most: int | None) -> list[_Way]:
+    found = sorted(cuts(clauses(task), parts), key=_unevenness)[:most]
+    return [(texts, False) for texts in found]
+
+
+def _found_better(split: "Split", whole: PartScore) -> bool:
+    """Tell whether both halves of a phrase are found better than the whole."""
+    return all(own.maxsim > whole.maxsim for own in split.looks)
 
 
 def _unevenness(texts: Sequence[str]) -> int:
@@ -213,7 +242,7 @@ def _unevenness(texts: Sequence[str]) -> int:
 
 
 def _seen(
-    texts: tuple[str, ...], look: Callable[[str], PartScore], at_phrase: bool = False
+    texts: tuple[str, ...], look: Callable[[str], PartScore], at_phrase: bool
 ) -> Split | None:
     """Return a cut with what retrieval says of its parts, None where two are for one agent."""
     looks = tuple(look(without_link(text)) for text in texts)

@@ -1,13 +1,12 @@
-"""Text of others: overlap, sanitizing, agents that are named, negation, languages, redaction."""
+"""Text of others: overlap, sanitizing, agents that are named, negation, redaction."""
 
 from .credentials import without_user
-from .languages import foreign_language
 from .mentions import AgentMentions
 from .naming import NamedAgents
 from .negation import negated_spans, without_negated
 from .overlap import fold, overlap, overlapping, words
 from .redact import describe_error, redact, shown_safely, strings_in
-from .sanitize import longest_form, marks_content, one_line, plain, printable
+from .sanitize import longest_form, marks_content, one_line, plain, printable, with_few_marks
 from .verbatim import repeated_words
 
 __all__ = [
@@ -15,7 +14,6 @@ __all__ = [
     "NamedAgents",
     "describe_error",
     "fold",
-    "foreign_language",
     "longest_form",
     "marks_content",
     "negated_spans",
@@ -28,6 +26,7 @@ __all__ = [
     "repeated_words",
     "shown_safely",
     "strings_in",
+    "with_few_marks",
     "without_negated",
     "without_user",
     "words",

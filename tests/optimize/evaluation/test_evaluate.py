@@ -41,6 +41,7 @@ def fits(program, texts):
     return np.array([program(text).evidence.in_scope_score for text in texts])
 
 
+@pytest.mark.slow
 def test_an_lm_that_sharpens_every_posterior_does_not_tell_what_is_in_scope(dataset, asking):
     lm, engine = recorded_lm(lambda prompt: '{"slot": "A"}')
     report = evaluate(asking, dataset, "test", name="x", lm=lm)

@@ -189,6 +189,7 @@ def test_an_improvement_is_saved_with_what_it_was_compared_with(
     assert not (tmp_path / "out.work").exists()
 
 
+@pytest.mark.slow
 def test_a_joint_search_continues_from_the_same_program_only(
     dataset, program, tmp_path, monkeypatch
 ):

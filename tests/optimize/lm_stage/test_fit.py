@@ -65,6 +65,7 @@ def test_an_lm_that_knows_is_listened_to_within_its_budget(dataset):
     assert 0 < heard.lm_share < 1
 
 
+@pytest.mark.slow
 def test_an_optimizer_that_asks_nothing_is_measured_as_well(dataset):
     lm, engine = recorded_lm(oracle(dataset))
     result = fit(unsure_program(dataset), dataset, lm, 200, "labeled-few-shot").result
@@ -95,7 +96,10 @@ def unsure(dataset) -> Delegator:
     return unsure_program(dataset)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[] if n == "bootstrap" else [pytest.mark.slow]) for n in OPTIMIZERS],
+)
 def test_an_optimizer_is_run_or_refused_before_the_lm_is_asked(dataset, unsure, name, monkeypatch):
     ran = []
 
@@ -208,6 +212,7 @@ def test_an_optimizer_that_did_not_run_is_not_named(dataset, unsure, caplog):
     assert "three train requests are needed" in caplog.text
 
 
+@pytest.mark.slow
 def test_without_requests_out_of_scope_an_lm_leaves_the_scope_of_retrieval(dataset):
     """Calibration gave the knobs with the LM those of retrieval alone; no fit replaces them."""
     few = replace(dataset, out_of_scope=dict.fromkeys(dataset.out_of_scope, ()))

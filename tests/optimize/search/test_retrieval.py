@@ -65,6 +65,7 @@ def test_search_keeps_its_trials_and_its_constraint(scored):
     assert again == knobs
 
 
+@pytest.mark.slow
 def test_a_search_goes_on_where_it_stopped(scored, tmp_path):
     storage = f"sqlite:///{tmp_path}/study.db"
     _, first = search(

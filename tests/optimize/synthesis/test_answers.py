@@ -93,6 +93,7 @@ class Killed(BaseException):
     """Ends a run as no handler expects."""
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_anywhere_goes_on_and_asks_nothing_twice(tmp_path):
     _, whole = written(tmp_path, name="whole")
     for after in range(0, CALLS, 3):

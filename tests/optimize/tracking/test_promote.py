@@ -61,6 +61,7 @@ def run(capsys, *arguments) -> tuple[int, str, str]:
     return code, out, err
 
 
+@pytest.mark.slow
 def test_a_program_against_itself_has_no_winner(data):
     dataset = load_dataset(data)
     program = load("default", dataset.registry)

@@ -201,7 +201,7 @@ def test_a_fresh_process_gives_the_same_answers(folder, registry):
 def test_an_empty_folder_is_enough_for_a_quick_start(tmp_path):
     """Nothing of the checkout is read: the package alone, in another folder, as a wheel is."""
     package = tmp_path / "installed"
-    shutil.copytree(Path(artifact.__file__).parent, package / "task_delegator")
+    shutil.copytree(Path(artifact.__file__).parents[1], package / "task_delegator")
     empty = tmp_path / "empty"
     empty.mkdir()
     code = (

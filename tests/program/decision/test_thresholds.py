@@ -19,6 +19,7 @@ def drawn(n_in: int, n_out: int, rng: np.random.Generator) -> Sample:
     return Sample(inside, rng.random(n_in) < inside, outside)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("share", "target", "draws"), [(0.0, 0.92, 400), (0.2, 0.9, 120)])
 def test_the_rule_keeps_its_promise_and_the_point_estimate_does_not(share, target, draws):
     rng = np.random.default_rng(0)

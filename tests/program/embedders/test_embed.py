@@ -99,6 +99,7 @@ def hosted(monkeypatch, tmp_path):
     specs._named.cache_clear()
 
 
+@pytest.mark.slow
 def test_a_hosted_embedder_embeds_an_index_once_for_all_processes(office, hosted):
     def delegate(task):
         specs._named.cache_clear()

@@ -58,7 +58,7 @@ def test_a_call_ends_at_the_deadline_and_the_connection_is_closed(fault, engine)
     with FaultServer(fault) as server:
         hosted(server, engine).supported_params  # noqa: B018  # LiteLLM's import is not timed
         lm = guarded(hosted(server, engine))
-        error, attempts = failure(lm)
+        error, attempts = failure(lm, seconds=0.7)
         assert isinstance(error, LMTimeoutError)
         assert (attempts, server.requests) == (1, 1)
         if fault == "slow drip":
@@ -218,6 +218,7 @@ def test_a_task_that_has_no_time_left_asks_nothing():
         assert server.requests == 0
 
 
+@pytest.mark.slow
 def test_a_call_cut_off_at_the_end_of_a_task_pauses_nobody():
     with FaultServer(seconds=1.0) as server:
         lm = guarded(hosted(server))

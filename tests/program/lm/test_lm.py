@@ -112,6 +112,7 @@ def test_missing_and_damaged_packages_name_the_remedy(monkeypatch):
         EmbeddedServer(Weights(Path("x.gguf")))
 
 
+@pytest.mark.slow
 def test_a_server_without_a_decision_model_says_so(embedded, office, monkeypatch):
     """The embedded server speaks System One; the packaged model is none that decides."""
     server = next(iter(server_module._servers.values()))
@@ -123,6 +124,7 @@ def test_a_server_without_a_decision_model_says_so(embedded, office, monkeypatch
     assert server.api_key not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", [{}, {"Authorization": "Bearer guessed"}])
 def test_the_embedded_lm_answers_its_parent_alone(embedded, key):
     """It listens on loopback, and its key is on no command line."""
@@ -134,6 +136,7 @@ def test_the_embedded_lm_answers_its_parent_alone(embedded, key):
         urlopen(Request(f"{server.url}/completion", body, key), timeout=10)
 
 
+@pytest.mark.slow
 def test_each_slot_is_one_token_of_the_embedded_lm(embedded):
     server = next(iter(server_module._servers.values()))
     for slot in (*SLOTS, NONE_SLOT):
@@ -167,6 +170,7 @@ def test_the_embedded_lm_gives_a_distribution_over_the_offered_slots(embedded, o
     assert answer.probabilities == again.probabilities
 
 
+@pytest.mark.slow
 def test_a_spec_that_was_resolved_before_is_not_looked_up_again(embedded, monkeypatch):
     def fail(*_, **__):
         pytest.fail("looked up again")

@@ -9,6 +9,7 @@ from small import office_registry
 
 from task_delegator.errors import InputError
 from task_delegator.registry import Agent, Registry, Watch
+from task_delegator.system import atomic_write
 
 SOON = 0.01
 
@@ -44,7 +45,7 @@ def test_a_broken_edit_keeps_the_last_good_agents_and_is_told_once(path, caplog,
     registry = Registry.load(path)
     names = [agent.name for agent in registry]
     with caplog.at_level(logging.WARNING), Watch(registry, path, seconds=SOON):
-        path.write_text(content)
+        atomic_write(path, content)  # else it may be read while it is empty, and told twice
         assert until(lambda: "stay as they were" in caplog.text)
         time.sleep(10 * SOON)
         assert [agent.name for agent in registry] == names

@@ -200,3 +200,31 @@ def test_a_delegation_says_that_a_task_seems_to_need_several_agents(office):
     assert "`plan`" in given.reason
     assert program("refund my order").several is None
     assert planner(office)(TWO).several is None  # never splits
+
+
+class CountingCalls(HashedWords):
+    """Note which texts are embedded together."""
+
+    def __init__(self):
+        self.calls = []
+
+    def encode(self, texts):
+        self.calls.append(list(texts))
+        return super().encode(texts)
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_the_parts_that_a_delegation_looks_at_are_embedded_together(office, known):
+    embed = CountingCalls()
+    program = Delegator(office, embed)
+    program.knobs.set({"split.threshold": 0.5})
+    program.warm_up()
+    found = program.retrieve(task=TWO, knobs=program.knobs.values) if known else None
+    parts = TWO.split(", then ")
+    embed.calls.clear()
+    given = program(TWO, None, found)
+    assert embed.calls == [parts if known else [TWO, *parts]]
+    assert given.several == program.plan(TWO).several
+    embed.calls.clear()
+    program("refund my order")
+    assert embed.calls == [["refund my order"]]

@@ -77,6 +77,7 @@ def test_an_error_of_a_decider_does_not_show_what_it_echoes():
     assert "HTTP 422" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_the_command_does_not_show_what_the_provider_echoes(tmp_path, capfd, office):
     from task_delegator.artifact.store import save
     from task_delegator.cli import main

@@ -152,6 +152,7 @@ def _process(
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
 def test_the_command_prints_any_name_on_one_line_in_any_encoding(agents, encoding):
     where = ("--agents", str(agents), "--enrichment", "none")
@@ -171,6 +172,7 @@ def test_the_command_prints_any_name_on_one_line_in_any_encoding(agents, encodin
     assert ("Bücher" if encoding == "utf-8" else r"B\xfccher") in outputs[0][1]
 
 
+@pytest.mark.slow
 def test_json_stays_json_in_ascii(agents):
     where = ("--agents", str(agents), "--enrichment", "none")
     code, out, _ = run("delegate", "--json", "pay my money back", *where, encoding="ascii")
@@ -243,6 +245,7 @@ def test_a_pipe_is_no_model_and_no_program(pipe, tmp_path):
         load(folder, office_registry())
 
 
+@pytest.mark.slow
 def test_the_command_refuses_a_pipe_and_reads_standard_input(agents, pipe, tmp_path):
     where = ("--agents", str(agents), "--enrichment", "none")
     out = str(tmp_path / "out.jsonl")

@@ -5,11 +5,15 @@ import os
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.slow
 def test_a_disk_that_is_full_is_one_line_and_leaves_the_old_program(tmp_path, office):
     """The limit of a file's size stands for a full disk; it is the process's own."""
     code = """
 import resource, signal, sys
+import pytest
 from pathlib import Path
 from small import HashedWords, office_registry
 from task_delegator.artifact import save

@@ -9,10 +9,10 @@ from recorded import recorded_lm, slot_of
 from small import ROOT, HashedWords, delegator
 
 from task_delegator.delegator import Delegator
+from task_delegator.languages import foreign_language
 from task_delegator.registry.agents import Agent, Registry
 from task_delegator.signatures import SLOTS
 from task_delegator.stages.cards import Shortlist
-from task_delegator.text.languages import foreign_language
 from task_delegator.text.mentions import AgentMentions
 from task_delegator.text.sanitize import one_line, plain
 

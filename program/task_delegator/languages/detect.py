@@ -4,8 +4,8 @@ from collections.abc import Collection
 from functools import lru_cache
 from typing import Any
 
+from ..text import with_few_marks
 from ..thread_lock import Lock
-from .sanitize import with_few_marks
 
 _LIKELIEST = 0.5  # least probability of the language that is named
 _MOST_KNOWN = 0.01  # probability of all known languages together
@@ -36,8 +36,14 @@ def foreign_language(task: str, known: Collection[str] | None) -> str | None:
     return str(language) if share < _MOST_KNOWN else None
 
 
+def prepare_languages() -> None:
+    """Load what tells languages apart, before a task waits for it."""
+    with _lock:
+        _identifier()
+
+
 @lru_cache(maxsize=1)
 def _identifier() -> Any:
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+    from .identifier import load_identifier  # it needs numpy, which --help does without
 
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    return load_identifier()
