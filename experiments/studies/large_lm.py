@@ -5,7 +5,8 @@ notes) is asked about the tasks that retrieval is least certain of, so that with
 certainty no more than a share of the tasks in scope is asked. Search, calibration and the LM stage
 are fitted on validation; test is measured once for each share of tasks asked. Our synthetic
 requests were written by a model of the LM's family, and it may have seen the public sets in
-training: both flatter.
+training: both flatter. Ours is measured with the optional encoder mpnet too (`task-delegator fetch
+mpnet`).
 """
 
 from dataclasses import asdict
@@ -23,12 +24,15 @@ from optimize.lm_stage import LMStageConfig, choose_gate, fit_lm_stage
 from optimize.recorded import language_model
 from optimize.search import LEAN, ScoredRequests, fit_weights, search
 from task_delegator.delegator import Delegator
+from task_delegator.embedders import Embedder, embedder
 from task_delegator.knobs import KnobValues
 from task_delegator.retrieval import CHANNELS
 
+MPNET = "ours, mpnet"
 # Of the requests in scope, the shares that are asked at most; 0 asks no LM.
 _SHARES: dict[str, tuple[float, ...]] = {
     "ours": (0.0, 0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.6, 0.8, 1.0),
+    MPNET: (0.0, 0.4, 0.6, 1.0),
     "clinc150": (0.0, 0.4, 1.0),
     "banking77": (0.0, 0.4, 1.0),
     "hwu64": (0.0, 0.4, 1.0),
@@ -45,8 +49,10 @@ def run(quick: bool) -> list[dict[str, Any]]:
     lm = language_model(f"recorded:{ROOT / 'lm_answers'}")
     for name in ("ours",) if quick else _SHARES:
         # Ours is recorded whole; the agents are as they were written, not enriched.
-        dataset = load_dataset(OURS, enriched=False) if name == "ours" else recorded(name)
-        program = compile_without_lm(dataset, 3 if quick else _TRIALS)
+        ours = name in ("ours", MPNET)
+        dataset = load_dataset(OURS, enriched=False) if ours else recorded(name)
+        encoder = embedder("mpnet" if name == MPNET else "minilm")
+        program = compile_without_lm(dataset, 3 if quick else _TRIALS, encoder)
         # A share changes the gate alone: the stage is fitted once.
         stage = fit_lm_stage(program, dataset, lm, LMStageConfig(CALLS, None, ask_share=1.0))
         with dspy.context(lm=None):
@@ -65,9 +71,9 @@ def run(quick: bool) -> list[dict[str, Any]]:
     return rows
 
 
-def compile_without_lm(dataset: Dataset, trials: int) -> Delegator:
+def compile_without_lm(dataset: Dataset, trials: int, encoder: Embedder | None = None) -> Delegator:
     """Return the program without its LM, as ``compile`` makes it."""
-    program = Delegator(dataset.registry)
+    program = Delegator(dataset.registry, encoder)
     index = program.retrieve.library.index({})
     train = ScoredRequests(index, dataset.splits["train"][:_TRAINED])
     starts = [KnobValues(), *(fit_weights(train, KnobValues(), c) for c in (CHANNELS, LEAN))]
