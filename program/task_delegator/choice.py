@@ -1,6 +1,5 @@
 """What a caller may wish for beside a task: whom not to name, whom to consider, earlier tasks."""
 
-import argparse
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
@@ -82,43 +81,3 @@ def _places(names: Iterable[str], wanted: frozenset[str]) -> list[int]:
 
 
 ANY = Choice()
-
-
-def add_wishes(parser: argparse.ArgumentParser) -> None:
-    """Add the wishes of a task as options."""
-    parser.add_argument(
-        "--exclude",
-        metavar="NAME",
-        action="append",
-        default=[],
-        help="never name this agent, as it was tried; may be given several times",
-    )
-    parser.add_argument(
-        "--include",
-        metavar="NAME",
-        action="append",
-        default=[],
-        help="consider this agent however little it fits; may be given several times",
-    )
-    parser.add_argument(
-        "--history",
-        metavar="TASK",
-        action="append",
-        default=[],
-        help="an earlier task of the same conversation, the oldest first; may be given several "
-        "times",
-    )
-    parser.add_argument(
-        "--top",
-        type=_count,
-        metavar="K",
-        default=3,
-        help="how many agents to name; default: 3",
-    )
-
-
-def _count(text: str) -> int:
-    """Return a positive integer."""
-    if not text.isdecimal() or len(text) > 6 or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of agents, 1 or more")
-    return int(text)

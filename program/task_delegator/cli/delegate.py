@@ -4,7 +4,6 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from ..choice import add_wishes
 from .options import load_program, permissions_of
 
 if TYPE_CHECKING:
@@ -18,9 +17,49 @@ def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
     delegate.add_argument(
         "--plan", action="store_true", help="split the task if it needs several agents"
     )
-    add_wishes(delegate)
+    _add_wishes(delegate)
     delegate.add_argument("--json", action="store_true", help="print the whole result as JSON")
     delegate.set_defaults(run=_run)
+
+
+def _add_wishes(parser: argparse.ArgumentParser) -> None:
+    """Add the wishes of a task as options."""
+    parser.add_argument(
+        "--exclude",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="never name this agent, as it was tried; may be given several times",
+    )
+    parser.add_argument(
+        "--include",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="consider this agent however little it fits; may be given several times",
+    )
+    parser.add_argument(
+        "--history",
+        metavar="TASK",
+        action="append",
+        default=[],
+        help="an earlier task of the same conversation, the oldest first; may be given several "
+        "times",
+    )
+    parser.add_argument(
+        "--top",
+        type=_count,
+        metavar="K",
+        default=3,
+        help="how many agents to name; default: 3",
+    )
+
+
+def _count(text: str) -> int:
+    """Return a positive integer."""
+    if not text.isdecimal() or len(text) > 6 or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of agents, 1 or more")
+    return int(text)
 
 
 def _run(options: argparse.Namespace) -> int:

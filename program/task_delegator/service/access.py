@@ -14,7 +14,8 @@ from ..errors import InputError
 from ..registry import first_fault
 from ..system import read_json, write_text
 
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+# Names of this machine, as an address and as a header spells them.
+LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 
 
 @dataclass(frozen=True, slots=True)

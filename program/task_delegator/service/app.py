@@ -13,7 +13,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from ..errors import DelegatorError
 from ..text import printable
 from . import routes
-from .access import Access
+from .access import LOOPBACK, Access
 from .desk import Desk, NotFoundError
 from .limits import BodyLimit
 from .tools import PATH, Tools, transport_security
@@ -26,7 +26,6 @@ _FILES = {
 }
 # The page runs its own script and asks this service alone.
 _POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'"
-_LOOPBACK = ["127.0.0.1", "localhost"]
 
 
 def create_app(desk: Desk, access: Access | None = None, tools: MCPServer | None = None) -> FastAPI:
@@ -57,7 +56,7 @@ def create_app(desk: Desk, access: Access | None = None, tools: MCPServer | None
     )
     app.state.desk, app.state.access = desk, access
     if access.open:  # a page of another host must not reach it by a name of its own
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=_LOOPBACK)
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK)
     app.add_exception_handler(DelegatorError, _failed)
     app.add_exception_handler(RequestValidationError, _invalid)
     for router in (routes.delegation, routes.review, routes.operation):

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..errors import DelegatorError
 from ..settings import MAX_TASK_CHARACTERS
-from .access import Access, Caller
+from .access import LOOPBACK, Access, Caller
 from .desk import Desk
 from .wire import DelegationResponse, PlanResponse
 
@@ -26,7 +26,6 @@ _Task = Annotated[
     str, Field(description="The task in plain words.", min_length=1, max_length=MAX_TASK_CHARACTERS)
 ]
 PATH = "/mcp"
-_LOOPBACK_HOSTS = ["127.0.0.1:*", "localhost:*", "127.0.0.1", "localhost"]
 
 
 def create_tools(
@@ -78,8 +77,9 @@ def _told() -> Iterator[None]:
 
 def transport_security(access: Access) -> TransportSecuritySettings:
     """Return which hosts may be named: loopback alone, where no token is asked for."""
+    hosts = [spelled for name in LOOPBACK for spelled in (name, f"{name}:*")]
     return TransportSecuritySettings(
-        enable_dns_rebinding_protection=access.open, allowed_hosts=_LOOPBACK_HOSTS
+        enable_dns_rebinding_protection=access.open, allowed_hosts=hosts
     )
 
 

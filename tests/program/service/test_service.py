@@ -208,9 +208,19 @@ def test_an_lm_that_fails_is_no_fault_of_the_service(client, desk, monkeypatch):
     assert (answer.status_code, answer.json()) == (502, {"detail": "the LM is silent"})
 
 
-def test_without_tokens_only_names_of_this_machine_are_answered(client):
-    answer = client.post("/delegate", json={"task": TASK}, headers={"Host": "evil.example"})
-    assert answer.status_code == 400
+@pytest.mark.parametrize(
+    ("host", "code"),
+    [
+        ("evil.example", 400),
+        ("[::2]:8000", 400),
+        ("[::1]:8000", 200),
+        ("127.0.0.1:8000", 200),
+        ("localhost", 200),
+    ],
+)
+def test_without_tokens_only_names_of_this_machine_are_answered(client, host, code):
+    answer = client.post("/delegate", json={"task": TASK}, headers={"Host": host})
+    assert answer.status_code == code
 
 
 def test_an_address_that_is_open_to_others_needs_tokens(desk):
