@@ -2,7 +2,8 @@
 
 Asked for: 95 %. The thresholds are chosen on validation by a rule that certifies them where there
 are enough requests, and test is measured once. Ours is the shipped program, calibrated again, on
-enriched agents and on agents as they were written (searched again); of clinc150 a thousand requests
+enriched agents, with the optional encoder mpnet too (searched again), and on agents as they were
+written (searched again); of clinc150 a thousand requests
 in scope of each split are taken, and all out of scope. With an LM: a large LM's recorded answers,
 asked about two fifths of the tasks in scope; of clinc150 it answered a part.
 Our requests were written by a model of that LM's family, and it may have seen clinc150: both
@@ -18,7 +19,7 @@ from typing import Any
 import dspy
 import numpy as np
 
-from experiments.studies.large_lm import compile_without_lm
+from experiments.studies.large_lm import MPNET, compile_without_lm
 from experiments.support.format import markdown, percent, rate, sections
 from experiments.support.public_data import ROOT, load_public
 from experiments.support.recorded_data import recorded
@@ -30,6 +31,7 @@ from optimize.recorded import language_model
 from task_delegator.artifact import load
 from task_delegator.decision import OperatingPoint, Sample, Target, choose_threshold
 from task_delegator.delegator import Delegator
+from task_delegator.embedders import embedder
 from task_delegator.errors import InputError
 
 _TRIALS = 20  # the fitted weights are found among the first
@@ -70,6 +72,8 @@ def _systems(quick: bool) -> Iterator[_System]:
     yield from _with_and_without("ours", shipped, ours, ours)
     if quick:
         return
+    program = compile_without_lm(ours, _TRIALS, embedder("mpnet"))
+    yield from _with_and_without(MPNET, program, ours, ours)
     written = load_dataset(OURS, enriched=False)
     program = compile_without_lm(written, _TRIALS)
     yield from _with_and_without("ours, as written", program, written, written)
