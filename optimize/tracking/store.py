@@ -35,6 +35,7 @@ def connect() -> str:
         "urllib3.connectionpool": logging.ERROR,
     }.items():
         logging.getLogger(noisy).setLevel(level)
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # files are small
     limit_database_tries(_DATABASE_TRIES)
     with translate_store_errors():
         mlflow.set_tracking_uri(_uri())  # traces follow only what is set

@@ -1,0 +1,93 @@
+"""A predictor's prompt as one text, that people read, compare, edit and give back to ``load``.
+
+The text is the instructions and, where there are demos, a line that begins them and the demos as
+JSON, a field a line. ``optimize compile`` registers these texts as prompts in MLflow.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dspy
+
+from .errors import ProgramError
+from .mlflow_access import read_mlflow
+from .program_state import check_predictor
+from .text import one_line
+
+PROMPTS = "prompts:/"
+_DEMOS = "\n\n[[ ## demos ## ]]\n"  # headed as DSPy's adapters head a field
+
+
+def prompt_texts(program: dspy.Module) -> dict[str, str]:
+    """Return the prompt of every predictor of a program, by the predictor's name."""
+    predictors: list[tuple[str, Any]] = program.named_predictors()
+    return {name: write_prompt(one.signature.instructions, one.demos) for name, one in predictors}
+
+
+def write_prompt(instructions: str, demos: Sequence[Mapping[str, Any]]) -> str:
+    """Return a prompt as one text."""
+    if not demos:
+        return instructions
+    held = [dict(demo) for demo in demos]
+    return instructions + _DEMOS + json.dumps(held, indent=1, ensure_ascii=False)
+
+
+def read_prompt(text: str) -> tuple[str, list[dict[str, Any]]]:
+    """Return the instructions and demos of a text.
+
+    Raises:
+        ValueError: what follows the line that begins the demos is no JSON.
+    """
+    instructions, _, demos = text.replace("\r\n", "\n").partition(_DEMOS)
+    return instructions, json.loads(demos) if demos else []
+
+
+def set_prompts(program: dspy.Module, uris: Sequence[str]) -> None:
+    """Give predictors the prompts that MLflow holds under these names; the last one wins.
+
+    Args:
+        program: each prompt's name ends with a dot and the name of one of its predictors.
+        uris: such as ``prompts:/delegator.classify.select@champion`` or ``.../3``.
+
+    Raises:
+        ProgramError: there is no such prompt or predictor, or the prompt does not fit it.
+    """
+    predictors = dict(program.named_predictors())
+    for uri in uris:
+        named = uri.removeprefix(PROMPTS).partition("@")[0].partition("/")[0]
+        fitting = [name for name in predictors if f".{named}".endswith(f".{name}")]
+        if not uri.startswith(PROMPTS) or not fitting:
+            raise ProgramError(
+                f"{one_line(uri)[:200]}: names no prompt of this program; give "
+                f"{PROMPTS}NAME.PREDICTOR@ALIAS or /VERSION, PREDICTOR one of "
+                + ", ".join(sorted(predictors))
+            )
+        name = max(fitting, key=len)
+        _set_prompt(predictors[name], _downloaded(uri), uri)
+
+
+def _set_prompt(predictor: Any, text: str, uri: str) -> None:
+    state = predictor.dump_state()
+    try:
+        instructions, demos = read_prompt(text)
+    except ValueError as error:
+        raise ProgramError(f"{uri}: its demos are no JSON: {one_line(str(error))}") from error
+    state |= {"signature": state["signature"] | {"instructions": instructions}, "demos": demos}
+    predictor.load_state(check_predictor(state, predictor, uri))
+
+
+def _downloaded(uri: str) -> str:
+    """Return the text of a prompt in MLflow's registry.
+
+    Raises:
+        ProgramError: MLflow is not installed, or has no such prompt, or it is no text.
+    """
+
+    def download(mlflow: Any) -> Any:
+        return mlflow.genai.load_prompt(uri, link_to_model=False, cache_ttl_seconds=0).template
+
+    template = read_mlflow(uri, download, ProgramError)
+    if not isinstance(template, str):
+        raise ProgramError(f"{uri}: is a chat prompt; only texts are read")
+    return template
