@@ -107,15 +107,27 @@ def improve(
         chosen = _choose(trials, config.max_tokens_per_task)
         improved = apply_trial(program, dataset, chosen, prompts)
         done = _compare(name, program, improved, dataset, lm, trials, chosen)
-        run.log_reports(done.reports)
         record = _manifest(name, manifest, improved, dataset, lm, done)
         save(improved, out, record | {"mlflow_run_id": run.id})
-        run.log_program(out)
-        message = f"{chosen.prompt}, {chosen.demos} demos: trial {chosen.number} of a joint search"
-        run.log_prompts(written, prompt_texts(improved), message, {"run": run.id})
-        run.set_note(done.table())
+        _track(run, done, out, written, prompt_texts(improved))
         checkpoint.remove()
     return done
+
+
+def _track(
+    run: track.Run,
+    done: Improvement,
+    out: Path,
+    before: Mapping[str, str],
+    after: Mapping[str, str],
+) -> None:
+    """Log the improved program, and its prompts before and after."""
+    chosen = done.chosen
+    run.log_reports(done.reports)
+    run.log_program(out)
+    message = f"{chosen.prompt}, {chosen.demos} demos: trial {chosen.number} of a joint search"
+    run.log_prompts(before, after, message, {"run": run.id})
+    run.set_note(done.table())
 
 
 def _params(config: JointSearchConfig, tags: Mapping[str, str], name: str) -> dict[str, Any]:
