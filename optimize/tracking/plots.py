@@ -37,17 +37,20 @@ def parallel_plot(trials: pd.DataFrame, objective: str) -> Any:
         objective: the column that colors the lines; it is the last axis.
     """
     numbers = trials.select_dtypes("number").drop(columns=["trial", objective])
+    numbers = numbers.drop(columns=["recall_at_k", "log_likelihood"], errors="ignore")
     varied = [str(name) for name in numbers.columns if len(set(numbers[name].dropna())) > 1]
     columns = [*varied, objective]
     values = trials[columns].to_numpy(dtype=float)
     low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
     scaled = np.nan_to_num((values - low) / np.where(high > low, high - low, 1.0))
-    figure, axes = plt.subplots(figsize=(max(7, 0.7 * len(columns)), 4.5))
+    figure, axes = plt.subplots(figsize=(max(7, 0.8 * len(columns)), 5))
     for row in scaled[np.argsort(scaled[:, -1], kind="stable")]:
         axes.plot(row, color=mpl.colormaps["viridis_r"](row[-1]), linewidth=0.8)
     limits = zip(columns, low, high, strict=True)
-    ticks = [f"{name}\n{least:.3g} to {most:.3g}" for name, least, most in limits]
-    axes.set_xticks(range(len(columns)), ticks, rotation=60, ha="right", fontsize=7)
+    shown = [(name.rpartition(".")[2], least, most) for name, least, most in limits]
+    ticks = [f"{name}\n{least:.3g} to {most:.3g}" for name, least, most in shown]
+    axes.set_xticks(range(len(columns)), ticks, rotation=45, ha="right", fontsize=8)
+    axes.grid(axis="x")
     axes.set(yticks=[], title=f"Trials, darker: higher {objective}")
     figure.tight_layout()
     plt.close(figure)

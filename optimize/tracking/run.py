@@ -14,7 +14,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
@@ -46,6 +46,7 @@ from optimize.tracking.tables import (
     pareto_table,
     trials_table,
 )
+from optimize.tracking.view import view_tag
 from task_delegator.text import without_user
 
 _SENTENCES = ("task", "reason")  # of a result's rows, not to be in the name of a metric
@@ -93,7 +94,6 @@ class Run:
         self.store_failed = False
         self._experiment = experiment_id
         self._client = MlflowClient()
-        self._model: mlflow.ActiveModel | None = None
         self._inputs: dict[str, PandasDataset] = {}
 
     @_continue_on_store_error
@@ -108,9 +108,11 @@ class Run:
 
     @_continue_on_store_error
     def begin_model(self, name: str, params: Mapping[str, Any]) -> None:
-        """Begin the agent version that the run makes; traces and metrics are linked to it."""
+        """Begin the agent version that the run makes; traces and reports are linked to it.
+
+        It is not MLflow's active model meanwhile: each step of the search would be its metric.
+        """
         self.model_id = models.begin(name, self.id, self._experiment, _as_params(params))
-        self._model = mlflow.set_active_model(model_id=self.model_id)
 
     @_continue_on_store_error
     def log_metrics(
@@ -161,10 +163,9 @@ class Run:
         logged = {m.step for m in self._client.get_metric_history(self.id, _BEST)}
         now = int(time.time() * 1000)
         steps = [
-            Metric(name, float(value), now, trial.number)
+            Metric(_BEST, float(top), now, trial.number)
             for trial, top in zip(trials, best, strict=True)
             if trial.number not in logged
-            for name, value in (("search_top1", trial.top1), (_BEST, top))
         ]
         for first in range(0, len(steps), _MOST_METRICS):
             self._client.log_batch(self.id, metrics=steps[first : first + _MOST_METRICS])
@@ -271,21 +272,14 @@ class Run:
     def log_traces(self, spans: Sequence[Span]) -> None:
         """Log spans of delegations as traces of this run; parents must come before children."""
         self._client.get_run(self.id)  # a trace that cannot be written is no error to MLflow
-        opened = {}
-        for span in spans:
-            opened[span.id] = mlflow.start_span_no_context(
-                span.name,
-                span_type=span.kind,
-                parent_span=opened.get(span.parent),
-                inputs=span.inputs,
-                attributes=span.attributes,
-                start_time_ns=span.started,
-            )
-        for span in reversed(spans):
-            status = "OK" if span.error is None else "ERROR"
-            if span.error is not None:
-                opened[span.id].set_attribute("error", span.error)
-            opened[span.id].end(outputs=span.outputs, status=status, end_time_ns=span.ended)
+        with self._active_model():
+            _write_spans(spans)
+
+    def _active_model(self) -> AbstractContextManager[Any]:
+        """Link the traces of a block to the agent version."""
+        if self.model_id is None:
+            return nullcontext()
+        return mlflow.set_active_model(model_id=self.model_id)
 
     @_continue_on_store_error
     def log_program(self, folder: Path) -> None:
@@ -316,11 +310,6 @@ class Run:
             models.fail(self.model_id)
         mlflow.end_run(status)
 
-    def _leave_model(self) -> None:
-        """Give the caller's active model back."""
-        if self._model is not None:
-            self._model.__exit__(None, None, None)
-
 
 @contextmanager
 def run(name: str, tags: Mapping[str, str], resume_id: str | None = None) -> Iterator[Run]:
@@ -334,7 +323,7 @@ def run(name: str, tags: Mapping[str, str], resume_id: str | None = None) -> Ite
     Raises:
         InputError: the store cannot be used. Once the run has started its failure is no error.
     """
-    experiment = connect()
+    experiment = connect(view_tag())
     with translate_store_errors():
         active = mlflow.start_run(_active_run_id(resume_id), run_name=name, tags=dict(tags))
     tracked, status = Run(active.info.run_id, experiment), "FAILED"
@@ -342,11 +331,28 @@ def run(name: str, tags: Mapping[str, str], resume_id: str | None = None) -> Ite
         yield tracked
         status = "FINISHED"
     finally:
-        tracked._leave_model()
         tracked._end(status)
         if tracked.store_failed:  # what is missing in it shows, if the store is back
             with suppress(*STORE_ERRORS):
                 mlflow.end_run("FAILED")
+
+
+def _write_spans(spans: Sequence[Span]) -> None:
+    opened = {}
+    for span in spans:
+        opened[span.id] = mlflow.start_span_no_context(
+            span.name,
+            span_type=span.kind,
+            parent_span=opened.get(span.parent),
+            inputs=span.inputs,
+            attributes=span.attributes,
+            start_time_ns=span.started,
+        )
+    for span in reversed(spans):
+        status = "OK" if span.error is None else "ERROR"
+        if span.error is not None:
+            opened[span.id].set_attribute("error", span.error)
+        opened[span.id].end(outputs=span.outputs, status=status, end_time_ns=span.ended)
 
 
 def _as_params(values: Mapping[str, Any]) -> dict[str, str]:

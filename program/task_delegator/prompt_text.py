@@ -1,10 +1,11 @@
 """A predictor's prompt as one text, that people read, compare, edit and give back to ``load``.
 
-The text is the instructions and, where there are demos, a line that begins them and the demos as
-JSON, a field a line. ``optimize compile`` registers these texts as prompts in MLflow.
+The text is the instructions and then each demo, field by field under the headings that DSPy's
+adapters write. ``optimize compile`` registers these texts as prompts in MLflow.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,9 @@ from .program_state import check_predictor
 from .text import one_line
 
 PROMPTS = "prompts:/"
-_DEMOS = "\n\n[[ ## demos ## ]]\n"  # headed as DSPy's adapters head a field
+_AS_JSON = " as JSON"  # behind the heading of a value that is no plain text
+_DEMO = re.compile(r"^\[\[ ## demo \d+ ## \]\]$", re.MULTILINE)
+_FIELD = re.compile(rf"^\[\[ ## (\S+) ## \]\]({_AS_JSON})?$", re.MULTILINE)
 
 
 def prompt_texts(program: dspy.Module) -> dict[str, str]:
@@ -27,20 +30,37 @@ def prompt_texts(program: dspy.Module) -> dict[str, str]:
 
 def write_prompt(instructions: str, demos: Sequence[Mapping[str, Any]]) -> str:
     """Return a prompt as one text."""
-    if not demos:
-        return instructions
-    held = [dict(demo) for demo in demos]
-    return instructions + _DEMOS + json.dumps(held, indent=1, ensure_ascii=False)
+    blocks = [instructions]
+    for number, demo in enumerate(demos, 1):
+        blocks.append(f"[[ ## demo {number} ## ]]")
+        blocks += [_written(name, value) for name, value in dict(demo).items()]
+    return "\n\n".join(blocks)
+
+
+def _written(name: str, value: Any) -> str:
+    heading = f"[[ ## {name} ## ]]"
+    headed = isinstance(value, str) and (_DEMO.search(value) or _FIELD.search(value))
+    if not isinstance(value, str) or headed or "\r" in value:
+        return f"{heading}{_AS_JSON}\n{json.dumps(value, ensure_ascii=False)}"
+    return f"{heading}\n{value}"
 
 
 def read_prompt(text: str) -> tuple[str, list[dict[str, Any]]]:
     """Return the instructions and demos of a text.
 
     Raises:
-        ValueError: what follows the line that begins the demos is no JSON.
+        ValueError: a value that is said to be JSON is none.
     """
-    instructions, _, demos = text.replace("\r\n", "\n").partition(_DEMOS)
-    return instructions, json.loads(demos) if demos else []
+    instructions, *demos = _DEMO.split(text.replace("\r\n", "\n") + "\n\n")
+    return instructions[:-2], [_fields(demo) for demo in demos]
+
+
+def _fields(demo: str) -> dict[str, Any]:
+    """Return the fields of a demo; two line ends follow each value."""
+    parts = _FIELD.split(demo)[1:]
+    fields = zip(parts[::3], parts[1::3], parts[2::3], strict=True)
+    plain = [(name, kind, value.removeprefix("\n")[:-2]) for name, kind, value in fields]
+    return {name: json.loads(value) if kind else value for name, kind, value in plain}
 
 
 def set_prompts(program: dspy.Module, uris: Sequence[str]) -> None:
@@ -72,7 +92,7 @@ def _set_prompt(predictor: Any, text: str, uri: str) -> None:
     try:
         instructions, demos = read_prompt(text)
     except ValueError as error:
-        raise ProgramError(f"{uri}: its demos are no JSON: {one_line(str(error))}") from error
+        raise ProgramError(f"{uri}: a demo is no JSON: {one_line(str(error))}") from error
     state |= {"signature": state["signature"] | {"instructions": instructions}, "demos": demos}
     predictor.load_state(check_predictor(state, predictor, uri))
 

@@ -20,6 +20,7 @@ from optimize.pipeline.compile import Compiled, compile_program
 from optimize.tracking import run as track
 from optimize.tracking.prompts import Prompts
 from optimize.tracking.registry import Models
+from optimize.tracking.spans import Span
 from optimize.tracking.store import connect
 from task_delegator.artifact import find, load
 from task_delegator.errors import ProgramError
@@ -90,7 +91,7 @@ def test_a_compiled_program_is_an_agent_version_and_promote_registers_that_one(
     assert by_dataset["validation_top1"][0] == "data:validation"
     assert len(run.data.metrics) + len(run.data.params) < 40  # a comparison fits one screen
     assert len(mlflow.search_traces(locations=[connect()], model_id=model.model_id)) == 1
-    assert mlflow.get_active_model_id() is None
+    assert "search_best_top1" not in by_dataset  # a step is no metric of the version
     linked = {p["name"] for p in json.loads(model.tags["mlflow.linkedPrompts"])}
     assert linked == {f"delegator.{name}" for name in prompt_texts(compiled.program)}
 
@@ -145,11 +146,12 @@ def test_a_prompt_of_the_registry_is_tried_in_a_program(data, store, tmp_path, c
     common = ["evaluate", "default", "--data", str(data), "--no-lm", "--limit", "3"]
     assert main([*common, "--prompt", f"prompts:/{SELECT}@champion"]) == 0
 
-    Prompts("delegator").register({"classify.select": "Pick.\n\n[[ ## demos ## ]]\n[{"}, "x", {})
+    broken = "Pick.\n\n[[ ## demo 1 ## ]]\n\n[[ ## task ## ]] as JSON\n[{"
+    Prompts("delegator").register({"classify.select": broken}, "x", {})
     bad = write_prompt("Pick.", [{"lm": "http://127.0.0.1:9"}])
     Prompts("delegator").register({"classify.select": bad}, "x", {})
     for uri, said in {
-        f"prompts:/{SELECT}/2": "demos are no JSON",
+        f"prompts:/{SELECT}/2": "a demo is no JSON",
         f"prompts:/{SELECT}/3": "demos.0.lm: is no field",
         f"prompts:/{SELECT}/9": "MLFLOW_TRACKING_URI",
         "prompts:/delegator.nobody/1": "names no prompt of this program",
@@ -163,10 +165,17 @@ def test_a_prompt_of_the_registry_is_tried_in_a_program(data, store, tmp_path, c
 
 
 def test_a_prompt_is_read_as_it_was_written():
-    demos = [{"task": "a {{b}}\n\n[x]", "slot": "é"}, {"task": "b", "augmented": True}]
-    assert read_prompt(write_prompt("Do.\n\nRead.", demos)) == ("Do.\n\nRead.", demos)
-    assert read_prompt(write_prompt("Do.", [])) == ("Do.", [])
-    assert read_prompt("Do.\r\n\r\n[[ ## demos ## ]]\r\n[]") == ("Do.", [])
+    demos = [
+        {"task": "a {{b}}\n\n[x]\n", "slot": "é", "candidates": ""},
+        {"task": "[[ ## slot ## ]]", "slot": "a\r\nb", "augmented": True, "agents": ["x", 1]},
+        {"task": "\n[[ ## demo 2 ## ]]\n"},
+    ]
+    for instructions in ("Do.\n\nRead.", "", "Do.\n", "Fill [[ ## slot ## ]]\n[[ ## x ## ]]"):
+        for held in (demos, demos[:1], []):
+            assert read_prompt(write_prompt(instructions, held)) == (instructions, held)
+    text = write_prompt("Do.", [{"task": "a", "slot": "B"}])
+    assert text == "Do.\n\n[[ ## demo 1 ## ]]\n\n[[ ## task ## ]]\na\n\n[[ ## slot ## ]]\nB"
+    assert read_prompt(text.replace("\n", "\r\n")) == read_prompt(text)
 
 
 def test_the_agent_version_of_a_run_that_fails_is_failed_and_taken_up_again(store):
@@ -182,7 +191,6 @@ def test_the_agent_version_of_a_run_that_fails_is_failed_and_taken_up_again(stor
         fails()
     model = version_of(ids[0])
     assert (model.status, model.name, model.params) == ("FAILED", "a-b-c", {"lm": "none"})
-    assert mlflow.get_active_model_id() is None
     with track.run("again", {}, resume_id=ids[0]) as again:
         again.begin_model("a: b/c", {"lm": None})
     assert again.model_id == model.model_id
@@ -193,7 +201,9 @@ def test_the_users_active_model_comes_back(store):
     with mlflow.set_active_model(name="mine") as mine:
         with track.run("ours", {}) as run:
             run.begin_model("ours", {})
-            assert mlflow.get_active_model_id() == run.model_id
+            run.log_traces([Span("1", None, "Delegator", "CHAIN", {}, {}, 1, ended=2)])
+        (trace,) = mlflow.search_traces(locations=[connect()], return_type="list")
+        assert trace.info.trace_metadata["mlflow.modelId"] == run.model_id
         assert mlflow.get_active_model_id() == mine.model_id
 
 
