@@ -27,7 +27,7 @@ ONLY_IN = {
         "optimize/_compat.py",
         *(
             f"optimize/tracking/{name}.py"
-            for name in ("store", "run", "children", "registry", "models", "prompts")
+            for name in ("store", "run", "children", "registry", "models", "prompts", "studies")
         ),
         *(f"program/task_delegator/{name}.py" for name in ("serve", "mlflow_access")),
     },

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import mlflow
 import pytest
 from mlflow.tracking import MlflowClient
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from recorded import oracle, recorded_lm
 from small import ROOT, HashedWords, small_dataset
@@ -24,6 +24,7 @@ from task_delegator import artifact
 
 PUBLISHED = ("order", "prompting")
 NAMES = ("data, model, minilm, labeled-few-shot", "data, no LM, minilm")
+WIDE: ViewportSize = {"width": 2600, "height": 1200}  # tables draw the columns that are seen
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 pytestmark = [
@@ -183,6 +184,7 @@ def test_the_rows_of_an_experiment_are_a_table(server, store, page):
 
 def test_the_view_that_make_ui_names_shows_the_programs_and_no_other_run(server, store, page):
     experiment, _ = _runs(store)
+    page.set_viewport_size(WIDE)
     page.goto(server + view_path(experiment))
     page.get_by_text("Programs", exact=True).first.wait_for()
     for column in ("test_top1", "test_assigned", "embedder"):
@@ -194,6 +196,7 @@ def test_the_view_that_make_ui_names_shows_the_programs_and_no_other_run(server,
 
 def test_each_program_is_an_agent_version_with_metrics_by_dataset(server, store, page):
     experiment, _ = _runs(store)
+    page.set_viewport_size(WIDE)
     page.goto(f"{server}/#/experiments/{experiment}/models")
     for text in ("Ready", "data:test", "delegator", *(n.replace(", ", "-") for n in NAMES)):
         page.get_by_text(text.replace(" ", "-")).first.wait_for()
