@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
+import dspy
 import mlflow
 import numpy as np
 import pandas as pd
@@ -328,7 +329,8 @@ def run(name: str, tags: Mapping[str, str], resume_id: str | None = None) -> Ite
         active = mlflow.start_run(_active_run_id(resume_id), run_name=name, tags=dict(tags))
     tracked, status = Run(active.info.run_id, experiment), "FAILED"
     try:
-        yield tracked
+        with dspy.context(callbacks=_without_autolog()):
+            yield tracked
         status = "FINISHED"
     finally:
         tracked._end(status)
@@ -361,6 +363,15 @@ def _as_params(values: Mapping[str, Any]) -> dict[str, str]:
         key: "none" if value is None else without_user(str(value))[:6000]
         for key, value in values.items()
     }
+
+
+def _without_autolog() -> list[Any]:
+    """Return DSPy's callbacks but for those of a user's ``mlflow.dspy.autolog()``.
+
+    They would trace every delegation of the work a second time, with its text.
+    """
+    held = dspy.settings.get("callbacks") or []
+    return [one for one in held if not type(one).__module__.startswith("mlflow.")]
 
 
 def _active_run_id(run_id: str | None) -> str | None:

@@ -97,6 +97,8 @@ def test_a_compiled_program_is_an_agent_version_and_promote_registers_that_one(
 
     common = ["--data", str(data), "--no-lm"]
     assert "agents.json" not in held(model)  # no compilation stores the agents
+    with pytest.raises(ProgramError, match="holds no agents to serve; run python -m optimize prom"):
+        mlflow.pyfunc.load_model(f"models:/{model.model_id}")
     arguments = ["promote", compiled.run_id, "--force", *common]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("task_delegator.artifact.embedder_of", lambda spec: HashedWords())
@@ -113,6 +115,21 @@ def held(model: LoggedModel) -> set[str]:
     folder = "artifacts/program"
     listed = MlflowClient().list_logged_model_artifacts(model.model_id, folder)
     return {Path(file.path).name for file in listed}
+
+
+def test_no_request_and_no_agent_is_in_the_store_unless_the_program_carries_it(
+    data, store, tmp_path
+):
+    dataset = load_dataset(data)
+    compile_program(dataset, Options(tmp_path / "plain", trials=2, traces=3), None)
+    files = [tmp_path / "mlflow.db", *(f for f in (tmp_path / "mlruns").rglob("*") if f.is_file())]
+    kept = b"".join(file.read_bytes() for file in files)
+    texts = [r.text for split in dataset.splits.values() for r in split]
+    texts += [text for split in dataset.out_of_scope.values() for text in split]
+    texts += [a.description for a in dataset.registry]
+    spelled = [form for t in texts for form in (t.encode(), json.dumps(t)[1:-1].encode())]
+    assert len(files) > 10
+    assert [text for text in spelled if text in kept] == []
 
 
 def test_what_a_compilation_changed_is_a_version_of_its_prompt(data, store, tmp_path):
