@@ -91,6 +91,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 ui: $(READY)
+	@$(BIN)/python -m optimize.tracking.view $(UI_PORT)
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --host 127.0.0.1 --port $(UI_PORT) --workers 1
 
 wheel: $(READY)

@@ -4,6 +4,10 @@
 MLflow is imported where it is needed: who records spans does without it.
 """
 
+import base64
+import json
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +33,7 @@ __all__ = [
     "active_call",
     "limit_database_tries",
     "local_source",
+    "saved_view",
 ]
 
 
@@ -51,6 +56,34 @@ def local_source(folder: Path) -> Any:
     from mlflow.data import sources
 
     return vars(sources)["LocalArtifactDatasetSource"](str(folder))
+
+
+def saved_view(name: str, key: str, columns: Sequence[str], search: str) -> tuple[str, str]:
+    """Return the tag of an experiment with which MLflow's UI offers a saved view of its runs.
+
+    The UI alone writes such views, as a tag each, and opens them by ``viewStateShareKey=KEY``.
+    What a view leaves out is the UI's default.
+
+    Args:
+        name: that the UI lists.
+        key: of the view.
+        columns: such as ``metrics.`top1```.
+        search: filter of the runs.
+    """
+    state = {
+        "searchFilter": search,
+        "orderByKey": "attributes.start_time",
+        "orderByAsc": False,
+        "startTime": "ALL",
+        "lifecycleFilter": "Active",
+        "datasetsFilter": [],
+        "modelVersionFilter": "All Runs",
+        "selectedColumns": list(columns),
+        "runsHiddenMode": "FIRST_10_RUNS",
+    }
+    packed = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
+    view = {"name": name, "createdAt": 0, "updatedAt": 0, "state": f"deflate;{packed}"}
+    return f"mlflow.sharedViewState.{key}", json.dumps(view)
 
 
 def active_call() -> str | None:

@@ -20,12 +20,16 @@ MAY_IMPORT = {
     "experiments": {"task_delegator", "optimize", "experiments"},
 }
 ONLY_IN = {
-    # The store, runs, the registry, and what is private in MLflow. Of the package: serve.py,
-    # which MLflow itself loads, and artifact/store.py, which downloads models:/ programs with it.
+    # The store, runs, their children, agent versions, prompts, the registry, and what is private
+    # in MLflow. Of the package: serve.py, which MLflow itself loads, and mlflow_access.py, which
+    # opens it for whatever is read from it: models:/, prompts:/ and the registry of MCP servers.
     "mlflow": {
         "optimize/_compat.py",
-        *(f"optimize/tracking/{name}.py" for name in ("store", "run", "registry")),
-        *(f"program/task_delegator/{name}.py" for name in ("serve", "artifact/store")),
+        *(
+            f"optimize/tracking/{name}.py"
+            for name in ("store", "run", "children", "registry", "models", "prompts", "studies")
+        ),
+        *(f"program/task_delegator/{name}.py" for name in ("serve", "mlflow_access")),
     },
     "optuna": {"optimize/search/study.py"},
 }

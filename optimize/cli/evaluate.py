@@ -22,6 +22,11 @@ def add_parser(commands: Commands, parents: Parents) -> None:
     parser.add_argument(
         "--limit", type=at_least(1), help="evaluate a random subset of this size, fixed by the seed"
     )
+    parser.add_argument(
+        "--prompt", action="append", default=[], metavar="URI",
+        help="prompt of MLflow's registry to try in place of the program's own, such as "
+        "prompts:/delegator.classify.select@champion; may be repeated",
+    )  # fmt: skip
     out_of_scope_share(parser)
     parser.add_argument("--gate-open", action="store_true", help="ask the LM about every task")
     parser.add_argument(
@@ -46,7 +51,10 @@ def run(options: argparse.Namespace) -> int:
         refuse_no_lm(options, "--gate-open asks the LM about every task")
     dataset = load_dataset(options.data, enriched=options.enriched)
     programs = [
-        (name, load(name, dataset.registry, embedder=options.embedder))
+        (
+            name,
+            load(name, dataset.registry, embedder=options.embedder, prompts=options.prompt),
+        )
         for name in (options.program, options.other)
         if name is not None
     ]

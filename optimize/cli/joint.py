@@ -18,7 +18,11 @@ def add_parser(commands: Commands, parents: Parents) -> None:
     parser.add_argument("program", nargs="?", default="default", help="program to start from")
     parser.add_argument("--trials", type=at_least(1), default=40, help="total trials of the study")
     parser.add_argument("--study", default="joint", help="name of the study")
-    parser.add_argument("--storage", help="Optuna storage URL; next to the output by default")
+    parser.add_argument(
+        "--storage",
+        help="where the study is kept: URL of a database, journal:FILE, grpc://HOST:PORT of "
+        "Optuna's proxy, or mlflow; next to the output by default",
+    )
     parser.add_argument(
         "--optimizers", nargs="*", choices=OPTIMIZER_NAMES, default=["labeled-few-shot"],
         help="optimizers whose prompts are tried, besides the plain prompt",
@@ -39,12 +43,13 @@ def run(options: argparse.Namespace) -> int:
     from optimize.pipeline import Improvement, improve, summary
     from optimize.recorded import language_model
     from optimize.search import StudyLocation
+    from optimize.tracking import study_storage
     from task_delegator.text import printable
 
     refuse_no_lm(options, "joint weighs accuracy against LM tokens")
     dataset, program, manifest = open_program(options)
     config = JointSearchConfig(
-        location=StudyLocation(options.study, options.storage),
+        location=StudyLocation(options.study, study_storage(options.storage)),
         trials=options.trials,
         optimizers=tuple(options.optimizers),
         max_tokens_per_task=options.max_tokens,

@@ -13,7 +13,11 @@ def add_parser(commands: Commands, parents: Parents) -> None:
     )
     parser.add_argument("--trials", type=at_least(1), default=60, help="total trials of the study")
     parser.add_argument("--study", default="retrieval", help="name of the study")
-    parser.add_argument("--storage", help="Optuna storage URL; in memory by default")
+    parser.add_argument(
+        "--storage",
+        help="where the study is kept: URL of a database, journal:FILE, grpc://HOST:PORT of "
+        "Optuna's proxy, or mlflow; in memory by default",
+    )
     parser.add_argument("--embedder", default=parents.embedder or "minilm", help="embedder spec")
     parser.set_defaults(run=run)
 
@@ -23,6 +27,7 @@ def run(options: argparse.Namespace) -> int:
     from optimize.checkpoint import digest_of, identity_of
     from optimize.data import load_dataset
     from optimize.search import ScoredRequests, StudyLocation, measure, search
+    from optimize.tracking import study_storage
     from task_delegator.embedders import embedder
     from task_delegator.errors import InputError
     from task_delegator.knobs import KnobValues
@@ -35,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     scored = ScoredRequests(index, dataset.splits["validation"])
     start = KnobValues()
     identity = identity_of(dataset, embedder=index.embed.id, knobs=start.model_dump())
-    location = StudyLocation(options.study, options.storage, digest_of(identity))
+    location = StudyLocation(options.study, study_storage(options.storage), digest_of(identity))
     knobs, trials = search(
         scored, [start], trials=options.trials, seed=options.seed, location=location
     )

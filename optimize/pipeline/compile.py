@@ -23,11 +23,11 @@ from optimize.lm_stage import (
     opened,
     plan_calls,
 )
-from optimize.pipeline.manifest import provenance, run_tags
+from optimize.pipeline.manifest import provenance, run_name, run_tags
 from optimize.search import LEAN, ScoredRequests, StudyLocation, fit_weights, search
 from optimize.tracking import run as track
 from optimize.tracking import store, trace_requests
-from task_delegator.artifact import save
+from task_delegator.artifact import prompt_texts, save
 from task_delegator.delegator import Delegator
 from task_delegator.embedders import embedder, remembering
 from task_delegator.errors import InputError
@@ -107,7 +107,7 @@ def compile_program(
         lm=lm,
         embedder=config.embedder,
     )
-    name = f"compile {dataset.path.name} ({config.preset})"
+    name = run_name(tags)
     settings = shown_settings(config)
     identity = identity_of(dataset, config=settings, lm=tags["lm"], store=store.digest())
     out = config.out
@@ -116,8 +116,11 @@ def compile_program(
         track.run(name, tags, checkpoint.load("run")) as run,
     ):
         checkpoint.save("run", run.id)
-        run.log_params({**settings, "leaks": len(leaks(dataset))})
+        params = _params(config, tags, len(leaks(dataset)))
+        run.log_params(params)
+        run.log_config(settings)
         run.log_dataset(dataset)
+        run.begin_model(name, params)
         context = CompileContext(dataset, config, program, lm, teacher, run, checkpoint)
         compiled = _compile(context)
         checkpoint.remove()
@@ -142,9 +145,26 @@ def _checked_config(dataset: Dataset, options: Options, lm: dspy.BaseLM | None) 
     return config
 
 
+def _params(config: CompileConfig, tags: Mapping[str, str], leaks: int) -> dict[str, Any]:
+    """Return the settings by which compilations are told apart, as they were resolved."""
+    alone = not config.max_lm_calls
+    named = {name: tags[name] for name in ("data", "lm", "embedder", "optimizer")}
+    return named | {
+        "teacher": None if alone else config.teacher or tags["lm"],
+        "preset": config.preset,
+        "trials": config.trials,
+        "max_lm_calls": config.max_lm_calls,
+        "samples_from_train": config.samples_from_train,
+        "target_precision": config.target_precision,
+        "seed": config.seed,
+        "leaks": leaks,
+    }
+
+
 def _compile(context: CompileContext) -> Compiled:
     """Fit every part of the program, evaluate it and save it."""
     dataset, config, program = context.dataset, context.config, context.program
+    written = prompt_texts(program)
     with remembering(program.retrieve.library.embed):
         _search(context)
         calibration = calibrate(
@@ -157,7 +177,11 @@ def _compile(context: CompileContext) -> Compiled:
     manifest = _manifest(context, reports, lm_stage, calibration)
     manifest["calibration"]["with_lm"] = with_lm
     save(program, config.out, manifest | {"mlflow_run_id": context.run.id})
+    context.run.log_reports(reports)
     context.run.log_program(config.out)
+    context.run.log_prompts(
+        written, prompt_texts(program), prompt_message(dataset, lm_stage), _prompt_tags(context)
+    )
     context.run.set_note(summary(reports))
     return Compiled(config.out, program, reports, lm_stage, calibration, context.run.id)
 
@@ -197,6 +221,23 @@ def lm_gain(reports: Mapping[str, Report]) -> list[str]:
     ]
 
 
+def prompt_message(dataset: Dataset, found: LMStageResult | None) -> str:
+    """Return the commit message of the prompts that a compilation changed."""
+    if found is None or found.gain is None:
+        return f"compiled on {dataset.path.name}"
+    mean, error = found.gain
+    return (
+        f"{found.optimizer or 'no optimizer'} on {dataset.path.name}: the LM adds {mean:+.3f} "
+        f"(standard error {error:.3f}) to the log-likelihood of the right agent, cross-validated "
+        f"on {found.asked} validation requests, {found.demos} demos"
+    )
+
+
+def _prompt_tags(context: CompileContext) -> dict[str, str]:
+    lm = "none" if context.lm is None else str(context.lm.model)
+    return {"data": context.dataset.path.name, "lm": lm, "run": context.run.id}
+
+
 def _search(context: CompileContext) -> None:
     """Set the knobs of retrieval."""
     dataset, config, program = context.dataset, context.config, context.program
@@ -228,7 +269,6 @@ def _fit_lm_stage(context: CompileContext) -> tuple[LMStageResult | None, dict[s
     config, program, run = context.config, context.program, context.run
     if context.asked_lm is None:
         return None, None
-    before = program.classify.select.deepcopy()
     kept = context.checkpoint.load("lm_stage")
     if kept is None:
         stage = fit_lm_stage(
@@ -255,7 +295,6 @@ def _fit_lm_stage(context: CompileContext) -> tuple[LMStageResult | None, dict[s
     program.load_state(kept["program"])
     result = LMStageResult.from_json(kept["lm_stage"])
     run.set_tag("optimizer", result.ran or "none")
-    run.log_prompts(before, program.classify.select)
     run.log_metrics({"lm_calls": result.calls, "weight": result.weight}, "lm_stage_")
     return result, kept["with_lm"]
 
@@ -282,7 +321,6 @@ def _evaluate(context: CompileContext) -> dict[str, Report]:
             out_of_scope_share=config.out_of_scope_share,
             **settings,
         )
-        context.run.log_metrics(made.metrics(), f"{name}_")
         if name == "test":
             context.run.log_outcomes(outcomes, name)
         return made

@@ -12,10 +12,10 @@ from optimize.data import Dataset
 from optimize.evaluation import PairedComparison, Report, compare_programs, evaluate
 from optimize.joint import JointSearchConfig, JointTrial, apply_trial, cheapest, front, joint_search
 from optimize.lm_stage import ResponseCache
-from optimize.pipeline.manifest import provenance, run_tags
+from optimize.pipeline.manifest import provenance, run_name, run_tags
 from optimize.tracking import run as track
 from optimize.tracking import store
-from task_delegator.artifact import save
+from task_delegator.artifact import prompt_texts, save
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
 
@@ -86,15 +86,18 @@ def improve(
     tags = run_tags(
         "joint", dataset, optimizer=" ".join(config.optimizers), lm=lm, embedder=embedder
     )
-    run_key = f"run-{store.digest()}"
+    run_key, run_title = f"run-{store.digest()}", f"joint: {run_name(tags)}"
+    written = prompt_texts(program)
     with (
         Checkpoint(checkpoint_folder(out), identity, on_change=refuse, out=out) as checkpoint,
         ResponseCache(checkpoint.folder / "answers.jsonl", config.max_lm_calls) as answers,
-        track.run(f"joint {dataset.path.name}", tags, checkpoint.load(run_key)) as run,
+        track.run(run_title, tags, checkpoint.load(run_key)) as run,
     ):
         checkpoint.save(run_key, run.id)
-        run.log_params(asdict(config))
+        params = _params(config, tags, name)
+        run.log_params(params)
         run.log_dataset(dataset)
+        run.begin_model(run_title, params)
         storage = config.location.storage or checkpoint.journal
         location = replace(config.location, storage=storage, identity=digest_of(identity))
         config = replace(config, location=location)
@@ -103,14 +106,34 @@ def improve(
         chosen = _choose(trials, config.max_tokens_per_task)
         improved = apply_trial(program, dataset, chosen, prompts)
         done = _compare(name, program, improved, dataset, lm, trials, chosen)
-        for split, report in done.reports.items():
-            run.log_metrics(report.metrics(), f"{split}_")
         record = _manifest(name, manifest, improved, dataset, lm, done)
         save(improved, out, record | {"mlflow_run_id": run.id})
-        run.log_program(out)
-        run.set_note(done.table())
+        _track(run, done, out, written, prompt_texts(improved))
         checkpoint.remove()
     return done
+
+
+def _track(
+    run: track.Run,
+    done: Improvement,
+    out: Path,
+    before: Mapping[str, str],
+    after: Mapping[str, str],
+) -> None:
+    """Log the improved program, and its prompts before and after."""
+    chosen = done.chosen
+    run.log_reports(done.reports)
+    run.log_program(out)
+    message = f"{chosen.prompt}, {chosen.demos} demos: trial {chosen.number} of a joint search"
+    run.log_prompts(before, after, message, {"run": run.id})
+    run.set_note(done.table())
+
+
+def _params(config: JointSearchConfig, tags: Mapping[str, str], name: str) -> dict[str, Any]:
+    """Return the settings by which joint searches are told apart."""
+    named = {key: tags[key] for key in ("data", "lm", "embedder", "optimizer")}
+    own = ("trials", "optimizer_calls", "max_tokens_per_task", "max_lm_calls", "seed")
+    return named | {"program": name} | {key: getattr(config, key) for key in own}
 
 
 def _identity(

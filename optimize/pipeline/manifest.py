@@ -1,5 +1,7 @@
 """What manifests and MLflow tags say of a run: code, data, registry, LM, embedder."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import dspy
@@ -43,3 +45,10 @@ def run_tags(
         "data": str(dataset.path),
         "commit": commit(),
     }
+
+
+def run_name(tags: Mapping[str, str]) -> str:
+    """Return the name of a run, by which it is found in a list: data, LM, embedder, optimizer."""
+    lm = "no LM" if tags["lm"] == "none" else tags["lm"].rpartition("/")[2]
+    names = [Path(tags["data"]).name, lm, tags["embedder"]]
+    return ", ".join(names + [tags["optimizer"]] * (tags["optimizer"] != "none"))

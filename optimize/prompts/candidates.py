@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import dspy
+
 
 @dataclass(frozen=True, slots=True)
 class PromptCandidate:
@@ -40,6 +42,19 @@ def read_gepa_candidates(done: Any) -> list[PromptCandidate]:
     found = done.detailed_results
     scored = zip(found.candidates, found.val_aggregate_scores, strict=True)
     return [_candidate(program, score) for program, score in scored]
+
+
+def keep_fields(select: Any) -> None:
+    """Take out of the demos what is no field of the signature, but for DSPy's mark of its own.
+
+    LabeledFewShot shows whole examples, and with them what only the metric reads; a program
+    that holds such a demo is refused when it is loaded.
+    """
+    kept = {*select.signature.fields, "augmented"}
+    select.demos = [
+        dspy.Example({name: demo[name] for name in demo if name in kept})
+        for demo in map(dict, select.demos)
+    ]
 
 
 def _attached(done: Any) -> Sequence[Mapping[str, Any]]:

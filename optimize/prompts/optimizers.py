@@ -28,6 +28,7 @@ from optimize.prompts.call_budget import (
 )
 from optimize.prompts.candidates import (
     PromptCandidate,
+    keep_fields,
     read_gepa_candidates,
     read_percent_scores,
     read_share_scores,
@@ -370,4 +371,6 @@ def optimize(
         if not is_parse_error(error):
             raise
         raise LMError(f"--optimizer {name}: the teacher's answers could not be read") from error
-    return OptimizedPrompt(done.select, budget.calls, tuple(optimizer.read_candidates(done)))
+    candidates = tuple(optimizer.read_candidates(done))
+    keep_fields(done.select)
+    return OptimizedPrompt(done.select, budget.calls, candidates)

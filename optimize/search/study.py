@@ -14,6 +14,7 @@ import optuna
 from optuna.exceptions import ExperimentalWarning, OptunaError, UpdateFinishedTrialError
 from optuna.storages import (
     BaseStorage,
+    GrpcStorageProxy,
     JournalStorage,
     RDBStorage,
     RetryHeartbeatStaleTrialCallback,
@@ -29,8 +30,9 @@ _HEARTBEAT_SECONDS = 5
 _GRACE_SECONDS = 15  # without a heartbeat, after which a trial counts as dead
 _MAX_TRIES = 5  # to open a storage whose tables another process is making
 _POLL_SECONDS = 1.0  # between checks of the trials that other processes run
-_ENQUEUED, _IDENTITY, _BEGUN = "enqueued", "identity", "begun"
-# A driver that is not installed is an ImportError.
+_ENQUEUED, _IDENTITY, _BEGUN, _PROCESS = "enqueued", "identity", "begun", "process"
+_JOURNAL, _GRPC = "journal:", "grpc://"
+# A driver that is not installed is an ImportError; a proxy that is silent a TimeoutError.
 _STORAGE_ERRORS = (SQLAlchemyError, OptunaError, OSError, ImportError)
 _DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -41,13 +43,14 @@ class StudyLocation:
 
     Attributes:
         name: of the study.
-        storage: an Optuna storage URL, which several processes may share; the path of a journal,
-            much faster and for one process at a time; None for memory.
+        storage: where several processes may share it: the URL of a database,
+            ``journal:FILE``, ``grpc://HOST:PORT`` of Optuna's proxy, or an Optuna storage. The
+            path of a journal is for one process at a time. None for memory.
         identity: of what is searched; a study of something else is not continued.
     """
 
     name: str
-    storage: str | Path | None = None
+    storage: str | Path | BaseStorage | None = None
     identity: str = ""
 
 
@@ -79,8 +82,13 @@ def open_study(
         "pruner": pruner or optuna.pruners.NopPruner(),
     }
     try:
-        settings["storage"] = None if location.storage is None else _open_storage(location.storage)
-        study = optuna.create_study(directions=list(directions), load_if_exists=True, **settings)
+        settings["storage"] = storage = _open_storage(location.storage)
+        if _is_kept(storage, location.name):
+            study = optuna.load_study(**settings)
+        else:
+            study = optuna.create_study(
+                directions=list(directions), load_if_exists=True, **settings
+            )
         if _IDENTITY not in study.user_attrs:
             study.set_user_attr(_IDENTITY, location.identity)
     except _STORAGE_ERRORS as error:
@@ -112,7 +120,7 @@ def run_trials(
     """
 
     def tagged_objective(trial: optuna.Trial) -> Any:
-        trial.set_user_attr("process", f"{platform.node()}:{os.getpid()}")
+        trial.set_user_attr(_PROCESS, f"{platform.node()}:{os.getpid()}")
         trial.set_user_attr(_BEGUN, trial.number)
         return objective(trial)
 
@@ -120,9 +128,10 @@ def run_trials(
     while True:
         with _experimental():
             fail_stale_trials(study)
+        lost = _retry_dead(study)
         _retry_unbegun(study, started_since)
         states = [trial.state for trial in study.get_trials(deepcopy=False)]
-        running = states.count(TrialState.RUNNING)
+        running = states.count(TrialState.RUNNING) - lost
         done = sum(state in _DONE for state in states)
         if done + running < trials:
             study.optimize(tagged_objective, n_trials=1)
@@ -133,8 +142,8 @@ def run_trials(
 
 
 def completed_trials(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    """Return the trials that were completed or pruned."""
-    return study.get_trials(deepcopy=False, states=_DONE)
+    """Return the trials that were completed or pruned, by number; MLflow has the newest first."""
+    return sorted(study.get_trials(deepcopy=False, states=_DONE), key=lambda trial: trial.number)
 
 
 def wilcoxon_pruner() -> optuna.pruners.BasePruner:
@@ -151,19 +160,49 @@ def trial_pruned() -> BaseException:
     return optuna.TrialPruned()
 
 
-def _describe_open_error(storage: str | Path | None, error: Exception) -> str:
+def _describe_open_error(storage: str | Path | BaseStorage | None, error: Exception) -> str:
     """Return one line that does not show the password that a URL may hold."""
     reason = f"cannot be opened ({type(error).__name__})"
     if isinstance(storage, Path):
         return f"{storage}: {reason}; name another --out"
     scheme, found, _ = str(storage).partition("://")
     shown = f"--storage {scheme}://..." if found else "--storage"
-    return f"{shown}: {reason}; give an Optuna storage URL such as sqlite:///study.db"
+    if isinstance(error, ImportError) and str(storage).startswith(_GRPC):
+        return f"{shown}: {reason}; run pip install grpcio protobuf"
+    return (
+        f"{shown}: {reason}; give an Optuna storage URL such as sqlite:///study.db, journal:FILE, "
+        f"{_GRPC}HOST:PORT or mlflow"
+    )
 
 
-def _open_storage(location: str | Path) -> BaseStorage:
+def _open_storage(location: str | Path | BaseStorage | None) -> BaseStorage | None:
+    if location is None or isinstance(location, BaseStorage):
+        return location
     if isinstance(location, Path):
         return JournalStorage(JournalFileBackend(str(location)))
+    if location.startswith(_JOURNAL):
+        return JournalStorage(JournalFileBackend(location.removeprefix(_JOURNAL)))
+    if location.startswith(_GRPC):
+        host, _, port = location.removeprefix(_GRPC).rpartition(":")
+        if not host or not port.isdecimal():
+            raise InputError(f"--storage {location!r:.100}: must be {_GRPC}HOST:PORT")
+        with _experimental():
+            proxy = GrpcStorageProxy(host=host, port=int(port))
+            proxy.wait_server_ready(timeout=_GRACE_SECONDS)
+            return proxy
+    return _open_database(location)
+
+
+def _is_kept(storage: BaseStorage | None, name: str) -> bool:
+    """Tell whether a storage of MLflow's holds a study.
+
+    It makes a second study of a name where Optuna's own storages refuse to.
+    """
+    find = getattr(storage, "get_study_id_by_name_if_exists", None)
+    return find is not None and find(name) is not None
+
+
+def _open_database(location: str) -> BaseStorage:
     for tries_left in reversed(range(_MAX_TRIES)):
         try:
             with _experimental():
@@ -189,10 +228,44 @@ def _retry_running(study: optuna.Study) -> None:
         _retry(study, trial)
 
 
+def _retry_dead(study: optuna.Study) -> int:
+    """Retry the trials of processes of this machine that are no more.
+
+    Optuna's own retry goes by heartbeats, which only databases have: not journals, not the
+    gRPC proxy, not MLflow.
+
+    Returns:
+        How many could not be ended; MLflow's storage finds no trial by its number.
+    """
+    lost = 0
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        host, _, process = str(trial.user_attrs.get(_PROCESS, "")).rpartition(":")
+        begun = trial.user_attrs.get(_BEGUN) == trial.number  # a retried one has its forerunner's
+        if begun and host == platform.node() and not _is_alive(int(process)):
+            try:
+                _retry(study, trial)
+            except NotImplementedError:
+                lost += 1
+    return lost
+
+
+def _is_alive(process: int) -> bool:
+    if os.name != "posix":  # elsewhere signal 0 ends it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # somebody else's
+    return True
+
+
 def _retry_unbegun(study: optuna.Study, since: dict[int, float]) -> None:
     """Retry trials whose process died before their first heartbeat.
 
-    Optuna's own retry sees only trials that had a first heartbeat.
+    Optuna's own retry sees only trials that had a first heartbeat, and ``_retry_dead`` those
+    that name their process.
 
     Args:
         study: any.

@@ -3,10 +3,12 @@
 from optimize.tracking.promote import promote, roll_back
 from optimize.tracking.registry import Models
 from optimize.tracking.spans import trace_requests
+from optimize.tracking.studies import study_storage
 
 __all__ = [
     "Models",
     "promote",
     "roll_back",
+    "study_storage",
     "trace_requests",
 ]

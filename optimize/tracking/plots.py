@@ -1,6 +1,5 @@
-"""Figures and tables of MLflow runs: search, Pareto front, reliability, confused pairs."""
+"""Figures of MLflow runs: search, trials, Pareto front, reliability."""
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,8 +13,6 @@ from optimize.search import Trial
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
-
-_MOST_CONFUSED = 25
 
 
 def search_plot(trials: Sequence[Trial]) -> Any:
@@ -32,6 +29,34 @@ def search_plot(trials: Sequence[Trial]) -> Any:
     return figure
 
 
+def parallel_plot(trials: pd.DataFrame, objective: str) -> Any:
+    """Return a figure: a line per trial across what was varied, the better the darker.
+
+    Args:
+        trials: a row each; columns that hold one value, or no numbers, are left out.
+        objective: the column that colors the lines; it is the last axis.
+    """
+    numbers = trials.select_dtypes("number").drop(columns=["trial", objective])
+    numbers = numbers.drop(columns=["recall_at_k", "log_likelihood"], errors="ignore")
+    varied = [str(name) for name in numbers.columns if len(set(numbers[name].dropna())) > 1]
+    columns = [*varied, objective]
+    values = trials[columns].to_numpy(dtype=float)
+    low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+    scaled = np.nan_to_num((values - low) / np.where(high > low, high - low, 1.0))
+    figure, axes = plt.subplots(figsize=(max(7, 0.8 * len(columns)), 5))
+    for row in scaled[np.argsort(scaled[:, -1], kind="stable")]:
+        axes.plot(row, color=mpl.colormaps["viridis_r"](row[-1]), linewidth=0.8)
+    limits = zip(columns, low, high, strict=True)
+    shown = [(name.rpartition(".")[2], least, most) for name, least, most in limits]
+    ticks = [f"{name}\n{least:.3g} to {most:.3g}" for name, least, most in shown]
+    axes.set_xticks(range(len(columns)), ticks, rotation=45, ha="right", fontsize=8)
+    axes.grid(axis="x")
+    axes.set(yticks=[], title=f"Trials, darker: higher {objective}")
+    figure.tight_layout()
+    plt.close(figure)
+    return figure
+
+
 def pareto_plot(points: Sequence[JointTrial], front: Sequence[JointTrial]) -> Any:
     """Return a figure: top-1 on validation against LM tokens per task, the front as a line."""
     figure, axes = plt.subplots(figsize=(7, 4))
@@ -43,13 +68,6 @@ def pareto_plot(points: Sequence[JointTrial], front: Sequence[JointTrial]) -> An
     axes.legend()
     plt.close(figure)
     return figure
-
-
-def pareto_table(front: Sequence[JointTrial]) -> pd.DataFrame:
-    """Return the Pareto front as a table, cheapest first."""
-    rows = [(p.number, p.top1, p.tokens, p.prompt, p.demos, p.knobs.lm.gate) for p in front]
-    columns = ["trial", "top1", "tokens_per_task", "prompt", "demos", "gate"]
-    return pd.DataFrame(rows, columns=pd.Index(columns))
 
 
 def reliability_plot(outcomes: Sequence[Outcome], name: str) -> Any:
@@ -70,14 +88,3 @@ def reliability_plot(outcomes: Sequence[Outcome], name: str) -> Any:
     )
     plt.close(figure)
     return figure
-
-
-def confused_pairs(outcomes: Sequence[Outcome]) -> pd.DataFrame:
-    """Return the pairs (expected, given) that were confused most, with counts."""
-    wrong = Counter(
-        (outcome.request.expected, outcome.ranking[0])
-        for outcome in outcomes
-        if not outcome.correct and outcome.ranking
-    )
-    rows = [(*pair, count) for pair, count in wrong.most_common(_MOST_CONFUSED)]
-    return pd.DataFrame(rows, columns=pd.Index(["expected", "given", "times"]))

@@ -1,7 +1,6 @@
 """Promote a program to champion if it beats the current one in a paired test."""
 
 import os
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ import dspy
 from optimize.data import Dataset
 from optimize.evaluation import PairedComparison, compare_programs
 from optimize.tracking.registry import Models
-from task_delegator.artifact import AGENTS, MANIFEST, find, load
+from task_delegator.artifact import MANIFEST, find, load, prompt_texts
 from task_delegator.errors import InputError
 
 
@@ -58,10 +57,7 @@ def promote(
             comparison = compare_programs(pair, dataset, "validation", lm=lm)
             if not force and comparison.winner != "candidate":
                 return Promotion(models.name, champion, False, comparison)
-        packed = Path(scratch) / "program"
-        shutil.copytree(folder, packed)
-        dataset.registry.save(packed / AGENTS)
-        version = models.register(packed, source)
+        version = models.register(folder, dataset.registry, prompt_texts(candidate), source)
         models.set_champion(version, champion)
         return Promotion(models.name, version, True, comparison)
 

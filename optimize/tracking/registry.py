@@ -1,6 +1,6 @@
 """MLflow's model registry: versions of a program and their aliases."""
 
-from importlib.resources import files
+from collections.abc import Mapping
 from pathlib import Path
 
 import mlflow
@@ -8,17 +8,21 @@ from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from optimize.tracking.models import serving
+from optimize.tracking.prompts import MODEL, Prompts
 from optimize.tracking.store import connect
 from task_delegator.artifact import find
+from task_delegator.registry import Registry
 
 
 class Models:
     """The registered model ``name``: its versions and the aliases champion and previous."""
 
-    def __init__(self, name: str = "delegator") -> None:
-        connect()
+    def __init__(self, name: str = MODEL) -> None:
+        self._experiment = connect()
         self.name = name
         self._client = MlflowClient()
+        self._prompts = Prompts(name)
 
     def version(self, alias: str) -> str | None:
         """Return the version with an alias, or None."""
@@ -43,20 +47,31 @@ class Models:
         """Download a version; return its program's folder."""
         return find(f"models:/{self.name}/{version}")
 
-    def register(self, folder: Path, source: str) -> str:
-        """Register a program's folder, agents included, as a new version; return the version."""
-        with mlflow.start_run(run_name=f"promote {source}", tags={"kind": "promote"}):
-            logged = mlflow.pyfunc.log_model(
-                name=self.name,
-                python_model=str(files("task_delegator") / "serve.py"),
-                artifacts={"program": str(folder)},
-                pip_requirements=["task-delegator"],
-                registered_model_name=self.name,
-            )
-        return str(logged.registered_model_version)
+    def register(
+        self, folder: Path, agents: Registry, prompts: Mapping[str, str], source: str
+    ) -> str:
+        """Register the agent version of a program that serves these agents; return the version.
+
+        It is the very one that was compiled. A program that was compiled elsewhere gets its own.
+
+        Args:
+            folder: of the program.
+            prompts: of the program, by predictor.
+            source: what the program was named by.
+        """
+        model = serving(folder, agents, self._experiment, f"{self.name} {source}")
+        made = mlflow.register_model(f"models:/{model.model_id}", self.name)
+        versions = self._prompts.register(prompts, f"promoted {source}", {})
+        self._prompts.link(versions, model.model_id, None)
+        self._prompts.note(str(made.version), versions)
+        return str(made.version)
 
     def set_champion(self, version: str, previous: str | None) -> None:
-        """Give a version the alias champion, and the champion before it the alias previous."""
-        if previous is not None:
-            self._client.set_registered_model_alias(self.name, "previous", previous)
-        self._client.set_registered_model_alias(self.name, "champion", version)
+        """Give a version the alias champion, and the champion before it the alias previous.
+
+        The prompts of the two versions get the same aliases.
+        """
+        for alias, given in (("previous", previous), ("champion", version)):
+            if given is not None:
+                self._client.set_registered_model_alias(self.name, alias, given)
+                self._prompts.move_alias(alias, given)

@@ -1,8 +1,9 @@
 """Run: log params, metrics, plots and artifacts of a command to MLflow.
 
 A run holds params, dataset inputs with digests, metrics, the compiled program, plots, tables and
-a few traces. No LM key or header goes into it. Of the requests it holds those that the compiled
-program or a candidate for it carries (demos, learned samples); traces hold lengths instead.
+a few traces, and is linked to the agent version that it makes and to the prompts of that. No LM
+key or header goes into it. Of the requests it holds those that the compiled program or a
+candidate for it carries (demos, learned samples); traces hold lengths instead.
 
 What is tracked is a record, not the work: a store that fails once a run has started is warned of
 once, and the work goes on without it.
@@ -11,38 +12,49 @@ once, and the work goes on without it.
 import functools
 import logging
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
+import dspy
 import mlflow
+import numpy as np
 import pandas as pd
-from mlflow.data.pandas_dataset import from_pandas
+from mlflow.data.pandas_dataset import PandasDataset, from_pandas
 from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from optimize._compat import local_source
 from optimize.data import SPLITS, Dataset
-from optimize.evaluation import Outcome
+from optimize.evaluation import Outcome, Report
 from optimize.joint import JointTrial
 from optimize.prompts import PromptCandidate
 from optimize.search import Trial
-from optimize.tracking.plots import (
-    confused_pairs,
-    pareto_plot,
-    pareto_table,
-    reliability_plot,
-    search_plot,
-)
+from optimize.tracking import models
+from optimize.tracking.children import Children
+from optimize.tracking.plots import parallel_plot, pareto_plot, reliability_plot, search_plot
+from optimize.tracking.prompts import MODEL, WRITTEN, Prompts
 from optimize.tracking.spans import Span
 from optimize.tracking.store import STORE_ERRORS, connect, describe_cause, translate_store_errors
+from optimize.tracking.tables import (
+    HEADLINES,
+    confused_pairs,
+    headline,
+    joint_table,
+    pareto_table,
+    trials_table,
+)
+from optimize.tracking.view import view_tag
 from task_delegator.text import without_user
 
 _SENTENCES = ("task", "reason")  # of a result's rows, not to be in the name of a metric
 _SIZES = ("agents", "asked")  # numbers that identify a row
-_MOST_RUNS = 50_000  # that MLflow returns at once
+_MOST_METRICS = 1000  # that MLflow takes at once
+_BEST = "search_best_top1"
+_CONFIG = "config.json"
 _log = logging.getLogger(__name__)
 P = ParamSpec("P")
 
@@ -70,22 +82,38 @@ def _continue_on_store_error(
 
 
 class Run:
-    """One tracked compilation; children are its search trials and its prompt's candidates.
+    """One tracked compilation; children are its prompt's candidates, or a joint search's front.
 
     Attributes:
+        model_id: of the agent version that it makes; None where it makes none.
         store_failed: whether the store failed; nothing is tracked from then on.
     """
 
     def __init__(self, run_id: str, experiment_id: str) -> None:
         self.id = run_id
+        self.model_id: str | None = None
         self.store_failed = False
         self._experiment = experiment_id
         self._client = MlflowClient()
+        self._inputs: dict[str, PandasDataset] = {}
 
     @_continue_on_store_error
     def log_params(self, values: Mapping[str, Any]) -> None:
-        """Log the options of the compilation."""
-        mlflow.log_params({key: without_user(str(value))[:6000] for key, value in values.items()})
+        """Log the options of the compilation; what is None shows as none."""
+        mlflow.log_params(_as_params(values))
+
+    @_continue_on_store_error
+    def log_config(self, values: Mapping[str, Any]) -> None:
+        """Log every setting as a file; params are those by which runs are told apart."""
+        mlflow.log_dict({key: without_user(str(value)) for key, value in values.items()}, _CONFIG)
+
+    @_continue_on_store_error
+    def begin_model(self, name: str, params: Mapping[str, Any]) -> None:
+        """Begin the agent version that the run makes; traces and reports are linked to it.
+
+        It is not MLflow's active model meanwhile: each step of the search would be its metric.
+        """
+        self.model_id = models.begin(name, self.id, self._experiment, _as_params(params))
 
     @_continue_on_store_error
     def log_metrics(
@@ -106,37 +134,53 @@ class Run:
             name = f"{dataset.path.name}:{split}"
             entry = from_pandas(labels, source=source, name=name, digest=digest)
             mlflow.log_input(entry, context=split)
+            self._inputs[split] = entry
         mlflow.log_dict(dataset.digests(), f"dataset_sha256/{dataset.path.name}.json")
 
     @_continue_on_store_error
-    def log_trials(self, trials: Sequence[Trial]) -> None:
-        """Log one child run per search trial, and the best top-1 over the trials.
+    def log_reports(self, reports: Mapping[str, Report]) -> None:
+        """Log what tells programs apart as metrics, by dataset, and all numbers as a table.
 
-        Trials that were logged before a compilation was resumed stay as they are.
+        Args:
+            reports: by name; a name begins with that of its split.
         """
-        known, best = self._children("trial"), 0.0
-        for trial in trials:
-            best = max(best, trial.top1)
-            child = self._child(known, "trial", trial.number, {"stage": "search"})
-            if child is None:
-                continue
-            self._client.log_batch(
-                child,
-                metrics=[Metric(name, v, 0, 0) for name, v in trial.metrics().items()],
-                params=[Param(name, str(v)) for name, v in trial.knobs.flat().items()],
-            )
+        for name, report in reports.items():
+            numbers = headline(report, HEADLINES.get(name, HEADLINES["test"]))
             mlflow.log_metrics(
-                {"search_top1": trial.top1, "search_best_top1": best}, step=trial.number
+                {f"{name}_{key}": value for key, value in numbers.items()},
+                model_id=self.model_id,
+                dataset=self._inputs.get(report.split),
             )
-            self._client.set_terminated(child)
+        rows = [{"report": name, **report.metrics()} for name, report in reports.items()]
+        self._log_table(pd.DataFrame(rows), "tables/reports.json")
+
+    @_continue_on_store_error
+    def log_trials(self, trials: Sequence[Trial]) -> None:
+        """Log the trials of a search: steps of the best top-1, a table and figures.
+
+        Steps that were logged before a compilation was resumed stay as they are.
+        """
+        best = np.maximum.accumulate([trial.top1 for trial in trials])
+        logged = {m.step for m in self._client.get_metric_history(self.id, _BEST)}
+        now = int(time.time() * 1000)
+        steps = [
+            Metric(_BEST, float(top), now, trial.number)
+            for trial, top in zip(trials, best, strict=True)
+            if trial.number not in logged
+        ]
+        for first in range(0, len(steps), _MOST_METRICS):
+            self._client.log_batch(self.id, metrics=steps[first : first + _MOST_METRICS])
+        table = trials_table(trials)
+        self._log_table(table, "tables/trials.json")
         mlflow.log_figure(search_plot(trials), "plots/search.png")
+        mlflow.log_figure(parallel_plot(table, "top1"), "plots/trials.png")
 
     @_continue_on_store_error
     def log_joint_trials(self, points: Sequence[JointTrial], front: Sequence[JointTrial]) -> None:
-        """Log one child run per trial of a joint search, and the Pareto front."""
-        known = self._children("trial")
-        for point in points:
-            child = self._child(known, "trial", point.number, {"stage": "joint"})
+        """Log a joint search: a table and figures, and a child run per trial on the front."""
+        children = Children(self._experiment, self.id, "trial")
+        for point in front:
+            child = children.open(point.number, {"stage": "joint"})
             if child is None:
                 continue
             params = point.knobs.flat() | {"prompt": point.prompt, "demos": point.demos}
@@ -146,19 +190,28 @@ class Run:
                     Metric("top1", point.top1, 0, 0),
                     Metric("tokens_per_task", point.tokens, 0, 0),
                 ],
-                params=[Param(name, str(v)) for name, v in params.items()],
+                params=[Param(name, value) for name, value in _as_params(params).items()],
             )
             self._client.set_terminated(child)
+        table = joint_table(points)
+        self._log_table(table, "tables/trials.json")
+        mlflow.log_figure(parallel_plot(table, "top1"), "plots/trials.png")
         mlflow.log_figure(pareto_plot(points, front), "plots/pareto.png")
-        mlflow.log_table(pareto_table(front), "tables/pareto.json")
+        self._log_table(pareto_table(front), "tables/pareto.json")
+
+    def _log_table(self, table: pd.DataFrame, path: str) -> None:
+        """Log a table once: MLflow appends to one that is there, as after a resumption."""
+        folder = path.rpartition("/")[0]
+        if path not in {file.path for file in self._client.list_artifacts(self.id, folder)}:
+            mlflow.log_table(table, path)
 
     @_continue_on_store_error
     def log_candidates(self, candidates: Sequence[PromptCandidate], optimizer: str) -> None:
         """Log one child run per prompt that an optimizer tried; skip those already logged."""
-        known = self._children("candidate")
+        children = Children(self._experiment, self.id, "candidate")
         for number, candidate in enumerate(candidates):
             tags = {"stage": "candidate", "optimizer": optimizer}
-            child = self._child(known, "candidate", number, tags)
+            child = children.open(number, tags)
             if child is None:
                 continue
             score = [] if candidate.score is None else [Metric("score", candidate.score, 0, 0)]
@@ -169,34 +222,11 @@ class Run:
             self._client.log_dict(child, {"demos": list(candidate.demos)}, "prompt/demos.json")
             self._client.set_terminated(child)
 
-    def _children(self, kind: str) -> dict[int, tuple[str, bool]]:
-        """Return the child runs of a kind by number: their id, and whether they are complete."""
-        found = self._client.search_runs(
-            [self._experiment],
-            f"tags.`mlflow.parentRunId` = '{self.id}' and tags.kind = '{kind}'",
-            max_results=_MOST_RUNS,
-        )
-        return {
-            int(child.data.tags["number"]): (child.info.run_id, child.info.status == "FINISHED")
-            for child in found
-        }
-
-    def _child(
-        self, known: Mapping[int, tuple[str, bool]], kind: str, number: int, tags: dict[str, str]
-    ) -> str | None:
-        """Return the id of the child run to (re)write, or None if it is complete."""
-        if number in known:
-            run_id, complete = known[number]
-            return None if complete else run_id
-        names = {"mlflow.parentRunId": self.id, "mlflow.runName": f"{kind} {number}"}
-        tags = {**names, "kind": kind, "number": str(number), **tags}
-        return self._client.create_run(self._experiment, tags=tags).info.run_id
-
     @_continue_on_store_error
     def log_outcomes(self, outcomes: Sequence[Outcome], name: str) -> None:
         """Log a reliability plot and the most confused pairs of an evaluation."""
         mlflow.log_figure(reliability_plot(outcomes, name), f"plots/reliability_{name}.png")
-        mlflow.log_table(confused_pairs(outcomes), f"tables/confused_pairs_{name}.json")
+        self._log_table(confused_pairs(outcomes), f"tables/confused_pairs_{name}.json")
 
     @_continue_on_store_error
     def log_experiment(
@@ -204,7 +234,7 @@ class Run:
     ) -> None:
         """Log an experiment: its result file, pictures and rows, and every rate as a metric."""
         mlflow.log_artifact(str(result), "results")
-        mlflow.log_table(pd.DataFrame(list(rows)), "tables/rows.json")
+        self._log_table(pd.DataFrame(list(rows)), "tables/rows.json")
         for plot in plots:
             mlflow.log_artifact(str(plot), "plots")
         for row in rows:
@@ -217,37 +247,47 @@ class Run:
             self.log_metrics(numbers, f"{name}/")
 
     @_continue_on_store_error
-    def log_prompts(self, before: Any, after: Any) -> None:
-        """Log a predictor's instructions and demos as texts, before and after optimizing."""
-        for when, predictor in (("before", before), ("after", after)):
-            mlflow.log_text(predictor.signature.instructions, f"prompts/{when}_instructions.txt")
-            demos = [dict(demo) for demo in predictor.demos]
-            mlflow.log_dict({"demos": demos}, f"prompts/{when}_demos.json")
+    def log_prompts(
+        self,
+        before: Mapping[str, str],
+        after: Mapping[str, str],
+        message: str,
+        tags: Mapping[str, str],
+    ) -> None:
+        """Register the prompts of the program and link them to the run and its agent version.
+
+        Args:
+            before: by predictor, before the compilation; what it changed is a version after that.
+            after: the same, of the compiled program.
+            message: of the versions that hold what was changed.
+            tags: of these versions.
+        """
+        prompts = Prompts(MODEL)
+        versions = prompts.register(before, WRITTEN, {})
+        changed = {name: text for name, text in after.items() if text != before.get(name)}
+        versions |= prompts.register(changed, message, tags)
+        if self.model_id is not None:
+            prompts.link(versions, self.model_id, self.id)
 
     @_continue_on_store_error
     def log_traces(self, spans: Sequence[Span]) -> None:
         """Log spans of delegations as traces of this run; parents must come before children."""
         self._client.get_run(self.id)  # a trace that cannot be written is no error to MLflow
-        opened = {}
-        for span in spans:
-            opened[span.id] = mlflow.start_span_no_context(
-                span.name,
-                span_type=span.kind,
-                parent_span=opened.get(span.parent),
-                inputs=span.inputs,
-                attributes=span.attributes,
-                start_time_ns=span.started,
-            )
-        for span in reversed(spans):
-            status = "OK" if span.error is None else "ERROR"
-            if span.error is not None:
-                opened[span.id].set_attribute("error", span.error)
-            opened[span.id].end(outputs=span.outputs, status=status, end_time_ns=span.ended)
+        with self._active_model():
+            _write_spans(spans)
+
+    def _active_model(self) -> AbstractContextManager[Any]:
+        """Link the traces of a block to the agent version."""
+        if self.model_id is None:
+            return nullcontext()
+        return mlflow.set_active_model(model_id=self.model_id)
 
     @_continue_on_store_error
     def log_program(self, folder: Path) -> None:
-        """Log the compiled program."""
+        """Log the compiled program, and make its agent version ready with it."""
         mlflow.log_artifacts(str(folder), "program")
+        if self.model_id is not None:
+            models.complete(self.model_id, folder, self.id, None)
 
     @_continue_on_store_error
     def log_files(self, folder: Path, names: Sequence[str], where: str) -> None:
@@ -267,6 +307,8 @@ class Run:
 
     @_continue_on_store_error
     def _end(self, status: str) -> None:
+        if self.model_id is not None and status == "FAILED":
+            models.fail(self.model_id)
         mlflow.end_run(status)
 
 
@@ -282,18 +324,54 @@ def run(name: str, tags: Mapping[str, str], resume_id: str | None = None) -> Ite
     Raises:
         InputError: the store cannot be used. Once the run has started its failure is no error.
     """
-    experiment = connect()
+    experiment = connect(view_tag())
     with translate_store_errors():
         active = mlflow.start_run(_active_run_id(resume_id), run_name=name, tags=dict(tags))
     tracked, status = Run(active.info.run_id, experiment), "FAILED"
     try:
-        yield tracked
+        with dspy.context(callbacks=_without_autolog()):
+            yield tracked
         status = "FINISHED"
     finally:
         tracked._end(status)
         if tracked.store_failed:  # what is missing in it shows, if the store is back
             with suppress(*STORE_ERRORS):
                 mlflow.end_run("FAILED")
+
+
+def _write_spans(spans: Sequence[Span]) -> None:
+    opened = {}
+    for span in spans:
+        opened[span.id] = mlflow.start_span_no_context(
+            span.name,
+            span_type=span.kind,
+            parent_span=opened.get(span.parent),
+            inputs=span.inputs,
+            attributes=span.attributes,
+            start_time_ns=span.started,
+        )
+    for span in reversed(spans):
+        status = "OK" if span.error is None else "ERROR"
+        if span.error is not None:
+            opened[span.id].set_attribute("error", span.error)
+        opened[span.id].end(outputs=span.outputs, status=status, end_time_ns=span.ended)
+
+
+def _as_params(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return values as MLflow's params, which are texts: without passwords, and none for None."""
+    return {
+        key: "none" if value is None else without_user(str(value))[:6000]
+        for key, value in values.items()
+    }
+
+
+def _without_autolog() -> list[Any]:
+    """Return DSPy's callbacks but for those of a user's ``mlflow.dspy.autolog()``.
+
+    They would trace every delegation of the work a second time, with its text.
+    """
+    held = dspy.settings.get("callbacks") or []
+    return [one for one in held if not type(one).__module__.startswith("mlflow.")]
 
 
 def _active_run_id(run_id: str | None) -> str | None:

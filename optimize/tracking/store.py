@@ -21,8 +21,11 @@ STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)
 _DATABASE_TRIES = 4  # within a second; MLflow's ten take two minutes
 
 
-def connect() -> str:
+def connect(tag: tuple[str, str] | None = None) -> str:
     """Open the store and return the experiment's id.
+
+    Args:
+        tag: key and value of a tag that the experiment gets where it has not got it.
 
     Raises:
         StoreError: the store cannot be used.
@@ -35,10 +38,14 @@ def connect() -> str:
         "urllib3.connectionpool": logging.ERROR,
     }.items():
         logging.getLogger(noisy).setLevel(level)
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # files are small
     limit_database_tries(_DATABASE_TRIES)
     with translate_store_errors():
         mlflow.set_tracking_uri(_uri())  # traces follow only what is set
-        return mlflow.set_experiment(EXPERIMENT).experiment_id
+        experiment = mlflow.set_experiment(EXPERIMENT)
+        if tag is not None and experiment.tags.get(tag[0]) != tag[1]:
+            mlflow.set_experiment_tag(*tag)
+        return experiment.experiment_id
 
 
 def digest() -> str:

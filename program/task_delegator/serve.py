@@ -1,9 +1,10 @@
 """Serve a compiled program as an MLflow model, from code: nothing is pickled.
 
-``optimize promote`` logs this file with a program's folder and its agents as artifacts;
-``mlflow models serve`` and the scoring server run it. Needs the extra ``mlflow``. The LM is named
-by ``TASK_DELEGATOR_LM`` where the model runs, and none is asked where that is not set;
-``TASK_DELEGATOR_ON_LM_FAILURE`` and ``TASK_DELEGATOR_TIMEOUT`` are as on the command line.
+``optimize compile`` logs this file with a program's folder as an agent version, ``optimize
+promote`` adds the agents; ``mlflow models serve`` and the scoring server run it. Needs the extra
+``mlflow``. The LM is named by ``TASK_DELEGATOR_LM`` where the model runs, and none is asked where
+that is not set; ``TASK_DELEGATOR_ON_LM_FAILURE`` and ``TASK_DELEGATOR_TIMEOUT`` are as on the
+command line.
 """
 
 import os
@@ -14,11 +15,12 @@ from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from pydantic import BaseModel
 
-from . import Registry, load
-from .artifact import AGENTS
-from .cli import seconds
-from .many import check_tasks
-from .settings import TIMEOUT
+from task_delegator import Registry, load
+from task_delegator.artifact import AGENTS
+from task_delegator.cli import seconds
+from task_delegator.errors import ProgramError
+from task_delegator.many import check_tasks
+from task_delegator.settings import TIMEOUT
 
 
 class Task(BaseModel):
@@ -40,11 +42,11 @@ class Answer(BaseModel):
 
     task: str
     decision: str
-    agent: str | None
+    agent: str | None = None
     top3: list[Share]
     confidence: float
     reason: str
-    rubric: int | None
+    rubric: int | None = None
 
 
 class DelegatorModel(PythonModel):
@@ -53,6 +55,11 @@ class DelegatorModel(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Load the program and the agents that were logged with it."""
         folder = Path(context.artifacts["program"])
+        if not (folder / AGENTS).is_file():
+            raise ProgramError(
+                f"{folder}: holds no agents to serve; run python -m optimize promote, which adds "
+                "those of --data"
+            )
         registry = Registry.load(folder / AGENTS)
         self._delegate = load(
             folder,

@@ -1,5 +1,6 @@
 """Compiled programs as folders: saved, checked and loaded."""
 
+from .prompt_text import prompt_texts
 from .state import ValidationScores
 from .store import AGENTS, MANIFEST, PROGRAM, check_target, find, load, read_manifest, save
 
@@ -11,6 +12,7 @@ __all__ = [
     "check_target",
     "find",
     "load",
+    "prompt_texts",
     "read_manifest",
     "save",
 ]

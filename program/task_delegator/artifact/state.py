@@ -180,6 +180,22 @@ def read_state(path: Path, program: Program, written: int = FORMAT) -> dict[str,
     return checked
 
 
+def check_predictor(state: Any, predictor: Any, place: str) -> dict[str, Any]:
+    """Return the state of one predictor, checked as that of a program's file.
+
+    Raises:
+        ProgramError: it holds anything else; one line that begins with ``place``.
+    """
+    try:
+        return _checked(state, predictor, FORMAT)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ProgramError(f"{place}: {where}: {_one_line(first['msg'])}") from error
+    except ValueError as error:
+        raise ProgramError(f"{place}: {_one_line(str(error))}") from error
+
+
 def read_scores(value: Any, place: str) -> ValidationScores:
     """Return the validation scores of a manifest.
 

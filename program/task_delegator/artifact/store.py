@@ -9,7 +9,6 @@ import logging
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -25,6 +24,7 @@ from ..embedders import PACKAGED, Embedder
 from ..embedders import embedder as embedder_of
 from ..errors import InputError, ProgramError
 from ..lm import check_spec
+from ..mlflow_access import read_mlflow
 from ..registry import Registry, enrich, enrichment_next_to
 from ..self_calibration import calibrate_itself, written_samples
 from ..settings import TIMEOUT, LMFailurePolicy
@@ -39,7 +39,8 @@ from ..signatures import (
     WeighAgents,
 )
 from ..system import is_file, read_json, replacing_folder, sha256_text
-from ..text import describe_error, one_line, without_user
+from ..text import one_line
+from .prompt_text import set_prompts
 from .state import FORMAT, READABLE, read_scores, read_state, read_target
 
 _log = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ def load(
     out_of_scope_share: float | None = None,
     on_lm_failure: LMFailurePolicy = "degrade",
     timeout: float | None = TIMEOUT,
+    prompts: Sequence[str] = (),
 ) -> Delegator:
     """Load a compiled program for the agents of a registry.
 
@@ -100,6 +102,9 @@ def load(
         on_lm_failure: what to do if the LM is needed and fails: ``degrade`` to retrieval's own
             decision, marked in the evidence, or ``raise``.
         timeout: seconds for all LM calls of one task, from the first on. If None, no limit.
+        prompts: prompts of MLflow's registry to try in place of the program's own, such as
+            ``prompts:/delegator.classify.select@champion`` (extra ``mlflow``). The confidence
+            stays the one that was fitted with the program's own prompts.
 
     Raises:
         ProgramError: the program is missing, has another format, other signatures or another
@@ -117,6 +122,7 @@ def load(
     )
     delegator = Delegator(_agents(registry), embed, lm, calibrated_for, on_lm_failure, timeout)
     delegator.load_state(read_state(folder / PROGRAM, delegator, manifest["format"]))
+    set_prompts(delegator, prompts)
     on_samples = False
     if calibrate is not None:
         written = written_samples(registry) if written is None else written
@@ -298,20 +304,11 @@ def find(program: str | Path) -> Path:
 
 def _downloaded(uri: str) -> Path:
     """Return the program's folder of a model in MLflow's registry."""
-    try:
-        mlflow: Any = import_module("mlflow")
-    except ImportError as error:
-        raise ProgramError(
-            f"{uri}: MLflow is not installed; run pip install 'task-delegator[mlflow]'"
-        ) from error
-    try:
+
+    def download(mlflow: Any) -> Path:
         return Path(mlflow.artifacts.download_artifacts(uri)) / "artifacts" / "program"
-    except Exception as error:  # beside MLflow's own, those of a store's driver and of requests
-        store = mlflow.get_tracking_uri()
-        # Drivers quote parts of an address, that of a password too.
-        hidden = "@" in store or without_user(store) != store
-        said = type(error).__name__ if hidden else describe_error(error)
-        raise ProgramError(f"{uri}: {said}; see MLFLOW_TRACKING_URI") from error
+
+    return read_mlflow(uri, download, ProgramError)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -235,6 +235,30 @@ class Registry:
             _log.warning("%s", note)
         return cls(read.agents)
 
+    @classmethod
+    def from_mlflow(
+        cls,
+        status: str = "active",
+        *,
+        alias: str | None = None,
+        split: Literal["cards", "skills"] = "cards",
+        require: Collection[str] = (),
+    ) -> "Registry":
+        """Read agents from MLflow's registry of MCP servers (extra ``mlflow``; experimental there).
+
+        Args:
+            status: of the versions that are read: ``active``, ``draft`` or ``deprecated``.
+            alias: of the version that is read of each server. If None, the last of that status.
+            split: an agent a server, or one for each of its tools.
+            require: permissions that a caller needs for each agent.
+
+        Raises:
+            InputError: MLflow is older than 3.15 or cannot be reached, or a server is no agent.
+        """
+        from .mlflow_servers import read_servers  # it makes agents, so that it comes later
+
+        return cls(read_servers(status, alias, split, require))
+
     def save(self, path: str | Path) -> None:
         """Write the agents as JSON; the file is replaced in one step."""
         write_text(Path(path), json.dumps([a.to_dict() for a in self], indent=1) + "\n")
@@ -320,6 +344,14 @@ class Registry:
         from .watch import Watch  # it reads registries, so that it comes later
 
         return Watch(self, path, seconds=seconds)
+
+    def watch_mlflow(
+        self, status: str = "active", *, alias: str | None = None, seconds: float = 60.0
+    ) -> "Watch":
+        """Follow MLflow's MCP servers as ``watch`` follows a file; a look asks for every server."""
+        from .mlflow_servers import watch_servers
+
+        return watch_servers(self, status, alias, seconds)
 
     def permitted(self, permissions: Collection[str] | None) -> frozenset[str]:
         """Return the names of the agents that a caller may use; None permits all."""

@@ -26,6 +26,7 @@ class Watch:
         path: the file.
         read: reads the agents; None for ``Registry.load(path)``.
         seconds: between two looks.
+        stamp: what tells one state from another; None for that of the file.
     """
 
     def __init__(
@@ -34,11 +35,13 @@ class Watch:
         path: str | Path,
         read: Callable[[], Registry] | None = None,
         seconds: float = 1.0,
+        stamp: Callable[[], object] | None = None,
     ) -> None:
         self._registry, self._path = registry, Path(path)
+        self._stamp = stamp or (lambda: _stamp(self._path))
         self._read = read or (lambda: Registry.load(self._path))
         self._seconds = seconds
-        self._seen = _stamp(self._path)
+        self._seen, self._told = self._stamp(), ""
         self._stop = Event()
         self._thread = Thread(target=self._follow, name=f"watch {self._path.name}", daemon=True)
         self._thread.start()
@@ -61,7 +64,7 @@ class Watch:
 
     def _follow(self) -> None:
         while not self._stop.wait(self._seconds):
-            seen = _stamp(self._path)
+            seen = self._stamp()
             if seen == self._seen:
                 continue
             self._seen = seen
@@ -70,10 +73,14 @@ class Watch:
                 if not agents:
                     raise InputError(f"{self._path}: holds no agent")
             except InputError as error:
-                _log.warning("%s; the agents stay as they were", error)
+                if str(error) != self._told:
+                    _log.warning("%s; the agents stay as they were", error)
+                self._told = str(error)
             else:
+                self._told, before = "", self._registry.version
                 self._registry.swap(agents)
-                _log.info("%s: %d agents taken over", self._path, len(agents))
+                if self._registry.version != before:
+                    _log.info("%s: %d agents taken over", self._path, len(agents))
 
 
 def _stamp(path: Path) -> _Stamp:

@@ -15,6 +15,7 @@ from optimize.data.dataset import Request, load_dataset
 from optimize.prompts.examples import examples, right_slot, slot_feedback
 from optimize.prompts.optimizers import OPTIMIZERS, optimize
 from optimize.prompts.student import OptimizerInputs
+from task_delegator.artifact.state import check_predictor
 from task_delegator.delegator import Delegator
 from task_delegator.errors import LMError
 from task_delegator.signatures import SLOTS
@@ -105,6 +106,7 @@ def test_an_optimiser_keeps_to_its_budget(program, shown, name):
     assert set(signature.output_fields) == {"slot"}
     for demo in made.select.demos:
         assert {"task", "candidates", "slot"} <= set(demo)
+    check_predictor(made.select.dump_state(), made.select, name)  # what can be loaded again
     the_chosen_one_is_among_the_candidates(name, made)
 
 

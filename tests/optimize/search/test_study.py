@@ -1,6 +1,7 @@
 """Studies that processes share: on PostgreSQL, where it is installed."""
 
 import os
+import platform
 import shutil
 import signal
 import socket
@@ -8,14 +9,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import optuna
 import pytest
 from small import ROOT, small_dataset
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import ProgrammingError
+from tracking import empty_store
 
 from optimize.search.study import (
     StudyLocation,
@@ -25,6 +29,7 @@ from optimize.search.study import (
     trial_pruned,
     wilcoxon_pruner,
 )
+from optimize.tracking.studies import study_storage
 from task_delegator.errors import InputError
 
 TRIALS = 150  # some 50 ms each: the second process has to get its share
@@ -178,6 +183,74 @@ def test_a_trial_that_never_showed_a_sign_of_life_is_tried_again(tmp_path, monke
     states = [trial.state.name for trial in study.get_trials()]
     assert states.count("FAIL") == 1
     assert states.count("RUNNING") == 0
+
+
+@pytest.fixture
+def mlflow_store(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", empty_store(tmp_path))
+    yield study_storage("mlflow")
+    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def proxy(tmp_path):
+    """Serve a database by Optuna's gRPC proxy."""
+    pytest.importorskip("grpc", reason="grpcio is not installed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen([
+        sys.executable, "-c",
+        "import sys, optuna; optuna.storages.run_grpc_proxy_server("
+        "optuna.storages.RDBStorage(sys.argv[1]), host='127.0.0.1', port=int(sys.argv[2]))",
+        f"sqlite:///{tmp_path / 'study.db'}", str(port),
+    ], stderr=subprocess.DEVNULL)  # fmt: skip
+    yield f"grpc://127.0.0.1:{port}"
+    server.kill()
+    server.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # MLflow's and gRPC's own
+@pytest.mark.parametrize("kind", ["journal", "mlflow", "grpc"])
+def test_a_storage_by_name_keeps_the_study_and_what_a_dead_process_was_trying(
+    kind, request, tmp_path
+):
+    storages = {
+        "journal": lambda: f"journal:{tmp_path / 'journal'}",
+        "mlflow": lambda: request.getfixturevalue("mlflow_store"),
+        "grpc": lambda: request.getfixturevalue("proxy"),
+    }
+    place = StudyLocation("s", storages[kind](), "identity")
+
+    def objective(trial):
+        trial.set_constraint("small", trial.suggest_float("x", 0, 1) - 0.9)
+        return trial.params["x"]
+
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    begun = open_study(place, [{"x": 0.25}], seed=3)
+    dying = begun.ask()
+    for name, value in {"process": f"{platform.node()}:{gone.pid}", "begun": 0}.items():
+        dying.set_user_attr(name, value)
+    run_trials(begun, objective, 2)
+    done = run_trials(open_study(place, [{"x": 0.25}], seed=3), objective, 3)
+    assert len(done) == 3
+    assert [trial.number for trial in done] == sorted(trial.number for trial in done)
+    left = {trial.state.name for trial in begun.get_trials()} - {"COMPLETE"}
+    assert left == {"RUNNING" if kind == "mlflow" else "FAIL"}
+    assert ({"x": 0.25} in [trial.params for trial in done]) == (kind != "mlflow")
+    with pytest.raises(InputError, match="begun with other data"):
+        open_study(replace(place, identity="another"), [], seed=3)
+
+
+@pytest.mark.parametrize(
+    ("storage", "said"),
+    [("grpc://nowhere", "must be grpc://HOST:PORT"), ("journal:/no/such/x", "cannot be opened")],
+)
+def test_a_storage_that_is_misnamed_is_bad_input(storage, said):
+    with pytest.raises(InputError, match=said):
+        open_study(StudyLocation("s", storage), [], seed=0)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from wire import Provider
 from optimize.__main__ import main
 from optimize.config import Options
 from optimize.data.dataset import Request, load_dataset
+from optimize.joint.search import JointTrial
 from optimize.pipeline import compile as compiling
 from optimize.pipeline.compile import compile_program
 from optimize.prompts.candidates import PromptCandidate
@@ -156,8 +157,8 @@ def test_a_compilation_is_tracked_without_secrets(data, store, secretive, tmp_pa
     assert run.data.tags["commit"]
     client = MlflowClient()
     plots = {f.path for f in client.list_artifacts(compiled.run_id, "plots")}
-    assert plots == {"plots/reliability_test.png", "plots/search.png"}
-    assert kinds(compiled.run_id) == {"trial": 5, "candidate": 1}
+    assert plots == {f"plots/{name}.png" for name in ("reliability_test", "search", "trials")}
+    assert kinds(compiled.run_id) == {"candidate": 1}
 
     found = client.search_traces(locations=[run.info.experiment_id], run_id=compiled.run_id)
     assert len(found) == 2
@@ -195,41 +196,57 @@ def kinds(parent: str) -> dict[str, int]:
     return counts
 
 
-# Children
+# Steps, tables and children
+
+
+def trial(number: int) -> Trial:
+    knobs = KnobValues().replaced({"retrieval.k": number + 3})
+    return Trial(number, knobs, 0.5 + number / 10, 0.9, -1.0)
 
 
 @pytest.mark.slow
-def test_children_are_logged_once(store):
-    trials = [
-        Trial(n, KnobValues().replaced({"retrieval.k": n + 3}), 0.5 + n / 10, 0.9, -1.0)
-        for n in range(3)
-    ]
+def test_trials_are_steps_and_one_table_and_candidates_are_children_all_logged_once(store):
+    trials = [trial(n) for n in range(3)]
     demo = {"task": "a", "candidates": "b", "slot": "A"}
     tried = [PromptCandidate(0.5, "Pick.", (demo,)), PromptCandidate(None, "Choose.", ())]
     client = MlflowClient()
     with track.run("once", {"kind": "compile"}) as run:
-        run.log_trials(trials[:2])
-        torso = {"mlflow.parentRunId": run.id, "kind": "trial", "number": "2", "stage": "search"}
+        torso = {"mlflow.parentRunId": run.id, "kind": "candidate", "number": "1"}
         client.create_run(connect(), tags=torso)
-        run.log_candidates(tried, "copro")
+        run.log_trials(trials)
+        run.log_candidates(tried[:1], "copro")
     with track.run("once", {"kind": "compile"}, resume_id=run.id) as again:
         again.log_trials(trials)
         again.log_candidates(tried, "copro")
     assert again.id == run.id
     assert not again.store_failed
-    assert kinds(run.id) == {"trial": 3, "candidate": 2}
+    assert kinds(run.id) == {"candidate": 2}
     steps = client.get_metric_history(run.id, "search_best_top1")
     assert [(m.step, m.value) for m in steps] == [(n, t.top1) for n, t in enumerate(trials)]
+    table = artifacts.load_dict(f"runs:/{run.id}/tables/trials.json")
+    assert table["columns"] == ["trial", "top1", "recall_at_k", "log_likelihood", "retrieval.k"]
+    assert [row[0] for row in table["data"]] == [0, 1, 2]
     children = client.search_runs([connect()], f"tags.`mlflow.parentRunId` = '{run.id}'")
-    first = next(
-        c for c in children if (c.data.tags["kind"], c.data.tags["number"]) == ("candidate", "0")
-    )
+    first = next(c for c in children if c.data.tags["number"] == "0")
     assert first.data.tags["optimizer"] == "copro"
     assert first.data.tags["stage"] == "candidate"
     assert (first.data.metrics, first.data.params) == ({"score": 0.5}, {"demos": "1"})
     uri = f"runs:/{first.info.run_id}/prompt"
     assert artifacts.load_text(f"{uri}/instructions.txt") == "Pick."
     assert artifacts.load_dict(f"{uri}/demos.json") == {"demos": [demo]}
+
+
+@pytest.mark.slow
+def test_of_a_joint_search_the_front_alone_is_children(store):
+    points = [
+        JointTrial(n, KnobValues(), "plain", n, (n > 0, True), tokens=100.0 * n) for n in range(3)
+    ]
+    with track.run("joint", {"kind": "joint"}) as run:
+        run.log_joint_trials(points, points[:2])
+    assert kinds(run.id) == {"trial": 2}
+    table = artifacts.load_dict(f"runs:/{run.id}/tables/trials.json")
+    assert table["columns"] == ["trial", "top1", "tokens_per_task", "prompt", "demos"]
+    assert len(table["data"]) == 3
 
 
 @pytest.mark.slow
@@ -353,7 +370,7 @@ def test_a_compilation_outlives_its_server(data, store, tmp_path, monkeypatch, c
         whole = json.loads((tmp_path / "whole" / "manifest.json").read_text())["mlflow_run_id"]
         client = MlflowClient(server.url)
         assert client.get_run(whole).info.status == "FINISHED"
-        assert kinds(whole) == {"trial": 2}
+        assert kinds(whole) == {}
         assert {f.path for f in client.list_artifacts(whole)} >= {"program", "plots"}
         assert len(client.search_traces(locations=[connect()], run_id=whole)) == 1
 

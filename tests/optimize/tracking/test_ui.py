@@ -1,15 +1,12 @@
 """The MLflow UI in a headless browser: what is tracked can be seen and compared."""
 
-import json
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import mlflow
 import pytest
-from mlflow import artifacts
 from mlflow.tracking import MlflowClient
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from recorded import oracle, recorded_lm
 from small import ROOT, HashedWords, small_dataset
@@ -19,9 +16,15 @@ from experiments.report.publish import publish
 from optimize.data.dataset import Dataset, load_dataset
 from optimize.pipeline import compile as compiling
 from optimize.pipeline.compile import Options, compile_program
+from optimize.tracking.promote import promote
+from optimize.tracking.registry import Models
 from optimize.tracking.store import EXPERIMENT
+from optimize.tracking.view import view_path
+from task_delegator import artifact
 
 PUBLISHED = ("order", "prompting")
+NAMES = ("data, model, minilm, labeled-few-shot", "data, no LM, minilm")
+WIDE: ViewportSize = {"width": 2600, "height": 1200}  # tables draw the columns that are seen
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 pytestmark = [
@@ -60,6 +63,9 @@ def store(tmp_path_factory) -> Iterator[str]:
             max_lm_calls=160, target_precision=1.0,
         )  # fmt: skip
         compile_program(dataset, taught, lm)
+        patch.setattr(artifact, "_packaged", lambda *_: HashedWords())
+        for name in ("without", "with"):
+            promote(str(folder / name), dataset, Models(), None, force=True)
         for name in PUBLISHED:
             publish(name)
         yield uri
@@ -104,7 +110,7 @@ def test_the_experiment_and_its_runs_are_listed(server, store, page):
     experiment, runs = _runs(store)
     assert len(runs) == 2
     page.goto(f"{server}/#/experiments/{experiment}/runs")
-    for name in ("compile data (quick)", *(f"experiment {name}" for name in PUBLISHED)):
+    for name in (*NAMES, *(f"experiment {name}" for name in PUBLISHED)):
         page.get_by_text(name).first.wait_for()
 
 
@@ -114,8 +120,8 @@ def test_two_compilations_are_compared_side_by_side(server, store, page):
         page.get_by_text(text, exact=True).first.wait_for()
     for name, values in {
         "trials": ["5", "3"],
-        "lm": ["recorded/model", "None"],
-        "optimizer": ["labeled-few-shot", "None"],
+        "lm": ["recorded/model", "none"],
+        "optimizer": ["labeled-few-shot", "none"],
         "target_precision": ["1.0", "0.95"],
     }.items():
         row = page.get_by_role("row").filter(has=page.get_by_text(name, exact=True)).first
@@ -146,7 +152,7 @@ def _scrolled_to(page: Page, text: str) -> None:
     page.get_by_text(text, exact=True).first.wait_for()
 
 
-@pytest.mark.parametrize("shown", ["plots", "prompts", "tables", "program", "dataset_sha256"])
+@pytest.mark.parametrize("shown", ["plots", "tables", "program", "dataset_sha256", "config.json"])
 def test_plots_tables_and_the_program_are_artifacts_of_a_run(server, store, page, shown):
     experiment, runs = _runs(store)
     page.goto(f"{server}/#/experiments/{experiment}/runs/{runs[0]}/artifacts")
@@ -155,7 +161,12 @@ def test_plots_tables_and_the_program_are_artifacts_of_a_run(server, store, page
 
 @pytest.mark.parametrize(
     ("kind", "plot"),
-    [("compile", "reliability_test.png"), ("compile", "search.png"), ("experiment", "pareto.png")],
+    [
+        ("compile", "reliability_test.png"),
+        ("compile", "search.png"),
+        ("compile", "trials.png"),
+        ("experiment", "pareto.png"),
+    ],
 )
 def test_a_plot_is_drawn(server, store, page, kind, plot):
     _open_artifact(server, page, *_runs(store, kind), "plots", plot)
@@ -171,20 +182,43 @@ def test_the_rows_of_an_experiment_are_a_table(server, store, page):
     page.get_by_text("shortlist and samples", exact=True).first.wait_for()
 
 
-def test_the_prompt_is_shown_before_and_after_it_was_optimised(server, store, page):
-    _, runs = _runs(store)
-    folder = Path(artifacts.download_artifacts(run_id=runs[0], artifact_path="prompts"))
-    before, after = (
-        json.loads((folder / f"{when}_demos.json").read_text())["demos"]
-        for when in ("before", "after")
-    )
-    assert (len(before), len(after)) == (0, 2)
-    _open_artifact(server, page, *_runs(store), "prompts", "after_demos.json")
-    page.get_by_text(after[0]["task"]).first.wait_for()
-    page.get_by_text("before_demos.json", exact=True).first.click()
-    page.get_by_text(after[0]["task"]).first.wait_for(state="detached")
-    page.get_by_text("after_instructions.txt", exact=True).first.click()
-    page.get_by_text("Choose the agent that should do the task.").first.wait_for()
+def test_the_view_that_make_ui_names_shows_the_programs_and_no_other_run(server, store, page):
+    experiment, _ = _runs(store)
+    page.set_viewport_size(WIDE)
+    page.goto(server + view_path(experiment))
+    page.get_by_text("Programs", exact=True).first.wait_for()
+    for column in ("test_top1", "test_assigned", "embedder"):
+        page.get_by_text(column, exact=True).first.wait_for()
+    for name in NAMES:
+        page.get_by_text(name, exact=True).first.wait_for()
+    assert page.get_by_text(f"experiment {PUBLISHED[0]}").count() == 0
+
+
+def test_each_program_is_an_agent_version_with_metrics_by_dataset(server, store, page):
+    experiment, _ = _runs(store)
+    page.set_viewport_size(WIDE)
+    page.goto(f"{server}/#/experiments/{experiment}/models")
+    for text in ("Ready", "data:test", "delegator", *(n.replace(", ", "-") for n in NAMES)):
+        page.get_by_text(text.replace(" ", "-")).first.wait_for()
+    newest = MlflowClient(store).search_logged_models([experiment])[0]
+    page.goto(f"{server}/#/experiments/{experiment}/models/{newest.model_id}")
+    for text in ("data:validation", "recorded/model", "test_top1", "labeled-few-shot"):
+        page.get_by_text(text).first.wait_for()
+    page.get_by_text("search_best_top1").first.wait_for(state="detached")
+
+
+def test_the_prompt_is_compared_before_and_after_it_was_optimized(server, store, page):
+    experiment, runs = _runs(store)
+    page.goto(f"{server}/#/experiments/{experiment}/runs/{runs[0]}")
+    page.get_by_text("delegator.classify.select (v2)").first.wait_for()
+    page.goto(f"{server}/#/experiments/{experiment}/prompts")
+    page.get_by_text("delegator.classify.select").first.click()
+    for text in ("champion", "previous", "labeled-few-shot on data: the LM adds"):
+        page.get_by_text(text).first.wait_for()
+    page.get_by_text("Compare", exact=True).first.click()
+    page.get_by_text("Comparing version 2 with version 1").first.wait_for()
+    page.get_by_text("Text", exact=True).first.click()
+    page.get_by_text("[[ ## demo 2 ## ]]").first.wait_for()
 
 
 def test_the_candidates_of_the_prompt_are_children_of_the_run(server, store, page):

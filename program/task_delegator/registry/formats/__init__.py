@@ -1,6 +1,6 @@
 """Agents in the formats of others: cards, catalogues, servers, tools, skills."""
 
 from .catalogs import CatalogFormat, catalog
-from .imports import Imported, Split, read_agents
+from .imports import Imported, Split, agents_of_servers, read_agents
 
-__all__ = ["CatalogFormat", "Imported", "Split", "catalog", "read_agents"]
+__all__ = ["CatalogFormat", "Imported", "Split", "agents_of_servers", "catalog", "read_agents"]

@@ -4,15 +4,17 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
 from ...errors import InputError
+from ...text import one_line
 from ..agents import Agent, first_fault
 from ..rules import name_key
 from .door import NATIVE
-from .draft import Draft, Findings
+from .draft import Draft, Findings, Json
+from .mcp import read_server
 from .sources import read_source
 
 Split = Literal["cards", "skills"]
@@ -61,6 +63,39 @@ def read_agents(
             read_source(Path(source), found)
         except InputError as error:
             found.refused.append(str(error))
+    return _imported(found, split, namespace, require)
+
+
+def agents_of_servers(
+    servers: Iterable[tuple[Json, list[dict[str, Any]]]],
+    where: str,
+    split: Split = "cards",
+    require: Collection[str] = (),
+) -> tuple[Agent, ...]:
+    """Return the agents of MCP servers.
+
+    Args:
+        servers: the ``server.json`` of each, and its tools as ``tools/list`` says them.
+        where: their place, for messages.
+        split: an agent a server, or one for each of its tools.
+        require: permissions that a caller needs for each agent.
+
+    Raises:
+        InputError: a server is no agent, or two have one name.
+    """
+    found = Findings()
+    for server, tools in servers:
+        place = f"{where}: {one_line(str(server.get('name')))[:100]}"
+        found.drafts.append(read_server(server, tools, place))
+    made = _imported(found, split, None, require)
+    if made.refused:
+        raise InputError(made.refused[0])
+    return made.agents
+
+
+def _imported(
+    found: Findings, split: Split, namespace: str | None, require: Collection[str]
+) -> Imported:
     drafts = list(found.drafts)
     if split == "skills":
         drafts = [part for draft in drafts for part in draft.parts or (draft,)]

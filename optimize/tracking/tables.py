@@ -1,0 +1,76 @@
+"""Tables and metrics of MLflow runs: trials, Pareto front, confused pairs, reports."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import pandas as pd
+
+from optimize.evaluation import Outcome, Report
+from optimize.joint import JointTrial
+from optimize.search import Trial
+
+_MOST_CONFUSED = 25
+# What tells two compilations apart, few enough for one screen; every number is in a table.
+HEADLINES = {
+    "validation": ("top1", "top3"),
+    "test": (
+        *("top1", "top1_low", "top1_high", "top3", "ece", "assigned"),
+        *("precision_assigned", "oos_auroc", "latency_ms_p50"),
+    ),
+    "test_lm": ("top1", "lm_calls_per_task", "tokens_per_task"),
+    "test_lm_gate_open": ("top1", "tokens_per_task"),
+}
+
+
+def headline(report: Report, names: Sequence[str]) -> dict[str, float]:
+    """Return the named numbers of a report, those that it has."""
+    low, high = report.top1_ci95
+    numbers = report.metrics() | {"top1_low": low, "top1_high": high}
+    return {name: numbers[name] for name in names if name in numbers}
+
+
+def trials_table(trials: Sequence[Trial]) -> pd.DataFrame:
+    """Return the trials of a search: number, scores on validation, knobs that differ."""
+    rows = [{"trial": t.number, **t.metrics(), **t.knobs.flat()} for t in trials]
+    return _varied(pd.DataFrame(rows))
+
+
+def joint_table(points: Sequence[JointTrial]) -> pd.DataFrame:
+    """Return the trials of a joint search: number, scores, prompt, demos, knobs that differ."""
+    rows = [
+        {
+            "trial": p.number,
+            "top1": p.top1,
+            "tokens_per_task": p.tokens,
+            "prompt": p.prompt,
+            "demos": p.demos,
+            **p.knobs.flat(),
+        }
+        for p in points
+    ]
+    return _varied(pd.DataFrame(rows))
+
+
+def pareto_table(front: Sequence[JointTrial]) -> pd.DataFrame:
+    """Return the Pareto front as a table, cheapest first."""
+    rows = [(p.number, p.top1, p.tokens, p.prompt, p.demos, p.knobs.lm.gate) for p in front]
+    columns = ["trial", "top1", "tokens_per_task", "prompt", "demos", "gate"]
+    return pd.DataFrame(rows, columns=pd.Index(columns))
+
+
+def confused_pairs(outcomes: Sequence[Outcome]) -> pd.DataFrame:
+    """Return the pairs (expected, given) that were confused most, with counts."""
+    wrong = Counter(
+        (outcome.request.expected, outcome.ranking[0])
+        for outcome in outcomes
+        if not outcome.correct and outcome.ranking
+    )
+    rows = [(*pair, count) for pair, count in wrong.most_common(_MOST_CONFUSED)]
+    return pd.DataFrame(rows, columns=pd.Index(["expected", "given", "times"]))
+
+
+def _varied(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table without the knobs that all trials share; their names have a dot."""
+    columns = {str(name): list(map(str, table[name])) for name in table.columns}
+    same = [name for name, values in columns.items() if "." in name and len(set(values)) == 1]
+    return table.drop(columns=same)
