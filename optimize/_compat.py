@@ -1,7 +1,7 @@
 """Private surfaces of MLflow and DSPy that this package needs, each with its reason.
 
 ``tests/test_optimize_compat.py`` fails when one of them changes, or is needed no longer.
-MLflow is imported where it is needed: who records spans does without it.
+MLflow is imported where it is needed.
 """
 
 from pathlib import Path
@@ -16,7 +16,6 @@ from dspy.lm15 import (  # what an engine of ``dspy.LM`` is given and returns
     TopLogprob,
     Usage,
 )
-from dspy.utils.callback import ACTIVE_CALL_ID
 
 __all__ = [
     "InvalidRequestError",
@@ -26,7 +25,6 @@ __all__ = [
     "TokenLogprob",
     "TopLogprob",
     "Usage",
-    "active_call",
     "limit_database_tries",
     "local_source",
 ]
@@ -51,11 +49,3 @@ def local_source(folder: Path) -> Any:
     from mlflow.data import sources
 
     return vars(sources)["LocalArtifactDatasetSource"](str(folder))
-
-
-def active_call() -> str | None:
-    """Return the id of the DSPy call that a callback's call is made from, None at the top.
-
-    DSPy gives callbacks the id of a call, and that of its parent to nobody.
-    """
-    return ACTIVE_CALL_ID.get()

@@ -26,6 +26,7 @@ ONLY_IN = {
         "optimize/_compat.py",
         *(f"optimize/tracking/{name}.py" for name in ("store", "run", "registry")),
         *(f"program/task_delegator/{name}.py" for name in ("serve", "artifact")),
+        "program/task_delegator/tracing/mlflow_store.py",  # loaded where traces are asked for
     },
     "optuna": {"optimize/search/study.py"},
 }
@@ -35,6 +36,7 @@ NO_DOOR = {
     "task_delegator.lm.server",
     "task_delegator.lm.requantize",
     "task_delegator.lm.systemone",
+    "task_delegator.tracing.mlflow_store",
     "optimize.finetune.lora",
     "optimize.finetune.train",
     "optimize.cli.common",

@@ -36,9 +36,10 @@ from optimize.tracking.plots import (
     reliability_plot,
     search_plot,
 )
-from optimize.tracking.spans import Span
 from optimize.tracking.store import STORE_ERRORS, connect, describe_cause, translate_store_errors
 from task_delegator.text import without_user
+from task_delegator.tracing import Span
+from task_delegator.tracing.mlflow_store import write_spans
 
 _SENTENCES = ("task", "reason")  # of a result's rows, not to be in the name of a metric
 _SIZES = ("agents", "asked")  # numbers that identify a row
@@ -228,21 +229,7 @@ class Run:
     def log_traces(self, spans: Sequence[Span]) -> None:
         """Log spans of delegations as traces of this run; parents must come before children."""
         self._client.get_run(self.id)  # a trace that cannot be written is no error to MLflow
-        opened = {}
-        for span in spans:
-            opened[span.id] = mlflow.start_span_no_context(
-                span.name,
-                span_type=span.kind,
-                parent_span=opened.get(span.parent),
-                inputs=span.inputs,
-                attributes=span.attributes,
-                start_time_ns=span.started,
-            )
-        for span in reversed(spans):
-            status = "OK" if span.error is None else "ERROR"
-            if span.error is not None:
-                opened[span.id].set_attribute("error", span.error)
-            opened[span.id].end(outputs=span.outputs, status=status, end_time_ns=span.ended)
+        write_spans(spans)
 
     @_continue_on_store_error
     def log_program(self, folder: Path) -> None:

@@ -1,9 +1,7 @@
 """What is used of MLflow and DSPy beside their public surfaces is still there, and still needed."""
 
-import dspy
 import pandas as pd
 import pytest
-from dspy.utils.callback import BaseCallback
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.pandas_dataset import from_pandas
 from mlflow.store.db import utils as databases
@@ -31,32 +29,3 @@ def test_mlflow_takes_a_path_for_the_source_of_a_dataset_only_with_a_warning(tmp
     ours = from_pandas(pd.DataFrame({"x": ["a"]}), source=source, digest="0").source
     assert type(ours).__name__ == type(theirs).__name__
     assert ours.to_dict() == theirs.to_dict() == {"uri": str(tmp_path)}
-
-
-def test_dspy_tells_which_call_a_call_is_made_from():
-    class Inner(dspy.Module):
-        def forward(self):
-            return dspy.Prediction()
-
-    class Outer(dspy.Module):
-        def __init__(self):
-            super().__init__()
-            self.inner = Inner()
-
-        def forward(self):
-            return self.inner()
-
-    class Parents(BaseCallback):
-        def __init__(self):
-            self.calls = []
-
-        def on_module_start(self, call_id, instance, inputs):
-            self.calls.append((type(instance).__name__, call_id, _compat.active_call()))
-
-    recorder = Parents()
-    with dspy.context(callbacks=[recorder]):
-        Outer()()
-    (outer, outer_id, above), (inner, _, parent) = recorder.calls
-    assert (outer, inner) == ("Outer", "Inner")
-    assert (above, parent) == (None, outer_id)
-    assert _compat.active_call() is None
