@@ -19,12 +19,13 @@ MAY_IMPORT = {
     "optimize": {"task_delegator", "optimize"},
     "experiments": {"task_delegator", "optimize", "experiments"},
 }
+TRACKING = ("assessments", "datasets", "evaluation", "registry", "run", "scores", "store")
 ONLY_IN = {
     # The store, runs, the registry, and what is private in MLflow. Of the package: serve.py,
     # which MLflow itself loads, and artifact.py, which downloads models:/ programs with it.
     "mlflow": {
         "optimize/_compat.py",
-        *(f"optimize/tracking/{name}.py" for name in ("store", "run", "registry")),
+        *(f"optimize/tracking/{name}.py" for name in TRACKING),
         *(f"program/task_delegator/{name}.py" for name in ("serve", "artifact")),
         "program/task_delegator/tracing/mlflow_store.py",  # loaded where traces are asked for
     },

@@ -2,9 +2,16 @@
 
 from optimize.evaluation.assigned import assigned_at_share
 from optimize.evaluation.baselines import BM25_B, BM25_K1, CHOSEN_ON, choose_bm25, grade_bm25
-from optimize.evaluation.compare import PairedComparison, compare_programs
+from optimize.evaluation.compare import (
+    PairedComparison,
+    answer_all,
+    compare_outcomes,
+    compare_programs,
+    differing_lines,
+    differs,
+)
 from optimize.evaluation.drift import drift
-from optimize.evaluation.evaluate import evaluate, evaluate_requests
+from optimize.evaluation.evaluate import Evaluated, evaluate, evaluate_all, evaluate_requests
 from optimize.evaluation.metrics import auroc, reliability
 from optimize.evaluation.outcomes import (
     Outcome,
@@ -21,9 +28,11 @@ __all__ = [
     "BM25_B",
     "BM25_K1",
     "CHOSEN_ON",
+    "Evaluated",
     "Outcome",
     "Report",
     "PairedComparison",
+    "answer_all",
     "assigned_at_share",
     "auroc",
     "grade_bm25",
@@ -31,12 +40,16 @@ __all__ = [
     "delegate_all",
     "delegate_measured",
     "delegate_texts",
+    "differing_lines",
+    "differs",
     "drift",
     "evaluate",
+    "evaluate_all",
     "evaluate_requests",
     "grade_outcomes",
     "plan_measured",
     "reliability",
     "select",
+    "compare_outcomes",
     "compare_programs",
 ]

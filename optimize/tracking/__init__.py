@@ -1,12 +1,17 @@
 """MLflow: store, runs, plots, traces, model registry, champion."""
 
+from optimize.tracking.assessments import Answers, read_answers
+from optimize.tracking.evaluation import track_evaluations
 from optimize.tracking.promote import promote, roll_back
 from optimize.tracking.registry import Models
 from optimize.tracking.spans import trace_requests
 
 __all__ = [
+    "Answers",
     "Models",
     "promote",
+    "read_answers",
     "roll_back",
     "trace_requests",
+    "track_evaluations",
 ]

@@ -225,7 +225,8 @@ class Desk:
         request_id = self.reviews.remember(caller, permissions, delegation)
         if self._traces is not None:
             decided = Decided.of(request_id, delegation)
-            self._traces.put(Recorded(spans, decided, self._shown(decided.agent)))
+            first = self._shown(decided.agent)
+            self._traces.put(Recorded(spans, decided, first, self._traces.texts))
         return request_id
 
     def _shown(self, agent: str | None) -> str | None:

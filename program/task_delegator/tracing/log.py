@@ -29,11 +29,13 @@ class Recorded:
         spans: parents before children; the first is the delegation's own.
         decided: what was decided, with the text of the task; None where it failed.
         shown_first: the first agent, as a trace may show it; None for nobody.
+        texts: whether the spans hold texts.
     """
 
     spans: Sequence[Span]
     decided: Decided | None = None
     shown_first: str | None = None
+    texts: bool = False
 
 
 @dataclass(frozen=True, slots=True)

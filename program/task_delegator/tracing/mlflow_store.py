@@ -19,7 +19,8 @@ from .verdict import QUESTIONS, RIGHT_AGENT, VERDICT, Question, verdict_of
 
 EXPERIMENT = "task-delegator"
 QUEUE = "task-delegator reviews"
-REQUEST_ID, FIRST_AGENT, REVIEW = "request_id", "first_agent", "review"  # tags of a trace
+# Tags of a trace.
+REQUEST_ID, FIRST_AGENT, REVIEW, TEXTS = "request_id", "first_agent", "review", "texts"
 _log = logging.getLogger(__name__)
 
 # A service's thread waits for the store. MLflow's own seven tries take minutes; and a trace that
@@ -102,6 +103,7 @@ class MlflowStore:
             "decision": decided.decision if decided else "failed",
             FIRST_AGENT: recorded.shown_first,
             REVIEW: "open" if review else None,
+            TEXTS: "kept" if recorded.texts else None,
         }
         shown = {name: value for name, value in tags.items() if value is not None}
         (trace_id,) = write_spans(recorded.spans, shown, self.experiment)
