@@ -4,6 +4,7 @@ from optimize.tracking.assessments import Answers, read_answers
 from optimize.tracking.evaluation import track_evaluations
 from optimize.tracking.promote import promote, roll_back
 from optimize.tracking.registry import Models
+from optimize.tracking.rows import without_hidden
 from optimize.tracking.spans import trace_requests
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "roll_back",
     "trace_requests",
     "track_evaluations",
+    "without_hidden",
 ]

@@ -1,10 +1,12 @@
 """Requests as MLflow sees them: an id and a digest in place of the text, unless it is wanted."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from optimize.data import Dataset
+from optimize.evaluation import Outcome
 from task_delegator.files import sha256_text
+from task_delegator.registry import Registry
 from task_delegator.tracing import shown_names
 
 IN_SCOPE, OUT_OF_SCOPE, SEVERAL = "in scope", "out of scope", "several agents"
@@ -49,3 +51,21 @@ def names_of(dataset: Dataset, texts: bool) -> Mapping[str, str]:
     if texts:
         return {agent.name: agent.name for agent in dataset.registry}
     return shown_names(dataset.registry)
+
+
+def without_hidden(outcomes: Iterable[Outcome], registry: Registry) -> list[Outcome]:
+    """Return outcomes in which agents that need a permission are named by their digests."""
+    names = shown_names(registry)
+
+    def shown(some: Iterable[str]) -> tuple[str, ...]:
+        return tuple(names.get(name, name) for name in some)
+
+    return [
+        Outcome(
+            replace(outcome.request, acceptable=shown(outcome.request.acceptable)),
+            outcome.delegation.copy(
+                evidence=replace(outcome.delegation.evidence, ranking=shown(outcome.ranking))
+            ),
+        )
+        for outcome in outcomes
+    ]
