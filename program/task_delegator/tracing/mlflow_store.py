@@ -79,6 +79,8 @@ class MlflowStore:
     def __init__(self, uri: str, experiment: str = EXPERIMENT) -> None:
         for name, value in _SETTINGS.items():
             os.environ.setdefault(name, value)
+        # What cannot be written is told by ``TraceLog``, once and without addresses.
+        logging.getLogger("mlflow.tracing.export").setLevel(logging.ERROR)
         try:
             mlflow.set_tracking_uri(uri)
             self.experiment = mlflow.set_experiment(experiment).experiment_id
