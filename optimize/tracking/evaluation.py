@@ -122,7 +122,8 @@ def _track(run: TrackedRun, dataset: Dataset, split: str, experiment: str, texts
         logging.getLogger("mlflow.models.evaluation.utils.trace").setLevel(logging.WARNING)
         with redirect_stdout(StringIO()):  # MLflow says there where to look
             run_evaluation(data=data, scorers=[], predict_fn=shown.predictor(found))
-        measured = _flat(report.to_dict()) | shown.means() | dict(run.compared)
+        # The page shows them in this order, and has room for the first.
+        measured = shown.means() | dict(run.compared) | _flat(report.to_dict())
         mlflow.log_metrics(measured)
         if run.versus:
             table = [shown.line(*found[row.id]) for row in kept if row.id in run.versus]

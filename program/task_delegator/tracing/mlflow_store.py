@@ -80,7 +80,8 @@ class MlflowStore:
         for name, value in _SETTINGS.items():
             os.environ.setdefault(name, value)
         # What cannot be written is told by ``TraceLog``, once and without addresses.
-        logging.getLogger("mlflow.tracing.export").setLevel(logging.ERROR)
+        for noisy in ("mlflow.tracing.export", "urllib3.connectionpool"):
+            logging.getLogger(noisy).setLevel(logging.ERROR)
         try:
             mlflow.set_tracking_uri(uri)
             self.experiment = mlflow.set_experiment(experiment).experiment_id

@@ -15,6 +15,7 @@ from dspy.utils.callback import BaseCallback
 
 from .._compat import ACTIVE_CALL_ID
 from ..delegation import Delegation, token_count
+from ..lm import is_embedded
 from .redaction import redact
 
 _ROOT = "Delegator"
@@ -105,7 +106,8 @@ class SpanRecorder(BaseCallback):
         """Begin the span of an LM call."""
         given = {key: inputs[key] for key in _LM_INPUTS if inputs.get(key) is not None}
         model = {"model": str(instance.model)}
-        if isinstance(getattr(instance, "engine", None), str):  # a provider's, which has prices
+        # MLflow looks prices of providers up by it, with LiteLLM, which takes seconds to load.
+        if isinstance(getattr(instance, "engine", None), str) and not is_embedded(instance):
             model["mlflow.llm.model"] = model["model"]
         self._start(call_id, type(instance).__name__, "CHAT_MODEL", given, model)
 
@@ -142,11 +144,19 @@ class SpanRecorder(BaseCallback):
         self._spans[call_id] = replace(span, attributes=span.attributes | attributes)
 
     def _decided(self, call_id: str, found: Delegation) -> None:
-        """Show the decision, which no module takes, as the last stage of its delegation."""
+        """Show the decision, which no module takes, as the last stage of its delegation.
+
+        All of the delegation is what that stage gives; its own span gives the gist, for lists.
+        """
         whole = self._spans[call_id]
         stages = [span.ended for span in self._spans.values() if span.parent == call_id]
         scores = {"confidence": found.confidence, "in_scope_score": found.evidence.in_scope_score}
-        agent = redact(found.agent, self._names, self._texts)
+        gist = {
+            "decision": found.decision,
+            "agent": found.agent,
+            "confidence": found.confidence,
+            "top3": {one.name: one.probability for one in found.top3},
+        }
         self._spans[f"{call_id}/decide"] = Span(
             id=f"{call_id}/decide",
             parent=call_id,
@@ -155,9 +165,10 @@ class SpanRecorder(BaseCallback):
             inputs=scores,
             attributes={},
             started=max(stages, default=whole.started),
-            outputs={"decision": found.decision, "agent": agent},
+            outputs=whole.outputs,
             ended=whole.ended,
         )
+        self._spans[call_id] = replace(whole, outputs=redact(gist, self._names, self._texts))
         self._note(
             call_id,
             scores

@@ -7,7 +7,10 @@ from typing import Any
 import mlflow
 import pytest
 from mlflow.entities import AssessmentSource
+from mlflow.exceptions import MlflowException
 from mlflow.genai import review_queues
+from mlflow.protos.databricks_pb2 import ENDPOINT_NOT_FOUND
+from served import TASKS, serve, traces_of
 from small import HashedWords, small_dataset
 from starlette.testclient import TestClient
 from tracking import empty_store, mlflow_server
@@ -27,8 +30,6 @@ from task_delegator.tracing.mlflow_store import QUEUE, MlflowStore
 
 pytestmark = pytest.mark.slow
 
-TASKS = [f"xylophone paperwork number {word}" for word in ("one", "two", "three", "four", "five")]
-
 
 @pytest.fixture(autouse=True)
 def _no_store_left_over():
@@ -40,28 +41,6 @@ def _no_store_left_over():
 @pytest.fixture
 def data(tmp_path):
     return small_dataset(tmp_path / "data")
-
-
-def serve(uri: str, data, folder, *, texts: bool = False) -> tuple[list[dict[str, Any]], Any]:
-    """Delegate the tasks at a service that writes to MLflow; say who is right of the first."""
-    program = load("default", load_dataset(data).registry, allow_uncalibrated=True)
-    log = TraceLog(MlflowStore(uri), folder / "decisions.jsonl", texts=texts)
-    with TestClient(
-        create_app(Desk(program, folder / "feedback.jsonl", log)), base_url="http://127.0.0.1"
-    ) as client:
-        given = [client.post("/delegate", json={"task": task}).json() for task in TASKS]
-        right = given[0]["top3"][1]["name"]
-        said = {"request_id": given[0]["request_id"], "correct_agent": right}
-        assert client.post("/feedback", json=said).status_code == 204
-    assert log.lost == 0
-    return given, program
-
-
-def traces_of(given: list[dict[str, Any]], experiment: str) -> list[Any]:
-    """Return the traces of what a service answered, in its order."""
-    found: Any = mlflow.search_traces(locations=[experiment], return_type="list")
-    by_id = {trace.info.tags["request_id"]: trace for trace in found}
-    return [by_id[one["request_id"]] for one in given]
 
 
 def answer(trace: Any, who: str, verdict: str, agent: str | None = None) -> None:
@@ -168,6 +147,22 @@ def test_the_command_assesses_the_trace_of_a_request(data, tmp_path, monkeypatch
     assert trace.info.tags.get("review") in (None, "done")
     assert package_main([*command, "0" * 32, "--mlflow", uri]) == 2
     assert "no trace has the request id" in capsys.readouterr().err
+
+
+def test_a_server_without_review_queues_gets_the_tag(data, tmp_path, monkeypatch, caplog):
+    def refuse(experiment: str) -> str:
+        raise MlflowException("no such endpoint", error_code=ENDPOINT_NOT_FOUND)
+
+    monkeypatch.setattr("task_delegator.tracing.mlflow_store._queue_id", refuse)
+    uri = empty_store(tmp_path)
+    given, _ = serve(uri, data, tmp_path)
+    traces = traces_of(given, MlflowStore(uri).experiment)
+    due = ["open" if one["decision"] == "review" else None for one in given]
+    due[0] = due[0] and "done"
+    assert [trace.info.tags.get("review") for trace in traces] == due
+    warned = [r.getMessage() for r in caplog.records if "review queue" in r.getMessage()]
+    assert len(warned) == 1
+    assert "ENDPOINT_NOT_FOUND" in warned[0]
 
 
 def test_a_server_that_goes_away_breaks_no_delegation(data, tmp_path, caplog):
