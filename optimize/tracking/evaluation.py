@@ -29,7 +29,7 @@ from optimize.tracking.store import STORE_ERRORS, connect, describe_cause
 from task_delegator.delegation import Delegation
 from task_delegator.text import without_user
 
-MOST_TRACKED = 1_000  # requests of a run; they take some twenty seconds
+MOST_TRACKED = 1_000  # requests of a run; they take some forty seconds
 _SETTINGS = {
     # Each needs two connections at once; MLflow's own ten wait for each other in a pool of fifteen.
     "MLFLOW_GENAI_EVAL_MAX_WORKERS": "2",
@@ -193,7 +193,8 @@ class _Shown:
     def means(self) -> dict[str, float]:
         """Return the mean of every score that is a number, named as MLflow names it."""
         frame = pd.DataFrame(list(self._scores.values()))
-        numbers = frame.drop(columns="confidence_bin", errors="ignore").astype(float)
+        unscored = ["confidence_bin", "lm_asked", "tokens"]  # no number; or in the report
+        numbers = frame.drop(columns=unscored, errors="ignore").astype(float)
         return {f"{name}/mean": float(mean) for name, mean in numbers.mean().items()}
 
 

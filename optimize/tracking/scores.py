@@ -29,9 +29,15 @@ def answered(delegation: Delegation, names: Mapping[str, str]) -> dict[str, Any]
 
 
 def expected(acceptable: tuple[str, ...], names: Mapping[str, str]) -> dict[str, Any]:
-    """Return what is expected of a request: its acceptable agents, the labeled one first."""
+    """Return what is expected of a request: its agent, and all that are acceptable if several."""
     shown = [redact(name, names, False) for name in acceptable]
-    return {"agent": shown[0] if shown else NOBODY, "acceptable": shown}
+    several = {"acceptable": shown} if len(shown) > 1 else {}
+    return {"agent": shown[0] if shown else NOBODY} | several
+
+
+def _acceptable(expectations: Mapping[str, Any]) -> list[str]:
+    agent = expectations["agent"]
+    return expectations.get("acceptable") or ([] if agent == NOBODY else [agent])
 
 
 def _top1(outputs: Mapping[str, Any], expectations: Mapping[str, Any]) -> bool | None:
@@ -47,7 +53,7 @@ def _top3(outputs: Mapping[str, Any], expectations: Mapping[str, Any]) -> bool |
 def _within(
     outputs: Mapping[str, Any], expectations: Mapping[str, Any], places: int
 ) -> bool | None:
-    acceptable = expectations["acceptable"]
+    acceptable = _acceptable(expectations)
     return any(n in acceptable for n in outputs["top3"][:places]) if acceptable else None
 
 
@@ -56,18 +62,18 @@ def _decision_right(outputs: Mapping[str, Any], expectations: Mapping[str, Any])
     if outputs["decision"] == "review":
         return None
     if outputs["decision"] == "none":
-        return not expectations["acceptable"]
+        return not _acceptable(expectations)
     return _top1(outputs, expectations) is True
 
 
 def _scope_right(outputs: Mapping[str, Any], expectations: Mapping[str, Any]) -> bool:
     """Tell whether it is rightly held likely or unlikely that some agent fits."""
-    return (outputs["in_scope_score"] >= 0.5) == bool(expectations["acceptable"])
+    return (outputs["in_scope_score"] >= 0.5) == bool(_acceptable(expectations))
 
 
 def _confidence_bin(outputs: Mapping[str, Any], expectations: Mapping[str, Any]) -> str | None:
     """Return the tenth that the confidence is in; None out of scope."""
-    if not expectations["acceptable"]:
+    if not _acceptable(expectations):
         return None
     tenth = min(int(outputs["confidence"] * BINS), BINS - 1)
     return f"{tenth / BINS:.1f} to {(tenth + 1) / BINS:.1f}"
@@ -95,9 +101,10 @@ SCORES: dict[str, Score] = {
 
 
 def scores(outputs: Mapping[str, Any], expectations: Mapping[str, Any]) -> dict[str, Any]:
-    """Return every score that applies, by name."""
+    """Return every score that applies, by name; what an LM costs only where it was asked."""
     found = {name: score(outputs, expectations) for name, score in SCORES.items()}
-    return {name: value for name, value in found.items() if value is not None}
+    unasked = set() if outputs["lm_calls"] else {"lm_asked", "tokens"}
+    return {name: v for name, v in found.items() if v is not None and name not in unasked}
 
 
 def mlflow_scorers() -> list[Any]:

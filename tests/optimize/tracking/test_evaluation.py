@@ -90,13 +90,16 @@ def test_a_request_is_scored_by_what_is_answered_and_expected():
     }  # fmt: skip
     right = {"top1": False, "top3": True, "decision_right": False, "scope_right": True,
              "confidence_bin": "0.9 to 1.0", "lm_asked": True, "tokens": 12}  # fmt: skip
-    assert scores(outputs, {"agent": "A", "acceptable": ["A"]}) == right
-    assert scores(outputs, {"agent": NOBODY, "acceptable": []}) == {
+    assert scores(outputs, {"agent": "A"}) == right
+    assert scores(outputs, {"agent": NOBODY}) == {
         "decision_right": False, "scope_right": False, "lm_asked": True, "tokens": 12,
     }  # fmt: skip
-    review = scores(outputs | {"decision": "review"}, {"agent": "B", "acceptable": ["B"]})
+    review = scores(outputs | {"decision": "review"}, {"agent": "A", "acceptable": ["A", "B"]})
     assert "decision_right" not in review
-    none = scores(outputs | {"decision": "none"}, {"agent": NOBODY, "acceptable": []})
+    assert review["top1"] is True
+    unasked = scores(outputs | {"lm_calls": 0, "tokens": 0}, {"agent": "A"})
+    assert not {"lm_asked", "tokens"} & set(unasked)
+    none = scores(outputs | {"decision": "none"}, {"agent": NOBODY})
     assert none["decision_right"] is True
 
 
@@ -142,13 +145,14 @@ def test_every_request_has_its_scores_and_those_that_differ_say_so(store, data):
         for request, trace in by_id.items():
             said = {a.name: a.value for a in trace.info.assessments}
             assert ("versus" in said) == (request in differing)
-            assert {"scope_right", "lm_asked", "tokens", "agent", "acceptable"} <= set(said)
+            assert {"scope_right", "agent"} <= set(said)
             assert ("top1" in said) == ("/out/" not in request)
             assert trace.info.tags["scope"] == (
                 "out of scope" if "/out/" in request else "in scope"
             )
             by_people = {a.name for a in trace.info.assessments if a.source.source_type == "HUMAN"}
-            assert by_people == {"agent", "acceptable"}
+            several = request in ("test/0", "test/1")
+            assert by_people == ({"agent", "acceptable"} if several else {"agent"})
 
 
 @pytest.mark.slow

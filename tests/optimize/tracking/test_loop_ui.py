@@ -113,7 +113,7 @@ def test_two_programs_are_compared_request_by_request(opened):
     page.get_by_role("menuitem", name="Compare").click()
     page.get_by_text("Comparing").first.wait_for()
     page.get_by_text("validation/").first.wait_for()
-    for column in ("acceptable", "confidence_bin"):
+    for column in ("agent", "confidence_bin"):
         page.get_by_text(column, exact=True).first.wait_for()
     picture(page, "compare")
 
