@@ -21,7 +21,7 @@ from mlflow.genai import evaluate as run_evaluation
 from mlflow.tracing.constant import AssessmentMetadataKey
 
 from optimize.data import Dataset
-from optimize.evaluation import Evaluated, Outcome, PairedComparison, differs
+from optimize.evaluation import Evaluated, PairedComparison
 from optimize.tracking.datasets import log_split
 from optimize.tracking.rows import SEVERAL, Row, names_of, rows_of
 from optimize.tracking.scores import answered, expected, scores
@@ -29,14 +29,16 @@ from optimize.tracking.store import STORE_ERRORS, connect, describe_cause
 from task_delegator.delegation import Delegation
 from task_delegator.text import without_user
 
-MOST_TRACKED = 1_000  # requests of a run; they take some forty seconds
+MOST_TRACKED = 1_000  # requests of a run; they take fifty seconds of one processor
 _SETTINGS = {
     # Each needs two connections at once; MLflow's own ten wait for each other in a pool of fifteen.
     "MLFLOW_GENAI_EVAL_MAX_WORKERS": "2",
     # A call on trial, without a trace, would be warned of.
     "MLFLOW_GENAI_EVAL_SKIP_TRACE_VALIDATION": "true",
 }
-VERSUS = "versus"  # score of a request where two programs differ
+VERSUS = "versus"  # metrics of a run against the other
+SAME = "same answer"
+COMPARED = "compared"  # score beside another program; MLflow shows the first three by name
 _log = logging.getLogger(__name__)
 
 
@@ -47,7 +49,7 @@ class TrackedRun:
     Attributes:
         name: of the program.
         evaluated: its answers.
-        versus: why a request differs from the other program's answer, by the request's id.
+        versus: what an answer is beside the other program's, by the request's id.
         compared: how it did against the other program; empty where there is none.
     """
 
@@ -100,7 +102,7 @@ def _going_on() -> Iterator[None]:
 def _track(run: TrackedRun, dataset: Dataset, split: str, experiment: str, texts: bool) -> str:
     delegations = _by_id(run.evaluated, dataset, split)
     rows = [row for row in rows_of(dataset, split) if row.id in delegations]
-    kept = sorted(rows, key=lambda row: row.id not in run.versus)[:MOST_TRACKED]
+    kept = sorted(rows, key=lambda row: run.versus.get(row.id) == SAME)[:MOST_TRACKED]
     whole = log_split(dataset, split, experiment, texts=texts)
     log_split(dataset, split, experiment, several=True, texts=texts)
     everything = [row for row in rows_of(dataset, split) if row.kind != SEVERAL]
@@ -126,7 +128,7 @@ def _track(run: TrackedRun, dataset: Dataset, split: str, experiment: str, texts
         measured = shown.means() | dict(run.compared) | _flat(report.to_dict())
         mlflow.log_metrics(measured)
         if run.versus:
-            table = [shown.line(*found[row.id]) for row in kept if row.id in run.versus]
+            table = [shown.line(*found[r.id]) for r in kept if run.versus[r.id] != SAME]
             mlflow.log_table(pd.DataFrame(table), "tables/differing.json")
     return active.info.run_id
 
@@ -166,7 +168,7 @@ class _Shown:
         found = scores(outputs, expectations)
         self._scores[row.id] = found
         if row.id in self._versus:
-            found = {VERSUS: self._versus[row.id], **found}
+            found = {COMPARED: self._versus[row.id], **found}
         known: dict[str, Any] = {
             "trace_id": trace_id,
             "metadata": {AssessmentMetadataKey.SOURCE_RUN_ID: self._run_id},
@@ -187,7 +189,7 @@ class _Shown:
             "answer": (outputs["top3"] or [None])[0],
             "decision": outputs["decision"],
             "confidence": outputs["confidence"],
-            VERSUS: self._versus[row.id],
+            COMPARED: self._versus[row.id],
         }
 
     def means(self) -> dict[str, float]:
@@ -211,19 +213,30 @@ def _by_id(evaluated: Evaluated, dataset: Dataset, split: str) -> dict[str, Dele
 
 
 def _versus(ours: Evaluated, theirs: Evaluated, dataset: Dataset, split: str) -> dict[str, str]:
-    """Return what a request that two programs answer differently means for the first of them."""
-    ids = {row.text: row.id for row in rows_of(dataset, split) if row.acceptable}
+    """Return what each answer is beside another program's, by the id of the request."""
+    one, other = (_by_id(evaluated, dataset, split) for evaluated in (ours, theirs))
     return {
-        ids[one.request.text]: _means(one, other)
-        for one, other in zip(ours.outcomes, theirs.outcomes, strict=True)
-        if differs(one, other)
+        row.id: _beside(one[row.id], other[row.id], row.acceptable)
+        for row in rows_of(dataset, split)
+        if row.id in one
     }
 
 
-def _means(one: Outcome, other: Outcome) -> str:
-    if one.correct != other.correct:
-        return "only this one is right" if one.correct else "only the other is right"
-    return "both are right" if one.correct else "both are wrong"
+def _beside(one: Delegation, other: Delegation, acceptable: Sequence[str]) -> str:
+    """Compare two answers; sorted by name, those that tell the programs apart come first."""
+    if (_first(one), one.decision) == (_first(other), other.decision):
+        return SAME
+    right, theirs = (
+        _first(answer) in acceptable if acceptable else answer.decision == "none"
+        for answer in (one, other)
+    )
+    if right != theirs:
+        return "alone right" if right else "alone wrong"
+    return "both right" if right else "both wrong"
+
+
+def _first(delegation: Delegation) -> str | None:
+    return next(iter(delegation.evidence.ranking), None)
 
 
 def _compared(found: PairedComparison, *, first: bool) -> dict[str, float]:

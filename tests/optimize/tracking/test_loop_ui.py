@@ -113,8 +113,11 @@ def test_two_programs_are_compared_request_by_request(opened):
     page.get_by_role("menuitem", name="Compare").click()
     page.get_by_text("Comparing").first.wait_for()
     page.get_by_text("validation/").first.wait_for()
-    for column in ("agent", "confidence_bin"):
+    for column in ("agent", "compared", "confidence_bin"):
         page.get_by_text(column, exact=True).first.wait_for()
+    page.get_by_role("button", name="Sort").first.click()
+    page.get_by_text("compared", exact=True).last.click()
+    page.get_by_text(re.compile("^alone (right|wrong)$")).nth(1).wait_for()
     picture(page, "compare")
 
 
