@@ -8,7 +8,6 @@ from optimize.evaluation.compare import (
     compare_outcomes,
     compare_programs,
     differing_lines,
-    differs,
 )
 from optimize.evaluation.drift import drift
 from optimize.evaluation.evaluate import Evaluated, evaluate, evaluate_all, evaluate_requests
@@ -41,7 +40,6 @@ __all__ = [
     "delegate_measured",
     "delegate_texts",
     "differing_lines",
-    "differs",
     "drift",
     "evaluate",
     "evaluate_all",
