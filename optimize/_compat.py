@@ -1,13 +1,14 @@
 """Private surfaces of MLflow and DSPy that this package needs, each with its reason.
 
 ``tests/test_optimize_compat.py`` fails when one of them changes, or is needed no longer.
-MLflow is imported where it is needed: who records spans does without it.
+MLflow is imported where it is needed.
 """
 
 import base64
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from dspy.lm15 import (  # what an engine of ``dspy.LM`` is given and returns
     TopLogprob,
     Usage,
 )
-from dspy.utils.callback import ACTIVE_CALL_ID
 
 __all__ = [
     "InvalidRequestError",
@@ -30,10 +30,10 @@ __all__ = [
     "TokenLogprob",
     "TopLogprob",
     "Usage",
-    "active_call",
     "limit_database_tries",
     "local_source",
     "saved_view",
+    "without_active_model",
 ]
 
 
@@ -86,9 +86,20 @@ def saved_view(name: str, key: str, columns: Sequence[str], search: str) -> tupl
     return f"mlflow.sharedViewState.{key}", json.dumps(view)
 
 
-def active_call() -> str | None:
-    """Return the id of the DSPy call that a callback's call is made from, None at the top.
+@contextmanager
+def without_active_model() -> Iterator[None]:
+    """Set the user's active model aside for a block.
 
-    DSPy gives callbacks the id of a call, and that of its parent to nobody.
+    MLflow gives it every metric that is logged, also where it is of another store, which then
+    refuses the metric. Public is only a way to clear it, none to bring it back unasked.
     """
-    return ACTIVE_CALL_ID.get()
+    from mlflow.tracking import fluent
+
+    context: Any = vars(fluent)["_ACTIVE_MODEL_CONTEXT"]
+    held, none = context.get(), fluent.ActiveModelContext()
+    vars(none)["_model_id"] = None  # the default is that of an environment variable
+    context.set(none)
+    try:
+        yield
+    finally:
+        context.set(held)

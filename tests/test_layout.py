@@ -19,17 +19,19 @@ MAY_IMPORT = {
     "optimize": {"task_delegator", "optimize"},
     "experiments": {"task_delegator", "optimize", "experiments"},
 }
+TRACKING = (
+    *("assessments", "children", "datasets", "evaluation", "models", "prompts"),
+    *("registry", "run", "scores", "store", "studies"),
+)
 ONLY_IN = {
     # The store, runs, their children, agent versions, prompts, the registry, and what is private
     # in MLflow. Of the package: serve.py, which MLflow itself loads, and mlflow_access.py, which
     # opens it for whatever is read from it: models:/, prompts:/ and the registry of MCP servers.
     "mlflow": {
         "optimize/_compat.py",
-        *(
-            f"optimize/tracking/{name}.py"
-            for name in ("store", "run", "children", "registry", "models", "prompts", "studies")
-        ),
+        *(f"optimize/tracking/{name}.py" for name in TRACKING),
         *(f"program/task_delegator/{name}.py" for name in ("serve", "mlflow_access")),
+        "program/task_delegator/tracing/mlflow_store.py",  # loaded where traces are asked for
     },
     "optuna": {"optimize/search/study.py"},
 }
@@ -39,6 +41,7 @@ NO_DOOR = {
     "task_delegator.lm.server",
     "task_delegator.lm.requantize",
     "task_delegator.lm.systemone",
+    "task_delegator.tracing.mlflow_store",
     "optimize.finetune.lora",
     "optimize.finetune.train",
     "optimize.cli.common",

@@ -2,11 +2,17 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optimize.cli.arguments import at_least
 from optimize.cli.common import Commands, Parents, optional_lm, out_of_scope_share, refuse_no_lm
+
+if TYPE_CHECKING:
+    from optimize.data import Dataset
+    from optimize.evaluation import PairedComparison, Report
+    from task_delegator.delegator import Delegator
 
 
 def add_parser(commands: Commands, parents: Parents) -> None:
@@ -35,20 +41,32 @@ def add_parser(commands: Commands, parents: Parents) -> None:
     parser.add_argument(
         "--json", help="write the report as JSON to a file, or to standard output with -"
     )
+    parser.add_argument(
+        "--track",
+        action="store_true",
+        help="write MLflow datasets and an evaluation run for each program (MLFLOW_TRACKING_URI)",
+    )
+    parser.add_argument(
+        "--trace-texts", action="store_true", help="keep the texts of requests in MLflow"
+    )
+    parser.add_argument(
+        "--differing",
+        type=at_least(1),
+        metavar="N",
+        help="list the first N requests that two programs answer differently",
+    )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate a program on a split, or compare two."""
     from optimize.data import load_dataset
-    from optimize.evaluation import compare_programs, evaluate
     from optimize.lm_stage import opened
     from task_delegator.artifact import load
     from task_delegator.system import write_text
     from task_delegator.text import printable
 
-    if options.gate_open:
-        refuse_no_lm(options, "--gate-open asks the LM about every task")
+    _check(options)
     dataset = load_dataset(options.data, enriched=options.enriched)
     programs = [
         (
@@ -60,14 +78,7 @@ def run(options: argparse.Namespace) -> int:
     ]
     if options.gate_open:
         programs = [(name, opened(program)) for name, program in programs]
-    lm = optional_lm(options)
-    settings: dict[str, Any] = {"lm": lm, "limit": options.limit, "seed": options.seed}
-    if len(programs) == 2:
-        found = compare_programs(programs, dataset, options.split, **settings)
-    else:
-        ((name, program),) = programs
-        settings["out_of_scope_share"] = options.out_of_scope_share
-        found = evaluate(program, dataset, options.split, name=name, **settings)
+    found, differing = _evaluated(options, programs, dataset)
     text = json.dumps(found.to_dict(), indent=1)
     if options.json == "-":
         print(text)
@@ -75,4 +86,45 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         write_text(Path(options.json), text + "\n")
     print(printable(found.sentence()))
+    for line in differing:
+        print(printable(line))
     return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    from task_delegator.errors import InputError
+
+    if options.gate_open:
+        refuse_no_lm(options, "--gate-open asks the LM about every task")
+    if options.trace_texts and not options.track:
+        raise InputError("--trace-texts is about what is tracked: give --track too")
+    if options.differing and options.other is None:
+        raise InputError("--differing compares two programs: name a second one")
+
+
+def _evaluated(
+    options: argparse.Namespace, programs: "Sequence[tuple[str, Delegator]]", dataset: "Dataset"
+) -> "tuple[Report | PairedComparison, list[str]]":
+    """Return the report, or the comparison and the requests that differ, tracked if asked for."""
+    from optimize.evaluation import answer_all, compare_outcomes, differing_lines, evaluate_all
+
+    lm, split = optional_lm(options), options.split
+    settings: dict[str, Any] = {"lm": lm, "limit": options.limit, "seed": options.seed}
+    if len(programs) == 2 and not options.track:
+        evaluations, answers = [], answer_all(programs, dataset, split, **settings)
+    else:
+        settings["out_of_scope_share"] = options.out_of_scope_share
+        evaluations = [
+            (name, evaluate_all(program, dataset, split, name=name, **settings))
+            for name, program in programs
+        ]
+        answers = [(name, evaluated.outcomes) for name, evaluated in evaluations]
+    comparison, lines = None, []
+    if len(programs) == 2:
+        comparison = compare_outcomes(answers, dataset, split, lm=lm, seed=options.seed)
+        lines = differing_lines(answers, options.differing or 0)
+    if options.track:
+        from optimize.tracking import track_evaluations
+
+        track_evaluations(evaluations, comparison, dataset, split, texts=options.trace_texts)
+    return comparison or evaluations[0][1].report, lines

@@ -2,8 +2,12 @@
 
 import argparse
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from optimize.cli.common import Commands, Parents, print_json
+
+if TYPE_CHECKING:
+    from optimize.tracking import Answers
 
 
 def add_parser(commands: Commands, parents: Parents) -> None:
@@ -11,14 +15,46 @@ def add_parser(commands: Commands, parents: Parents) -> None:
     parser = commands.add_parser(
         "merge", parents=[parents.data], help="add recorded outcomes to a dataset"
     )
-    parser.add_argument("log", help="feedback file, JSONL")
+    parser.add_argument("log", nargs="?", help="feedback file, JSONL")
+    parser.add_argument(
+        "--assessments",
+        action="store_true",
+        help="also add what persons said of traces in MLflow (MLFLOW_TRACKING_URI)",
+    )
+    parser.add_argument(
+        "--decisions",
+        metavar="FILE",
+        help="the service's log of decisions, which holds the texts of those traces",
+    )
     parser.add_argument("--split", default="train", help="train or validation")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Add recorded outcomes to a dataset."""
-    from optimize.data import merge
+    from optimize.data import merge_rows
+    from task_delegator.errors import InputError
+    from task_delegator.feedback import read_feedback
 
-    print_json(asdict(merge(options.log, options.data, options.split)))
+    if options.log is None and not options.assessments:
+        raise InputError("there is nothing to merge: give a feedback file, or --assessments")
+    if options.decisions and not options.assessments:
+        raise InputError("--decisions holds the texts of traces: give --assessments too")
+    rows = [] if options.log is None else list(read_feedback(options.log))
+    counts = {}
+    if options.assessments:
+        answers = _answers(options)
+        rows += answers.feedback
+        counts = {"assessments": asdict(answers) | {"feedback": len(answers.feedback)}}
+    print_json(asdict(merge_rows(rows, options.data, options.split)) | counts)
     return 0
+
+
+def _answers(options: argparse.Namespace) -> "Answers":
+    """Return what persons said of traces."""
+    from optimize.data import load_dataset
+    from optimize.tracking import read_answers
+    from task_delegator.decisions import read_decisions
+
+    registry = load_dataset(options.data, enriched=False).registry
+    return read_answers(registry, read_decisions(options.decisions) if options.decisions else {})

@@ -10,10 +10,11 @@ from optimize.data.dataset import (
     known_texts,
     load_dataset,
 )
-from optimize.data.feedback import merge
+from optimize.data.feedback import Merged, merge, merge_rows
 
 __all__ = [
     "NEAR_COPY",
+    "Merged",
     "OURS",
     "SPLITS",
     "Dataset",
@@ -22,4 +23,5 @@ __all__ = [
     "leaks",
     "load_dataset",
     "merge",
+    "merge_rows",
 ]

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,29 +35,38 @@ class Merged:
 
 
 def merge(log: str | Path, data: str | Path, split: str = "train") -> Merged:
+    """Append the outcomes of a file of feedback to a dataset directory; see ``merge_rows``."""
+    return merge_rows(read_feedback(log), data, split)
+
+
+def merge_rows(rows: Iterable[Feedback], data: str | Path, split: str = "train") -> Merged:
     """Append recorded outcomes to a split of a dataset directory, each task once.
 
-    New rows are appended in the log's order and in the layout of the files. Each names its
+    New rows are appended in the outcomes' order and in the layout of the files. Each names its
     source and the time of the feedback. Processes take turns.
 
     Args:
-        log: a file of feedback.
+        rows: the outcomes.
         data: the dataset directory.
         split: ``train`` or ``validation``.
 
     Raises:
         InputError: the log or the dataset is broken, or the split is the test split.
     """
+    _check_split(split)
+    with one_at_a_time(Path(data) / _LOCK):
+        return _merge(rows, load_dataset(data, enriched=False), split)
+
+
+def _check_split(split: str) -> None:
     if split not in ("train", "validation"):
         raise InputError(f"--split {split}: feedback goes to train or validation")
-    with one_at_a_time(Path(data) / _LOCK):
-        return _merge(log, load_dataset(data, enriched=False), split)
 
 
-def _merge(log: str | Path, dataset: Dataset, split: str) -> Merged:
+def _merge(given_rows: Iterable[Feedback], dataset: Dataset, split: str) -> Merged:
     known = known_texts(dataset)
     outcomes: dict[str, list[Feedback]] = {}
-    for row in read_feedback(log):
+    for row in given_rows:
         outcomes.setdefault(fold(row.task), []).append(row)
     rows: list[dict[str, Any]] = []
     out_of_scope: list[dict[str, Any]] = []

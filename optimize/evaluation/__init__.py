@@ -2,9 +2,15 @@
 
 from optimize.evaluation.assigned import assigned_at_share
 from optimize.evaluation.baselines import BM25_B, BM25_K1, CHOSEN_ON, choose_bm25, grade_bm25
-from optimize.evaluation.compare import PairedComparison, compare_programs
+from optimize.evaluation.compare import (
+    PairedComparison,
+    answer_all,
+    compare_outcomes,
+    compare_programs,
+    differing_lines,
+)
 from optimize.evaluation.drift import drift
-from optimize.evaluation.evaluate import evaluate, evaluate_requests
+from optimize.evaluation.evaluate import Evaluated, evaluate, evaluate_all, evaluate_requests
 from optimize.evaluation.metrics import auroc, reliability
 from optimize.evaluation.outcomes import (
     Outcome,
@@ -21,9 +27,11 @@ __all__ = [
     "BM25_B",
     "BM25_K1",
     "CHOSEN_ON",
+    "Evaluated",
     "Outcome",
     "PairedComparison",
     "Report",
+    "answer_all",
     "assigned_at_share",
     "auroc",
     "choose_bm25",
@@ -31,12 +39,15 @@ __all__ = [
     "delegate_all",
     "delegate_measured",
     "delegate_texts",
+    "differing_lines",
     "drift",
     "evaluate",
+    "evaluate_all",
     "evaluate_requests",
     "grade_bm25",
     "grade_outcomes",
     "plan_measured",
     "reliability",
     "select",
+    "compare_outcomes",
 ]

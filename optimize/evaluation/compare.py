@@ -89,12 +89,49 @@ def compare_programs(
     Raises:
         InputError: the split is empty.
     """
+    answered = answer_all(programs, dataset, split, lm=lm, limit=limit, seed=seed)
+    return compare_outcomes(answered, dataset, split, lm=lm, seed=seed)
+
+
+def answer_all(
+    programs: Sequence[tuple[str, Delegator]],
+    dataset: Dataset,
+    split: str,
+    *,
+    lm: dspy.BaseLM | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+) -> list[tuple[str, list[Outcome]]]:
+    """Return what each program answers to the same requests; arguments as ``compare_programs``.
+
+    Raises:
+        InputError: the split is empty.
+    """
     requests = select_requests(dataset, split, limit, seed)
     with dspy.context(lm=lm):
-        outcomes = [delegate_all(program, requests, name) for name, program in programs]
+        return [(name, delegate_all(program, requests, name)) for name, program in programs]
+
+
+def compare_outcomes(
+    answered: Sequence[tuple[str, Sequence[Outcome]]],
+    dataset: Dataset,
+    split: str,
+    *,
+    lm: dspy.BaseLM | None = None,
+    seed: int = 0,
+) -> PairedComparison:
+    """Compare what two programs answered to the same requests.
+
+    Args:
+        answered: names of the programs and their outcomes, in the same order.
+        dataset, split: that the requests are of.
+        lm: the LM that both programs could ask, or None.
+        seed: of the interval's draws.
+    """
+    names, outcomes = [name for name, _ in answered], [each for _, each in answered]
+    requests = [outcome.request for outcome in outcomes[0]]
     correct = [grade_outcomes(each) for each in outcomes]
     comparison = metrics.compare(correct[0], correct[1], seed=seed)
-    names = [name for name, _ in programs]
     domains = {agent.name: agent.domain or "(none)" for agent in dataset.registry}
     return PairedComparison(
         data=str(dataset.path),
@@ -133,3 +170,35 @@ def _count_wins(
             wins, losses = (wins + 1, losses) if first.correct else (wins, losses + 1)
             counts[group(request.expected)] = wins, losses
     return dict(sorted(counts.items(), key=lambda item: (-sum(item[1]), item[0])))
+
+
+def differs(first: Outcome, second: Outcome) -> bool:
+    """Tell whether two programs answer a request differently: other agent, or other decision."""
+    return (first.ranking[:1], first.delegation.decision) != (
+        second.ranking[:1],
+        second.delegation.decision,
+    )
+
+
+def differing_lines(answered: Sequence[tuple[str, Sequence[Outcome]]], most: int) -> list[str]:
+    """Return a line for each request that two programs answer differently.
+
+    Those that one of them answers rightly come first, then those that both do, or neither.
+
+    Args:
+        answered: names of the programs and their outcomes, in the same order.
+        most: lines.
+    """
+    (one, ours), (other, theirs) = answered
+    pairs = [pair for pair in zip(ours, theirs, strict=True) if differs(*pair)]
+    pairs.sort(key=lambda pair: pair[0].correct == pair[1].correct)
+    return [
+        f"{first.request.text!r}: {first.request.expected} is right; {one} says {_said(first)}, "
+        f"{other} {_said(second)}"
+        for first, second in pairs[:most]
+    ]
+
+
+def _said(outcome: Outcome) -> str:
+    agent = outcome.ranking[0] if outcome.ranking else "nobody"
+    return f"{agent} ({outcome.delegation.decision}, {outcome.confidence:.2f})"

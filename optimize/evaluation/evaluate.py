@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import dspy
@@ -30,11 +30,34 @@ _TIMED = 100  # requests whose latency is measured, where the others are delegat
 
 
 def evaluate(program: Delegator, dataset: Dataset, split: str, **settings: Any) -> Report:
-    """Return the report of a program on a split; see ``evaluate_requests``."""
+    """Return the report of a program on a split; see ``evaluate_all``."""
     return evaluate_requests(program, dataset, split, **settings)[0]
 
 
 def evaluate_requests(
+    program: Delegator, dataset: Dataset, split: str, **settings: Any
+) -> tuple[Report, list[Outcome]]:
+    """Return the report of a program on a split, and its answer to each request in scope."""
+    found = evaluate_all(program, dataset, split, **settings)
+    return found.report, found.outcomes
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """An evaluation with every answer.
+
+    Attributes:
+        report: of the program on the split.
+        outcomes: of the requests in scope.
+        outside: requests out of scope with their delegations.
+    """
+
+    report: Report
+    outcomes: list[Outcome]
+    outside: list[tuple[str, Delegation]]
+
+
+def evaluate_all(
     program: Delegator,
     dataset: Dataset,
     split: str,
@@ -44,8 +67,8 @@ def evaluate_requests(
     limit: int | None = None,
     seed: int = 0,
     out_of_scope_share: float = Target().out_of_scope_share,
-) -> tuple[Report, list[Outcome]]:
-    """Return the report of a program on a split, and its answer to each request in scope.
+) -> Evaluated:
+    """Return the report of a program on a split, and its answer to each request.
 
     Requests out of scope are delegated with the same LM as those in scope.
 
@@ -87,7 +110,7 @@ def evaluate_requests(
         **bm25_baseline(program, dataset, outcomes, seed),
         versus_no_lm=_versus_no_lm(program, outcomes, seed) if lm is not None else None,
     )
-    return report, outcomes
+    return Evaluated(report, outcomes, list(zip(outside, outside_delegations, strict=True)))
 
 
 def _scores(outcomes: Sequence[Outcome], k: int) -> dict[str, Any]:

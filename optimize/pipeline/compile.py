@@ -26,7 +26,7 @@ from optimize.lm_stage import (
 from optimize.pipeline.manifest import provenance, run_name, run_tags
 from optimize.search import LEAN, ScoredRequests, StudyLocation, fit_weights, search
 from optimize.tracking import run as track
-from optimize.tracking import store, trace_requests
+from optimize.tracking import store, trace_requests, without_hidden
 from task_delegator.artifact import prompt_texts, save
 from task_delegator.delegator import Delegator
 from task_delegator.embedders import embedder, remembering
@@ -322,7 +322,7 @@ def _evaluate(context: CompileContext) -> dict[str, Report]:
             **settings,
         )
         if name == "test":
-            context.run.log_outcomes(outcomes, name)
+            context.run.log_outcomes(without_hidden(outcomes, program.registry), name)
         return made
 
     reports = {

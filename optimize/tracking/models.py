@@ -21,7 +21,8 @@ from mlflow.models import Model
 from mlflow.tracking import MlflowClient
 
 from optimize.provenance import commit
-from task_delegator.artifact import AGENTS, MANIFEST, PROGRAM
+from task_delegator.artifact import AGENTS, MANIFEST, PROGRAM, find
+from task_delegator.errors import ProgramError
 from task_delegator.registry import Registry
 from task_delegator.system import sha256_file, sha256_text
 
@@ -86,6 +87,22 @@ def fail(model_id: str) -> None:
     """Mark an agent version as failed, unless it is ready."""
     if mlflow.get_logged_model(model_id).status != "READY":
         mlflow.finalize_logged_model(model_id, "FAILED")
+
+
+def holding(program: str, experiment: str) -> str | None:
+    """Return the id of an agent version that holds a program; None where there is none.
+
+    Args:
+        program: its folder, name or URI, as ``load`` takes it.
+        experiment: where it was compiled.
+    """
+    try:
+        folder = find(program)
+    except ProgramError:
+        return None
+    query = f"tags.{_PROGRAM} = '{_digest(folder)}'"
+    found = MlflowClient().search_logged_models([experiment], query)
+    return next((model.model_id for model in found if model.status == "READY"), None)
 
 
 def serving(folder: Path, registry: Registry, experiment: str, name: str) -> LoggedModel:

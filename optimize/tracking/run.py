@@ -27,7 +27,7 @@ from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from optimize._compat import local_source
+from optimize._compat import local_source, without_active_model
 from optimize.data import SPLITS, Dataset
 from optimize.evaluation import Outcome, Report
 from optimize.joint import JointTrial
@@ -37,7 +37,6 @@ from optimize.tracking import models
 from optimize.tracking.children import Children
 from optimize.tracking.plots import parallel_plot, pareto_plot, reliability_plot, search_plot
 from optimize.tracking.prompts import MODEL, WRITTEN, Prompts
-from optimize.tracking.spans import Span
 from optimize.tracking.store import STORE_ERRORS, connect, describe_cause, translate_store_errors
 from optimize.tracking.tables import (
     HEADLINES,
@@ -49,6 +48,8 @@ from optimize.tracking.tables import (
 )
 from optimize.tracking.view import view_tag
 from task_delegator.text import without_user
+from task_delegator.tracing import Span
+from task_delegator.tracing.mlflow_store import write_spans
 
 _SENTENCES = ("task", "reason")  # of a result's rows, not to be in the name of a metric
 _SIZES = ("agents", "asked")  # numbers that identify a row
@@ -274,7 +275,7 @@ class Run:
         """Log spans of delegations as traces of this run; parents must come before children."""
         self._client.get_run(self.id)  # a trace that cannot be written is no error to MLflow
         with self._active_model():
-            _write_spans(spans)
+            write_spans(spans)
 
     def _active_model(self) -> AbstractContextManager[Any]:
         """Link the traces of a block to the agent version."""
@@ -329,7 +330,7 @@ def run(name: str, tags: Mapping[str, str], resume_id: str | None = None) -> Ite
         active = mlflow.start_run(_active_run_id(resume_id), run_name=name, tags=dict(tags))
     tracked, status = Run(active.info.run_id, experiment), "FAILED"
     try:
-        with dspy.context(callbacks=_without_autolog()):
+        with dspy.context(callbacks=_without_autolog()), without_active_model():
             yield tracked
         status = "FINISHED"
     finally:
@@ -337,24 +338,6 @@ def run(name: str, tags: Mapping[str, str], resume_id: str | None = None) -> Ite
         if tracked.store_failed:  # what is missing in it shows, if the store is back
             with suppress(*STORE_ERRORS):
                 mlflow.end_run("FAILED")
-
-
-def _write_spans(spans: Sequence[Span]) -> None:
-    opened = {}
-    for span in spans:
-        opened[span.id] = mlflow.start_span_no_context(
-            span.name,
-            span_type=span.kind,
-            parent_span=opened.get(span.parent),
-            inputs=span.inputs,
-            attributes=span.attributes,
-            start_time_ns=span.started,
-        )
-    for span in reversed(spans):
-        status = "OK" if span.error is None else "ERROR"
-        if span.error is not None:
-            opened[span.id].set_attribute("error", span.error)
-        opened[span.id].end(outputs=span.outputs, status=status, end_time_ns=span.ended)
 
 
 def _as_params(values: Mapping[str, Any]) -> dict[str, str]:

@@ -324,7 +324,8 @@ def total_tokens(tracker: UsageTracker) -> int:
     """
     parts = ("prompt_tokens", "completion_tokens")
     return sum(
-        _count(entry.get("total_tokens")) or sum(_count(entry.get(part)) for part in parts)
+        token_count(entry.get("total_tokens"))
+        or sum(token_count(entry.get(part)) for part in parts)
         for entry in tracker.get_total_tokens().values()
     )
 
@@ -342,6 +343,7 @@ def nobody(task: str, seconds: float) -> Delegation:
     )
 
 
-def _count(said: Any) -> int:
+def token_count(said: Any) -> int:
+    """Return a number of tokens as a provider reports it; what is none counts as 0."""
     counts = isinstance(said, int | float) and not isinstance(said, bool)
     return int(said) if counts and 0 <= said < _MOST_TOKENS else 0

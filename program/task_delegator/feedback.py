@@ -113,11 +113,15 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def append(path: str | Path, row: Feedback) -> None:
+def append(path: str | Path, row: BaseModel) -> None:
     """Append one row to a JSONL file, all of it or nothing; processes take turns.
 
     When the function returns, the row is on the disk. A last line that was torn, as when the power
     failed, is moved to a file beside (``.torn``).
+
+    Args:
+        path: the file; created if it is missing.
+        row: a feedback, or a decision.
 
     Raises:
         InputError: the file cannot be written, or the row holds half a character.
@@ -126,7 +130,7 @@ def append(path: str | Path, row: Feedback) -> None:
         whole = row.model_dump_json().encode()
     except PydanticSerializationError as error:
         raise InputError(
-            f"{path}: nothing written: the feedback holds bytes that are no UTF-8; "
+            f"{path}: nothing written: the row holds bytes that are no UTF-8; "
             "give task, agent and source in UTF-8"
         ) from error
     try:

@@ -1,13 +1,16 @@
 """What is used of MLflow and DSPy beside their public surfaces is still there, and still needed."""
 
-import dspy
+import mlflow
 import pandas as pd
 import pytest
-from dspy.utils.callback import BaseCallback
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.pandas_dataset import from_pandas
+from mlflow.entities import Metric
+from mlflow.exceptions import MlflowException
 from mlflow.store.db import utils as databases
+from mlflow.tracking import MlflowClient, fluent
 from sqlalchemy.exc import SQLAlchemyError
+from tracking import empty_store
 
 from optimize import _compat
 
@@ -33,30 +36,17 @@ def test_mlflow_takes_a_path_for_the_source_of_a_dataset_only_with_a_warning(tmp
     assert ours.to_dict() == theirs.to_dict() == {"uri": str(tmp_path)}
 
 
-def test_dspy_tells_which_call_a_call_is_made_from():
-    class Inner(dspy.Module):
-        def forward(self):
-            return dspy.Prediction()
-
-    class Outer(dspy.Module):
-        def __init__(self):
-            super().__init__()
-            self.inner = Inner()
-
-        def forward(self):
-            return self.inner()
-
-    class Parents(BaseCallback):
-        def __init__(self):
-            self.calls = []
-
-        def on_module_start(self, call_id, instance, inputs):
-            self.calls.append((type(instance).__name__, call_id, _compat.active_call()))
-
-    recorder = Parents()
-    with dspy.context(callbacks=[recorder]):
-        Outer()()
-    (outer, outer_id, above), (inner, _, parent) = recorder.calls
-    assert (outer, inner) == ("Outer", "Inner")
-    assert (above, parent) == (None, outer_id)
-    assert _compat.active_call() is None
+def test_the_active_model_of_another_store_is_set_aside(tmp_path):
+    client = MlflowClient(empty_store(tmp_path))
+    run = client.create_run("0").info.run_id
+    top1 = [Metric("top1", 1.0, 0, 0)]
+    vars(fluent)["_set_active_model_id"]("m-another")
+    try:
+        with pytest.raises(MlflowException, match="FOREIGN KEY"):
+            client.log_batch(run, metrics=top1)
+        with _compat.without_active_model():
+            client.log_batch(run, metrics=top1)
+        assert mlflow.get_active_model_id() == "m-another"
+    finally:
+        mlflow.clear_active_model()
+    assert client.get_run(run).data.metrics == {"top1": 1.0}

@@ -2,8 +2,10 @@
 
 import argparse
 import json
+import os
 from typing import Any
 
+from ..system import needed
 from .options import load_program, permissions_of, read_registry
 
 
@@ -22,6 +24,15 @@ def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
     )
     feedback.add_argument("--log", default="feedback.jsonl", help="JSONL file to append to")
     feedback.add_argument("--source", default="", help="who gives the feedback")
+    feedback.add_argument(
+        "--request-id", metavar="ID", help="of a delegation of the service, to assess its trace"
+    )
+    feedback.add_argument(
+        "--mlflow",
+        metavar="URI",
+        default=os.environ.get("TASK_DELEGATOR_MLFLOW"),
+        help="MLflow server or database that holds the trace",
+    )
     feedback.set_defaults(run=_run)
 
 
@@ -29,7 +40,10 @@ def _run(options: argparse.Namespace) -> int:
     from ..errors import InputError
     from ..feedback import Feedback, append, now, record
     from ..settings import check_task
+    from ..tracing import shown_names
 
+    if options.request_id is not None and not options.mlflow:
+        raise InputError("--request-id names a trace: name its store with --mlflow URI")
     check_task(options.task)
     path, registry = read_registry(options)
     if options.correct is not None and options.correct not in registry:
@@ -44,5 +58,16 @@ def _run(options: argparse.Namespace) -> int:
             task=options.task, correct_agent=options.correct, source=options.source, time=now()
         )
         append(options.log, row)
+    if options.request_id is not None:
+        _assess(options, shown_names(registry).get(options.correct or ""))
     print(json.dumps(row.model_dump(mode="json")))  # ASCII: fit for any terminal
     return 0
+
+
+def _assess(options: argparse.Namespace, shown_agent: str | None) -> None:
+    with needed("mlflow"):
+        from ..tracing.mlflow_store import MlflowStore
+    from ..tracing import Assessed
+
+    store = MlflowStore(options.mlflow)
+    store.assess(Assessed(options.request_id, shown_agent, options.source))

@@ -1,14 +1,17 @@
 """``task-delegator serve``, ``mcp`` and ``token``: answer other processes."""
 
 import argparse
+import os
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..system import needed
 from .options import enriched, load_program, permissions_of, read_registry, tell
 
 if TYPE_CHECKING:
     from ..registry import Registry, Watch
+    from ..tracing import TraceLog
 
 
 def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
@@ -29,6 +32,23 @@ def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
     serve.add_argument(
         "--watch", action="store_true", help="take the agents over again when their file changes"
     )
+    serve.add_argument(
+        "--mlflow",
+        metavar="URI",
+        default=os.environ.get("TASK_DELEGATOR_MLFLOW"),
+        help="MLflow server or database to write traces, reviews and feedback to; default: none",
+    )
+    serve.add_argument(
+        "--trace-texts",
+        action="store_true",
+        help="keep tasks, prompts and answers in traces; default: their lengths",
+    )
+    serve.add_argument(
+        "--decisions",
+        metavar="FILE",
+        help="JSONL file to append every decision with its task to, which traces join to by the "
+        "request id; default: none",
+    )
     serve.set_defaults(run=_serve)
 
     mcp = commands.add_parser(
@@ -48,16 +68,34 @@ def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from ..system import needed
-
     with needed("serve"):
         from ..service import Access, Desk, read_tokens, serve
     access = Access(read_tokens(options.tokens) if options.tokens else ())
     feedback = Path(options.feedback) if options.feedback else None
+    traces = _traces(options)
     delegator = load_program(options)
     with _watched(options, delegator.registry) if options.watch else nullcontext():
-        serve(Desk(delegator, feedback), access, options.host, options.port)
+        serve(Desk(delegator, feedback, traces), access, options.host, options.port)
     return 0
+
+
+def _traces(options: argparse.Namespace) -> "TraceLog | None":
+    """Return what writes traces and decisions, None where neither is wanted."""
+    from ..errors import InputError
+
+    if options.trace_texts and not options.mlflow:
+        raise InputError("--trace-texts is about the traces: name their store with --mlflow URI")
+    if not options.mlflow and not options.decisions:
+        return None
+    from ..tracing import TraceLog
+
+    store = None
+    if options.mlflow:
+        with needed("mlflow"):
+            from ..tracing.mlflow_store import MlflowStore
+        store = MlflowStore(options.mlflow)
+    decisions = Path(options.decisions) if options.decisions else None
+    return TraceLog(store, decisions, texts=options.trace_texts)
 
 
 def _watched(options: argparse.Namespace, registry: "Registry") -> "Watch":
@@ -69,8 +107,6 @@ def _watched(options: argparse.Namespace, registry: "Registry") -> "Watch":
 
 
 def _mcp(options: argparse.Namespace) -> int:
-    from ..system import needed
-
     with needed("serve"):
         from ..service import Caller, Desk, create_tools
     caller = Caller("stdio", permissions_of(options))
@@ -79,8 +115,6 @@ def _mcp(options: argparse.Namespace) -> int:
 
 
 def _token(options: argparse.Namespace) -> int:
-    from ..system import needed
-
     with needed("serve"):
         from ..service import add_token
     print(add_token(Path(options.tokens), options.name, permissions_of(options)))

@@ -2,19 +2,30 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import cast
 
 import dspy
 
 from ..choice import Choice
+from ..decisions import Decided
 from ..delegation import Delegation, Plan
 from ..delegator import Delegator
 from ..errors import DelegatorError, InputError
 from ..feedback import record
 from ..registry import Agent
+from ..tracing import (
+    Assessed,
+    Recorded,
+    Span,
+    SpanRecorder,
+    TraceLog,
+    by_delegation,
+    shown_names,
+)
 from .access import Caller
 from .metrics import Metrics
 from .reviews import Given, Reviews
@@ -22,6 +33,7 @@ from .reviews import Given, Reviews
 _log = logging.getLogger(__name__)
 
 _AT_ONCE = 64  # tasks that are worked on; others wait for their turn
+_TRACES_SECONDS = 20.0  # that the last traces may take, when the service is told to stop
 
 
 class NotFoundError(InputError):
@@ -34,14 +46,21 @@ class Desk:
     Args:
         delegator: the loaded program.
         feedback: JSONL file that feedback is appended to; None refuses feedback.
+        traces: what writes traces and decisions; None for neither.
     """
 
-    def __init__(self, delegator: Delegator, feedback: Path | None = None) -> None:
+    def __init__(
+        self,
+        delegator: Delegator,
+        feedback: Path | None = None,
+        traces: TraceLog | None = None,
+    ) -> None:
         self.delegator = delegator
         self.reviews = Reviews()
         self.metrics = Metrics()
         self.ready = False
         self._feedback = feedback
+        self._traces = traces
         self._places = asyncio.Semaphore(_AT_ONCE)
 
     @asynccontextmanager
@@ -53,6 +72,8 @@ class Desk:
         finally:
             self.ready = False
             built.cancel()
+            if self._traces is not None:
+                await asyncio.to_thread(self._traces.close, _TRACES_SECONDS)
 
     async def _build(self) -> None:
         try:
@@ -78,9 +99,10 @@ class Desk:
         """
         allowed = caller.narrowed(permissions)
         async with self._at_work():
-            found = await self.delegator.acall(task=task, permissions=allowed)
+            with self._recorded() as recorder:
+                found = await self.delegator.acall(task=task, permissions=allowed)
             delegation = cast("Delegation", found)  # DSPy types it as a plain Prediction
-        return self._note(caller, allowed, delegation), delegation
+        return self._note(caller, allowed, delegation, recorder.spans), delegation
 
     async def plan(
         self, caller: Caller, task: str, permissions: Collection[str] | None = None
@@ -98,8 +120,10 @@ class Desk:
         """
         allowed = caller.narrowed(permissions)
         async with self._at_work():
-            plan = await asyncio.to_thread(self.delegator.plan, task, allowed)
-        return [self._note(caller, allowed, step.delegation) for step in plan.steps], plan
+            with self._recorded() as recorder:
+                plan = await asyncio.to_thread(self.delegator.plan, task, allowed)
+        steps = zip_longest(plan.steps, by_delegation(recorder.spans)[: len(plan.steps)])
+        return [self._note(caller, allowed, s.delegation, spans or ()) for s, spans in steps], plan
 
     async def search(
         self,
@@ -148,6 +172,9 @@ class Desk:
             record, self._feedback, given.delegation, correct_agent, caller.name
         )
         self.reviews.settle(request_id)
+        if self._traces is not None and self._traces.traced:
+            shown = self._shown(correct_agent)
+            self._traces.put(Assessed(request_id, shown, caller.name))
         self.metrics.count_feedback(row.correct)
         return given
 
@@ -171,8 +198,37 @@ class Desk:
             with self.metrics.under_way.track_inprogress():
                 yield
 
+    @contextmanager
+    def _recorded(self) -> Iterator[SpanRecorder]:
+        """Record the spans of what is called within, where traces are written; write failures."""
+        traces = self._traces
+        if traces is None or not traces.traced:
+            yield SpanRecorder({})
+            return
+        recorder = SpanRecorder(shown_names(self.delegator.registry), traces.texts)
+        try:
+            with dspy.context(callbacks=[*dspy.settings.get("callbacks", []), recorder]):
+                yield recorder
+        except DelegatorError:
+            for spans in by_delegation(recorder.spans):
+                traces.put(Recorded(spans))
+            raise
+
     def _note(
-        self, caller: Caller, permissions: frozenset[str] | None, delegation: Delegation
+        self,
+        caller: Caller,
+        permissions: frozenset[str] | None,
+        delegation: Delegation,
+        spans: Sequence[Span],
     ) -> str:
         self.metrics.count(delegation)
-        return self.reviews.remember(caller, permissions, delegation)
+        request_id = self.reviews.remember(caller, permissions, delegation)
+        if self._traces is not None:
+            decided = Decided.of(request_id, delegation)
+            first = self._shown(decided.agent)
+            self._traces.put(Recorded(spans, decided, first, self._traces.texts))
+        return request_id
+
+    def _shown(self, agent: str | None) -> str | None:
+        """Return an agent as a trace may show it."""
+        return None if agent is None else shown_names(self.delegator.registry).get(agent)

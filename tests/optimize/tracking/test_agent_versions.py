@@ -20,12 +20,12 @@ from optimize.pipeline.compile import Compiled, compile_program
 from optimize.tracking import run as track
 from optimize.tracking.prompts import Prompts
 from optimize.tracking.registry import Models
-from optimize.tracking.spans import Span
 from optimize.tracking.store import connect
 from task_delegator.artifact import find, load
 from task_delegator.artifact.prompt_text import prompt_texts, read_prompt, write_prompt
 from task_delegator.errors import ProgramError
 from task_delegator.registry.agents import Registry
+from task_delegator.tracing import Span
 
 SELECT = "delegator.classify.select"
 pytestmark = pytest.mark.slow
@@ -94,6 +94,10 @@ def test_a_compiled_program_is_an_agent_version_and_promote_registers_that_one(
     assert "search_best_top1" not in by_dataset  # a step is no metric of the version
     linked = {p["name"] for p in json.loads(model.tags["mlflow.linkedPrompts"])}
     assert linked == {f"delegator.{name}" for name in prompt_texts(compiled.program)}
+
+    # Evaluations of the program are told to belong to it.
+    assert models.holding(str(tmp_path / "program"), connect()) == model.model_id
+    assert models.holding("default", connect()) is None
 
     common = ["--data", str(data), "--no-lm"]
     assert "agents.json" not in held(model)  # no compilation stores the agents

@@ -25,13 +25,14 @@ from optimize.prompts.candidates import PromptCandidate
 from optimize.search.retrieval import Trial
 from optimize.tracking import run as track
 from optimize.tracking import spans as traces
-from optimize.tracking.spans import redact, trace_requests
+from optimize.tracking.spans import trace_requests
 from optimize.tracking.store import connect
 from task_delegator.artifact.store import load
 from task_delegator.delegator import Delegator
 from task_delegator.errors import LMError, StoreError
 from task_delegator.knobs import KnobValues
 from task_delegator.registry.agents import Registry
+from task_delegator.tracing import redact
 
 KEY, HEADER = "sk-2718281828", "Bearer-3141592653"
 TASK = "please refund my order"
@@ -119,7 +120,7 @@ def test_what_is_raised_is_shown_by_its_type(asking, monkeypatch):
 
     with dspy.context(lm=recorded_lm(refuse)[0], callbacks=[recorder]), pytest.raises(LMError):
         asking(TASK)
-    errors = {span.name: span.error for span in recorder.spans.values() if span.error}
+    errors = {span.name: span.error for span in recorder.spans if span.error}
     assert errors["Delegator"] == "LMError"
     assert "LM" in errors
     assert KEY not in str(recorder.spans)
@@ -127,7 +128,7 @@ def test_what_is_raised_is_shown_by_its_type(asking, monkeypatch):
 
 def test_objects_that_nobody_knows_are_shown_by_their_type():
     values = {"lm": recorded_lm(str)[0], "bytes": b"secret", "more": list(range(30)), "a b": 1}
-    assert redact(values, set(), texts=False) == {
+    assert redact(values, {}, texts=False) == {
         "lm": "<LM>",
         "bytes": "<bytes>",
         "more": [*range(20), "<10 more>"],

@@ -1,0 +1,64 @@
+"""Decisions: what a service decided, with the text of the task, as JSONL on its own disk.
+
+A trace without texts joins to it by the id of the request. ``optimize merge`` looks the text of
+an assessed trace up here.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from .delegation import Decision, Delegation
+from .errors import InputError
+from .feedback import now, read_jsonl
+from .registry import first_fault
+
+
+class Decided(BaseModel):
+    """What was decided of one task.
+
+    Attributes:
+        request_id: of the delegation, in this log and on its trace.
+        task: as it was given.
+        agent: the best agent; None where none was ranked.
+        decision, confidence: of the delegation.
+        time: ISO 8601, UTC.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    request_id: str
+    task: str
+    agent: str | None
+    decision: Decision
+    confidence: float
+    time: str
+
+    @classmethod
+    def of(cls, request_id: str, delegation: Delegation) -> "Decided":
+        """Return the row of a delegation."""
+        return cls(
+            request_id=request_id,
+            task=delegation.task,
+            agent=delegation.top3[0].name if delegation.top3 else None,
+            decision=delegation.decision,
+            confidence=delegation.confidence,
+            time=now(),
+        )
+
+
+def read_decisions(path: str | Path) -> dict[str, Decided]:
+    """Read a log of decisions, by the id of the request.
+
+    Raises:
+        InputError: it cannot be read, or a line is no decision.
+    """
+    return {row.request_id: row for row in (_row(path, *line) for line in read_jsonl(path))}
+
+
+def _row(path: str | Path, number: int, values: Any) -> Decided:
+    try:
+        return Decided.model_validate(values)
+    except ValidationError as error:
+        raise InputError(f"{path}: line {number}: {first_fault(error)}") from error

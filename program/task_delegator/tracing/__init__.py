@@ -1,0 +1,42 @@
+"""Traces of delegations: spans, what of them may be shown, and who writes them meanwhile.
+
+``mlflow_store`` writes them to MLflow, and is loaded only where that is asked for.
+"""
+
+from .log import Assessed, Recorded, TraceLog, TraceStore
+from .redaction import redact, shown_names
+from .spans import Span, SpanRecorder, by_delegation
+from .verdict import (
+    ANOTHER,
+    FIRST,
+    NOBODY,
+    QUESTIONS,
+    RIGHT_AGENT,
+    SEVERAL,
+    VERDICT,
+    Question,
+    agent_of,
+    verdict_of,
+)
+
+__all__ = [
+    "ANOTHER",
+    "Assessed",
+    "FIRST",
+    "NOBODY",
+    "QUESTIONS",
+    "Question",
+    "RIGHT_AGENT",
+    "Recorded",
+    "SEVERAL",
+    "Span",
+    "SpanRecorder",
+    "TraceLog",
+    "TraceStore",
+    "VERDICT",
+    "agent_of",
+    "by_delegation",
+    "redact",
+    "shown_names",
+    "verdict_of",
+]
