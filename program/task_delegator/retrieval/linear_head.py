@@ -15,7 +15,13 @@ _SHRINKAGE = 0.3  # weight of the identity in LDA's covariance; .1 to .5 rank al
 
 
 class Head(Protocol):
-    """Score every class for one text."""
+    """Score every class for one text.
+
+    Attributes:
+        nbytes: how much of memory it takes.
+    """
+
+    nbytes: int
 
     def __call__(self, vector: np.ndarray) -> np.ndarray:
         """Return one logit per class, float64, shape (classes,); of columns (classes, tasks)."""
@@ -65,6 +71,7 @@ class SoftmaxRegression:
             if kept is not None:
                 kept.write({key: fitted.tobytes()})
         self._weights, self._bias = np.ascontiguousarray(fitted[:, :-1]), fitted[:, -1]
+        self.nbytes = 2 * self._weights.nbytes
 
     def __call__(self, vector: np.ndarray) -> np.ndarray:
         """Return one logit per class, shape (classes,)."""
@@ -148,6 +155,7 @@ class ShrinkageLDA:
         self._bias = -0.5 * np.einsum("cd,cd->c", means, weights)
         # As exact as the vectors, half as much to read for each text, and by columns, as they are.
         self._weights = np.asfortranarray(weights.astype(np.float32))
+        self.nbytes = self._weights.nbytes + self._bias.nbytes
 
     def __call__(self, vector: np.ndarray) -> np.ndarray:
         """Return one logit per class, shape (classes,)."""

@@ -1,4 +1,4 @@
-"""While the index of a changed registry is built, tasks are answered by the last one."""
+"""While a change of the registry is taken over, tasks are answered by what was there before."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
@@ -7,33 +7,33 @@ import pytest
 from small import HashedWords, make_agent
 
 from task_delegator.delegator import Delegator
-from task_delegator.retrieval import index_cache
-from task_delegator.retrieval.index import Index
+from task_delegator.retrieval.state import State
 
 TASK = "refund my order, money back please"
 SECONDS = 20
+AFTER = State.after
 
 
-class SlowIndex:
-    """Build indexes, but not before it is told to."""
+class SlowChange:
+    """Take changes over, but not before it is told to."""
 
     def __init__(self):
         self.began, self.go, self.built = Event(), Event(), 0
 
-    def __call__(self, *given):
+    def after(self, *given):
         self.built += 1
         self.began.set()
         assert self.go.wait(SECONDS)
-        return Index(*given)
+        return AFTER(*given)
 
 
 @pytest.fixture
 def slow(office, monkeypatch):
-    """A program that was asked once, and how its next indexes are held up."""
+    """A program that was asked once, and how the next changes are held up."""
     program = Delegator(office, HashedWords())
     program(TASK)
-    builder = SlowIndex()
-    monkeypatch.setattr(index_cache, "Index", builder)
+    builder = SlowChange()
+    monkeypatch.setattr(State, "after", lambda *given: builder.after(*given))
     return program, builder
 
 
@@ -71,7 +71,6 @@ def test_a_removed_agent_is_not_named_while_the_index_is_built(slow):
     assert len(names(seen)) == 3
     assert gone not in names(seen) | names(built)
     assert gone not in seen.evidence.mentions
-    assert program.retrieve.library._last == {}
 
 
 def test_who_loses_the_right_to_an_agent_waits(slow):
@@ -93,15 +92,7 @@ def test_who_loses_the_right_to_an_agent_waits(slow):
             assert agent.name not in index.names
 
 
-def test_a_head_is_fitted_before_the_index_serves(slow):
-    program, builder = slow
-    builder.go.set()
-    program.registry.add(make_agent("Order Refunder", TASK, TASK))
-    index = program.retrieve.library.permitted({}, None)
-    assert len(index._heads) == len(index._rankers) == 1
-
-
-def test_what_was_built_for_an_older_registry_is_the_last_one(slow):
+def test_who_asks_while_the_second_change_is_taken_over_sees_the_first(slow):
     program, builder = slow
     program.registry.add(make_agent("Order Refunder", TASK, TASK))
 
@@ -109,8 +100,27 @@ def test_what_was_built_for_an_older_registry_is_the_last_one(slow):
         program.registry.add(make_agent("Choir", "sings in the evening"))
         return names(program(TASK))
 
-    seen, _ = while_building(program, builder, change_again)
+    seen, built = while_building(program, builder, change_again)
     assert not seen & {"Order Refunder", "Choir"}
-    library = program.retrieve.library
-    assert [set(index.names) >= {"Order Refunder"} for index in library._last.values()] == [True]
-    assert "Choir" in library.permitted({}, None).names
+    assert "Order Refunder" in names(built)
+    assert "Choir" in program.retrieve.library.permitted({}, None).names
+
+
+def test_a_change_that_fails_leaves_the_last_state_and_is_tried_again(office):
+    class Failing(HashedWords):
+        fails = False
+
+        def encode(self, texts):
+            if self.fails:
+                raise OSError("no connection")
+            return super().encode(texts)
+
+    embed = Failing()
+    program = Delegator(office, embed)
+    before = program(TASK)
+    office.add(make_agent("Order Refunder", TASK, TASK))
+    embed.fails = True
+    with pytest.raises(OSError, match="no connection"):
+        program(TASK)
+    embed.fails = False
+    assert before.agent != program(TASK).agent == "Order Refunder"

@@ -52,19 +52,23 @@ def test_a_hidden_agent_changes_nothing_not_even_a_probability(office, task, per
     )
 
 
-def test_indexes_of_few_callers_are_kept_and_follow_changes(office, monkeypatch):
-    monkeypatch.setattr("task_delegator.retrieval.index_cache._AGENTS", 12)
+def test_callers_of_the_same_agents_share_an_index_that_follows_changes(office):
     library = IndexCache(office, HashedWords())
     everything = library.index({})
-    assert library.permitted({}, ["hr.pay"]) is everything  # the same agents: the same index
-    fewer = library.permitted({}, [])
-    assert fewer is not everything
-    assert len(library._indexes) == 2
+    assert library.permitted({}, ["hr.pay"]) is everything
+    assert library.permitted({}, []) is not everything
     office.remove("Ada")
     assert library.index({}).names == tuple(n for n in everything.names if n != "Ada")
-    for _ in range(3):
-        assert library.permitted({"Travel": ("a ferry",)}, []) is not None
-    assert sum(len(index.names) for index in library._indexes.values()) <= 12
+
+
+def test_indexes_of_callers_that_came_last_are_kept_within_a_bound(office, monkeypatch):
+    library = IndexCache(office, HashedWords())
+    held = [library.permitted({"Travel": (f"a ferry {n}",)}, []) for n in range(6)]
+    sizes = [index.nbytes for index in held if index is not None]
+    monkeypatch.setattr("task_delegator.retrieval.index_cache._BYTES", 3 * max(sizes))
+    library.permitted({"Travel": ("a ferry",)}, [])
+    assert 2 <= len(library._seen) <= 3
+    assert ({("Travel", ("a ferry",))}, frozenset()) in [(set(a), b) for a, b in library._seen]
 
 
 def test_with_nobody_permitted_there_are_no_candidates():
