@@ -1,8 +1,8 @@
 """Embedders: one file each, the protocol, specs, the cache of encodings."""
 
 from .base import Embedder, Encoded
-from .cache import VectorCache, clear_cache, kept_files
-from .cached import encode_documents, remembering
+from .cache import VectorCache, clear_cache, kept_files, private_file
+from .cached import encode_documents, maker_of, remembering
 from .fetch import fetch_mpnet
 from .minilm import MiniLM
 from .specs import PACKAGED, embedder
@@ -18,5 +18,7 @@ __all__ = [
     "encode_documents",
     "fetch_mpnet",
     "kept_files",
+    "maker_of",
+    "private_file",
     "remembering",
 ]

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,11 +20,15 @@ _WORDS_CUT = 2**14  # words whose grams are remembered: some 8 MB
 class Terms:
     """Numbers of terms in the order in which they first came; none is ever taken back."""
 
-    def __init__(self) -> None:
-        self._numbers: dict[Hashable, int] = {}
+    def __init__(self, terms: Iterable[Hashable] = ()) -> None:
+        self._numbers: dict[Hashable, int] = {term: n for n, term in enumerate(terms)}
 
     def __len__(self) -> int:
         return len(self._numbers)
+
+    def __iter__(self) -> Iterator[Hashable]:
+        """Return the terms by number."""
+        return iter(self._numbers)
 
     def numbered(self, terms: Iterable[Hashable]) -> list[int]:
         """Return the numbers of terms, new ones included."""

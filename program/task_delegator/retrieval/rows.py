@@ -37,6 +37,13 @@ class Rows:
     firsts: tuple[int, ...] = ()
     number: int = 0
 
+    @classmethod
+    def of(cls, held: np.ndarray) -> "Rows":
+        """Return rows that stand in an array, stored by columns, shape (dim, number)."""
+        if held.shape[1] == 0:
+            return cls()
+        return cls((_Block(held, held.shape[1]),), (0,), held.shape[1])
+
     def added(self, vectors: np.ndarray) -> "Rows":
         """Return these rows and more behind them; one thread adds at a time.
 
@@ -51,7 +58,8 @@ class Rows:
             # Rows of another who added to the same block stay where they are.
             room = last.held.shape[1] - own if last.used == own else 0
             fits = left[:room]
-            last.held[:, own : own + len(fits)] = fits.T
+            if len(fits):  # what is mapped has no room, and cannot be written
+                last.held[:, own : own + len(fits)] = fits.T
             last.used += len(fits)
             number, left = number + len(fits), left[room:]
         if len(left):
@@ -65,7 +73,7 @@ class Rows:
 
     def parts(self) -> list[np.ndarray]:
         """Return the rows block by block, shape (n, dim) each."""
-        ends = (*self.firsts[1:], self.number)
+        ends = (*self.firsts, self.number)[1:]
         return [
             block.held[:, : end - first].T
             for block, first, end in zip(self.blocks, self.firsts, ends, strict=True)

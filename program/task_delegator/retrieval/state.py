@@ -8,6 +8,7 @@ from itertools import count
 import numpy as np
 
 from ..registry import Agent, Registry
+from .kept_store import entries_of
 from .members import Members
 from .store import Content, Entry, Store
 
@@ -58,7 +59,7 @@ class State:
         new.sort(key=lambda agent: agent.name)
         old, store = self.members, self.members.store
         seen = [with_samples(agent, learned) for agent in new]
-        entries, snapshot = store.entries([Content.of(agent) for agent in seen])
+        entries, snapshot = entries_of(store, [Content.of(agent) for agent in seen])
         store.learn_names(agent.name for agent in new)
         left = np.ones(len(old.names), dtype=bool)
         left[[bisect_left(old.names, name) for name in gone]] = False

@@ -190,6 +190,14 @@ class Store:
                 for content, entry in zip(contents, found, strict=True)
             ), self.snapshot
 
+    def restore(self, entries: Sequence[Entry], snapshot: Snapshot) -> None:
+        """Take over all that another store held, into this one, which is empty."""
+        with self._lock:
+            self._entries.update({entry.content: entry for entry in entries})
+            for entry in entries:
+                self._texts.update(zip(entry.content.texts, entry.held, strict=True))
+            self.snapshot = snapshot
+
     def reading(self, reading: tuple[int, bool]) -> "Store":
         """Return the store of the same agents that reads so many of their passages."""
         with self._lock:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import Generic, TypeVar
 
@@ -79,6 +80,13 @@ def _known(name: str, shown: str, words: Sequence[Word]) -> _Name:
     )
 
 
+@lru_cache(maxsize=1)  # two tables are filled name by name
+def words_of_name(name: str) -> tuple[str, tuple[Word, ...]]:
+    """Return a name as it is compared, and the words by which it is found."""
+    shown = plain(name).strip()
+    return shown, tuple(words_of(shown)[:LONGEST_NAME])
+
+
 class AgentMentions:
     """Names of agents, to be stripped from untrusted text.
 
@@ -101,8 +109,7 @@ class AgentMentions:
 
     def add(self, name: str) -> None:
         """Add a name; a thread that looks for names meanwhile sees it or does not."""
-        shown = plain(name).strip()
-        words = words_of(shown)[:LONGEST_NAME]
+        shown, words = words_of_name(name)
         if words and (shown != shown.lower() or is_identifier(shown)):
             self._add(_known(name, shown, words), shown, words)
 

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Container, Iterable, Sequence
 from copy import copy
 
-from .mentions import LONGEST_NAME, NameTable, opens_sentence
+from .mentions import NameTable, opens_sentence, words_of_name
 from .negation import negated_spans
 from .normal import words_of
 from .quoted import quoted_spans
@@ -39,8 +39,7 @@ class NamedAgents:
 
     def add(self, name: str) -> None:
         """Add a name; a thread that looks for names meanwhile sees it or does not."""
-        shown = plain(name).strip()
-        words = words_of(shown)[:LONGEST_NAME]
+        shown, words = words_of_name(name)
         if words:
             core = " ".join(shown[words[0].start : words[-1].end].split())
             self._table.add([word.normal for word in words], (name, core))
