@@ -1,9 +1,11 @@
 """IndexCache: one index per set of permitted agents, in step with a registry."""
 
+import logging
 import os
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from threading import Thread
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -15,6 +17,8 @@ from .index import Index
 from .state import Learned, State
 from .store import Store
 
+_log = logging.getLogger(__name__)
+_LARGE = 64  # new agents from which on no task waits for their texts to be embedded
 _BYTES = 2**29  # that the indexes of all callers take together, beside what they share
 _Caller = tuple[Learned, frozenset[str] | None]
 _UNUSED = 64  # entries of agents that are gone for which the store is not made anew
@@ -39,8 +43,9 @@ class IndexCache:
 
     A change of the registry costs what changed. The task that finds it takes it over; others
     that come meanwhile are answered by what the same caller saw last, in which agents that were
-    removed are not named. Who lost the right to an agent waits. Each task is answered by one
-    state from start to end.
+    removed are not named. Where many agents are new, they are taken over in the background, and
+    no task waits. Who lost the right to an agent waits. Each task is answered by one state from
+    start to end.
 
     Args:
         registry: the agents; later changes are followed.
@@ -109,9 +114,11 @@ class IndexCache:
                 return seen.index
             last = None if seen is None else seen.index
             busy = os.getpid() in (self._building.get(caller), self._followers.get(caller[0]))
-            if last is not None and busy:
+            if last is not None and (busy or self._is_large(caller[0])):
                 shown = self._still(last, caller, version)
                 if shown is not None:
+                    if not busy:
+                        self._begin(caller, last)
                     return shown
             turn = self._turns.setdefault(caller, Lock())
             self._building[caller] = os.getpid()
@@ -125,6 +132,26 @@ class IndexCache:
             finally:
                 self._building.pop(caller, None)
                 self._turns.pop(caller, None)
+
+    def _is_large(self, key: Learned) -> bool:
+        """Tell whether the registry has so many new agents that a task should not wait for them."""
+        state = self._states.get(key)
+        known = {} if state is None else state.sources
+        return len({id(agent) for agent in self.registry} - known.keys()) > _LARGE
+
+    def _begin(self, caller: _Caller, last: Index) -> None:
+        """Take a change over in the background."""
+
+        def take_over() -> None:
+            try:
+                self._look(caller, dict(caller[0]), last)
+            except Exception:  # of any embedder; the next task tries again
+                _log.exception("the registry changed: what it was before still serves")
+            finally:
+                self._building.pop(caller, None)
+
+        self._building[caller] = os.getpid()
+        Thread(target=take_over, name="follow-registry", daemon=True).start()
 
     def _still(self, last: Index, caller: _Caller, version: int) -> Index | None:
         """Return an older index without the agents that were removed since, None if none is left.

@@ -119,7 +119,6 @@ class Members:
     def reading(self, reading: tuple[int, bool], passages: Passages) -> "Members":
         """Return the same agents with passages, in the store that reads so many of them."""
         store = self.store.reading(reading)
-        said = zip(self.agents, passages.texts, passages.encoded, strict=True)
-        entries, snapshot = store.entries([Content.of(*each) for each in said])
+        entries, snapshot = store.further(self.entries, self.agents, passages)
         numbers = np.fromiter((entry.number for entry in entries), np.int32, len(entries))
         return replace(self, store=store, snapshot=snapshot, entries=entries, numbers=numbers)

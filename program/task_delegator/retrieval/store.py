@@ -18,10 +18,12 @@ from ..thread_lock import Lock
 from .int8_products import unsigned
 from .late_interaction import Tokens
 from .lexical import CharacterGrams, StemmedWords, Terms, counted
+from .passages import Passages
 from .postings import Corpus, Counted
 from .rows import Rows, stacked
 
 _AT_ONCE = 1000  # texts that are encoded together
+Said = tuple[str, ...]
 _UNUSED = 64  # agents that are gone whose passages are remembered, at least
 
 
@@ -160,6 +162,7 @@ class Store:
         self._lock = Lock()
         self._vectors = base is None
         self._readings: dict[tuple[int, bool], Store] = {}
+        self._further: dict[int, tuple[tuple[Entry, Said, Said], Entry]] = {}
         self._cut: dict[int, tuple[Agent, int, tuple[str, ...]]] = {}
         self._texts: WeakValueDictionary[str, HeldText] = (
             WeakValueDictionary() if base is None else base._texts
@@ -204,6 +207,37 @@ class Store:
             if reading not in self._readings:
                 self._readings[reading] = Store(self.embed, self._known, self)
             return self._readings[reading]
+
+    def further(
+        self, entries: Sequence[Entry], agents: Sequence[Agent], passages: Passages
+    ) -> tuple[tuple[Entry, ...], Snapshot]:
+        """Return entries of the same agents with their passages, and a snapshot that holds them.
+
+        Args:
+            entries: of the agents in the store without passages.
+            agents: whose they are.
+            passages: of the agents.
+        """
+        with self._lock:
+            rows = [
+                (entry, texts, encoded)
+                for entry, texts, encoded in zip(
+                    entries, passages.texts, passages.encoded, strict=True
+                )
+            ]
+            known = [self._further.get(id(row[0])) for row in rows]
+            new = [
+                place
+                for place, (row, held) in enumerate(zip(rows, known, strict=True))
+                if held is None or held[0] != row
+            ]
+            contents = [Content.of(agents[place], *rows[place][1:]) for place in new]
+            made, snapshot = self.entries(contents)
+            if len(self._further) > _UNUSED + 2 * len(rows):
+                self._further.clear()
+            for place, entry in zip(new, made, strict=True):
+                known[place] = self._further[id(entries[place])] = rows[place], entry
+            return tuple(held[1] for held in known if held is not None), snapshot
 
     def learn_names(self, names: Iterable[str]) -> None:
         """Make names known to what finds them in texts."""

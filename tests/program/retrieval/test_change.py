@@ -2,11 +2,13 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
+from time import sleep
 
 import pytest
 from small import HashedWords, make_agent
 
 from task_delegator.delegator import Delegator
+from task_delegator.retrieval import index_cache
 from task_delegator.retrieval.state import State
 
 TASK = "refund my order, money back please"
@@ -104,6 +106,71 @@ def test_who_asks_while_the_second_change_is_taken_over_sees_the_first(slow):
     assert not seen & {"Order Refunder", "Choir"}
     assert "Order Refunder" in names(built)
     assert "Choir" in program.retrieve.library.permitted({}, None).names
+
+
+def ended(program):
+    """Wait until a change is taken over in the background."""
+    while program.retrieve.library._building:
+        sleep(0.01)
+
+
+def test_no_task_waits_for_a_change_of_many_agents(slow, monkeypatch):
+    monkeypatch.setattr(index_cache, "_LARGE", 0)
+    program, builder = slow
+    before = program(TASK)
+    gone = before.top3[1].name
+    program.registry.add(make_agent("Order Refunder", TASK, TASK))
+    program.registry.remove(gone)
+    assert program(TASK).agent == before.agent
+    assert not names(program(TASK)) & {gone, "Order Refunder"}
+    builder.go.set()
+    ended(program)
+    assert program(TASK).agent == "Order Refunder"
+    assert builder.built == 1
+
+
+def test_a_change_of_many_that_fails_is_told_and_tried_again(slow, monkeypatch, caplog):
+    monkeypatch.setattr(index_cache, "_LARGE", 0)
+    program, _ = slow
+    before = program(TASK).agent
+    monkeypatch.setattr(State, "after", None)
+    program.registry.add(make_agent("Order Refunder", TASK, TASK))
+    assert program(TASK).agent == before
+    ended(program)
+    assert "still serves" in caplog.text
+    monkeypatch.setattr(State, "after", AFTER)
+    program(TASK)
+    ended(program)
+    assert program(TASK).agent == "Order Refunder"
+
+
+def test_readers_and_a_writer_a_removed_agent_is_never_named(office):
+    """A call that starts after ``remove`` returned never names the agent."""
+    library = Delegator(office, HashedWords()).retrieve.library
+    library.index({})
+    gone, ended, wrong = set(), Event(), []
+
+    def read(permissions):
+        while not ended.is_set():
+            removed = frozenset(gone)
+            index = library.permitted({}, permissions)
+            assert index is not None
+            shown = {n for i, n in enumerate(index.names) if i not in set(index.hidden.tolist())}
+            wrong.extend(shown & removed)
+
+    with ThreadPoolExecutor(6) as pool:
+        readers = [pool.submit(read, [["hr.pay"], [], None][n % 3]) for n in range(6)]
+        try:
+            for n in range(60):
+                office.add(make_agent(f"Guest {n}", f"does work {n}", f"please do work {n}"))
+                library.permitted({}, None)
+                office.remove(f"Guest {n}")
+                gone.add(f"Guest {n}")
+        finally:
+            ended.set()
+        for reader in readers:
+            reader.result(SECONDS)
+    assert wrong == []
 
 
 def test_a_change_that_fails_leaves_the_last_state_and_is_tried_again(office):
