@@ -1,7 +1,7 @@
 """Embedders: one file each, the protocol, specs, the cache of encodings."""
 
 from .base import Embedder, Encoded
-from .cache import VectorCache, clear_cache, kept_files, private_file
+from .cache import VectorCache, clear_cache, kept_files
 from .cached import encode_documents, maker_of, remembering
 from .fetch import fetch_mpnet
 from .minilm import MiniLM
@@ -19,6 +19,5 @@ __all__ = [
     "fetch_mpnet",
     "kept_files",
     "maker_of",
-    "private_file",
     "remembering",
 ]

@@ -118,7 +118,7 @@ class VectorCache:
                 if _size(store) > self._limit:
                     store.execute(_OLDER_HALF)
 
-        self._tried(lambda: _connected(private_file(self._name), insert))
+        self._tried(lambda: _connected(_private_file(self._name), insert))
 
     def _tried(self, work: Callable[[], T]) -> T | None:
         """Return what some work finds, once more with a new file where this one is damaged."""
@@ -148,7 +148,7 @@ def _connected(path: Path, work: Callable[[sqlite3.Connection], T]) -> T:
         return work(store)
 
 
-def private_file(name: str) -> Path:
+def _private_file(name: str) -> Path:
     """Return the path of a file that only the user may read, made where it is missing.
 
     Raises:

@@ -5,7 +5,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from threading import Thread
+from threading import Thread, Timer
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -14,11 +14,13 @@ from ..errors import InputError
 from ..registry import Registry, permission_set
 from ..thread_lock import Lock
 from .index import Index
+from .kept_store import is_kept, keep
 from .state import Learned, State
 from .store import Store
 
 _log = logging.getLogger(__name__)
 _LARGE = 64  # new agents from which on no task waits for their texts to be embedded
+_QUIET = 60.0  # seconds without a change after which a large registry is kept
 _BYTES = 2**29  # that the indexes of all callers take together, beside what they share
 _Caller = tuple[Learned, frozenset[str] | None]
 _UNUSED = 64  # entries of agents that are gone for which the store is not made anew
@@ -68,6 +70,7 @@ class IndexCache:
         self._shown: dict[_Caller, tuple[int, Index, Index | None]] = {}
         self._turns: dict[_Caller, Lock] = {}
         self._building: dict[_Caller, int] = {}
+        self._timer: Timer | None = None
 
     def __reduce__(self) -> "tuple[type[IndexCache], tuple[Registry, Embedder]]":
         """Leave out what is built: another process builds it from the agents."""
@@ -212,9 +215,27 @@ class IndexCache:
                     while len(self._states) > _LEARNED:
                         self._states.popitem(last=False)
                 self._clear_away()
-                return self._states[key]
+                state = self._states[key]
+                self._keep_later(key)
+                return state
             finally:
                 self._followers.pop(key, None)
+
+    def _keep_later(self, key: Learned) -> None:
+        """Keep what a large registry became, for the next process, once it changes no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if not is_kept(self._store, len(self._states[key].members.names)):
+            return
+
+        def keep_now() -> None:
+            members = self._states[key].members if key in self._states else None
+            if members is not None:
+                keep(members.store, members.entries, members.snapshot)
+
+        self._timer = Timer(_QUIET, keep_now)
+        self._timer.daemon = True
+        self._timer.start()
 
     def _clear_away(self) -> None:
         """Make the store anew of what is in use, once more than half of it is not."""

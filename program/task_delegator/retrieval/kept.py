@@ -11,21 +11,21 @@ import logging
 import os
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..embedders import private_file
 from ..errors import DelegatorError
-from ..system import cache_folder, replacing
+from ..system import cache_folder, private_cache_folder, replacing
 from ..text import shown_safely
 
 _log = logging.getLogger(__name__)
 _FORMAT = "task-delegator index 1"  # with another number, what was kept is built again
 _ALIGNED = 64  # bytes between the beginnings of arrays
-_MOST_FILES, _MOST_BYTES = 4, 2**30  # those that were not asked for longest go
+_MOST_FILES, _MOST_BYTES = 3, 2**30  # those that were not asked for longest go
 _HEAD = 8  # bytes that say how long the description is
 Pieces = Sequence[np.ndarray]  # an array, cut along its first dimension
 
@@ -53,6 +53,13 @@ class KeptArrays:
         name = hashlib.sha256(b"name" + digest.digest()).hexdigest()[:32]
         return cls(f"index-{name}.arrays", hashlib.sha256(b"key" + digest.digest()).digest())
 
+    def is_there(self) -> bool:
+        """Tell whether there is such a file; nobody knows whether it is whole."""
+        try:
+            return (cache_folder() / self.name).is_file()
+        except (OSError, RuntimeError):
+            return False
+
     def read(self) -> dict[str, np.ndarray] | None:
         """Return the arrays, mapped; None where there are none that can be used."""
         try:
@@ -63,6 +70,8 @@ class KeptArrays:
             os.utime(path)
         except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
             self._tell("built anew", error)
+            with suppress(OSError, RuntimeError):
+                (cache_folder() / self.name).unlink(missing_ok=True)
             return None
         return arrays
 
@@ -74,9 +83,10 @@ class KeptArrays:
             spelling: further ones, which are sealed.
         """
         try:
-            path = private_file(self.name)
+            path = private_cache_folder() / self.name
             sealed = {name: (self._sealed(name, held),) for name, held in spelling.items()}
             with replacing(path) as partial:
+                partial.chmod(0o600)
                 _write(partial, {**arrays, **sealed})
             _make_room(path)
         except (DelegatorError, OSError, RuntimeError) as error:

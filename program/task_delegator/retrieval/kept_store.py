@@ -26,19 +26,41 @@ def entries_of(store: Store, contents: Sequence[Content]) -> tuple[tuple[Entry, 
         store: to which they are added.
         contents: of agents.
     """
-    maker = maker_of(store.embed)
-    if len(store) or len(contents) < _LEAST or maker is None:
+    kept = None if len(store) else _file_of(store, contents)
+    if kept is None:
         return store.entries(contents)
-    unique = list(dict.fromkeys(contents))
-    cut_by = f"{maker} bm25s {bm25s.__version__} stemmer {Stemmer.version()}"
-    kept = KeptArrays.of(cut_by, _said(unique))
-    restored = _restored(store, kept, unique)  # referred to until they are found
+    restored = _restored(store, kept, list(dict.fromkeys(contents)))  # held until they are found
     entries, snapshot = store.entries(contents)
     if not restored:
-        own = {id(entry): entry for entry in entries}.values()
-        arrays, spelling = _arrays(snapshot, list(own)), _spelling(store, list(own))
-        Thread(target=kept.write, args=(arrays, spelling), name="keep-index").start()
+        Thread(target=keep, args=(store, entries, snapshot), name="keep-index").start()
     return entries, snapshot
+
+
+def keep(store: Store, entries: Sequence[Entry], snapshot: Snapshot) -> None:
+    """Keep what a store holds of a registry, unless that is there or the registry is small.
+
+    Args:
+        store, snapshot: that hold the entries.
+        entries: of all agents, in name order.
+    """
+    own = list({id(entry): entry for entry in entries}.values())
+    kept = _file_of(store, [entry.content for entry in own])
+    if kept is not None and not kept.is_there():
+        kept.write(_arrays(snapshot, own), _spelling(store, own))
+
+
+def is_kept(store: Store, agents: int) -> bool:
+    """Tell whether a registry of so many agents is kept: not where few or no vectors are."""
+    return agents >= _LEAST and maker_of(store.embed) is not None
+
+
+def _file_of(store: Store, contents: Sequence[Content]) -> KeptArrays | None:
+    """Return the file of contents, None where they are not kept."""
+    maker = maker_of(store.embed)
+    if maker is None or not is_kept(store, len(contents)):
+        return None
+    cut_by = f"{maker} bm25s {bm25s.__version__} stemmer {Stemmer.version()}"
+    return KeptArrays.of(cut_by, _said(list(dict.fromkeys(contents))))
 
 
 def _said(contents: Sequence[Content]) -> Iterator[str]:
@@ -49,7 +71,10 @@ def _said(contents: Sequence[Content]) -> Iterator[str]:
 
 def _arrays(snapshot: Snapshot, entries: Sequence[Entry]) -> dict[str, Sequence[np.ndarray]]:
     """Return what spells nothing, by name."""
-    numbers, samples = (np.arange(r.number) for r in (snapshot.descriptions, snapshot.samples))
+    numbers = np.array([entry.number for entry in entries], dtype=np.int64)
+    samples = np.concatenate(
+        [np.arange(e.first_sample, e.first_sample + e.samples, dtype=np.int64) for e in entries]
+    )
     texts = [one for entry in entries for one in entry.held]
     arrays: dict[str, Sequence[np.ndarray]] = {
         "descriptions": [snapshot.descriptions.taken(numbers).T],
@@ -61,7 +86,7 @@ def _arrays(snapshot: Snapshot, entries: Sequence[Entry]) -> dict[str, Sequence[
         ],
     }
     for name in _CORPORA:
-        corpus: Corpus = getattr(snapshot, name)
+        corpus: Corpus = getattr(snapshot, name).only(numbers)
         part = corpus.large
         own = (part.terms, part.starts, part.owners, part.counts, corpus.lengths)
         arrays |= {f"{name} {place}": [array] for place, array in enumerate(own)}

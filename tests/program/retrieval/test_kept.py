@@ -1,6 +1,7 @@
 """A large registry's index is kept: the next process maps it, and nobody reads texts in it."""
 
 import stat
+from time import sleep
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from small import CountingWords, make_agent, office_registry
 
 from task_delegator.embedders import VectorCache, clear_cache, kept_files
 from task_delegator.embedders.cached import CachedEmbedder
-from task_delegator.retrieval import IndexCache, kept, kept_store
+from task_delegator.retrieval import IndexCache, index_cache, kept, kept_store
 from task_delegator.retrieval.store import Content
 
 
@@ -156,6 +157,24 @@ def test_few_files_are_kept_and_all_are_named_and_deleted(folder, monkeypatch):
     assert {path.name for path in files(folder)} < {file.name for file in kept_files()}
     clear_cache()
     assert files(folder) == []
+
+
+@pytest.mark.usefixtures("at_once")
+def test_what_a_registry_became_is_kept_once_it_changes_no_more(folder, office, monkeypatch):
+    library, *_ = served(office)
+    for n in range(3):
+        monkeypatch.setattr(index_cache, "_QUIET", 0.01 if n == 2 else 60)
+        office.replace(make_agent("Travel", f"books {n} ferries", "a ferry", "a ship"))
+        office.add(make_agent(f"Garden {n}", "plants trees", "water the plants"))
+        office.remove("Ada") if "Ada" in office else office.remove(f"Garden {n - 1}")
+        library.index({})
+    while len(files(folder)) < 2:
+        sleep(0.01)
+    assert len(files(folder)) == 2
+    (folder / "e.sqlite").unlink()
+    _, index, encoded = served(office)
+    assert encoded == []
+    assert_same(index, office, {})
 
 
 def test_it_is_kept_behind_the_first_answer(folder, office):
