@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Event
+from threading import enumerate as threads
 from time import perf_counter, process_time, sleep, thread_time
 from typing import TYPE_CHECKING, Any
 
@@ -259,6 +260,9 @@ def start(path: str, program: str) -> Start:
     before = _memory()
     delegate.retrieve.library.index(delegate.retrieve.learned.values)
     moments.append(perf_counter())
+    for thread in threads():
+        if thread.name == "keep-index":  # it copies what it writes
+            thread.join()
     after = _memory()
     started_again = perf_counter()
     delegate(_TASK)
