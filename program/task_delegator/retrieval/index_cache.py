@@ -9,6 +9,8 @@ from threading import Thread, Timer
 from typing import Any
 from weakref import WeakValueDictionary
 
+import numpy as np
+
 from ..embedders import Embedder, Encoded
 from ..errors import InputError
 from ..registry import Registry, permission_set
@@ -23,6 +25,8 @@ _LARGE = 64  # new agents from which on no task waits for their texts to be embe
 _QUIET = 60.0  # seconds without a change after which a large registry is kept
 _BYTES = 2**29  # that the indexes of all callers take together, beside what they share
 _Caller = tuple[Learned, frozenset[str] | None]
+_CALLERS = 4096  # sets of permissions whose index is remembered; many may share one
+_STALE = 64  # of them that saw no change but older ones: each holds what was there then
 _UNUSED = 64  # entries of agents that are gone for which the store is not made anew
 _LEARNED = 4  # sets of learned samples whose agents are held: a service has one
 
@@ -71,6 +75,7 @@ class IndexCache:
         self._turns: dict[_Caller, Lock] = {}
         self._building: dict[_Caller, int] = {}
         self._timer: Timer | None = None
+        self._looks = 0
 
     def __reduce__(self) -> "tuple[type[IndexCache], tuple[Registry, Embedder]]":
         """Leave out what is built: another process builds it from the agents."""
@@ -181,7 +186,7 @@ class IndexCache:
         """Return the index of a caller as the registry is now."""
         state = self._followed(caller[0], learned)
         chosen = state.permitted(caller[1])
-        key = state.key, chosen.tobytes()
+        key = state.key, np.packbits(chosen).tobytes()
         with self._lock:
             index = self._same.get(key)
         if index is None and chosen.any():
@@ -255,14 +260,25 @@ class IndexCache:
 
     def _make_room(self) -> None:
         """Drop what callers saw that did not come for longest; never the newest."""
+        newest = next(reversed(self._seen.values())).version
+        stale = [caller for caller, seen in self._seen.items() if seen.version < newest - 1]
+        for caller in stale[:-_STALE]:
+            self._drop(caller)
+        while len(self._seen) > _CALLERS:
+            self._drop(next(iter(self._seen)))
+        self._looks += 1
+        if self._looks % max(len(self._seen) // 16, 1):  # adding up takes longer with many
+            return
+        while len(self._seen) > 1 and self._size() > _BYTES:
+            self._drop(next(iter(self._seen)))
 
-        def size() -> int:
-            held = {id(seen.index): seen.index for seen in self._seen.values()}.values()
-            return sum(index.nbytes for index in held if index is not None)
+    def _size(self) -> int:
+        held = {id(seen.index): seen.index for seen in self._seen.values()}.values()
+        return sum(index.nbytes for index in held if index is not None)
 
-        while len(self._seen) > 1 and size() > _BYTES:
-            gone, _ = self._seen.popitem(last=False)
-            self._shown.pop(gone, None)
+    def _drop(self, caller: _Caller) -> None:
+        del self._seen[caller]
+        self._shown.pop(caller, None)
 
 
 def _lost(last: Index, index: Index, registry: Registry) -> bool:

@@ -71,6 +71,23 @@ def test_indexes_of_callers_that_came_last_are_kept_within_a_bound(office, monke
     assert ({("Travel", ("a ferry",))}, frozenset()) in [(set(a), b) for a, b in library._seen]
 
 
+def test_callers_without_number_are_not_remembered_for_ever(office, monkeypatch):
+    monkeypatch.setattr("task_delegator.retrieval.index_cache._CALLERS", 5)
+    library = IndexCache(office, HashedWords())
+    indexes = {id(library.permitted({}, [f"person {n}"])) for n in range(20)}
+    assert len(indexes) == 1
+    assert len(library._seen) == 5
+
+
+def test_few_states_of_long_ago_are_held(office, monkeypatch):
+    monkeypatch.setattr("task_delegator.retrieval.index_cache._STALE", 3)
+    library = IndexCache(office, HashedWords())
+    for n in range(20):
+        office.replace(make_agent("Travel", f"books {n} ferries", "a ferry"))
+        library.permitted({}, [f"person {n}"])
+    assert len(library._seen) == 3 + 2
+
+
 def test_with_nobody_permitted_there_are_no_candidates():
     registry = Registry([make_agent("Secret", "all", needs=("x",))])
     assert ranked(registry, "refund", permissions=()) == []
