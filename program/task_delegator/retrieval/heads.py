@@ -3,7 +3,7 @@
 import logging
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from threading import Thread
 
@@ -11,7 +11,9 @@ import numpy as np
 
 from ..embedders import VectorCache
 from ..thread_lock import Lock
+from .late_interaction import offsets
 from .linear_head import Head, fit_head
+from .rows import ChosenRows
 
 _log = logging.getLogger(__name__)
 _SETTINGS = 4  # that an index holds: a service has one, a search many
@@ -36,23 +38,54 @@ class _Serving:
     own: np.ndarray | None = None
 
 
+class ClassRows:
+    """Vectors of agents with samples: a class each, of its samples and its description.
+
+    Args:
+        samples, descriptions: of all agents; samples in the order of the agents.
+        counts: samples of each agent that has any, shape (classes,).
+        places: of these agents among the descriptions, shape (classes,).
+    """
+
+    def __init__(
+        self,
+        samples: ChosenRows,
+        descriptions: ChosenRows,
+        counts: np.ndarray,
+        places: np.ndarray,
+    ) -> None:
+        self._samples, self._descriptions = samples, descriptions
+        self._counts, self._places = counts, places
+
+    def __len__(self) -> int:
+        return len(self._samples) + len(self._places)
+
+    def stacked(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the vectors as ``fit_head`` takes them, and the class of each."""
+        classes = np.arange(len(self._places))
+        # By rows, as the regression reads them.
+        rows = np.concatenate([self._samples.copied(), self._descriptions.copied(self._places)])
+        owners = np.concatenate([np.repeat(classes, self._counts), classes])
+        return np.ascontiguousarray(rows), owners
+
+    def means(self, vectors: np.ndarray) -> np.ndarray:
+        """Return the products of each class's mean with vectors, shape (classes, ...)."""
+        sums = np.add.reduceat(self._samples.product(vectors), offsets(self._counts))
+        sums += self._descriptions.product(vectors)[self._places]
+        return (sums.T / (self._counts + 1)).T
+
+
 class Heads:
     """One head per regularization over the agents with samples.
 
     Args:
         names: of these agents, in the order of the index.
-        rows: returns vectors and the class of each, as ``fit_head`` takes them.
-        number: how many rows these are.
+        rows: what their samples and descriptions are.
     """
 
-    def __init__(
-        self,
-        names: Sequence[str],
-        rows: Callable[[], tuple[np.ndarray, np.ndarray]],
-        number: int,
-    ) -> None:
+    def __init__(self, names: Sequence[str], rows: ClassRows) -> None:
         self._names, self._rows = tuple(names), rows
-        self._quick = number * len(self._names) <= _QUICK
+        self._quick = len(rows) * len(self._names) <= _QUICK
         self._lock, self._turn = Lock(), Lock()
         self._fitted: OrderedDict[float, _Serving] = OrderedDict()
         self._older: Mapping[float, _Serving] = {}
@@ -156,8 +189,8 @@ class Heads:
                 self._older = {**self._older, c: stand_in}
 
     def _fit(self, c: float) -> _Serving:
-        vectors, owners = self._rows()
-        return _Serving(fit_head(vectors, owners, c, _KEPT), self._names)
+        vectors, owners = self._rows.stacked()
+        return _Serving(fit_head(vectors, owners, c, _KEPT, self._rows.means), self._names)
 
     def _keep(self, c: float, serving: _Serving) -> _Serving:
         with self._lock:

@@ -7,6 +7,7 @@ registered cannot matter, and it holds no state of the compiled program.
 from collections.abc import Collection, Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from ..embedders import Embedder, Encoded
 from ..registry import Agent
 from .build_once import BuildOnce
-from .heads import Heads
+from .heads import ClassRows, Heads
 from .late_interaction import LateInteraction, offsets
 from .lexical import GramCosines, WordScores
 from .members import Members
@@ -140,18 +141,17 @@ class Index:
         learned = np.flatnonzero(self.has_samples)
         self._heads = Heads(
             [self.names[place] for place in learned],
-            self._head_rows,
-            len(samples) + len(learned),
+            ClassRows(self._samples, self._descriptions, self._counts, learned),
         )
-        self._readings = BuildOnce(self._reading, _READINGS)
+        # What further readings are made of is no reference to this index: it would hold itself,
+        # and its arrays, beyond its use.
+        self._readings = BuildOnce(partial(_with_passages, copy(self)), _READINGS)
 
     @property
     def nbytes(self) -> int:
         """Return how much of memory it takes beside the store that is shared."""
-        parts = (self._bm25, self._chars, self._late, self._descriptions, self._samples)
-        own = sum(part.nbytes for part in parts) + self._members.nbytes + self._heads.nbytes
-        readings = (self._readings(reading) for reading in self._readings.asked())
-        return own + sum(index._own_bytes for index in readings if index is not self)
+        vectors = self._descriptions.nbytes + self._samples.nbytes + self._heads.nbytes
+        return vectors + sum(index._own_bytes for index in (self, *self._further()))
 
     @property
     def _own_bytes(self) -> int:
@@ -161,13 +161,17 @@ class Index:
     @property
     def encodings(self) -> dict[str, Encoded]:
         """Return every text of these agents that was read so far, as the embedder sees it."""
-        read = [self, *(self._readings(reading) for reading in self._readings.asked())]
         return {
             text: held.encoded()
-            for index in read
+            for index in (self, *self._further())
             for entry in index._members.entries
             for text, held in zip(entry.content.texts, entry.held, strict=True)
         }
+
+    def _further(self) -> "list[Index]":
+        """Return the indexes that read passages and are there."""
+        found = map(self._readings, self._readings.asked())
+        return [index for index in found if index is not None]
 
     def showing(self, names: Collection[str]) -> "Index":
         """Return this index, of which only some agents are named; scores still see all."""
@@ -196,18 +200,7 @@ class Index:
         Args:
             reading: passages per agent at most, and whether of agents with samples too.
         """
-        return self._readings(reading) if reading[0] else self
-
-    def _reading(self, reading: tuple[int, bool]) -> "Index":
-        if not self._members.told.any():
-            return self
-        passages = read_passages(self.agents, reading, self._members.store.passages)
-        if passages is None:
-            return self
-        index = copy(self)
-        index._see(self._members.reading(reading, passages))
-        index.read_passages = np.array([*map(bool, passages.texts)])
-        return index
+        return (self._readings(reading) if reading[0] else None) or self
 
     def read(self, task: str) -> Query:
         """Return a task as the channels see it."""
@@ -287,11 +280,22 @@ class Index:
         """Return BM25 scores over names, descriptions and samples, shape (agents,)."""
         return self._bm25(task, k1, b)
 
-    def _head_rows(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return vectors of samples and descriptions, and whose each is, by agents with samples."""
-        chosen = np.flatnonzero(self.has_samples)
-        classes = np.arange(len(chosen))
-        # By rows, as the regression reads them.
-        rows = np.concatenate([self._samples.copied(), self._descriptions.copied(chosen)])
-        owners = np.concatenate([np.repeat(classes, self._counts), classes])
-        return np.ascontiguousarray(rows), owners
+
+def _with_passages(index: Index, reading: tuple[int, bool]) -> Index | None:
+    """Return an index that reads passages too, None where its agents have none to read."""
+    members = index._members
+    if not members.told.any():
+        return None
+    passages = read_passages(members.agents, reading, members.store.passages)
+    if passages is None:
+        return None
+    further = copy(index)
+    further._see(members.reading(reading, passages))
+    further.read_passages = np.array([*map(bool, passages.texts)])
+    further._readings = BuildOnce(_with_nothing, 1)
+    return further
+
+
+def _with_nothing(reading: tuple[int, bool]) -> Index | None:
+    """Return what an index that reads passages has to read beside them: none."""
+    return None

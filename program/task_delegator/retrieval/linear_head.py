@@ -1,6 +1,7 @@
 """Linear head over frozen embeddings: softmax regression, or LDA for many agents."""
 
 import hashlib
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -28,8 +29,15 @@ class Head(Protocol):
         ...
 
 
+Means = Callable[[np.ndarray], np.ndarray]  # products of each class's mean with vectors
+
+
 def fit_head(
-    vectors: np.ndarray, owners: np.ndarray, c: float, kept: VectorCache | None = None
+    vectors: np.ndarray,
+    owners: np.ndarray,
+    c: float,
+    kept: VectorCache | None = None,
+    means: Means | None = None,
 ) -> Head:
     """Fit softmax regression, or shrinkage LDA beyond ``SOFTMAX_AGENTS`` classes.
 
@@ -38,9 +46,10 @@ def fit_head(
         owners: class of each row, 0..classes-1, shape (n,); two classes at least.
         c: inverse regularization of the softmax regression.
         kept: softmax regressions that were fitted before.
+        means: calculates products with the means of the classes, which LDA then does not hold.
     """
     if int(owners.max()) + 1 > SOFTMAX_AGENTS:
-        return ShrinkageLDA(vectors, owners)
+        return ShrinkageLDA(vectors, owners, means)
     return SoftmaxRegression(vectors, owners, c, kept)
 
 
@@ -138,9 +147,16 @@ def _digest(vectors: np.ndarray, owners: np.ndarray, c: float) -> bytes:
 
 
 class ShrinkageLDA:
-    """Linear discriminant analysis in closed form, covariance shrunk to the identity."""
+    """Linear discriminant analysis in closed form, covariance shrunk to the identity.
 
-    def __init__(self, vectors: np.ndarray, owners: np.ndarray) -> None:
+    Args:
+        vectors, owners: see ``fit_head``.
+        means_of: the same as ``means`` there.
+    """
+
+    def __init__(
+        self, vectors: np.ndarray, owners: np.ndarray, means_of: Means | None = None
+    ) -> None:
         x = vectors.astype(np.float64)
         counts = np.bincount(owners)
         means = np.zeros((len(counts), x.shape[1]))
@@ -153,10 +169,17 @@ class ShrinkageLDA:
         shrunk = (1 - _SHRINKAGE) * covariance + _SHRINKAGE * scale * np.eye(len(covariance))
         weights = np.linalg.solve(shrunk, means.T).T
         self._bias = -0.5 * np.einsum("cd,cd->c", means, weights)
-        # As exact as the vectors, half as much to read for each text, and by columns, as they are.
-        self._weights = np.asfortranarray(weights.astype(np.float32))
+        self._means_of = means_of
+        if means_of is None:
+            # As exact as the vectors, half as much to read for each text, by columns as they are.
+            self._weights = np.asfortranarray(weights.astype(np.float32))
+        else:
+            self._weights = np.linalg.inv(shrunk)
         self.nbytes = self._weights.nbytes + self._bias.nbytes
 
     def __call__(self, vector: np.ndarray) -> np.ndarray:
         """Return one logit per class, shape (classes,)."""
-        return ((self._weights @ vector).T + self._bias).T
+        products = self._weights @ vector
+        if self._means_of is not None:
+            products = self._means_of(products.astype(np.float32))
+        return (products.T + self._bias).T

@@ -1,4 +1,6 @@
+import gc
 from random import Random
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -86,6 +88,21 @@ def test_few_states_of_long_ago_are_held(office, monkeypatch):
         office.replace(make_agent("Travel", f"books {n} ferries", "a ferry"))
         library.permitted({}, [f"person {n}"])
     assert len(library._seen) == 3 + 2
+
+
+def test_an_index_that_nobody_uses_is_gone_at_once(office):
+    """It holds no reference to itself: arrays would stay until a collection."""
+    library = IndexCache(office, HashedWords())
+    Retrieve(library)(task="refund", knobs=KnobValues())
+    gone = ref(library.index({}))
+    gc.disable()
+    try:
+        for n in range(2):
+            office.replace(make_agent("Travel", f"books {n} ferries", "a ferry"))
+            library.index({})
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_with_nobody_permitted_there_are_no_candidates():
