@@ -122,9 +122,8 @@ class GramCosines:
             weights = np.repeat(squares[part.terms], np.diff(part.starts))
             often = np.flatnonzero(part.counts > 1)
             weights[often] *= _frequency(part.counts[often]) ** 2
-            summed[first : first + part.documents] = np.bincount(
-                part.owners, weights, minlength=part.documents
-            )
+            add_up = _summed_exactly if documents.few else np.bincount
+            summed[first : first + part.documents] = add_up(part.owners, weights, part.documents)
         self._norms = np.sqrt(documents.in_order(summed))
         self._norms[self._norms == 0] = 1.0  # a document without grams scores nothing
 
@@ -156,6 +155,20 @@ class GramCosines:
 
     def _rarity(self, held: np.ndarray) -> np.ndarray:
         return np.log((1 + len(self._documents)) / (1 + held)) + 1
+
+
+def _summed_exactly(owners: np.ndarray, weights: np.ndarray, number: int) -> np.ndarray:
+    """Return each owner's sum, the same in any order: grams are numbered as others came before.
+
+    Args:
+        owners: 0..number-1, shape (n,).
+        weights: 0 to 2**13, shape (n,); 2**20 of an owner at most.
+        number: of owners.
+    """
+    coarse = np.round(weights * 2.0**20) / 2.0**20
+    fine = np.round((weights - coarse) * 2.0**44) / 2.0**44
+    # Neither sum is ever rounded: both are of multiples of the same power of two.
+    return np.bincount(owners, coarse, number) + np.bincount(owners, fine, number)
 
 
 def _frequency(counts: np.ndarray) -> np.ndarray:

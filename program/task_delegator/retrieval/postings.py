@@ -208,6 +208,11 @@ class ChosenDocuments:
         self._ordered = self._chosen is None and bool((numbers == np.arange(len(numbers))).all())
 
     @property
+    def few(self) -> bool:
+        """Tell whether they are so few that they have postings of their own."""
+        return len(self.numbers) <= self._SMALL
+
+    @property
     def nbytes(self) -> int:
         """Return how much of memory they hold beside the corpus that is shared."""
         mask = 0 if self._chosen is None else self._chosen.nbytes
