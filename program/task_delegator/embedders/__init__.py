@@ -2,7 +2,7 @@
 
 from .base import Embedder, Encoded
 from .cache import VectorCache, clear_cache, kept_files
-from .cached import encode_documents, remembering
+from .cached import encode_documents, maker_of, remembering
 from .fetch import fetch_mpnet
 from .minilm import MiniLM
 from .specs import PACKAGED, embedder
@@ -18,5 +18,6 @@ __all__ = [
     "encode_documents",
     "fetch_mpnet",
     "kept_files",
+    "maker_of",
     "remembering",
 ]

@@ -55,15 +55,21 @@ class CachedEmbedder:
                 queries.popitem(last=False)
         return [known[key] for key in keys]
 
+    @property
+    def maker(self) -> str | None:
+        """Return all that encodings depend on beside the texts; None where that is unknown."""
+        runtime = self._inner.runtime
+        return None if runtime is None else f"{self.id} {runtime}"
+
     def encode_documents(self, texts: Sequence[str]) -> list[Encoded]:
         """Return one encoding per text; only those that the store does not hold are computed.
 
         The store holds vectors. Token ids, which spell a text, are made again from it.
         """
-        runtime = self._inner.runtime
-        if runtime is None:
+        maker = self.maker
+        if maker is None:
             return self._inner.encode(texts)
-        made_by = f"{self.id} {runtime}\0"
+        made_by = f"{maker}\0"
         by_key = {_digest(made_by + text): text for text in texts}
         known = self._kept(by_key)
         missing = [key for key in by_key if key not in known]
@@ -113,6 +119,11 @@ def encode_documents(embed: Embedder, texts: Sequence[str]) -> list[Encoded]:
     if isinstance(embed, CachedEmbedder):
         return embed.encode_documents(texts)
     return embed.encode(texts)
+
+
+def maker_of(embed: Embedder) -> str | None:
+    """Return all that kept encodings depend on beside the texts; None where none are kept."""
+    return embed.maker if isinstance(embed, CachedEmbedder) else None
 
 
 def remembering(embed: Embedder) -> AbstractContextManager[None]:

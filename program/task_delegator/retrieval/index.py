@@ -4,29 +4,26 @@ The index is built in name order, so that the order in which agents were
 registered cannot matter, and it holds no state of the compiled program.
 """
 
-import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-import bm25s
 import numpy as np
 
-from ..embedders import Embedder, Encoded, VectorCache, encode_documents
-from ..registry import Agent, description_text, readable, texts_of
-from ..text import AgentMentions, NamedAgents
+from ..embedders import Embedder, Encoded
+from ..registry import Agent
 from .build_once import BuildOnce
+from .heads import ClassRows, Heads
 from .late_interaction import LateInteraction, offsets
-from .lexical import CharacterGrams, StemmedWords, postings_sum
-from .linear_head import Head, fit_head
-from .passages import Passages, read_passages
+from .lexical import GramCosines, WordScores
+from .members import Members
+from .passages import read_passages
+from .postings import ChosenDocuments
+from .rows import ChosenRows
 
-# It reports every index at DEBUG to any handler, whose lock a forked child may find held.
-logging.getLogger("bm25s").setLevel(logging.WARNING)
-_HEADS = VectorCache("heads.sqlite", limit=2**28)  # 0.2 MB each with seventy agents
 _READINGS = 2  # of passages that an index holds beside none
-_SETTINGS = 4  # of BM25 and of the head that an index holds: a service has one, a search many
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,62 +82,96 @@ class Channels:
 class Index:
     """Score tasks against a fixed set of agents.
 
+    What agents say stands in a store that indexes may share; what depends on which agents there
+    are (rarities, lengths, heads) is this index's own.
+
     Args:
         agents: the agents, in any order; their samples are what the index learns from.
         embed: the embedder.
         known: texts that were encoded before, by text; reused.
-        passages: what is read of the agents beside that, in name order.
 
     Attributes:
-        names: of the agents, in the order of every score.
+        agents, names: in the order of every score.
         mentions, named: the same, to be found in texts: in any spelling, and on purpose.
-        encodings: every text of these agents that was read so far, as the embedder sees it.
-        agents_held: how many agents are held in memory; twice as many once passages are read.
+        has_samples: whether an agent has any, shape (agents,), bool.
         read_passages: whether passages of an agent are read, shape (agents,); None of nobody.
         hidden: places of agents that are not to be named, int, shape (hidden,).
     """
 
     def __init__(
-        self,
-        agents: Iterable[Agent],
-        embed: Embedder,
-        known: Mapping[str, Encoded] | None = None,
-        passages: Passages | None = None,
+        self, agents: Iterable[Agent], embed: Embedder, known: Mapping[str, Encoded] | None = None
     ) -> None:
-        self.agents = tuple(sorted(agents, key=lambda agent: agent.name))
-        self.agents_held = len(self.agents)
-        self.names = tuple(agent.name for agent in self.agents)
-        self.mentions, self.named = AgentMentions(self.names), NamedAgents(self.names)
-        self.embed = embed
-        self._known = known or {}
-        described = [description_text(agent) for agent in self.agents]
-        samples = [s for agent in self.agents for s in agent.user_request_samples]
-        read = passages or Passages(((),) * len(described), ((),) * len(described))
-        further = [text for own in read.encoded for text in own]
-        self.encodings = texts = _encode([*described, *samples, *further], embed, self._known)
-        self._descriptions = _rows(described, texts)
-        self._samples = _rows(samples, texts)
-        self._tokens_of = LateInteraction(
-            [
-                [texts[text] for text in (*texts_of(agent), *own)]
-                for agent, own in zip(self.agents, read.encoded, strict=True)
-            ]
+        self._see(Members.of(agents, embed, known))
+        self._read_vectors()
+
+    @classmethod
+    def over(cls, members: Members) -> "Index":
+        """Return the index of agents whose contents are in a store."""
+        index = cls.__new__(cls)
+        index._see(members)
+        index._read_vectors()
+        return index
+
+    def _see(self, members: Members) -> None:
+        self._members = members
+        self.agents, self.names = members.agents, members.names
+        self.mentions, self.named = members.mentions, members.named
+        self.embed = members.store.embed
+        snapshot, numbers = members.snapshot, members.numbers
+        words, grams, tokens = (
+            ChosenDocuments(corpus, numbers)
+            for corpus in (snapshot.words, snapshot.grams, snapshot.tokens)
         )
-        counts = np.array([len(agent.user_request_samples) for agent in self.agents], dtype=int)
-        self.has_samples = counts > 0
-        self._counts = counts[self.has_samples]
-        self._starts = offsets(self._counts)
-        self._documents = [
-            " ".join((readable(a.name), a.description, a.use_when, *a.user_request_samples, *own))
-            for a, own in zip(self.agents, read.texts, strict=True)
-        ]
-        self._words = StemmedWords()
-        self._chars = CharacterGrams(self._documents)
-        self._rankers = BuildOnce(self._ranker, _SETTINGS)
-        self._heads = BuildOnce(self._head, _SETTINGS)
-        self.read_passages = None if passages is None else np.array([*map(bool, passages.texts)])
-        self._readings = BuildOnce(self._reading, _READINGS)
+        store = members.store
+        self._bm25 = WordScores(store.cut_words, store.words, words)
+        self._chars = GramCosines(store.grams, grams)
+        self._late = LateInteraction(tokens.holders(len(store.token_numbers)), len(numbers))
+        self.read_passages: np.ndarray | None = None
         self.hidden = np.zeros(0, dtype=int)
+
+    def _read_vectors(self) -> None:
+        members = self._members
+        self.has_samples = members.counts > 0
+        self._counts = members.counts[self.has_samples]
+        self._starts = offsets(self._counts)
+        samples = np.repeat(members.first_samples[self.has_samples] - self._starts, self._counts)
+        samples += np.arange(len(samples))
+        self._descriptions = ChosenRows(members.snapshot.descriptions, members.numbers)
+        self._samples = ChosenRows(members.snapshot.samples, samples)
+        learned = np.flatnonzero(self.has_samples)
+        self._heads = Heads(
+            [self.names[place] for place in learned],
+            ClassRows(self._samples, self._descriptions, self._counts, learned),
+        )
+        # What further readings are made of is no reference to this index: it would hold itself,
+        # and its arrays, beyond its use.
+        self._readings = BuildOnce(partial(_with_passages, copy(self)), _READINGS)
+
+    @property
+    def nbytes(self) -> int:
+        """Return how much of memory it takes beside the store that is shared."""
+        vectors = self._descriptions.nbytes + self._samples.nbytes + self._heads.nbytes
+        return vectors + sum(index._own_bytes for index in (self, *self._further()))
+
+    @property
+    def _own_bytes(self) -> int:
+        lexical = (self._bm25, self._chars, self._late)
+        return sum(part.nbytes for part in lexical) + self._members.nbytes
+
+    @property
+    def encodings(self) -> dict[str, Encoded]:
+        """Return every text of these agents that was read so far, as the embedder sees it."""
+        return {
+            text: held.encoded()
+            for index in (self, *self._further())
+            for entry in index._members.entries
+            for text, held in zip(entry.content.texts, entry.held, strict=True)
+        }
+
+    def _further(self) -> "list[Index]":
+        """Return the indexes that read passages and are there."""
+        found = map(self._readings, self._readings.asked())
+        return [index for index in found if index is not None]
 
     def showing(self, names: Collection[str]) -> "Index":
         """Return this index, of which only some agents are named; scores still see all."""
@@ -149,15 +180,17 @@ class Index:
         shown.hidden = np.array(hidden, dtype=int)
         return shown
 
-    def prepare_like(self, other: "Index") -> None:
-        """Build what another index built when it was first asked: BM25, heads, passages."""
-        readings = other._readings.asked()
-        pairs = [(self, other), *((self.reading(r), other.reading(r)) for r in readings)]
-        for mine, theirs in pairs:
-            for setting in theirs._rankers.asked():
-                mine._rankers(setting)
-            for c in theirs._heads.asked():
-                mine._heads(c)
+    def follow(self, older: "Index") -> None:
+        """Let what an older index fitted serve until this one's is; read what it read."""
+        if older is self:
+            return
+        self._heads.follow(older._heads)
+        for reading in older._readings.asked():
+            self.reading(reading)
+
+    def wait(self) -> None:
+        """Wait until nothing is being fitted in the background."""
+        self._heads.wait()
 
     def reading(self, reading: tuple[int, bool]) -> "Index":
         """Return the index of the same agents that reads so many of their passages.
@@ -167,16 +200,7 @@ class Index:
         Args:
             reading: passages per agent at most, and whether of agents with samples too.
         """
-        return self._readings(reading) if reading[0] else self
-
-    def _reading(self, reading: tuple[int, bool]) -> "Index":
-        passages = read_passages(self.agents, reading)
-        if passages is None:
-            return self
-        index = Index(self.agents, self.embed, {**self._known, **self.encodings}, passages)
-        self.encodings = self.encodings | index.encodings
-        self.agents_held = 2 * len(self.agents)
-        return index
+        return (self._readings(reading) if reading[0] else None) or self
 
     def read(self, task: str) -> Query:
         """Return a task as the channels see it."""
@@ -202,14 +226,14 @@ class Index:
         Here, in ``samples`` and in ``head``, columns of many vectors, shape (dim, tasks), give
         shape (agents, tasks).
         """
-        return (self._descriptions @ vector).astype(np.float64)
+        return self._descriptions.product(vector).astype(np.float64)
 
     def samples(self, vector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the best and the mean cosine with each agent's samples, NaN without any."""
         best = np.full((len(self.agents), *vector.shape[1:]), np.nan)
         mean = best.copy()
         if len(self._samples):
-            similarity = self._samples @ vector
+            similarity = self._samples.product(vector)
             best[self.has_samples] = np.maximum.reduceat(similarity, self._starts)
             sums = np.add.reduceat(similarity, self._starts)
             mean[self.has_samples] = (sums.T / self._counts).T
@@ -217,10 +241,10 @@ class Index:
 
     def nearest_samples(self, query: Query, agents: Iterable[Agent]) -> dict[str, tuple[str, ...]]:
         """Return the agents' samples by name, those closest to a task first."""
-        vector = query.encoded.vector
+        vector, store = query.encoded.vector, self._members.store
 
         def distance(sample: str) -> float:
-            known = self.encodings.get(sample)
+            known = store.held(sample)
             return 0.0 if known is None else -float(known.vector @ vector)
 
         return {
@@ -228,20 +252,25 @@ class Index:
         }
 
     def head(self, vector: np.ndarray, c: float) -> np.ndarray:
-        """Return the head's logits, NaN for agents without samples, shape (agents,)."""
+        """Return the head's logits, NaN for agents without samples, shape (agents,).
+
+        While the head of a changed registry is fitted, NaN too for agents that are new.
+        """
         logits = np.full((len(self.agents), *vector.shape[1:]), np.nan)
-        model = self._heads(c)
-        if model is not None:
-            logits[self.has_samples] = model(vector)
+        found = self._heads(vector, c)
+        if found is not None:
+            logits[self.has_samples] = found
         return logits
 
     def late(self, task: Encoded, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return late-interaction scores of some agents, to and fro, NaN without tokens."""
-        return self._tokens_of(task, rows)
+        entries = self._members.entries
+        numbers = self._members.store.token_numbers.found(task.token_ids.tolist())
+        return self._late(task, numbers, [entries[row].tokens for row in rows.tolist()])
 
     def closeness(self, left: int, right: int) -> float:
         """Return the cosine of two agents' descriptions."""
-        return float(self._descriptions[left] @ self._descriptions[right])
+        return float(self._descriptions.row(left) @ self._descriptions.row(right))
 
     def chars(self, task: str) -> np.ndarray:
         """Return cosines of character n-grams, shape (agents,)."""
@@ -249,46 +278,24 @@ class Index:
 
     def bm25(self, task: str, k1: float, b: float) -> np.ndarray:
         """Return BM25 scores over names, descriptions and samples, shape (agents,)."""
-        ranker = self._rankers((k1, b))
-        if ranker is None:
-            return np.zeros(len(self.agents))
-        places = [ranker.vocab_dict[w] for w in self._words(task) if w in ranker.vocab_dict]
-        return postings_sum(ranker.scores, places).astype(np.float64)
-
-    def _ranker(self, setting: tuple[float, float]) -> Any:
-        """Return BM25 over the agents; None where all are stop words, without a vocabulary."""
-        words = [self._words(document) for document in self._documents]
-        if not any(words):
-            return None
-        ranker = bm25s.BM25(k1=setting[0], b=setting[1])
-        ranker.index(words, show_progress=False)
-        return ranker
-
-    def _head(self, c: float) -> Head | None:
-        classes = int(self.has_samples.sum())
-        if classes < 2:
-            return None
-        owners = np.repeat(np.arange(classes), self._counts)
-        chosen = np.flatnonzero(self.has_samples)
-        return fit_head(
-            # By rows, as the regression reads them.
-            np.ascontiguousarray(np.concatenate([self._samples, self._descriptions[chosen]])),
-            np.concatenate([owners, np.arange(classes)]),
-            c,
-            _HEADS,
-        )
+        return self._bm25(task, k1, b)
 
 
-def _encode(
-    texts: Sequence[str], embed: Embedder, known: Mapping[str, Encoded]
-) -> dict[str, Encoded]:
-    new = list(dict.fromkeys(text for text in texts if text not in known))
-    fresh = dict(zip(new, encode_documents(embed, new), strict=True))
-    return {text: fresh[text] if text in fresh else known[text] for text in texts}
+def _with_passages(index: Index, reading: tuple[int, bool]) -> Index | None:
+    """Return an index that reads passages too, None where its agents have none to read."""
+    members = index._members
+    if not members.told.any():
+        return None
+    passages = read_passages(members.agents, reading, members.store.passages)
+    if passages is None:
+        return None
+    further = copy(index)
+    further._see(members.reading(reading, passages))
+    further.read_passages = np.array([*map(bool, passages.texts)])
+    further._readings = BuildOnce(_with_nothing, 1)
+    return further
 
 
-def _rows(texts: Sequence[str], known: dict[str, Encoded]) -> np.ndarray:
-    """Return a text's vector per row, stored by columns: that is multiplied twice as fast."""
-    if not texts:
-        return np.zeros((0, 1), dtype=np.float32)
-    return np.asfortranarray(np.stack([known[text].vector for text in texts]))
+def _with_nothing(reading: tuple[int, bool]) -> Index | None:
+    """Return what an index that reads passages has to read beside them: none."""
+    return None

@@ -1,36 +1,57 @@
 """IndexCache: one index per set of permitted agents, in step with a registry."""
 
+import logging
 import os
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from threading import Thread, Timer
 from typing import Any
+from weakref import WeakValueDictionary
+
+import numpy as np
 
 from ..embedders import Embedder, Encoded
 from ..errors import InputError
-from ..registry import Agent, Registry, permission_set, texts_of
+from ..registry import Registry, permission_set
 from ..thread_lock import Lock
 from .index import Index
-from .passages import named_passages
+from .kept_store import is_kept, keep
+from .state import Learned, State
+from .store import Store
 
-_CALLERS = 1024  # sets of permissions whose index is remembered
-# In all indexes together, readings of passages counted: at 10,000 agents an index takes some
-# 0.5 GB, and 1.5 GB more where passages are read of all.
-_AGENTS = 40_000
-_Caller = tuple[frozenset[tuple[str, tuple[str, ...]]], frozenset[str] | None]
-_INDEXES = 32  # sets of permitted agents kept at a time: roles, not persons
+_log = logging.getLogger(__name__)
+_LARGE = 64  # new agents from which on no task waits for their texts to be embedded
+_QUIET = 60.0  # seconds without a change after which a large registry is kept
+_BYTES = 2**29  # that the indexes of all callers take together, beside what they share
+_Caller = tuple[Learned, frozenset[str] | None]
+_CALLERS = 4096  # sets of permissions whose index is remembered; many may share one
+_STALE = 64  # of them that saw no change but older ones: each holds what was there then
+_UNUSED = 64  # entries of agents that are gone for which the store is not made anew
+_LEARNED = 4  # sets of learned samples whose agents are held: a service has one
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a caller saw last: a version of the registry, and the index, None of no agent."""
+
+    version: int
+    index: Index | None
 
 
 class IndexCache:
     """Keep indexes in step with a registry; shared by all copies of a program.
 
-    Agents that a caller may not use are left out before the index is built, so that not even
-    a word count or a weight depends on them. What the others say of themselves stays as it is
-    written, even where it names one of them: taking names out of it would tell which exist. The
-    first task of a new set of permitted agents waits for its index; texts are embedded once.
+    Vectors, tokens and postings are held once. An index is a choice among them: agents that a
+    caller may not use are left out before anything is counted, so that not even a word count or
+    a weight depends on them. What the others say of themselves stays as it is written, even where
+    it names one of them: taking names out of it would tell which exist.
 
-    After a change of the registry, one task builds the new index and is answered by it. Others
-    that come meanwhile are answered by the last one of the same caller, in which agents that were
-    removed are not named. Who lost the right to an agent waits.
+    A change of the registry costs what changed. The task that finds it takes it over; others
+    that come meanwhile are answered by what the same caller saw last, in which agents that were
+    removed are not named. Where many agents are new, they are taken over in the background, and
+    no task waits. Who lost the right to an agent waits. Each task is answered by one state from
+    start to end.
 
     Args:
         registry: the agents; later changes are followed.
@@ -44,13 +65,17 @@ class IndexCache:
         self.registry = registry
         self.embed = embed
         self._lock = Lock()
-        self._version = registry.version
-        self._indexes: OrderedDict[object, Index] = OrderedDict()
-        self._turns: dict[object, Lock] = {}
-        self._names: dict[_Caller, frozenset[str]] = {}
-        self._last: OrderedDict[_Caller, Index] = OrderedDict()  # of older versions
-        self._building: dict[_Caller, int] = {}  # in which process: a forked child builds itself
-        self._encodings: dict[str, Encoded] = dict(known or {})
+        self._following = Lock()
+        self._followers: dict[Learned, int] = {}  # in which process: a forked child does it itself
+        self._store = Store(embed, known)
+        self._states: OrderedDict[Learned, State] = OrderedDict()
+        self._seen: OrderedDict[_Caller, _Seen] = OrderedDict()
+        self._same: WeakValueDictionary[object, Index] = WeakValueDictionary()
+        self._shown: dict[_Caller, tuple[int, Index, Index | None]] = {}
+        self._turns: dict[_Caller, Lock] = {}
+        self._building: dict[_Caller, int] = {}
+        self._timer: Timer | None = None
+        self._looks = 0
 
     def __reduce__(self) -> "tuple[type[IndexCache], tuple[Registry, Embedder]]":
         """Leave out what is built: another process builds it from the agents."""
@@ -90,107 +115,173 @@ class IndexCache:
         """
         caller = frozenset(learned.items()), permission_set(permissions)
         with self._lock:
-            version = self._follow(learned)
-            if caller not in self._names:
-                self._names[caller] = self.registry.permitted(permissions)
-                if len(self._names) > _CALLERS:
-                    self._names.pop(next(iter(self._names)))
-            key = (caller[0], self._names[caller])
-            if not key[1]:
-                return None
-            if key in self._indexes:
-                self._indexes.move_to_end(key)
-                return self._indexes[key]
-            last = self._last.get(caller)
-            if last is not None and self._building.get(caller) == os.getpid():
-                shown = self._shown(last, key[1])
+            version = self.registry.version
+            seen = self._seen.get(caller)
+            if seen is not None and seen.version >= version:
+                self._seen.move_to_end(caller)
+                return seen.index
+            last = None if seen is None else seen.index
+            busy = os.getpid() in (self._building.get(caller), self._followers.get(caller[0]))
+            if last is not None and (busy or self._is_large(caller[0])):
+                shown = self._still(last, caller, version)
                 if shown is not None:
+                    if not busy:
+                        self._begin(caller, last)
                     return shown
-            turn = self._turns.setdefault(key, Lock())
+            turn = self._turns.setdefault(caller, Lock())
             self._building[caller] = os.getpid()
-        with turn:  # who wants the same index and has no last one waits for it, others go on
+        with turn:  # who sees nothing yet waits for it, others go on
             with self._lock:
-                if key in self._indexes:
-                    return self._indexes[key]
+                seen = self._seen.get(caller)
+                if seen is not None and seen.version >= version:
+                    return seen.index
             try:
-                index = self._build(learned, permissions, key[1])
-                if last is not None:
-                    index.prepare_like(last)
-                with self._lock:
-                    self._keep(caller, key, index, version)
+                return self._look(caller, learned, last)
             finally:
                 self._building.pop(caller, None)
-                self._turns.pop(key, None)
-            return index
+                self._turns.pop(caller, None)
 
-    def _shown(self, last: Index, names: frozenset[str]) -> Index | None:
+    def _is_large(self, key: Learned) -> bool:
+        """Tell whether the registry has so many new agents that a task should not wait for them."""
+        state = self._states.get(key)
+        known = {} if state is None else state.sources
+        return len({id(agent) for agent in self.registry} - known.keys()) > _LARGE
+
+    def _begin(self, caller: _Caller, last: Index) -> None:
+        """Take a change over in the background."""
+
+        def take_over() -> None:
+            try:
+                self._look(caller, dict(caller[0]), last)
+            except Exception:  # of any embedder; the next task tries again
+                _log.exception("the registry changed: what it was before still serves")
+            finally:
+                self._building.pop(caller, None)
+
+        self._building[caller] = os.getpid()
+        Thread(target=take_over, name="follow-registry", daemon=True).start()
+
+    def _still(self, last: Index, caller: _Caller, version: int) -> Index | None:
         """Return an older index without the agents that were removed since, None if none is left.
 
         Nor where the caller lost the right to one that is still there: nothing may depend on it.
         """
+        known = self._shown.get(caller)
+        if known is not None and known[0] == version and known[1] is last:
+            return known[2]
+        names = self.registry.permitted(caller[1])
         gone = [name for name in last.names if name not in names]
-        if len(gone) == len(last.names) or any(name in self.registry for name in gone):
-            return None
-        return last.showing(names) if gone else last
+        if not gone:
+            shown = last
+        elif len(gone) == len(last.names) or any(name in self.registry for name in gone):
+            shown = None
+        else:
+            shown = last.showing(names)
+        self._shown[caller] = version, last, shown
+        return shown
 
-    def _keep(self, caller: _Caller, key: object, index: Index, version: int) -> None:
-        """Hold an index that was built: for itself, or in place of one still older."""
-        if self._version != version:
-            self._last[caller] = index
-            return
-        self._indexes[key] = index
-        self._last.pop(caller, None)
-        self._encodings = self._encodings | index.encodings
-        _make_room(self._indexes)
-
-    def _build(
-        self,
-        learned: Mapping[str, tuple[str, ...]],
-        permissions: Collection[str] | None,
-        names: frozenset[str],
-    ) -> Index:
-        agents = [
-            with_samples(agent, learned)
-            for agent in self.registry
-            if agent.name in names and agent.permits(permissions)
-        ]
-        return Index(agents, self.embed, self._encodings)
-
-    def _follow(self, learned: Mapping[str, tuple[str, ...]]) -> int:
-        """Forget what was built for an older version of the registry; return the version."""
-        version = self.registry.version
-        if version == self._version:
-            return version
-        for index in self._indexes.values():  # passages were encoded after an index was built
-            self._encodings = self._encodings | index.encodings
-        for caller, names in self._names.items():
-            index = self._indexes.get((caller[0], names))
+    def _look(
+        self, caller: _Caller, learned: Mapping[str, tuple[str, ...]], last: Index | None
+    ) -> Index | None:
+        """Return the index of a caller as the registry is now."""
+        state = self._followed(caller[0], learned)
+        chosen = state.permitted(caller[1])
+        key = state.key, np.packbits(chosen).tobytes()
+        with self._lock:
+            index = self._same.get(key)
+        if index is None and chosen.any():
+            index = Index.over(state.members.only(chosen))
+            if last is not None and not _lost(last, index, self.registry):
+                index.follow(last)
+        with self._lock:
             if index is not None:
-                self._last[caller] = index
-        _make_room(self._last)
-        self._indexes.clear()
-        self._names.clear()
-        agents = [with_samples(agent, learned) for agent in self.registry]
-        kept = {text for agent in agents for text in (*texts_of(agent), *named_passages(agent))}
-        self._encodings = {text: e for text, e in self._encodings.items() if text in kept}
-        self._version = version  # last: a child that is forked before does all this itself
-        return version
+                self._same[key] = index
+            self._seen[caller] = _Seen(state.version, index)
+            self._seen.move_to_end(caller)
+            self._shown.pop(caller, None)
+            self._make_room()
+        return index
+
+    def _followed(self, key: Learned, learned: Mapping[str, tuple[str, ...]]) -> State:
+        """Return the agents as the registry has them now."""
+        with self._lock:
+            state = self._states.get(key)
+            if state is not None and state.version >= self.registry.version:
+                self._states.move_to_end(key)
+                return state
+        with self._following:
+            try:
+                self._followers[key] = os.getpid()
+                state = self._states.get(key) or State.empty(self._store)
+                state = state.after(self.registry, learned)
+                with self._lock:
+                    self._states[key] = state
+                    self._states.move_to_end(key)
+                    while len(self._states) > _LEARNED:
+                        self._states.popitem(last=False)
+                self._clear_away()
+                state = self._states[key]
+                self._keep_later(key)
+                return state
+            finally:
+                self._followers.pop(key, None)
+
+    def _keep_later(self, key: Learned) -> None:
+        """Keep what a large registry became, for the next process, once it changes no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if not is_kept(self._store, len(self._states[key].members.names)):
+            return
+
+        def keep_now() -> None:
+            members = self._states[key].members if key in self._states else None
+            if members is not None:
+                keep(members.store, members.entries, members.snapshot)
+
+        self._timer = Timer(_QUIET, keep_now)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _clear_away(self) -> None:
+        """Make the store anew of what is in use, once more than half of it is not."""
+        most = max(len(state.members.names) for state in self._states.values())
+        if len(self._store) <= _UNUSED + 2 * most:
+            return
+        entries = list(
+            {id(e): e for state in self._states.values() for e in state.members.entries}.values()
+        )
+        if len(self._store) <= _UNUSED + 2 * len(entries):
+            return
+        store, moved = self._store.compacted(entries)
+        places = {id(entry): new for entry, new in zip(entries, moved, strict=True)}
+        states = {key: state.moved(store, places) for key, state in self._states.items()}
+        with self._lock:
+            self._store, self._states = store, OrderedDict(states)
+
+    def _make_room(self) -> None:
+        """Drop what callers saw that did not come for longest; never the newest."""
+        newest = next(reversed(self._seen.values())).version
+        stale = [caller for caller, seen in self._seen.items() if seen.version < newest - 1]
+        for caller in stale[:-_STALE]:
+            self._drop(caller)
+        while len(self._seen) > _CALLERS:
+            self._drop(next(iter(self._seen)))
+        self._looks += 1
+        if self._looks % max(len(self._seen) // 16, 1):  # adding up takes longer with many
+            return
+        while len(self._seen) > 1 and self._size() > _BYTES:
+            self._drop(next(iter(self._seen)))
+
+    def _size(self) -> int:
+        held = {id(seen.index): seen.index for seen in self._seen.values()}.values()
+        return sum(index.nbytes for index in held if index is not None)
+
+    def _drop(self, caller: _Caller) -> None:
+        del self._seen[caller]
+        self._shown.pop(caller, None)
 
 
-def _make_room(indexes: OrderedDict[Any, Index]) -> None:
-    """Drop the indexes that were not used for longest; never the newest."""
-
-    def agents() -> int:
-        return sum(index.agents_held for index in {id(i): i for i in indexes.values()}.values())
-
-    while len(indexes) > 1 and (len(indexes) > _INDEXES or agents() > _AGENTS):
-        indexes.popitem(last=False)
-
-
-def with_samples(agent: Agent, learned: Mapping[str, tuple[str, ...]]) -> Agent:
-    """Return the agent with further samples, each text once."""
-    further = learned.get(agent.name, ())
-    if not further:
-        return agent
-    samples = tuple(dict.fromkeys((*agent.user_request_samples, *further)))
-    return agent.model_copy(update={"user_request_samples": samples})
+def _lost(last: Index, index: Index, registry: Registry) -> bool:
+    """Tell whether a caller lost the right to an agent: nothing may depend on it any more."""
+    gone = set(last.names).difference(index.names)
+    return any(name in registry for name in gone)

@@ -2,17 +2,46 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import Stemmer
 from bm25s.stopwords import STOPWORDS_EN
 
-from .late_interaction import offsets
+from .postings import ChosenDocuments, Counted
 
 _WORD = re.compile(r"\b\w\w+\b")
 _STOPWORDS = frozenset(STOPWORDS_EN)
+_FREQUENCIES = 1 + np.log(np.maximum(np.arange(256), 1))  # as they are looked up, not computed
+_WORDS_CUT = 2**14  # words whose grams are remembered: some 8 MB
+
+
+class Terms:
+    """Numbers of terms in the order in which they first came; none is ever taken back."""
+
+    def __init__(self, terms: Iterable[Hashable] = ()) -> None:
+        self._numbers: dict[Hashable, int] = {term: n for n, term in enumerate(terms)}
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __iter__(self) -> Iterator[Hashable]:
+        """Return the terms by number."""
+        return iter(self._numbers)
+
+    def numbered(self, terms: Iterable[Hashable]) -> list[int]:
+        """Return the numbers of terms, new ones included."""
+        numbers = self._numbers
+        return [numbers.setdefault(term, len(numbers)) for term in terms]
+
+    def known(self, terms: Iterable[Hashable]) -> list[int]:
+        """Return the numbers of those terms that have one."""
+        return [self._numbers[term] for term in terms if term in self._numbers]
+
+    def found(self, terms: Iterable[Hashable]) -> np.ndarray:
+        """Return the numbers of terms, -1 for those that have none, int64."""
+        return np.array([self._numbers.get(term, -1) for term in terms], dtype=np.int64)
 
 
 class StemmedWords:
@@ -30,75 +59,31 @@ class StemmedWords:
         return self._stemmer.stemWords(words)
 
 
-def postings_sum(held: Mapping[str, Any], places: Sequence[int]) -> np.ndarray:
-    """Return each document's sum over a task's words, float32, shape (documents,).
-
-    What ``BM25.get_scores_from_ids`` of bm25s returns, a third as long.
-
-    Args:
-        held: ``BM25.scores``: by word, where its documents begin, which they are, their scores.
-        places: of the task's words in it, each as often as it comes.
-    """
-    scores = np.zeros(held["num_docs"], dtype=held["data"].dtype)
-    starts, owners, data = held["indptr"], held["indices"], held["data"]
-    for place in places:  # a word is once in a document's scores: no owner comes twice
-        stretch = slice(starts[place], starts[place + 1])
-        scores[owners[stretch]] += data[stretch]
-    return scores
-
-
 class CharacterGrams:
-    """Cosine of TF-IDF over character 3- to 5-grams: forgives typos and inflection.
+    """Cut texts into character 3- to 5-grams that do not cross words, as numbers."""
 
-    Grams do not cross words. Term frequencies are logarithmic, document frequencies smoothed
-    by one, and documents have unit length: scikit-learn's ``TfidfVectorizer`` with ``char_wb``
-    and ``sublinear_tf``, whose import costs more than a delegation.
-    """
-
-    def __init__(self, documents: Sequence[str]) -> None:
-        self._places: dict[str, int] = {}
-        self._number = len(documents)
+    def __init__(self) -> None:
+        self.terms = Terms()
         self._by_word: dict[str, list[int]] = {}  # a word is cut once, wherever it stands
-        counted = []
-        for document in documents:
-            words = document.lower().split()
-            for word in words:
-                if word not in self._by_word:
-                    grams = character_grams(word)
-                    numbered = [self._places.setdefault(g, len(self._places)) for g in grams]
-                    self._by_word[word] = numbered
-            counted.append(_counted([p for word in words for p in self._by_word[word]]))
-        owners = np.repeat(np.arange(self._number), [len(places) for places, _ in counted])
-        places = np.concatenate([places for places, _ in counted])
-        self._held = np.bincount(places, minlength=len(self._places))
-        self._starts = offsets(self._held)
-        self._rarity = np.log((1 + self._number) / (1 + self._held)) + 1
-        weights = np.concatenate([weights for _, weights in counted]) * self._rarity[places]
-        weights /= np.sqrt(np.bincount(owners, weights**2, minlength=self._number))[owners]
-        # By gram, so that a task reads only the postings of its own grams.
-        order = np.argsort(places, kind="stable")
-        self._owners, self._weights = owners[order], weights[order]
 
-    def __call__(self, task: str) -> np.ndarray:
-        """Return one cosine per document, shape (documents,)."""
+    def added(self, text: str) -> list[int]:
+        """Return the numbers of a document's grams, new ones included."""
         found: list[int] = []
-        for word in task.lower().split():
-            found += self._by_word.get(word) or self._known_grams(word)
-        places, weights = _counted(found)
-        if len(places) == 0:
-            return np.zeros(self._number)
-        weights *= self._rarity[places]
-        weights /= np.sqrt(weights @ weights)
-        held = self._held[places]
-        postings = np.repeat(self._starts[places] - offsets(held), held)
-        postings += np.arange(len(postings))
-        scores = np.repeat(weights, held)
-        scores *= self._weights[postings]
-        return np.bincount(self._owners[postings], scores, minlength=self._number)
+        for word in text.lower().split():
+            known = self._by_word.get(word)
+            if known is None:
+                known = self.terms.numbered(character_grams(word))
+                if len(self._by_word) < _WORDS_CUT:
+                    self._by_word[word] = known
+            found += known
+        return found
 
-    def _known_grams(self, word: str) -> list[int]:
-        """Return the places of a word's grams that some document holds."""
-        return [self._places[gram] for gram in character_grams(word) if gram in self._places]
+    def known(self, text: str) -> list[int]:
+        """Return the numbers of those grams that some document held."""
+        found: list[int] = []
+        for word in text.lower().split():
+            found += self._by_word.get(word) or self.terms.known(character_grams(word))
+        return found
 
 
 def character_grams(word: str) -> list[str]:
@@ -110,8 +95,123 @@ def character_grams(word: str) -> list[str]:
     return [padded[i : i + size] for size in sizes for i in range(len(padded) - size + 1)]
 
 
-def _counted(places: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return each place once, and 1 + log of how often it came."""
-    often = Counter(places)
-    each = np.fromiter(often, dtype=int, count=len(often))
-    return each, 1 + np.log(np.fromiter(often.values(), dtype=float, count=len(often)))
+def counted(numbers: Sequence[int]) -> Counted:
+    """Return each number once, in the order in which it first came, and how often it came."""
+    often = Counter(numbers)
+    each = np.fromiter(often, dtype=np.int32, count=len(often))
+    return each, np.fromiter(often.values(), dtype=np.int32, count=len(often))
+
+
+class GramCosines:
+    """Cosine of TF-IDF over character 3- to 5-grams: forgives typos and inflection.
+
+    Term frequencies are logarithmic, document frequencies smoothed by one, and documents have
+    unit length: scikit-learn's ``TfidfVectorizer`` with ``char_wb`` and ``sublinear_tf``, whose
+    import costs more than a delegation.
+
+    Args:
+        grams: that cut the documents.
+        documents: those to compare with; rarity and length are theirs alone.
+    """
+
+    def __init__(self, grams: CharacterGrams, documents: ChosenDocuments) -> None:
+        self._grams, self._documents = grams, documents
+        squares = self._rarity(documents.holders(len(grams.terms))) ** 2
+        summed = np.zeros(documents.corpus.documents)
+        for first, part in documents.corpus.parts:
+            weights = np.repeat(squares[part.terms], np.diff(part.starts))
+            often = np.flatnonzero(part.counts > 1)
+            weights[often] *= _frequency(part.counts[often]) ** 2
+            add_up = _summed_exactly if documents.few else np.bincount
+            summed[first : first + part.documents] = add_up(part.owners, weights, part.documents)
+        self._norms = np.sqrt(documents.in_order(summed))
+        self._norms[self._norms == 0] = 1.0  # a document without grams scores nothing
+
+    @property
+    def nbytes(self) -> int:
+        """Return how much of memory it holds beside the corpus that is shared."""
+        return self._norms.nbytes + self._documents.nbytes
+
+    def __call__(self, task: str) -> np.ndarray:
+        """Return one cosine per document, shape (documents,)."""
+        places, often = counted(self._grams.known(task))
+        held, parts = self._documents.postings(places)
+        rarity = self._rarity(held)
+        weights = _frequency(often) * rarity
+        if not held.all():  # a gram of other documents alone is none
+            weights[held == 0] = 0.0
+        own = weights[held > 0]
+        length = float(np.sqrt(own @ own))
+        if length == 0:
+            return np.zeros(len(self._documents))
+        weights *= rarity
+        weights /= length
+        scores = np.zeros(self._documents.corpus.documents)
+        for number, owners, counts in parts:
+            spread = np.repeat(weights, number)
+            spread *= _frequency(counts)
+            scores += np.bincount(owners, spread, minlength=len(scores))
+        return self._documents.in_order(scores) / self._norms
+
+    def _rarity(self, held: np.ndarray) -> np.ndarray:
+        return np.log((1 + len(self._documents)) / (1 + held)) + 1
+
+
+def _summed_exactly(owners: np.ndarray, weights: np.ndarray, number: int) -> np.ndarray:
+    """Return each owner's sum, the same in any order: grams are numbered as others came before.
+
+    Args:
+        owners: 0..number-1, shape (n,).
+        weights: 0 to 2**13, shape (n,); 2**20 of an owner at most.
+        number: of owners.
+    """
+    coarse = np.round(weights * 2.0**20) / 2.0**20
+    fine = np.round((weights - coarse) * 2.0**44) / 2.0**44
+    # Neither sum is ever rounded: both are of multiples of the same power of two.
+    return np.bincount(owners, coarse, number) + np.bincount(owners, fine, number)
+
+
+def _frequency(counts: np.ndarray) -> np.ndarray:
+    """Return 1 + log of how often a term comes."""
+    if len(counts) and counts.max() >= len(_FREQUENCIES):
+        return 1 + np.log(counts.astype(np.float64))
+    return _FREQUENCIES[counts]
+
+
+class WordScores:
+    """BM25 over stemmed words, in the variant of Lucene: the scores of ``bm25s``, bit by bit.
+
+    Args:
+        cut, terms: what cuts and numbers the documents' words.
+        documents: those to score; rarity and mean length are theirs alone.
+    """
+
+    def __init__(self, cut: StemmedWords, terms: Terms, documents: ChosenDocuments) -> None:
+        self._cut, self._terms, self._documents = cut, terms, documents
+        lengths = documents.in_order(documents.corpus.lengths)
+        self._mean = float(lengths.mean()) if len(lengths) else 0.0
+
+    @property
+    def nbytes(self) -> int:
+        """Return how much of memory it holds beside the corpus that is shared."""
+        return self._documents.nbytes
+
+    def __call__(self, task: str, k1: float, b: float) -> np.ndarray:
+        """Return one score per document, shape (documents,)."""
+        corpus = self._documents.corpus
+        words = np.array(self._terms.known(self._cut(task)), dtype=np.int64)
+        scores = np.zeros(corpus.documents, dtype=np.float32)
+        if len(words) and self._mean > 0:
+            held, parts = self._documents.postings(words)
+            among = len(self._documents)
+            rarity = np.log(1 + (among - held + 0.5) / (held + 0.5)).astype(np.float32)
+            damped = k1 * ((1 - b) + b * corpus.lengths / self._mean)
+            for each, owners, counts in parts:
+                shares = counts / (damped[owners] + counts)
+                shares *= np.repeat(rarity, each)
+                found, start = shares.astype(np.float32), 0
+                for number in each.tolist():
+                    # A document holds a word once: no owner comes twice.
+                    stretch = slice(start, start := start + number)
+                    scores[owners[stretch]] += found[stretch]
+        return self._documents.in_order(scores).astype(np.float64)

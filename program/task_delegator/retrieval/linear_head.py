@@ -6,6 +6,7 @@ an agent as its own samples.
 """
 
 import hashlib
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -22,15 +23,28 @@ _SHRINKAGE = 0.3  # weight of the identity in LDA's covariance; .1 to .5 rank al
 
 
 class Head(Protocol):
-    """Score every class for one text."""
+    """Score every class for one text.
+
+    Attributes:
+        nbytes: how much of memory it takes.
+    """
+
+    nbytes: int
 
     def __call__(self, vector: np.ndarray) -> np.ndarray:
         """Return one logit per class, float64, shape (classes,); of columns (classes, tasks)."""
         ...
 
 
+Means = Callable[[np.ndarray], np.ndarray]  # products of each class's mean with vectors
+
+
 def fit_head(
-    vectors: np.ndarray, owners: np.ndarray, c: float, kept: VectorCache | None = None
+    vectors: np.ndarray,
+    owners: np.ndarray,
+    c: float,
+    kept: VectorCache | None = None,
+    means: Means | None = None,
 ) -> Head:
     """Fit softmax regression, or shrinkage LDA beyond ``SOFTMAX_AGENTS`` classes.
 
@@ -39,12 +53,13 @@ def fit_head(
         owners: class of each row, 0..classes-1, shape (n,); two classes at least.
         c: inverse regularization of the softmax regression.
         kept: softmax regressions that were fitted before.
+        means: calculates products with the means of the classes, which LDA then does not hold.
 
     A fork meanwhile waits until the head is fitted.
     """
     with no_fork():
         if int(owners.max()) + 1 > SOFTMAX_AGENTS:
-            return ShrinkageLDA(vectors, owners)
+            return ShrinkageLDA(vectors, owners, means)
         return SoftmaxRegression(vectors, owners, c, kept)
 
 
@@ -77,6 +92,7 @@ class SoftmaxRegression:
         weights, bias = fitted[:, :-1], fitted[:, -1]
         unit = _unit(vectors, owners, weights, bias)
         self._weights, self._bias = np.ascontiguousarray(weights / unit), bias / unit
+        self.nbytes = 2 * self._weights.nbytes
 
     def __call__(self, vector: np.ndarray) -> np.ndarray:
         """Return one logit per class, shape (classes,)."""
@@ -143,9 +159,16 @@ def _digest(vectors: np.ndarray, owners: np.ndarray, c: float) -> bytes:
 
 
 class ShrinkageLDA:
-    """Linear discriminant analysis in closed form, covariance shrunk to the identity."""
+    """Linear discriminant analysis in closed form, covariance shrunk to the identity.
 
-    def __init__(self, vectors: np.ndarray, owners: np.ndarray) -> None:
+    Args:
+        vectors, owners: see ``fit_head``.
+        means_of: the same as ``means`` there.
+    """
+
+    def __init__(
+        self, vectors: np.ndarray, owners: np.ndarray, means_of: Means | None = None
+    ) -> None:
         x = vectors.astype(np.float64)
         counts = np.bincount(owners)
         means = np.zeros((len(counts), x.shape[1]))
@@ -158,15 +181,24 @@ class ShrinkageLDA:
         shrunk = (1 - _SHRINKAGE) * covariance + _SHRINKAGE * scale * np.eye(len(covariance))
         weights = np.linalg.solve(shrunk, means.T).T
         bias = -0.5 * np.einsum("cd,cd->c", means, weights)
-        weights, bias = weights - weights.mean(axis=0), bias - bias.mean()  # as of the regression
-        unit = _unit(x, owners, weights, bias)
-        self._bias = bias / unit
-        # As exact as the vectors, half as much to read for each text, and by columns, as they are.
-        self._weights = np.asfortranarray((weights / unit).astype(np.float32))
+        center, offset = weights.mean(axis=0), bias.mean()  # zero, as of the regression
+        unit = _unit(x, owners, weights - center, bias - offset)
+        self._bias = (bias - offset) / unit
+        self._means_of = means_of
+        if means_of is None:
+            # As exact as the vectors, half as much to read for each text, by columns as they are.
+            self._weights = np.asfortranarray(((weights - center) / unit).astype(np.float32))
+        else:
+            self._weights = np.linalg.inv(shrunk) / unit
+            self._center = center / unit
+        self.nbytes = self._weights.nbytes + self._bias.nbytes
 
     def __call__(self, vector: np.ndarray) -> np.ndarray:
         """Return one logit per class, shape (classes,)."""
-        return ((self._weights @ vector).T + self._bias).T
+        products = self._weights @ vector
+        if self._means_of is not None:
+            products = self._means_of(products.astype(np.float32)) - self._center @ vector
+        return (products.T + self._bias).T
 
 
 def _unit(vectors: np.ndarray, owners: np.ndarray, weights: np.ndarray, bias: np.ndarray) -> float:

@@ -1,6 +1,6 @@
 """Which passages of their instructions and tools agents are found by."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..knobs import MOST_PASSAGES, KnobValues
@@ -25,16 +25,21 @@ class Passages:
     encoded: tuple[tuple[str, ...], ...]
 
 
-def read_passages(agents: Sequence[Agent], reading: tuple[int, bool]) -> Passages | None:
+def read_passages(
+    agents: Sequence[Agent],
+    reading: tuple[int, bool],
+    cut: Callable[[Agent, int], tuple[str, ...]] = passages_of,
+) -> Passages | None:
     """Return what is read of agents, None where that is nothing.
 
     Args:
         agents: the agents of an index, in its order.
         reading: see ``reading_of``.
+        cut: ``passages_of``, or what remembers it.
     """
     most, beside_samples = reading
     texts = tuple(
-        passages_of(agent, most) if beside_samples or not agent.user_request_samples else ()
+        cut(agent, most) if beside_samples or not agent.user_request_samples else ()
         for agent in agents
     )
     readers = sum(map(bool, texts))

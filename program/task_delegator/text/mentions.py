@@ -5,8 +5,10 @@ does not count. The time grows linearly with the text.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import Generic, TypeVar
 
@@ -78,6 +80,13 @@ def _known(name: str, shown: str, words: Sequence[Word]) -> _Name:
     )
 
 
+@lru_cache(maxsize=1)  # two tables are filled name by name
+def words_of_name(name: str) -> tuple[str, tuple[Word, ...]]:
+    """Return a name as it is compared, and the words by which it is found."""
+    shown = plain(name).strip()
+    return shown, tuple(words_of(shown)[:LONGEST_NAME])
+
+
 class AgentMentions:
     """Names of agents, to be stripped from untrusted text.
 
@@ -94,11 +103,21 @@ class AgentMentions:
     def __init__(self, names: Iterable[str]) -> None:
         self._ordered: NameTable[_Name] = NameTable()
         self._shuffled: NameTable[_Name] = NameTable()
+        self._among: Container[str] | None = None
         for name in names:
-            shown = plain(name).strip()
-            words = words_of(shown)[:LONGEST_NAME]
-            if words and (shown != shown.lower() or is_identifier(shown)):
-                self._add(_known(name, shown, words), shown, words)
+            self.add(name)
+
+    def add(self, name: str) -> None:
+        """Add a name; a thread that looks for names meanwhile sees it or does not."""
+        shown, words = words_of_name(name)
+        if words and (shown != shown.lower() or is_identifier(shown)):
+            self._add(_known(name, shown, words), shown, words)
+
+    def among(self, names: Container[str]) -> "AgentMentions":
+        """Return what finds some of the names alone; the table is shared."""
+        some = copy(self)
+        some._among = names
+        return some
 
     def _add(self, known: _Name, shown: str, words: Sequence[Word]) -> None:
         self._ordered.add([word.normal for word in words], known)
@@ -122,7 +141,12 @@ class AgentMentions:
             *self._ordered.matches(words_of(text), lambda normals: normals),
             *self._shuffled.matches(_content(text), sorted),
         ):
-            meant = [known for known in names if known.is_meant(text, found)]
+            meant = [
+                known
+                for known in names
+                if (self._among is None or known.name in self._among)
+                and known.is_meant(text, found)
+            ]
             held.update(known.name for known in meant)
             spans += [
                 (found[0].start - len(known.before), found[-1].end + len(known.behind))
@@ -138,14 +162,15 @@ class NameTable(Generic[T]):
 
     def __init__(self) -> None:
         self._sums: set[int] = set()
-        self._sizes: set[int] = set()
+        self._sizes: frozenset[int] = frozenset()  # replaced: who iterates sees one state
         self._names: dict[tuple[str, ...], list[T]] = {}
 
     def add(self, normals: Sequence[str], name: T) -> None:
         """Add a name by its words."""
-        self._sums.add(sum(map(hash, normals)))
-        self._sizes.add(len(normals))
         self._names.setdefault(tuple(normals), []).append(name)
+        self._sums.add(sum(map(hash, normals)))
+        if len(normals) not in self._sizes:
+            self._sizes |= {len(normals)}
 
     def matches(
         self, words: Sequence[Word], order: Callable[[list[str]], Sequence[str]]

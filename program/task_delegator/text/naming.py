@@ -7,9 +7,10 @@ in text that is quoted, pasted or negated do not. The time grows linearly with t
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
+from copy import copy
 
-from .mentions import LONGEST_NAME, NameTable, opens_sentence
+from .mentions import NameTable, opens_sentence, words_of_name
 from .negation import negated_spans
 from .normal import words_of
 from .quoted import quoted_spans
@@ -32,12 +33,22 @@ class NamedAgents:
 
     def __init__(self, names: Iterable[str]) -> None:
         self._table: NameTable[tuple[str, str]] = NameTable()
+        self._among: Container[str] | None = None
         for name in names:
-            shown = plain(name).strip()
-            words = words_of(shown)[:LONGEST_NAME]
-            if words:
-                core = " ".join(shown[words[0].start : words[-1].end].split())
-                self._table.add([word.normal for word in words], (name, core))
+            self.add(name)
+
+    def add(self, name: str) -> None:
+        """Add a name; a thread that looks for names meanwhile sees it or does not."""
+        shown, words = words_of_name(name)
+        if words:
+            core = " ".join(shown[words[0].start : words[-1].end].split())
+            self._table.add([word.normal for word in words], (name, core))
+
+    def among(self, names: Container[str]) -> "NamedAgents":
+        """Return what finds some of the names alone; the table is shared."""
+        some = copy(self)
+        some._among = names
+        return some
 
     def find_in(self, task: str) -> tuple[str, ...]:
         """Return the named agents, in the order of the text; of overlapping names the longest."""
@@ -46,13 +57,14 @@ class NamedAgents:
             (words[0].start, words[-1].end, name, core)
             for held, words in self._table.matches(words_of(text), list)
             for name, core in held
+            if self._among is None or name in self._among
         ]
         if not found:
             return ()
         quoted = [span for span in quoted_spans(text) if not _stands_alone(text, span, found)]
         spoken = _Spans([*quoted, *negated_spans(text)])
         named, done = [], 0
-        for start, end, name, core in sorted(found, key=lambda each: (each[0], -each[1])):
+        for start, end, name, core in sorted(found, key=lambda each: (each[0], -each[1], each[2])):
             if start >= done and not spoken.touch(start, end) and _is_exact(text, start, end, core):
                 named.append(name)
                 done = end

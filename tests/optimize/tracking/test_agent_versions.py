@@ -18,6 +18,7 @@ from optimize.data.dataset import load_dataset
 from optimize.pipeline import compile as compiling
 from optimize.pipeline.compile import Compiled, compile_program
 from optimize.tracking import run as track
+from optimize.tracking.models import holding
 from optimize.tracking.prompts import Prompts
 from optimize.tracking.registry import Models
 from optimize.tracking.store import connect
@@ -96,8 +97,8 @@ def test_a_compiled_program_is_an_agent_version_and_promote_registers_that_one(
     assert linked == {f"delegator.{name}" for name in prompt_texts(compiled.program)}
 
     # Evaluations of the program are told to belong to it.
-    assert models.holding(str(tmp_path / "program"), connect()) == model.model_id
-    assert models.holding("default", connect()) is None
+    assert holding(str(tmp_path / "program"), connect()) == model.model_id
+    assert holding("default", connect()) is None
 
     common = ["--data", str(data), "--no-lm"]
     assert "agents.json" not in held(model)  # no compilation stores the agents

@@ -3,7 +3,6 @@
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
-import bm25s
 import pytest
 from small import HashedWords
 
@@ -15,21 +14,21 @@ from task_delegator.retrieval.index import Index
 
 @pytest.fixture
 def made(monkeypatch, tmp_path):
-    """Count heads that are fitted and BM25 rankers that are built; nothing was kept before."""
+    """Count heads that are fitted and indexes that are built; nothing was kept before."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    counts = {"heads": 0, "rankers": 0}
-    fit, index = head._fit_softmax, bm25s.BM25.index
+    counts = {"heads": 0, "indexes": 0}
+    fit, over = head._fit_softmax, Index.over
 
     def counted_fit(*given):
         counts["heads"] += 1
         return fit(*given)
 
-    def counted_index(self, *given, **named):
-        counts["rankers"] += 1
-        return index(self, *given, **named)
+    def counted_index(members):
+        counts["indexes"] += 1
+        return over(members)
 
     monkeypatch.setattr(head, "_fit_softmax", counted_fit)
-    monkeypatch.setattr(bm25s.BM25, "index", counted_index)
+    monkeypatch.setattr(Index, "over", counted_index)
     return counts
 
 
@@ -44,14 +43,14 @@ def test_the_first_requests_fit_one_head(office, made, threads):
 
     with ThreadPoolExecutor(threads) as pool:
         assert len(list(pool.map(ask, range(threads)))) == threads
-    assert made == {"heads": 1, "rankers": 1}
+    assert made == {"heads": 1, "indexes": 1}
 
 
 def test_an_index_holds_a_few_settings(office, made):
     index = Index(office, HashedWords())
     vector = index.read("refund").encoded.vector
     scores = [(index.bm25("refund", k1, 0.5), index.head(vector, k1)) for k1 in range(1, 21)]
-    assert len(index._rankers) == len(index._heads) == 4
+    assert len(index._heads) == 4
     again = index.bm25("refund", 1, 0.5), index.head(vector, 1)
     for before, now in zip(scores[0], again, strict=True):
         assert before.tolist() == pytest.approx(now.tolist(), nan_ok=True)

@@ -100,3 +100,16 @@ def test_the_head_of_four_thousand_agents_is_fitted_in_closed_form():
         found.append(program("convert a currency").top3)
     assert found[0] == found[1]
     assert len(found[0]) == 3
+
+
+def test_an_analysis_that_holds_no_means_gives_the_same_logits():
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(60, 8)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    owners = np.repeat(np.arange(20), 3)
+    means = np.stack([vectors[owners == owner].mean(axis=0) for owner in range(20)])
+    held = head.ShrinkageLDA(vectors, owners)
+    light = head.ShrinkageLDA(vectors, owners, lambda products: means @ products)
+    for tasks in (vectors[0], vectors[:5].T):
+        np.testing.assert_allclose(light(tasks), held(tasks), rtol=1e-4, atol=1e-4)
+    assert light.nbytes < held.nbytes + 8 * 8 * 8

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from task_delegator.embedders.base import Encoded
 from task_delegator.retrieval import late_interaction
-from task_delegator.retrieval.late_interaction import LateInteraction
+from task_delegator.retrieval.int8_products import unsigned
+from task_delegator.retrieval.late_interaction import LateInteraction, Tokens
 
 DIMENSIONS = 4
 _TEXTS = st.lists(st.lists(st.integers(0, 9), max_size=5), max_size=4)
@@ -17,6 +18,21 @@ def encoded(token_ids: list[int]) -> Encoded:
     units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     tokens = (units * 127).round().astype(np.int8)[token_ids]
     return Encoded(np.zeros(DIMENSIONS), np.array(token_ids, int), tokens)
+
+
+def compared(agents, task, rows):
+    """Return *to* and *fro* of some agents, a token's number being its id."""
+    holders = np.zeros(10, dtype=int)
+    for own in agents:
+        holders[list({int(token) for text in own for token in text.token_ids})] += 1
+    near = []
+    for row in rows:
+        shown = [text for text in agents[row] if len(text.token_ids)]
+        numbers = np.array([token for text in shown for token in text.token_ids], dtype=np.int32)
+        lengths = np.array([len(text.token_ids) for text in shown], dtype=np.int32)
+        vectors = tuple(unsigned(text.token_vectors) for text in shown)
+        near.append(Tokens(vectors, numbers, lengths))
+    return LateInteraction(holders, len(agents))(task, task.token_ids, near)
 
 
 def by_hand(agents: list[list[list[int]]], task: list[int], row: int) -> tuple[float, float]:
@@ -44,9 +60,9 @@ def by_hand(agents: list[list[list[int]]], task: list[int], row: int) -> tuple[f
 
 @given(st.lists(_TEXTS, min_size=1, max_size=4), st.lists(st.integers(0, 9), max_size=5))
 def test_both_directions_are_the_weighted_maxima(agents, task):
-    late = LateInteraction([[encoded(text) for text in own] for own in agents])
     rows = np.arange(len(agents))[::-1]
-    to, fro = late(encoded(task), rows)
+    held = [[encoded(text) for text in own] for own in agents]
+    to, fro = compared(held, encoded(task), rows)
     expected = np.array([by_hand(agents, task, row) for row in rows])
     np.testing.assert_allclose(np.stack([to, fro], axis=1), expected, rtol=1e-5, atol=1e-6)
 
@@ -57,7 +73,7 @@ def test_agents_multiplied_piece_by_piece_score_the_same(monkeypatch):
         [encoded(rng.integers(0, 10, rng.integers(0, 6)).tolist()) for _ in range(rng.integers(4))]
         for _ in range(20)
     ]
-    late, task = LateInteraction(texts), encoded([1, 2, 3])
-    whole = late(task, np.arange(20))
+    task = encoded([1, 2, 3])
+    whole = compared(texts, task, range(20))
     monkeypatch.setattr(late_interaction, "_AT_ONCE", 3)
-    np.testing.assert_array_equal(late(task, np.arange(20)), whole)
+    np.testing.assert_array_equal(compared(texts, task, range(20)), whole)

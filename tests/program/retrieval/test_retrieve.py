@@ -1,4 +1,6 @@
+import gc
 from random import Random
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -52,19 +54,55 @@ def test_a_hidden_agent_changes_nothing_not_even_a_probability(office, task, per
     )
 
 
-def test_indexes_of_few_callers_are_kept_and_follow_changes(office, monkeypatch):
-    monkeypatch.setattr("task_delegator.retrieval.index_cache._AGENTS", 12)
+def test_callers_of_the_same_agents_share_an_index_that_follows_changes(office):
     library = IndexCache(office, HashedWords())
     everything = library.index({})
-    assert library.permitted({}, ["hr.pay"]) is everything  # the same agents: the same index
-    fewer = library.permitted({}, [])
-    assert fewer is not everything
-    assert len(library._indexes) == 2
+    assert library.permitted({}, ["hr.pay"]) is everything
+    assert library.permitted({}, []) is not everything
     office.remove("Ada")
     assert library.index({}).names == tuple(n for n in everything.names if n != "Ada")
-    for _ in range(3):
-        assert library.permitted({"Travel": ("a ferry",)}, []) is not None
-    assert sum(len(index.names) for index in library._indexes.values()) <= 12
+
+
+def test_indexes_of_callers_that_came_last_are_kept_within_a_bound(office, monkeypatch):
+    library = IndexCache(office, HashedWords())
+    held = [library.permitted({"Travel": (f"a ferry {n}",)}, []) for n in range(6)]
+    sizes = [index.nbytes for index in held if index is not None]
+    monkeypatch.setattr("task_delegator.retrieval.index_cache._BYTES", 3 * max(sizes))
+    library.permitted({"Travel": ("a ferry",)}, [])
+    assert 2 <= len(library._seen) <= 3
+    assert ({("Travel", ("a ferry",))}, frozenset()) in [(set(a), b) for a, b in library._seen]
+
+
+def test_callers_without_number_are_not_remembered_for_ever(office, monkeypatch):
+    monkeypatch.setattr("task_delegator.retrieval.index_cache._CALLERS", 5)
+    library = IndexCache(office, HashedWords())
+    indexes = {id(library.permitted({}, [f"person {n}"])) for n in range(20)}
+    assert len(indexes) == 1
+    assert len(library._seen) == 5
+
+
+def test_few_states_of_long_ago_are_held(office, monkeypatch):
+    monkeypatch.setattr("task_delegator.retrieval.index_cache._STALE", 3)
+    library = IndexCache(office, HashedWords())
+    for n in range(20):
+        office.replace(make_agent("Travel", f"books {n} ferries", "a ferry"))
+        library.permitted({}, [f"person {n}"])
+    assert len(library._seen) == 3 + 2
+
+
+def test_an_index_that_nobody_uses_is_gone_at_once(office):
+    """It holds no reference to itself: arrays would stay until a collection."""
+    library = IndexCache(office, HashedWords())
+    Retrieve(library)(task="refund", knobs=KnobValues())
+    gone = ref(library.index({}))
+    gc.disable()
+    try:
+        for n in range(2):
+            office.replace(make_agent("Travel", f"books {n} ferries", "a ferry"))
+            library.index({})
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_with_nobody_permitted_there_are_no_candidates():

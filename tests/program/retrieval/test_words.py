@@ -3,12 +3,15 @@
 import json
 
 import bm25s
+import numpy as np
+import pytest
 import Stemmer
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from small import ROOT
 
-from task_delegator.retrieval.lexical import StemmedWords, postings_sum
+from task_delegator.retrieval.lexical import StemmedWords, Terms, WordScores, counted
+from task_delegator.retrieval.postings import ChosenDocuments, Corpus
 
 
 def by_bm25s(texts):
@@ -33,13 +36,39 @@ def test_words_equal_those_of_bm25s_on_any_text(texts):
     assert [cut(text) for text in texts] == by_bm25s(texts)
 
 
-@given(
-    st.lists(st.lists(st.sampled_from("abcdef"), min_size=1), min_size=1, max_size=6),
-    st.lists(st.sampled_from("abcdef")),
-)
-def test_the_sum_over_a_task_s_words_is_that_of_bm25s(documents, task):
-    ranker = bm25s.BM25()
-    ranker.index(documents, show_progress=False)
-    places = [ranker.vocab_dict[word] for word in task if word in ranker.vocab_dict]
-    theirs = ranker.get_scores_from_ids(places)
-    assert postings_sum(ranker.scores, places).tolist() == theirs.tolist()
+WORDS = st.sampled_from(["refund", "order", "train", "hotel", "salary", "the"])
+TEXTS = st.lists(WORDS, max_size=6).map(" ".join)
+
+
+def scores(documents, chosen=None):
+    """Return BM25 over documents, or over some of them, by number."""
+    cut, terms = StemmedWords(), Terms()
+    read = [terms.numbered(cut(document)) for document in documents]
+    corpus = Corpus.empty()
+    for part in (read[:1], read[1:]):
+        corpus = corpus.added([counted(own) for own in part], [len(own) for own in part])
+    numbers = np.arange(len(documents)) if chosen is None else np.array(chosen)
+    return WordScores(cut, terms, ChosenDocuments(corpus, numbers.astype(np.int32)))
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=6), TEXTS, st.floats(0.1, 3), st.floats(0, 1))
+def test_scores_are_those_of_bm25s(documents, task, k1, b):
+    cut = StemmedWords()
+    words = [cut(document) for document in documents]
+    assume(any(words))
+    ranker = bm25s.BM25(k1=k1, b=b)
+    ranker.index(words, show_progress=False)
+    places = [ranker.vocab_dict[word] for word in cut(task) if word in ranker.vocab_dict]
+    theirs = ranker.get_scores_from_ids(places) if places else np.zeros(len(documents))
+    assert scores(documents)(task, k1, b).tolist() == theirs.tolist()
+
+
+@pytest.mark.parametrize("small", [0, 512], ids=["shared", "own"])
+@given(st.lists(TEXTS, min_size=1, max_size=6), TEXTS, st.data())
+def test_other_documents_change_nothing(small, documents, task, data):
+    chosen = data.draw(st.lists(st.sampled_from(range(len(documents))), min_size=1, unique=True))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ChosenDocuments, "_SMALL", small)
+        found = scores(documents, chosen)(task, 1.5, 0.75)
+    alone = scores([documents[number] for number in chosen])(task, 1.5, 0.75)
+    assert found.tolist() == alone.tolist()
