@@ -28,10 +28,10 @@ def add_parser(commands: Commands, parents: Parents) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--examples", type=at_least(1),
-        help="shortlists (4000), or batches of an encoder (100), to train on",
+        help="shortlists (4000), or batches of an encoder (60), to train on",
     )  # fmt: skip
     parser.add_argument(
-        "--every", type=at_least(1), help="examples between evaluations (400, of an encoder 25)"
+        "--every", type=at_least(1), help="examples between evaluations (400, of an encoder 30)"
     )
     parser.add_argument("--rank", type=at_least(1), default=16, help="rank of the LM's adapter")
     parser.add_argument("--threads", type=at_least(1), default=2, help="compute threads")

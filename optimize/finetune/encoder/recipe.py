@@ -18,12 +18,12 @@ class EncoderRecipe:
         patience: evaluations without a better one before training stops.
     """
 
-    steps: int = 100
+    steps: int = 60
     batch: int = 48
     rate: float = 1e-4
     temperature: float = 0.05
     first: int = 4
     kept: float = 0.5
-    every: int = 25
+    every: int = 30
     patience: int = 3
     seed: int = 0

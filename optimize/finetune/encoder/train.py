@@ -43,10 +43,11 @@ from task_delegator.embedders import (
     VOCABULARY,
     Embedder,
     OnnxEncoder,
+    embedder,
     packaged_minilm,
 )
 from task_delegator.errors import InputError
-from task_delegator.files import sha256_file, sha256_text, write_text
+from task_delegator.files import read_json, sha256_file, sha256_text, write_text
 
 _CHECKED = 200  # texts whose vectors are compared after the export
 _LEAST_COSINE = 0.99  # of each with the float32 vector
@@ -72,6 +73,7 @@ def finetune_encoder(
     """Train, evaluate, export; return the manifest, which is written last.
 
     A run that was stopped goes on from its last evaluation: the batches follow from the seed.
+    One that is done is not repeated.
 
     Args:
         train: registries to train on, by their train split, samples, descriptions and
@@ -92,6 +94,8 @@ def finetune_encoder(
     identity = _identity(train, kept_out, embed, recipe, batches)
     whole = identity | {"code": code_digest()}
     with Checkpoint(config.out, whole, on_change=refuse, kind="encoder") as checkpoint:
+        if (config.out / MANIFEST).is_file():  # it is written last
+            return read_json(config.out / MANIFEST)
         first_commit = checkpoint.load("begun") or commit()
         checkpoint.save("begun", first_commit)
         tags = {"kind": "finetune", "embedder": BASE, "commit": first_commit}
@@ -115,6 +119,22 @@ def finetune_encoder(
             run.log_files(config.out, (MODEL, VOCABULARY, MANIFEST), "encoder")
         shutil.rmtree(config.out / "checkpoints")
         return manifest
+
+
+def adapt_encoder(dataset: Dataset, out: Path, seed: int) -> str:
+    """Fine-tune the encoder on one registry alone; return its spec.
+
+    Args:
+        dataset: its samples, train requests, descriptions and instructions are trained on.
+        out: folder of the encoder.
+        seed: of the batches.
+
+    Raises:
+        InputError: the registry has no two agents with two texts, or the folder cannot be used.
+    """
+    config = EncoderConfig(out, EncoderRecipe(seed=seed))
+    finetune_encoder([dataset], [], embedder(), config)
+    return f"encoder:{out}"
 
 
 def install_encoder(out: Path, target: Path) -> None:

@@ -3,11 +3,13 @@
 import json
 import random
 from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 from small import HashedWords, make_agent, small_dataset
 
+from optimize.__main__ import main
 from optimize.data.dataset import load_dataset
 from optimize.finetune.encoder.batches import confusions, draw_batches
 from optimize.finetune.encoder.export import eight_bits
@@ -123,6 +125,24 @@ def test_an_encoder_that_tells_agents_apart_scores_highest(dataset):
     rng = np.random.default_rng(0)
     guessing = asked.rank(lambda texts: rng.normal(size=(len(texts), 8)))
     assert guessing["mrr"] < 0.9
+
+
+def _compile(tmp_path, *options):
+    data = small_dataset(tmp_path / "data")
+    out = str(tmp_path / "program")
+    return main(["compile", "--no-lm", "--data", str(data), "--out", out, *options])
+
+
+@pytest.mark.skipif(find_spec("torch") is not None, reason="the extra finetune is installed")
+def test_an_adaptation_without_its_extras_names_them(tmp_path, capsys):
+    assert _compile(tmp_path, "--adapt-encoder") == 2
+    line = "torch is not installed; run pip install 'task-delegator[encoder,finetune]'"
+    assert capsys.readouterr().err.rstrip().endswith(line)
+
+
+def test_another_embedder_is_not_adapted(tmp_path, capsys):
+    assert _compile(tmp_path, "--adapt-encoder", "--embedder", "mpnet") == 2
+    assert "--adapt-encoder tunes minilm: leave out --embedder mpnet" in capsys.readouterr().err
 
 
 def test_eight_bits_keep_a_matrix_to_half_a_step():
