@@ -4,10 +4,11 @@ Without an LM; samples as each registry has them, ours as written. *Transferred*
 nothing of the registry in training; its validation requests stopped the training. *Adapted*: the
 encoder saw the registry's own samples, train requests, descriptions and instructions and nothing
 else. Each of three folds leaves two registries out (``make encoders``). For every encoder the
-knobs of retrieval are chosen in the same way on at most 600 validation requests; on at most
+knobs of retrieval are chosen in the same way on at most 400 validation requests; on at most
 1,000 test requests, drawn once, the encoders are compared pair by pair.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,13 +19,15 @@ import numpy as np
 from experiments.support.format import difference, markdown, rate
 from experiments.support.public_data import ROOT, load_public
 from experiments.support.quick import shrink
+from optimize.checkpoint import digest_of, identity_of
 from optimize.data import OURS, Dataset, Request, load_dataset
 from optimize.evaluation import select
 from optimize.evaluation.metrics import compare, wilson
 from optimize.finetune import load_source
 from optimize.search import LEAN, ScoredRequests, fit_weights, search
-from task_delegator.embedders import PACKAGED, Embedder, embedder, remembering
+from task_delegator.embedders import PACKAGED, embedder, remembering
 from task_delegator.errors import InputError
+from task_delegator.files import read_json, write_text
 from task_delegator.knobs import KnobValues
 from task_delegator.retrieval import CHANNELS, Index
 
@@ -38,7 +41,7 @@ _FOLD = {
     "seal_tools": "ours-seal_tools",
     "copilot": "banking77-copilot",
 }
-_CHOSEN_ON, _ASKED = 600, 1000  # requests of validation and of test at most
+_CHOSEN_ON, _ASKED = 400, 1000  # requests of validation and of test at most
 _TRIALS = 40
 _PLACES = {"top1": 1, "top3": 3}
 _DEFAULT = "default"
@@ -52,10 +55,8 @@ def run(quick: bool) -> list[dict[str, Any]]:
         dataset = _load(name)
         dataset = shrink(dataset) if quick else dataset
         asked = select(dataset.splits["validation" if quick else "test"], _ASKED, seed=0)
-        ranks = {
-            kind: _ranks(dataset, embedder(spec), asked, 3 if quick else _TRIALS)
-            for kind, spec in _encoders(name)
-        }
+        measure = _ranks if quick else _kept_ranks
+        ranks = {kind: measure(dataset, spec, asked) for kind, spec in _encoders(name)}
         for kind, own in ranks.items():
             versus = None if kind == _DEFAULT else compare(own == 1, ranks[_DEFAULT] == 1)
             row = {"data": name, "encoder": kind, "n": len(own), **_rates(own)}
@@ -116,14 +117,28 @@ def _encoders(name: str) -> Iterator[tuple[str, str]]:
         yield "adapted", f"encoder:{adapted}"
 
 
-def _ranks(dataset: Dataset, embed: Embedder, asked: Sequence[Request], trials: int) -> np.ndarray:
+def _kept_ranks(dataset: Dataset, spec: str, asked: Sequence[Request]) -> np.ndarray:
+    """Return what ``_ranks`` does, from an earlier run of the same code on the same files.
+
+    A registry takes minutes, and a study that is stopped is not to ask its test again.
+    """
+    settings = {"embedder": embedder(spec).id, "sizes": (_CHOSEN_ON, _ASKED, _TRIALS)}
+    path = FOLDS / "ranks" / f"{digest_of(identity_of(dataset, **settings))}.json"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(_ranks(dataset, spec, asked).tolist()) + "\n")
+    return np.array(read_json(path))
+
+
+def _ranks(dataset: Dataset, spec: str, asked: Sequence[Request]) -> np.ndarray:
     """Return the place of the first right agent, shape (n,), with knobs chosen on validation."""
+    embed = embedder(spec)
     with remembering(embed):
         index = Index(dataset.registry, embed)
         chosen_on = ScoredRequests(index, select(dataset.splits["validation"], _CHOSEN_ON, seed=0))
         starts = [KnobValues()]
         starts += [fit_weights(chosen_on, KnobValues(), kinds) for kinds in (CHANNELS, LEAN)]
-        knobs, _ = search(chosen_on, starts, trials=trials, seed=0)
+        knobs, _ = search(chosen_on, starts, trials=_TRIALS, seed=0)
         scored = ScoredRequests(index, asked)
         return scored.ranks(scored.fused(knobs))
 

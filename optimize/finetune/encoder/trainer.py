@@ -29,12 +29,16 @@ try:
     samplers: Any = import_module("sentence_transformers.base.sampler")
     evaluation: Any = import_module("sentence_transformers.base.evaluation")
     arguments: Any = import_module("sentence_transformers.sentence_transformer.training_args")
-    _ = tables.Dataset
-except (ImportError, AttributeError) as error:
+except ImportError as error:
     raise InputError(
         f"finetune encoder: {error.name} is not installed; "
         "run pip install 'task-delegator[encoder,finetune]'"
     ) from error
+if not hasattr(tables, "Dataset"):  # a folder of this name, where the package is missing
+    raise InputError(
+        "finetune encoder: datasets is not installed; "
+        "run pip install 'task-delegator[encoder,finetune]'"
+    )
 
 _WARMUP = 0.1  # of the steps
 _CLIP = 1.0  # norm of the gradient
