@@ -25,7 +25,7 @@ from optimize.evaluation import select
 from optimize.evaluation.metrics import compare, wilson
 from optimize.finetune import load_source
 from optimize.search import LEAN, ScoredRequests, fit_weights, search
-from task_delegator.embedders import PACKAGED, embedder, remembering
+from task_delegator.embedders import MANIFEST, PACKAGED, embedder, remembering
 from task_delegator.errors import InputError
 from task_delegator.files import read_json, write_text
 from task_delegator.knobs import KnobValues
@@ -110,10 +110,10 @@ def _encoders(name: str) -> Iterator[tuple[str, str]]:
     """
     yield _DEFAULT, PACKAGED
     fold, adapted = FOLDS / _FOLD[name], FOLDS / f"adapted-{name}"
-    if not fold.is_dir():
+    if not (fold / MANIFEST).is_file():
         raise InputError(f"{fold}: no such encoder; run make encoders")
     yield "transferred", f"encoder:{fold}"
-    if adapted.is_dir():
+    if (adapted / MANIFEST).is_file():
         yield "adapted", f"encoder:{adapted}"
 
 
