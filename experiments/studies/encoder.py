@@ -5,7 +5,8 @@ nothing of the registry in training; its validation requests stopped the trainin
 encoder saw the registry's own samples, train requests, descriptions and instructions and nothing
 else. Each of three folds leaves two registries out (``make encoders``). For every encoder the
 knobs of retrieval are chosen in the same way on at most 400 validation requests; on at most
-1,000 test requests, drawn once, the encoders are compared pair by pair. Of the 639 agents of copilot 200 take part, all those that requests ask for.
+1,000 test requests, drawn once, the encoders are compared pair by pair. Of the 639 agents of
+copilot 200 take part, all those that requests ask for among them.
 """
 
 import json
