@@ -89,7 +89,7 @@ def answer(rows: Sequence[dict[str, Any]]) -> str:
         found = [row["versus"] for row in rows if row["encoder"] == kind]
         clear = [versus["difference"] for versus in found if versus["p"] < 0.05]
         better, worse = sum(d > 0 for d in clear), sum(d < 0 for d in clear)
-        parts.append(f"{kind}: better on {better} of {len(found)}, worse on {worse}")
+        parts.append(f"{kind}: {better} of {len(found)} better, {worse} worse")
     return "; ".join(parts)
 
 
