@@ -131,7 +131,7 @@ encoders: $(READY)
 	$(ENCODER) --train $(PUBLIC)/banking77 $(PUBLIC)/clinc150 $(PUBLIC)/hwu64 $(ENCODER_ALWAYS) $(PUBLIC)/cards/copilot --keep-out datasets $(PUBLIC)/seal_tools --out runs/encoders/ours-seal_tools
 	$(ENCODER) --train datasets $(PUBLIC)/clinc150 $(PUBLIC)/hwu64 $(PUBLIC)/seal_tools $(ENCODER_ALWAYS) --keep-out $(PUBLIC)/banking77 $(PUBLIC)/cards/copilot --out runs/encoders/banking77-copilot
 	$(ENCODER) --train datasets $(PUBLIC)/banking77 $(PUBLIC)/seal_tools $(ENCODER_ALWAYS) $(PUBLIC)/cards/copilot --keep-out $(PUBLIC)/clinc150 $(PUBLIC)/hwu64 --out runs/encoders/clinc150-hwu64
-	$(ENCODER) --train datasets --keep-out --out runs/encoders/adapted-ours
+	for name in banking77 clinc150 hwu64; do $(ENCODER) --adapted --train $(PUBLIC)/$$name --keep-out --out runs/encoders/adapted-$$name || exit; done
 
 results: $(READY)
 	for name in $(EXPERIMENTS); do $(BIN)/python -m experiments $$name || exit; done

@@ -1,6 +1,7 @@
 """``finetune``: train a LoRA adapter of the embedded LM, or an encoder."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from optimize.cli.arguments import at_least
@@ -33,6 +34,11 @@ def add_parser(commands: Commands, parents: Parents) -> None:
     parser.add_argument(
         "--every", type=at_least(1), help="examples between evaluations (400, of an encoder 30)"
     )
+    parser.add_argument(
+        "--adapted",
+        action="store_true",
+        help="train an encoder for its one registry alone: longer, and nothing is averaged",
+    )
     parser.add_argument("--rank", type=at_least(1), default=16, help="rank of the LM's adapter")
     parser.add_argument("--threads", type=at_least(1), default=2, help="compute threads")
     parser.add_argument(
@@ -49,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _finetune_encoder(options: argparse.Namespace) -> int:
     """Fine-tune an encoder on pairs of labeled registries."""
-    from optimize.finetune import EncoderRecipe, load_source
+    from optimize.finetune import ADAPTED, EncoderRecipe, load_source
     from optimize.finetune.encoder.train import EncoderConfig, finetune_encoder, install_encoder
     from task_delegator.artifact import find, read_manifest
     from task_delegator.embedders import embedder
@@ -57,7 +63,11 @@ def _finetune_encoder(options: argparse.Namespace) -> int:
     train = [load_source(Path(path)) for path in options.train]
     kept_out = [load_source(Path(path)) for path in options.keep_out]
     given = {"steps": options.examples, "every": options.every}
-    recipe = EncoderRecipe(seed=options.seed, **{k: v for k, v in given.items() if v})
+    recipe = replace(
+        ADAPTED if options.adapted else EncoderRecipe(),
+        seed=options.seed,
+        **{name: value for name, value in given.items() if value},
+    )
     config = EncoderConfig(Path(options.out), recipe, options.threads)
     embed = embedder(read_manifest(find(options.program))["embedder"]["spec"])
     manifest = finetune_encoder(train, kept_out, embed, config)

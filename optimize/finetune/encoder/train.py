@@ -10,7 +10,7 @@ import random
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from optimize.finetune.encoder.base import (
 from optimize.finetune.encoder.batches import draw_batches
 from optimize.finetune.encoder.export import write_encoder
 from optimize.finetune.encoder.pairs import Pair
-from optimize.finetune.encoder.recipe import EncoderRecipe
+from optimize.finetune.encoder.recipe import ADAPTED, EncoderRecipe
 from optimize.finetune.encoder.sources import sources_to_train_on
 from optimize.finetune.encoder.trainer import Tuned, encode, tune
 from optimize.finetune.encoder.validation import questions
@@ -132,7 +132,7 @@ def adapt_encoder(dataset: Dataset, out: Path, seed: int) -> str:
     Raises:
         InputError: the registry has no two agents with two texts, or the folder cannot be used.
     """
-    config = EncoderConfig(out, EncoderRecipe(seed=seed))
+    config = EncoderConfig(out, replace(ADAPTED, seed=seed))
     finetune_encoder([dataset], [], embedder(), config)
     return f"encoder:{out}"
 

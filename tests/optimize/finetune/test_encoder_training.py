@@ -2,7 +2,9 @@
 
 import json
 from dataclasses import replace
+from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,9 +34,8 @@ def base():
 
 
 def _weights(base):
-    from safetensors.numpy import load_file
-
-    return load_file(base / "model.safetensors")
+    library: Any = import_module("safetensors.numpy")
+    return library.load_file(base / "model.safetensors")
 
 
 def test_the_export_of_the_base_is_the_packaged_graph_bit_by_bit(tmp_path, base):
@@ -88,6 +89,21 @@ def test_a_run_goes_on_where_it_was_stopped_and_its_encoder_serves(tmp_path, mon
     cosine = float(tuned.encode(texts)[0].vector @ before.encode(texts)[0].vector)
     assert np.isfinite(cosine)
     assert cosine < 0.9999
+
+
+def test_a_registry_gets_an_encoder_of_its_own_once(tmp_path, monkeypatch, base):
+    from optimize.finetune.encoder import train as training
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", empty_store(tmp_path))
+    monkeypatch.setattr(training, "ADAPTED", EncoderRecipe(steps=3, batch=6, kept=1.0))
+    data = load_dataset(small_dataset(tmp_path / "data"))
+    spec = training.adapt_encoder(data, tmp_path / "own", seed=1)
+    assert embedder(spec).id != embedder("minilm").id
+    made = json.loads((tmp_path / "own" / "manifest.json").read_text())
+    assert (made["steps"], made["kept_out"], made["recipe"]["seed"]) == (3, {}, 1)
+    written = (tmp_path / "own" / MODEL).stat().st_mtime_ns
+    assert training.adapt_encoder(data, tmp_path / "own", seed=1) == spec
+    assert (tmp_path / "own" / MODEL).stat().st_mtime_ns == written
 
 
 def test_a_registry_on_both_sides_is_refused(tmp_path, base):
