@@ -15,6 +15,10 @@ FOLD_A := $(PUBLIC)/clinc150 $(PUBLIC)/seal_tools
 FOLD_B := datasets $(PUBLIC)/banking77 $(PUBLIC)/hwu64
 BOTH := $(PUBLIC)/healthcare_routing
 
+ENCODER = $(BIN)/python -m optimize finetune encoder
+ENCODER_ALWAYS := $(PUBLIC)/healthcare_routing $(PUBLIC)/cards/docker_mcp
+ENCODER_DATA := $(PUBLIC)/banking77 $(PUBLIC)/clinc150 $(PUBLIC)/hwu64 $(PUBLIC)/seal_tools $(PUBLIC)/cards/copilot $(ENCODER_ALWAYS)
+
 # No price list from the network at the first LM call, and no telemetry.
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -26,7 +30,7 @@ export PYTHONDONTWRITEBYTECODE :=
 EXPERIMENTS = $(shell $(BIN)/python -m experiments --list)
 QUICK := default ablation plans public enrichment scaling
 
-.PHONY: help setup wheel quickstart test audit test-fast all-tests data quick-experiments lint types format ui peers compiled adapter folds results clean
+.PHONY: help setup wheel quickstart test audit test-fast all-tests data quick-experiments lint types format ui peers compiled adapter folds encoder encoders results clean
 
 help:
 	@echo "make quickstart  set up, compile a program with the embedded LM, delegate three tasks"
@@ -40,6 +44,8 @@ help:
 	@echo "make compiled    compile the program that ships again (two minutes)"
 	@echo "make adapter     fine-tune the embedded LM again (hours)"
 	@echo "make folds       fine-tune it on the other registries, to measure (hours)"
+	@echo "make encoder     fine-tune an encoder (minutes)"
+	@echo "make encoders    fine-tune the encoders to measure with (half an hour)"
 	@echo "make results     run every study again and rewrite the documents (hours)"
 
 setup: $(READY)
@@ -114,6 +120,19 @@ adapter: $(READY)
 folds: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt -e '.[finetune]'
 	$(BIN)/python -m optimize finetune lm --train $(FOLD_B) $(BOTH) --keep-out $(FOLD_A) --examples $(EXAMPLES) --every $(EVERY) --out runs/folds/other
+
+# Rebuilds the encoder from data and seed: all registries that may be trained on.
+encoder: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt -e '.[encoder,finetune]'
+	$(ENCODER) --train datasets $(ENCODER_DATA) --keep-out --out runs/encoder
+
+# Three folds: each registry is measured with an encoder that saw nothing of it.
+encoders: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt -e '.[encoder,finetune]'
+	$(ENCODER) --train $(PUBLIC)/banking77 $(PUBLIC)/clinc150 $(PUBLIC)/hwu64 $(ENCODER_ALWAYS) $(PUBLIC)/cards/copilot --keep-out datasets $(PUBLIC)/seal_tools --out runs/encoders/ours-seal_tools
+	$(ENCODER) --train datasets $(PUBLIC)/clinc150 $(PUBLIC)/hwu64 $(PUBLIC)/seal_tools $(ENCODER_ALWAYS) --keep-out $(PUBLIC)/banking77 $(PUBLIC)/cards/copilot --out runs/encoders/banking77-copilot
+	$(ENCODER) --train datasets $(PUBLIC)/banking77 $(PUBLIC)/seal_tools $(ENCODER_ALWAYS) $(PUBLIC)/cards/copilot --keep-out $(PUBLIC)/clinc150 $(PUBLIC)/hwu64 --out runs/encoders/clinc150-hwu64
+	for name in banking77 clinc150 hwu64; do $(ENCODER) --adapted --train $(PUBLIC)/$$name --keep-out --out runs/encoders/adapted-$$name || exit; done
 
 results: $(READY)
 	for name in $(EXPERIMENTS); do $(BIN)/python -m experiments $$name || exit; done

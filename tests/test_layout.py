@@ -44,6 +44,7 @@ NO_DOOR = {
     "task_delegator.tracing.mlflow_store",
     "optimize.finetune.lora",
     "optimize.finetune.train",
+    "optimize.finetune.encoder.train",
     "optimize.cli.common",
 }
 FILES = [path for folder in PACKAGES for path in sorted((ROOT / folder).rglob("*.py"))]

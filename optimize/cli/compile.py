@@ -11,6 +11,7 @@ from task_delegator.cli import rate
 
 if TYPE_CHECKING:  # imported when needed: --help is not to wait for it
     from optimize.config import Options
+    from optimize.data import Dataset
 
 
 def add_parser(commands: Commands, parents: Parents) -> None:
@@ -72,6 +73,12 @@ def add_parser(commands: Commands, parents: Parents) -> None:
     )
     parser.add_argument("--embedder", default=parents.embedder or "minilm", help="embedder spec")
     parser.add_argument(
+        "--adapt-encoder",
+        action="store_true",
+        help="fine-tune the packaged encoder on the dataset's samples and train requests first, "
+        "into OUT-encoder (minutes; extras encoder and finetune)",
+    )
+    parser.add_argument(
         "--traces",
         type=at_least(0),
         default=3,
@@ -95,6 +102,8 @@ def run(options: argparse.Namespace) -> int:
     check_target(Path(options.out))
     dataset = load_dataset(options.data, enriched=options.enriched)
     teacher = language_model(options.teacher) if options.teacher else None
+    if options.adapt_encoder:
+        _adapt_encoder(options, dataset)
     compiled = compile_program(dataset, compile_options(options), optional_lm(options), teacher)
     print(summary(compiled.reports))
     for line in lm_gain(compiled.reports):
@@ -102,6 +111,22 @@ def run(options: argparse.Namespace) -> int:
     print(f"program: {compiled.folder}", file=sys.stderr)
     print(f"MLflow run: {compiled.run_id} (make ui)", file=sys.stderr)
     return 0
+
+
+def _adapt_encoder(options: argparse.Namespace, dataset: "Dataset") -> None:
+    """Let the program embed with an encoder that is fine-tuned on its dataset."""
+    from task_delegator.embedders import PACKAGED
+    from task_delegator.errors import InputError
+
+    if options.embedder != PACKAGED:
+        raise InputError(
+            f"--adapt-encoder tunes {PACKAGED}: leave out --embedder {options.embedder}"
+        )
+    from optimize.finetune.encoder.train import adapt_encoder
+
+    out = Path(f"{Path(options.out)}-encoder")
+    options.embedder = adapt_encoder(dataset, out, options.seed)
+    print(f"embedder: {options.embedder}", file=sys.stderr)
 
 
 def compile_options(options: argparse.Namespace) -> "Options":

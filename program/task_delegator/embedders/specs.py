@@ -1,4 +1,7 @@
-"""Resolve an embedder spec: ``minilm``, ``mpnet``, ``st:<model or path>`` or a DSPy model."""
+"""Resolve an embedder spec: ``minilm``, ``mpnet``, ``encoder:<folder>``, ``st:<model or path>``.
+
+Any other with a slash is a DSPy model.
+"""
 
 from functools import lru_cache
 
@@ -11,6 +14,7 @@ from .hosted import HostedEmbedder
 from .minilm import MiniLM
 from .mpnet import MPNet
 from .sentence_transformers import SentenceTransformers
+from .tuned_encoder import TunedEncoder
 
 PACKAGED = "minilm"  # the embedder whose weights are part of an installed package
 
@@ -43,10 +47,13 @@ def _encoder(spec: str) -> CacheableEmbedder:
         return MiniLM()
     if spec == "mpnet":
         return MPNet()
+    if kind == "encoder" and rest:
+        return TunedEncoder(rest)
     if kind == "st" and rest:
         return SentenceTransformers(rest)
     if "/" in spec:
         return HostedEmbedder(spec)
     raise InputError(
-        f"unknown embedder {spec!r}; use minilm, mpnet, st:<model or path> or a DSPy model string"
+        f"unknown embedder {spec!r}; use minilm, mpnet, encoder:<folder>, st:<model or path> or "
+        "a DSPy model string"
     )

@@ -1,0 +1,221 @@
+"""Fine-tune an encoder on registries: pairs, training, export, manifest.
+
+Contrastive, with the batch as negatives (Henderson et al., 2017), in both directions. Word
+embeddings and lower layers stay as they are, and the tuned weights are averaged with the base's
+(WiSE-FT; Wortsman et al., 2022): what the base knows of other texts is to be kept.
+"""
+
+import json
+import random
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from optimize.checkpoint import Checkpoint, code_digest, refuse
+from optimize.data import Dataset
+from optimize.finetune.encoder.base import (
+    BASE,
+    DIMENSIONS,
+    LICENSE,
+    MOST_TOKENS,
+    PACKAGE,
+    SHA256,
+    base_folder,
+)
+from optimize.finetune.encoder.batches import draw_batches
+from optimize.finetune.encoder.export import write_encoder
+from optimize.finetune.encoder.pairs import Pair
+from optimize.finetune.encoder.recipe import ADAPTED, EncoderRecipe
+from optimize.finetune.encoder.sources import sources_to_train_on
+from optimize.finetune.encoder.trainer import Tuned, encode, tune
+from optimize.finetune.encoder.validation import questions
+from optimize.provenance import commit
+from optimize.tracking import run as track
+from task_delegator.embedders import (
+    MANIFEST,
+    MODEL,
+    VOCABULARY,
+    Embedder,
+    OnnxEncoder,
+    embedder,
+    packaged_minilm,
+)
+from task_delegator.errors import InputError
+from task_delegator.system import read_json, sha256_file, sha256_text, write_text
+
+_CHECKED = 200  # texts whose vectors are compared after the export
+_LEAST_COSINE = 0.99  # of each with the float32 vector
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderConfig:
+    """Configuration of a fine-tuning.
+
+    Attributes:
+        out: folder of checkpoints, graph, tokenizer and manifest.
+        threads: compute threads.
+    """
+
+    out: Path
+    recipe: EncoderRecipe
+    threads: int = 2
+
+
+def finetune_encoder(
+    train: Sequence[Dataset], kept_out: Sequence[Dataset], embed: Embedder, config: EncoderConfig
+) -> dict[str, Any]:
+    """Train, evaluate, export; return the manifest, which is written last.
+
+    A run that was stopped goes on from its last evaluation: the batches follow from the seed.
+    One that is done is not repeated.
+
+    Args:
+        train: registries to train on, by their train split, samples, descriptions and
+            instructions. Test and validation splits are not trained on.
+        kept_out: registries whose validation split stops the training; nothing of them is
+            trained on. None to train to the end.
+        embed: finds the agents that are taken for each other.
+
+    Raises:
+        InputError: a registry is on both sides, has no requests, or the folder cannot be used,
+            holds a run of another configuration or other code, or is used by another process.
+    """
+    _check(train, kept_out)
+    recipe = config.recipe
+    sources = sources_to_train_on(train, kept_out)
+    batches = draw_batches(sources, embed, size=recipe.batch, steps=recipe.steps, seed=recipe.seed)
+    asked = [questions(dataset, recipe.seed) for dataset in kept_out]
+    identity = _identity(train, kept_out, embed, recipe, batches)
+    whole = identity | {"code": code_digest()}
+    with Checkpoint(config.out, whole, on_change=refuse, kind="encoder") as checkpoint:
+        if (config.out / MANIFEST).is_file():  # it is written last
+            return read_json(config.out / MANIFEST)
+        first_commit = checkpoint.load("begun") or commit()
+        checkpoint.save("begun", first_commit)
+        tags = {"kind": "finetune", "embedder": BASE, "commit": first_commit}
+        with track.run("finetune encoder", tags) as run:
+            run.log_params(identity)
+            for dataset in (*train, *kept_out):
+                run.log_dataset(dataset)
+            started, spent = time.perf_counter(), checkpoint.load("seconds") or 0.0
+
+            def report(step: int, scores: Mapping[str, float]) -> None:
+                run.log_metrics(dict(scores), step=step)
+                checkpoint.save("seconds", spent + time.perf_counter() - started)
+
+            tuned = tune(
+                base_folder(), batches, asked, recipe, config.out / "checkpoints", report,
+                threads=config.threads,
+            )  # fmt: skip
+            minutes = round((spent + time.perf_counter() - started) / 60, 1)
+            provenance = identity | {"commit": first_commit, "minutes": minutes}
+            manifest = _export(tuned, batches, provenance, config, run.id)
+            run.log_files(config.out, (MODEL, VOCABULARY, MANIFEST), "encoder")
+        shutil.rmtree(config.out / "checkpoints")
+        return manifest
+
+
+def adapt_encoder(dataset: Dataset, out: Path, seed: int) -> str:
+    """Fine-tune the encoder on one registry alone; return its spec.
+
+    Args:
+        dataset: its samples, train requests, descriptions and instructions are trained on.
+        out: folder of the encoder.
+        seed: of the batches.
+
+    Raises:
+        InputError: the registry has no two agents with two texts, or the folder cannot be used.
+    """
+    config = EncoderConfig(out, replace(ADAPTED, seed=seed))
+    finetune_encoder([dataset], [], embedder(), config)
+    return f"encoder:{out}"
+
+
+def install_encoder(out: Path, target: Path) -> None:
+    """Copy graph, tokenizer and manifest to where the package looks for them."""
+    target.mkdir(parents=True, exist_ok=True)
+    for name in (MODEL, VOCABULARY, MANIFEST):
+        shutil.copy2(out / name, target / name)
+
+
+def _export(
+    tuned: Tuned,
+    batches: Sequence[Sequence[Pair]],
+    provenance: dict[str, Any],
+    config: EncoderConfig,
+    run_id: str,
+) -> dict[str, Any]:
+    packaged, _ = packaged_minilm()
+    graph, vocabulary = config.out / MODEL, config.out / VOCABULARY
+    write_encoder(packaged, tuned.model[0].weights(), graph)
+    shutil.copyfile(base_folder() / VOCABULARY, vocabulary)
+    libraries = ("torch", "transformers", "sentence-transformers", "onnx", "onnxruntime")
+    manifest = {
+        **provenance,
+        "steps": tuned.steps,
+        "curve": list(tuned.curve),
+        "least_cosine": _least_cosine(tuned, graph, vocabulary, batches),
+        "sha256": {MODEL: sha256_file(graph), VOCABULARY: sha256_file(vocabulary)},
+        "versions": {name: version(name) for name in libraries},
+        "mlflow_run_id": run_id,
+    }
+    write_text(config.out / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+    return manifest
+
+
+def _least_cosine(
+    tuned: Tuned, graph: Path, vocabulary: Path, batches: Sequence[Sequence[Pair]]
+) -> float:
+    """Return the least cosine of the exported encoder's vectors with those in float32.
+
+    Raises:
+        InputError: it is too low: the export is not the encoder that was trained.
+    """
+    texts = sorted({text for batch in batches for p in batch for text in (p.anchor, p.positive)})
+    texts = random.Random(0).sample(texts, min(_CHECKED, len(texts)))
+    exported = OnnxEncoder(graph, vocabulary, MOST_TOKENS, DIMENSIONS).encode(texts)
+    vectors = np.stack([encoded.vector for encoded in exported])
+    least = float((encode(tuned.model, texts) * vectors).sum(axis=1).min())
+    if least < _LEAST_COSINE:
+        raise InputError(f"{graph}: differs from what was trained: a cosine of {least:.4f}")
+    return round(least, 5)
+
+
+def _check(train: Sequence[Dataset], kept_out: Sequence[Dataset]) -> None:
+    both = {d.path.resolve() for d in train} & {d.path.resolve() for d in kept_out}
+    if both:
+        raise InputError(f"{min(both)}: a dataset is either trained on or kept out")
+    names = [dataset.path.name for dataset in (*train, *kept_out)]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"{name}: two datasets have this name; rename a folder")
+    for dataset in kept_out:
+        if not dataset.splits["validation"]:
+            raise InputError(f"{dataset.path}: no validation requests; what is kept out needs them")
+
+
+def _identity(
+    train: Sequence[Dataset],
+    kept_out: Sequence[Dataset],
+    embed: Embedder,
+    recipe: EncoderRecipe,
+    batches: Sequence[Sequence[Pair]],
+) -> dict[str, Any]:
+    drawn = json.dumps([[asdict(pair) for pair in batch] for batch in batches])
+    return {
+        "base": BASE,
+        "base_package": PACKAGE,
+        "base_sha256": SHA256["model.safetensors"],
+        "base_license": LICENSE,
+        "recipe": asdict(recipe),
+        "train": {d.path.name: d.digests() for d in train},
+        "kept_out": {d.path.name: d.digests() for d in kept_out},
+        "embedder": embed.id,
+        "drawn": sha256_text(drawn),
+    }

@@ -1,0 +1,59 @@
+"""Embedder: a MiniLM that was fine-tuned, ``encoder:FOLDER``."""
+
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..system import is_file, read_json, sha256_file
+from .onnx_encoder import OnnxEncoder
+
+MODEL, VOCABULARY, MANIFEST = "model.onnx", "tokenizer.json", "manifest.json"
+_MOST_TOKENS = 256  # all-MiniLM-L6-v2's own limit (max_seq_length)
+_DIMENSIONS = 384
+
+
+class TunedEncoder(OnnxEncoder):
+    """Embed with an encoder that ``python -m optimize finetune encoder`` made.
+
+    Args:
+        folder: of the graph, the tokenizer and the manifest, which holds their SHA-256.
+
+    Raises:
+        InputError: a file is missing, or is not the one that the manifest names.
+    """
+
+    languages: frozenset[str] | None = frozenset({"en"})
+
+    def __init__(self, folder: str) -> None:
+        self._folder = Path(folder)
+        expected = _digests(self._folder)
+        for name, sha256 in expected.items():
+            path = self._folder / name
+            if not is_file(path):
+                raise InputError(f"embedder encoder:{folder}: {name} is missing; make it again")
+            if sha256_file(path) != sha256:
+                raise InputError(
+                    f"embedder encoder:{folder}: {name} is not the one of the manifest (sha256 "
+                    f"differs); make it again"
+                )
+        self.id = f"encoder:{expected[MODEL][:12]}"
+        super().__init__(self._folder / MODEL, self._folder / VOCABULARY, _MOST_TOKENS, _DIMENSIONS)
+
+    def __reduce__(self) -> "tuple[type[TunedEncoder], tuple[str]]":
+        """Leave out weights and threads: another process has its own."""
+        return TunedEncoder, (str(self._folder),)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of model and tokenizer as the manifest has them."""
+    path = folder / MANIFEST
+    if not is_file(path):
+        raise InputError(
+            f"embedder encoder:{folder}: {MANIFEST} is missing; name a folder that "
+            f"python -m optimize finetune encoder made"
+        )
+    manifest: Any = read_json(path)
+    held = manifest.get("sha256") if isinstance(manifest, dict) else None
+    if not isinstance(held, dict) or not {MODEL, VOCABULARY} <= set(held):
+        raise InputError(f"{path}: names no sha256 of {MODEL} and {VOCABULARY}; make it again")
+    return {name: str(held[name]) for name in (MODEL, VOCABULARY)}

@@ -1,0 +1,65 @@
+"""An encoder of one's own: a folder with graph, tokenizer and manifest, checked by SHA-256."""
+
+import json
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+
+from task_delegator.embedders import MANIFEST, MODEL, VOCABULARY, MiniLM, embedder, packaged_minilm
+from task_delegator.embedders.specs import _named
+from task_delegator.errors import InputError
+from task_delegator.system import sha256_file
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Return a folder that holds the packaged MiniLM as if it had been trained."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    _named.cache_clear()
+    made = tmp_path / "made"
+    made.mkdir()
+    for source, name in zip(packaged_minilm(), (MODEL, VOCABULARY), strict=True):
+        shutil.copyfile(source, made / name)
+    sha256 = {name: sha256_file(made / name) for name in (MODEL, VOCABULARY)}
+    (made / MANIFEST).write_text(json.dumps({"sha256": sha256}))
+    return made
+
+
+def test_it_encodes_as_its_graph_does_under_an_id_of_its_own(folder):
+    own = embedder(f"encoder:{folder}")
+    assert own.id == f"encoder:{sha256_file(folder / MODEL)[:12]}"
+    texts = ["pay the invoice", "a train to Porto"]
+    for mine, theirs in zip(own.encode(texts), MiniLM().encode(texts), strict=True):
+        assert np.array_equal(mine.vector, theirs.vector)
+        assert np.array_equal(mine.token_vectors, theirs.token_vectors)
+    assert own.languages == {"en"}
+
+
+def test_it_is_taken_to_other_processes(folder):
+    taken = pickle.loads(pickle.dumps(embedder(f"encoder:{folder}")))
+    assert taken.id == embedder(f"encoder:{folder}").id
+
+
+@pytest.mark.parametrize("name", [MODEL, VOCABULARY])
+def test_a_file_that_was_changed_or_is_gone_is_refused(folder, name):
+    with (folder / name).open("ab") as file:
+        file.write(b" ")
+    with pytest.raises(InputError, match=f"{name} is not the one of the manifest"):
+        embedder(f"encoder:{folder}")
+    (folder / name).unlink()
+    with pytest.raises(InputError, match=f"{name} is missing"):
+        embedder(f"encoder:{folder}")
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"sha256": {"model.onnx": "1"}}'])
+def test_a_manifest_without_digests_is_refused(folder, content):
+    (folder / MANIFEST).write_text(content)
+    with pytest.raises(InputError, match="names no sha256"):
+        embedder(f"encoder:{folder}")
+
+
+def test_a_folder_that_is_none_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"encoder:.*manifest\.json is missing"):
+        embedder(f"encoder:{tmp_path}/nothing")
