@@ -32,7 +32,7 @@ MPNET = "ours, mpnet"
 # Of the requests in scope, the shares that are asked at most; 0 asks no LM.
 _SHARES: dict[str, tuple[float, ...]] = {
     "ours": (0.0, 0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.6, 0.8, 1.0),
-    MPNET: (0.0, 0.4, 0.6, 1.0),
+    MPNET: (0.0, 0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.6, 0.8, 1.0),
     "clinc150": (0.0, 0.4, 1.0),
     "banking77": (0.0, 0.4, 1.0),
     "hwu64": (0.0, 0.4, 1.0),

@@ -2,12 +2,14 @@
 
 from .engine import capped, one_process, several_processes
 from .files import check_format, read_tasks, write_bad
+from .ray_engine import on_ray
 from .run import delegate_batch, program_digest
 
 __all__ = [
     "capped",
     "check_format",
     "delegate_batch",
+    "on_ray",
     "one_process",
     "program_digest",
     "read_tasks",

@@ -23,6 +23,12 @@ def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
         "--workers", type=_whole(1), default=1, metavar="N", help="processes; default: 1"
     )
     batch.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="delegate on a Ray cluster, such as ray://head:10001; local for one of this machine; "
+        "--workers says in how many processes (extra ray)",
+    )
+    batch.add_argument(
         "--max-lm-calls",
         type=_whole(0),
         metavar="N",
@@ -38,8 +44,8 @@ def _run(options: argparse.Namespace) -> int:
     from ..batch import check_format, delegate_batch, program_digest, read_tasks, write_bad
     from ..errors import InputError
 
-    if options.workers > 1 and options.max_lm_calls is not None:
-        raise InputError("--max-lm-calls is counted in one process: leave out --workers")
+    if (options.workers > 1 or options.ray) and options.max_lm_calls is not None:
+        raise InputError("--max-lm-calls is counted in one process: leave out --workers and --ray")
     check_format(options.tasks, options.out)
     given, permissions, out = read_tasks(options.tasks), permissions_of(options), Path(options.out)
     delegator = load_program(options)
@@ -71,11 +77,14 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _engine(options: argparse.Namespace, delegator: Any, permissions: Any) -> Any:
-    from ..batch import capped, one_process, several_processes
+    from ..batch import capped, on_ray, one_process, several_processes
 
+    again = argparse.Namespace(**{k: v for k, v in vars(options).items() if k != "run"})
+    load = partial(load_program, again)
+    if options.ray:
+        return on_ray(load, permissions, options.ray, options.workers)
     if options.workers > 1:
-        again = argparse.Namespace(**{k: v for k, v in vars(options).items() if k != "run"})
-        return several_processes(partial(load_program, again), permissions, options.workers)
+        return several_processes(load, permissions, options.workers)
     if options.max_lm_calls is not None:
         return capped(delegator, permissions, options.max_lm_calls)
     return one_process(delegator, permissions)
