@@ -20,7 +20,6 @@ from optimize.tracking.promote import promote
 from optimize.tracking.registry import Models
 from optimize.tracking.store import EXPERIMENT
 from optimize.tracking.view import view_path
-from task_delegator import artifact
 
 PUBLISHED = ("order", "prompting")
 NAMES = ("data, model, minilm, labeled-few-shot", "data, no LM, minilm")
@@ -63,7 +62,7 @@ def store(tmp_path_factory) -> Iterator[str]:
             max_lm_calls=160, target_precision=1.0,
         )  # fmt: skip
         compile_program(dataset, taught, lm)
-        patch.setattr(artifact, "_packaged", lambda *_: HashedWords())
+        patch.setattr("task_delegator.artifact.store._packaged", lambda *_: HashedWords())
         for name in ("without", "with"):
             promote(str(folder / name), dataset, Models(), None, force=True)
         for name in PUBLISHED:
