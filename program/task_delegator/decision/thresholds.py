@@ -9,6 +9,9 @@ import numpy as np
 from ..errors import InputError
 from .certify import Counts, lower_bound, p_value
 
+# A confidence that is calculated in another order differs in its last digit. A threshold is lower
+# than the confidences that it is to assign, or all that share one would fall below it.
+_BELOW = 1e-9
 # What is assigned at the threshold that is tested first: so many requests in scope that few errors
 # do not end the sequence, so large a share that the bound of what is assigned out of scope costs
 # a point of precision at most, but no more than the larger share of the requests.
@@ -178,7 +181,8 @@ def choose_threshold(sample: Sample, target: Target) -> OperatingPoint:
     if certified is None:
         best = lower_bound(sample.assigned(order[0]), share, delta) if order else 0.0
         careful = _last_that_passes(sample, order, lambda t: passes(t, best))
-        threshold = estimate_threshold(sample, target.precision, share, careful or 0.0)
+        threshold = _estimate(sample, target.precision, share, careful or 0.0)
+    threshold = None if threshold is None else max(threshold - _BELOW, 0.0)
     counts = sample.assigned(math.inf if threshold is None else threshold)
     return OperatingPoint(
         target=target.precision,
@@ -231,13 +235,19 @@ def _last_that_passes(
     return float(known[known >= last][-1])
 
 
-def estimate_threshold(
-    sample: Sample, precision: float, share: float = 0.0, least: float = 0.0
-) -> float | None:
-    """Return the least threshold, from one on, whose estimated precision reaches the target.
+def estimate_threshold(sample: Sample, precision: float) -> float | None:
+    """Return the least threshold whose estimated precision reaches the target, in scope alone.
 
     Half the time others than the sample fall short of it.
     """
+    found = _estimate(sample, precision)
+    return None if found is None else max(found - _BELOW, 0.0)
+
+
+def _estimate(
+    sample: Sample, precision: float, share: float = 0.0, least: float = 0.0
+) -> float | None:
+    """Return the least confidence, from one on, from which on the precision seems reached."""
     for threshold in sample.thresholds()[::-1]:
         estimated = sample.assigned(threshold).precision(share)
         if threshold >= least and estimated is not None and estimated >= precision:

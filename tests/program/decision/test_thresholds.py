@@ -6,7 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from task_delegator.decision.thresholds import OperatingPoint, Sample, Target, choose_threshold
+from task_delegator.decision.thresholds import (
+    OperatingPoint,
+    Sample,
+    Target,
+    choose_threshold,
+    estimate_threshold,
+)
 from task_delegator.errors import InputError
 
 _MANY = 200_000  # requests that stand for all there are
@@ -106,7 +112,7 @@ def test_too_few_requests_say_what_they_can_carry():
     sample = Sample.of([0.9] * 20, [True] * 20, [0.1] * 10)
     found = choose_threshold(sample, Target())
     assert not found.kept
-    assert found.threshold == 0.9
+    assert found.threshold == pytest.approx(0.9)
     assert found.best == pytest.approx(0.9, abs=0.05)
     assert (
         "cannot be certified with n = 20 in scope and 10 out of scope, the best is"
@@ -125,7 +131,7 @@ def test_what_is_always_assigned_counts_beside_the_threshold():
     alone = choose_threshold(Sample.of([0.5] * 84, right), Target(0.95, 0.0))
     beside = Sample.of([0.5] * 84 + [np.inf] * 100, [*right, *[True] * 100])
     assert not alone.kept
-    assert choose_threshold(beside, Target(0.95, 0.0)).threshold == 0.5
+    assert choose_threshold(beside, Target(0.95, 0.0)).threshold == pytest.approx(0.5)
 
 
 def test_nothing_that_is_turned_away_is_assigned():
@@ -141,3 +147,13 @@ def test_nothing_that_is_turned_away_is_assigned():
 def test_a_number_out_of_range_is_refused(numbers, named):
     with pytest.raises(InputError, match=named):
         Target(*numbers)
+
+
+@pytest.mark.parametrize("shared", [105.5 / 106, 0.9, 1.0, 1 / 3])
+def test_requests_that_share_a_confidence_are_assigned_whatever_its_last_digit(shared):
+    """A constant model gives one confidence to all; serving calculates it from log-odds."""
+    sample = Sample(np.full(200, shared), np.arange(200) > 1, np.zeros(0))
+    threshold = estimate_threshold(sample, 0.95)
+    assert threshold is not None
+    assert threshold <= np.nextafter(shared, 0)
+    assert threshold == pytest.approx(shared, abs=1e-8)
