@@ -18,6 +18,7 @@ class _Gate:
     def __init__(self) -> None:
         self.changed = threading.Condition()
         self.computing: dict[int, int] = {}  # depth by thread
+        self.waiting: set[int] = set()  # threads at a fork: none of them is in a product
         self.forking = False
 
     def enter(self) -> None:
@@ -38,12 +39,14 @@ class _Gate:
     def shut(self) -> None:
         """Wait for the products of the other threads, and let none begin."""
         self.changed.acquire()
-        own = threading.get_ident()
+        self.waiting.add(threading.get_ident())
+        self.changed.notify_all()  # who forks already need not wait for this thread
         self.changed.wait_for(lambda: not self.forking, _MOST_SECONDS)
         self.forking = True
-        self.changed.wait_for(lambda: not self.computing.keys() - {own}, _MOST_SECONDS)
+        self.changed.wait_for(lambda: not self.computing.keys() - self.waiting, _MOST_SECONDS)
 
     def open(self) -> None:
+        self.waiting.discard(threading.get_ident())
         self.forking = False
         self.changed.notify_all()
         self.changed.release()
@@ -53,6 +56,7 @@ class _Gate:
         own = threading.get_ident()
         self.changed = threading.Condition()
         self.computing = {own: self.computing[own]} if own in self.computing else {}
+        self.waiting = set()
         self.forking = False
 
 

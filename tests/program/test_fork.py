@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from contextlib import contextmanager
 
 import numpy as np
@@ -147,3 +148,25 @@ def test_a_program_of_a_child_serves_many_threads(office):
         signal.alarm(0)
 
     assert in_child(ask) == 0
+
+
+def test_threads_that_fork_while_they_compute_do_not_wait_for_each_other():
+    together, ends = threading.Barrier(4), []
+
+    def fork_within():
+        with no_fork():
+            together.wait()
+            child = os.fork()
+            if not child:
+                with no_fork():
+                    os._exit(0)
+            ends.append(end_of(child))
+
+    begun = time.monotonic()
+    threads = [threading.Thread(target=fork_within, daemon=True) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert ends == [0] * 4
+    assert time.monotonic() - begun < 10

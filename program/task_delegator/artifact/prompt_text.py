@@ -50,6 +50,7 @@ def read_prompt(text: str) -> tuple[str, list[dict[str, Any]]]:
 
     Raises:
         ValueError: a value that is said to be JSON is none.
+        RecursionError: it is nested too deeply.
     """
     instructions, *demos = _DEMO.split(text.replace("\r\n", "\n") + "\n\n")
     return instructions[:-2], [_fields(demo) for demo in demos]
@@ -91,7 +92,7 @@ def _set_prompt(predictor: Any, text: str, uri: str) -> None:
     state = predictor.dump_state()
     try:
         instructions, demos = read_prompt(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ProgramError(f"{uri}: a demo is no JSON: {one_line(str(error))}") from error
     state |= {"signature": state["signature"] | {"instructions": instructions}, "demos": demos}
     predictor.load_state(check_predictor(state, predictor, uri))

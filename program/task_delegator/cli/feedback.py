@@ -3,10 +3,15 @@
 import argparse
 import json
 import os
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from ..system import needed
 from .options import load_program, permissions_of, read_registry
+
+if TYPE_CHECKING:
+    from ..tracing.mlflow_store import MlflowStore
 
 
 def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
@@ -50,6 +55,7 @@ def _run(options: argparse.Namespace) -> int:
         raise InputError(f"{path}: no agent is named {options.correct!r}")
     if (options.correct is None) != options.nobody:
         raise InputError("the right agent is unclear: give either --correct NAME or --nobody")
+    store = None if options.request_id is None else _store_of(options)
     if options.delegate:
         delegation = load_program(options)(options.task, permissions=permissions_of(options))
         row = record(options.log, delegation, options.correct, options.source)
@@ -58,16 +64,46 @@ def _run(options: argparse.Namespace) -> int:
             task=options.task, correct_agent=options.correct, source=options.source, time=now()
         )
         append(options.log, row)
-    if options.request_id is not None:
-        _assess(options, shown_names(registry).get(options.correct or ""))
+    if store is not None:
+        _assess(store, options, shown_names(registry).get(options.correct or ""))
     print(json.dumps(row.model_dump(mode="json")))  # ASCII: fit for any terminal
     return 0
 
 
-def _assess(options: argparse.Namespace, shown_agent: str | None) -> None:
+def _store_of(options: argparse.Namespace) -> "MlflowStore":
+    """Return the store that holds the trace of the request, before anything is written.
+
+    Raises:
+        InputError: no trace has the request's id.
+        StoreError: the store cannot be used.
+    """
     with needed("mlflow"):
         from ..tracing.mlflow_store import MlflowStore
+    store = MlflowStore(options.mlflow)
+    with _told("nothing written"):
+        store.require(options.request_id)
+    return store
+
+
+def _assess(store: "MlflowStore", options: argparse.Namespace, shown_agent: str | None) -> None:
     from ..tracing import Assessed
 
-    store = MlflowStore(options.mlflow)
-    store.assess(Assessed(options.request_id, shown_agent, options.source))
+    with _told(f"the feedback is in {options.log}; its trace was not assessed"):
+        store.assess(Assessed(options.request_id, shown_agent, options.source))
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Report in one line whatever a store, its server or a driver raises in the block.
+
+    Raises:
+        StoreError: the store does not answer, or refuses.
+    """
+    from ..errors import DelegatorError, StoreError
+
+    try:
+        yield
+    except DelegatorError:
+        raise
+    except Exception as error:  # the message may hold a password
+        raise StoreError(f"--mlflow: {what} ({type(error).__name__}); look at the store") from error

@@ -3,8 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import InputError
 from ..system import is_file, read_json, sha256_file
+from ..text import describe_error
 from .onnx_encoder import OnnxEncoder
 
 MODEL, VOCABULARY, MANIFEST = "model.onnx", "tokenizer.json", "manifest.json"
@@ -19,7 +22,7 @@ class TunedEncoder(OnnxEncoder):
         folder: of the graph, the tokenizer and the manifest, which holds their SHA-256.
 
     Raises:
-        InputError: a file is missing, or is not the one that the manifest names.
+        InputError: a file is missing, is not the one that the manifest names, or is no encoder.
     """
 
     languages: frozenset[str] | None = frozenset({"en"})
@@ -37,7 +40,22 @@ class TunedEncoder(OnnxEncoder):
                     f"differs); make it again"
                 )
         self.id = f"encoder:{expected[MODEL][:12]}"
-        super().__init__(self._folder / MODEL, self._folder / VOCABULARY, _MOST_TOKENS, _DIMENSIONS)
+        try:
+            super().__init__(
+                self._folder / MODEL, self._folder / VOCABULARY, _MOST_TOKENS, _DIMENSIONS
+            )
+            vector = self._one("a task").vector
+        # The libraries of graph and tokenizer raise exceptions of their own, that of Python's
+        # base among them.
+        except Exception as error:
+            raise InputError(
+                f"embedder encoder:{folder}: cannot be used: {describe_error(error)}; make it again"
+            ) from error
+        if vector.shape != (_DIMENSIONS,) or not np.isfinite(vector).all():
+            raise InputError(
+                f"embedder encoder:{folder}: {MODEL} gives no {_DIMENSIONS} numbers a text; "
+                f"make it again"
+            )
 
     def __reduce__(self) -> "tuple[type[TunedEncoder], tuple[str]]":
         """Leave out weights and threads: another process has its own."""

@@ -1,6 +1,6 @@
 """Agents, their registry, lint findings, formats of others, texts of an agent, enrichment."""
 
-from .agents import Agent, Registry, Tool, first_fault, permission_set
+from .agents import Agent, Registry, Tool, permission_set
 from .enrichment import (
     FILE,
     Addition,
@@ -11,13 +11,14 @@ from .enrichment import (
     read_enrichment,
 )
 from .formats import catalog, read_agents
-from .rules import AGENT_CHARACTERS, name_key
+from .rules import AGENT_CHARACTERS, NAME_CHARACTERS, first_fault, name_key
 from .texts import cut_passages, description_text, passages_of, readable, texts_of, tool_names
 from .watch import Watch
 
 __all__ = [
     "AGENT_CHARACTERS",
     "FILE",
+    "NAME_CHARACTERS",
     "Addition",
     "Agent",
     "Enrichment",

@@ -14,7 +14,6 @@ from pydantic import (
     Field,
     RootModel,
     Tag,
-    ValidationError,
     field_validator,
     model_validator,
 )
@@ -346,12 +345,21 @@ class Registry:
         return Watch(self, path, seconds=seconds)
 
     def watch_mlflow(
-        self, status: str = "active", *, alias: str | None = None, seconds: float = 60.0
+        self,
+        status: str = "active",
+        *,
+        alias: str | None = None,
+        split: Literal["cards", "skills"] = "cards",
+        require: Collection[str] = (),
+        seconds: float = 60.0,
     ) -> "Watch":
-        """Follow MLflow's MCP servers as ``watch`` follows a file; a look asks for every server."""
+        """Follow MLflow's MCP servers as ``watch`` follows a file; a look asks for every server.
+
+        Give what ``from_mlflow`` was given: without ``require``, agents would be open to everybody.
+        """
         from .mlflow_servers import watch_servers
 
-        return watch_servers(self, status, alias, seconds)
+        return watch_servers(self, status, alias, split, require, seconds)
 
     def permitted(self, permissions: Collection[str] | None) -> frozenset[str]:
         """Return the names of the agents that a caller may use; None permits all."""
@@ -389,9 +397,3 @@ def _taken(name: str, other: str) -> InputError:
     if name == other:
         return InputError(f"two agents are named {name!r}: rename one of them")
     return InputError(f"two agents are named {other!r} and {name!r}: they look the same")
-
-
-def first_fault(error: ValidationError) -> str:
-    """Return the first validation error as "field: reason"."""
-    first = error.errors()[0]
-    return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))

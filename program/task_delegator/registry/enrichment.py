@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import InputError
 from ..system import read_json
-from .agents import Agent, Registry, first_fault
-from .rules import Samples, Text
+from .agents import Agent, Registry
+from .rules import Samples, Text, first_fault
 
 FILE = "enrichment.json"  # next to agents.json
 

@@ -49,11 +49,23 @@ def read_servers(
     return agents_of_servers(servers, _WHERE, split, require)
 
 
-def watch_servers(registry: Registry, status: str, alias: str | None, seconds: float) -> Watch:
+def watch_servers(
+    registry: Registry,
+    status: str,
+    alias: str | None,
+    split: Split,
+    require: Collection[str],
+    seconds: float,
+) -> Watch:
     """Let a registry follow the servers from now on; the arguments are those of ``Registry``."""
+    if not require and any(agent.required_permissions for agent in registry):
+        raise InputError(
+            f"{_WHERE}: agents of this registry need permissions, and would be open to everybody "
+            "at the first look: give watch_mlflow the same require as from_mlflow"
+        )
 
     def read() -> Registry:
-        return Registry.from_mlflow(status, alias=alias)
+        return Registry.from_mlflow(status, alias=alias, split=split, require=require)
 
     return Watch(registry, "MLflow", read, seconds, stamp=count().__next__)
 
@@ -71,10 +83,13 @@ def _versions(genai: Any, status: str, alias: str | None) -> Iterator[Any]:
 
 
 def _pages(search: Callable[..., Any], **given: Any) -> Iterator[Any]:
-    token = None
+    token, seen = None, set[str]()
     while True:
         page = search(page_token=token, **given)
         yield from page
         token = page.token
         if not token:
             return
+        if token in seen:
+            raise InputError(f"{_WHERE}: the server's pages never end: it names one twice")
+        seen.add(token)

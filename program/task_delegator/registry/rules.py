@@ -6,7 +6,7 @@ from collections.abc import Collection
 from difflib import SequenceMatcher
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from ..text import plain
 
@@ -104,3 +104,9 @@ def seems_to_guard(field: str) -> bool:
 def _spelled(field: str) -> str:
     """Return a field's name as it is compared: letters and digits, lower case, singular."""
     return re.sub(r"[\W_]+", "", plain(field).casefold()).rstrip("s")
+
+
+def first_fault(error: ValidationError) -> str:
+    """Return the first validation error as "field: reason"."""
+    first = error.errors()[0]
+    return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))

@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 import os
+import stat
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -23,10 +24,12 @@ from ..system import cache_folder, private_cache_folder, replacing
 from ..text import shown_safely
 
 _log = logging.getLogger(__name__)
-_FORMAT = "task-delegator index 1"  # with another number, what was kept is built again
+_FORMAT = "task-delegator index 2"  # with another number, what was kept is built again
 _ALIGNED = 64  # bytes between the beginnings of arrays
 _MOST_FILES, _MOST_BYTES = 3, 2**30  # those that were not asked for longest go
 _HEAD = 8  # bytes that say how long the description is
+# What numpy and the description raise where a file is damaged, beside what the system raises.
+_DAMAGED = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
 Pieces = Sequence[np.ndarray]  # an array, cut along its first dimension
 
 
@@ -66,9 +69,11 @@ class KeptArrays:
             path = cache_folder() / self.name
             if not path.is_file():
                 return None
+            _require_own(path)
             arrays = self._mapped(path)
-            os.utime(path)
-        except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+            with suppress(OSError):  # it may be read alone, as in an image
+                os.utime(path)
+        except (OSError, RuntimeError, *_DAMAGED) as error:
             self._tell("built anew", error)
             with suppress(OSError, RuntimeError):
                 (cache_folder() / self.name).unlink(missing_ok=True)
@@ -87,7 +92,7 @@ class KeptArrays:
             sealed = {name: (self._sealed(name, held),) for name, held in spelling.items()}
             with replacing(path) as partial:
                 partial.chmod(0o600)
-                _write(partial, {**arrays, **sealed})
+                _write(partial, self.name, {**arrays, **sealed})
             _make_room(path)
         except (DelegatorError, OSError, RuntimeError) as error:
             self._tell("not kept", error)
@@ -105,11 +110,14 @@ class KeptArrays:
         """Return the arrays of a file.
 
         Raises:
-            ValueError, KeyError, TypeError: it is damaged.
+            ValueError: it is damaged, or is another registry's.
+            TypeError, AttributeError, LookupError, ArithmeticError: it is damaged.
         """
         content = np.memmap(path, dtype=np.uint8, mode="r")
         length = int(content[:_HEAD].view(np.uint64)[0])
         described: dict[str, Any] = json.loads(content[_HEAD : _HEAD + length].tobytes())
+        if described["name"] != self.name:
+            raise ValueError("it is that of other agents")
         data = content[described["begins"] :]
         if len(data) != described["size"] or zlib.crc32(data.data) != described["checksum"]:
             raise ValueError("it is damaged")
@@ -124,7 +132,20 @@ class KeptArrays:
         _log.warning("cache %s: %s: %s", self.name, what, said)
 
 
-def _write(path: Path, arrays: Mapping[str, Pieces]) -> None:
+def _require_own(path: Path) -> None:
+    """Check that nobody else can have written a file.
+
+    Raises:
+        ValueError: it is another user's, or others may write it.
+    """
+    found = path.stat()
+    if hasattr(os, "getuid") and (
+        found.st_uid not in (0, os.getuid()) or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    ):
+        raise ValueError("others may have written it")
+
+
+def _write(path: Path, own_name: str, arrays: Mapping[str, Pieces]) -> None:
     """Write arrays, one behind the other, after what describes them."""
     described: dict[str, tuple[str, list[int], int]] = {}
     size, checksum = 0, 0
@@ -133,7 +154,12 @@ def _write(path: Path, arrays: Mapping[str, Pieces]) -> None:
         described[name] = pieces[0].dtype.str, shape, size
         for content in _aligned(pieces):
             size, checksum = size + len(content), zlib.crc32(content, checksum)
-    said: dict[str, Any] = {"arrays": described, "size": size, "checksum": checksum}
+    said: dict[str, Any] = {
+        "name": own_name,
+        "arrays": described,
+        "size": size,
+        "checksum": checksum,
+    }
     length = len(json.dumps(said)) + 32
     begins = -(-(_HEAD + length) // _ALIGNED) * _ALIGNED
     text = json.dumps({**said, "begins": begins}).ljust(begins - _HEAD)

@@ -19,6 +19,7 @@ from ..feedback import record
 from ..registry import Agent
 from ..tracing import (
     Assessed,
+    LiveNames,
     Recorded,
     Span,
     SpanRecorder,
@@ -205,7 +206,7 @@ class Desk:
         if traces is None or not traces.traced:
             yield SpanRecorder({})
             return
-        recorder = SpanRecorder(shown_names(self.delegator.registry), traces.texts)
+        recorder = SpanRecorder(LiveNames(self.delegator.registry), traces.texts)
         try:
             with dspy.context(callbacks=[*dspy.settings.get("callbacks", []), recorder]):
                 yield recorder

@@ -4,7 +4,7 @@
 """
 
 from .log import Assessed, Recorded, TraceLog, TraceStore
-from .redaction import redact, shown_names
+from .redaction import LiveNames, redact, shown_names
 from .spans import Span, SpanRecorder, by_delegation
 from .verdict import (
     ANOTHER,
@@ -23,6 +23,7 @@ __all__ = [
     "ANOTHER",
     "Assessed",
     "FIRST",
+    "LiveNames",
     "NOBODY",
     "QUESTIONS",
     "Question",

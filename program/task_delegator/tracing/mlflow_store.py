@@ -141,6 +141,15 @@ class MlflowStore:
                 completed_by=assessed.source or "unnamed",
             )
 
+    def require(self, request_id: str) -> None:
+        """Check that there is a trace of a request.
+
+        Raises:
+            InputError: no trace has the request's id.
+            MlflowException: the store does not answer.
+        """
+        self._find(request_id)
+
     def _find(self, request_id: str) -> Any:
         if not request_id.isalnum():
             raise InputError(f"the request id {request_id!r} has other signs than letters, digits")

@@ -4,14 +4,14 @@ Other strings are replaced by their length, unless texts are wanted; other objec
 An agent that needs a permission is shown by a digest of its name: who reads traces may not have it.
 """
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import fields, is_dataclass
 from typing import Any, get_args
 
 import dspy
 
 from ..delegation import Decision
-from ..registry import Agent, Registry
+from ..registry import NAME_CHARACTERS, Agent, Registry
 from ..signatures import NONE_SLOT, SLOTS
 from ..system import sha256_text
 
@@ -21,12 +21,40 @@ _WORDS = (*get_args(Decision), *SLOTS, NONE_SLOT)
 
 def shown_names(registry: Registry) -> dict[str, str]:
     """Return how each agent is shown, by name: one that needs a permission as a digest."""
-    return {
-        agent.name: f"agent-{sha256_text(agent.name)[:12]}"
-        if agent.required_permissions
-        else agent.name
-        for agent in registry
-    }
+    return {agent.name: _shown(agent) for agent in registry}
+
+
+class LiveNames(Mapping[str, str]):
+    """How agents are shown, by name, while the registry changes.
+
+    An agent that comes meanwhile is known, one that goes stays known, and one that needed a
+    permission before or needs one now is a digest.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry, self._before = registry, shown_names(registry)
+
+    def __getitem__(self, name: str) -> str:
+        """Return how an agent is shown; raise ``KeyError`` if there was and is none."""
+        before = self._before.get(name)
+        if len(name) > NAME_CHARACTERS or before not in (None, name):
+            return self._before[name]
+        try:
+            return _shown(self._registry[name])
+        except KeyError:
+            return self._before[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names of before and of now."""
+        return iter({**self._before, **shown_names(self._registry)})
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return sum(1 for _ in self)
+
+
+def _shown(agent: Agent) -> str:
+    return f"agent-{sha256_text(agent.name)[:12]}" if agent.required_permissions else agent.name
 
 
 def redact(value: Any, names: Mapping[str, str], texts: bool) -> Any:

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from task_delegator.embedders import MANIFEST, MODEL, VOCABULARY, MiniLM, embedder, packaged_minilm
+from task_delegator.embedders.base import Encoded
+from task_delegator.embedders.onnx_encoder import OnnxEncoder
 from task_delegator.embedders.specs import _named
 from task_delegator.errors import InputError
 from task_delegator.system import sha256_file
@@ -63,3 +65,24 @@ def test_a_manifest_without_digests_is_refused(folder, content):
 def test_a_folder_that_is_none_is_named(tmp_path):
     with pytest.raises(InputError, match=r"encoder:.*manifest\.json is missing"):
         embedder(f"encoder:{tmp_path}/nothing")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [(MODEL, b""), (MODEL, b"no graph"), (VOCABULARY, b"{}"), (VOCABULARY, b"\xff\xfe")],
+)
+def test_files_that_the_manifest_names_but_are_no_encoder_are_one_line(folder, name, content):
+    (folder / name).write_bytes(content)
+    sha256 = {name: sha256_file(folder / name) for name in (MODEL, VOCABULARY)}
+    (folder / MANIFEST).write_text(json.dumps({"sha256": sha256}))
+    with pytest.raises(InputError, match=r"cannot be used: .*; make it again") as caught:
+        embedder(f"encoder:{folder}")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("vector", [np.zeros(5), np.full(384, np.nan)])
+def test_a_graph_of_other_vectors_is_refused(folder, vector, monkeypatch):
+    one = Encoded(vector, np.zeros(0), np.zeros((0, 5)))
+    monkeypatch.setattr(OnnxEncoder, "_one", lambda *_: one)
+    with pytest.raises(InputError, match="gives no 384 numbers"):
+        embedder(f"encoder:{folder}")

@@ -1,6 +1,7 @@
 """Agents of MLflow's registry of MCP servers, in a real store."""
 
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import mlflow
@@ -109,4 +110,58 @@ def test_a_server_without_the_registry_is_one_line(raised, said, monkeypatch):
     assert "\n" not in str(caught.value)
     monkeypatch.delattr(genai, "search_mcp_servers")
     with pytest.raises(InputError, match=r"install 3\.15"):
+        Registry.from_mlflow()
+
+
+class Page(list):
+    """One page of what a server answers."""
+
+    def __init__(self, rows, token=None):
+        super().__init__(rows)
+        self.token = token
+
+
+def fake_servers(monkeypatch, *server_json: dict[str, Any], token=None):
+    """Let MLflow hold servers whose texts nobody checked."""
+    versions = [
+        SimpleNamespace(
+            name=f"s{n}", status="active", aliases=[], creation_timestamp=1, tools=None,
+            server_json=one,
+        )
+        for n, one in enumerate(server_json)
+    ]  # fmt: skip
+    monkeypatch.setattr(
+        genai, "search_mcp_servers", lambda page_token=None: Page(versions, token), raising=False
+    )
+    monkeypatch.setattr(
+        genai,
+        "search_mcp_server_versions",
+        lambda page_token=None, name="": Page(v for v in versions if v.name == name),
+        raising=False,
+    )
+
+
+def test_following_the_servers_opens_no_agent_to_everybody(monkeypatch):
+    fake_servers(monkeypatch, {"name": "com.acme/pay", "description": "Pays money."})
+    registry = Registry.from_mlflow(require=["pay"])
+    with pytest.raises(InputError, match="the same require as from_mlflow"):
+        registry.watch_mlflow(seconds=0.01)
+    before = registry.version
+    with registry.watch_mlflow(require=["pay"], seconds=0.01):
+        fake_servers(
+            monkeypatch,
+            {"name": "com.acme/pay", "description": "Pays."},
+            {"name": "com.acme/fire", "description": "Fires.", "required_permissions": []},
+        )
+        deadline = time.monotonic() + 20
+        while len(registry) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert registry.version > before
+    assert len(registry) == 2
+    assert registry.permitted([]) == frozenset()
+
+
+def test_pages_that_never_end_are_refused(monkeypatch):
+    fake_servers(monkeypatch, {"name": "com.acme/pay", "description": "Pays."}, token="again")
+    with pytest.raises(InputError, match="never end"):
         Registry.from_mlflow()

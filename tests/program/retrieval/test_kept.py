@@ -1,5 +1,6 @@
 """A large registry's index is kept: the next process maps it, and nobody reads texts in it."""
 
+import json
 import stat
 from time import sleep
 
@@ -186,3 +187,42 @@ def test_it_is_kept_behind_the_first_answer(folder, office):
             thread.join()
     assert first.names
     assert len(files(folder)) == 1
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("how", ["another registry's", "a list", "a huge number", "a type"])
+def test_a_file_that_is_whole_but_not_this_registrys_is_made_anew(folder, office, how, caplog):
+    served(office)
+    (path,) = files(folder)
+    whole = path.read_bytes()
+    if how == "another registry's":
+        other = office_registry()
+        other.add(make_agent("Garden", "plants trees", "water the plants"))
+        served(other)
+        (theirs,) = set(files(folder)) - {path}
+        path.write_bytes(theirs.read_bytes())
+    else:
+        length = int.from_bytes(whole[:8], "little")
+        said = json.loads(whole[8 : 8 + length])
+        if how == "a list":
+            said["arrays"] = []
+        elif how == "a huge number":
+            said["arrays"]["samples"][1] = [2**70]
+        else:
+            said["arrays"]["samples"][0] = "no type"
+        path.write_bytes(
+            whole[:8] + json.dumps(said).ljust(length).encode()[:length] + whole[8 + length :]
+        )
+    assert_same(served(office)[1], office, {})
+    assert "built anew" in caplog.text
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_file_that_others_may_write_is_not_read(folder, office, caplog):
+    served(office)
+    (path,) = files(folder)
+    path.chmod(0o666)
+    assert_same(served(office)[1], office, {})
+    assert "built anew" in caplog.text
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 from recorded import recorded_lm
-from small import HashedWords, office_registry
+from small import HashedWords, make_agent, office_registry
 from starlette.testclient import TestClient
 
 from task_delegator.decisions import read_decisions
@@ -21,9 +21,11 @@ from task_delegator.tracing import (
     SEVERAL,
     VERDICT,
     Assessed,
+    LiveNames,
     Recorded,
     TraceLog,
     agent_of,
+    redact,
     shown_names,
     verdict_of,
 )
@@ -255,3 +257,30 @@ def test_a_verdict_and_an_agent_say_the_same(first, right, verdict):
 def test_an_answer_that_names_nobody_is_none(answers):
     with pytest.raises(LookupError):
         agent_of(answers, "Refunds")
+
+
+def test_an_agent_that_is_hidden_while_a_task_is_delegated_is_not_named():
+    registry = office_registry()
+    registry.add(make_agent("open_then_hidden", TASK))
+    registry.add(make_agent("hidden_then_open", TASK, needs={"pay"}))
+    registry.add(make_agent("hidden_then_gone", TASK, needs={"pay"}))
+    before, names = shown_names(registry), LiveNames(registry)
+    registry.add(make_agent("comes_hidden", TASK, needs={"pay"}))
+    registry.replace(make_agent("open_then_hidden", TASK, needs={"pay"}))
+    registry.replace(make_agent("hidden_then_open", TASK))
+    registry.remove("hidden_then_gone")
+    known = {**before, **shown_names(registry), "hidden_then_open": before["hidden_then_open"]}
+    for name in ("open_then_hidden", "hidden_then_open", "hidden_then_gone", "comes_hidden"):
+        shown = redact({"top3": {name: 0.5}, "agent": name}, names, False)
+        assert shown == {"top3": {known[name]: 0.5}, "agent": known[name]}
+        assert known[name].startswith("agent-")
+    assert redact("Refunds", names, False) == "Refunds"
+    assert set(names) == set(known)
+    assert len(names) == len(known)
+
+
+def test_a_desk_shows_agents_as_they_are_now():
+    desk = Desk(office(), traces=TraceLog(Shelf()))
+    with desk._recorded() as recorder:
+        desk.delegator.registry.add(make_agent("comes_hidden", needs={"pay"}))
+        assert recorder._names["comes_hidden"].startswith("agent-")

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from ...errors import InputError
 from ...text import one_line
-from ..agents import Agent, first_fault
-from ..rules import name_key
+from ..agents import Agent
+from ..rules import first_fault, name_key
 from .door import NATIVE
 from .draft import Draft, Findings, Json
 from .mcp import read_server
