@@ -115,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with busy_process():
         print_latency("beside a busy process", latency(delegate, encode, texts))
     change = partial(_change_one, delegate.registry)
-    quiet, changing = (changed_throughput(delegate, texts, each) for each in (lambda: None, change))
+    quiet, changing = (tasks_a_second(delegate, texts, each) for each in (lambda: None, change))
     print(f"throughput while agents change over that of a quiet registry: {changing / quiet:.2f}")
     print_throughput("many tasks", throughput(delegate, texts))
     for agents in options.many_agents:
@@ -226,13 +226,14 @@ def latency(
     )
 
 
-def changed_throughput(
+def tasks_a_second(
     delegate: Callable[[str], Any],
     texts: Sequence[str],
     change: Callable[[], None],
     seconds: int = 8,
+    threads: int = _READERS,
 ) -> float:
-    """Return the tasks a second of eight threads, beside a change each second."""
+    """Return the tasks a second of several threads, beside a change each second."""
     ended = Event()
 
     def ask(first: int) -> int:
@@ -242,15 +243,17 @@ def changed_throughput(
             asked += 1
         return asked
 
-    with ThreadPoolExecutor(_READERS) as pool:
-        counts = [pool.submit(ask, number * len(texts) // _READERS) for number in range(_READERS)]
+    with ThreadPoolExecutor(threads) as pool:
+        counts = [pool.submit(ask, number * len(texts) // threads) for number in range(threads)]
+        started = perf_counter()
         try:
             for _ in range(seconds):
                 sleep(1)
                 change()
         finally:
             ended.set()
-        return sum(count.result() for count in counts) / seconds
+        asked = sum(count.result() for count in counts)
+        return asked / (perf_counter() - started)
 
 
 def _change_one(registry: "Registry") -> None:

@@ -14,15 +14,15 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from threading import Event
 from threading import enumerate as threads
-from time import perf_counter, process_time, sleep, thread_time
+from time import perf_counter, process_time, thread_time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from optimize.benchmark import tasks_a_second
 
 if TYPE_CHECKING:
     from task_delegator.delegator import Delegator
@@ -148,37 +148,15 @@ def throughput(delegate: "Delegator", texts: Sequence[str], seconds: int, turns:
 
     rates = np.array(
         [
-            [_tasks_a_second(delegate, texts, each, seconds) for each in (lambda: None, change)]
+            [
+                tasks_a_second(delegate, texts, each, seconds, _THREADS)
+                for each in (lambda: None, change)
+            ]
             for _ in range(turns)
         ]
     )
     quiet, changing = np.median(rates, axis=0)
     return float(changing / quiet)
-
-
-def _tasks_a_second(
-    delegate: Callable[[str], Any], texts: Sequence[str], change: Callable[[], None], seconds: int
-) -> float:
-    ended = Event()
-
-    def ask(first: int) -> int:
-        asked = 0
-        while not ended.is_set():
-            delegate(texts[(first + asked) % len(texts)])
-            asked += 1
-        return asked
-
-    with ThreadPoolExecutor(_THREADS) as pool:
-        counts = [pool.submit(ask, number * len(texts) // _THREADS) for number in range(_THREADS)]
-        started = perf_counter()
-        try:
-            for _ in range(seconds):
-                sleep(1)
-                change()
-        finally:
-            ended.set()
-        asked = sum(count.result() for count in counts)
-        return asked / (perf_counter() - started)
 
 
 def changes(delegate: "Delegator") -> Costs:
