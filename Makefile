@@ -30,11 +30,12 @@ export PYTHONDONTWRITEBYTECODE :=
 EXPERIMENTS = $(shell $(BIN)/python -m experiments --list)
 QUICK := default ablation plans public enrichment scaling
 
-.PHONY: help setup wheel quickstart test audit test-fast all-tests data quick-experiments lint types format ui peers compiled adapter folds encoder encoders results clean
+.PHONY: help setup wheel quickstart test audit test-fast light-tests heavy-tests test-all data quick-experiments lint types format ui peers compiled adapter folds encoder encoders results clean
 
 help:
 	@echo "make quickstart  set up, compile a program with the embedded LM, delegate three tasks"
-	@echo "make test        set up, lint, type-check and run every test"
+	@echo "make test        set up, lint, type-check and run the tests"
+	@echo "make test-all    the same, and the tests in a browser and on a cluster"
 	@echo "make test-fast   the tests that take seconds each at most"
 	@echo "make audit       look the pinned packages up among known vulnerabilities"
 	@echo "make wheel       build dist/task_delegator-*.whl"
@@ -66,13 +67,19 @@ quickstart: $(READY)
 
 # All checks at once; one that fails fails all.
 test: $(READY)
-	@$(MAKE) --no-print-directory --jobs 4 lint types data all-tests
+	@$(MAKE) --no-print-directory --jobs 4 lint types data light-tests
+
+test-all: test heavy-tests
 
 data: $(READY)
 	$(BIN)/python -m optimize.data check
 
-all-tests: $(READY)
-	$(PYTEST)
+light-tests: $(READY)
+	$(PYTEST) -m "not heavy"
+
+# In a headless browser and on a Ray cluster, where these are installed.
+heavy-tests: $(READY)
+	$(PYTEST) -m heavy
 
 test-fast: $(READY)
 	$(PYTEST) -m "not slow"

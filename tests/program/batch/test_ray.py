@@ -49,6 +49,7 @@ def cluster():
 
 
 @pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.filterwarnings("default")  # those of Ray are not ours
 def test_a_batch_is_complete_and_in_order_though_a_worker_dies(cluster, tmp_path):
     asked = tmp_path / "asked"
@@ -65,6 +66,7 @@ def test_a_batch_is_complete_and_in_order_though_a_worker_dies(cluster, tmp_path
 
 
 @pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.filterwarnings("default")
 def test_a_cluster_that_does_not_answer_is_one_line(tmp_path, monkeypatch):
     ray = pytest.importorskip("ray", reason="the extra ray is not installed")

@@ -94,6 +94,7 @@ def test_a_service_that_is_told_to_stop_finishes_its_tasks(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("browser")
+@pytest.mark.heavy
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
 def test_the_page_delegates_and_records_who_was_right(tmp_path):
     options = "--feedback", "feedback.jsonl"
