@@ -182,7 +182,7 @@ def choose_threshold(sample: Sample, target: Target) -> OperatingPoint:
         best = lower_bound(sample.assigned(order[0]), share, delta) if order else 0.0
         careful = _last_that_passes(sample, order, lambda t: passes(t, best))
         threshold = _estimate(sample, target.precision, share, careful or 0.0)
-    threshold = None if threshold is None else max(threshold - _BELOW, 0.0)
+    threshold = None if threshold is None else _below(threshold, sample)
     counts = sample.assigned(math.inf if threshold is None else threshold)
     return OperatingPoint(
         target=target.precision,
@@ -241,7 +241,15 @@ def estimate_threshold(sample: Sample, precision: float) -> float | None:
     Half the time others than the sample fall short of it.
     """
     found = _estimate(sample, precision)
-    return None if found is None else max(found - _BELOW, 0.0)
+    return None if found is None else _below(found, sample)
+
+
+def _below(threshold: float, sample: Sample) -> float:
+    """Return a threshold a little below one, and above the next lower confidence."""
+    known = np.concatenate([sample.confidences, sample.out_of_scope])
+    lower = known[(known > 0) & (known < threshold)]
+    nearest = float(lower.max()) if len(lower) else 0.0
+    return max(threshold - _BELOW, (threshold + nearest) / 2)
 
 
 def _estimate(

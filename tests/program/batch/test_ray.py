@@ -36,14 +36,11 @@ def program_of(folder: Path) -> Callable[[], Delegator]:
 @pytest.fixture
 def cluster():
     """Start a cluster of two nodes on this machine."""
-    pytest.importorskip("ray.data", reason="the extra ray is not installed")
-    from ray.cluster_utils import Cluster
-
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    ray = pytest.importorskip("ray", reason="the extra ray is not installed")
+    utils = pytest.importorskip("ray.cluster_utils")
+    nodes = utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     nodes.add_node(num_cpus=1)
     yield nodes
-    import ray
-
     ray.shutdown()
     nodes.shutdown()
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -86,6 +86,7 @@ def test_share_0_is_the_rule_of_one_sample(sample, target):
 
 
 @settings(max_examples=60)
+@example(Sample.of([0.0, 1.0, 6e-290], [False, True, False], []), 0.5, 0.0)
 @given(samples(), st.floats(0.3, 1.0), st.sampled_from([0.0, 0.2]))
 def test_what_is_promised_is_what_the_threshold_does(sample, target, share):
     found = choose_threshold(sample, Target(target, share))
