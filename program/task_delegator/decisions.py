@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .delegation import Decision, Delegation
 from .errors import InputError
-from .feedback import now, read_jsonl
+from .feedback import now, read_log
 from .registry import first_fault
 
 
@@ -54,7 +54,7 @@ def read_decisions(path: str | Path) -> dict[str, Decided]:
     Raises:
         InputError: it cannot be read, or a line is no decision.
     """
-    return {row.request_id: row for row in (_row(path, *line) for line in read_jsonl(path))}
+    return {row.request_id: row for row in (_row(path, *line) for line in read_log(path))}
 
 
 def _row(path: str | Path, number: int, values: Any) -> Decided:

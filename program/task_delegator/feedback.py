@@ -165,22 +165,18 @@ def read_feedback(path: str | Path) -> Iterator[Feedback]:
     Raises:
         InputError: it cannot be read, or a line is no feedback.
     """
-    content = _content(path)
-    whole, _, last = content.rpartition(b"\n")
-    if last.strip() and not is_json(last):
-        _log.warning("%s: line %d: torn, not read", path, whole.count(b"\n") + 2 if whole else 1)
-        content = whole
-    for number, values in _rows(path, content):
+    for number, values in read_log(path):
         try:
             yield Feedback.model_validate(values)
         except ValidationError as error:
             raise InputError(f"{path}: line {number}: {first_fault(error)}") from error
 
 
-def read_jsonl(path: str | Path) -> Iterator[tuple[int, Any]]:
+def read_log(path: str | Path) -> Iterator[tuple[int, Any]]:
     """Read a file with one JSON value per line, as (line number, value); skip empty lines.
 
-    UTF-8, with or without a byte order mark.
+    UTF-8, with or without a byte order mark. A last line that was torn while it was written is
+    left out, with a warning.
 
     Args:
         path: the file, ``-`` for standard input.
@@ -188,7 +184,12 @@ def read_jsonl(path: str | Path) -> Iterator[tuple[int, Any]]:
     Raises:
         InputError: it cannot be read, is no regular file, or a line is no JSON.
     """
-    return _rows(path, _content(path))
+    content = _content(path)
+    whole, _, last = content.rpartition(b"\n")
+    if last.strip() and not is_json(last):
+        _log.warning("%s: line %d: torn, not read", path, whole.count(b"\n") + 2 if whole else 1)
+        content = whole
+    return _rows(path, content)
 
 
 def is_json(line: bytes) -> bool:
@@ -208,7 +209,7 @@ def _content(path: str | Path) -> bytes:
 
 
 def jsonl_lines(path: str | Path) -> Iterator[tuple[int, str]]:
-    """Read a file as ``read_jsonl`` does, but leave its lines as they are.
+    """Read a file as ``read_log`` does, but leave its lines as they are.
 
     Raises:
         InputError: it cannot be read, or is no regular file.

@@ -18,7 +18,7 @@ from task_delegator.decision.decide import decide
 from task_delegator.delegation import Candidate
 from task_delegator.delegator import Delegator
 from task_delegator.errors import DelegatorError, InputError, LMSpecError
-from task_delegator.feedback import Feedback, append, read_jsonl
+from task_delegator.feedback import Feedback, append, read_log
 from task_delegator.knobs import Thresholds
 from task_delegator.lm.weights import find_weights
 from task_delegator.registry.agents import Agent, Registry
@@ -225,7 +225,7 @@ def pipe(tmp_path):
     [
         read_json,
         Registry.load,
-        lambda path: list(read_jsonl(path)),
+        lambda path: list(read_log(path)),
     ],
     ids=["json", "registry", "tasks"],
 )
@@ -261,8 +261,8 @@ def test_the_command_refuses_a_pipe_and_reads_standard_input(agents, pipe, tmp_p
 @pytest.mark.parametrize("content", ["[" * 100_000, "[" + "9" * 5000 + "]"])
 def test_json_that_python_cannot_hold_is_refused_in_a_line(tmp_path, content):
     path = tmp_path / "odd.json"
-    path.write_text(content)
-    for read in (read_json, lambda path: list(read_jsonl(path))):
+    path.write_text(content + "\n")
+    for read in (read_json, lambda path: list(read_log(path))):
         with pytest.raises(InputError, match="broken JSON"):
             read(path)
 

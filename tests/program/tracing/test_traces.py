@@ -284,3 +284,12 @@ def test_a_desk_shows_agents_as_they_are_now():
     with desk._recorded() as recorder:
         desk.delegator.registry.add(make_agent("comes_hidden", needs={"pay"}))
         assert recorder._names["comes_hidden"].startswith("agent-")
+
+
+def test_a_torn_last_line_of_a_log_of_decisions_costs_no_other(tmp_path, caplog):
+    row = '{"request_id": "a", "task": "x", "agent": null, "decision": "none", '
+    row += '"confidence": 0.5, "time": "2026-01-01T00:00:00Z"}'
+    log = tmp_path / "decisions.jsonl"
+    log.write_text(row + "\n" + row[:40])
+    assert list(read_decisions(log)) == ["a"]
+    assert "torn, not read" in caplog.text
