@@ -18,19 +18,16 @@ from typing import Any
 
 import numpy as np
 
+from optimize.finetune.checks import installed
 from optimize.finetune.shortlists import Shortlist
 from task_delegator.errors import InputError
 from task_delegator.signatures import NONE_SLOT, SLOTS
 from task_delegator.system import replacing
 
-try:
+with installed("finetune", "finetune"):
     torch: Any = import_module("torch")
     transformers: Any = import_module("transformers")
     peft: Any = import_module("peft")
-except ImportError as error:
-    raise InputError(
-        f"finetune: {error.name} is not installed; run pip install 'task-delegator[finetune]'"
-    ) from error
 
 LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 _FORM = 0.1  # weight of the answer's other tokens in the loss, which are soon learned

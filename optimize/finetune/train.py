@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from optimize.checkpoint import Checkpoint, code_digest, refuse
 from optimize.data import Dataset
+from optimize.finetune.checks import check_datasets
 from optimize.finetune.decontaminate import decontaminate
 from optimize.finetune.gguf_adapter import write_adapter
 from optimize.finetune.learning_curve import choose_checkpoint, read_curve, should_stop
@@ -275,16 +276,7 @@ def _digest(shortlists: Sequence[Shortlist]) -> str:
 
 
 def _check(train: Sequence[Dataset], held_out_datasets: Sequence[Dataset]) -> None:
-    both = {d.path.resolve() for d in train} & {d.path.resolve() for d in held_out_datasets}
-    if both:
-        raise InputError(f"{min(both)}: a dataset is either trained on or held out")
-    names = [dataset.path.name for dataset in (*train, *held_out_datasets)]
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"{name}: two datasets have this name; rename a folder")
-    for dataset in held_out_datasets:
-        if not dataset.splits["validation"]:
-            raise InputError(f"{dataset.path}: no validation requests; held-out datasets need them")
+    check_datasets(train, held_out_datasets, "held out", "held-out datasets need them")
     for dataset in train:
         if not (dataset.splits["train"] or dataset.splits["validation"]):
             raise InputError(f"{dataset.path}: no train or validation requests to train on")

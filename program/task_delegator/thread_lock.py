@@ -40,7 +40,7 @@ class Lock:
 def _forked() -> None:
     for lock in _all:
         lock.renew()
-    if "tqdm" in sys.modules:  # bm25s takes its lock, shown or not, for every text
+    if "tqdm" in sys.modules:  # a thread of the parent may hold the lock of its bars
         bars, lock = [sys.modules["tqdm"].tqdm], threading.RLock()
         while bars:  # each class may hold one of its own
             bar = bars.pop()

@@ -19,6 +19,7 @@ import numpy as np
 
 from optimize.checkpoint import Checkpoint, code_digest, refuse
 from optimize.data import Dataset
+from optimize.finetune.checks import check_datasets
 from optimize.finetune.encoder.base import (
     BASE,
     DIMENSIONS,
@@ -86,7 +87,7 @@ def finetune_encoder(
         InputError: a registry is on both sides, has no requests, or the folder cannot be used,
             holds a run of another configuration or other code, or is used by another process.
     """
-    _check(train, kept_out)
+    check_datasets(train, kept_out, "kept out", "what is kept out needs them")
     recipe = config.recipe
     sources = sources_to_train_on(train, kept_out)
     batches = draw_batches(sources, embed, size=recipe.batch, steps=recipe.steps, seed=recipe.seed)
@@ -185,19 +186,6 @@ def _least_cosine(
     if least < _LEAST_COSINE:
         raise InputError(f"{graph}: differs from what was trained: a cosine of {least:.4f}")
     return round(least, 5)
-
-
-def _check(train: Sequence[Dataset], kept_out: Sequence[Dataset]) -> None:
-    both = {d.path.resolve() for d in train} & {d.path.resolve() for d in kept_out}
-    if both:
-        raise InputError(f"{min(both)}: a dataset is either trained on or kept out")
-    names = [dataset.path.name for dataset in (*train, *kept_out)]
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"{name}: two datasets have this name; rename a folder")
-    for dataset in kept_out:
-        if not dataset.splits["validation"]:
-            raise InputError(f"{dataset.path}: no validation requests; what is kept out needs them")
 
 
 def _identity(

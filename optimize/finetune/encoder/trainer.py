@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from optimize.finetune.checks import installed
 from optimize.finetune.encoder.pairs import Pair
 from optimize.finetune.encoder.recipe import EncoderRecipe
 from optimize.finetune.encoder.upper_layers import UpperLayers
@@ -20,7 +21,7 @@ from optimize.finetune.encoder.validation import Questions
 from task_delegator.errors import InputError
 from task_delegator.system import read_json, write_text
 
-try:
+with installed("finetune encoder", "encoder,finetune"):
     torch: Any = import_module("torch")
     transformers: Any = import_module("transformers")
     library: Any = import_module("sentence_transformers")
@@ -29,11 +30,6 @@ try:
     samplers: Any = import_module("sentence_transformers.base.sampler")
     evaluation: Any = import_module("sentence_transformers.base.evaluation")
     arguments: Any = import_module("sentence_transformers.sentence_transformer.training_args")
-except ImportError as error:
-    raise InputError(
-        f"finetune encoder: {error.name} is not installed; "
-        "run pip install 'task-delegator[encoder,finetune]'"
-    ) from error
 if not hasattr(tables, "Dataset"):  # a folder of this name, where the package is missing
     raise InputError(
         "finetune encoder: datasets is not installed; "

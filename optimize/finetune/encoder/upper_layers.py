@@ -11,19 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from optimize.finetune.checks import installed
 from optimize.finetune.encoder.base import MOST_TOKENS
-from task_delegator.errors import InputError
 
-try:
+with installed("finetune encoder", "encoder,finetune"):
     torch: Any = import_module("torch")
     transformers: Any = import_module("transformers")
     modules: Any = import_module("sentence_transformers.base.modules")
     functional: Any = import_module("torch.nn.functional")
-except ImportError as error:
-    raise InputError(
-        f"finetune encoder: {error.name} is not installed; "
-        "run pip install 'task-delegator[encoder,finetune]'"
-    ) from error
 
 TOKENS = "input_features"  # a key that the trainer takes for a column's
 _TOGETHER = 32  # texts that pass the lower layers at once

@@ -10,7 +10,6 @@ from mlflow.entities import LoggedModel
 from mlflow.tracking import MlflowClient
 from recorded import oracle, recorded_lm
 from small import HashedWords, small_dataset
-from tracking import empty_store
 
 from optimize.__main__ import main
 from optimize.config import Options
@@ -29,28 +28,18 @@ from task_delegator.registry.agents import Registry
 from task_delegator.tracing import Span
 
 SELECT = "delegator.classify.select"
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_store_left_over")]
 
 
-@pytest.fixture(autouse=True)
-def _no_store_left_over():
-    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
-    yield
-    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+@pytest.fixture
+def store(store, monkeypatch):
+    monkeypatch.setattr(compiling, "embedder", lambda spec: HashedWords())
+    return store
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return small_dataset(tmp_path_factory.mktemp("folder") / "data")
-
-
-@pytest.fixture
-def store(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    uri = empty_store(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    monkeypatch.setattr(compiling, "embedder", lambda spec: HashedWords())
-    return uri
 
 
 def taught(data: Path, out: Path) -> Compiled:

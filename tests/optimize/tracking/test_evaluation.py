@@ -11,7 +11,6 @@ from mlflow.genai import datasets as genai_datasets
 from mlflow.genai import evaluate as mlflow_evaluate
 from mlflow.tracking import MlflowClient
 from small import delegator, office_registry, only
-from tracking import empty_store
 
 from optimize.__main__ import main
 from optimize.data import load_dataset
@@ -25,7 +24,10 @@ from task_delegator.delegator import Delegator
 from task_delegator.tracing import NOBODY, shown_names
 
 # MLflow's own, where it is given a list of rows.
-pytestmark = pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning"),
+    pytest.mark.usefixtures("no_store_left_over"),
+]
 
 HIDDEN = "Payroll"  # the office's agent that needs a permission
 REQUESTS = {
@@ -35,21 +37,6 @@ REQUESTS = {
     "Travel": ["book the night train to Porto"],
 }
 OUTSIDE = ["sing me a song", "what is the meaning of life"]
-
-
-@pytest.fixture(autouse=True)
-def _no_store_left_over():
-    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
-    yield
-    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def store(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    uri = empty_store(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    return uri
 
 
 @pytest.fixture

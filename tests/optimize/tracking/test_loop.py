@@ -28,14 +28,7 @@ from task_delegator.service import Desk, create_app
 from task_delegator.tracing import ANOTHER, FIRST, NOBODY, RIGHT_AGENT, SEVERAL, VERDICT, TraceLog
 from task_delegator.tracing.mlflow_store import QUEUE, MlflowStore
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def _no_store_left_over():
-    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
-    yield
-    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_store_left_over")]
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from mlflow import artifacts
 from mlflow.tracking import MlflowClient
 from recorded import recorded_lm
 from small import HashedWords, office_registry, small_dataset
-from tracking import empty_store, mlflow_server
+from tracking import mlflow_server
 from wire import Provider
 
 from optimize.__main__ import main
@@ -34,29 +34,14 @@ from task_delegator.knobs import KnobValues
 from task_delegator.registry.agents import Registry
 from task_delegator.tracing import redact
 
+pytestmark = pytest.mark.usefixtures("no_store_left_over")
 KEY, HEADER = "sk-2718281828", "Bearer-3141592653"
 TASK = "please refund my order"
-
-
-@pytest.fixture(autouse=True)
-def _no_store_left_over():
-    """Neither another file's tests choose the store of these, nor these that of others."""
-    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
-    yield
-    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return small_dataset(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture
-def store(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    uri = empty_store(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    return uri
 
 
 @pytest.fixture
