@@ -8,12 +8,17 @@ import pytest
 from tracking import empty_store
 
 
+def _forget() -> None:
+    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+    mlflow.clear_active_model()  # `mlflow.pyfunc.load_model` leaves one, of its own store
+
+
 @pytest.fixture
 def no_store_left_over() -> Iterator[None]:
-    """Neither another file's tests choose the store of these, nor these that of others."""
-    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+    """Neither another file's tests choose the store and the model of these, nor these theirs."""
+    _forget()
     yield
-    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+    _forget()
 
 
 @pytest.fixture

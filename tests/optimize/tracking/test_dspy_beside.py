@@ -3,13 +3,11 @@
 from pathlib import Path
 
 import dspy
-import mlflow
 import pytest
 from mlflow import dspy as flavor
 from mlflow.tracking import MlflowClient
 from recorded import oracle, recorded_lm
 from small import HashedWords, small_dataset
-from tracking import empty_store
 
 from optimize.config import Options
 from optimize.data.dataset import load_dataset
@@ -19,16 +17,13 @@ from optimize.tracking.store import connect
 from task_delegator import load
 from task_delegator.registry.agents import Registry
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_store_left_over")]
 
 
 @pytest.fixture
-def data(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", empty_store(tmp_path))
+def data(store, tmp_path, monkeypatch):
     monkeypatch.setattr(compiling, "embedder", lambda spec: HashedWords())
-    yield small_dataset(tmp_path / "data")
-    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+    return small_dataset(tmp_path / "data")
 
 
 def compiled(data: Path, out: Path, traces: int = 2):
