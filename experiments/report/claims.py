@@ -3,7 +3,7 @@
 from typing import Any
 
 from experiments.report.status import summary_line
-from experiments.studies.large_lm import MOST_ASKED
+from experiments.studies.large_lm import CAPPED, MIXED, MOST_ASKED, MPNET
 from experiments.studies.lm_answers import table as ways_asked
 from experiments.studies.peers import best_library
 from experiments.studies.scaling import row_of
@@ -53,17 +53,25 @@ def lm_answers() -> str:
 
 def large_lm() -> str:
     """Return what a large LM brings on our data, by share of tasks asked."""
-    ours = [row for row in rows("large_lm") if row["data"] == "ours"]
+    names = {
+        "ours": "",
+        CAPPED.format("ours"): ", `max_lm_share`",
+        MIXED.format("ours"): ", `max_lm_share`, mixed",
+        CAPPED.format(MPNET): ", `max_lm_share`, mpnet",
+        MIXED.format(MPNET): ", `max_lm_share`, mixed, mpnet",
+    }
+    ours = [row for row in rows("large_lm") if row["data"] in names]
     shown = markdown(
         ours,
         {
-            "asked at most": lambda r: f"{r['ask_share']:.0%}",
+            "asked at most": lambda r: f"{r['ask_share']:.0%}{names[r['data']]}",
             "asked": lambda r: percent(r["lm_share"]),
             "out of scope asked": lambda r: percent(r["lm_share_out_of_scope"]),
             "top-1 [95% CI]": lambda r: rate(r, "top1"),
             "precision of all assigned": lambda r: rate(r, "precision_all_assigned"),
             "assigned": lambda r: r["n_all_assigned"],
             "out of scope turned away": lambda r: rate(r, "turned_away"),
+            "AUROC scope": lambda r: f"{r['oos_auroc']:.3f}",
         },
     )
     return (

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from optimize.cli.arguments import at_least
 from optimize.cli.common import Commands, Parents, optional_lm, out_of_scope_share, refuse_no_lm
+from task_delegator.cli import add_lm_share
 
 if TYPE_CHECKING:
     from optimize.data import Dataset
@@ -34,6 +35,7 @@ def add_parser(commands: Commands, parents: Parents) -> None:
         "prompts:/delegator.classify.select@champion; may be repeated",
     )  # fmt: skip
     out_of_scope_share(parser)
+    add_lm_share(parser)
     parser.add_argument("--gate-open", action="store_true", help="ask the LM about every task")
     parser.add_argument(
         "--embedder", default=parents.embedder, help="embedder spec; the program's by default"
@@ -71,7 +73,13 @@ def run(options: argparse.Namespace) -> int:
     programs = [
         (
             name,
-            load(name, dataset.registry, embedder=options.embedder, prompts=options.prompt),
+            load(
+                name,
+                dataset.registry,
+                embedder=options.embedder,
+                max_lm_share=options.max_lm_share,
+                prompts=options.prompt,
+            ),
         )
         for name in (options.program, options.other)
         if name is not None

@@ -8,7 +8,7 @@ from typing import Any
 import dspy
 import numpy as np
 
-from optimize.data import Dataset
+from optimize.data import Dataset, Request
 from optimize.evaluation import metrics
 from optimize.evaluation.assigned import assigned_at_share
 from optimize.evaluation.baselines import bm25_baseline
@@ -67,6 +67,7 @@ def evaluate_all(
     limit: int | None = None,
     seed: int = 0,
     out_of_scope_share: float = Target().out_of_scope_share,
+    mixed: bool = False,
 ) -> Evaluated:
     """Return the report of a program on a split, and its answer to each request.
 
@@ -79,6 +80,8 @@ def evaluate_all(
         limit: evaluate a fixed random subset of at most this size, in scope and out of scope.
         seed: of the subsets, the bootstrap and the drawn precisions.
         out_of_scope_share: of the traffic that the precision of everything assigned is stated at.
+        mixed: let the program's ``max_lm_share`` hold of all requests together, not of those in
+            scope and of those out of scope.
 
     Raises:
         InputError: the split is empty.
@@ -86,8 +89,7 @@ def evaluate_all(
     requests = select_requests(dataset, split, limit, seed)
     outside = select(dataset.out_of_scope[split], limit, seed)
     with dspy.context(lm=lm):
-        outcomes = delegate_all(program, requests, split)
-        outside_delegations = delegate_texts(program, outside, "out of scope")
+        outcomes, outside_delegations = _delegated(program, requests, outside, split, mixed)
         singly = outcomes
         if not program.may_ask_lm():  # they were delegated together
             timed = select(requests, _TIMED, seed)
@@ -111,6 +113,18 @@ def evaluate_all(
         versus_no_lm=_versus_no_lm(program, outcomes, seed) if lm is not None else None,
     )
     return Evaluated(report, outcomes, list(zip(outside, outside_delegations, strict=True)))
+
+
+def _delegated(
+    program: Delegator, requests: list[Request], outside: list[str], split: str, mixed: bool
+) -> tuple[list[Outcome], list[Delegation]]:
+    """Return the outcomes of the requests in scope, and the delegations of those out of scope."""
+    if not mixed:
+        outcomes = delegate_all(program, requests, split)
+        return outcomes, delegate_texts(program, outside, "out of scope")
+    number = len(requests)
+    found = delegate_texts(program, [*(request.text for request in requests), *outside], split)
+    return list(map(Outcome, requests, found[:number])), found[number:]
 
 
 def _scores(outcomes: Sequence[Outcome], k: int) -> dict[str, Any]:

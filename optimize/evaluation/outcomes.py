@@ -93,20 +93,23 @@ def delegate_texts(
     """Delegate texts as ``delegate_all`` does requests.
 
     They are delegated together, unless an LM may be asked, whose calls are counted and recorded
-    in turn, or callbacks watch each.
+    in turn, or callbacks watch each. A program's ``max_lm_share`` holds of
+    these texts, all of which are known then.
 
     Raises:
         LMError: as for ``delegate_measured``.
     """
-    if one_by_one or program.may_ask_lm() or dspy.settings.callbacks:
+    in_turn = program.may_ask_lm() or bool(dspy.settings.callbacks)
+    if one_by_one or (in_turn and program.max_lm_share is None):
         bar = tqdm(texts, desc=what, unit="task", delay=3, leave=False)
         return [delegate_measured(program, text) for text in bar]
-    found = program.delegate_each(texts)
+    found = program.delegate_each(texts, threads=1)
     bar = tqdm(found, desc=what, unit="task", delay=3, leave=False, total=len(texts))
     delegations = []
     for answer in bar:
         if not isinstance(answer, Delegation):
             raise answer
+        _require_lm(answer)
         delegations.append(answer)
     return delegations
 

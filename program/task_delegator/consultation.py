@@ -12,6 +12,7 @@ from .delegation import (
     LMEvidence,
     LMFailure,
     RetrievalEvidence,
+    Withheld,
 )
 from .knobs import LMKnobs
 from .prediction import FrozenPrediction
@@ -20,6 +21,10 @@ from .retrieval import Query, Retrieval
 from .stages import Classification, Shortlist, estimate_tokens
 
 UNREADABLE = LMFailure("unreadable", "the LM answered, but nothing that can be read as an answer")
+_CAPS: dict[Withheld, str] = {
+    "share": "other tasks take up the share that it may be asked about",
+    "calls": "it was called as often as was allowed",
+}
 _FORMAT_TOKENS = 500  # of the adapter's instructions and the answer
 
 
@@ -110,6 +115,7 @@ def evidence_of(
 def explain(reason: str, decision: Decision, advice: Consultation, several: bool) -> str:
     """Return the reason, for a reviewer with the LM's own behind it, or why it has none.
 
+    The reviewer is told where a cap kept the LM from the task.
     Where the task seems to need several agents, it says how to get one for each part.
     """
     if several:
@@ -118,6 +124,8 @@ def explain(reason: str, decision: Decision, advice: Consultation, several: bool
         return reason
     if advice.failure is not None:
         return f"{reason} The LM failed: {advice.failure.fault}."
+    if advice.gate.withheld is not None and advice.gate.settled is None:
+        return f"{reason} The LM was not asked: {_CAPS[advice.gate.withheld]}."
     if advice.said is None or not advice.said.reason:
         return reason
     return f"{reason} The LM says: {advice.said.reason}"

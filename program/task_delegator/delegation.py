@@ -11,6 +11,7 @@ from .prediction import FrozenPrediction, plain_json
 
 Decision = Literal["assign", "review", "none"]
 Settled = Literal["language", "uncalibrated"]
+Withheld = Literal["share", "calls"]
 CalibratedBy = Literal["labels", "samples"]
 
 _MOST_TOKENS = 10**12  # that a provider may report of a call
@@ -126,11 +127,14 @@ class GateEvidence:
         threshold: the LM is asked below it; None never.
         settled: what settled the decision before it was asked: the task's ``language``, or a
             registry that is ``uncalibrated``.
+        withheld: what kept the LM from a task that it would have been asked about: the cap on the
+            ``share`` of tasks, or the one on its ``calls``.
     """
 
     certainty: float = 0.0
     threshold: float | None = None
     settled: Settled | None = None
+    withheld: Withheld | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ Long because each way to call it says what it takes.
 import logging
 from collections.abc import Callable, Collection
 from copy import deepcopy
+from dataclasses import replace
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Unpack
@@ -25,12 +26,13 @@ from .consultation import (
     ranked_agents,
 )
 from .coroutines import call, compute, run
-from .decision import AssessConfidence, asks_lm, decide, decision_certainty, settled_by, weigh
+from .decision import AssessConfidence, decide, decision_certainty, settled_by, weigh
 from .delegation import Delegation, GateEvidence, LMFailure, Plan, Step, Usage, nobody, total_tokens
 from .embedders import Embedder, embedder
 from .errors import InputError, LMAnswerError, LMError, LMSpecError
 from .knobs import Knobs, KnobValues, LMKnobs
 from .lm import context_tokens, fault_of, is_up, language_model, task_budget, writes
+from .lm_share import LMShareCap
 from .many import DelegatesMany
 from .registry import Registry, description_text
 from .retrieval import IndexCache, Query, ReadAhead, Retrieval, Retrieve
@@ -72,6 +74,7 @@ class Delegator(DelegatesMany, dspy.Module):
             long or answers what cannot be read: ``degrade`` to retrieval's own decision, marked
             in the evidence, or ``raise``.
         timeout: seconds for all LM calls of one task, from the first on; None for no limit.
+        max_lm_share: of the tasks, 0..1, the LM is asked about at most; None for no cap.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class Delegator(DelegatesMany, dspy.Module):
         calibrated_for: CalibratedAgents | frozenset[str] | None = None,
         on_lm_failure: LMFailurePolicy = "degrade",
         timeout: float | None = TIMEOUT,
+        max_lm_share: float | None = None,
     ) -> None:
         super().__init__()
         check_policy(on_lm_failure, timeout)
@@ -97,6 +101,7 @@ class Delegator(DelegatesMany, dspy.Module):
         self._lm = lm
         self.on_lm_failure: LMFailurePolicy = on_lm_failure
         self.timeout = timeout
+        self.max_lm_share = max_lm_share
         if not isinstance(calibrated_for, CalibratedAgents):
             calibrated_for = CalibratedAgents(calibrated_for)
         self.calibrated_for = calibrated_for
@@ -132,6 +137,19 @@ class Delegator(DelegatesMany, dspy.Module):
     def registry(self) -> Registry:
         """The agents; changes to it take effect at the next task."""
         return self.retrieve.library.registry
+
+    @property
+    def max_lm_share(self) -> float | None:
+        """Of the tasks, 0..1, the LM is asked about at most; None for no cap.
+
+        Raises:
+            ValueError: what is set is no such number.
+        """
+        return self._lm_cap.share
+
+    @max_lm_share.setter
+    def max_lm_share(self, share: float | None) -> None:
+        self._lm_cap = LMShareCap(share)
 
     def calibrated(self, permissions: Collection[str] | None = None) -> bool:
         """Tell whether the confidence was calibrated for the agents that a caller may use."""
@@ -255,24 +273,13 @@ class Delegator(DelegatesMany, dspy.Module):
         self, found: Retrieval, query: Query, knobs: KnobValues, calibrated: bool
     ) -> Consultation:
         """Judge what retrieval found, and consult the LM where that could change the decision."""
-        alone = self.assess(
-            found.candidates,
-            found.signals,
-            knobs,
-            unsupported_language=query.language is not None,
-            scoped=calibrated,
-        )
-        may_assign = calibrated or self.calibrated_for.trusted
-        settled = settled_by(calibrated=may_assign, language=query.language)
-        certainty = decision_certainty(alone.confidence, alone.in_scope_score, knobs.thresholds())
-        advice = Consultation(
-            found=found,
-            candidates=found.candidates,
-            assessment=alone,
-            gate=GateEvidence(certainty, knobs.lm.gate, settled),
-        )
-        if not asks_lm(certainty, knobs.lm, settled):
+        advice = self.judge(found, query, knobs, scoped=calibrated)
+        needed = self.needs_lm(advice.gate, knobs)
+        withheld = self._lm_cap.withholds(advice.gate.certainty if needed else None)
+        if not needed:
             return advice
+        if withheld is not None:
+            return advice.copy(gate=replace(advice.gate, withheld=withheld))
         try:
             lm = await compute(self._language_model)
             if lm is None:
@@ -285,6 +292,33 @@ class Delegator(DelegatesMany, dspy.Module):
             return consulted
         except LMError as error:
             return advice.copy(failure=self._degrade(error))
+
+    def judge(
+        self, found: Retrieval, query: Query, knobs: KnobValues, *, scoped: bool = True
+    ) -> Consultation:
+        """Return what is believed without the LM, and how certain that is.
+
+        Args:
+            found, query: what retrieval found; the task as it read it.
+            knobs: of the program.
+            scoped: whether the confidence was calibrated for the caller's agents.
+        """
+        alone = self.assess(
+            found.candidates,
+            found.signals,
+            knobs,
+            unsupported_language=query.language is not None,
+            scoped=scoped,
+        )
+        may_assign = scoped or self.calibrated_for.trusted
+        settled = settled_by(calibrated=may_assign, language=query.language)
+        certainty = decision_certainty(alone.confidence, alone.in_scope_score, knobs.thresholds())
+        return Consultation(
+            found=found,
+            candidates=found.candidates,
+            assessment=alone,
+            gate=GateEvidence(certainty, knobs.lm.gate, settled),
+        )
 
     def _degrade(self, error: LMError) -> LMFailure:
         """Return how the LM failed, where that is to be lived with.

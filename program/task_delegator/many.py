@@ -1,23 +1,43 @@
 """Delegate many tasks at once: retrieved together, and the LM is asked for several at a time."""
 
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 
 import dspy
 
-from .delegation import Delegation
+from .consultation import Consultation
+from .decision import asks_lm
+from .delegation import Delegation, GateEvidence
 from .errors import DelegatorError, InputError
-from .knobs import Knobs
+from .knobs import Knobs, KnobValues
+from .lm_share import LMShareCap, Verdict, allowed, least_certain, lm_decided
 from .retrieval import Retrieval, Retrieve, retrieve_many
 from .settings import check_task
 
 _AT_ONCE = 128  # tasks that are decided together, so that the first come soon
+_RANKED = 1024  # tasks of which the LM is asked about the least certain
+_HELD = 2**20  # agents' scores that are held for that, over all of these tasks: some 64 MB
 LM_THREADS = 8  # calls of an LM that are waited for at a time
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Tasks that are decided together.
+
+    Attributes:
+        found: what was retrieved for each.
+        verdicts: whether the LM may be asked about each; None where its own delegation says.
+        seconds: that each took until here, on average.
+    """
+
+    found: list[Retrieval]
+    verdicts: Sequence[Verdict | None]
+    seconds: float
 
 
 class DelegatesMany:
@@ -26,6 +46,9 @@ class DelegatesMany:
     if TYPE_CHECKING:  # the program's own
         knobs: Knobs
         retrieve: Retrieve
+        _lm_cap: LMShareCap
+        calibrated: Callable[..., bool]
+        judge: Callable[..., Consultation]
 
     def delegate_many(
         self,
@@ -35,7 +58,9 @@ class DelegatesMany:
     ) -> list[Delegation]:
         """Return what the program would answer to each task, sooner than one after the other.
 
-        A task's ``usage.seconds`` are its own and its share of what was done for all.
+        A task's ``usage.seconds`` are its own and its share of what was done for all. With
+        ``max_lm_share``, the LM is asked about no more than that share of these tasks: the least
+        certain of some thousand at a time.
 
         Args:
             tasks: as for ``forward``.
@@ -57,8 +82,18 @@ class DelegatesMany:
         tasks: Sequence[str],
         permissions: Collection[str] | None = None,
         threads: int = LM_THREADS,
+        *,
+        max_lm_calls: int | None = None,
+        arriving: bool = False,
     ) -> Generator[Delegation | DelegatorError, None, None]:
         """Yield ``delegate_many``'s answers as they come, in order; a task that fails, its error.
+
+        Args:
+            tasks, permissions, threads: as for ``delegate_many``.
+            max_lm_calls: begin no further task with the LM after so many calls; one task is then
+                decided after the other.
+            arriving: the tasks are some of a service's: ``max_lm_share`` holds over all that
+                came, as for single calls, and not within these.
 
         Raises:
             InputError: a task is no text, empty or too long; nothing was begun.
@@ -66,8 +101,14 @@ class DelegatesMany:
         check_tasks(tasks)
         knobs = self.knobs.values
         found = retrieve_many(self.retrieve, tasks, knobs, permissions)
-        waits = threads > 1 and self.may_ask_lm()
-        return self._decide_each(tasks, permissions, found, threads if waits else 1)
+        waits = threads > 1 and max_lm_calls is None and self.may_ask_lm()
+        capped = self._lm_cap.share is not None and not arriving and self.may_ask_lm()
+        groups = self._groups(found, len(tasks))
+        if capped:
+            groups = self._capped_groups(found, len(tasks), permissions)
+        if not waits:
+            return self._decide_in_turn(tasks, permissions, groups, max_lm_calls)
+        return self._decide_each(tasks, permissions, groups, threads)
 
     def may_ask_lm(self) -> bool:
         """Tell whether a task could need the LM, without looking for the one that a spec names."""
@@ -77,36 +118,101 @@ class DelegatesMany:
         bound = (predict.lm for predict in program.predictors())
         return any(lm is not None for lm in (program._lm, dspy.settings.lm, *bound))
 
+    def needs_lm(self, gate: GateEvidence, knobs: KnobValues) -> bool:
+        """Tell whether the LM is to be asked about a task, where there is one."""
+        return asks_lm(gate.certainty, knobs.lm, gate.settled) and self.may_ask_lm()
+
+    def _groups(self, found: Iterator[Retrieval], number: int) -> Iterator[_Group]:
+        """Yield tasks that are decided together, as they were retrieved."""
+        for _ in range(0, number, _AT_ONCE):
+            started = perf_counter()
+            some = list(islice(found, _AT_ONCE))
+            yield _Group(some, [None] * len(some), (perf_counter() - started) / len(some))
+
+    def _capped_groups(
+        self, found: Iterator[Retrieval], number: int, permissions: Collection[str] | None
+    ) -> Iterator[_Group]:
+        """Yield larger groups, of which the least certain tasks may be asked.
+
+        Of all tasks up to the end of a group, no more than ``max_lm_share`` may.
+        """
+        agents = len(self.retrieve.library.registry)
+        at_once = max(_AT_ONCE, min(_RANKED, _HELD // agents))
+        share, asked, seen = self._lm_cap.share or 0.0, 0, 0
+        while seen < number:
+            started = perf_counter()
+            some = list(islice(found, at_once))
+            seen += len(some)
+            certainties = self._certainties(some, permissions)
+            chosen = least_certain(certainties, allowed(share, seen) - asked)
+            asked += len(chosen)
+            verdicts: list[Verdict | None] = [
+                "ask" if place in chosen else "share" for place in range(len(some))
+            ]
+            yield _Group(some, verdicts, (perf_counter() - started) / len(some))
+
+    def _certainties(
+        self, found: Sequence[Retrieval], permissions: Collection[str] | None
+    ) -> list[float | None]:
+        """Return how certain each decision without the LM is; None where no LM is needed."""
+        knobs, scoped = self.knobs.values, self.calibrated(permissions)
+
+        def certainty(own: Retrieval) -> float | None:
+            if own.query is None:
+                return None
+            gate = self.judge(own, own.query, knobs, scoped=scoped).gate
+            return gate.certainty if self.needs_lm(gate, knobs) else None
+
+        return [certainty(own) for own in found]
+
     def _decide_each(
         self,
         tasks: Sequence[str],
         permissions: Collection[str] | None,
-        found: Iterator[Retrieval],
+        groups: Iterator[_Group],
         threads: int,
     ) -> Generator[Delegation | DelegatorError, None, None]:
-        for start in range(0, len(tasks), _AT_ONCE):
-            started = perf_counter()
-            some = list(islice(found, _AT_ONCE))
-            share = (perf_counter() - started) / len(some)
-            pairs = list(zip(tasks[start : start + _AT_ONCE], some, strict=True))
-            if threads == 1:
-                for task, own in pairs:
-                    yield self._decide(task, permissions, own, share)
-                continue
+        left = iter(tasks)
+        for group in groups:
             with ThreadPoolExecutor(threads) as pool:
                 decided = [
-                    pool.submit(copy_context().run, self._decide, task, permissions, own, share)
-                    for task, own in pairs
-                ]
+                    pool.submit(
+                        copy_context().run,
+                        self._decide, next(left), permissions, own, verdict, group.seconds,
+                    )
+                    for own, verdict in zip(group.found, group.verdicts, strict=True)
+                ]  # fmt: skip
                 for answer in decided:
                     yield answer.result()
 
+    def _decide_in_turn(
+        self,
+        tasks: Sequence[str],
+        permissions: Collection[str] | None,
+        groups: Iterator[_Group],
+        max_lm_calls: int | None,
+    ) -> Generator[Delegation | DelegatorError, None, None]:
+        left, calls = iter(tasks), 0
+        for group in groups:
+            for own, verdict in zip(group.found, group.verdicts, strict=True):
+                if max_lm_calls is not None and calls >= max_lm_calls:
+                    verdict = verdict if verdict == "share" else "calls"
+                answer = self._decide(next(left), permissions, own, verdict, group.seconds)
+                calls += answer.usage.lm_calls if isinstance(answer, Delegation) else 1
+                yield answer
+
     def _decide(
-        self, task: str, permissions: Collection[str] | None, found: Retrieval, share: float
+        self,
+        task: str,
+        permissions: Collection[str] | None,
+        found: Retrieval,
+        verdict: Verdict | None,
+        share: float,
     ) -> Delegation | DelegatorError:
         program: Any = self  # a module: it can be called
         try:
-            delegation: Delegation = program(task, permissions, found)
+            with lm_decided(verdict):
+                delegation: Delegation = program(task, permissions, found)
         except DelegatorError as error:
             return error
         usage = delegation.usage

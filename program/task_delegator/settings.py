@@ -45,6 +45,17 @@ def check_policy(on_lm_failure: str, timeout: float | None) -> None:
         raise ValueError(f"timeout is a positive number of seconds or None, not {timeout!r}")
 
 
+def check_lm_share(share: float | None) -> None:
+    """Refuse what is no share of the tasks.
+
+    Raises:
+        ValueError: it is no number from 0 to 1, and not None.
+    """
+    number = isinstance(share, int | float) and not isinstance(share, bool)
+    if share is not None and not (number and 0 <= share <= 1):
+        raise ValueError(f"max_lm_share is a number from 0 to 1 or None, not {share!r}")
+
+
 def check_portable(lms: Iterable[object]) -> None:
     """Refuse to write LM objects into a pickle: it would hold their keys.
 

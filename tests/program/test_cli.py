@@ -8,6 +8,7 @@ from small import ROOT, HashedWords
 
 from task_delegator import cli
 from task_delegator.artifact import store as artifact
+from task_delegator.cli.options import load_program
 from task_delegator.delegation import Delegation, Usage
 from task_delegator.embedders import VectorCache
 from task_delegator.errors import LMError, LMSpecError
@@ -80,7 +81,7 @@ class NobodyFits:
             usage=usage,
         )  # fmt: skip
 
-    def delegate_each(self, tasks, permissions=None):
+    def delegate_each(self, tasks, permissions=None, **_):
         for task in tasks:
             try:
                 yield self(task, permissions)
@@ -129,6 +130,21 @@ def test_policy_and_deadline_are_passed_on(capsys, monkeypatch, options, policy,
     loads = Loads(monkeypatch)
     assert delegate(capsys, "reset my password", *options)[0] == 0
     assert (loads.settings["on_lm_failure"], loads.settings["timeout"]) == (policy, seconds)
+
+
+@pytest.mark.parametrize(("options", "share"), [((), None), (("--max-lm-share", "0.4"), 0.4)])
+@pytest.mark.parametrize("command", [["batch", "tasks", "out"], ["serve"], ["mcp"]])
+def test_the_lm_s_share_is_passed_on(monkeypatch, command, options, share):
+    loads = Loads(monkeypatch)
+    load_program(cli.parser().parse_args([*command, "--agents", AGENTS, *options]))
+    assert loads.settings["max_lm_share"] == share
+
+
+@pytest.mark.parametrize("text", ["-0.1", "1.01", "nan", "half"])
+def test_a_share_that_is_none_is_refused(capsys, text):
+    with pytest.raises(SystemExit):
+        cli.main(["batch", "tasks", "out", "--max-lm-share", text])
+    assert f"'{text}' is not a number from 0 to 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "inf", "nan", "soon"])

@@ -72,6 +72,7 @@ def load(
     out_of_scope_share: float | None = None,
     on_lm_failure: LMFailurePolicy = "degrade",
     timeout: float | None = TIMEOUT,
+    max_lm_share: float | None = None,
     prompts: Sequence[str] = (),
 ) -> Delegator:
     """Load a compiled program for the agents of a registry.
@@ -102,6 +103,8 @@ def load(
         on_lm_failure: what to do if the LM is needed and fails: ``degrade`` to retrieval's own
             decision, marked in the evidence, or ``raise``.
         timeout: seconds for all LM calls of one task, from the first on. If None, no limit.
+        max_lm_share: of the tasks, 0..1, the LM is asked about at most; those below the gate
+            beyond it are delegated without it. If None, no cap.
         prompts: prompts of MLflow's registry to try in place of the program's own, such as
             ``prompts:/delegator.classify.select@champion`` (extra ``mlflow``). The confidence
             stays the one that was fitted with the program's own prompts.
@@ -120,7 +123,8 @@ def load(
     calibrated_for = CalibratedAgents(
         frozenset(held["calibrated"]), held.get("calibrated_by", "labels"), allow_uncalibrated
     )
-    delegator = Delegator(_agents(registry), embed, lm, calibrated_for, on_lm_failure, timeout)
+    settings = (on_lm_failure, timeout, max_lm_share)
+    delegator = Delegator(_agents(registry), embed, lm, calibrated_for, *settings)
     delegator.load_state(read_state(folder / PROGRAM, delegator, manifest["format"]))
     set_prompts(delegator, prompts)
     on_samples = False

@@ -1,12 +1,11 @@
 """Delegate many tasks into a file: resumable, in several processes, as JSONL or Parquet."""
 
-from .engine import capped, one_process, several_processes
+from .engine import one_process, several_processes
 from .files import check_format, read_tasks, write_bad
 from .ray_engine import on_ray
 from .run import delegate_batch, program_digest
 
 __all__ = [
-    "capped",
     "check_format",
     "delegate_batch",
     "on_ray",

@@ -4,12 +4,9 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
-from copy import deepcopy
 from multiprocessing import get_context
 from typing import Any
 
-from ..decision import asks_lm
 from ..delegation import Delegation
 from ..delegator import Delegator
 from ..errors import DelegatorError, InputError
@@ -23,42 +20,19 @@ _AHEAD = 2  # chunks per process that are given out before the first is done
 _program: Any = None  # of a worker's process
 
 
-def one_process(delegator: Delegator, permissions: Collection[str] | None) -> Delegate:
-    """Return what delegates tasks in this process."""
-    return lambda tasks: map(row_of, delegator.delegate_each(tasks, permissions))
+def one_process(
+    delegator: Delegator, permissions: Collection[str] | None, max_lm_calls: int | None = None
+) -> Delegate:
+    """Return what delegates tasks in this process.
 
-
-def capped(delegator: Delegator, permissions: Collection[str] | None, most: int) -> Delegate:
-    """Return what asks the LM no more once so many calls were made.
-
-    A task that is begun is finished. Those that would have been asked about after that are
-    delegated without it, and say ``"second_pass": true``.
+    Args:
+        delegator: the program.
+        permissions: the caller's.
+        max_lm_calls: begin no further task with the LM after so many calls.
     """
-    alone = deepcopy(delegator)
-    alone._lm = None
-    for predict in alone.predictors():
-        predict.lm = None
-    knobs = delegator.knobs.values.lm
-
-    def delegate(tasks: Sequence[str]) -> Iterator[Row | DelegatorError]:
-        calls = done = 0
-        if most > 0:
-            # One after the other: none is under way when the last call is made.
-            with closing(delegator.delegate_each(tasks, permissions, threads=1)) as answers:
-                for answer in answers:
-                    done += 1
-                    calls += answer.usage.lm_calls if isinstance(answer, Delegation) else 1
-                    yield row_of(answer)
-                    if calls >= most:
-                        break
-        for answer in alone.delegate_each(tasks[done:], permissions):
-            row = row_of(answer)
-            if isinstance(answer, Delegation) and isinstance(row, dict) and answer.evidence.ranking:
-                gate = answer.evidence.gate
-                row["second_pass"] = asks_lm(gate.certainty, knobs, gate.settled)
-            yield row
-
-    return delegate
+    return lambda tasks: map(
+        row_of, delegator.delegate_each(tasks, permissions, max_lm_calls=max_lm_calls)
+    )
 
 
 def several_processes(
@@ -94,8 +68,14 @@ def several_processes(
 
 
 def row_of(answer: Delegation | DelegatorError) -> Row | DelegatorError:
-    """Return a delegation as a row, an error as it is."""
-    return answer.to_dict() if isinstance(answer, Delegation) else answer
+    """Return a delegation as a row, an error as it is.
+
+    A task that a cap kept the LM from says ``"second_pass": true``.
+    """
+    if not isinstance(answer, Delegation):
+        return answer
+    withheld = answer.evidence.gate.withheld is not None
+    return answer.to_dict() | ({"second_pass": True} if withheld else {})
 
 
 def _begin(load: Callable[[], Delegator]) -> None:

@@ -1,6 +1,6 @@
 """Commands of ``task-delegator``: one file each, with its options and handler."""
 
 from .command_line import main, parser
-from .options import rate, seconds, share
+from .options import add_lm_share, rate, seconds, share
 
-__all__ = ["main", "parser", "rate", "seconds", "share"]
+__all__ = ["add_lm_share", "main", "parser", "rate", "seconds", "share"]

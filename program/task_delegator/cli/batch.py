@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .options import load_program, permissions_of, tell
+from .options import add_lm_share, load_program, permissions_of, tell
 
 
 def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
@@ -35,6 +35,7 @@ def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
         help="ask the LM for no further task after so many calls; those that would need it are "
         'delegated without it and say "second_pass": true; default: no limit',
     )
+    add_lm_share(batch)
     batch.set_defaults(run=_run)
 
 
@@ -49,10 +50,10 @@ def _run(options: argparse.Namespace) -> int:
     check_format(options.tasks, options.out)
     given, permissions, out = read_tasks(options.tasks), permissions_of(options), Path(options.out)
     delegator = load_program(options)
-    cap = {} if options.max_lm_calls is None else {"max_lm_calls": options.max_lm_calls}
+    caps = {"max_lm_calls": options.max_lm_calls, "max_lm_share": options.max_lm_share}
     program = program_digest(
         delegator,
-        **cap,
+        **{name: cap for name, cap in caps.items() if cap is not None},
         lm=None if options.no_lm else options.lm,
         permissions=permissions if permissions is None else sorted(permissions),
         calibrated=options.allow_uncalibrated,
@@ -77,7 +78,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _engine(options: argparse.Namespace, delegator: Any, permissions: Any) -> Any:
-    from ..batch import capped, on_ray, one_process, several_processes
+    from ..batch import on_ray, one_process, several_processes
 
     again = argparse.Namespace(**{k: v for k, v in vars(options).items() if k != "run"})
     load = partial(load_program, again)
@@ -85,9 +86,7 @@ def _engine(options: argparse.Namespace, delegator: Any, permissions: Any) -> An
         return on_ray(load, permissions, options.ray, options.workers)
     if options.workers > 1:
         return several_processes(load, permissions, options.workers)
-    if options.max_lm_calls is not None:
-        return capped(delegator, permissions, options.max_lm_calls)
-    return one_process(delegator, permissions)
+    return one_process(delegator, permissions, options.max_lm_calls)
 
 
 def _whole(least: int) -> Any:

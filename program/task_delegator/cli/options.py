@@ -107,6 +107,17 @@ def add_program(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_lm_share(parser: argparse.ArgumentParser) -> None:
+    """Add the cap on the LM's share of tasks, of commands that delegate many."""
+    parser.add_argument(
+        "--max-lm-share",
+        type=part,
+        metavar="SHARE",
+        help="share of the tasks, 0 to 1, that the LM is asked about at most; those below the "
+        "gate beyond it are delegated without it; default: no cap",
+    )
+
+
 def load_program(options: argparse.Namespace) -> "Delegator":
     """Return the program that the options name, with its agents."""
     packaged = options.embedder in (None, "minilm")  # its name alone: the package takes a while
@@ -127,6 +138,7 @@ def load_program(options: argparse.Namespace) -> "Delegator":
             out_of_scope_share=options.out_of_scope_share,
             on_lm_failure=options.on_lm_failure,
             timeout=options.timeout,
+            max_lm_share=getattr(options, "max_lm_share", None),
         )
 
 
@@ -189,6 +201,17 @@ def rate(text: str) -> float:
     if not 0 < rate <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and at most 1")
     return rate
+
+
+def part(text: str) -> float:
+    """Return a number in [0, 1]."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return number
 
 
 def share(text: str) -> float:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..system import needed
-from .options import enriched, load_program, permissions_of, read_registry, tell
+from .options import add_lm_share, enriched, load_program, permissions_of, read_registry, tell
 
 if TYPE_CHECKING:
     from ..registry import Registry, Watch
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
-    """Add the commands to those of the commands line."""
+    """Add the commands to those of the command line."""
     serve = commands.add_parser(
         "serve", parents=[program], help="answer over HTTP and MCP, with a page for reviewers"
     )
@@ -49,12 +49,9 @@ def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
         help="JSONL file to append every decision with its task to, which traces join to by the "
         "request id; default: none",
     )
+    add_lm_share(serve)
     serve.set_defaults(run=_serve)
-
-    mcp = commands.add_parser(
-        "mcp", parents=[program], help="answer an assistant over standard input and output (MCP)"
-    )
-    mcp.set_defaults(run=_mcp)
+    _add_mcp(commands, program)
 
     token = commands.add_parser("token", help="make a token for a caller of the service")
     token.add_argument("name", help="who uses it")
@@ -65,6 +62,14 @@ def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
         help="permissions that it carries, separated by commas; default: no limits",
     )
     token.set_defaults(run=_token)
+
+
+def _add_mcp(commands: Any, program: argparse.ArgumentParser) -> None:
+    mcp = commands.add_parser(
+        "mcp", parents=[program], help="answer an assistant over standard input and output (MCP)"
+    )
+    add_lm_share(mcp)
+    mcp.set_defaults(run=_mcp)
 
 
 def _serve(options: argparse.Namespace) -> int:

@@ -10,13 +10,14 @@ from small import HashedWords
 
 from optimize.calibration.confidence import calibrate
 from optimize.evaluation import baselines
-from optimize.evaluation.evaluate import evaluate
+from optimize.evaluation.evaluate import evaluate, evaluate_all
 from optimize.evaluation.metrics import auroc
 from optimize.evaluation.outcomes import select
 from optimize.evaluation.report import Report
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
 from task_delegator.knobs import InScopeWeights
+from task_delegator.lm_share import allowed
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +69,23 @@ def test_a_limit_holds_for_requests_in_and_out_of_scope(dataset, asking):
     assert sum(report.decisions_out_of_scope.values()) == 6
     whole = evaluate(asking, dataset, "test", name="x")
     assert whole.n_out_of_scope == len(dataset.out_of_scope["test"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mixed", [False, True])
+def test_the_lm_s_share_holds_in_scope_and_out_of_scope_or_of_both(dataset, asking, mixed):
+    lm, engine = recorded_lm(lambda prompt: '{"slot": "A"}')
+    program = asking.deepcopy()
+    program.max_lm_share = 0.4
+    found = evaluate_all(program, dataset, "test", name="x", lm=lm, mixed=mixed)
+    inside, outside = found.report.n, found.report.n_out_of_scope
+    asked = round(found.report.lm_share * inside)
+    total = asked + found.report.lm_calls_out_of_scope
+    assert total == len(engine.prompts)
+    if mixed:
+        assert total == allowed(0.4, inside + outside)
+    else:
+        assert (asked, total - asked) == (allowed(0.4, inside), allowed(0.4, outside))
 
 
 def test_the_setting_of_bm25_is_chosen_once_per_data(dataset, monkeypatch):

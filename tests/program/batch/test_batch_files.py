@@ -9,7 +9,7 @@ from fault_table import TASK, hosted, program
 from faults import FaultServer
 from small import ROOT
 
-from task_delegator.batch.engine import capped, several_processes
+from task_delegator.batch.engine import one_process, several_processes
 from task_delegator.batch.files import read_tasks
 from task_delegator.batch.run import delegate_batch
 from task_delegator.cli import main
@@ -102,7 +102,7 @@ def test_the_cap_is_counted_in_one_process(tmp_path, capsys):
 def test_an_lm_is_asked_so_often_and_the_rest_is_marked():
     try:
         with FaultServer() as server:
-            rows = list(capped(program(hosted(server)), None, 2)([TASK] * 5))
+            rows = list(one_process(program(hosted(server)), None, 2)([TASK] * 5))
             assert server.requests == 2
     finally:
         forget_circuits()
