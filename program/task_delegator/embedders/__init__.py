@@ -3,9 +3,10 @@
 from .base import Embedder, Encoded
 from .cache import VectorCache, clear_cache, kept_files
 from .cached import encode_documents, maker_of, remembering
-from .fetch import fetch_mpnet, keep_files
+from .fetch import fetch_embedder
 from .minilm import MiniLM, packaged_minilm
 from .onnx_encoder import OnnxEncoder
+from .packages import keep_files
 from .specs import PACKAGED, embedder
 from .tuned_encoder import MANIFEST, MODEL, VOCABULARY, TunedEncoder
 
@@ -23,7 +24,7 @@ __all__ = [
     "clear_cache",
     "embedder",
     "encode_documents",
-    "fetch_mpnet",
+    "fetch_embedder",
     "keep_files",
     "kept_files",
     "maker_of",
