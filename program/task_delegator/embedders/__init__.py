@@ -3,7 +3,7 @@
 from .base import Embedder, Encoded
 from .cache import VectorCache, clear_cache, kept_files
 from .cached import encode_documents, maker_of, remembering
-from .fetch import fetch_embedder
+from .fetch import RECIPES, fetch_embedder
 from .minilm import MiniLM, packaged_minilm
 from .onnx_encoder import OnnxEncoder
 from .packages import keep_files
@@ -14,6 +14,7 @@ __all__ = [
     "MANIFEST",
     "MODEL",
     "PACKAGED",
+    "RECIPES",
     "VOCABULARY",
     "Embedder",
     "Encoded",
