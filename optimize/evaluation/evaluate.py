@@ -25,6 +25,7 @@ from optimize.provenance import commit
 from task_delegator.decision import Target
 from task_delegator.delegation import Delegation
 from task_delegator.delegator import Delegator
+from task_delegator.embedders import forgetting
 
 _TIMED = 100  # requests whose latency is measured, where the others are delegated together
 
@@ -85,7 +86,7 @@ def evaluate_all(
     """
     requests = select_requests(dataset, split, limit, seed)
     outside = select(dataset.out_of_scope[split], limit, seed)
-    with dspy.context(lm=lm):
+    with dspy.context(lm=lm), forgetting(program.retrieve.library.embed):
         outcomes = delegate_all(program, requests, split)
         outside_delegations = delegate_texts(program, outside, "out of scope")
         singly = outcomes

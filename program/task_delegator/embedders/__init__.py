@@ -2,7 +2,7 @@
 
 from .base import Embedder, Encoded
 from .cache import VectorCache, clear_cache, kept_files
-from .cached import encode_documents, maker_of, remembering
+from .cached import encode_documents, forget_tasks, forgetting, maker_of, remembering
 from .fetch import RECIPES, fetch_embedder
 from .minilm import MiniLM, packaged_minilm
 from .onnx_encoder import OnnxEncoder
@@ -26,6 +26,8 @@ __all__ = [
     "embedder",
     "encode_documents",
     "fetch_embedder",
+    "forget_tasks",
+    "forgetting",
     "keep_files",
     "kept_files",
     "maker_of",
