@@ -299,6 +299,7 @@ def embedders() -> Any:
         own = [row for row in found if row["data"] == data]
         line = sorted((cost[row["embedder"]]["ms"], row["top1"], *row["top1_ci95"]) for row in own)
         ms, top1, low, high = np.array(line).T
+        ms = ms * 1.015 ** (number - 2)  # side by side
         ax.errorbar(
             ms, top1, yerr=(top1 - low, high - top1), fmt="o", color=f"C{number}", capsize=3,
             label=f"{data}, n {own[0]['n']}",
@@ -308,11 +309,11 @@ def embedders() -> Any:
     for spec, row in cost.items():
         ax.axvline(row["ms"], color="gray", linewidth=0.5, linestyle=":")
         ax.annotate(
-            f"{spec}\n{row['mb']:.0f} MB", (row["ms"], 0.02), fontsize=8, ha="center",
-            xycoords=("data", "axes fraction"),
+            f"{spec}, {row['ms']:.0f} ms, {row['mb']:.0f} MB", (row["ms"], 1.01), fontsize=8,
+            ha="center", rotation=10, xycoords=("data", "axes fraction"),
         )  # fmt: skip
     ax.set(xscale="log", xlabel="ms of processor time a request", ylabel="top-1 (95% CI)")
-    ax.legend(fontsize=8, loc="upper left")
+    ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 

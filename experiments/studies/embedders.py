@@ -1,4 +1,4 @@
-"""What does another embedder bring, what does it cost, and does it serve other languages?
+"""What do other embedders bring and cost?
 
 Without an LM, each embedder as it is published; samples as each registry has them, ours as
 written. For each embedder the knobs of retrieval are chosen in the same way on at most 300
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from experiments.support.distractors import draw_distractors, has_real_samples
-from experiments.support.format import difference, markdown, percent, rate, sections
+from experiments.support.format import difference, markdown, percent, points, rate, sections
 from experiments.support.public_data import load_public
 from experiments.support.quick import shrink
 from optimize.data import OURS, Dataset, Request, load_dataset
@@ -117,8 +117,8 @@ def answer(rows: Sequence[dict[str, Any]]) -> str:
     cost = {row["embedder"]: row["ratio"] for row in rows if row["part"] == "cost"}
     pooled = [row for row in rows if row["part"] == "accuracy" and row["data"] == "pooled"]
     parts = [
-        f"{row['embedder']} {difference(row['versus'])} points at {cost[row['embedder']]:.1f} "
-        f"times the time"
+        f"{row['embedder']} {points(row['versus']['difference'])}, time "
+        f"{cost[row['embedder']]:.1f}-fold"
         for row in pooled
         if row["versus"]
     ]
@@ -128,7 +128,7 @@ def answer(rows: Sequence[dict[str, Any]]) -> str:
         if row["part"] == "languages" and (row["embedder"], row["group"]) == ("e5", "all")
     )
     kept = percent(abroad["top3"] / abroad["english_top3"])
-    return f"{'; '.join(parts)}; other languages keep {kept} of the English top-3 with e5"
+    return f"top-1: {'; '.join(parts)}; translations with e5 keep {kept}"
 
 
 def _load(name: str, quick: bool) -> Dataset:
