@@ -5,8 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from small import HashedWords
+from small import HashedWords, small_dataset
 
+from optimize.data import load_dataset
+from optimize.evaluation import evaluate
+from task_delegator.delegator import Delegator
 from task_delegator.embedders import cached as cached_module
 from task_delegator.embedders.base import Encoded
 from task_delegator.embedders.cache import VectorCache
@@ -120,3 +123,15 @@ def test_threads_that_ask_the_same_tasks_get_their_own_vectors(monkeypatch):
         assert all(pool.map(ask, range(0, 16, 2)))
     held = sum(bytes_of(encoding) for encoding in program._tasks._held.values())
     assert held == program._tasks._size <= program._tasks._most
+
+
+def test_an_evaluation_pays_for_the_encoding_of_each_request(tmp_path):
+    dataset = load_dataset(small_dataset(tmp_path / "data"))
+    inner = Counting()
+    program = Delegator(dataset.registry, CachedEmbedder(inner, VectorCache("e.sqlite")))
+    program("a task")  # the index is built
+    inner.asked.clear()
+    evaluate(program, dataset, "validation", name="compiled")
+    first = list(inner.asked)
+    evaluate(program, dataset, "validation", name="compiled")
+    assert inner.asked == first * 2
