@@ -277,10 +277,12 @@ def _served(data: str, program: str) -> "tuple[Delegator, Callable[[str], Any], 
     """Return a warm program, its encoder and validation requests."""
     from optimize.data import load_dataset
     from task_delegator.artifact import load
+    from task_delegator.embedders import forget_tasks
 
     dataset = load_dataset(data)
     delegate = load(program, dataset.registry)
     embed = delegate.retrieve.library.embed
+    forget_tasks(embed)
     texts = [request.text for request in dataset.splits["validation"]]
     for text in texts[:10]:
         delegate(text)

@@ -236,7 +236,40 @@ def negative() -> str:
     return markdown(lines.items(), {"tried": lambda r: r[0], "result": lambda r: r[1]})
 
 
+def embedders() -> str:
+    """Return what each embedder brings and costs, a line each."""
+    found = rows("embedders")
+    pooled, ours, abroad, cost = (
+        {row["embedder"]: row for row in found if row["part"] == part and row.get(key) == value}
+        for part, key, value in (
+            ("accuracy", "data", "pooled"),
+            ("accuracy", "data", "ours"),
+            ("languages", "group", "all"),
+            ("cost", "data", None),
+        )
+    )
+    return markdown(
+        cost,
+        {
+            "embedder": lambda e: e,
+            f"top-1, four data sets, n {pooled['minilm']['n']:,}": lambda e: rate(
+                pooled[e], "top1"
+            ),
+            "less minilm's": lambda e: difference(pooled[e]["versus"]),
+            "top-3": lambda e: percent(pooled[e]["top3"]),
+            f"ours: top-1, n {ours['minilm']['n']}": lambda e: percent(ours[e]["top1"]),
+            f"other languages: top-3 (in English), n {abroad['minilm']['n']}": lambda e: (
+                f"{percent(abroad[e]['top3'])} ({percent(abroad[e]['english_top3'])})"
+            ),
+            "processor time, times minilm's": lambda e: f"{cost[e]['ratio']:.1f}",
+            "MB": lambda e: f"{cost[e]['mb']:.0f}",
+            "minutes for 10,000 descriptions": lambda e: f"{cost[e]['minutes']:.1f}",
+        },
+    )
+
+
 EXHIBITS = {
+    "embedders": embedders,
     "accuracy": accuracy,
     "scale": scale,
     "trust": trust,

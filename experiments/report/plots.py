@@ -290,6 +290,33 @@ def asked() -> Any:
     return figure
 
 
+def embedders() -> Any:
+    """Accuracy against processor time a request, by data set and embedder."""
+    figure, ax = plt.subplots(figsize=(7, 4.5))
+    cost = {row["embedder"]: row for row in rows("embedders") if row["part"] == "cost"}
+    found = [row for row in rows("embedders") if row["part"] == "accuracy"]
+    for number, data in enumerate(dict.fromkeys(row["data"] for row in found)):
+        own = [row for row in found if row["data"] == data]
+        line = sorted((cost[row["embedder"]]["ms"], row["top1"], *row["top1_ci95"]) for row in own)
+        ms, top1, low, high = np.array(line).T
+        ms = ms * 1.015 ** (number - 2)  # side by side
+        ax.errorbar(
+            ms, top1, yerr=(top1 - low, high - top1), fmt="o", color=f"C{number}", capsize=3,
+            label=f"{data}, n {own[0]['n']}",
+        )  # fmt: skip
+        best = np.maximum.accumulate(top1)
+        ax.plot(ms[top1 == best], top1[top1 == best], "-", color=f"C{number}", alpha=0.5)
+    for spec, row in cost.items():
+        ax.axvline(row["ms"], color="gray", linewidth=0.5, linestyle=":")
+        ax.annotate(
+            f"{spec}, {row['ms']:.0f} ms, {row['mb']:.0f} MB", (row["ms"], 1.01), fontsize=8,
+            ha="center", rotation=10, xycoords=("data", "axes fraction"),
+        )  # fmt: skip
+    ax.set(xscale="log", xlabel="ms of processor time a request", ylabel="top-1 (95% CI)")
+    ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
 PLOTS: dict[str, tuple[str, Callable[[], Any]]] = {
     "scale": ("scaling", scale),
     "scaling": ("scaling", scaling),
@@ -301,6 +328,7 @@ PLOTS: dict[str, tuple[str, Callable[[], Any]]] = {
     "asked": ("large_lm", asked),
     "pareto": ("prompting", pareto),
     "learning": ("finetuned", learning),
+    "embedders": ("embedders", embedders),
 }
 
 

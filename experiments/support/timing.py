@@ -11,7 +11,7 @@ import numpy as np
 from optimize.data import Request
 from optimize.evaluation import select
 from task_delegator.delegator import Delegator
-from task_delegator.embedders import Encoded
+from task_delegator.embedders import Encoded, forgetting
 from task_delegator.knobs import KnobValues
 from task_delegator.retrieval import CHANNELS, Channels, Index, fuse, largest, standardize
 
@@ -82,7 +82,7 @@ def latencies(
         "embeddings": sum(text.vector.nbytes for text in texts),
         "compiled": sum(map(_bytes, texts)),
     }
-    with dspy.context(lm=None):
+    with dspy.context(lm=None), forgetting(program.retrieve.library.embed):
         return {
             name: measure_latency(answer, requests, number) | {"vectors_mb": held[name] / 2**20}
             for name, answer in answers.items()

@@ -25,6 +25,7 @@ from optimize.provenance import commit
 from task_delegator.decision import Target
 from task_delegator.delegation import Delegation
 from task_delegator.delegator import Delegator
+from task_delegator.embedders import forgetting
 
 _TIMED = 100  # requests whose latency is measured, where the others are delegated together
 
@@ -88,7 +89,7 @@ def evaluate_all(
     """
     requests = select_requests(dataset, split, limit, seed)
     outside = select(dataset.out_of_scope[split], limit, seed)
-    with dspy.context(lm=lm):
+    with dspy.context(lm=lm), forgetting(program.retrieve.library.embed):
         outcomes, outside_delegations = _delegated(program, requests, outside, split, mixed)
         singly = outcomes
         if not program.may_ask_lm():  # they were delegated together

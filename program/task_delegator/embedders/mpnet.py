@@ -1,9 +1,6 @@
 """Embedder: all-mpnet-base-v2 with weights of four bits, which ``fetch`` assembles once."""
 
-from pathlib import Path
-
-from ..errors import InputError
-from ..system import cache_folder, sha256_file
+from .fetched import fetched_files
 from .onnx_encoder import OnnxEncoder
 
 MODEL, VOCABULARY = "mpnet.onnx", "mpnet-tokenizer.json"
@@ -26,23 +23,9 @@ class MPNet(OnnxEncoder):
     languages: frozenset[str] | None = frozenset({"en"})
 
     def __init__(self) -> None:
-        weights, vocabulary = (_checked(name) for name in (MODEL, VOCABULARY))
+        weights, vocabulary = fetched_files("mpnet", SHA256)
         super().__init__(weights, vocabulary, _MOST_TOKENS, _DIMENSIONS)
 
     def __reduce__(self) -> "tuple[type[MPNet], tuple[()]]":
         """Leave out weights and threads: another process has its own."""
         return MPNet, ()
-
-
-def _checked(name: str) -> Path:
-    try:
-        path = cache_folder() / name
-        if not path.is_file():
-            raise InputError("embedder mpnet: not fetched; run task-delegator fetch mpnet")
-        if sha256_file(path) != SHA256[name]:
-            raise InputError(
-                f"embedder mpnet: {path}: damaged (sha256 differs); run task-delegator fetch mpnet"
-            )
-    except (OSError, RuntimeError) as error:
-        raise InputError(f"embedder mpnet: the cache cannot be read: {error}") from error
-    return path

@@ -1,23 +1,22 @@
 """Write all-mpnet-base-v2 as an ONNX graph with weights of four bits.
 
-Matrices are quantized in blocks of 32 to 4 bits (``MatMulNBits``), the word embedding to 8 bits a
-row, the rest stays float32: 79 MB of 438. The graph is that of Song et al., MPNet (2020), whose
-attention adds a learned bias by relative position.
+Matrices are quantized in blocks of 32 to 4 bits, the word embedding to 8 bits a row, the rest
+stays float32: 79 MB of 438. The graph is that of Song et al., MPNet (2020), whose attention adds a
+learned bias by relative position.
 """
 
 import json
 import math
 import struct
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ..system import needed
+from .encoder_graph import BLOCK, EncoderGraph
 
-_LAYERS, _DIM, _HEADS, _BLOCK, _POSITIONS = 12, 768, 12, 32, 512
+_LAYERS, _DIM, _HEADS, _POSITIONS, _EPSILON = 12, 768, 12, 512, 1e-5
 _BUCKETS, _FARTHEST = 32, 128  # of relative positions, both directions
+_OPSET = 17
 
 
 def write_mpnet(weights: Path, target: Path) -> None:
@@ -26,16 +25,14 @@ def write_mpnet(weights: Path, target: Path) -> None:
     Raises:
         InputError: the package ``onnx`` is missing.
     """
-    with needed("encoder"):
-        onnx: Any = import_module("onnx")
-    graph = _Graph(onnx, _Tensors(weights))
+    graph = _MPNetGraph(_SafeTensors(weights), _DIM, _HEADS, _EPSILON)
     hidden, bias = graph.start()
     for layer in range(_LAYERS):
         hidden = graph.layer(f"encoder.layer.{layer}.", hidden, bias)
-    target.write_bytes(graph.finished(hidden).SerializeToString(deterministic=True))
+    target.write_bytes(graph.finished(hidden, "mpnet", _OPSET))
 
 
-class _Tensors:
+class _SafeTensors:
     """The float32 tensors of a safetensors file, by name."""
 
     def __init__(self, path: Path) -> None:
@@ -48,15 +45,18 @@ class _Tensors:
         start, end = self._facts[name]["data_offsets"]
         return self._bytes[start:end].view(np.float32).reshape(self._facts[name]["shape"])
 
+    def four_bits(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Quantize a matrix: the largest weight of a block is the level -8."""
+        matrix = self[name]
+        blocks = matrix.reshape(matrix.shape[0], -1, BLOCK)
+        largest = np.abs(blocks).argmax(axis=2)[..., None]
+        scales = np.take_along_axis(blocks, largest, axis=2) / np.float32(-8)
+        parts = np.divide(blocks, scales, out=np.zeros_like(blocks), where=scales != 0)
+        levels = np.clip(np.floor(parts + np.float32(8.5)), 0, 15).astype(np.uint8)
+        return levels[..., 0::2] | levels[..., 1::2] << 4, scales[..., 0].astype(np.float32)
 
-class _Graph:
-    """Nodes and tensors as they are added; every method returns the name of its result."""
 
-    def __init__(self, onnx: Any, tensors: _Tensors) -> None:
-        self._onnx, self._tensors = onnx, tensors
-        self._nodes: list[Any] = []
-        self._held: dict[str, Any] = {}
-
+class _MPNetGraph(EncoderGraph):
     def start(self) -> tuple[str, str]:
         """Add the embeddings of the tokens; return them and the bias of attention."""
         mask = "attention_mask"
@@ -69,38 +69,9 @@ class _Graph:
         words = self._add("Mul", self._add("Cast", words, to=1), sizes)
         kept = self._hold("positions", self._tensors["embeddings.position_embeddings.weight"])
         summed = self._add("Add", words, self._add("Gather", kept, places))
-        return self._normal("embeddings.LayerNorm", summed), self._bias(mask, one)
+        return self._normal("embeddings.LayerNorm", summed), self._bias(one)
 
-    def layer(self, name: str, hidden: str, bias: str) -> str:
-        """Add attention and the two dense matrices of a layer."""
-        inner = name + "attention.attn."
-        query, key, value = (
-            self._heads(self._dense(inner + part, hidden), order)
-            for part, order in (("q", [0, 2, 1, 3]), ("k", [0, 2, 3, 1]), ("v", [0, 2, 1, 3]))
-        )
-        scale = self._number("scale", 1 / math.sqrt(_DIM // _HEADS), np.float32)
-        scores = self._add("Mul", self._add("MatMul", query, key), scale)
-        share = self._add("Softmax", self._add("Add", scores, bias), axis=-1)
-        mixed = self._add("Transpose", self._add("MatMul", share, value), perm=[0, 2, 1, 3])
-        mixed = self._add("Reshape", mixed, self._hold("joined", np.array([0, 0, _DIM])))
-        mixed = self._add("Add", self._dense(inner + "o", mixed), hidden)
-        hidden = self._normal(name + "attention.LayerNorm", mixed)
-        wide = self._gelu(self._dense(name + "intermediate.dense", hidden))
-        summed = self._add("Add", self._dense(name + "output.dense", wide), hidden)
-        return self._normal(name + "output.LayerNorm", summed)
-
-    def finished(self, hidden: str) -> Any:
-        """Return the model."""
-        helper, kinds = self._onnx.helper, self._onnx.TensorProto
-        self._nodes.append(helper.make_node("Identity", [hidden], ["last_hidden_state"]))
-        value, shape = helper.make_tensor_value_info, ["batch", "tokens"]
-        given = [value(name, kinds.INT64, shape) for name in ("input_ids", "attention_mask")]
-        made = [value("last_hidden_state", kinds.FLOAT, [*shape, _DIM])]
-        graph = helper.make_graph(self._nodes, "mpnet", given, made, list(self._held.values()))
-        sets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
-        return helper.make_model(graph, opset_imports=sets, ir_version=8)
-
-    def _bias(self, mask: str, one: str) -> str:
+    def _bias(self, one: str) -> str:
         """Add the bias by relative position, and that of what is masked."""
         learned = self._tensors["encoder.relative_attention_bias.weight"]
         ahead = range(1 - _POSITIONS, _POSITIONS)
@@ -113,48 +84,8 @@ class _Graph:
         far = self._add("Sub", across, down)
         far = self._add("Add", far, self._number("middle", _POSITIONS - 1))
         bias = self._add("Transpose", self._add("Gather", table, far), perm=[2, 0, 1])
-        hidden = self._add("Cast", self._add("Sub", one, mask), to=1)
-        hidden = self._add("Mul", hidden, self._number("away", -1e4, np.float32))
-        hidden = self._add("Unsqueeze", hidden, self._hold("inner", np.array([1, 2])))
+        hidden = self._hide(one)
         return self._add("Add", self._add("Unsqueeze", bias, first), hidden)
-
-    def _dense(self, name: str, given: str) -> str:
-        matrix = self._tensors[name + ".weight"]
-        wide, deep = matrix.shape
-        bits, scales = _four_bits(matrix)
-        held = self._hold(name + ".bits", bits), self._hold(name + ".scales", scales.reshape(-1))
-        facts = {"K": deep, "N": wide, "bits": 4, "block_size": _BLOCK, "accuracy_level": 4}
-        product = self._add("MatMulNBits", given, *held, domain="com.microsoft", **facts)
-        return self._add("Add", product, self._hold(name + ".bias", self._tensors[name + ".bias"]))
-
-    def _normal(self, name: str, given: str) -> str:
-        ends = (self._hold(name + end, self._tensors[name + end]) for end in (".weight", ".bias"))
-        return self._add("LayerNormalization", given, *ends, axis=-1, epsilon=1e-5)
-
-    def _heads(self, given: str, order: list[int]) -> str:
-        shape = self._hold("split", np.array([0, 0, _HEADS, _DIM // _HEADS]))
-        return self._add("Transpose", self._add("Reshape", given, shape), perm=order)
-
-    def _gelu(self, given: str) -> str:
-        root = self._number("root", math.sqrt(2), np.float32)
-        bell = self._add("Erf", self._add("Div", given, root))
-        bell = self._add("Add", bell, self._number("unit", 1, np.float32))
-        half = self._number("half", 0.5, np.float32)
-        return self._add("Mul", self._add("Mul", given, bell), half)
-
-    def _number(self, name: str, value: float, kind: type = np.int64) -> str:
-        return self._hold(name, np.array(value, dtype=kind))
-
-    def _hold(self, name: str, array: np.ndarray) -> str:
-        if name not in self._held:
-            tensor = self._onnx.numpy_helper.from_array(np.ascontiguousarray(array), name)
-            self._held[name] = tensor
-        return name
-
-    def _add(self, kind: str, *given: str, **facts: Any) -> str:
-        result = f"{kind}_{len(self._nodes)}"
-        self._nodes.append(self._onnx.helper.make_node(kind, given, [result], **facts))
-        return result
 
 
 def _bucket(far: int) -> int:
@@ -165,16 +96,6 @@ def _bucket(far: int) -> int:
         return start + far
     grown = math.log(far / exact) / math.log(_FARTHEST / exact) * (half - exact)
     return start + min(exact + int(grown), half - 1)
-
-
-def _four_bits(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return a matrix in blocks of 4 bits, two in a byte, and each block's scale."""
-    blocks = matrix.reshape(matrix.shape[0], -1, _BLOCK)
-    largest = np.abs(blocks).argmax(axis=2)[..., None]
-    scales = np.take_along_axis(blocks, largest, axis=2) / np.float32(-8)
-    parts = np.divide(blocks, scales, out=np.zeros_like(blocks), where=scales != 0)
-    levels = np.clip(np.floor(parts + np.float32(8.5)), 0, 15).astype(np.uint8)
-    return levels[..., 0::2] | levels[..., 1::2] << 4, scales[..., 0].astype(np.float32)
 
 
 def _eight_bits(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -31,9 +31,18 @@ class OnnxEncoder:
         vocabulary: a ``tokenizer.json``, which puts one special token at each end.
         most_tokens: that the model takes; longer texts are cut.
         dimensions: of a vector.
+        prefix: words that the model expects before every text; they count for the text's vector
+            and are no tokens of it.
     """
 
-    def __init__(self, weights: Path, vocabulary: Path, most_tokens: int, dimensions: int) -> None:
+    def __init__(
+        self,
+        weights: Path,
+        vocabulary: Path,
+        most_tokens: int,
+        dimensions: int,
+        prefix: str = "",
+    ) -> None:
         from tokenizers import Tokenizer
 
         self._weights = weights
@@ -44,6 +53,8 @@ class OnnxEncoder:
         self._tokenizer.enable_truncation(most_tokens)
         self._tokenizer.no_padding()
         self._dimensions = dimensions
+        self._prefix = prefix
+        self._first = len(self._tokenizer.encode(prefix.rstrip()).ids) - 1  # of a text's own
         self._inputs = {node.name for node in self._session_here().get_inputs()}
 
     @property
@@ -58,7 +69,7 @@ class OnnxEncoder:
 
     def token_ids(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Return the word pieces of each text, int32, without special ones."""
-        return [self._ids(text)[1:-1].astype(np.int32) for text in texts]
+        return [self._ids(text)[self._first : -1].astype(np.int32) for text in texts]
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
         """Return one encoding per text."""
@@ -73,7 +84,8 @@ class OnnxEncoder:
         if "token_type_ids" in self._inputs:
             feed["token_type_ids"] = np.zeros((1, len(ids)), dtype=np.int64)
         tokens = np.asarray(self._session_here().run(None, feed)[0])[0]
-        return encoded(tokens.mean(axis=0), ids[1:-1], tokens[1:-1])
+        own = slice(self._first, -1)
+        return encoded(tokens.mean(axis=0), ids[own], tokens[own])
 
     def _session_here(self) -> Any:
         """Return this process's own: a forked child cannot use its parent's threads and locks."""
@@ -83,7 +95,8 @@ class OnnxEncoder:
             return self._sessions[os.getpid()]
 
     def _ids(self, text: str) -> np.ndarray:
-        return np.array(self._tokenizer.encode(utf8_bytes(text).decode()).ids, dtype=np.int64)
+        given = self._prefix + utf8_bytes(text).decode()
+        return np.array(self._tokenizer.encode(given).ids, dtype=np.int64)
 
 
 def _session(weights: Path) -> Any:

@@ -65,7 +65,10 @@ class SentenceTransformers:
     @property
     def dimensions(self) -> int | None:
         """Return what the model says of itself."""
-        return self._model.get_sentence_embedding_dimension()
+        for name in ("get_embedding_dimension", "get_sentence_embedding_dimension"):
+            if hasattr(self._model, name):  # the second is its name before version 6
+                return getattr(self._model, name)()
+        return None
 
     def token_ids(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Return those of each text, int32, without special ones."""

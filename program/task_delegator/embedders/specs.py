@@ -1,8 +1,10 @@
-"""Resolve an embedder spec: ``minilm``, ``mpnet``, ``encoder:<folder>``, ``st:<model or path>``.
+"""Resolve an embedder spec.
 
-Any other with a slash is a DSPy model.
+``minilm``, ``mpnet``, ``e5``, ``encoder:<folder>``, ``st:<model or path>``; any other with a slash
+is a DSPy model.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 
 from ..errors import InputError
@@ -10,6 +12,7 @@ from ..thread_lock import Lock
 from .base import CacheableEmbedder, Embedder
 from .cache import VectorCache
 from .cached import CachedEmbedder
+from .e5 import E5
 from .hosted import HostedEmbedder
 from .minilm import MiniLM
 from .mpnet import MPNet
@@ -17,6 +20,8 @@ from .sentence_transformers import SentenceTransformers
 from .tuned_encoder import TunedEncoder
 
 PACKAGED = "minilm"  # the embedder whose weights are part of an installed package
+
+_LOCAL: dict[str, Callable[[], CacheableEmbedder]] = {PACKAGED: MiniLM, "mpnet": MPNet, "e5": E5}
 
 
 def embedder(spec: str | Embedder = PACKAGED) -> Embedder:
@@ -43,10 +48,8 @@ def _named(spec: str) -> CachedEmbedder:
 
 def _encoder(spec: str) -> CacheableEmbedder:
     kind, _, rest = spec.partition(":")
-    if spec == PACKAGED:
-        return MiniLM()
-    if spec == "mpnet":
-        return MPNet()
+    if spec in _LOCAL:
+        return _LOCAL[spec]()
     if kind == "encoder" and rest:
         return TunedEncoder(rest)
     if kind == "st" and rest:
@@ -54,6 +57,6 @@ def _encoder(spec: str) -> CacheableEmbedder:
     if "/" in spec:
         return HostedEmbedder(spec)
     raise InputError(
-        f"unknown embedder {spec!r}; use minilm, mpnet, encoder:<folder>, st:<model or path> or "
-        "a DSPy model string"
+        f"unknown embedder {spec!r}; use {', '.join(_LOCAL)}, encoder:<folder>, "
+        "st:<model or path> or a DSPy model string"
     )

@@ -20,7 +20,7 @@ from task_delegator.embedders import cached as cached_module
 from task_delegator.embedders import onnx_encoder as embed
 from task_delegator.embedders.base import Encoded
 from task_delegator.embedders.cache import VectorCache
-from task_delegator.embedders.cached import CachedEmbedder, packed, remembering, unpacked
+from task_delegator.embedders.cached import CachedEmbedder, packed, unpacked
 from task_delegator.embedders.minilm import MiniLM
 from task_delegator.errors import EmbedderError
 from task_delegator.registry import texts_of
@@ -149,24 +149,6 @@ def test_an_embedder_that_cannot_tell_what_it_depends_on_is_not_cached(folder):
         CachedEmbedder(inner, VectorCache("e.sqlite")).encode_documents(["a"])
     assert inner.asked == ["a", "a"]
     assert not folder.exists()
-
-
-def test_tasks_are_remembered_while_a_program_is_fitted_and_no_longer(folder, monkeypatch):
-    monkeypatch.setattr(cached_module, "_QUERIES", 2)
-    inner = Counting()
-    program = CachedEmbedder(inner, VectorCache("e.sqlite"))
-    with remembering(program):
-        found = [program.encode(["a"]), program.encode(["a"]), program.encode(["b", "a", "b"])]
-        assert inner.asked == ["a", "b"]
-        assert same(found[0][0], found[2][1])
-        program.encode(["c"])  # a goes, b was asked later
-        program.encode(["a"])
-        assert inner.asked == ["a", "b", "c", "a"]
-    program.encode(["a"])
-    assert inner.asked == ["a", "b", "c", "a", "a"]
-    assert not folder.exists()
-    with remembering(HashedWords()):  # embedders without a cache are as they were
-        pass
 
 
 @pytest.mark.slow
