@@ -5,8 +5,8 @@ coding agents and skills, by the shipped program as it is: nothing is fitted to 
 registries. A task with a negation or a name is right where an acceptable agent comes first; a
 compound where the steps of its plan go to one acceptable agent for each thing that is asked for,
 and to nobody else. The rules were written on the half to develop on; the other half was measured
-after every rule was final. The recorded large LM is of the writers' family; it was asked about
-whole tasks, so that its rows have no compounds.
+after every rule was final. The recorded large LM is of the writers' family; it was asked to split
+the compounds, and about each part that it made.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,8 +34,8 @@ _AGENTS = {
     "clinc150": ROOT / "clinc150" / "agents.json",
     "copilot": ROOT / "cards" / "copilot" / "agents.json",
 }
-# With an LM: it is asked about every task, and is believed as much as retrieval.
-_ASKED = {"lm.ask_settled": True, "lm.shortlist": 8, "lm.weight": 1.0}
+# With an LM: it is asked about every task, is believed as much as retrieval, and splits.
+_ASKED = {"lm.ask_settled": True, "lm.shortlist": 8, "lm.weight": 1.0, "split.use_lm": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,6 @@ def _rows(quick: bool, lm: str | None) -> list[dict[str, Any]]:
             program = load("default", agents, allow_uncalibrated=True)
             if lm is not None:
                 program.knobs.set(_ASKED)
-                tasks = [row for row in tasks if row["kind"] != "compound"]
             with dspy.context(lm=None if lm is None else language_model(lm)):
                 answers += [_answer(program, row) for row in tqdm(tasks, desc=name, delay=3)]
     return list(_summary(answers, "none" if lm is None else "recorded"))
