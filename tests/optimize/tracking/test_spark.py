@@ -30,7 +30,11 @@ def spark(monkeypatch):
     if shutil.which("java") is None:
         pytest.skip("Java is not installed")
     monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
-    settings = {"ui.enabled": "false", "driver.bindAddress": "127.0.0.1", "driver.host": "127.0.0.1"}
+    settings = {
+        "ui.enabled": "false",
+        "driver.bindAddress": "127.0.0.1",
+        "driver.host": "127.0.0.1",
+    }
     building = sql.SparkSession.builder.master("local[2]")
     for name, value in settings.items():
         building = building.config(f"spark.{name}", value)

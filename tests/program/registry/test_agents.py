@@ -129,7 +129,7 @@ def test_lines_of_a_registry_may_end_as_windows_ends_them(tmp_path, newline):
         ('[{"name": "A"}', "broken JSON at line 1"),
         ('[{"name": "A"}, {"name": "A"}]', "two agents are named 'A'"),
         ('[{"name": " "}]', "agent 0: name"),
-        ('[{"description": "x"}]', "agent 0: name: Field required"),
+        ('[{"description": "x"}]', "agent 0: name is missing: add it"),
         ('[{"name": "A", "kind": "robot"}]', "agent 0: kind"),
         ('[{"name": "A", "name": "B"}]', "has the key 'name' twice"),
         ('[{"name": "Refund Desk"}, {"name": "refund  \\uff24ESK"}]', "they look the same"),

@@ -51,6 +51,10 @@ JSON_VALUES = st.recursive(
         ("x.json", A2A_03 | {"skills": [{"id": "a"}] * 1001}, "at most 1000 items"),
         ("x.json", SERVER | {"name": 7}, "name: expected a text"),
         ("x.json", {"specVersion": "1.0", "entries": [3]}, "entries: expected a list of objects"),
+        ("x.json", "[" + "1," * 100_000 + "1]", "has more than 100,000 agents: split it"),
+        ("x.jsonl", "1\n" * 100_001, "has more than 100,000 lines: split it"),
+        ("x.yaml", "---\n1\n" * 100_001, "has more than 100,000 documents: split it"),
+        ("x.json", {"specVersion": "1.0", "entries": [{}] * 100_001}, "100,000 entries: split it"),
         ("x.json", {"type": "object", "properties": {}}, "expected a JSON list of agents"),
         ("x.json", {"name": "a-package", "version": "1"}, "expected a JSON list of agents"),
     ],
@@ -67,6 +71,19 @@ def test_a_broken_file_is_refused_in_one_line(tmp_path, name, text, message):
     assert all(line.startswith(str(path)) and "\n" not in line for line in lines)
     with pytest.raises(InputError, match=message):
         raise InputError(" ".join(lines))
+
+
+@pytest.mark.parametrize("name", ["x.json", "x.jsonl", "x.yaml", "SKILL.md", "x.agent.md"])
+def test_a_huge_file_is_refused_before_it_is_read(tmp_path, name):
+    path = tmp_path / name
+    with path.open("wb") as file:
+        file.write(b"[")
+        file.truncate(100_000_000)  # of holes
+    started = time.monotonic()
+    assert read_agents([path]).refused == (
+        f"{path}: has more than 50,000,000 bytes; split it, or leave something out",
+    )
+    assert time.monotonic() - started < 5
 
 
 def test_catalogues_in_one_another_end(tmp_path):
@@ -130,11 +147,14 @@ def test_the_command_says_all_that_is_refused_and_writes_the_rest_only_when_told
     (tmp_path / "in" / "good.json").write_text(json.dumps(A2A_03))
     (tmp_path / "in" / "bad.json").write_text("[")
     (tmp_path / "in" / "ugly.yaml").write_text("a: *b")
+    (tmp_path / "in" / "requests.jsonl").write_text('{"task": "x"}\n' * 20)
     out = tmp_path / "agents.json"
     assert cli.main(["import", str(tmp_path / "in"), "--out", str(out), *more]) == 2
     said = capsys.readouterr().err
     assert "bad.json" in said
     assert "ugly.yaml" in said
+    assert "line 1: name is missing: add it" in said
+    assert "22 refused" in said
     assert out.exists() == bool(more)
 
 

@@ -239,3 +239,14 @@ def test_real_cards_are_read_or_refused_with_the_reason(folder, agents, refused,
     assert len(read.refused) == refused
     assert all("expected a JSON list of agents" in line for line in read.refused)
     Registry(read.agents).lint()
+
+
+@pytest.mark.parametrize(
+    ("folder", "agents", "refusals"), [("copilot", 639, 107), ("docker_mcp", 323, 0)]
+)
+def test_of_real_registries_the_requests_beside_them_are_refused(folder, agents, refusals):
+    read = read_agents([public("cards") / folder])
+    assert len(read.agents) == agents
+    assert read.refusals >= refusals
+    assert len(read.refused) == min(6, refusals)
+    assert all("requests.jsonl" in line for line in read.refused)
