@@ -4,7 +4,7 @@ import json
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from small import HashedWords, office_registry
+from small import HashedWords, office_registry, public
 from starlette.testclient import TestClient
 
 from task_delegator.delegator import Delegator
@@ -83,6 +83,23 @@ def test_search_answers_in_the_shape_of_ard(client):
     assert scores == sorted(scores, reverse=True)
     assert all(isinstance(score, int) and 0 <= score <= 100 for score in scores)
     assert results[0]["identifier"].startswith("urn:air:")
+
+
+def test_what_search_finds_are_entries_as_their_schema_says(client, desk):
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = public("cards") / "raw" / "ard" / "spec_schemas_ai-catalog.schema.json"
+    for name, samples in (("None", ()), ("One", ("order",)), ("Many", ("order",) * 9)):
+        samples = tuple(f"{sample} {number}" for number, sample in enumerate(samples))
+        desk.delegator.registry.add(Agent(name=name, user_request_samples=samples))
+    body = {"query": {"text": "order"}, "pageSize": 100}
+    results = client.post("/search", json=body).json()["results"]
+    assert {entry["displayName"] for entry in results} >= {"None", "One", "Many"}
+    entries = [
+        {key: value for key, value in entry.items() if key not in ("score", "source")}
+        for entry in results
+    ]
+    catalog = {"specVersion": "1.0", "host": {"displayName": "x"}, "entries": entries}
+    jsonschema.validate(catalog, json.loads(schema.read_text(encoding="utf-8")))
 
 
 def test_without_a_known_token_nothing_is_told(guarded):
