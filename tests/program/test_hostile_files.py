@@ -76,6 +76,7 @@ SPECIAL = (pipe, folder, device, link_to_itself, link_to_nothing, link_to_anothe
 READ = {  # each kind of file, by the command that reads it, {} its path, and its name
     "agents": ("agents.json", ["lint", "--agents", "{}"]),
     "enrichment": ("enrichment.json", ["delegate", "--agents", "agents.json", "pay"]),
+    "tokens": ("tokens.json", ["serve", "--agents", "agents.json", "--tokens", "{}"]),
     "tasks": ("tasks.jsonl", ["batch", "--agents", "agents.json", "{}", "out.jsonl"]),
     "program": (
         "p/program.json",
@@ -112,6 +113,11 @@ def refuses(path: Path, command: list[str], capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.parametrize("kind", READ)
+@pytest.mark.fault(
+    "hostile content",
+    "agents, enrichment, tasks, program, manifest, tokens: nesting, NaN, long numbers, keys that stand twice, half characters, NUL",
+    holds="One line, exit code 2, within 5 seconds.",
+)
 def test_no_content_of_a_file_is_more_than_a_line(kind, place, capsys):
     name, command = READ[kind]
     faults = {}
@@ -123,6 +129,11 @@ def test_no_content_of_a_file_is_more_than_a_line(kind, place, capsys):
 
 
 @pytest.mark.parametrize("kind", READ)
+@pytest.mark.fault(
+    "no regular file",
+    "FIFO, device, folder or link in the place of a file",
+    holds="One line, exit code 2, within 5 seconds; no other file is shown.",
+)
 def test_what_is_no_file_is_refused_in_a_line(kind, place, capsys):
     name, command = READ[kind]
     faults = {}
@@ -137,6 +148,7 @@ def test_what_is_no_file_is_refused_in_a_line(kind, place, capsys):
 
 
 @pytest.mark.parametrize("name", ["../p", "p/../../p", "../../../../../../etc", "x" * 5000, "a\0b"])
+@pytest.mark.fault("name with `../`", "`--program`", holds="One line; nothing outside is opened.")
 def test_a_program_is_found_by_its_path_or_not_at_all(name, place, capsys):
     command = ["delegate", "--agents", "agents.json", "--program", name, "pay"]
     assert refuses(place, command, capsys) == ""
@@ -192,6 +204,7 @@ PLACES = [(part, place) for part, value in PARTS.items() for place in places_of(
     odd=ODD,
     key=st.none() | st.sampled_from(["api_base", "lm", "config", "callbacks", "__class__", "x"]),
 )
+@pytest.mark.fault("hostile content", "a program, any one value", holds="One line, or it works.")
 def test_a_program_of_which_one_value_is_odd_is_refused_or_works(place, at, odd, key):
     part, where = at
     content = json.dumps(changed(PARTS[part], where, odd, key))
@@ -213,6 +226,7 @@ FACTS = [(where, WORDS) for where in places_of(WORDS)]
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.sampled_from(FACTS), odd=ODD, key=st.none() | st.sampled_from(["", "x", "Name"]))
+@pytest.mark.fault("hostile content", "a registry, any one value", holds="One line, or it works.")
 def test_a_registry_of_which_one_value_is_odd_is_refused_or_works(place, at, odd, key):
     where, agents = at
     (place / "odd.json").write_text(json.dumps(changed(agents, where, odd, key)))

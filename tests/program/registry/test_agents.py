@@ -194,6 +194,7 @@ def test_a_broken_registry_is_refused_with_its_place(tmp_path, content, message)
         ("user_request_samples_5", None),
     ],
 )
+@pytest.mark.fault("misspelled field", "a registry", holds="Refused, with the right spelling.")
 def test_a_field_that_nearly_spells_a_known_one_is_told_from_a_new_one(field, right):
     assert misspelled(field, Agent.model_fields) == right
     if right is None:
@@ -203,6 +204,9 @@ def test_a_field_that_nearly_spells_a_known_one_is_told_from_a_new_one(field, ri
             Agent.model_validate({"name": "A", field: []})
 
 
+@pytest.mark.fault(
+    "look-alike name", "a registry: case, blanks, width", holds="Refused in one line."
+)
 def test_names_that_look_the_same_cannot_be_added(office):
     with pytest.raises(InputError, match="'Travel' and 'TRAVEL ': they look the same"):
         office.add(Agent(name="TRAVEL "))
@@ -222,6 +226,11 @@ def test_names_that_look_the_same_cannot_be_added(office):
         "Tr\N{CYRILLIC SMALL LETTER A}vel",
         "\N{GREEK CAPITAL LETTER TAU}ravel",
     ],
+)
+@pytest.mark.fault(
+    "look-alike name",
+    "a registry: invisible characters, other scripts",
+    holds="Refused in one line.",
 )
 def test_invisible_characters_and_letters_of_other_scripts_make_no_other_name(office, name):
     with pytest.raises(InputError, match="they look the same"):

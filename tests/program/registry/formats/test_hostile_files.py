@@ -59,6 +59,11 @@ JSON_VALUES = st.recursive(
         ("x.json", {"name": "a-package", "version": "1"}, "expected a JSON list of agents"),
     ],
 )
+@pytest.mark.fault(
+    "hostile content",
+    "cards, servers, tools, skills, YAML",
+    holds="One line with its place, within 5 seconds.",
+)
 def test_a_broken_file_is_refused_in_one_line(tmp_path, name, text, message):
     path = tmp_path / name
     path.write_text(text if isinstance(text, str) else json.dumps(text))
@@ -74,6 +79,7 @@ def test_a_broken_file_is_refused_in_one_line(tmp_path, name, text, message):
 
 
 @pytest.mark.parametrize("name", ["x.json", "x.jsonl", "x.yaml", "SKILL.md", "x.agent.md"])
+@pytest.mark.fault("100 MB", "agents in any format", holds="One line, within 5 seconds.")
 def test_a_huge_file_is_refused_before_it_is_read(tmp_path, name):
     path = tmp_path / name
     with path.open("wb") as file:
@@ -86,6 +92,7 @@ def test_a_huge_file_is_refused_before_it_is_read(tmp_path, name):
     assert time.monotonic() - started < 5
 
 
+@pytest.mark.fault("hostile content", "catalogues in one another", holds="One line.")
 def test_catalogues_in_one_another_end(tmp_path):
     catalog = {"specVersion": "1.0", "entries": []}
     for _ in range(12):
@@ -97,6 +104,11 @@ def test_catalogues_in_one_another_end(tmp_path):
     assert "more than 10 catalogues in one another" in line
 
 
+@pytest.mark.fault(
+    "no regular file",
+    "links, FIFOs and hidden files in a folder of cards",
+    holds="They are not opened.",
+)
 def test_links_pipes_and_hidden_files_of_a_folder_are_not_opened(tmp_path):
     outside = tmp_path / "outside.json"
     outside.write_text(json.dumps([{"name": "Secret"}]))
@@ -125,6 +137,9 @@ def test_an_empty_or_missing_folder_is_refused(tmp_path):
 @given(
     st.dictionaries(st.sampled_from([*A2A_03, *SERVER, "entries", "type", "tools"]), JSON_VALUES)
 )
+@pytest.mark.fault(
+    "hostile content", "cards and servers, any object", holds="Read, or refused in one line."
+)
 def test_any_object_is_read_or_refused(tmp_path_factory, values):
     path = tmp_path_factory.mktemp("any") / "x.json"
     path.write_text(json.dumps([values, A2A_03 | values]))
@@ -134,6 +149,7 @@ def test_any_object_is_read_or_refused(tmp_path_factory, values):
 
 
 @given(st.text())
+@pytest.mark.fault("hostile content", "YAML, any text", holds="Read, or refused in one line.")
 def test_any_text_is_yaml_or_refused(text):
     with contextlib.suppress(InputError):
         json.dumps(parse_yaml(text, "x"))
