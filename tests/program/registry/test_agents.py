@@ -354,6 +354,25 @@ def test_lint_looks_for_such_fields_within_others_and_passes_over_those_that_say
     assert [f.detail.split("'")[1] for f in Registry([agent]).lint()] == ["meta.roles"]
 
 
+def test_lint_names_agents_that_are_alike_together_and_those_that_say_nothing_at_all():
+    frame = "writes unit tests that follow the conventions of a project in "
+    alike = [Agent(name=n, description=frame + n) for n in ("nunit", "tunit", "xunit")]
+    others = [
+        Agent(name="Bare"),
+        Agent(name="By tools", tools=("look up a parcel",)),
+        Agent(name="By instructions", instructions="Answer questions about parcels."),
+    ]
+    found = {finding.rule: finding for finding in Registry([*alike, *others]).lint()}
+    assert found["near-duplicate"].agents == ("nunit", "tunit", "xunit")
+    assert found["near-duplicate"].detail == (
+        "each shares with another 80% of the words: describe how they differ"
+    )
+    assert found["no-description"].agents == ("Bare", "By instructions", "By tools")
+    assert found["no-description"].detail == (
+        "no description: say what the agent is for; of 1 of them only the name can match a task"
+    )
+
+
 def test_lint_is_silent_on_a_sound_registry():
     registry = Registry([Agent(name="A", description="one"), Agent(name="B", description="two")])
     assert registry.lint() == []
