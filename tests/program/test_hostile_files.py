@@ -2,13 +2,11 @@
 
 import copy
 import json
-import os
 import shutil
-import time
-from pathlib import Path
 from typing import Any
 
 import pytest
+from hostile import CONTENTS, SPECIAL, folder, refuses
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small import ROOT, office_registry
@@ -20,59 +18,7 @@ from task_delegator.registry.agents import Registry
 
 SHIPPED = ROOT / "program" / "task_delegator" / "compiled" / "default"
 AGENTS = ROOT / "datasets" / "agents.json"
-SECONDS = 5.0
 
-CONTENTS = {
-    "open brackets": b"[" * 100_000,
-    "open objects": b'{"a":' * 100_000,
-    "nested brackets": b"[" * 100_000 + b"]" * 100_000,
-    "a deep field": b'[{"name": "a", "x": ' + b"[" * 900 + b"]" * 900 + b"}]",
-    "a long integer": b'[{"name": ' + b"9" * 5000 + b"}]",
-    "a long negative integer": b"-" + b"9" * 5000,
-    "not a number": b'[{"name": NaN}]',
-    "infinity": b'{"task": Infinity}',
-    "a huge float": b"[1e400]",
-    "a key twice": b'[{"name": "a", "name": "b"}]',
-    "half a character": b'[{"name": "a\\ud800", "task": "\\udfff"}]',
-    "half a character as a key": b'[{"\\udfff": "a"}]',
-    "NUL": b"\0" * 10,
-    "NUL in a text": b'[{"name": "a\\u0000"}]',
-    "a byte order mark": b"\xef\xbb\xbf{",
-    "UTF-16": '[{"name": "a"}]'.encode("utf-16"),
-    "Latin-1": b'[{"name": "\xe4"}]',
-    "escapes": b'{"\\u001b[31m\\n": 1}',
-    "a number": b"5",
-    "null": b"null",
-    "objects that say nothing": b"[{}]",
-    "lists": b"[[]]",
-}
-
-
-def pipe(path: Path) -> None:
-    os.mkfifo(path)
-
-
-def folder(path: Path) -> None:
-    path.mkdir()
-
-
-def device(path: Path) -> None:
-    path.symlink_to("/dev/zero")
-
-
-def link_to_itself(path: Path) -> None:
-    path.symlink_to(path.name)
-
-
-def link_to_nothing(path: Path) -> None:
-    path.symlink_to("nowhere")
-
-
-def link_to_another_file(path: Path) -> None:
-    path.symlink_to("/etc/passwd")
-
-
-SPECIAL = (pipe, folder, device, link_to_itself, link_to_nothing, link_to_another_file)
 READ = {  # each kind of file, by the command that reads it, {} its path, and its name
     "agents": ("agents.json", ["lint", "--agents", "{}"]),
     "enrichment": ("enrichment.json", ["delegate", "--agents", "agents.json", "pay"]),
@@ -98,20 +44,6 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-def refuses(path: Path, command: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """Return why a command does not go on, or an empty text where it is refused as it should."""
-    started = time.process_time()
-    code = main([part.replace("{}", str(path)) for part in command])
-    took = time.process_time() - started
-    out, err = capsys.readouterr()
-    said = [line for line in err.splitlines() if "is applied to the agents" not in line]
-    if (code, out, len(said)) != (2, "", 1) or not err.isprintable() ^ err.endswith("\n"):
-        return f"{code} {out[:99]} {err[:200]}"
-    if "root:" in err:
-        return "another file is shown"
-    return "" if took < SECONDS else f"{took:.1f} s"
-
-
 @pytest.mark.parametrize("kind", READ)
 @pytest.mark.fault(
     "hostile content",
@@ -123,7 +55,7 @@ def test_no_content_of_a_file_is_more_than_a_line(kind, place, capsys):
     faults = {}
     for label, content in CONTENTS.items():
         (place / name).write_bytes(content)
-        if fault := refuses(place / name, command, capsys):
+        if fault := refuses(main, place / name, command, capsys):
             faults[label] = fault
     assert faults == {}
 
@@ -141,7 +73,7 @@ def test_what_is_no_file_is_refused_in_a_line(kind, place, capsys):
         if (place / name).exists():
             (place / name).unlink()
         make(place / name)
-        if fault := refuses(place / name, command, capsys):
+        if fault := refuses(main, place / name, command, capsys):
             faults[make.__name__] = fault
         (place / name).rmdir() if make is folder else (place / name).unlink()
     assert faults == {}
@@ -151,7 +83,7 @@ def test_what_is_no_file_is_refused_in_a_line(kind, place, capsys):
 @pytest.mark.fault("name with `../`", "`--program`", holds="One line; nothing outside is opened.")
 def test_a_program_is_found_by_its_path_or_not_at_all(name, place, capsys):
     command = ["delegate", "--agents", "agents.json", "--program", name, "pay"]
-    assert refuses(place, command, capsys) == ""
+    assert refuses(main, place, command, capsys) == ""
 
 
 ODD = st.sampled_from(
