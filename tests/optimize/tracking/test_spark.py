@@ -23,9 +23,12 @@ TASKS = [
 ]
 
 
-@pytest.fixture
-def spark(monkeypatch):
-    """Start Spark on two workers of this machine, without a port that others can reach."""
+@pytest.fixture(params=["local[2]", "local-cluster[2,1,1024]"], ids=["threads", "processes"])
+def spark(request, monkeypatch):
+    """Start Spark with two workers on this machine, without a port that others can reach.
+
+    Workers that are threads of Spark's read the model where it lies; to processes it is sent.
+    """
     sql = pytest.importorskip("pyspark.sql", reason="the extra spark is not installed")
     if shutil.which("java") is None:
         pytest.skip("Java is not installed")
@@ -35,7 +38,7 @@ def spark(monkeypatch):
         "driver.bindAddress": "127.0.0.1",
         "driver.host": "127.0.0.1",
     }
-    building = sql.SparkSession.builder.master("local[2]")
+    building = sql.SparkSession.builder.master(request.param)
     for name, value in settings.items():
         building = building.config(f"spark.{name}", value)
     session = building.getOrCreate()
@@ -51,7 +54,7 @@ def test_spark_says_what_the_program_says_and_a_missing_agent_is_null(spark, tmp
     monkeypatch.setenv("MLFLOW_TRACKING_URI", empty_store(tmp_path))
     assert main(["promote", "default", "--data", str(ROOT / "datasets"), "--no-lm"]) == 0
     tasks = spark.createDataFrame(TASKS * 10, "task string, permissions array<string>")
-    names = {"spark": spark, "tasks": tasks.repartition(2)}
+    names = {"spark": spark, "tasks": tasks.repartition(2)}  # a part for each worker
     exec(compile(CODE, "serving.md, On Spark", "exec"), names)
     delegate = load("default", load_dataset(ROOT / "datasets").registry)
     expected = {task: delegate(task, permissions) for task, permissions in TASKS if task}
