@@ -14,6 +14,7 @@ TESTS = Path("tests")
 FAULTS = (
     "kill -9",
     "SIGTERM",
+    "power failure",
     "full disk",
     "unwritable place",
     "torn line",

@@ -28,6 +28,7 @@ def test_a_pickled_program_gives_the_same_answers(office, embed):
 
 
 @pytest.mark.parametrize("give", ["the program", "its predictors"])
+@pytest.mark.fault("pickle", "`copy.deepcopy` of a program", holds="The same answers, its LM kept.")
 @pytest.mark.fault(
     "pickle",
     "a program with an LM object",

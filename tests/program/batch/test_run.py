@@ -147,6 +147,22 @@ def test_a_full_disk_leaves_no_part_of_a_row(tmp_path):
     assert delegate_batch(TASKS, Nobody(), out, "p").kept == len(lines) - 1
 
 
+@pytest.mark.fault(
+    "torn line", "the journal of `batch`", holds="The task is done again; no other row is lost."
+)
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize("torn", [b'{"task": "tor', '{"task": "B\u00fc'.encode()[:-1], b"\0" * 100])
+def test_a_torn_last_line_of_the_journal_costs_no_other_row(tmp_path, torn):
+    out = tmp_path / "out.jsonl"
+    assert in_child(lambda: delegate_batch(TASKS, Nobody("task 5", kill), out, "p")) == -9
+    journal = tmp_path / "out.jsonl.partial"
+    journal.write_bytes(journal.read_bytes() + torn)
+    program = Nobody()
+    delegate_batch(TASKS, program, out, "p")
+    assert program.asked == [task for _, task in TASKS[4:]]
+    assert [row["task"] for row in rows_of(out)] == [task for _, task in TASKS]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.fault(

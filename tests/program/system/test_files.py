@@ -154,6 +154,9 @@ def disk(monkeypatch, tmp_path):
     return seen
 
 
+@pytest.mark.fault(
+    "power failure", "a file or a program that is replaced", holds="The old one or the new, whole."
+)
 def test_what_takes_a_place_is_on_the_disk_before(tmp_path, disk):
     for _ in range(2):
         write_text(tmp_path / "a.json", "{}")
@@ -167,6 +170,9 @@ def test_what_takes_a_place_is_on_the_disk_before(tmp_path, disk):
         disk.clear()
 
 
+@pytest.mark.fault(
+    "power failure", "`feedback`", holds="What was said to be recorded is on the disk."
+)
 def test_feedback_is_on_the_disk_when_it_is_said_to_be_appended(tmp_path, disk):
     append(tmp_path / "log.jsonl", Feedback(task="a", correct_agent=None))
     assert disk == ["log.jsonl", "."]
