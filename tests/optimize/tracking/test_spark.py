@@ -19,8 +19,9 @@ TASKS = [
     ("What should I cook for six people on Sunday?", None),
     ("Write the invitation for our October webinar on route planning.", []),
     ("Refund order 17.", ["payments.refund"]),
-    ("", None),
+    *((odd, None) for odd in ("", None, " \n\t\x1c\u3000", "x" * 20_001)),
 ]
+USABLE = 4  # of these
 
 
 @pytest.fixture(params=["local[2]", "local-cluster[2,1,1024]"], ids=["threads", "processes"])
@@ -57,7 +58,7 @@ def test_spark_says_what_the_program_says_and_a_missing_agent_is_null(spark, tmp
     names = {"spark": spark, "tasks": tasks.repartition(2)}  # a part for each worker
     exec(compile(CODE, "serving.md, On Spark", "exec"), names)
     delegate = load("default", load_dataset(ROOT / "datasets").registry)
-    expected = {task: delegate(task, permissions) for task, permissions in TASKS if task}
+    expected = {task: delegate(task, permissions) for task, permissions in TASKS[:USABLE]}
     assert {answer.decision for answer in expected.values()} >= {"assign", "none"}
     found = names["delegated"].collect()
     assert len(found) == 10 * len(expected)
