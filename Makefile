@@ -77,7 +77,7 @@ data: $(READY)
 light-tests: $(READY)
 	$(PYTEST) -m "not heavy"
 
-# In a headless browser and on a Ray cluster, where these are installed.
+# In a headless browser, on a Ray cluster and on Spark, where these are installed.
 heavy-tests: $(READY)
 	$(PYTEST) -m heavy
 

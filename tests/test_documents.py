@@ -12,6 +12,7 @@ from small import ROOT
 
 from experiments.report import render
 from experiments.report.faults import faults
+from experiments.report.matrix import FAULTS, held
 from experiments.report.status import without_status
 from experiments.studies import names
 from experiments.support.results import digests, latest
@@ -146,3 +147,15 @@ def test_the_design_names_every_package_and_module():
 def test_the_table_of_faults_is_what_was_recorded(monkeypatch):
     monkeypatch.chdir(ROOT)
     assert faults() in (ROOT / "docs" / "lm.md").read_text(), "run python -m experiments.report"
+
+
+def test_every_fault_has_a_test_and_every_mark_of_one_is_in_the_table(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    rows = held()
+    assert {row.fault for row in rows} == set(FAULTS)
+    assert len({(row.fault, row.where) for row in rows}) == len(rows)
+    marked = sum(
+        len(re.findall(r"^ *@pytest\.mark\.fault\(", path.read_text(), re.MULTILINE))
+        for path in (ROOT / "tests").rglob("*.py")
+    )
+    assert marked == len(rows)

@@ -7,6 +7,7 @@ from functools import cache
 
 import pytest
 from small import ROOT
+from wire import Provider
 
 PAGE = (ROOT / "docs" / "recipes.md").read_text()
 
@@ -16,6 +17,22 @@ def first_block():
     names = {}
     exec(compile(re.findall(r"```python\n(.*?)```", PAGE, re.S)[0], "recipes.md", "exec"), names)
     return names
+
+
+def completion(text):
+    """Return an answer of a provider of chat completions."""
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": text},
+        "finish_reason": "stop",
+    }
+    return {
+        "id": "1",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "gpt",
+        "choices": [choice],
+    }
 
 
 def run(title, **given):
@@ -75,6 +92,20 @@ def test_adk_runs_the_agent_that_was_found():
     events = run("Google ADK", MODEL=Echo(model="echo"))["events"]
     assert [event.author for event in events] == ["travel"]
     assert events[0].content.parts[0].text == "done"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # what the framework itself warns of
+def test_the_agent_framework_runs_the_agent_that_was_found():
+    pytest.importorskip("agent_framework", reason="agent-framework-core is not installed")
+    client = pytest.importorskip(
+        "agent_framework_openai", reason="agent-framework-openai is not installed"
+    )
+    with Provider(whole=completion("The train is booked.")) as provider:
+        model = client.OpenAIChatCompletionClient("gpt", api_key="key", base_url=provider.url)
+        said = run("Microsoft Agent Framework", MODEL=model)["said"]
+    assert said == "The train is booked."
+    assert "Books trains, flights and hotels." in str(provider.requests[0]["messages"])
 
 
 @pytest.mark.slow

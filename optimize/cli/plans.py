@@ -20,8 +20,13 @@ def run(options: argparse.Namespace) -> int:
     """Fit when a program splits a task."""
     from optimize.calibration import evaluate_plans, fit_split
     from optimize.pipeline import provenance
+    from task_delegator.errors import InputError
 
     dataset, program, manifest = open_program(options)
+    if not dataset.multi["validation"]:
+        raise InputError(
+            f"{dataset.path}: no tasks for several agents to validate on: add multi.json"
+        )
     fit_split(program, dataset)
     validation = dataset.multi["validation"], dataset.splits["validation"]
     on_validation = evaluate_plans(program, *validation)

@@ -126,7 +126,7 @@ def known_texts(dataset: Dataset) -> set[str]:
 
 
 def _read_rows(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
+    if not os.path.lexists(path):  # a link to nothing is a mistake, and no missing file
         return []
     rows = read_json(path)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):

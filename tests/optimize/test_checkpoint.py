@@ -22,6 +22,7 @@ def begin(folder, seed=0, on_change=refuse) -> Checkpoint:
     return Checkpoint(folder, {"seed": seed}, on_change=on_change)
 
 
+@pytest.mark.fault("two writers", "`compile`", holds="The second is refused in one line.")
 def test_two_processes_do_not_make_the_same(tmp_path):
     with begin(tmp_path / "w"), pytest.raises(InputError, match="is making this program"):
         begin(tmp_path / "w")

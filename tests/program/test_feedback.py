@@ -3,7 +3,7 @@ import os
 import signal
 
 import pytest
-from children import end_of, in_child, start_child
+from children import end_of, in_child, killed_before, start_child
 from hypothesis import given
 from hypothesis import strategies as st
 from small import HashedWords
@@ -89,11 +89,12 @@ def test_feedback_is_read_as_windows_writes_text(tmp_path, start, newline):
         ('{"task": "x", "correct_agent": "x", "decision": "assign"}', "line 2: .*both or neither"),
         ('{"task": "x", "correct_agent": "x", "confidence": 0.5}', "line 2: .*both or neither"),
         ('{"task": "x", "correct_agent": "x", "decision": "maybe"}', "line 2: decision"),
-        ('{"task": "x"}', "line 2: correct_agent: Field required"),
+        ('{"task": "x"}', "line 2: correct_agent is missing: add it"),
         ('{"task": " ", "correct_agent": "x"}', "line 2: task: Value error, is empty"),
         ('{"task": "x", "correct_agent": "x", "confidence": 2}', "line 2: confidence"),
     ],
 )
+@pytest.mark.fault("torn line", "within a log of feedback", holds="One line with file and number.")
 def test_a_broken_line_is_named(tmp_path, line, message):
     log = tmp_path / "f.jsonl"
     log.write_text('{"task": "a", "correct_agent": null}\n' + line + "\n")
@@ -113,6 +114,9 @@ def rows(*tasks):
 
 
 @pytest.mark.parametrize("torn", [b'{"task": "tor', '{"task": "Bü'.encode()[:-1]])
+@pytest.mark.fault(
+    "torn line", "`feedback`", holds="Set aside with a warning; no other row is lost."
+)
 def test_a_torn_last_line_is_set_aside_and_costs_no_other(tmp_path, caplog, torn):
     log = tmp_path / "f.jsonl"
     for row in rows("a", "b"):
@@ -135,6 +139,28 @@ def test_a_last_row_without_a_line_break_is_kept(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.fault(
+    "kill -9",
+    "`feedback`, at each call of the system",
+    holds="No row from before is lost, and the next one is appended.",
+)
+def test_a_log_whose_writer_is_killed_at_any_step_keeps_every_row_before(tmp_path):
+    step, killed, kept = 0, True, set()
+    while killed:
+        log = tmp_path / f"{step}.jsonl"
+        append(log, *rows("a"))
+        log.write_bytes(log.read_bytes() + b'{"task": "tor')
+        killed = killed_before(step, lambda to=log: append(to, *rows("b")))
+        kept.add(tuple(row.task for row in read_feedback(log)))
+        append(log, *rows("c"))
+        assert list(read_feedback(log)) in (rows("a", "c"), rows("a", "b", "c"))
+        step += 1
+    assert kept == {("a",), ("a", "b")}
+    assert step > 3
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.fault("full disk", "`feedback`", holds="One line, no part of a row.")
 def test_a_full_disk_leaves_no_part_of_a_row(tmp_path):
     log = tmp_path / "f.jsonl"
     append(log, *rows("a"))
@@ -154,6 +180,7 @@ def test_a_full_disk_leaves_no_part_of_a_row(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.fault("two writers", "`feedback`", holds="No row is lost or mixed.")
 def test_processes_that_append_at_once_lose_no_row(tmp_path):
     log = tmp_path / "f.jsonl"
 

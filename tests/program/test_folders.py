@@ -27,6 +27,11 @@ def state(target) -> set[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("exchange", [True, False], ids=["in one step", "without exchange"])
+@pytest.mark.fault(
+    "kill -9",
+    "`save`, at each call of the system",
+    holds="The old program or the new, where the file system exchanges folders in one step.",
+)
 def test_a_killed_process_leaves_the_old_folder_or_the_new(tmp_path, monkeypatch, exchange):
     if not exchange:
         monkeypatch.setattr(files, "_exchange", lambda one, other: False)
@@ -59,6 +64,9 @@ def test_what_was_retired_without_an_exchange_comes_back(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.fault(
+    "two writers", "`save` beside a reader", holds="The reader finds a whole program."
+)
 def test_a_reader_always_finds_a_whole_folder(tmp_path):
     target, done = tmp_path / "program", threading.Event()
     write(target, "0")
@@ -116,6 +124,7 @@ def test_a_file_system_without_exchange_is_told_from_a_refusal(tmp_path, monkeyp
     assert [path.name for path in tmp_path.iterdir()] == ["program"]
 
 
+@pytest.mark.fault("two writers", "`save`", holds="They take turns.")
 def test_two_processes_that_replace_one_folder_take_turns(tmp_path):
     target = tmp_path / "program"
     with held(tmp_path / ".program.lock"):

@@ -54,6 +54,9 @@ def test_a_child_recognises_languages_that_its_parent_was_recognising():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("embed", [HashedWords, embedder], ids=["words", "minilm"])
+@pytest.mark.fault(
+    "fork", "while threads delegate", holds="No child waits for a thread of its parent."
+)
 def test_no_child_waits_for_threads_of_its_parent_that_delegate(office, embed):
     program, done = Delegator(office, embed(), calibrated_for=frozenset()), threading.Event()
     expected = program("refund my order").top3
@@ -150,6 +153,7 @@ def test_a_program_of_a_child_serves_many_threads(office):
     assert in_child(ask) == 0
 
 
+@pytest.mark.fault("fork", "by several threads", holds="They do not wait for each other.")
 def test_threads_that_fork_while_they_compute_do_not_wait_for_each_other():
     together, ends = threading.Barrier(4), []
 

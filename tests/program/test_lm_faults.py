@@ -90,6 +90,9 @@ def test_an_lm_that_predictors_were_given_ends_in_time_too():
         assert wait_until(lambda: server.at_once == 0)
 
 
+@pytest.mark.fault(
+    "failing LM", "many tasks", holds="One deadline is spent, then retrieval decides."
+)
 def test_a_dead_provider_costs_a_batch_one_time_out():
     with FaultServer("hang") as server, ThreadPoolExecutor(4) as threads:
         delegate = program(hosted(server), timeout=1.0)
@@ -98,6 +101,7 @@ def test_a_dead_provider_costs_a_batch_one_time_out():
         assert server.requests <= 4  # those that were on their way together
 
 
+@pytest.mark.fault("failing LM", "threads beside it", holds="No other task waits.")
 def test_a_hung_task_holds_no_other():
     with FaultServer("hang") as dead, FaultServer() as alive, ThreadPoolExecutor(9) as threads:
         hung = [threads.submit(outcome_of, program(hosted(dead))) for _ in range(8)]

@@ -102,6 +102,7 @@ def _circuits():
 
 
 @pytest.mark.usefixtures("_circuits")
+@pytest.mark.fault("failing LM", "`batch`", holds="A row with the error; the others are done.")
 def test_a_task_whose_lm_fails_does_not_stop_the_others():
     with FaultServer("401") as server:
         delegate = program(hosted(server), "raise")

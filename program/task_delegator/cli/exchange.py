@@ -89,11 +89,11 @@ def _import(options: argparse.Namespace) -> int:
     for line in (*read.notes, *_kept_permissions(read.agents), *read.refused):
         tell(line)
     if read.refused and not (options.keep_going and read.agents):
-        tell(f"{len(read.refused)} refused: nothing is written; --keep-going writes the rest")
+        tell(f"{read.refusals} refused: nothing is written; --keep-going writes the rest")
         return 2
     Registry(read.agents).save(options.out)
     made = ", ".join(f"{count} {name}" for name, count in sorted(read.formats.items()))
-    refused = f"; {len(read.refused)} refused" if read.refused else ""
+    refused = f"; {read.refusals} refused" if read.refused else ""
     tell(f"wrote {len(read.agents)} agents to {options.out} ({made or 'none'}){refused}")
     return 2 if read.refused else 0
 

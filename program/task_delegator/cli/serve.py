@@ -20,7 +20,7 @@ def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
         "serve", parents=[program], help="answer over HTTP and MCP, with a page for reviewers"
     )
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    serve.add_argument("--port", type=int, default=8000, help="port to listen on")
+    serve.add_argument("--port", type=_port, default=8000, help="port to listen on")
     serve.add_argument(
         "--tokens",
         metavar="FILE",
@@ -70,6 +70,13 @@ def _add_mcp(commands: Any, program: argparse.ArgumentParser) -> None:
     )
     add_lm_share(mcp)
     mcp.set_defaults(run=_mcp)
+
+
+def _port(text: str) -> int:
+    """Return the number of a port."""
+    if not text.isdecimal() or len(text) > 5 or not 0 < int(text) < 2**16:
+        raise argparse.ArgumentTypeError(f"{text!r:.20} is no port, from 1 to 65535")
+    return int(text)
 
 
 def _serve(options: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from .enrichment import (
     enrichment_next_to,
     read_enrichment,
 )
-from .formats import catalog, read_agents
+from .formats import catalog, catalog_entry, read_agents
 from .rules import AGENT_CHARACTERS, NAME_CHARACTERS, first_fault, name_key
 from .texts import cut_passages, description_text, passages_of, readable, texts_of, tool_names
 from .watch import Watch
@@ -26,6 +26,7 @@ __all__ = [
     "Tool",
     "Watch",
     "catalog",
+    "catalog_entry",
     "complete",
     "cut_passages",
     "description_text",

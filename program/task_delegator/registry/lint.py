@@ -58,11 +58,15 @@ def find_problems(
 
 
 def _gaps(agents: Sequence["Agent"]) -> Iterator[Finding]:
-    silent = [agent.name for agent in agents if not agent.description.strip()]
+    silent = [agent for agent in agents if not agent.description.strip()]
     if silent:
-        bare = sum(not agent.user_request_samples for agent in agents if agent.name in silent)
-        detail = f"no description; {bare} of them have no samples: only their names can match"
-        yield Finding(rule="no-description", agents=tuple(silent), detail=detail)
+        bare = sum(not _says_something(agent) for agent in silent)
+        detail = "no description: say what the agent is for"
+        if bare:
+            detail += f"; of {bare} of them only the name can match a task"
+        yield Finding(
+            rule="no-description", agents=tuple(agent.name for agent in silent), detail=detail
+        )
     thin = [
         agent.name
         for agent in agents
@@ -81,11 +85,21 @@ def _gaps(agents: Sequence["Agent"]) -> Iterator[Finding]:
         )
 
 
+def _says_something(agent: "Agent") -> bool:
+    """Tell whether an agent without a description says what a task may match all the same."""
+    texts = (agent.use_when, agent.instructions, *agent.user_request_samples)
+    return bool(agent.tools) or any(text.strip() for text in texts)
+
+
 def _look_alikes(agents: Sequence["Agent"]) -> Iterator[Finding]:
     texts = [words(" ".join((a.description, *a.user_request_samples))) for a in agents]
-    for left, right, share in overlapping(texts, _NEAR_DUPLICATE):
-        detail = f"{share:.0%} of their words are the same: describe how they differ"
-        names = (agents[left].name, agents[right].name)
+    pairs = list(overlapping(texts, _NEAR_DUPLICATE))
+    for group, shares in _groups(pairs, len(texts)):
+        least, most = f"{min(shares):.0%}", f"{max(shares):.0%}"
+        said = least if least == most else f"{least} to {most}"
+        share = "they share" if len(group) == 2 else "each shares with another"
+        detail = f"{share} {said} of the words: describe how they differ"
+        names = tuple(agents[number].name for number in group)
         yield Finding(rule="near-duplicate", agents=names, detail=detail)
     owners: dict[str, list[str]] = {}
     for agent in agents:
@@ -94,6 +108,32 @@ def _look_alikes(agents: Sequence["Agent"]) -> Iterator[Finding]:
     for sample, names in sorted(owners.items()):
         if len(set(names)) > 1:
             yield Finding(rule="shared-sample", agents=tuple(sorted(set(names))), detail=sample)
+
+
+def _groups(
+    pairs: Sequence[tuple[int, int, float]], count: int
+) -> Iterator[tuple[list[int], list[float]]]:
+    """Yield what hangs together by pairs, in order, with the shares of its pairs.
+
+    Args:
+        pairs: two numbers below ``count``, and their share.
+        count: of all that there are.
+    """
+    if not pairs:
+        return
+    from scipy.sparse import coo_array  # here: a registry is read without it
+    from scipy.sparse.csgraph import connected_components
+
+    left, right, _ = zip(*pairs, strict=True)
+    linked = coo_array(([1] * len(pairs), (left, right)), shape=(count, count))
+    label = connected_components(linked, directed=False)[1].tolist()
+    groups: dict[int, tuple[set[int], list[float]]] = {}
+    for one, other, share in sorted(pairs):
+        members, shares = groups.setdefault(label[one], (set(), []))
+        members |= {one, other}
+        shares.append(share)
+    for members, shares in groups.values():
+        yield sorted(members), shares
 
 
 def _names_of_hidden(agents: Sequence["Agent"]) -> Iterator[Finding]:

@@ -107,6 +107,8 @@ def _spelled(field: str) -> str:
 
 
 def first_fault(error: ValidationError) -> str:
-    """Return the first validation error as "field: reason"."""
+    """Return the first validation error as "field: reason", or which field is missing."""
     first = error.errors()[0]
+    if first["type"] == "missing":
+        return f"{'.'.join(map(str, first['loc']))} is missing: add it"
     return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))

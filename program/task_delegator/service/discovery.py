@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..registry import Agent, readable
+from ..registry import Agent, catalog_entry, readable
 from ..settings import MAX_TASK_CHARACTERS
 
 MEDIA_TYPE = "application/vnd.task-delegator.agent+json"
@@ -44,8 +44,9 @@ class Entry(BaseModel):
     identifier: str
     displayName: str  # noqa: N815  # ARD's name
     type: str
-    description: str
-    representativeQueries: list[str]  # noqa: N815  # ARD's name
+    description: str | None = None
+    tags: list[str] | None = None
+    representativeQueries: list[str] | None = None  # noqa: N815  # ARD's name
     data: dict[str, Any]
     score: Annotated[int, Field(ge=0, le=100, description="Relevance; it says nothing of trust.")]
     source: str
@@ -59,16 +60,12 @@ class SearchResponse(BaseModel):
 
 def entries(found: Sequence[tuple[Agent, float]], source: str) -> list[Entry]:
     """Return agents with their probabilities as entries of a catalog, in the same order."""
-    return [
-        Entry(
-            identifier=f"urn:air:{source}:agent:{quote(agent.name, safe='')}",
-            displayName=readable(agent.name),
-            type=MEDIA_TYPE,
-            description=agent.description,
-            representativeQueries=list(agent.user_request_samples[:5]),
-            data={"name": agent.name, "kind": agent.kind, "domain": agent.domain},
-            score=round(100 * probability),
-            source=source,
-        )
-        for agent, probability in found
-    ]
+    return [_entry(agent, round(100 * probability), source) for agent, probability in found]
+
+
+def _entry(agent: Agent, score: int, source: str) -> Entry:
+    identifier = f"urn:air:{source}:agent:{quote(agent.name, safe='')}"
+    held = {"name": agent.name, "kind": agent.kind, "domain": agent.domain}
+    said = catalog_entry(agent, identifier, MEDIA_TYPE, held)
+    shown = {"displayName": readable(agent.name), "score": score, "source": source}
+    return Entry.model_validate(said | shown)

@@ -83,7 +83,7 @@ async def plan(body: TaskRequest, desk: Answering, caller: Calling) -> PlanRespo
     return PlanResponse.of(request_ids, found, body.evidence)
 
 
-@delegation.post("/search")
+@delegation.post("/search", response_model_exclude_unset=True)
 async def search(body: SearchRequest, desk: Answering, caller: Calling) -> SearchResponse:
     """Look for agents, as a registry of ARD answers; no LM is asked."""
     found = await desk.search(caller, body.query.text, body.pageSize)

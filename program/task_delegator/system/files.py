@@ -37,14 +37,18 @@ def read_json(path: Path) -> Any:
     return parse_json(read_text(path), str(path))
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, most: int = _MOST_BYTES) -> str:
     """Return what a file of UTF-8 holds; a byte order mark before it is skipped.
+
+    Args:
+        path: of the file.
+        most: bytes that it may hold.
 
     Raises:
         InputError: it is missing, no regular file, too large, unreadable or no UTF-8.
     """
     try:
-        return read_bytes(path, _MOST_BYTES).decode("utf-8-sig")
+        return read_bytes(path, most).decode("utf-8-sig")
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except (OSError, UnicodeDecodeError) as error:

@@ -141,6 +141,7 @@ def test_several_agents_may_be_right(tmp_path):
         ),
     ],
 )
+@pytest.mark.fault("hostile content", "a dataset", holds="One line with its place.")
 def test_a_broken_dataset_is_refused_with_its_place(tmp_path, files, message):
     with pytest.raises(InputError, match=message):
         load_dataset(write(tmp_path, **files))

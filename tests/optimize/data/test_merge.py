@@ -44,6 +44,7 @@ def test_outcomes_become_ground_truth_once(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.fault("two writers", "`merge`", holds="They take turns; nothing is lost.")
 def test_merges_at_once_add_what_each_says(tmp_path, monkeypatch):
     write = merging.write_text
     monkeypatch.setattr(merging, "write_text", lambda *given: (time.sleep(0.2), write(*given)))
@@ -78,6 +79,11 @@ def contents(folder):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.fault(
+    "kill -9",
+    "`merge`, at each call of the system",
+    holds="The next merge does it; each file is the old or the new.",
+)
 def test_a_merge_killed_at_any_step_is_done_by_the_next(tmp_path):
     data, log = dataset_with_two_outcomes(tmp_path / "whole")
     before = contents(data)
@@ -96,6 +102,7 @@ def test_a_merge_killed_at_any_step_is_done_by_the_next(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.fault("full disk", "`merge`", holds="One line; the dataset is as it was.")
 def test_a_full_disk_leaves_the_dataset_as_it_was(tmp_path):
     data, log = dataset_with_two_outcomes(tmp_path)
     before = contents(data)

@@ -31,6 +31,11 @@ def finished(journal) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.fault(
+    "kill -9",
+    "`compile`, its search",
+    holds="The same command goes on: no trial is lost or repeated.",
+)
 def test_a_killed_search_loses_and_repeats_no_trial(tmp_path):
     data, out = small_dataset(tmp_path / "data"), tmp_path / "program"
     uri = empty_store(tmp_path)

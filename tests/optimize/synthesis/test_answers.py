@@ -115,6 +115,7 @@ def test_a_run_that_was_stopped_anywhere_goes_on_and_asks_nothing_twice(tmp_path
 
 
 @pytest.mark.slow
+@pytest.mark.fault("kill -9", "`synthesize`", holds="The same command goes on.")
 def test_a_killed_process_goes_on(tmp_path):
     code = """
 import os, pathlib, signal, sys

@@ -171,6 +171,9 @@ def test_a_part_of_a_large_split_is_tracked_those_that_differ_first(store, data,
 
 
 @pytest.mark.slow
+@pytest.mark.fault(
+    "tracking server dies", "`evaluate --track`", holds="Warnings; the result is printed."
+)
 def test_a_store_that_fails_costs_the_record_and_not_the_result(store, data, monkeypatch, caplog):
     def fail(*_, **__):
         raise OSError("http://me:hunter2@store")

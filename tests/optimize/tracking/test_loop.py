@@ -158,8 +158,12 @@ def test_a_server_without_review_queues_gets_the_tag(data, tmp_path, monkeypatch
     assert "ENDPOINT_NOT_FOUND" in warned[0]
 
 
+@pytest.mark.fault(
+    "tracking server dies", "traces of `serve`", holds="One warning; tasks are answered."
+)
 def test_a_server_that_goes_away_breaks_no_delegation(data, tmp_path, caplog):
     program = load("default", load_dataset(data).registry, allow_uncalibrated=True)
+    caplog.clear()  # loading warns, the first time in a process
     with mlflow_server(empty_store(tmp_path), tmp_path) as server:
         log = TraceLog(MlflowStore(server.url), tmp_path / "decisions.jsonl")
         with TestClient(create_app(Desk(program, None, log)), base_url="http://127.0.0.1") as c:

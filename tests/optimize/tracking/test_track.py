@@ -340,6 +340,9 @@ def goes_on(data, tmp_path, capsys, caplog) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.fault(
+    "tracking server dies", "`compile`, a database", holds="One warning; the program is whole."
+)
 def test_a_compilation_outlives_its_database(data, store, tmp_path, monkeypatch, capsys, caplog):
     database = tmp_path / "mlflow.db"
     interrupted(monkeypatch, lambda: database.write_bytes(b"no database " * 1000))
@@ -347,6 +350,9 @@ def test_a_compilation_outlives_its_database(data, store, tmp_path, monkeypatch,
 
 
 @pytest.mark.slow
+@pytest.mark.fault(
+    "tracking server dies", "`compile`, a server", holds="One warning; the program is whole."
+)
 def test_a_compilation_outlives_its_server(data, store, tmp_path, monkeypatch, capsys, caplog):
     with mlflow_server(store, tmp_path) as server:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)

@@ -87,6 +87,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize(("place", "value", "named"), HOSTILE, ids=lambda x: str(x)[:40])
+@pytest.mark.fault("number out of range", "knobs of a program", holds="One line with its place.")
 def test_what_no_program_consists_of_is_refused_by_its_place(saved, place, value, named):
     path, program, state = saved
     state = copy.deepcopy(state)

@@ -32,6 +32,11 @@ def without_usage(rows):
     return [{name: row[name] for name in ("task", "decision", "agent", "reason")} for row in rows]
 
 
+@pytest.mark.fault(
+    "torn line",
+    "tasks of `batch`",
+    holds="To a file beside, with its number; the others are done, exit code 2.",
+)
 def test_bad_lines_go_to_a_file_beside_and_the_others_are_done(tmp_path, capsys):
     tasks, out = tmp_path / "t.jsonl", tmp_path / "out.jsonl"
     tasks.write_text(f'"{TEXTS[0]}"\n{{"task": 3}}\n[broken\n\n""\n"{TEXTS[1]}"\n')
@@ -77,6 +82,7 @@ def test_what_is_no_parquet_with_tasks_is_refused(tmp_path, content):
 
 
 @pytest.mark.slow
+@pytest.mark.fault("spawn", "`batch --workers`", holds="The same rows in the same order.")
 def test_several_processes_write_what_one_does_in_order(tmp_path):
     tasks = tmp_path / "t.jsonl"
     tasks.write_text("".join(json.dumps(f"{TEXTS[i % 4]} {i}") + "\n" for i in range(300)))
@@ -86,6 +92,7 @@ def test_several_processes_write_what_one_does_in_order(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.fault("kill -9", "a worker of `batch --workers`", holds="The batch ends in one line.")
 def test_a_worker_that_ends_stops_the_batch_in_a_line(tmp_path):
     tasks = [(number, f"task {number}") for number in range(1, 5)]
     workers = several_processes(partial(os._exit, 9), None, 2)

@@ -48,6 +48,11 @@ def cluster():
 @pytest.mark.slow
 @pytest.mark.heavy
 @pytest.mark.filterwarnings("default")  # those of Ray are not ours
+@pytest.mark.fault(
+    "kill -9",
+    "a worker of `batch --ray`",
+    holds="It is started again: complete, in order, no row twice.",
+)
 def test_a_batch_is_complete_and_in_order_though_a_worker_dies(cluster, tmp_path):
     asked = tmp_path / "asked"
     asked.mkdir()

@@ -57,6 +57,9 @@ def asked_after_a_kill(out, tasks=TASKS):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.fault(
+    "kill -9", "`batch`", holds="The same command goes on: nothing is lost or done twice."
+)
 def test_a_killed_batch_goes_on_where_it_was(tmp_path):
     out = tmp_path / "out.jsonl"
     assert asked_after_a_kill(out) == [task for _, task in TASKS[4:]]
@@ -65,6 +68,9 @@ def test_a_killed_batch_goes_on_where_it_was(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.fault(
+    "two writers", "`batch`, of other tasks", holds="The second is refused in one line."
+)
 def test_rows_of_other_tasks_or_of_another_program_are_not_taken_up(tmp_path):
     out = tmp_path / "out.jsonl"
     with pytest.raises(InputError, match=r"out\.jsonl\.partial: holds rows of other tasks"):
@@ -92,6 +98,7 @@ def test_rows_of_an_older_version_are_not_lost(tmp_path):
     assert (tmp_path / "out.jsonl.partial").read_text() == '{"task": "task 1"}\n'
 
 
+@pytest.mark.fault("two writers", "`batch`", holds="The second is refused in one line.")
 def test_a_second_batch_on_one_file_is_refused(tmp_path):
     out = tmp_path / "out.jsonl"
     with held(tmp_path / "out.jsonl.partial"), pytest.raises(InputError, match="another batch"):
@@ -123,6 +130,9 @@ def test_a_task_that_failed_is_asked_again_by_a_batch_that_goes_on(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.fault(
+    "full disk", "`batch`", holds="One line; whole rows are kept, and the same command goes on."
+)
 def test_a_full_disk_leaves_no_part_of_a_row(tmp_path):
     out = tmp_path / "out.jsonl"
 
@@ -137,8 +147,29 @@ def test_a_full_disk_leaves_no_part_of_a_row(tmp_path):
     assert delegate_batch(TASKS, Nobody(), out, "p").kept == len(lines) - 1
 
 
+@pytest.mark.fault(
+    "torn line", "the journal of `batch`", holds="The task is done again; no other row is lost."
+)
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize("torn", [b'{"task": "tor', '{"task": "B\u00fc'.encode()[:-1], b"\0" * 100])
+def test_a_torn_last_line_of_the_journal_costs_no_other_row(tmp_path, torn):
+    out = tmp_path / "out.jsonl"
+    assert in_child(lambda: delegate_batch(TASKS, Nobody("task 5", kill), out, "p")) == -9
+    journal = tmp_path / "out.jsonl.partial"
+    journal.write_bytes(journal.read_bytes() + torn)
+    program = Nobody()
+    delegate_batch(TASKS, program, out, "p")
+    assert program.asked == [task for _, task in TASKS[4:]]
+    assert [row["task"] for row in rows_of(out)] == [task for _, task in TASKS]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.fault(
+    "kill -9",
+    "`batch`, at each call of the system",
+    holds="The next run ends with the same file and leaves nothing beside it.",
+)
 def test_a_batch_killed_at_any_step_ends_as_if_it_had_not_been(tmp_path):
     expected, step, killed = tmp_path / "expected.jsonl", 0, True
     delegate_batch(TASKS[:3], Nobody(), expected, "p")

@@ -203,6 +203,7 @@ def test_twenty_thousand_rows_are_read_in_batches(folder):
     assert kept.read([]) == {}
 
 
+@pytest.mark.fault("two writers", "the cache of vectors", holds="One warning; tasks are answered.")
 def test_a_file_that_another_holds_is_said_once_and_costs_time_alone(folder, monkeypatch, caplog):
     cached().encode_documents(["one"])
     monkeypatch.setattr(cache, "_WAIT", 0.01)
@@ -227,6 +228,7 @@ def lines_of(caplog):
     ],
     ids=["garbage", "truncated", "another database"],
 )
+@pytest.mark.fault("damaged cache", "the cache of vectors", holds="Made anew, with a warning.")
 def test_a_damaged_file_is_said_once_and_made_anew(folder, caplog, counted, damage, said):
     texts = [f"text {number}" for number in range(9)]
     cached().encode_documents(texts)
@@ -251,6 +253,7 @@ def other_table(path):
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["FIFO", "folder"])
+@pytest.mark.fault("no regular file", "the cache of vectors", holds="One warning; nothing waits.")
 def test_what_is_no_file_does_not_hang_and_is_left_alone(folder, caplog, make):
     folder.mkdir()
     make(folder / "e.sqlite")
@@ -334,6 +337,9 @@ def test_the_file_of_an_older_version_is_deleted(folder):
     assert [path.name for path in folder.iterdir()] == ["other.sqlite"]
 
 
+@pytest.mark.fault(
+    "unwritable place", "the cache of vectors", holds="A warning; tasks are answered."
+)
 def test_a_folder_that_cannot_be_written_costs_time_alone(tmp_path, monkeypatch, caplog):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))

@@ -253,6 +253,7 @@ def test_lms_that_may_fail_apart_have_circuits_apart(monkeypatch):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.fault("fork", "an LM of the parent", holds="The child asks on a loop of its own.")
 def test_a_forked_process_asks_on_a_loop_of_its_own():
     with FaultServer() as server:
         lm = guarded(hosted(server))

@@ -129,7 +129,7 @@ def test_lines_of_a_registry_may_end_as_windows_ends_them(tmp_path, newline):
         ('[{"name": "A"}', "broken JSON at line 1"),
         ('[{"name": "A"}, {"name": "A"}]', "two agents are named 'A'"),
         ('[{"name": " "}]', "agent 0: name"),
-        ('[{"description": "x"}]', "agent 0: name: Field required"),
+        ('[{"description": "x"}]', "agent 0: name is missing: add it"),
         ('[{"name": "A", "kind": "robot"}]', "agent 0: kind"),
         ('[{"name": "A", "name": "B"}]', "has the key 'name' twice"),
         ('[{"name": "Refund Desk"}, {"name": "refund  \\uff24ESK"}]', "they look the same"),
@@ -194,6 +194,7 @@ def test_a_broken_registry_is_refused_with_its_place(tmp_path, content, message)
         ("user_request_samples_5", None),
     ],
 )
+@pytest.mark.fault("misspelled field", "a registry", holds="Refused, with the right spelling.")
 def test_a_field_that_nearly_spells_a_known_one_is_told_from_a_new_one(field, right):
     assert misspelled(field, Agent.model_fields) == right
     if right is None:
@@ -203,6 +204,9 @@ def test_a_field_that_nearly_spells_a_known_one_is_told_from_a_new_one(field, ri
             Agent.model_validate({"name": "A", field: []})
 
 
+@pytest.mark.fault(
+    "look-alike name", "a registry: case, blanks, width", holds="Refused in one line."
+)
 def test_names_that_look_the_same_cannot_be_added(office):
     with pytest.raises(InputError, match="'Travel' and 'TRAVEL ': they look the same"):
         office.add(Agent(name="TRAVEL "))
@@ -222,6 +226,11 @@ def test_names_that_look_the_same_cannot_be_added(office):
         "Tr\N{CYRILLIC SMALL LETTER A}vel",
         "\N{GREEK CAPITAL LETTER TAU}ravel",
     ],
+)
+@pytest.mark.fault(
+    "look-alike name",
+    "a registry: invisible characters, other scripts",
+    holds="Refused in one line.",
 )
 def test_invisible_characters_and_letters_of_other_scripts_make_no_other_name(office, name):
     with pytest.raises(InputError, match="they look the same"):
@@ -343,6 +352,25 @@ def test_lint_looks_for_such_fields_within_others_and_passes_over_those_that_say
     }
     agent = Agent.model_validate({"name": "Vault", "description": "v", **held})
     assert [f.detail.split("'")[1] for f in Registry([agent]).lint()] == ["meta.roles"]
+
+
+def test_lint_names_agents_that_are_alike_together_and_those_that_say_nothing_at_all():
+    frame = "writes unit tests that follow the conventions of a project in "
+    alike = [Agent(name=n, description=frame + n) for n in ("nunit", "tunit", "xunit")]
+    others = [
+        Agent(name="Bare"),
+        Agent(name="By tools", tools=("look up a parcel",)),
+        Agent(name="By instructions", instructions="Answer questions about parcels."),
+    ]
+    found = {finding.rule: finding for finding in Registry([*alike, *others]).lint()}
+    assert found["near-duplicate"].agents == ("nunit", "tunit", "xunit")
+    assert found["near-duplicate"].detail == (
+        "each shares with another 80% of the words: describe how they differ"
+    )
+    assert found["no-description"].agents == ("Bare", "By instructions", "By tools")
+    assert found["no-description"].detail == (
+        "no description: say what the agent is for; of 1 of them only the name can match a task"
+    )
 
 
 def test_lint_is_silent_on_a_sound_registry():

@@ -41,6 +41,7 @@ def test_a_changed_file_changes_the_agents_at_once(path):
 
 
 @pytest.mark.parametrize("content", ['[{"name": "A"', "[]", '[{"name": "A"}, {"name": "a"}]'])
+@pytest.mark.fault("broken edit", "`watch`", holds="The last good agents serve; one warning.")
 def test_a_broken_edit_keeps_the_last_good_agents_and_is_told_once(path, caplog, content):
     registry = Registry.load(path)
     names = [agent.name for agent in registry]
@@ -54,6 +55,7 @@ def test_a_broken_edit_keeps_the_last_good_agents_and_is_told_once(path, caplog,
         assert until(lambda: [agent.name for agent in registry] == ["Mended"])
 
 
+@pytest.mark.fault("broken edit", "`watch`, no file", holds="The last good agents serve.")
 def test_a_file_that_is_away_for_a_while_changes_nothing(path, tmp_path):
     registry = Registry.load(path)
     with Watch(registry, path, seconds=SOON):

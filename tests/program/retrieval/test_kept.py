@@ -125,6 +125,7 @@ def damaged(content, how):
 
 @pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize("how", ["one bit", "cut off", "no description", "empty"])
+@pytest.mark.fault("damaged cache", "the kept index", holds="Made anew, with a warning.")
 def test_a_damaged_file_is_told_and_made_anew(folder, office, how, caplog):
     served(office)
     (path,) = files(folder)
@@ -137,6 +138,7 @@ def test_a_damaged_file_is_told_and_made_anew(folder, office, how, caplog):
 
 
 @pytest.mark.usefixtures("at_once")
+@pytest.mark.fault("unwritable place", "the kept index", holds="A warning; tasks are answered.")
 def test_a_folder_that_cannot_be_written_costs_time_alone(tmp_path, monkeypatch, office, caplog):
     monkeypatch.setattr(kept_store, "_LEAST", 3)
     (tmp_path / "file").write_text("")

@@ -82,6 +82,9 @@ def test_a_file_of_tokens_is_checked(tmp_path, capsys, content, says):
 
 
 @pytest.mark.slow
+@pytest.mark.fault(
+    "SIGTERM", "`serve`", holds="Tasks under way are finished, feedback is on the disk."
+)
 def test_a_service_that_is_told_to_stop_finishes_its_tasks(tmp_path):
     with serving(tmp_path, "--feedback", "feedback.jsonl") as (address, process):
         given = httpx.post(f"{address}/delegate", json={"task": TASK}).json()
@@ -126,6 +129,7 @@ def test_the_page_delegates_and_records_who_was_right(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.fault("overload", "any request by the API's document", holds="No 5xx.")
 def test_no_request_that_its_document_allows_or_forbids_breaks_it(tmp_path):
     """Schemathesis makes requests of the OpenAPI document, right ones and wrong ones."""
     (tmp_path / "tokens.json").write_text(

@@ -1,17 +1,18 @@
 """The service over HTTP: who may ask, what is answered, what feedback joins to."""
 
+import asyncio
 import json
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from small import HashedWords, office_registry
+from small import HashedWords, office_registry, public
 from starlette.testclient import TestClient
 
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError, LMError
 from task_delegator.feedback import read_feedback
 from task_delegator.registry import Agent
-from task_delegator.service import Access, Desk, Token, create_app, serve, token_sha256
+from task_delegator.service import Access, Caller, Desk, Token, create_app, serve, token_sha256
 
 TASK = "the refund of my order is late"
 HERE = "http://127.0.0.1"
@@ -83,6 +84,23 @@ def test_search_answers_in_the_shape_of_ard(client):
     assert scores == sorted(scores, reverse=True)
     assert all(isinstance(score, int) and 0 <= score <= 100 for score in scores)
     assert results[0]["identifier"].startswith("urn:air:")
+
+
+def test_what_search_finds_are_entries_as_their_schema_says(client, desk):
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = public("cards") / "raw" / "ard" / "spec_schemas_ai-catalog.schema.json"
+    for name, samples in (("None", ()), ("One", ("order",)), ("Many", ("order",) * 9)):
+        samples = tuple(f"{sample} {number}" for number, sample in enumerate(samples))
+        desk.delegator.registry.add(Agent(name=name, user_request_samples=samples))
+    body = {"query": {"text": "order"}, "pageSize": 100}
+    results = client.post("/search", json=body).json()["results"]
+    assert {entry["displayName"] for entry in results} >= {"None", "One", "Many"}
+    entries = [
+        {key: value for key, value in entry.items() if key not in ("score", "source")}
+        for entry in results
+    ]
+    catalog = {"specVersion": "1.0", "host": {"displayName": "x"}, "entries": entries}
+    jsonschema.validate(catalog, json.loads(schema.read_text(encoding="utf-8")))
 
 
 def test_without_a_known_token_nothing_is_told(guarded):
@@ -181,6 +199,9 @@ def test_metrics_count_decisions_and_tell_no_task(client):
         (b"\xff\xfe", "detail"),
     ],
 )
+@pytest.mark.fault(
+    "overload", "a body that is broken, nested or too long", holds="400 with one line."
+)
 def test_a_request_that_cannot_be_used_is_refused_in_one_line(client, body, says):
     answer = client.post("/delegate", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 400
@@ -188,6 +209,7 @@ def test_a_request_that_cannot_be_used_is_refused_in_one_line(client, body, says
     assert "\n" not in answer.json()["detail"]
 
 
+@pytest.mark.fault("overload", "a body over 256 KiB", holds="413, before it is read whole.")
 def test_a_request_that_is_too_large_is_refused(client):
     answer = client.post("/delegate", content=b" " * 300_000)
     assert answer.status_code == 413
@@ -199,6 +221,7 @@ def test_a_request_that_is_too_large_is_refused(client):
     assert client.post("/delegate", content=drops()).status_code == 413
 
 
+@pytest.mark.fault("failing LM", "`serve --on-lm-failure raise`", holds="502 with one line.")
 def test_an_lm_that_fails_is_no_fault_of_the_service(client, desk, monkeypatch):
     async def refuse(**_):
         raise LMError("the LM is silent")
@@ -206,6 +229,34 @@ def test_an_lm_that_fails_is_no_fault_of_the_service(client, desk, monkeypatch):
     monkeypatch.setattr(desk.delegator, "acall", refuse)
     answer = client.post("/delegate", json={"task": TASK})
     assert (answer.status_code, answer.json()) == (502, {"detail": "the LM is silent"})
+
+
+@pytest.mark.fault(
+    "overload", "more than 64 tasks at once", holds="The others wait; all are answered."
+)
+def test_more_requests_than_places_wait_and_are_all_answered(desk, monkeypatch):
+    at_once, most = 0, 0
+    answer = desk.delegator.acall
+
+    async def counted(**asked):
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0.01)
+        try:
+            return await answer(**asked)
+        finally:
+            at_once -= 1
+
+    async def ask_all():
+        every = Caller("ada", None)
+        return await asyncio.gather(*(desk.delegate(every, TASK) for _ in range(200)))
+
+    monkeypatch.setattr(desk.delegator, "acall", counted)
+    answers = asyncio.run(ask_all())
+    assert most == 64
+    assert len({request_id for request_id, _ in answers}) == 200
+    assert {answer.agent for _, answer in answers} == {"Fraud"}
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ def test_what_people_write_stays_as_it_is(text):
 @pytest.mark.parametrize("fits", [0.0, 1.0])
 @pytest.mark.parametrize("calibrated", [True, False])
 @pytest.mark.parametrize("language", [None, "de"])
+@pytest.mark.fault("terminal escape", "reasons", holds="One line.")
 def test_a_reason_is_one_line_whatever_the_names_hold(
     named, confidence, fits, calibrated, language
 ):
@@ -79,6 +80,7 @@ def test_an_agent_that_is_named_is_found_by_its_name_and_not_by_how_it_is_shown(
     assert decision == "assign"
 
 
+@pytest.mark.fault("terminal escape", "errors", holds="One line, not too long.")
 def test_every_error_is_one_line_without_passwords_and_not_too_long():
     message = f"{FORGED}: http://ann:hun@ter22@host/x?api_key=s3cr3t&n=1 " + "x" * 5000
     for kind in (DelegatorError, InputError):
@@ -154,6 +156,11 @@ def _process(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+@pytest.mark.fault(
+    "terminal escape",
+    "names of agents",
+    holds="Printed on one line, without control and direction characters.",
+)
 def test_the_command_prints_any_name_on_one_line_in_any_encoding(agents, encoding):
     where = ("--agents", str(agents), "--enrichment", "none")
     outputs = run_each(
@@ -259,6 +266,7 @@ def test_the_command_refuses_a_pipe_and_reads_standard_input(agents, pipe, tmp_p
 
 
 @pytest.mark.parametrize("content", ["[" * 100_000, "[" + "9" * 5000 + "]"])
+@pytest.mark.fault("hostile content", "any JSON", holds="One line.")
 def test_json_that_python_cannot_hold_is_refused_in_a_line(tmp_path, content):
     path = tmp_path / "odd.json"
     path.write_text(content + "\n")

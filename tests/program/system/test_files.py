@@ -47,6 +47,11 @@ def test_json_that_cannot_be_read_is_one_line(tmp_path):
         read_json(path)
 
 
+@pytest.mark.fault(
+    "no regular file",
+    "a FIFO that takes a file's place meanwhile",
+    holds="One line; nothing waits.",
+)
 def test_a_pipe_that_takes_a_files_place_is_not_waited_for(tmp_path, monkeypatch):
     monkeypatch.setattr("task_delegator.system.files.require_regular", lambda path: None)
     os.mkfifo(tmp_path / "a.json")
@@ -60,6 +65,7 @@ def test_a_pipe_that_takes_a_files_place_is_not_waited_for(tmp_path, monkeypatch
         os.close(kept_open)
 
 
+@pytest.mark.fault("100 MB", "other JSON, from 200 MB on", holds="One line, before it is read.")
 def test_a_huge_file_is_refused_before_it_is_read(tmp_path):
     with (tmp_path / "a.json").open("wb") as file:
         file.truncate(10**12)  # of holes
@@ -67,6 +73,9 @@ def test_a_huge_file_is_refused_before_it_is_read(tmp_path):
         read_json(tmp_path / "a.json")
 
 
+@pytest.mark.fault(
+    "two writers", "any file that is replaced", holds="A reader finds one writer's, whole."
+)
 def test_three_writers_of_one_path_never_show_a_broken_file(tmp_path):
     path, failures = tmp_path / "state.json", []
     write_text(path, json.dumps(["start"]))
@@ -145,6 +154,9 @@ def disk(monkeypatch, tmp_path):
     return seen
 
 
+@pytest.mark.fault(
+    "power failure", "a file or a program that is replaced", holds="The old one or the new, whole."
+)
 def test_what_takes_a_place_is_on_the_disk_before(tmp_path, disk):
     for _ in range(2):
         write_text(tmp_path / "a.json", "{}")
@@ -158,6 +170,9 @@ def test_what_takes_a_place_is_on_the_disk_before(tmp_path, disk):
         disk.clear()
 
 
+@pytest.mark.fault(
+    "power failure", "`feedback`", holds="What was said to be recorded is on the disk."
+)
 def test_feedback_is_on_the_disk_when_it_is_said_to_be_appended(tmp_path, disk):
     append(tmp_path / "log.jsonl", Feedback(task="a", correct_agent=None))
     assert disk == ["log.jsonl", "."]
@@ -165,6 +180,7 @@ def test_feedback_is_on_the_disk_when_it_is_said_to_be_appended(tmp_path, disk):
     assert disk == ["log.jsonl", ".", "log.jsonl"]
 
 
+@pytest.mark.fault("full disk", "any file that is replaced", holds="What was there stays.")
 def test_a_disk_that_is_full_when_it_is_flushed_leaves_what_was_there(tmp_path, monkeypatch):
     write_text(tmp_path / "a.json", "[1]")
     append(tmp_path / "log.jsonl", Feedback(task="a", correct_agent=None))

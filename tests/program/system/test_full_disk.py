@@ -9,6 +9,7 @@ import pytest
 
 
 @pytest.mark.slow
+@pytest.mark.fault("full disk", "`save`", holds="One line; the old program stays.")
 def test_a_disk_that_is_full_is_one_line_and_leaves_the_old_program(tmp_path, office):
     """The limit of a file's size stands for a full disk; it is the process's own."""
     code = """

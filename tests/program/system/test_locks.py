@@ -43,6 +43,7 @@ def test_who_waits_for_a_file_that_is_removed_holds_the_one_that_is_there(tmp_pa
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.fault("kill -9", "a process that holds a lock", holds="The next one gets it.")
 def test_a_killed_process_lets_go_and_so_does_one_whose_child_lives(tmp_path):
     path = tmp_path / "log"
     child = os.fork()

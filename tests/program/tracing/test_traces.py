@@ -164,6 +164,9 @@ def test_the_log_of_decisions_has_the_texts_by_the_id_of_the_request(tmp_path):
         read_decisions(tmp_path / "decisions.jsonl")
 
 
+@pytest.mark.fault(
+    "tracking server dies", "traces of `serve`, any store", holds="One warning; tasks are answered."
+)
 def test_a_store_that_fails_breaks_no_delegation_and_is_warned_of_once(tmp_path, caplog):
     def calls(client):
         for _ in range(3):
@@ -179,6 +182,7 @@ def test_a_store_that_fails_breaks_no_delegation_and_is_warned_of_once(tmp_path,
     assert len(read_decisions(tmp_path / "decisions.jsonl")) == 3
 
 
+@pytest.mark.fault("unwritable place", "`--decisions`", holds="A warning; tasks are answered.")
 def test_decisions_that_cannot_be_written_break_no_delegation(tmp_path, caplog):
     (tmp_path / "decisions.jsonl").mkdir()
     (answer,), log = asked(Shelf(), tmp_path, one_task)
@@ -186,6 +190,11 @@ def test_decisions_that_cannot_be_written_break_no_delegation(tmp_path, caplog):
     assert log.lost == 1
 
 
+@pytest.mark.fault(
+    "overload",
+    "traces faster than they are written",
+    holds="Dropped with a warning; tasks are answered.",
+)
 def test_what_comes_faster_than_it_is_written_is_dropped(monkeypatch, caplog):
     monkeypatch.setattr(logs, "_MOST_WAITING", 2)
     held, store = threading.Event(), Shelf()
@@ -286,6 +295,9 @@ def test_a_desk_shows_agents_as_they_are_now():
         assert recorder._names["comes_hidden"].startswith("agent-")
 
 
+@pytest.mark.fault(
+    "torn line", "`--decisions`", holds="Left out with a warning; no other row is lost."
+)
 def test_a_torn_last_line_of_a_log_of_decisions_costs_no_other(tmp_path, caplog):
     row = '{"request_id": "a", "task": "x", "agent": null, "decision": "none", '
     row += '"confidence": 0.5, "time": "2026-01-01T00:00:00Z"}'

@@ -1,6 +1,14 @@
 """Agents in the formats of others: cards, catalogues, servers, tools, skills."""
 
-from .catalogs import CatalogFormat, catalog
+from .catalogs import CatalogFormat, catalog, catalog_entry
 from .imports import Imported, Split, agents_of_servers, read_agents
 
-__all__ = ["CatalogFormat", "Imported", "Split", "agents_of_servers", "catalog", "read_agents"]
+__all__ = [
+    "CatalogFormat",
+    "Imported",
+    "Split",
+    "agents_of_servers",
+    "catalog",
+    "catalog_entry",
+    "read_agents",
+]

@@ -136,20 +136,31 @@ def _entry(agent: Agent, url: str, host: str, slug: str) -> dict[str, Any]:
         return dict(base)
     server = _original(agent, mcp.FORMAT)
     kind, data = (ard.MCP_CARD, server) if server else (ard.A2A_CARD, _card(agent, f"{url}/{slug}"))
-    samples = list(agent.user_request_samples[: _QUERIES[1]])
+    return catalog_entry(
+        agent, base.get("identifier") or f"urn:air:{host}:agent:{slug}", kind, data
+    )
+
+
+def catalog_entry(agent: Agent, identifier: str, kind: str, data: Json) -> dict[str, Any]:
+    """Return an agent as an entry of a catalogue; a field that it has nothing for is left out.
+
+    Args:
+        agent: whom the entry is about.
+        identifier: a URN of ``air``.
+        kind: the media type of what the entry holds.
+        data: what it holds.
+    """
+    samples = agent.user_request_samples[: _QUERIES[1]]
     entry = {
-        "identifier": base.get("identifier") or f"urn:air:{host}:agent:{slug}",
+        "identifier": identifier,
         "displayName": agent.name,
         "type": kind,
         "data": data,
+        "description": agent.description,
+        "tags": [agent.domain] if agent.domain else [],
+        "representativeQueries": list(samples) if len(samples) >= _QUERIES[0] else [],
     }
-    if agent.description:
-        entry["description"] = agent.description
-    if agent.domain:
-        entry["tags"] = [agent.domain]
-    if len(samples) >= _QUERIES[0]:
-        entry["representativeQueries"] = samples
-    return entry
+    return {key: value for key, value in entry.items() if value not in ("", [])}
 
 
 def _original(agent: Agent, format_: str) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from ...errors import InputError
 from . import a2a, ard, docker_mcp, mcp, openai_tools
-from .draft import Draft, Findings, Json
+from .draft import Draft, Findings, Json, check_count
 
 NATIVE = "agent"
 # Fields that nobody else's objects have: whoever writes them writes an agent of ours.
@@ -45,10 +45,11 @@ def read_value(value: Any, where: str, found: Findings) -> None:
     """Read what a file holds: an object of some format, a list of them, or a holder of a list.
 
     Raises:
-        InputError: no format is recognized.
+        InputError: no format is recognized, or there are too many.
     """
     listed = _listed(value)
     if listed is not None:
+        check_count(listed, "agents", where)
         for number, item in enumerate(listed):
             _read_item(item, f"{where}: agent {number}", found)
         return

@@ -1,7 +1,7 @@
 """What a foreign file says of an agent, before it is one; how its values are read."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ from ...text import printable
 
 Json = Mapping[str, Any]
 
+MOST = 100_000  # agents of a file, or values of a list: seconds; more takes minutes
 _LINES = re.compile(r"\r\n?|[\n\u2028\u2029]")
 
 
@@ -88,6 +89,7 @@ def texts_in(values: Json, key: str, where: str) -> tuple[str, ...]:
         return ()
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise InputError(f"{where}: {key}: expected a list of texts")
+    check_count(value, key, where)
     return tuple(dict.fromkeys(filter(str.strip, map(cleaned, value))))
 
 
@@ -102,7 +104,18 @@ def objects_in(values: Json, key: str, where: str) -> list[dict[str, Any]]:
         return []
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise InputError(f"{where}: {key}: expected a list of objects")
+    check_count(value, key, where)
     return value
+
+
+def check_count(values: Sized, what: str, where: str) -> None:
+    """Check that values are not more than can be read in seconds.
+
+    Raises:
+        InputError: they are.
+    """
+    if len(values) > MOST:
+        raise InputError(f"{where}: has more than {MOST:,} {what}: split it into several files")
 
 
 def cleaned(text: str) -> str:

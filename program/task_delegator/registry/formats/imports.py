@@ -31,13 +31,16 @@ class Imported:
         agents: in the order of the sources.
         formats: how many agents came in each format.
         notes: what is worth knowing, one line each.
-        refused: why the rest is no agent, one line each, with file, place and remedy.
+        refused: why the rest is no agent, one line each, with file, place and remedy; of a file
+            the first few.
+        refusals: how many there are.
     """
 
     agents: tuple[Agent, ...]
     formats: dict[str, int]
     notes: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
+    refusals: int = 0
 
 
 def read_agents(
@@ -109,6 +112,7 @@ def _imported(
         formats=dict(Counter(draft.format for draft, _ in made)),
         notes=tuple(found.notes),
         refused=tuple(_shortened(found.refused)),
+        refusals=len(found.refused),
     )
 
 

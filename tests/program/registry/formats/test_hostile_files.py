@@ -51,9 +51,18 @@ JSON_VALUES = st.recursive(
         ("x.json", A2A_03 | {"skills": [{"id": "a"}] * 1001}, "at most 1000 items"),
         ("x.json", SERVER | {"name": 7}, "name: expected a text"),
         ("x.json", {"specVersion": "1.0", "entries": [3]}, "entries: expected a list of objects"),
+        ("x.json", "[" + "1," * 100_000 + "1]", "has more than 100,000 agents: split it"),
+        ("x.jsonl", "1\n" * 100_001, "has more than 100,000 lines: split it"),
+        ("x.yaml", "---\n1\n" * 100_001, "has more than 100,000 documents: split it"),
+        ("x.json", {"specVersion": "1.0", "entries": [{}] * 100_001}, "100,000 entries: split it"),
         ("x.json", {"type": "object", "properties": {}}, "expected a JSON list of agents"),
         ("x.json", {"name": "a-package", "version": "1"}, "expected a JSON list of agents"),
     ],
+)
+@pytest.mark.fault(
+    "hostile content",
+    "cards, servers, tools, skills, YAML",
+    holds="One line with its place, within 5 seconds.",
 )
 def test_a_broken_file_is_refused_in_one_line(tmp_path, name, text, message):
     path = tmp_path / name
@@ -69,6 +78,21 @@ def test_a_broken_file_is_refused_in_one_line(tmp_path, name, text, message):
         raise InputError(" ".join(lines))
 
 
+@pytest.mark.parametrize("name", ["x.json", "x.jsonl", "x.yaml", "SKILL.md", "x.agent.md"])
+@pytest.mark.fault("100 MB", "agents in any format", holds="One line, within 5 seconds.")
+def test_a_huge_file_is_refused_before_it_is_read(tmp_path, name):
+    path = tmp_path / name
+    with path.open("wb") as file:
+        file.write(b"[")
+        file.truncate(100_000_000)  # of holes
+    started = time.monotonic()
+    assert read_agents([path]).refused == (
+        f"{path}: has more than 50,000,000 bytes; split it, or leave something out",
+    )
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.fault("hostile content", "catalogues in one another", holds="One line.")
 def test_catalogues_in_one_another_end(tmp_path):
     catalog = {"specVersion": "1.0", "entries": []}
     for _ in range(12):
@@ -80,6 +104,11 @@ def test_catalogues_in_one_another_end(tmp_path):
     assert "more than 10 catalogues in one another" in line
 
 
+@pytest.mark.fault(
+    "no regular file",
+    "links, FIFOs and hidden files in a folder of cards",
+    holds="They are not opened.",
+)
 def test_links_pipes_and_hidden_files_of_a_folder_are_not_opened(tmp_path):
     outside = tmp_path / "outside.json"
     outside.write_text(json.dumps([{"name": "Secret"}]))
@@ -108,6 +137,9 @@ def test_an_empty_or_missing_folder_is_refused(tmp_path):
 @given(
     st.dictionaries(st.sampled_from([*A2A_03, *SERVER, "entries", "type", "tools"]), JSON_VALUES)
 )
+@pytest.mark.fault(
+    "hostile content", "cards and servers, any object", holds="Read, or refused in one line."
+)
 def test_any_object_is_read_or_refused(tmp_path_factory, values):
     path = tmp_path_factory.mktemp("any") / "x.json"
     path.write_text(json.dumps([values, A2A_03 | values]))
@@ -117,6 +149,7 @@ def test_any_object_is_read_or_refused(tmp_path_factory, values):
 
 
 @given(st.text())
+@pytest.mark.fault("hostile content", "YAML, any text", holds="Read, or refused in one line.")
 def test_any_text_is_yaml_or_refused(text):
     with contextlib.suppress(InputError):
         json.dumps(parse_yaml(text, "x"))
@@ -130,11 +163,14 @@ def test_the_command_says_all_that_is_refused_and_writes_the_rest_only_when_told
     (tmp_path / "in" / "good.json").write_text(json.dumps(A2A_03))
     (tmp_path / "in" / "bad.json").write_text("[")
     (tmp_path / "in" / "ugly.yaml").write_text("a: *b")
+    (tmp_path / "in" / "requests.jsonl").write_text('{"task": "x"}\n' * 20)
     out = tmp_path / "agents.json"
     assert cli.main(["import", str(tmp_path / "in"), "--out", str(out), *more]) == 2
     said = capsys.readouterr().err
     assert "bad.json" in said
     assert "ugly.yaml" in said
+    assert "line 1: name is missing: add it" in said
+    assert "22 refused" in said
     assert out.exists() == bool(more)
 
 

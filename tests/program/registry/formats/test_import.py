@@ -177,6 +177,7 @@ def test_own_permissions_stay_and_more_may_be_required(tmp_path):
     assert agent.required_permissions == {"a", "b"}
 
 
+@pytest.mark.fault("look-alike name", "`import`", holds="Refused, with both places.")
 def test_same_names_are_refused_unless_they_get_a_namespace(tmp_path):
     other = A2A_03 | {"description": "Another.", "provider": {"organization": "Rival"}}
     one(tmp_path / "a.json", A2A_03)
@@ -202,6 +203,7 @@ def test_the_same_card_twice_is_one_agent(tmp_path):
     assert any("the same as" in note for note in read.notes)
 
 
+@pytest.mark.fault("terminal escape", "texts of cards", holds="Stripped when they are imported.")
 def test_foreign_text_moves_no_cursor_and_hides_nothing(tmp_path):
     card = A2A_03 | {"name": "A\n\u202eB\x1b[31m", "description": "x\u202ey\x07\nz"}
     (agent,) = one(tmp_path / "card.json", card).agents
@@ -218,6 +220,9 @@ def test_a_registry_is_loaded_from_foreign_files_and_says_what_it_left_out(folde
     assert Registry.load(folder / "out.json").sha256() == registry.sha256()
 
 
+@pytest.mark.fault(
+    "misspelled field", "JSON, JSONL and YAML", holds="Refused, with the right spelling."
+)
 def test_a_misspelled_guard_of_our_own_agents_is_refused_in_every_format(tmp_path):
     for name, text in {
         "a.yaml": "- name: A\n  required_permission: [x]\n",
@@ -239,3 +244,14 @@ def test_real_cards_are_read_or_refused_with_the_reason(folder, agents, refused,
     assert len(read.refused) == refused
     assert all("expected a JSON list of agents" in line for line in read.refused)
     Registry(read.agents).lint()
+
+
+@pytest.mark.parametrize(
+    ("folder", "agents", "refusals"), [("copilot", 639, 107), ("docker_mcp", 323, 0)]
+)
+def test_of_real_registries_the_requests_beside_them_are_refused(folder, agents, refusals):
+    read = read_agents([public("cards") / folder])
+    assert len(read.agents) == agents
+    assert read.refusals >= refusals
+    assert len(read.refused) == min(6, refusals)
+    assert all("requests.jsonl" in line for line in read.refused)

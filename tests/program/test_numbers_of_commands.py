@@ -1,0 +1,33 @@
+"""Options that are numbers: one that cannot be is refused before anything starts."""
+
+import argparse
+
+import pytest
+
+from task_delegator import cli
+
+
+def numbers() -> list[tuple[str, str]]:
+    """Return each option that is a number, with its command."""
+    (commands,) = (a for a in cli.parser()._actions if isinstance(a, argparse._SubParsersAction))
+    return [
+        (name, action.option_strings[0])
+        for name, command in commands.choices.items()
+        for action in command._actions
+        if action.type is not None and action.option_strings
+    ]
+
+
+def test_the_options_that_are_numbers_are_found():
+    assert {("serve", "--port"), ("batch", "--workers"), ("delegate", "--top")} <= set(numbers())
+
+
+@pytest.mark.fault("number out of range", "options of the commands", holds="One line, exit code 2.")
+@pytest.mark.parametrize("text", ["-1", "nan", "inf", "-1e99", "9" * 5_000, "\0"])
+@pytest.mark.parametrize(("command", "option"), numbers())
+def test_a_number_that_cannot_be_is_refused_in_one_line(capsys, command, option, text):
+    with pytest.raises(SystemExit) as ended:
+        cli.parser().parse_args([command, option, text])
+    assert ended.value.code == 2
+    *_, line = capsys.readouterr().err.splitlines()
+    assert f"argument {option}" in line
