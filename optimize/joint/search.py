@@ -24,6 +24,7 @@ from optimize.search import (
     ScoredRequests,
     StudyLocation,
     fit_weights,
+    keep_table,
     measure,
     open_study,
     run_trials,
@@ -128,6 +129,9 @@ def joint_search(
     def objective(trial: Any) -> Any:
         point = run_trial(trial, report=single)
         trial.set_user_attr("point", point.to_json())
+        correct = [int(right) for right in point.correct]
+        places = [dataset.splits["validation"].index(request) for request in requests]
+        keep_table(config.location, trial, "answers", {"request": places, "right": correct})
         if not single:
             return point.top1, point.tokens
         trial.set_constraint("tokens", point.tokens - (config.max_tokens_per_task or 0.0))
