@@ -18,8 +18,8 @@ def accept_any_text() -> None:
 def draw_bars_on_terminals_only() -> None:
     """Draw no progress bar where standard error is no terminal: in a file it is a line a second.
 
-    Every bar is meant: our own, and those of DSPy, MLflow and transformers, all made by ``tqdm``,
-    which reads this while it is imported. ``TQDM_DISABLE`` of the environment is left as it is.
+    Every bar that leaves it to ``tqdm`` is meant, our own and those of DSPy and MLflow; it reads
+    this while it is imported. ``TQDM_DISABLE`` of the environment is left as it is.
     """
     if sys.stderr is None or not sys.stderr.isatty():
         os.environ.setdefault("TQDM_DISABLE", "1")
