@@ -221,6 +221,17 @@ def test_the_prompt_is_compared_before_and_after_it_was_optimized(server, store,
     page.get_by_text("[[ ## demo 2 ## ]]").first.wait_for()
 
 
+def test_a_run_names_its_program_and_its_prompts(server, store, page):
+    experiment, runs = _runs(store)
+    page.goto(f"{server}/#/experiments/{experiment}/runs/{runs[0]}")
+    for heading, shown in {
+        "Logged models": NAMES[0].replace(", ", "-"),
+        "Registered prompts": "delegator.classify.select (v2)",
+    }.items():
+        page.get_by_text(heading).first.wait_for()
+        page.get_by_text(shown).first.wait_for()
+
+
 def test_the_candidates_of_the_prompt_are_children_of_the_run(server, store, page):
     experiment, runs = _runs(store)
     wanted = f"tags.stage = 'candidate' and tags.`mlflow.parentRunId` = '{runs[0]}'"
