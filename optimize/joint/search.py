@@ -111,7 +111,9 @@ def joint_search(
         LMError: the LM did not answer.
     """
     requests = list(dataset.splits["validation"])
+    place_of = {request: place for place, request in enumerate(requests)}
     random.Random(config.seed).shuffle(requests)
+    places = [place_of[request] for request in requests]
     alone = _parameters(program.knobs.values)
     single = config.max_tokens_per_task is not None
     study = open_study(
@@ -130,7 +132,6 @@ def joint_search(
         point = run_trial(trial, report=single)
         trial.set_user_attr("point", point.to_json())
         correct = [int(right) for right in point.correct]
-        places = [dataset.splits["validation"].index(request) for request in requests]
         keep_table(config.location, trial, "answers", {"request": places, "right": correct})
         if not single:
             return point.top1, point.tokens

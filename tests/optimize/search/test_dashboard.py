@@ -1,5 +1,6 @@
 """What Optuna and its dashboard show of a study: trials, settings, attributes, a table of each."""
 
+import os
 import shutil
 import socket
 import subprocess
@@ -24,7 +25,7 @@ from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues
 
-TRIALS = 4
+TRIALS = 20
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
@@ -102,12 +103,16 @@ def test_the_dashboard_shows_trials_settings_attributes_and_table(place, dashboa
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1600, "height": 1200})
+        page = browser.new_page(viewport={"width": 1400, "height": 1100})
         page.set_default_timeout(SECONDS * 1000)
         try:
             page.goto(dashboard)
             page.get_by_text(place.name).first.click()
-            page.get_by_text("Best Trial").first.wait_for()
+            for text in ("Best Trial", "Hyperparameter Importance", "sample_best"):
+                page.get_by_text(text).first.wait_for()
+            if kept := os.environ.get("PICTURES"):
+                page.wait_for_timeout(3000)  # what moves comes to rest
+                page.screenshot(path=Path(kept) / "optuna_dashboard.png")
             page.goto(f"{dashboard}/studies/1/trials?numbers=0")
             for text in ("Trial 0", "bm25_k1", "Complete", "recall_at_k", "ranks.csv"):
                 page.get_by_text(text).first.wait_for()
