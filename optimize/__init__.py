@@ -2,6 +2,9 @@
 
 import os
 
+from task_delegator.system import draw_bars_on_terminals_only
+
+draw_bars_on_terminals_only()
 # MLflow reads these, some of them while it is imported: hence before any module here imports it.
 for _name, _value in {
     "MLFLOW_DISABLE_TELEMETRY": "true",

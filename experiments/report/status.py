@@ -44,12 +44,13 @@ def status_line(name: str) -> str:
 
 
 def summary_line() -> str:
-    """Return the status of all studies as one line."""
+    """Return the status of all studies as one line: the most frequent names no study."""
     by_status: dict[str, list[str]] = {}
     for name in names():
         by_status.setdefault(status(name), []).append(name)
-    parts = [f"*{found}*: {', '.join(by_status[found])}" for found in sorted(by_status)]
-    return f"{_LINE}{'; '.join(parts)}."
+    *few, most = sorted(by_status, key=lambda found: len(by_status[found]))
+    parts = [f"*{found}*: {', '.join(by_status[found])}" for found in few]
+    return f"{_LINE}{'; '.join([*parts, f'*{most}*: all others' if few else f'all *{most}*'])}."
 
 
 def without_status(text: str) -> str:

@@ -24,6 +24,12 @@ def add_parser(commands: Commands, parents: Parents) -> None:
         "Optuna's proxy, or mlflow; next to the output by default",
     )
     parser.add_argument(
+        "--artifacts",
+        type=Path,
+        metavar="FOLDER",
+        help="keep a table of the requests of each trial here, for optuna-dashboard",
+    )
+    parser.add_argument(
         "--optimizers", nargs="*", choices=OPTIMIZER_NAMES, default=["labeled-few-shot"],
         help="optimizers whose prompts are tried, besides the plain prompt",
     )  # fmt: skip
@@ -49,7 +55,9 @@ def run(options: argparse.Namespace) -> int:
     refuse_no_lm(options, "joint weighs accuracy against LM tokens")
     dataset, program, manifest = open_program(options)
     config = JointSearchConfig(
-        location=StudyLocation(options.study, study_storage(options.storage)),
+        location=StudyLocation(
+            options.study, study_storage(options.storage), artifacts=options.artifacts
+        ),
         trials=options.trials,
         optimizers=tuple(options.optimizers),
         max_tokens_per_task=options.max_tokens,

@@ -1,6 +1,7 @@
 """``search``: search the retrieval knobs only."""
 
 import argparse
+from pathlib import Path
 
 from optimize.cli.arguments import at_least
 from optimize.cli.common import Commands, Parents, print_json
@@ -17,6 +18,12 @@ def add_parser(commands: Commands, parents: Parents) -> None:
         "--storage",
         help="where the study is kept: URL of a database, journal:FILE, grpc://HOST:PORT of "
         "Optuna's proxy, or mlflow; in memory by default",
+    )
+    parser.add_argument(
+        "--artifacts",
+        type=Path,
+        metavar="FOLDER",
+        help="keep a table of the requests of each trial here, for optuna-dashboard",
     )
     parser.add_argument("--embedder", default=parents.embedder or "minilm", help="embedder spec")
     parser.set_defaults(run=run)
@@ -40,7 +47,9 @@ def run(options: argparse.Namespace) -> int:
     scored = ScoredRequests(index, dataset.splits["validation"])
     start = KnobValues()
     identity = identity_of(dataset, embedder=index.embed.id, knobs=start.model_dump())
-    location = StudyLocation(options.study, study_storage(options.storage), digest_of(identity))
+    location = StudyLocation(
+        options.study, study_storage(options.storage), digest_of(identity), options.artifacts
+    )
     knobs, trials = search(
         scored, [start], trials=options.trials, seed=options.seed, location=location
     )

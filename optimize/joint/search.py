@@ -24,6 +24,7 @@ from optimize.search import (
     ScoredRequests,
     StudyLocation,
     fit_weights,
+    keep_table,
     measure,
     open_study,
     run_trials,
@@ -110,7 +111,9 @@ def joint_search(
         LMError: the LM did not answer.
     """
     requests = list(dataset.splits["validation"])
+    place_of = {request: place for place, request in enumerate(requests)}
     random.Random(config.seed).shuffle(requests)
+    places = [place_of[request] for request in requests]
     alone = _parameters(program.knobs.values)
     single = config.max_tokens_per_task is not None
     study = open_study(
@@ -128,6 +131,8 @@ def joint_search(
     def objective(trial: Any) -> Any:
         point = run_trial(trial, report=single)
         trial.set_user_attr("point", point.to_json())
+        correct = [int(right) for right in point.correct]
+        keep_table(config.location, trial, "answers", {"request": places, "right": correct})
         if not single:
             return point.top1, point.tokens
         trial.set_constraint("tokens", point.tokens - (config.max_tokens_per_task or 0.0))

@@ -5,6 +5,7 @@ from optimize.search.retrieval import Trial, measure, search
 from optimize.search.scored import ScoredRequests
 from optimize.search.study import (
     StudyLocation,
+    keep_table,
     open_study,
     run_trials,
     trial_pruned,
@@ -18,6 +19,7 @@ __all__ = [
     "StudyLocation",
     "Trial",
     "fit_weights",
+    "keep_table",
     "measure",
     "open_study",
     "run_trials",

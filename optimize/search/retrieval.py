@@ -9,7 +9,7 @@ import numpy as np
 from optimize.evaluation import BM25_B, BM25_K1
 from optimize.search.fit import HEAD_C, fit_temperature, with_reading
 from optimize.search.scored import READINGS, ScoredRequests
-from optimize.search.study import StudyLocation, open_study, run_trials
+from optimize.search.study import StudyLocation, keep_table, open_study, run_trials
 from task_delegator.knobs import KnobValues, RetrievalKnobs
 from task_delegator.retrieval import CHANNELS, reading_of
 
@@ -66,7 +66,8 @@ def search(
         location: where the study is kept, and joined if it is there.
 
     Raises:
-        InputError: the storage cannot be opened, or holds the study of something else.
+        InputError: the storage cannot be opened, or holds the study of something else, or the
+            folder of artifacts cannot be made.
     """
 
     def objective(trial: Any) -> float:
@@ -74,6 +75,8 @@ def search(
         trial.set_constraint("recall", MIN_RECALL - measured.recall_at_k)
         trial.set_user_attr("knobs", measured.knobs.model_dump())
         trial.set_user_attr("metrics", measured.metrics())
+        ranks = scored.ranks(scored.fused(measured.knobs)).tolist()
+        keep_table(location, trial, "ranks", {"request": range(len(ranks)), "rank": ranks})
         return measured.top1 - _SHORTLIST_COST * measured.knobs.retrieval.k
 
     started = [parameters(start, scored.readings) for start in starts]

@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import optuna
+from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna.exceptions import ExperimentalWarning, OptunaError, UpdateFinishedTrialError
 from optuna.storages import (
     BaseStorage,
@@ -47,11 +49,13 @@ class StudyLocation:
             ``journal:FILE``, ``grpc://HOST:PORT`` of Optuna's proxy, or an Optuna storage. The
             path of a journal is for one process at a time. None for memory.
         identity: of what is searched; a study of something else is not continued.
+        artifacts: folder for the tables of trials, which Optuna's dashboard shows; None for none.
     """
 
     name: str
     storage: str | Path | BaseStorage | None = None
     identity: str = ""
+    artifacts: Path | None = None
 
 
 def open_study(
@@ -73,8 +77,11 @@ def open_study(
         pruner: None for none. Like the sampler it is not stored: every process names it.
 
     Raises:
-        InputError: the storage cannot be opened, or holds the study of something else.
+        InputError: the storage cannot be opened, or holds the study of something else, or the
+            folder of artifacts cannot be made.
     """
+    if location.artifacts is not None:
+        _make_folder(location.artifacts)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     settings: dict[str, Any] = {
         "study_name": location.name,
@@ -141,6 +148,27 @@ def run_trials(
             return completed_trials(study)
 
 
+def keep_table(
+    location: StudyLocation, trial: optuna.Trial, name: str, columns: Mapping[str, Sequence[Any]]
+) -> None:
+    """Keep a table as an artifact of a trial, where the study has a folder for them.
+
+    Args:
+        location: of the study.
+        trial: that is running.
+        name: of the file, without its ending.
+        columns: values by column, equally many of each.
+    """
+    if location.artifacts is None:
+        return
+    lines = [list(columns), *zip(*columns.values(), strict=True)]
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / f"{name}.csv"
+        path.write_text("".join(",".join(map(str, line)) + "\n" for line in lines))
+        store = FileSystemArtifactStore(location.artifacts)
+        upload_artifact(artifact_store=store, file_path=str(path), study_or_trial=trial)
+
+
 def completed_trials(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     """Return the trials that were completed or pruned, by number; MLflow has the newest first."""
     return sorted(study.get_trials(deepcopy=False, states=_DONE), key=lambda trial: trial.number)
@@ -158,6 +186,13 @@ def wilcoxon_pruner() -> optuna.pruners.BasePruner:
 def trial_pruned() -> BaseException:
     """Return the exception with which an objective ends its trial early."""
     return optuna.TrialPruned()
+
+
+def _make_folder(artifacts: Path) -> None:
+    try:
+        artifacts.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--artifacts {artifacts}: {error.strerror}; name a folder") from error
 
 
 def _describe_open_error(storage: str | Path | BaseStorage | None, error: Exception) -> str:

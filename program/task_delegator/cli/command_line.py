@@ -13,9 +13,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return 0, 2 on bad input, or 3 where LM or embedder fail."""
     parsed = parser().parse_args(arguments)
     from ..errors import DelegatorError
-    from ..system import accept_any_text
+    from ..system import accept_any_text, draw_bars_on_terminals_only
 
     accept_any_text()
+    draw_bars_on_terminals_only()
     try:
         return parsed.run(parsed)
     except DelegatorError as error:

@@ -1,6 +1,6 @@
 """What the package needs of its system: files, locks, standard output, JSON, optional packages."""
 
-from .console import accept_any_text
+from .console import accept_any_text, draw_bars_on_terminals_only
 from .extras import needed
 from .files import (
     PARTIAL,
@@ -31,6 +31,7 @@ __all__ = [
     "atomic_write",
     "cache_folder",
     "check_depth",
+    "draw_bars_on_terminals_only",
     "flush",
     "held",
     "is_file",

@@ -103,12 +103,19 @@ def test_a_search_asks_each_question_once_and_counts_its_tokens_in_every_trial(
 ):
     lm, engine = recorded_lm(answers_of(dataset))
     scope = JointSearchConfig(
-        StudyLocation("joint", tmp_path / "journal"), trials=6, optimizers=("labeled-few-shot",)
+        StudyLocation("joint", tmp_path / "journal", artifacts=tmp_path / "tables"),
+        trials=6,
+        optimizers=("labeled-few-shot",),
     )
     with ResponseCache(tmp_path / "answers.jsonl", scope.max_lm_calls) as answers:
         trials, prompts = joint_search(program, dataset, lm, scope, answers)
     assert set(prompts) == {PLAIN, "labeled-few-shot"}
     assert [p.number for p in trials] == list(range(6))
+    tables = [path.read_text().splitlines()[1:] for path in (tmp_path / "tables").iterdir()]
+    right = sorted(sum(line.endswith(",1") for line in table) for table in tables)
+    assert right == sorted(sum(p.correct) for p in trials)
+    places = {int(line.split(",")[0]) for table in tables for line in table}
+    assert places == set(range(len(dataset.splits["validation"])))
     assert trials[0].tokens == 0
     assert trials[0].knobs.lm.gate == 0
     assert any(p.tokens > 0 for p in trials)

@@ -7,6 +7,7 @@ from typing import Any
 import mlflow
 import pytest
 from mlflow import artifacts
+from mlflow.exceptions import MlflowException
 from mlflow.genai import datasets as genai_datasets
 from mlflow.genai import evaluate as mlflow_evaluate
 from mlflow.tracking import MlflowClient
@@ -200,6 +201,11 @@ def test_the_scores_are_scorers_for_a_function_of_ones_own(store, data):
 
     found = mlflow_evaluate(data=rows, scorers=mlflow_scorers(), predict_fn=predict)
     assert {"top1/mean", "top3/mean", "scope_right/mean", "tokens/mean"} <= set(found.metrics)
+
+
+def test_mlflow_registers_the_scores_as_judges_only_where_it_may_run_their_code(store):
+    with pytest.raises(MlflowException, match="disabled by default"):
+        mlflow_scorers()[0].register(experiment_id=connect())
 
 
 @pytest.mark.slow

@@ -1,7 +1,9 @@
 """The MLflow UI in a headless browser: what is tracked can be seen and compared."""
 
+import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import mlflow
 import pytest
@@ -192,6 +194,11 @@ def test_the_view_that_make_ui_names_shows_the_programs_and_no_other_run(server,
     for name in NAMES:
         page.get_by_text(name, exact=True).first.wait_for()
     assert page.get_by_text(f"experiment {PUBLISHED[0]}").count() == 0
+    if kept := os.environ.get("PICTURES"):
+        page.get_by_role("button", name="Close").last.click()  # the assistant beside it
+        page.set_viewport_size({"width": 1800, "height": 620})
+        page.wait_for_timeout(1000)  # what moves comes to rest
+        page.screenshot(path=Path(kept) / "mlflow_programs.png")
 
 
 def test_each_program_is_an_agent_version_with_metrics_by_dataset(server, store, page):
@@ -219,6 +226,17 @@ def test_the_prompt_is_compared_before_and_after_it_was_optimized(server, store,
     page.get_by_text("Comparing version 2 with version 1").first.wait_for()
     page.get_by_text("Text", exact=True).first.click()
     page.get_by_text("[[ ## demo 2 ## ]]").first.wait_for()
+
+
+def test_a_run_names_its_program_and_its_prompts(server, store, page):
+    experiment, runs = _runs(store)
+    page.goto(f"{server}/#/experiments/{experiment}/runs/{runs[0]}")
+    for heading, shown in {
+        "Logged models": NAMES[0].replace(", ", "-"),
+        "Registered prompts": "delegator.classify.select (v2)",
+    }.items():
+        page.get_by_text(heading).first.wait_for()
+        page.get_by_text(shown).first.wait_for()
 
 
 def test_the_candidates_of_the_prompt_are_children_of_the_run(server, store, page):
