@@ -4,6 +4,7 @@ from .base import Embedder, Encoded
 from .cache import VectorCache, clear_cache, kept_files
 from .cached import encode_documents, maker_of, remembering
 from .fetch import fetch_mpnet, keep_files
+from .late_chunking import encode_parts, pools_tokens
 from .minilm import MiniLM, packaged_minilm
 from .onnx_encoder import OnnxEncoder
 from .specs import PACKAGED, embedder
@@ -23,10 +24,12 @@ __all__ = [
     "clear_cache",
     "embedder",
     "encode_documents",
+    "encode_parts",
     "fetch_mpnet",
     "keep_files",
     "kept_files",
     "maker_of",
     "packaged_minilm",
+    "pools_tokens",
     "remembering",
 ]

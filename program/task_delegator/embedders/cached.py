@@ -11,6 +11,7 @@ import numpy as np
 from ..thread_lock import Lock
 from .base import CacheableEmbedder, Embedder, Encoded, utf8_bytes
 from .cache import VectorCache
+from .late_chunking import pools_tokens
 
 _CHUNK = 1000  # texts that are encoded before they are stored: what a failure can lose
 _QUERIES = 2000  # encodings remembered while a program is fitted: some 20 MB
@@ -54,6 +55,15 @@ class CachedEmbedder:
             while len(queries) > _QUERIES:
                 queries.popitem(last=False)
         return [known[key] for key in keys]
+
+    @property
+    def pools_tokens(self) -> bool:
+        """Tell whether the embedder's vector of a text is the mean of its tokens' vectors."""
+        return pools_tokens(self._inner)
+
+    def token_ids(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Return those of each text's encoding, without encoding it."""
+        return self._inner.token_ids(texts)
 
     @property
     def maker(self) -> str | None:

@@ -31,7 +31,12 @@ class OnnxEncoder:
         vocabulary: a ``tokenizer.json``, which puts one special token at each end.
         most_tokens: that the model takes; longer texts are cut.
         dimensions: of a vector.
+
+    Attributes:
+        pools_tokens: whether a vector is the mean of its tokens': parts need no pass of their own.
     """
+
+    pools_tokens = True
 
     def __init__(self, weights: Path, vocabulary: Path, most_tokens: int, dimensions: int) -> None:
         from tokenizers import Tokenizer

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..embedders import Encoded
+from ..embedders import Encoded, encode_parts, pools_tokens
 from ..text import without_negated
 from .index import Index, Query
 
@@ -30,26 +30,54 @@ def read_words(index: Index, task: str) -> Words:
 
 
 class ReadAhead:
-    """Texts that one delegation reads one after the other, encoded side by side with the first.
+    """Texts that one delegation reads: the task, and parts of it.
 
-    An encoder's pass over a short text leaves a processor idle for a third of the time.
+    Where the embedder can, the parts are encoded from the one pass over the task. Else they are
+    encoded side by side with it: a pass over a short text leaves a processor idle for a third of
+    the time.
 
     Args:
-        texts: that will be read beside the first; nothing is done before that is.
+        parts: of the task, as ``encode_parts`` takes them; nothing is done before a text is read.
+        whole: the task's encoding; None where the first text that is read, but for a part, is
+            the task.
     """
 
-    def __init__(self, texts: Sequence[str] = ()) -> None:
-        self._texts = tuple(texts)
+    def __init__(self, parts: Sequence[str] = (), whole: Encoded | None = None) -> None:
+        self._parts, self._whole = tuple(parts), whole
         self._encodings: dict[str, Encoded] = {}
+        self._index: Index | None = None
+        self._words: dict[str, Words] = {}  # of that index
 
     def read(self, index: Index, task: str, language: str | None = None) -> Query:
-        """Return a task as ``read_task`` does."""
-        words = read_words(index, task)
+        """Return a task, or a part of it, as ``read_task`` does."""
+        words = self._read(index, task)
         if words.text not in self._encodings:
-            further = (read_words(index, text).text for text in self._texts)
-            texts, self._texts = list(dict.fromkeys((words.text, *further))), ()
-            self._encodings |= zip(texts, index.embed.encode(texts), strict=True)
+            self._encodings |= self._encoded(index, words)
         return words.with_encoding(self._encodings[words.text], language)
+
+    def _read(self, index: Index, task: str) -> Words:
+        if index is not self._index:
+            self._index, self._words = index, {}
+        if task not in self._words:
+            self._words[task] = read_words(index, task)
+        return self._words[task]
+
+    def _encoded(self, index: Index, words: Words) -> dict[str, Encoded]:
+        """Return what belongs to the same pass as a text: its encoding, and those of parts."""
+        embed, is_part = index.embed, words.task in self._parts
+        parts = [self._read(index, part).text for part in self._parts] if self._parts else []
+        pooled = None
+        if pools_tokens(embed):
+            if not is_part:
+                parts = []
+            elif self._whole is not None:
+                pooled = encode_parts(embed, self._whole, parts)
+        if pooled is None:
+            parts = list(dict.fromkeys((words.text, *parts)))
+            pooled = embed.encode(parts)
+        if self._whole is None and not is_part:
+            self._whole = pooled[0]
+        return dict(zip(parts, pooled, strict=True))
 
 
 def read_task(index: Index, task: str, language: str | None = None) -> Query:

@@ -19,6 +19,8 @@ from .index_cache import IndexCache
 from .named import favor_named
 from .reading import ReadAhead
 
+_SHOWN = 3  # agents that every caller sees
+
 
 class Retrieval(FrozenPrediction):
     """What retrieval found for a task.
@@ -114,8 +116,7 @@ class Retrieve(dspy.Module):
         if further:
             others = [score(index, index.read(text), knobs).z_scores for text in further]
             z_scores = blend(z_scores, others, knobs.expansion.weight)
-        logits = fuse(z_scores, knobs) / knobs.retrieval.temperature
-        logits[out] = -np.inf
+        logits = _log_posterior(z_scores, knobs, out)
         logits, wanted, by_name = favor_named(index, query, knobs, logits)
         posterior = softmax(logits)
         best = _best(posterior, index.names, out, knobs, choice)
@@ -146,6 +147,43 @@ class Retrieve(dspy.Module):
     def language_of(self, task: str) -> str | None:
         """Return the task's language where the embedder does not support it, else None."""
         return foreign_language(task, self.library.embed.languages)
+
+
+def glance(query: Query, knobs: KnobValues, found: Retrieval) -> Retrieval:
+    """Return the three best agents for a part of a task, and the signals; no evidence.
+
+    Args:
+        query: the part, as it is read against the agents of ``found``.
+        knobs: as for ``Retrieve``.
+        found: for the task; the agents and the caller's choice are the same.
+    """
+    index = found.index
+    if index is None:
+        return Retrieval(z_scores={})
+    out = _left_out(index, found.choice)
+    query = _unnamed(query, {index.names[place] for place in out})
+    scored = score(index, query, knobs, out)
+    logits, _, by_name = favor_named(
+        index, query, knobs, _log_posterior(scored.z_scores, knobs, out)
+    )
+    posterior = softmax(logits)
+    best = largest(posterior, min(_SHOWN, len(index.names) - len(out)))
+    names = [index.names[place] for place in best.tolist()]
+    return Retrieval(
+        candidates=tuple(map(Candidate, names, posterior[best].tolist())),
+        signals=signals(index, masked(scored, out) if out else scored, best, knobs),
+        z_scores={},
+        by_name=by_name,
+    )
+
+
+def _log_posterior(
+    z_scores: Mapping[str, np.ndarray], knobs: KnobValues, out: Sequence[int]
+) -> np.ndarray:
+    """Return the log-posterior up to a constant, shape (agents,), without those left out."""
+    logits = fuse(z_scores, knobs) / knobs.retrieval.temperature
+    logits[out] = -np.inf
+    return logits
 
 
 def _by_name(
@@ -190,4 +228,4 @@ def _best(
 def _places(knobs: KnobValues) -> int:
     """Return how many candidates to name: the shortlist's, and the LM's where it may be asked."""
     may_ask = knobs.lm.gate is not None or knobs.lm.ask_settled
-    return max(knobs.retrieval.k, 3, knobs.lm.shortlist if may_ask else 0)
+    return max(knobs.retrieval.k, _SHOWN, knobs.lm.shortlist if may_ask else 0)
