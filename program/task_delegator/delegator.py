@@ -251,7 +251,7 @@ class Delegator(DelegatesMany, dspy.Module):
         def look(part: str) -> PartScore:
             if found.index is None:
                 return PartScore((), 0.0, 0.0)
-            return self._summary(glance(ahead.read(found.index, part), knobs, found), knobs)
+            return self._summary(glance(ahead.read(found.index, part, knobs), knobs, found), knobs)
 
         return guess_several(task, knobs, look, lambda: self._summary(found, knobs))
 

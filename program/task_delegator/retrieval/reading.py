@@ -1,11 +1,15 @@
 """Read a task: without the names of agents, and without what it says is not wanted."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 from ..embedders import Encoded, encode_parts, pools_tokens
+from ..knobs import KnobValues
+from ..system import beside
 from ..text import without_negated
-from .index import Index, Query
+from .fusion import read_lexically
+from .index import Index, Lexical, Query
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class ReadAhead:
 
     Where the embedder can, the parts are encoded from the one pass over the task. Else they are
     encoded side by side with it: a pass over a short text leaves a processor idle for a third of
-    the time.
+    the time. Words are looked at meanwhile, of the parts too.
 
     Args:
         parts: of the task, as ``encode_parts`` takes them; nothing is done before a text is read.
@@ -47,31 +51,64 @@ class ReadAhead:
         self._encodings: dict[str, Encoded] = {}
         self._index: Index | None = None
         self._words: dict[str, Words] = {}  # of that index
+        self._lexical: dict[str, Lexical] = {}
 
-    def read(self, index: Index, task: str, language: str | None = None) -> Query:
-        """Return a task, or a part of it, as ``read_task`` does."""
+    def read(
+        self,
+        index: Index,
+        task: str,
+        knobs: KnobValues,
+        language_of: Callable[[str], str | None] = lambda _: None,
+    ) -> Query:
+        """Return a task, or a part of it, as ``read_task`` does.
+
+        Args:
+            index: the agents.
+            task: the task or a part.
+            knobs: by which the words will be scored.
+            language_of: names a language that the embedder does not support.
+        """
         words = self._read(index, task)
-        if words.text not in self._encodings:
-            self._encodings |= self._encoded(index, words)
-        return words.with_encoding(self._encodings[words.text], language)
+        encode = partial(self._encoded, index, words)
+        if words.text in self._encodings or task in self._parts:
+            made, language = encode(), language_of(task)
+        else:
+            made, language = beside(encode, partial(self._look, index, words, knobs, language_of))
+        self._encodings |= made
+        query = words.with_encoding(self._encodings[words.text], language)
+        return replace(query, lexical=self._lexical.get(words.text))
+
+    def _look(
+        self,
+        index: Index,
+        words: Words,
+        knobs: KnobValues,
+        language_of: Callable[[str], str | None],
+    ) -> str | None:
+        """Score the words of a text, and of parts that are read next; return its language."""
+        for text in (words.text, *(self._read(index, part).text for part in self._parts)):
+            self._lexical[text] = read_lexically(index, text, knobs)
+        return language_of(words.task)
 
     def _read(self, index: Index, task: str) -> Words:
         if index is not self._index:
-            self._index, self._words = index, {}
+            self._index, self._words, self._lexical = index, {}, {}
         if task not in self._words:
             self._words[task] = read_words(index, task)
         return self._words[task]
 
     def _encoded(self, index: Index, words: Words) -> dict[str, Encoded]:
         """Return what belongs to the same pass as a text: its encoding, and those of parts."""
+        if words.text in self._encodings:
+            return {}
         embed, is_part = index.embed, words.task in self._parts
-        parts = [self._read(index, part).text for part in self._parts] if self._parts else []
+        if pools_tokens(embed) and not is_part:
+            parts = []
+        else:
+            parts = [self._read(index, part).text for part in self._parts]
         pooled = None
-        if pools_tokens(embed):
-            if not is_part:
-                parts = []
-            elif self._whole is not None:
-                pooled = encode_parts(embed, self._whole, parts)
+        if is_part and self._whole is not None and pools_tokens(embed):
+            pooled = encode_parts(embed, self._whole, parts)
         if pooled is None:
             parts = list(dict.fromkeys((words.text, *parts)))
             pooled = embed.encode(parts)
@@ -82,4 +119,5 @@ class ReadAhead:
 
 def read_task(index: Index, task: str, language: str | None = None) -> Query:
     """Return a task as it is read against the agents of an index."""
-    return ReadAhead().read(index, task, language)
+    words = read_words(index, task)
+    return words.with_encoding(index.embed.encode([words.text])[0], language)

@@ -17,7 +17,7 @@ from .fusion import CHANNELS, Scored, blend, fuse, largest, masked, score, signa
 from .index import Index, Query
 from .index_cache import IndexCache
 from .named import favor_named
-from .reading import ReadAhead
+from .reading import ReadAhead, read_task
 
 _SHOWN = 3  # agents that every caller sees
 
@@ -104,7 +104,8 @@ class Retrieve(dspy.Module):
             out = _left_out(index, choice)
             if len(out) == len(index.names):
                 return Retrieval(z_scores={})
-            query = self.read(task, index, ahead)
+            ahead = ahead or ReadAhead()
+            query = ahead.read(index, task, knobs, self.language_of)
             scored = score(index, query, knobs, out)
         else:
             index, query, scored, choice = found.index, found.query, found.scored, found.choice
@@ -140,9 +141,9 @@ class Retrieve(dspy.Module):
             """Return what ``forward`` does."""
             ...
 
-    def read(self, task: str, index: Index, ahead: ReadAhead | None = None) -> Query:
+    def read(self, task: str, index: Index) -> Query:
         """Return a task as it is read against the agents of an index."""
-        return (ahead or ReadAhead()).read(index, task, self.language_of(task))
+        return read_task(index, task, self.language_of(task))
 
     def language_of(self, task: str) -> str | None:
         """Return the task's language where the embedder does not support it, else None."""

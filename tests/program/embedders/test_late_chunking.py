@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from small import HashedWords
 
-from task_delegator.embedders import encode_parts, pools_tokens
+from task_delegator.embedders import VectorCache, encode_parts, pools_tokens
 from task_delegator.embedders.cached import CachedEmbedder
 from task_delegator.embedders.minilm import MiniLM
 
@@ -45,9 +45,6 @@ def test_a_part_that_is_not_in_the_whole_needs_a_pass_of_its_own(minilm, part):
 
 
 def test_only_an_embedder_that_says_so_pools_its_tokens(minilm):
-    class Store:
-        pass
-
     assert pools_tokens(minilm)
-    assert pools_tokens(CachedEmbedder(minilm, Store()))
+    assert pools_tokens(CachedEmbedder(minilm, VectorCache("unused.sqlite")))
     assert not pools_tokens(HashedWords())
