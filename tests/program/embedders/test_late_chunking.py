@@ -45,6 +45,6 @@ def test_a_part_that_is_not_in_the_whole_needs_a_pass_of_its_own(minilm, part):
 
 
 def test_only_an_embedder_that_says_so_pools_its_tokens(minilm):
-    assert pools_tokens(minilm)
     assert pools_tokens(CachedEmbedder(minilm, VectorCache("unused.sqlite")))
+    assert pools_tokens(minilm)
     assert not pools_tokens(HashedWords())
