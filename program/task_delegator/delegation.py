@@ -260,7 +260,8 @@ class Delegation(FrozenPrediction):
         reason: one sentence for the person who reviews.
         rubric: the LM's own confidence from 1 (very low) to 5 (very high), where asked.
         several: probability (0..1) that the task needs several agents, as ``plan`` says it
-            without an LM; None where it holds no joint, such as a list or an "and".
+            without an LM but sooner: from fewer cuts, read in the task's own pass; None where it
+            holds no joint, such as a list or an "and".
         evidence: what every stage saw, for audit.
         usage: what it cost.
     """

@@ -35,7 +35,7 @@ from .lm import context_tokens, fault_of, is_up, language_model, task_budget, wr
 from .lm_share import LMShareCap
 from .many import DelegatesMany
 from .registry import Registry, description_text
-from .retrieval import IndexCache, Query, ReadAhead, Retrieval, Retrieve
+from .retrieval import IndexCache, Query, ReadAhead, Retrieval, Retrieve, glance
 from .settings import TIMEOUT, LMFailurePolicy, check_policy, check_portable, check_task
 from .stages import (
     FITS_ALONE,
@@ -190,8 +190,7 @@ class Delegator(DelegatesMany, dspy.Module):
         check_task(task)
         knobs, choice = self.knobs.values, Choice.of(**wishes)
         with dspy.track_usage() as tracker, task_budget(self.timeout) as budget:
-            undivided = found is None or not found.part
-            ahead = ReadAhead(guessed_parts(task, knobs) if undivided else ())
+            ahead = _read_ahead(task, knobs, found)
             if found is None:
                 found = await compute(self._find, task, knobs, permissions, choice, ahead)
             query = found.query
@@ -202,9 +201,7 @@ class Delegator(DelegatesMany, dspy.Module):
             calls = max(advice.calls, budget.attempts)
             several = None
             if not found.part:
-                look = partial(self.look, permissions=permissions, ahead=ahead)
-                whole = partial(self._summary, found, knobs)
-                several = await compute(guess_several, task, knobs, look, whole)
+                several = await compute(self._several, task, knobs, found, ahead)
         candidates, assessment = advice.candidates, advice.assessment
         repeated = repeated_words(task, description_text(advice.first))
         decision, reason = decide(
@@ -263,6 +260,18 @@ class Delegator(DelegatesMany, dspy.Module):
         if text == task or not found.candidates or self._fit(found, knobs) >= FITS_ALONE:
             return found
         return max(found, retrieve(task=text), key=partial(self._fit, knobs=knobs))
+
+    def _several(
+        self, task: str, knobs: KnobValues, found: Retrieval, ahead: ReadAhead
+    ) -> float | None:
+        """Return the probability that a task needs several agents, None where it has no joint."""
+
+        def look(part: str) -> PartScore:
+            if found.index is None:
+                return PartScore((), 0.0, 0.0)
+            return self._summary(glance(ahead.read(found.index, part, knobs), knobs, found), knobs)
+
+        return guess_several(task, knobs, look, lambda: self._summary(found, knobs))
 
     def _fit(self, found: Retrieval, knobs: KnobValues) -> float:
         """Return how sure it is that some agent fits, and that it is the first."""
@@ -403,15 +412,11 @@ class Delegator(DelegatesMany, dspy.Module):
         """Build what answers a caller with these permissions, before a task waits for it."""
         self.retrieve(task="warm up", knobs=self.knobs.values, permissions=permissions)
 
-    def look(
-        self,
-        text: str,
-        permissions: Collection[str] | None = None,
-        ahead: ReadAhead | None = None,
-    ) -> PartScore:
+    def look(self, text: str, permissions: Collection[str] | None = None) -> PartScore:
         """Retrieve a text: its best agents and how sure that is."""
-        knobs, known = self.knobs.values, {"permissions": permissions, "ahead": ahead}
-        return self._summary(self.retrieve(task=text, knobs=knobs, **known), knobs)
+        knobs = self.knobs.values
+        found = self.retrieve(task=text, knobs=knobs, permissions=permissions)
+        return self._summary(found, knobs)
 
     def _summary(self, found: Retrieval, knobs: KnobValues) -> PartScore:
         if not found.candidates:
@@ -492,6 +497,15 @@ class Delegator(DelegatesMany, dspy.Module):
         bound = (self.classify.select, *self.predictors())
         own = next((predict.lm for predict in bound if predict.lm is not None), None)
         return self._lm or own or dspy.settings.lm
+
+
+def _read_ahead(task: str, knobs: KnobValues, found: Retrieval | None) -> ReadAhead:
+    """Return what reads a task and the parts of it that are looked at, none of a plan's part."""
+    if found is not None and found.part:
+        return ReadAhead()
+    query = None if found is None else found.query
+    own = query is not None and query.task == task
+    return ReadAhead(guessed_parts(task, knobs), query.encoded if query and own else None)
 
 
 def _as_part(found: Retrieval | None) -> Retrieval | None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from .base import CacheableEmbedder, Embedder, Encoded
 from .cache import VectorCache
+from .late_chunking import pools_tokens
 from .remembered import RememberedTasks, text_digest
 
 _CHUNK = 1000  # texts that are encoded before they are stored: what a failure can lose
@@ -44,6 +45,15 @@ class CachedEmbedder:
             self._tasks.hold(made)
             known |= made
         return [known[text] for text in texts]
+
+    @property
+    def pools_tokens(self) -> bool:
+        """Tell whether the embedder's vector of a text is the mean of its tokens' vectors."""
+        return pools_tokens(self._inner)
+
+    def token_ids(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Return those of each text's encoding, without encoding it."""
+        return self._inner.token_ids(texts)
 
     @property
     def maker(self) -> str | None:

@@ -33,7 +33,12 @@ class OnnxEncoder:
         dimensions: of a vector.
         prefix: words that the model expects before every text; they count for the text's vector
             and are no tokens of it.
+
+    Attributes:
+        pools_tokens: whether a vector is the mean of its tokens': parts need no pass of their own.
     """
+
+    pools_tokens = True
 
     def __init__(
         self,

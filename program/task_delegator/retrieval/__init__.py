@@ -6,7 +6,7 @@ from .index_cache import IndexCache
 from .many import retrieve_many
 from .passages import read_passages, reading_of
 from .reading import ReadAhead, read_task
-from .retrieve import Retrieval, Retrieve
+from .retrieve import Retrieval, Retrieve, glance
 from .without import without
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Retrieve",
     "Scored",
     "fuse",
+    "glance",
     "largest",
     "late_scores",
     "read_passages",

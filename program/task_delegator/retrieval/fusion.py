@@ -10,7 +10,7 @@ from ..delegation import Signals
 from ..embedders import Encoded
 from ..fork_gate import no_fork
 from ..knobs import KnobValues
-from .index import Channels, Index, Query
+from .index import Channels, Index, Lexical, Query
 from .passages import reading_of
 
 CHANNELS = (
@@ -59,6 +59,14 @@ def score(index: Index, query: Query, knobs: KnobValues, left_out: Sequence[int]
             query, knobs.retrieval.bm25_k1, knobs.retrieval.bm25_b, knobs.retrieval.head_c
         )
         return score_channels(index, query, channels, left_out)
+
+
+def read_lexically(index: Index, text: str, knobs: KnobValues) -> Lexical:
+    """Return the scores of a text's words, as ``score`` takes them of a query."""
+    with no_fork():
+        return index.reading(reading_of(knobs)).lexical(
+            text, knobs.retrieval.bm25_k1, knobs.retrieval.bm25_b
+        )
 
 
 def score_channels(

@@ -27,6 +27,22 @@ _READINGS = 2  # of passages that an index holds beside none
 
 
 @dataclass(frozen=True, slots=True)
+class Lexical:
+    """The words of a text against every agent, in name order: what needs no encoding.
+
+    Attributes:
+        bm25, chars: raw scores, shape (agents,).
+        parameters: of BM25: k1 and b.
+        index: that scored them.
+    """
+
+    bm25: np.ndarray
+    chars: np.ndarray
+    parameters: tuple[float, float]
+    index: "Index"
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """A task as it is read: once per delegation, for every stage.
 
@@ -38,6 +54,7 @@ class Query:
         mentions: agents that the task names, in any spelling.
         named: those that it names exactly and on purpose.
         language: code of the task's language where the embedder does not support it, else None.
+        lexical: its words' scores, where they are known already.
     """
 
     text: str
@@ -47,6 +64,7 @@ class Query:
     mentions: tuple[str, ...] = ()
     named: tuple[str, ...] = ()
     language: str | None = None
+    lexical: Lexical | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what it says as plain JSON values, without the encoding."""
@@ -210,15 +228,23 @@ class Index:
         """Return the raw scores of every channel that looks at all agents."""
         vector = query.encoded.vector
         best, mean = self.samples(vector)
+        words, parameters = query.lexical, (bm25_k1, bm25_b)
+        if words is None or words.index is not self or words.parameters != parameters:
+            words = self.lexical(query.text, *parameters)
         return Channels(
-            bm25=self.bm25(query.text, bm25_k1, bm25_b),
-            chars=self.chars(query.text),
+            bm25=words.bm25,
+            chars=words.chars,
             description=self.description(vector),
             sample_best=best,
             sample_mean=mean,
             head=self.head(vector, head_c),
             read=self.read_passages,
         )
+
+    def lexical(self, text: str, bm25_k1: float, bm25_b: float) -> Lexical:
+        """Return the raw scores of a text's words."""
+        scores = self.bm25(text, bm25_k1, bm25_b), self.chars(text)
+        return Lexical(*scores, (bm25_k1, bm25_b), self)
 
     def description(self, vector: np.ndarray) -> np.ndarray:
         """Return cosines with the agents' descriptions, shape (agents,).

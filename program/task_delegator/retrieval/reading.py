@@ -1,11 +1,15 @@
 """Read a task: without the names of agents, and without what it says is not wanted."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
-from ..embedders import Encoded
+from ..embedders import Encoded, encode_parts, pools_tokens
+from ..knobs import KnobValues
+from ..system import beside
 from ..text import without_negated
-from .index import Index, Query
+from .fusion import read_lexically
+from .index import Index, Lexical, Query
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,28 +34,90 @@ def read_words(index: Index, task: str) -> Words:
 
 
 class ReadAhead:
-    """Texts that one delegation reads one after the other, encoded side by side with the first.
+    """Texts that one delegation reads: the task, and parts of it.
 
-    An encoder's pass over a short text leaves a processor idle for a third of the time.
+    Where the embedder can, the parts are encoded from the one pass over the task. Else they are
+    encoded side by side with it: a pass over a short text leaves a processor idle for a third of
+    the time. Words are looked at meanwhile, of the parts too.
 
     Args:
-        texts: that will be read beside the first; nothing is done before that is.
+        parts: of the task, as ``encode_parts`` takes them; nothing is done before a text is read.
+        whole: the task's encoding; None where the first text that is read, but for a part, is
+            the task.
     """
 
-    def __init__(self, texts: Sequence[str] = ()) -> None:
-        self._texts = tuple(texts)
+    def __init__(self, parts: Sequence[str] = (), whole: Encoded | None = None) -> None:
+        self._parts, self._whole = tuple(parts), whole
         self._encodings: dict[str, Encoded] = {}
+        self._index: Index | None = None
+        self._words: dict[str, Words] = {}  # of that index
+        self._lexical: dict[str, Lexical] = {}
 
-    def read(self, index: Index, task: str, language: str | None = None) -> Query:
-        """Return a task as ``read_task`` does."""
-        words = read_words(index, task)
-        if words.text not in self._encodings:
-            further = (read_words(index, text).text for text in self._texts)
-            texts, self._texts = list(dict.fromkeys((words.text, *further))), ()
-            self._encodings |= zip(texts, index.embed.encode(texts), strict=True)
-        return words.with_encoding(self._encodings[words.text], language)
+    def read(
+        self,
+        index: Index,
+        task: str,
+        knobs: KnobValues,
+        language_of: Callable[[str], str | None] = lambda _: None,
+    ) -> Query:
+        """Return a task, or a part of it, as ``read_task`` does.
+
+        Args:
+            index: the agents.
+            task: the task or a part.
+            knobs: by which the words will be scored.
+            language_of: names a language that the embedder does not support.
+        """
+        words = self._read(index, task)
+        encode = partial(self._encoded, index, words)
+        if words.text in self._encodings or task in self._parts:
+            made, language = encode(), language_of(task)
+        else:
+            made, language = beside(encode, partial(self._look, index, words, knobs, language_of))
+        self._encodings |= made
+        query = words.with_encoding(self._encodings[words.text], language)
+        return replace(query, lexical=self._lexical.get(words.text))
+
+    def _look(
+        self,
+        index: Index,
+        words: Words,
+        knobs: KnobValues,
+        language_of: Callable[[str], str | None],
+    ) -> str | None:
+        """Score the words of a text, and of parts that are read next; return its language."""
+        for text in (words.text, *(self._read(index, part).text for part in self._parts)):
+            self._lexical[text] = read_lexically(index, text, knobs)
+        return language_of(words.task)
+
+    def _read(self, index: Index, task: str) -> Words:
+        if index is not self._index:
+            self._index, self._words, self._lexical = index, {}, {}
+        if task not in self._words:
+            self._words[task] = read_words(index, task)
+        return self._words[task]
+
+    def _encoded(self, index: Index, words: Words) -> dict[str, Encoded]:
+        """Return what belongs to the same pass as a text: its encoding, and those of parts."""
+        if words.text in self._encodings:
+            return {}
+        embed, is_part = index.embed, words.task in self._parts
+        if pools_tokens(embed) and not is_part:
+            parts = []
+        else:
+            parts = [self._read(index, part).text for part in self._parts]
+        pooled = None
+        if is_part and self._whole is not None and pools_tokens(embed):
+            pooled = encode_parts(embed, self._whole, parts)
+        if pooled is None:
+            parts = list(dict.fromkeys((words.text, *parts)))
+            pooled = embed.encode(parts)
+        if self._whole is None and not is_part:
+            self._whole = pooled[0]
+        return dict(zip(parts, pooled, strict=True))
 
 
 def read_task(index: Index, task: str, language: str | None = None) -> Query:
     """Return a task as it is read against the agents of an index."""
-    return ReadAhead().read(index, task, language)
+    words = read_words(index, task)
+    return words.with_encoding(index.embed.encode([words.text])[0], language)

@@ -17,7 +17,9 @@ from .fusion import CHANNELS, Scored, blend, fuse, largest, masked, score, signa
 from .index import Index, Query
 from .index_cache import IndexCache
 from .named import favor_named
-from .reading import ReadAhead
+from .reading import ReadAhead, read_task
+
+_SHOWN = 3  # agents that every caller sees
 
 
 class Retrieval(FrozenPrediction):
@@ -102,7 +104,8 @@ class Retrieve(dspy.Module):
             out = _left_out(index, choice)
             if len(out) == len(index.names):
                 return Retrieval(z_scores={})
-            query = self.read(task, index, ahead)
+            ahead = ahead or ReadAhead()
+            query = ahead.read(index, task, knobs, self.language_of)
             scored = score(index, query, knobs, out)
         else:
             index, query, scored, choice = found.index, found.query, found.scored, found.choice
@@ -114,8 +117,7 @@ class Retrieve(dspy.Module):
         if further:
             others = [score(index, index.read(text), knobs).z_scores for text in further]
             z_scores = blend(z_scores, others, knobs.expansion.weight)
-        logits = fuse(z_scores, knobs) / knobs.retrieval.temperature
-        logits[out] = -np.inf
+        logits = _log_posterior(z_scores, knobs, out)
         logits, wanted, by_name = favor_named(index, query, knobs, logits)
         posterior = softmax(logits)
         best = _best(posterior, index.names, out, knobs, choice)
@@ -139,13 +141,50 @@ class Retrieve(dspy.Module):
             """Return what ``forward`` does."""
             ...
 
-    def read(self, task: str, index: Index, ahead: ReadAhead | None = None) -> Query:
+    def read(self, task: str, index: Index) -> Query:
         """Return a task as it is read against the agents of an index."""
-        return (ahead or ReadAhead()).read(index, task, self.language_of(task))
+        return read_task(index, task, self.language_of(task))
 
     def language_of(self, task: str) -> str | None:
         """Return the task's language where the embedder does not support it, else None."""
         return foreign_language(task, self.library.embed.languages)
+
+
+def glance(query: Query, knobs: KnobValues, found: Retrieval) -> Retrieval:
+    """Return the three best agents for a part of a task, and the signals; no evidence.
+
+    Args:
+        query: the part, as it is read against the agents of ``found``.
+        knobs: as for ``Retrieve``.
+        found: for the task; the agents and the caller's choice are the same.
+    """
+    index = found.index
+    if index is None:
+        return Retrieval(z_scores={})
+    out = _left_out(index, found.choice)
+    query = _unnamed(query, {index.names[place] for place in out})
+    scored = score(index, query, knobs, out)
+    logits, _, by_name = favor_named(
+        index, query, knobs, _log_posterior(scored.z_scores, knobs, out)
+    )
+    posterior = softmax(logits)
+    best = largest(posterior, min(_SHOWN, len(index.names) - len(out)))
+    names = [index.names[place] for place in best.tolist()]
+    return Retrieval(
+        candidates=tuple(map(Candidate, names, posterior[best].tolist())),
+        signals=signals(index, masked(scored, out) if out else scored, best, knobs),
+        z_scores={},
+        by_name=by_name,
+    )
+
+
+def _log_posterior(
+    z_scores: Mapping[str, np.ndarray], knobs: KnobValues, out: Sequence[int]
+) -> np.ndarray:
+    """Return the log-posterior up to a constant, shape (agents,), without those left out."""
+    logits = fuse(z_scores, knobs) / knobs.retrieval.temperature
+    logits[out] = -np.inf
+    return logits
 
 
 def _by_name(
@@ -190,4 +229,4 @@ def _best(
 def _places(knobs: KnobValues) -> int:
     """Return how many candidates to name: the shortlist's, and the LM's where it may be asked."""
     may_ask = knobs.lm.gate is not None or knobs.lm.ask_settled
-    return max(knobs.retrieval.k, 3, knobs.lm.shortlist if may_ask else 0)
+    return max(knobs.retrieval.k, _SHOWN, knobs.lm.shortlist if may_ask else 0)

@@ -128,11 +128,12 @@ def guess_several(
     look: Callable[[str], PartScore],
     whole: Callable[[], PartScore],
 ) -> float | None:
-    """Return the probability that a task needs several agents, as a plan without an LM says it.
+    """Return the probability that a task needs several agents, by the model of plans without an LM.
 
-    Of many cuts of a long task only the most even are looked at: each costs two retrievals. None
-    where the task holds no joint, such as a list or an "and", or the program never splits:
-    then nothing is looked at.
+    Of many cuts of a long task only the most even are looked at: each costs two retrievals. Their
+    parts may be read in the task's own pass of the encoder, so that a plan may differ. None where
+    the task holds no joint, such as a list or an "and", or the program never splits: then nothing
+    is looked at.
 
     Args:
         task: the task in plain words.

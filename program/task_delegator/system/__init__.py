@@ -1,5 +1,6 @@
 """What the package needs of its system: files, locks, standard output, JSON, optional packages."""
 
+from .beside import beside
 from .console import accept_any_text, draw_bars_on_terminals_only
 from .extras import needed
 from .files import (
@@ -29,6 +30,7 @@ __all__ = [
     "accept_any_text",
     "append_line",
     "atomic_write",
+    "beside",
     "cache_folder",
     "check_depth",
     "draw_bars_on_terminals_only",

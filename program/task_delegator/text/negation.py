@@ -63,6 +63,12 @@ _CUES = (
     r"(?=(?:[\w.'-]+\s+){1,5}?(?:here|needed|necessary|please|required|thanks|wanted)\b)",
 )
 _CUE = re.compile("|".join(_CUES), re.IGNORECASE)
+# Every cue holds one of these, most texts none: they are found in a fiftieth of the time.
+_HINTS = (
+    *("n't", "dont", "never", "forget", "skip", "ignore", "leave", "rather", "instead", "opposed"),
+    *("apart", "anything", "without"),
+)
+_NO = re.compile(r"\bno")  # "not", "nobody", "nothing"
 # Before "not", they make it a verb's ("is not a valid number") or an idiom's ("if not", "why not").
 _NO_FRAGMENT = frozenset(
     _WORD.findall(
@@ -85,6 +91,9 @@ _CLAUSE_END = re.compile(
 def negated_spans(text: str) -> list[tuple[int, int]]:
     """Return where a text says what is not wanted: (start, end) of each part, in order."""
     shown = text.replace("\u2019", "'")
+    folded = shown.casefold()
+    if not (any(hint in folded for hint in _HINTS) or ("no" in folded and _NO.search(folded))):
+        return []
     bounds = [0, *(match.end() for match in _SENTENCE_END.finditer(shown)), len(shown)]
     return [
         (first + start, first + end)

@@ -1,6 +1,7 @@
 """The words that BM25 reads and its scores are those of bm25s."""
 
 import json
+from dataclasses import replace
 
 import bm25s
 import numpy as np
@@ -8,8 +9,9 @@ import pytest
 import Stemmer
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from small import ROOT
+from small import ROOT, HashedWords, make_agent
 
+from task_delegator.retrieval import Index
 from task_delegator.retrieval.lexical import StemmedWords, Terms, WordScores, counted
 from task_delegator.retrieval.postings import ChosenDocuments, Corpus
 
@@ -72,3 +74,15 @@ def test_other_documents_change_nothing(small, documents, task, data):
         found = scores(documents, chosen)(task, 1.5, 0.75)
     alone = scores([documents[number] for number in chosen])(task, 1.5, 0.75)
     assert found.tolist() == alone.tolist()
+
+
+def test_scores_of_words_that_were_read_ahead_serve_only_what_they_were_made_by():
+    agents = [make_agent("Refunds", "pays money back"), make_agent("Travel", "books a train")]
+    index, other = (Index(agents, HashedWords()) for _ in range(2))
+    query = index.read("money back for a train")
+    known = index.lexical("train", 1.2, 0.7)
+    ahead = replace(query, lexical=known)
+    assert index.channels(ahead, 1.2, 0.7, 1.0).bm25 is known.bm25
+    for made, k1 in ((index, 1.5), (other, 1.2)):
+        found = made.channels(ahead, k1, 0.7, 1.0)
+        assert (found.bm25 == made.channels(query, k1, 0.7, 1.0).bm25).all()

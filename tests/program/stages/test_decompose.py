@@ -228,3 +228,56 @@ def test_the_parts_that_a_delegation_looks_at_are_embedded_together(office, know
     embed.calls.clear()
     program("refund my order")
     assert embed.calls == [["refund my order"]]
+
+
+SEEN = {
+    "split.threshold": 0.5,
+    "split.several.weakest_part": 0.3,
+    "split.several.maxsim_gain": 5.0,
+}
+
+
+class PoolingWords(CountingCalls):
+    """Words that do not see each other: a part of a text is the same with and without the rest."""
+
+    pools_tokens = True
+
+    def token_ids(self, texts):
+        return [self._one(text).token_ids for text in texts]
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_parts_are_read_in_the_one_pass_over_the_task_where_the_embedder_can(office, known):
+    embed = PoolingWords()
+    program = Delegator(office, embed)
+    program.knobs.set(SEEN)
+    program.warm_up()
+    found = program.retrieve(task=TWO, knobs=program.knobs.values) if known else None
+    embed.calls.clear()
+    given = program(TWO, None, found)
+    assert embed.calls == ([] if known else [[TWO]])
+    assert given.several == pytest.approx(program.plan(TWO).several, abs=0.02)
+    assert given.several != pytest.approx(0.5, abs=0.1)
+
+
+def test_parts_that_a_cut_text_lacks_are_embedded(office):
+    class ShortWords(PoolingWords):
+        """Cut texts as a model does that takes few tokens."""
+
+        def encode(self, texts):
+            return super().encode([" ".join(text.split()[:9]) for text in texts])
+
+    embed = ShortWords()
+    program = Delegator(office, embed)
+    program.knobs.set(SEEN)
+    program.warm_up()
+    embed.calls.clear()
+    assert program(TWO).several is not None
+    assert len(embed.calls) == 2
+
+
+def test_an_agent_that_the_caller_excludes_counts_for_no_part(office):
+    program = planner(office, SEEN)
+    several = program(TWO, exclude=["Invoices"]).several
+    assert several == program.plan(TWO, exclude=["Invoices"]).several
+    assert several != program(TWO).several

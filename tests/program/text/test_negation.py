@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from task_delegator.text import negation
 from task_delegator.text.negation import negated_spans, without_negated
 
 WORDS = [
@@ -132,3 +133,11 @@ def test_negations_are_found_in_linear_time(unit):
     started = process_time()
     without_negated(task)
     assert process_time() - started < 0.5
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=30).map(" ".join))
+def test_a_text_without_a_hint_of_a_cue_holds_none(text):
+    found = negated_spans(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(negation, "_HINTS", ("",))  # which every text holds
+        assert negated_spans(text) == found
