@@ -13,7 +13,8 @@ import dspy
 from .delegation import Delegation
 from .errors import DelegatorError, InputError
 from .knobs import Knobs
-from .retrieval import Retrieval, Retrieve, retrieve_many
+from .registry import permission_set
+from .retrieval import Asked, Retrieval, Retrieve, score_many
 from .settings import check_task
 
 _AT_ONCE = 128  # tasks that are decided together, so that the first come soon
@@ -65,7 +66,8 @@ class DelegatesMany:
         """
         check_tasks(tasks)
         knobs = self.knobs.values
-        found = retrieve_many(self.retrieve, tasks, knobs, permissions)
+        allowed = permission_set(permissions)
+        found = score_many(self.retrieve, [Asked(task, allowed) for task in tasks], knobs)
         waits = threads > 1 and self.may_ask_lm()
         return self._decide_each(tasks, permissions, found, threads if waits else 1)
 

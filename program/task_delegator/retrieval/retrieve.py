@@ -49,6 +49,11 @@ class Retrieval(FrozenPrediction):
     choice: Choice = ANY
     part: bool = False
 
+    @property
+    def ranked(self) -> bool:
+        """Tell whether its candidates are named; ``score_many`` leaves that to ``Retrieve``."""
+        return self.scored is None or bool(self.candidates)
+
     def to_dict(self) -> dict[str, Any]:
         """Return what was found as plain JSON values, without what it was computed from."""
         return {
@@ -99,7 +104,7 @@ class Retrieve(dspy.Module):
             index = self.library.permitted(self.learned.values, permissions)
             if index is None:
                 return Retrieval(z_scores={})
-            out = _left_out(index, choice)
+            out = left_out(index, choice)
             if len(out) == len(index.names):
                 return Retrieval(z_scores={})
             query = self.read(task, index, ahead)
@@ -108,7 +113,7 @@ class Retrieve(dspy.Module):
             index, query, scored, choice = found.index, found.query, found.scored, found.choice
             if index is None or query is None or scored is None:
                 return found
-            out = _left_out(index, choice)
+            out = left_out(index, choice)
         query = _unnamed(query, {index.names[place] for place in out})
         z_scores = scored.z_scores
         if further:
@@ -159,7 +164,7 @@ def _by_name(
     }
 
 
-def _left_out(index: Index, choice: Choice) -> list[int]:
+def left_out(index: Index, choice: Choice) -> list[int]:
     """Return the places of agents that the caller excludes, or that were removed meanwhile."""
     return sorted({*choice.excluded(index.names), *index.hidden.tolist()})
 
