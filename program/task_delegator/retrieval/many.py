@@ -1,11 +1,14 @@
 """Score many tasks at once: encoded together, compared with the agents by one product each.
 
 The answers are those of one task after the other, but for the last digits of a float32 product.
-Words, characters and late interaction read few of the agents and are scored task by task.
+Late interaction reads few of the agents and is scored task by task.
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
+from itertools import islice, zip_longest
 
 import numpy as np
 
@@ -18,7 +21,7 @@ from .passages import reading_of
 from .reading import Words, read_words
 from .retrieve import Retrieval, Retrieve, left_out
 
-WINDOW = 512  # tasks that are encoded together: their tokens take some 5 MB
+WINDOW = 64  # tasks that are encoded together, while those before are scored
 _NUMBERS = 2**20  # of one channel that are held at once, 8 MB: fewer tasks where agents are many
 
 
@@ -30,11 +33,17 @@ class Asked:
         task: in plain words.
         permissions: the caller's; None for a caller without limits.
         choice: whom the caller excludes and includes.
+        parts: texts that may be its parts, which are scored with it.
     """
 
     task: str
     permissions: frozenset[str] | None = None
     choice: Choice = ANY
+    parts: tuple[str, ...] = ()
+
+    def each_part(self) -> "list[Asked]":
+        """Return the parts, as the same caller would ask for each."""
+        return [Asked(part, self.permissions) for part in self.parts]
 
 
 def score_many(
@@ -49,14 +58,41 @@ def score_many(
         asked: tasks, each one that ``check_task`` accepts.
         knobs: as for ``retrieve``.
     """
-    for start in range(0, len(asked), WINDOW):
-        read = _read(retrieve, asked[start : start + WINDOW])
-        by_index: dict[int, list[_Read]] = {}
-        for one in filter(None, read):
-            by_index.setdefault(id(one.index), []).append(one)
-        scored = {key: _scored(some, knobs) for key, some in by_index.items()}
-        for one in read:
-            yield Retrieval(z_scores={}) if one is None else next(scored[id(one.index)])
+    windows = [asked[start : start + WINDOW] for start in range(0, len(asked), WINDOW)]
+    if len(windows) < 2:
+        for window in windows:
+            yield from _window(_read(retrieve, window), window, knobs)
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as pool:
+        context = copy_context()
+        reading = pool.submit(context.run, _read, retrieve, windows[0])
+        for window, following in zip_longest(windows, windows[1:]):
+            read = reading.result()
+            if following is not None:  # the encoder works on while these are scored
+                reading = pool.submit(context.run, _read, retrieve, following)
+            yield from _window(read, window, knobs)
+
+
+def _window(
+    read: Sequence["_Read | None"], asked: Sequence[Asked], knobs: KnobValues
+) -> Iterator[Retrieval]:
+    """Yield the scores of tasks that were read, each with those of its parts.
+
+    Args:
+        read: each task, and behind it its parts.
+        asked: the tasks.
+        knobs: as for ``score_many``.
+    """
+    by_index: dict[int, list[_Read]] = {}
+    for one in filter(None, read):
+        by_index.setdefault(id(one.index), []).append(one)
+    streams = {key: _scored(some, knobs) for key, some in by_index.items()}
+    scored = (
+        Retrieval(z_scores={}) if one is None else next(streams[id(one.index)]) for one in read
+    )
+    for one in asked:
+        whole, parts = next(scored), tuple(islice(scored, len(one.parts)))
+        yield whole.copy(parts=parts) if parts else whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +106,18 @@ class _Read:
 
 
 def _read(retrieve: Retrieve, asked: Sequence[Asked]) -> list[_Read | None]:
-    """Return the tasks as they are read, None where no agent is left to name.
+    """Return the tasks as they are read, each before its parts, None where nobody is to name.
 
     Each text is encoded once, those of a length together.
     """
     library, learned = retrieve.library, retrieve.learned.values
     callers = {one.permissions for one in asked}
     indexes = {caller: library.permitted(learned, caller) for caller in callers}
+    asked = [
+        each
+        for one in asked
+        for each in (one, *(Asked(part, one.permissions) for part in one.parts))
+    ]
     found: dict[int, tuple[Words, Index, list[int]]] = {}
     for place, one in enumerate(asked):
         index = indexes[one.permissions]
@@ -117,11 +158,13 @@ def _channels(index: Index, queries: Sequence[Query], knobs: KnobValues) -> Iter
         with no_fork():
             best, mean = index.samples(vectors)
             dense = (index.description(vectors), best, mean, index.head(vectors, ranked.head_c))
-        by_task = zip(*(np.ascontiguousarray(scores.T) for scores in dense), strict=True)
-        for query, (description, sample_best, sample_mean, head) in zip(some, by_task, strict=True):
+        texts = [query.text for query in some]
+        words = index.words_of_many(texts, ranked.bm25_k1, ranked.bm25_b)
+        by_task = (*words, *(np.ascontiguousarray(scores.T) for scores in dense))
+        for bm25, chars, description, sample_best, sample_mean, head in zip(*by_task, strict=True):
             yield Channels(
-                bm25=index.bm25(query.text, ranked.bm25_k1, ranked.bm25_b),
-                chars=index.chars(query.text),
+                bm25=bm25,
+                chars=chars,
                 description=description,
                 sample_best=sample_best,
                 sample_mean=sample_mean,

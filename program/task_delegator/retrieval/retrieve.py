@@ -36,6 +36,7 @@ class Retrieval(FrozenPrediction):
         by_name: whether the first is first for nothing but its name in the task.
         choice: whom the caller excludes and includes.
         part: whether the task is a part of a plan, which is not looked at for further parts.
+        parts: the scores of texts that may be its parts, where those were asked for with it.
     """
 
     candidates: tuple[Candidate, ...] = ()
@@ -48,6 +49,7 @@ class Retrieval(FrozenPrediction):
     by_name: bool = False
     choice: Choice = ANY
     part: bool = False
+    parts: "tuple[Retrieval, ...]" = ()
 
     @property
     def ranked(self) -> bool:
@@ -114,8 +116,7 @@ class Retrieve(dspy.Module):
             if index is None or query is None or scored is None:
                 return found
             out = left_out(index, choice)
-        query = _unnamed(query, {index.names[place] for place in out})
-        z_scores = scored.z_scores
+        query, z_scores = _unnamed(query, {index.names[i] for i in out}), scored.z_scores
         if further:
             others = [score(index, index.read(text), knobs).z_scores for text in further]
             z_scores = blend(z_scores, others, knobs.expansion.weight)
@@ -136,6 +137,7 @@ class Retrieve(dspy.Module):
             scored=scored,
             by_name=by_name,
             choice=choice,
+            parts=found.parts if found is not None else (),
         )
 
     if TYPE_CHECKING:  # DSPy types a module's call as a plain Prediction

@@ -72,3 +72,14 @@ def test_other_documents_change_nothing(small, documents, task, data):
         found = scores(documents, chosen)(task, 1.5, 0.75)
     alone = scores([documents[number] for number in chosen])(task, 1.5, 0.75)
     assert found.tolist() == alone.tolist()
+
+
+@pytest.mark.parametrize("small", [0, 512], ids=["shared", "own"])
+@given(st.lists(TEXTS, min_size=1, max_size=6), st.lists(TEXTS, min_size=1, max_size=5), st.data())
+def test_many_tasks_are_scored_as_one_by_one(small, documents, tasks, data):
+    chosen = data.draw(st.lists(st.sampled_from(range(len(documents))), min_size=1, unique=True))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ChosenDocuments, "_SMALL", small)
+        ours = scores(documents, chosen)
+    alone = [ours(task, 1.5, 0.75).tolist() for task in tasks]
+    assert ours.many(tasks, 1.5, 0.75).tolist() == alone
