@@ -6,7 +6,7 @@ Machines differ and are shared: everything is a ratio to something else that is 
 run, turn by turn. The LM is not asked. Startup is compared with ``import dspy``, a delegation
 with the encoder's pass over the same text: of all tasks, of those that are read in one piece, and
 of those whose parts are read as well, as they may need several agents; and of all once more while
-another process keeps one processor busy. Last, the tasks a second of eight threads while an agent
+another process keeps one processor busy. Last, the tasks a second of many threads while an agent
 changes each second, over those while nothing changes.
 """
 
@@ -17,9 +17,10 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
+from secrets import token_hex
 from threading import Event
 from time import perf_counter, process_time, sleep
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from task_delegator.registry import Registry
 
 _TASK = "I was charged twice and want my money back"
-_READERS = 8
+THREADS = 64
+_EDITION = ", edition "
 _BUSY_SECONDS = 600  # then the busy process ends, whatever became of this one
 _BUSY = f"import time\nend = time.monotonic() + {_BUSY_SECONDS}\nwhile time.monotonic() < end: pass"
 
@@ -65,6 +67,22 @@ class Latency:
     spread: float
     encoder_spread: float
     milliseconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Tasks a second, or a ratio of two such.
+
+    Attributes:
+        clock: of seconds on the clock.
+        processor: of the processor's seconds, which a busy machine stretches less.
+    """
+
+    clock: float
+    processor: float
+
+    def __str__(self) -> str:
+        return f"{self.clock:.2f} (of the processor {self.processor:.2f})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +136,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print_latency(f"{len(some)} of {len(texts)} {what}", latency(delegate, encode, some))
     with busy_process():
         print_latency("beside a busy process", latency(delegate, encode, texts))
-    change = partial(_change_one, delegate.registry)
-    quiet, changing = (tasks_a_second(delegate, texts, each) for each in (lambda: None, change))
-    print(f"throughput while agents change over that of a quiet registry: {changing / quiet:.2f}")
+    print(
+        f"{THREADS} threads while an agent changes each second: {beside_changes(delegate, texts)}"
+    )
     print_throughput("many tasks", throughput(delegate, texts))
     for agents in options.many_agents:
         large = _large(delegate, agents)
@@ -233,13 +251,35 @@ def latency(
     )
 
 
+def beside_changes(
+    delegate: Any, texts: Sequence[str], seconds: int = 10, turns: int = 3, threads: int = THREADS
+) -> Rate:
+    """Return tasks a second beside a change each second, over those of a quiet registry.
+
+    Args:
+        delegate: a program.
+        texts: tasks.
+        seconds, turns: of each kind, one after the other; the median counts.
+        threads: that delegate.
+    """
+    ways = (lambda: None, partial(change_one, delegate.registry))
+    rates = np.array(
+        [
+            [astuple(tasks_a_second(delegate, texts, way, seconds, threads)) for way in ways]
+            for _ in range(turns)
+        ]
+    )
+    quiet, changing = np.median(rates, axis=0)
+    return Rate(*map(float, changing / quiet))
+
+
 def tasks_a_second(
     delegate: Callable[[str], Any],
     texts: Sequence[str],
     change: Callable[[], None],
     seconds: int = 8,
-    threads: int = _READERS,
-) -> float:
+    threads: int = THREADS,
+) -> Rate:
     """Return the tasks a second of several threads, beside a change each second."""
     ended = Event()
 
@@ -252,7 +292,7 @@ def tasks_a_second(
 
     with ThreadPoolExecutor(threads) as pool:
         counts = [pool.submit(ask, number * len(texts) // threads) for number in range(threads)]
-        started = perf_counter()
+        started, before = perf_counter(), process_time()
         try:
             for _ in range(seconds):
                 sleep(1)
@@ -260,13 +300,14 @@ def tasks_a_second(
         finally:
             ended.set()
         asked = sum(count.result() for count in counts)
-        return asked / (perf_counter() - started)
+        return Rate(asked / (perf_counter() - started), asked / (process_time() - before))
 
 
-def _change_one(registry: "Registry") -> None:
-    """Say one word more of the agent whose description is shortest."""
-    agent = min(registry, key=lambda one: len(one.description))
-    registry.replace(agent.model_copy(update={"description": f"{agent.description} and more"}))
+def change_one(registry: "Registry") -> None:
+    """Say another word of the first agent: one that nothing was kept for, and no longer text."""
+    agent = min(registry, key=lambda one: one.name)
+    said = f"{agent.description.partition(_EDITION)[0]}{_EDITION}{token_hex(4)}"
+    registry.replace(agent.model_copy(update={"description": said}))
 
 
 @contextmanager
