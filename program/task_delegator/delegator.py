@@ -4,7 +4,7 @@ Long because each way to call it says what it takes.
 """
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from copy import deepcopy
 from functools import partial
 from time import perf_counter
@@ -172,7 +172,7 @@ class Delegator(DelegatesMany, dspy.Module):
         check_task(task)
         knobs, choice = self.knobs.values, Choice.of(**wishes)
         with dspy.track_usage() as tracker, task_budget(self.timeout) as budget:
-            undivided = found is None or (found.ranked and not found.part)
+            undivided = found is None or not found.part
             ahead = ReadAhead(guessed_parts(task, knobs) if undivided else ())
             if found is None:
                 found = await compute(self._find, task, knobs, permissions, choice, ahead)
@@ -185,7 +185,7 @@ class Delegator(DelegatesMany, dspy.Module):
             calls = max(advice.calls, budget.attempts)
             several = None
             if not found.part:
-                look = partial(self.look, permissions=permissions, ahead=ahead, scored=found.parts)
+                look = partial(self.look, permissions=permissions, ahead=ahead)
                 whole = partial(self._summary, found, knobs)
                 several = await compute(guess_several, task, knobs, look, whole)
         candidates, assessment = advice.candidates, advice.assessment
@@ -375,18 +375,10 @@ class Delegator(DelegatesMany, dspy.Module):
         text: str,
         permissions: Collection[str] | None = None,
         ahead: ReadAhead | None = None,
-        scored: Sequence[Retrieval] = (),
     ) -> PartScore:
-        """Retrieve a text: its best agents and how sure that is.
-
-        Args:
-            text: in plain words.
-            permissions, ahead: as for ``retrieve``.
-            scored: texts with their scores, of which it may be one.
-        """
+        """Retrieve a text: its best agents and how sure that is."""
         knobs, known = self.knobs.values, {"permissions": permissions, "ahead": ahead}
-        found = next((one for one in scored if one.query and one.query.task == text), None)
-        return self._summary(self.retrieve(task=text, knobs=knobs, found=found, **known), knobs)
+        return self._summary(self.retrieve(task=text, knobs=knobs, **known), knobs)
 
     def _summary(self, found: Retrieval, knobs: KnobValues) -> PartScore:
         if not found.candidates:

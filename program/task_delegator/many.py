@@ -16,7 +16,6 @@ from .knobs import Knobs
 from .registry import permission_set
 from .retrieval import Asked, Retrieval, Retrieve, score_many
 from .settings import check_task
-from .stages import guessed_parts
 
 _AT_ONCE = 128  # tasks that are decided together, so that the first come soon
 LM_THREADS = 8  # calls of an LM that are waited for at a time
@@ -67,14 +66,10 @@ class DelegatesMany:
         """
         check_tasks(tasks)
         knobs = self.knobs.values
-        found = score_many(self.retrieve, [self.asked(task, permissions) for task in tasks], knobs)
+        allowed = permission_set(permissions)
+        found = score_many(self.retrieve, [Asked(task, allowed) for task in tasks], knobs)
         waits = threads > 1 and self.may_ask_lm()
         return self._decide_each(tasks, permissions, found, threads if waits else 1)
-
-    def asked(self, task: str, permissions: Collection[str] | None) -> Asked:
-        """Return all that is scored of a task, for ``score_many``."""
-        parts = guessed_parts(task, self.knobs.values)
-        return Asked(task, permission_set(permissions), parts=parts)
 
     def may_ask_lm(self) -> bool:
         """Tell whether a task could need the LM, without looking for the one that a spec names."""

@@ -89,19 +89,6 @@ def test_tasks_of_a_length_are_encoded_together_and_each_once():
     assert [answer.task for answer in answers][1:] == ["refund", "refund", "a hotel"]
 
 
-def test_the_parts_that_a_task_may_have_are_encoded_with_it():
-    embed = CountingWords()
-    delegate = Delegator(office_registry(), embed)
-    delegate.knobs.set({"split.threshold": 0.5})
-    delegate("warm")
-    embed.texts.clear()
-    task = "send the invoice again, and then book a train to Porto"
-    (answer,) = delegate.delegate_many([task])
-    assert embed.texts == sorted(embed.texts, key=len)
-    assert len(embed.texts) == 3
-    assert answer.several == pytest.approx(delegate(task).several, abs=1e-6)
-
-
 def test_tasks_of_several_windows_are_answered_in_order():
     delegate = PROGRAMS["samples"]
     tasks = [f"{WORDS[i % 14]} {WORDS[i * 5 % 13]} {i}" for i in range(150)]

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
-from itertools import islice, zip_longest
 
 import numpy as np
 
@@ -33,17 +32,11 @@ class Asked:
         task: in plain words.
         permissions: the caller's; None for a caller without limits.
         choice: whom the caller excludes and includes.
-        parts: texts that may be its parts, which are scored with it.
     """
 
     task: str
     permissions: frozenset[str] | None = None
     choice: Choice = ANY
-    parts: tuple[str, ...] = ()
-
-    def each_part(self) -> "list[Asked]":
-        """Return the parts, as the same caller would ask for each."""
-        return [Asked(part, self.permissions) for part in self.parts]
 
 
 def score_many(
@@ -61,38 +54,26 @@ def score_many(
     windows = [asked[start : start + WINDOW] for start in range(0, len(asked), WINDOW)]
     if len(windows) < 2:
         for window in windows:
-            yield from _window(_read(retrieve, window), window, knobs)
+            yield from _window(_read(retrieve, window), knobs)
         return
     with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as pool:
         context = copy_context()
         reading = pool.submit(context.run, _read, retrieve, windows[0])
-        for window, following in zip_longest(windows, windows[1:]):
+        for following in (*windows[1:], None):
             read = reading.result()
             if following is not None:  # the encoder works on while these are scored
                 reading = pool.submit(context.run, _read, retrieve, following)
-            yield from _window(read, window, knobs)
+            yield from _window(read, knobs)
 
 
-def _window(
-    read: Sequence["_Read | None"], asked: Sequence[Asked], knobs: KnobValues
-) -> Iterator[Retrieval]:
-    """Yield the scores of tasks that were read, each with those of its parts.
-
-    Args:
-        read: each task, and behind it its parts.
-        asked: the tasks.
-        knobs: as for ``score_many``.
-    """
+def _window(read: Sequence["_Read | None"], knobs: KnobValues) -> Iterator[Retrieval]:
+    """Yield the scores of tasks that were read."""
     by_index: dict[int, list[_Read]] = {}
     for one in filter(None, read):
         by_index.setdefault(id(one.index), []).append(one)
-    streams = {key: _scored(some, knobs) for key, some in by_index.items()}
-    scored = (
-        Retrieval(z_scores={}) if one is None else next(streams[id(one.index)]) for one in read
-    )
-    for one in asked:
-        whole, parts = next(scored), tuple(islice(scored, len(one.parts)))
-        yield whole.copy(parts=parts) if parts else whole
+    scored = {key: _scored(some, knobs) for key, some in by_index.items()}
+    for one in read:
+        yield Retrieval(z_scores={}) if one is None else next(scored[id(one.index)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,18 +87,13 @@ class _Read:
 
 
 def _read(retrieve: Retrieve, asked: Sequence[Asked]) -> list[_Read | None]:
-    """Return the tasks as they are read, each before its parts, None where nobody is to name.
+    """Return the tasks as they are read, None where no agent is left to name.
 
     Each text is encoded once, those of a length together.
     """
     library, learned = retrieve.library, retrieve.learned.values
     callers = {one.permissions for one in asked}
     indexes = {caller: library.permitted(learned, caller) for caller in callers}
-    asked = [
-        each
-        for one in asked
-        for each in (one, *(Asked(part, one.permissions) for part in one.parts))
-    ]
     found: dict[int, tuple[Words, Index, list[int]]] = {}
     for place, one in enumerate(asked):
         index = indexes[one.permissions]

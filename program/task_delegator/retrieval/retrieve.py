@@ -36,7 +36,6 @@ class Retrieval(FrozenPrediction):
         by_name: whether the first is first for nothing but its name in the task.
         choice: whom the caller excludes and includes.
         part: whether the task is a part of a plan, which is not looked at for further parts.
-        parts: the scores of texts that may be its parts, where those were asked for with it.
     """
 
     candidates: tuple[Candidate, ...] = ()
@@ -49,7 +48,6 @@ class Retrieval(FrozenPrediction):
     by_name: bool = False
     choice: Choice = ANY
     part: bool = False
-    parts: "tuple[Retrieval, ...]" = ()
 
     @property
     def ranked(self) -> bool:
@@ -137,7 +135,6 @@ class Retrieve(dspy.Module):
             scored=scored,
             by_name=by_name,
             choice=choice,
-            parts=found.parts if found is not None else (),
         )
 
     if TYPE_CHECKING:  # DSPy types a module's call as a plain Prediction

@@ -114,7 +114,7 @@ class Desk:
         allowed = caller.narrowed(permissions)
         async with self._at_work():
             started = perf_counter()
-            scored = await self._gathering.scored(self.delegator.asked(task, allowed))
+            scored = await self._gathering.scored(Asked(task, allowed))
             waited = perf_counter() - started
             with self._recorded() as recorder:
                 found = await self.delegator.acall(task=task, permissions=allowed, found=scored)
