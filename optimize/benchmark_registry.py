@@ -102,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps(asdict(start(options.start, options.program))))
         return 0
 
-    small, texts = _served(options.data, options.program)
+    small, texts = served(options.data, options.program)
     ratio = beside_changes(small, texts, options.seconds, options.turns)
     print(f"{THREADS} threads while an agent changes each second, over quiet: {ratio}")
     path = Path("runs") / f"benchmark-{options.agents}.json"
@@ -239,7 +239,7 @@ def _memory() -> tuple[float, float]:
     return own, mapped
 
 
-def _served(data: str, program: str) -> "tuple[Delegator, list[str]]":
+def served(data: str, program: str) -> "tuple[Delegator, list[str]]":
     """Return a warm program and validation requests."""
     from optimize.data import load_dataset
     from task_delegator import load

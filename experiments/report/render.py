@@ -13,6 +13,7 @@ from experiments.report import plots
 from experiments.report.claims import CLAIMS
 from experiments.report.exhibits import EXHIBITS
 from experiments.report.faults import faults
+from experiments.report.measured import measured
 from experiments.report.status import status_line, summary_line
 from experiments.studies import Study, names, question, study
 from experiments.support.format import markdown
@@ -99,4 +100,11 @@ def index() -> str:
     )
 
 
-BLOCKS = {**CLAIMS, **EXHIBITS, "faults": faults, "studies": index, "status": summary_line}
+BLOCKS = {
+    **CLAIMS,
+    **EXHIBITS,
+    "faults": faults,
+    "measured": measured,
+    "studies": index,
+    "status": summary_line,
+}
