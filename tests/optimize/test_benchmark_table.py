@@ -8,6 +8,7 @@ import pytest
 from small import HashedWords
 
 from optimize import benchmark_table as table
+from optimize.benchmark import Rate
 from task_delegator.delegator import Delegator
 
 
@@ -42,5 +43,7 @@ def test_the_calibration_is_asked_while_agents_change(program):
 def test_threads_are_timed_alone_together_and_beside_changes(program, monkeypatch):
     monkeypatch.setattr(table, "_SECONDS", 1)
     monkeypatch.setattr(table, "THREADS", 2)
+    ratio = Rate(0.9, 0.95)
+    monkeypatch.setattr(table, "beside_changes", lambda delegate, texts: ratio)
     monkeypatch.setattr(table, "served", lambda options: (program, ["refund my order"]))
     assert len(table.threads(Namespace())) == 2
