@@ -15,7 +15,7 @@ from .postings import ChosenDocuments, Counted
 _WORD = re.compile(r"\b\w\w+\b")
 _STOPWORDS = frozenset(STOPWORDS_EN)
 _FREQUENCIES = 1 + np.log(np.maximum(np.arange(256), 1))  # as they are looked up, not computed
-_FEW_TASKS, _POSTINGS_A_TASK = 4, 700_000  # see ``GramCosines.many``
+_FEW_TASKS, _POSTINGS_A_TASK = 12, 700_000  # see ``GramCosines.many``
 _WORDS_CUT = 2**14  # words whose grams are remembered: some 8 MB
 
 

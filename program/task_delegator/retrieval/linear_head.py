@@ -6,8 +6,10 @@ an agent as its own samples.
 """
 
 import hashlib
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -72,9 +74,15 @@ def one_thread() -> AbstractContextManager[Any]:
     again. Where the threads of a service have the processors, a fit takes ten times as much of
     them. Of several threads at a time the first decides (``threadpoolctl``).
     """
-    from threadpoolctl import threadpool_limits
+    return _libraries("scipy.optimize" in sys.modules).limit(limits=1, user_api="blas")
 
-    return threadpool_limits(limits=1, user_api="blas")
+
+@lru_cache(maxsize=2)
+def _libraries(with_scipy: bool) -> Any:
+    """Return the linear algebra libraries of this process; scipy has one of its own."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 class SoftmaxRegression:

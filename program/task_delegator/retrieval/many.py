@@ -16,6 +16,7 @@ from ..fork_gate import no_fork
 from ..knobs import KnobValues
 from .fusion import score_channels
 from .index import Channels, Index, Query
+from .linear_head import one_thread
 from .passages import reading_of
 from .reading import Words, read_words
 from .retrieve import Retrieval, Retrieve, left_out
@@ -131,7 +132,7 @@ def _channels(index: Index, queries: Sequence[Query], knobs: KnobValues) -> Iter
     for start in range(0, len(queries), at_once):
         some = queries[start : start + at_once]
         vectors = np.stack([query.encoded.vector for query in some], axis=1)
-        with no_fork():
+        with no_fork(), one_thread():
             best, mean = index.samples(vectors)
             dense = (index.description(vectors), best, mean, index.head(vectors, ranked.head_c))
         texts = [query.text for query in some]
