@@ -6,7 +6,7 @@ Machines differ and are shared: everything is a ratio to something else that is 
 run, turn by turn. The LM is not asked. Startup is compared with ``import dspy``, a delegation
 with the encoder's pass over the same text: of all tasks, of those that are read in one piece, and
 of those whose parts are read as well, as they may need several agents; and of all once more while
-another process keeps one processor busy. Last, the tasks a second of eight threads while an agent
+another process keeps one processor busy. Last, the tasks a second of many threads while an agent
 changes each second, over those while nothing changes.
 """
 
@@ -17,11 +17,12 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
+from secrets import token_hex
 from threading import Event
-from time import perf_counter, sleep
+from time import perf_counter, process_time, sleep
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from task_delegator.registry import Registry
 
 _TASK = "I was charged twice and want my money back"
-_READERS = 8
+THREADS = 64
+_EDITION = ", edition "
 _BUSY_SECONDS = 600  # then the busy process ends, whatever became of this one
 _BUSY = f"import time\nend = time.monotonic() + {_BUSY_SECONDS}\nwhile time.monotonic() < end: pass"
 
@@ -68,6 +70,22 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """Tasks a second, or a ratio of two such.
+
+    Attributes:
+        clock: of seconds on the clock.
+        processor: of the processor's seconds, which a busy machine stretches less.
+    """
+
+    clock: float
+    processor: float
+
+    def __str__(self) -> str:
+        return f"{self.clock:.2f} (of the processor {self.processor:.2f})"
+
+
+@dataclass(frozen=True, slots=True)
 class Throughput:
     """Tasks that are delegated together; medians of several turns.
 
@@ -76,12 +94,16 @@ class Throughput:
         of_loop: over those that are delegated one after the other.
         loop_of_encoder: what the loop could gain at most: the encoder's tasks over the loop's.
         milliseconds: a task.
+        processor_of_encoder, processor_of_loop: the first two, of the processor's seconds, which
+            a busy machine stretches less.
     """
 
     of_encoder: float
     of_loop: float
     loop_of_encoder: float
     milliseconds: float
+    processor_of_encoder: float
+    processor_of_loop: float
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -114,9 +136,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print_latency(f"{len(some)} of {len(texts)} {what}", latency(delegate, encode, some))
     with busy_process():
         print_latency("beside a busy process", latency(delegate, encode, texts))
-    change = partial(_change_one, delegate.registry)
-    quiet, changing = (tasks_a_second(delegate, texts, each) for each in (lambda: None, change))
-    print(f"throughput while agents change over that of a quiet registry: {changing / quiet:.2f}")
+    print(
+        f"{THREADS} threads while an agent changes each second: {beside_changes(delegate, texts)}"
+    )
     print_throughput("many tasks", throughput(delegate, texts))
     for agents in options.many_agents:
         large = _large(delegate, agents)
@@ -151,7 +173,8 @@ def print_throughput(what: str, seen: Throughput) -> None:
     print(
         f"{what} at once: {seen.of_encoder:.2f} of the encoder's own throughput, "
         f"{seen.of_loop:.2f} times the loop's, where the encoder alone is "
-        f"{seen.loop_of_encoder:.2f} times the loop's ({seen.milliseconds:.1f} ms a task)"
+        f"{seen.loop_of_encoder:.2f} times the loop's ({seen.milliseconds:.1f} ms a task); of the "
+        f"processor {seen.processor_of_encoder:.2f} and {seen.processor_of_loop:.2f}"
     )
 
 
@@ -166,22 +189,24 @@ def throughput(delegate: Any, texts: Sequence[str], turns: int = 5) -> Throughpu
     embed = delegate.retrieve.library.embed
     delegate(texts[0])
     ways: tuple[Callable[[], Any], ...] = (
-        lambda: embed.encode(list(texts)),
+        lambda: embed.encode(sorted(texts, key=len)),
         lambda: [delegate(text) for text in texts],
         lambda: delegate.delegate_many(texts),
     )
-    spent = np.zeros((turns, len(ways)))
+    spent = np.zeros((turns, 2, len(ways)))
     for row in spent:
         for place, way in enumerate(ways):
-            started = perf_counter()
+            before = perf_counter(), process_time()
             way()
-            row[place] = perf_counter() - started
-    encoder, loop, many = np.median(spent, axis=0)
+            row[:, place] = perf_counter() - before[0], process_time() - before[1]
+    (encoder, loop, many), (own, one_by_one, together) = np.median(spent, axis=0)
     return Throughput(
         of_encoder=float(encoder / many),
         of_loop=float(loop / many),
         loop_of_encoder=float(loop / encoder),
         milliseconds=float(1000 * many / len(texts)),
+        processor_of_encoder=float(own / together),
+        processor_of_loop=float(one_by_one / together),
     )
 
 
@@ -226,13 +251,35 @@ def latency(
     )
 
 
+def beside_changes(
+    delegate: Any, texts: Sequence[str], seconds: int = 10, turns: int = 3, threads: int = THREADS
+) -> Rate:
+    """Return tasks a second beside a change each second, over those of a quiet registry.
+
+    Args:
+        delegate: a program.
+        texts: tasks.
+        seconds, turns: of each kind, one after the other; the median counts.
+        threads: that delegate.
+    """
+    ways = (lambda: None, partial(change_one, delegate.registry))
+    rates = np.array(
+        [
+            [astuple(tasks_a_second(delegate, texts, way, seconds, threads)) for way in ways]
+            for _ in range(turns)
+        ]
+    )
+    quiet, changing = np.median(rates, axis=0)
+    return Rate(*map(float, changing / quiet))
+
+
 def tasks_a_second(
     delegate: Callable[[str], Any],
     texts: Sequence[str],
     change: Callable[[], None],
     seconds: int = 8,
-    threads: int = _READERS,
-) -> float:
+    threads: int = THREADS,
+) -> Rate:
     """Return the tasks a second of several threads, beside a change each second."""
     ended = Event()
 
@@ -245,7 +292,7 @@ def tasks_a_second(
 
     with ThreadPoolExecutor(threads) as pool:
         counts = [pool.submit(ask, number * len(texts) // threads) for number in range(threads)]
-        started = perf_counter()
+        started, before = perf_counter(), process_time()
         try:
             for _ in range(seconds):
                 sleep(1)
@@ -253,13 +300,14 @@ def tasks_a_second(
         finally:
             ended.set()
         asked = sum(count.result() for count in counts)
-        return asked / (perf_counter() - started)
+        return Rate(asked / (perf_counter() - started), asked / (process_time() - before))
 
 
-def _change_one(registry: "Registry") -> None:
-    """Say one word more of the agent whose description is shortest."""
-    agent = min(registry, key=lambda one: len(one.description))
-    registry.replace(agent.model_copy(update={"description": f"{agent.description} and more"}))
+def change_one(registry: "Registry") -> None:
+    """Say another word of the first agent: one that nothing was kept for, and no longer text."""
+    agent = min(registry, key=lambda one: one.name)
+    said = f"{agent.description.partition(_EDITION)[0]}{_EDITION}{token_hex(4)}"
+    registry.replace(agent.model_copy(update={"description": said}))
 
 
 @contextmanager

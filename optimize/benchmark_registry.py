@@ -22,14 +22,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optimize.benchmark import tasks_a_second
+from optimize.benchmark import THREADS, beside_changes
 
 if TYPE_CHECKING:
     from task_delegator.delegator import Delegator
     from task_delegator.registry import Agent, Registry
 
 _TASK = "I was charged twice and want my money back"
-_THREADS = 64
 _CHANGES, _SETS = 15, 100  # that are timed
 _GROUPS = 12  # of permissions, each needed by one in thirteen agents
 
@@ -93,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default="../shared/data/distractors/agents.json",
         help="agents to take these from; put together from the dataset's where it is missing",
     )
-    parser.add_argument("--seconds", type=int, default=20, help="of each turn of throughput")
+    parser.add_argument("--seconds", type=int, default=10, help="of each turn of throughput")
     parser.add_argument("--turns", type=int, default=3, help="of throughput, quiet and changing")
     parser.add_argument("--start", metavar="FILE", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -103,9 +102,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps(asdict(start(options.start, options.program))))
         return 0
 
-    small, texts = _served(options.data, options.program)
-    ratio = throughput(small, texts, options.seconds, options.turns)
-    print(f"{_THREADS} threads while an agent changes each second, over quiet: {ratio:.2f}")
+    small, texts = served(options.data, options.program)
+    ratio = beside_changes(small, texts, options.seconds, options.turns)
+    print(f"{THREADS} threads while an agent changes each second, over quiet: {ratio}")
     path = Path("runs") / f"benchmark-{options.agents}.json"
     path.parent.mkdir(exist_ok=True)
     large(options, small).save(path)
@@ -133,30 +132,6 @@ def print_costs(path: Path, program: str) -> None:
     print(f"a change is visible after {changes(delegate)}")
     costs, memory = sets(delegate)
     print(f"a new set of permissions: {costs}, {memory:.2f} MiB")
-
-
-def throughput(delegate: "Delegator", texts: Sequence[str], seconds: int, turns: int) -> float:
-    """Return tasks a second beside a change each second, over those of a quiet registry."""
-    number = 0
-
-    def change() -> None:
-        nonlocal number
-        number += 1
-        agent = min(delegate.registry, key=lambda one: one.name)
-        said = f"{agent.description.split(' (')[0]} (edition {number})"
-        delegate.registry.replace(agent.model_copy(update={"description": said}))
-
-    rates = np.array(
-        [
-            [
-                tasks_a_second(delegate, texts, each, seconds, _THREADS)
-                for each in (lambda: None, change)
-            ]
-            for _ in range(turns)
-        ]
-    )
-    quiet, changing = np.median(rates, axis=0)
-    return float(changing / quiet)
 
 
 def changes(delegate: "Delegator") -> Costs:
@@ -264,7 +239,7 @@ def _memory() -> tuple[float, float]:
     return own, mapped
 
 
-def _served(data: str, program: str) -> "tuple[Delegator, list[str]]":
+def served(data: str, program: str) -> "tuple[Delegator, list[str]]":
     """Return a warm program and validation requests."""
     from optimize.data import load_dataset
     from task_delegator import load

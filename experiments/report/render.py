@@ -14,6 +14,7 @@ from experiments.report.claims import CLAIMS
 from experiments.report.exhibits import EXHIBITS
 from experiments.report.faults import faults
 from experiments.report.matrix import matrix
+from experiments.report.measured import measured
 from experiments.report.status import status_line, summary_line
 from experiments.studies import Study, names, question, study
 from experiments.support.format import markdown
@@ -105,6 +106,7 @@ BLOCKS = {
     **EXHIBITS,
     "faults": faults,
     "matrix": matrix,
+    "measured": measured,
     "studies": index,
     "status": summary_line,
 }

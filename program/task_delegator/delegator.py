@@ -169,7 +169,7 @@ class Delegator(DelegatesMany, dspy.Module):
             permissions: what the caller may use; None for a caller without limits.
                 Agents that need more are not ranked, prompted or returned.
             found: what ``retrieve`` found for this task and these permissions, where that is
-                known (``plan``): the task is not read again.
+                known (``plan``), or its scores (``score_many``): the task is not read again.
             wishes: ``exclude``, ``include``, ``history`` and ``k``, see ``Wishes``.
 
         Raises:
@@ -193,8 +193,9 @@ class Delegator(DelegatesMany, dspy.Module):
             ahead = _read_ahead(task, knobs, found)
             if found is None:
                 found = await compute(self._find, task, knobs, permissions, choice, ahead)
-            query = found.query
-            if query is None:
+            elif not found.ranked:
+                found = self.retrieve(task=task, knobs=knobs, found=found)
+            if (query := found.query) is None:
                 return nobody(task, perf_counter() - started)
             calibrated = self.calibrated(permissions)
             advice = await self._advise(found, query, knobs, calibrated)

@@ -16,7 +16,8 @@ from .delegation import Delegation, GateEvidence
 from .errors import DelegatorError, InputError
 from .knobs import Knobs, KnobValues
 from .lm_share import LMShareCap, Verdict, allowed, least_certain, lm_decided
-from .retrieval import Retrieval, Retrieve, retrieve_many
+from .registry import permission_set
+from .retrieval import Asked, Retrieval, Retrieve, score_many
 from .settings import check_task
 
 _AT_ONCE = 128  # tasks that are decided together, so that the first come soon
@@ -100,12 +101,13 @@ class DelegatesMany:
         """
         check_tasks(tasks)
         knobs = self.knobs.values
-        found = retrieve_many(self.retrieve, tasks, knobs, permissions)
+        permitted = permission_set(permissions)
+        found = score_many(self.retrieve, [Asked(task, permitted) for task in tasks], knobs)
         waits = threads > 1 and max_lm_calls is None and self.may_ask_lm()
         capped = self._lm_cap.share is not None and not arriving and self.may_ask_lm()
         groups = self._groups(found, len(tasks))
         if capped:
-            groups = self._capped_groups(found, len(tasks), permissions)
+            groups = self._capped_groups(found, tasks, permissions)
         if not waits:
             return self._decide_in_turn(tasks, permissions, groups, max_lm_calls)
         return self._decide_each(tasks, permissions, groups, threads)
@@ -130,7 +132,10 @@ class DelegatesMany:
             yield _Group(some, [None] * len(some), (perf_counter() - started) / len(some))
 
     def _capped_groups(
-        self, found: Iterator[Retrieval], number: int, permissions: Collection[str] | None
+        self,
+        scored: Iterator[Retrieval],
+        tasks: Sequence[str],
+        permissions: Collection[str] | None,
     ) -> Iterator[_Group]:
         """Yield larger groups, of which the least certain tasks may be asked.
 
@@ -139,9 +144,12 @@ class DelegatesMany:
         agents = len(self.retrieve.library.registry)
         at_once = max(_AT_ONCE, min(_RANKED, _HELD // agents))
         share, asked, seen = self._lm_cap.share or 0.0, 0, 0
-        while seen < number:
+        knobs = self.knobs.values
+        while seen < len(tasks):
             started = perf_counter()
-            some = list(islice(found, at_once))
+            batch = tasks[seen : seen + at_once]
+            own_scores = zip(batch, islice(scored, len(batch)), strict=True)
+            some = [self.retrieve(task=task, knobs=knobs, found=own) for task, own in own_scores]
             seen += len(some)
             certainties = self._certainties(some, permissions)
             chosen = least_certain(certainties, allowed(share, seen) - asked)

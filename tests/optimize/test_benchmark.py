@@ -4,8 +4,10 @@ import subprocess
 from time import sleep
 
 import pytest
+from small import HashedWords
 
 from optimize import benchmark
+from task_delegator.delegator import Delegator
 
 
 def test_latency_is_a_ratio_of_what_took_turns(monkeypatch):
@@ -50,6 +52,18 @@ def test_throughput_counts_what_was_asked_beside_changes():
         sleep(0.05)
         asked.append(text)
 
-    seen = benchmark.tasks_a_second(delegate, ["a", "b"], lambda: changes.append(1), seconds=1)
-    assert 0 < seen <= len(asked)  # over a second or somewhat more
+    seen = benchmark.tasks_a_second(
+        delegate, ["a", "b"], lambda: changes.append(1), seconds=1, threads=8
+    )
+    assert 0 < seen.clock <= len(asked)  # over a second or somewhat more
+    assert seen.processor > seen.clock  # who sleeps takes none
     assert (len(changes), set(asked)) == (1, {"a", "b"})
+
+
+def test_both_turns_ask_the_same_program_and_a_change_adds_no_length(office):
+    before = office["Ada"]
+    program = Delegator(office, HashedWords(), calibrated_for=frozenset())
+    ratio = benchmark.beside_changes(program, ["refund my order"], seconds=2, turns=1, threads=2)
+    assert min(ratio.clock, ratio.processor) > 0
+    assert office["Ada"].description != before.description
+    assert len(office["Ada"].description) == len(f"{before.description}, edition 00000000")

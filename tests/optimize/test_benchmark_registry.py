@@ -30,13 +30,6 @@ def test_a_set_of_permissions_takes_time_and_memory(program, monkeypatch):
     assert memory > 0
 
 
-def test_both_turns_of_throughput_ask_the_same_program(program, monkeypatch):
-    monkeypatch.setattr(benchmark, "_THREADS", 2)
-    before = program.registry["Ada"]
-    assert benchmark.throughput(program, ["refund my order"], 1, 1) > 0
-    assert program.registry["Ada"].description == f"{before.description} (edition 1)"
-
-
 def test_many_agents_come_from_a_file_or_are_put_together(program, tmp_path):
     path = tmp_path / "agents.json"
     options = Namespace(descriptions=str(path), agents=3)

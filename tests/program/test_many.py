@@ -29,6 +29,7 @@ WORDS = [
     "Ada",
     "VAT",
     "invoice",
+    "and then",
 ]
 TASKS = st.lists(st.lists(st.sampled_from(WORDS), min_size=1, max_size=8).map(" ".join), max_size=9)
 CALLERS = st.sampled_from([None, (), ("hr.pay",)])
@@ -48,6 +49,7 @@ def same(answer, alone):
     assert [c.name for c in answer.top3] == [c.name for c in alone.top3]
     for one, other in zip(answer.top3, alone.top3, strict=True):
         assert one.probability == pytest.approx(other.probability, abs=1e-6)
+    assert answer.several == pytest.approx(alone.several, abs=1e-6)
     assert answer.evidence.ranking == alone.evidence.ranking
     assert answer.evidence.in_scope_score == pytest.approx(alone.evidence.in_scope_score, abs=1e-6)
 
@@ -85,6 +87,13 @@ def test_tasks_of_a_length_are_encoded_together_and_each_once():
     answers = delegate.delegate_many(["book a long train to Porto", "refund", "refund", "a hotel"])
     assert embed.texts == ["refund", "a hotel", "book a long train to Porto"]
     assert [answer.task for answer in answers][1:] == ["refund", "refund", "a hotel"]
+
+
+def test_tasks_of_several_windows_are_answered_in_order():
+    delegate = PROGRAMS["samples"]
+    tasks = [f"{WORDS[i % 14]} {WORDS[i * 5 % 13]} {i}" for i in range(150)]
+    for task, answer in zip(tasks, delegate.delegate_many(tasks), strict=True):
+        same(answer, delegate(task))
 
 
 @pytest.mark.parametrize(("bad", "said"), [("  ", "task 2: the task is empty"), (7, "task 2: expected a text, not int")])  # fmt: skip

@@ -3,13 +3,14 @@
 from .fusion import CHANNELS, Scored, fuse, largest, late_scores, score, standardize
 from .index import Channels, Index, Query
 from .index_cache import IndexCache
-from .many import retrieve_many
+from .many import Asked, score_many
 from .passages import read_passages, reading_of
 from .reading import ReadAhead, read_task
 from .retrieve import Retrieval, Retrieve, glance
 from .without import without
 
 __all__ = [
+    "Asked",
     "CHANNELS",
     "Channels",
     "Index",
@@ -26,8 +27,8 @@ __all__ = [
     "read_passages",
     "read_task",
     "reading_of",
-    "retrieve_many",
     "score",
+    "score_many",
     "standardize",
     "without",
 ]

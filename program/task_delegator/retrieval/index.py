@@ -4,7 +4,7 @@ The index is built in name order, so that the order in which agents were
 registered cannot matter, and it holds no state of the compiled program.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
@@ -301,6 +301,12 @@ class Index:
     def chars(self, task: str) -> np.ndarray:
         """Return cosines of character n-grams, shape (agents,)."""
         return self._chars(task)
+
+    def words_of_many(
+        self, tasks: Sequence[str], k1: float, b: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return BM25 scores and cosines of n-grams of many tasks, shape (tasks, agents) each."""
+        return self._bm25.many(tasks, k1, b), self._chars.many(tasks)
 
     def bm25(self, task: str, k1: float, b: float) -> np.ndarray:
         """Return BM25 scores over names, descriptions and samples, shape (agents,)."""

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from .postings import ChosenDocuments, Counted
 _WORD = re.compile(r"\b\w\w+\b")
 _STOPWORDS = frozenset(STOPWORDS_EN)
 _FREQUENCIES = 1 + np.log(np.maximum(np.arange(256), 1))  # as they are looked up, not computed
+_FEW_TASKS, _POSTINGS_A_TASK = 12, 700_000  # see ``GramCosines.many``
 _WORDS_CUT = 2**14  # words whose grams are remembered: some 8 MB
 
 
@@ -153,6 +155,41 @@ class GramCosines:
             scores += np.bincount(owners, spread, minlength=len(scores))
         return self._documents.in_order(scores) / self._norms
 
+    def many(self, tasks: Sequence[str]) -> np.ndarray:
+        """Return what each task alone is given, shape (tasks, documents).
+
+        One sparse product takes the sums in the same order. Making its matrix takes as long as a
+        few tasks alone, more of them where the documents are many.
+        """
+        postings = sum(len(part.owners) for _, part in self._documents.corpus.parts)
+        if len(tasks) < _FEW_TASKS + postings // _POSTINGS_A_TASK:
+            return np.stack([self(task) for task in tasks])
+        from scipy.sparse import csr_array  # its import costs more than a delegation
+
+        cut = [counted(self._grams.known(task)) for task in tasks]
+        owners = np.repeat(np.arange(len(tasks)), [len(places) for places, _ in cut])
+        terms, place = np.unique(np.concatenate([p for p, _ in cut]), return_inverse=True)
+        held = self._documents.held(terms)
+        rarity = np.where(held > 0, self._rarity(held), 0.0)[place]  # a gram that nobody has: none
+        weights = _frequency(np.concatenate([often for _, often in cut])) * rarity
+        lengths = np.sqrt(np.bincount(owners, weights**2, len(tasks)))
+        weights *= rarity / np.where(lengths > 0, lengths, 1.0)[owners]
+        corpus = self._documents.corpus
+        scores = np.zeros((len(tasks), corpus.documents))
+        for first, part in corpus.parts:
+            rows, there = part.places(terms)
+            own = there[place]
+            asked: Any = csr_array(
+                (weights[own], (owners[own], rows[place[own]])),
+                shape=(len(tasks), len(part.terms)),
+            )
+            told: Any = csr_array(
+                (_frequency(part.counts), part.owners, part.starts),
+                shape=(len(part.terms), part.documents),
+            )
+            scores[:, first : first + part.documents] += (asked @ told).toarray()
+        return self._documents.in_order(scores.T).T / self._norms
+
     def _rarity(self, held: np.ndarray) -> np.ndarray:
         return np.log((1 + len(self._documents)) / (1 + held)) + 1
 
@@ -202,16 +239,47 @@ class WordScores:
         words = np.array(self._terms.known(self._cut(task)), dtype=np.int64)
         scores = np.zeros(corpus.documents, dtype=np.float32)
         if len(words) and self._mean > 0:
-            held, parts = self._documents.postings(words)
-            among = len(self._documents)
-            rarity = np.log(1 + (among - held + 0.5) / (held + 0.5)).astype(np.float32)
-            damped = k1 * ((1 - b) + b * corpus.lengths / self._mean)
-            for each, owners, counts in parts:
-                shares = counts / (damped[owners] + counts)
-                shares *= np.repeat(rarity, each)
-                found, start = shares.astype(np.float32), 0
+            for each, owners, shares in self._shares(words, k1, b):
+                start = 0
                 for number in each.tolist():
                     # A document holds a word once: no owner comes twice.
                     stretch = slice(start, start := start + number)
-                    scores[owners[stretch]] += found[stretch]
+                    scores[owners[stretch]] += shares[stretch]
         return self._documents.in_order(scores).astype(np.float64)
+
+    def many(self, tasks: Sequence[str], k1: float, b: float) -> np.ndarray:
+        """Return what each task alone is given, bit by bit, shape (tasks, documents)."""
+        corpus = self._documents.corpus
+        scores = np.zeros((len(tasks), corpus.documents), dtype=np.float32)
+        read = [self._terms.known(self._cut(task)) for task in tasks]
+        # All first words, then all second ones: none of a task's sums comes twice among them.
+        words = sorted(
+            (rank, task, word) for task, own in enumerate(read) for rank, word in enumerate(own)
+        )
+        if words and self._mean > 0:
+            ranks, owners, terms = np.array(words, dtype=np.int64).T
+            flat = scores.reshape(-1)
+            for each, documents, shares in self._shares(terms, k1, b):
+                places = np.repeat(owners * corpus.documents, each) + documents
+                ends = np.cumsum(np.bincount(ranks, each).astype(np.int64))
+                for start, end in pairwise([0, *ends.tolist()]):
+                    flat[places[start:end]] += shares[start:end]
+        return self._documents.in_order(scores.T).T.astype(np.float64)
+
+    def _shares(
+        self, words: np.ndarray, k1: float, b: float
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield what words add to the documents that hold them, float32, part by part.
+
+        Returns:
+            How many postings each word has, and of each posting the document and what it adds.
+        """
+        corpus = self._documents.corpus
+        held, parts = self._documents.postings(words)
+        among = len(self._documents)
+        rarity = np.log(1 + (among - held + 0.5) / (held + 0.5)).astype(np.float32)
+        damped = k1 * ((1 - b) + b * corpus.lengths / self._mean)
+        for each, owners, counts in parts:
+            shares = counts / (damped[owners] + counts)
+            shares *= np.repeat(rarity, each)
+            yield each, owners, shares.astype(np.float32)

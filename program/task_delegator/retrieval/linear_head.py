@@ -6,8 +6,11 @@ an agent as its own samples.
 """
 
 import hashlib
+import sys
 from collections.abc import Callable
-from typing import Protocol
+from contextlib import AbstractContextManager
+from functools import lru_cache
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -59,8 +62,27 @@ def fit_head(
     """
     with no_fork():
         if int(owners.max()) + 1 > SOFTMAX_AGENTS:
-            return ShrinkageLDA(vectors, owners, means)
+            with one_thread():
+                return ShrinkageLDA(vectors, owners, means)
         return SoftmaxRegression(vectors, owners, c, kept)
+
+
+def one_thread() -> AbstractContextManager[Any]:
+    """Return a context whose products run on one thread, those of others in this process too.
+
+    A linear algebra library splits a product over threads and waits for them by asking again and
+    again. Where the threads of a service have the processors, a fit takes ten times as much of
+    them. Of several threads at a time the first decides (``threadpoolctl``).
+    """
+    return _libraries("scipy.optimize" in sys.modules).limit(limits=1, user_api="blas")
+
+
+@lru_cache(maxsize=2)
+def _libraries(with_scipy: bool) -> Any:
+    """Return the linear algebra libraries of this process; scipy has one of its own."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 class SoftmaxRegression:
@@ -131,18 +153,15 @@ def _fit_softmax(vectors: np.ndarray, owners: np.ndarray, c: float) -> np.ndarra
         slope[-1] = shares.sum(axis=0)
         return lost + 0.5 * ridge * float(np.vdot(table[:-1], table[:-1])), slope.ravel()
 
-    found = minimize(
-        loss,
-        np.zeros((dim + 1) * classes),
-        method="L-BFGS-B",
-        jac=True,
-        options={
-            "maxiter": _MAX_ITERATIONS,
-            "maxls": 50,
-            "gtol": _TOLERANCE,
-            "ftol": 64 * np.finfo(float).eps,
-        },
-    )
+    options = {
+        "maxiter": _MAX_ITERATIONS,
+        "maxls": 50,
+        "gtol": _TOLERANCE,
+        "ftol": 64 * np.finfo(float).eps,
+    }
+    start = np.zeros((dim + 1) * classes)
+    with one_thread():
+        found = minimize(loss, start, method="L-BFGS-B", jac=True, options=options)
     fitted = found.x.reshape(dim + 1, classes).T
     if not np.abs(fitted[:, :-1]).max() > 0:
         raise ArithmeticError(f"softmax regression over {classes} agents did not move")

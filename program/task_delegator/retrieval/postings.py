@@ -82,16 +82,28 @@ class Postings:
             return np.diff(self.starts)
         return np.add.reduceat(chosen[self.owners], self.starts[:-1], dtype=np.int64)
 
-    def found(self, terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return how many postings each of some terms has, and the places of all of them."""
+    def places(self, terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return where some terms stand among ``terms``, and whether they do, shape (n,) each."""
         if not len(self.terms):
-            return np.zeros(len(terms), dtype=np.int64), np.zeros(0, dtype=np.int64)
+            return np.zeros(len(terms), dtype=np.int64), np.zeros(len(terms), dtype=bool)
         # Of a part that holds every term, a term is its own place.
         full = self.terms[-1] == len(self.terms) - 1
         where = terms if full else np.searchsorted(self.terms, terms)
         where = np.minimum(where, len(self.terms) - 1)
-        starts = self.starts[where]
-        held = np.where(self.terms[where] == terms, self.starts[where + 1] - starts, 0)
+        return where, self.terms[where] == terms
+
+    def held(self, terms: np.ndarray) -> np.ndarray:
+        """Return how many postings each of some terms has, int64, shape (terms,)."""
+        if not len(self.terms):
+            return np.zeros(len(terms), dtype=np.int64)
+        where, there = self.places(terms)
+        return np.where(there, self.starts[where + 1] - self.starts[where], 0)
+
+    def found(self, terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return how many postings each of some terms has, and the places of all of them."""
+        if not len(self.terms):
+            return np.zeros(len(terms), dtype=np.int64), np.zeros(0, dtype=np.int64)
+        starts, held = self.starts[self.places(terms)[0]], self.held(terms)
         places = np.repeat(starts - offsets(held), held)
         places += np.arange(len(places))
         return held, places
@@ -231,6 +243,15 @@ class ChosenDocuments:
         for first, part in self.corpus.parts:
             held[part.terms] += part.held_by(self._part_of(self._chosen, first, part))
         return held
+
+    def held(self, terms: np.ndarray) -> np.ndarray:
+        """Return how many of these documents hold each of some terms, int64, shape (terms,)."""
+        if self._chosen is not None:
+            return self.postings(terms)[0]
+        total = np.zeros(len(terms), dtype=np.int64)
+        for _, part in self.corpus.parts:
+            total += part.held(terms)
+        return total
 
     def postings(self, terms: np.ndarray) -> tuple[np.ndarray, list[tuple[np.ndarray, ...]]]:
         """Return how many of these documents hold each of some terms, and the terms' postings.

@@ -51,6 +51,11 @@ class Retrieval(FrozenPrediction):
     choice: Choice = ANY
     part: bool = False
 
+    @property
+    def ranked(self) -> bool:
+        """Tell whether its candidates are named; ``score_many`` leaves that to ``Retrieve``."""
+        return self.scored is None or bool(self.candidates)
+
     def to_dict(self) -> dict[str, Any]:
         """Return what was found as plain JSON values, without what it was computed from."""
         return {
@@ -101,7 +106,7 @@ class Retrieve(dspy.Module):
             index = self.library.permitted(self.learned.values, permissions)
             if index is None:
                 return Retrieval(z_scores={})
-            out = _left_out(index, choice)
+            out = left_out(index, choice)
             if len(out) == len(index.names):
                 return Retrieval(z_scores={})
             ahead = ahead or ReadAhead()
@@ -111,9 +116,8 @@ class Retrieve(dspy.Module):
             index, query, scored, choice = found.index, found.query, found.scored, found.choice
             if index is None or query is None or scored is None:
                 return found
-            out = _left_out(index, choice)
-        query = _unnamed(query, {index.names[place] for place in out})
-        z_scores = scored.z_scores
+            out = left_out(index, choice)
+        query, z_scores = _unnamed(query, {index.names[i] for i in out}), scored.z_scores
         if further:
             others = [score(index, index.read(text), knobs).z_scores for text in further]
             z_scores = blend(z_scores, others, knobs.expansion.weight)
@@ -161,7 +165,7 @@ def glance(query: Query, knobs: KnobValues, found: Retrieval) -> Retrieval:
     index = found.index
     if index is None:
         return Retrieval(z_scores={})
-    out = _left_out(index, found.choice)
+    out = left_out(index, found.choice)
     query = _unnamed(query, {index.names[place] for place in out})
     scored = score(index, query, knobs, out)
     logits, _, by_name = favor_named(
@@ -198,7 +202,7 @@ def _by_name(
     }
 
 
-def _left_out(index: Index, choice: Choice) -> list[int]:
+def left_out(index: Index, choice: Choice) -> list[int]:
     """Return the places of agents that the caller excludes, or that were removed meanwhile."""
     return sorted({*choice.excluded(index.names), *index.hidden.tolist()})
 

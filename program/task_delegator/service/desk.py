@@ -4,8 +4,10 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
+from time import perf_counter
 from typing import cast
 
 import dspy
@@ -17,6 +19,7 @@ from ..delegator import Delegator
 from ..errors import DelegatorError, InputError
 from ..feedback import record
 from ..registry import Agent
+from ..retrieval import Asked, Retrieval, score_many
 from ..tracing import (
     Assessed,
     LiveNames,
@@ -28,6 +31,7 @@ from ..tracing import (
     shown_names,
 )
 from .access import Caller
+from .gathering import Gathering
 from .metrics import Metrics
 from .reviews import Given, Reviews
 
@@ -63,6 +67,7 @@ class Desk:
         self._feedback = feedback
         self._traces = traces
         self._places = asyncio.Semaphore(_AT_ONCE)
+        self._gathering = Gathering(self._score)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -82,12 +87,20 @@ class Desk:
         except DelegatorError as error:
             _log.error("not ready: the index cannot be built: %s", error)
         else:
+            self._gathering.meet(None)
             self.ready = True
+
+    def _score(self, asked: Sequence[Asked]) -> list[Retrieval]:
+        """Return the scores of tasks that wait at the same time."""
+        delegator = self.delegator
+        return list(score_many(delegator.retrieve, asked, delegator.knobs.values))
 
     async def delegate(
         self, caller: Caller, task: str, permissions: Collection[str] | None = None
     ) -> tuple[str, Delegation]:
         """Delegate a task; return the id of the request and what was decided.
+
+        It is scored together with tasks that wait at the same time.
 
         Args:
             caller: who asks.
@@ -100,9 +113,15 @@ class Desk:
         """
         allowed = caller.narrowed(permissions)
         async with self._at_work():
+            started = perf_counter()
+            scored = await self._gathering.scored(Asked(task, allowed))
+            waited = perf_counter() - started
             with self._recorded() as recorder:
-                found = await self.delegator.acall(task=task, permissions=allowed)
-            delegation = cast("Delegation", found)  # DSPy types it as a plain Prediction
+                found = await self.delegator.acall(task=task, permissions=allowed, found=scored)
+            self._gathering.meet(allowed)
+        delegation = cast("Delegation", found)  # DSPy types it as a plain Prediction
+        usage = delegation.usage
+        delegation = delegation.copy(usage=replace(usage, seconds=usage.seconds + waited))
         return self._note(caller, allowed, delegation, recorder.spans), delegation
 
     async def plan(

@@ -4,8 +4,10 @@ from functools import partial
 
 import numpy as np
 import pytest
+from scipy import optimize
 from sklearn.linear_model import LogisticRegression
 from small import public
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from optimize.data.dataset import load_dataset
 from task_delegator.delegator import Delegator
@@ -26,6 +28,28 @@ def points(classes: int, each: int = 8, dim: int = 24, precision: type = np.floa
     rows = rng.normal(size=(classes, dim))[owners] + 0.8 * rng.normal(size=(len(owners), dim))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     return rows.astype(precision), owners
+
+
+@pytest.mark.parametrize("classes", [3, SOFTMAX_AGENTS + 1])
+def test_a_fit_runs_on_one_thread_and_leaves_others_as_they_were(classes, monkeypatch):
+    seen = set()
+    unit, regression = head._unit, optimize.minimize
+
+    def threads() -> set[int]:
+        return {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
+
+    def look(call):
+        def looked(*given, **options):
+            seen.update(threads())
+            return call(*given, **options)
+
+        return looked
+
+    watched = (optimize, "minimize", regression) if classes == 3 else (head, "_unit", unit)
+    monkeypatch.setattr(*watched[:2], look(watched[2]))
+    with threadpool_limits(2, user_api="blas"):
+        fit_head(*points(classes, each=2), 1.0)
+        assert (seen, threads()) == ({1}, {2})
 
 
 @pytest.mark.parametrize("classes", [2, 3, 40])

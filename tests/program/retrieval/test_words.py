@@ -86,3 +86,14 @@ def test_scores_of_words_that_were_read_ahead_serve_only_what_they_were_made_by(
     for made, k1 in ((index, 1.5), (other, 1.2)):
         found = made.channels(ahead, k1, 0.7, 1.0)
         assert (found.bm25 == made.channels(query, k1, 0.7, 1.0).bm25).all()
+
+
+@pytest.mark.parametrize("small", [0, 512], ids=["shared", "own"])
+@given(st.lists(TEXTS, min_size=1, max_size=6), st.lists(TEXTS, min_size=1, max_size=5), st.data())
+def test_many_tasks_are_scored_as_one_by_one(small, documents, tasks, data):
+    chosen = data.draw(st.lists(st.sampled_from(range(len(documents))), min_size=1, unique=True))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ChosenDocuments, "_SMALL", small)
+        ours = scores(documents, chosen)
+    alone = [ours(task, 1.5, 0.75).tolist() for task in tasks]
+    assert ours.many(tasks, 1.5, 0.75).tolist() == alone

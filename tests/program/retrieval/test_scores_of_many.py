@@ -1,0 +1,42 @@
+"""Tasks that are scored together keep their own caller: permissions, and whom it excludes."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from small import delegator, office_registry
+
+from task_delegator.choice import Choice
+from task_delegator.retrieval import Asked, score_many
+
+PROGRAM = delegator(office_registry())
+NAMES = sorted(agent.name for agent in PROGRAM.registry)
+TASKS = ["the refund of my order is late", "book a train", "ask Ada about my salary", "xylophone"]
+ASKED = st.builds(
+    Asked,
+    st.sampled_from(TASKS),
+    st.sampled_from([None, frozenset[str](), frozenset({"hr.pay"})]),
+    st.builds(Choice, exclude=st.frozensets(st.sampled_from(NAMES)), k=st.integers(1, 6)),
+)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(ASKED, max_size=8))
+def test_each_is_ranked_as_alone(asked):
+    retrieve, knobs = PROGRAM.retrieve, PROGRAM.knobs.values
+    scored = list(score_many(retrieve, asked, knobs))
+    assert len(scored) == len(asked)
+    for one, found in zip(asked, scored, strict=True):
+        ranked = retrieve(task=one.task, knobs=knobs, found=found)
+        alone = retrieve(task=one.task, knobs=knobs, permissions=one.permissions, choice=one.choice)
+        assert [c.name for c in ranked.candidates] == [c.name for c in alone.candidates]
+        for own, other in zip(ranked.candidates, alone.candidates, strict=True):
+            assert own.probability == pytest.approx(other.probability, abs=1e-6)
+        assert ranked.signals.maxsim == pytest.approx(alone.signals.maxsim, abs=1e-6)
+
+
+def test_scores_are_ranked_by_the_delegation_that_they_are_given_to():
+    (found,) = score_many(PROGRAM.retrieve, [Asked(TASKS[0])], PROGRAM.knobs.values)
+    assert not found.ranked
+    answer, alone = PROGRAM(TASKS[0], found=found), PROGRAM(TASKS[0])
+    assert answer.agent == alone.agent
+    assert answer.confidence == pytest.approx(alone.confidence, abs=1e-6)
