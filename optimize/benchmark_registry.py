@@ -240,12 +240,14 @@ def _memory() -> tuple[float, float]:
 
 
 def served(data: str, program: str) -> "tuple[Delegator, list[str]]":
-    """Return a warm program and validation requests."""
+    """Return a warm program that encodes each task each time, and validation requests."""
     from optimize.data import load_dataset
     from task_delegator import load
+    from task_delegator.embedders import forget_tasks
 
     dataset = load_dataset(data)
     delegate = load(program, dataset.registry)
+    forget_tasks(delegate.retrieve.library.embed)
     texts = [request.text for request in dataset.splits["validation"]]
     for text in texts[:10]:
         delegate(text)

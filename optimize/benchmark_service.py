@@ -3,7 +3,7 @@
 ``python -m optimize.benchmark_service``
 
 Starts the service on loopback, and asks it as so many clients at a time, each of which sends its
-next request when it has its answer. Turn by turn the same texts are delegated in a loop in this
+next request when it has its answer. Turn by turn such texts are delegated in a loop in this
 process. Requests a second, and the processor's seconds of the service, are ratios to those of the
 loop's tasks; so are the 50 and 99 % quantiles of the answers to the loop's median.
 
@@ -72,12 +72,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     agents = Path(options.data) / "agents.json"
     delegate, texts = served(options.data, options.program)
+    tasks = unlike(texts)
     with serving(agents, options.program) as (address, process):
         loops, loads = [], {number: [] for number in options.clients}
         for _ in range(options.turns):
-            loops.append(astuple(loop(delegate, texts, options.seconds)))
+            loops.append(astuple(loop(delegate, tasks, options.seconds)))
             for number, seen in loads.items():
-                under = load(address, process.pid, texts, number, options.seconds)
+                under = load(address, process.pid, tasks, number, options.seconds)
                 seen.append(astuple(under))
     alone = Load(*np.median(loops, axis=0).tolist())
     print(f"the loop: {alone.rate:.0f} tasks/s, median {1000 * alone.middle:.0f} ms")
@@ -91,24 +92,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def loop(delegate: Any, texts: Sequence[str], seconds: float) -> Load:
+def unlike(texts: Sequence[str]) -> Iterator[str]:
+    """Yield texts over and over, each with a number of its own: known tasks are not encoded."""
+    for number in count():
+        yield f"{texts[number % len(texts)]} ({number})"
+
+
+def loop(delegate: Any, tasks: Iterator[str], seconds: float) -> Load:
     """Delegate one task after the other."""
     spent: list[float] = []
     started, before = perf_counter(), process_time()
     while perf_counter() < started + seconds:
-        began = perf_counter()
-        delegate(texts[len(spent) % len(texts)])
+        task, began = next(tasks), perf_counter()
+        delegate(task)
         spent.append(perf_counter() - began)
     return Load.of(spent, perf_counter() - started, process_time() - before)
 
 
-def load(address: str, pid: int, texts: Sequence[str], clients: int, seconds: float) -> Load:
+def load(address: str, pid: int, tasks: Iterator[str], clients: int, seconds: float) -> Load:
     """Ask a service as so many clients at a time.
 
     Args:
         address: of the service.
         pid: of its process.
-        texts: tasks.
+        tasks: in plain words.
         clients: that ask.
         seconds: after which no request is sent.
 
@@ -116,19 +123,19 @@ def load(address: str, pid: int, texts: Sequence[str], clients: int, seconds: fl
         InputError: the service did not answer a request.
     """
     before, started = _processor_seconds(pid), perf_counter()
-    spent = asyncio.run(_ask(address, texts, clients, seconds))
+    spent = asyncio.run(_ask(address, tasks, clients, seconds))
     return Load.of(spent, perf_counter() - started, _processor_seconds(pid) - before)
 
 
-async def _ask(address: str, texts: Sequence[str], clients: int, seconds: float) -> list[float]:
+async def _ask(address: str, tasks: Iterator[str], clients: int, seconds: float) -> list[float]:
     spent: list[float] = []
-    end, numbers = perf_counter() + seconds, count()
+    end = perf_counter() + seconds
     connector = aiohttp.TCPConnector(limit=clients)
     async with aiohttp.ClientSession(address, connector=connector) as session:
 
         async def ask() -> None:
             while perf_counter() < end:
-                task = {"task": texts[next(numbers) % len(texts)]}
+                task = {"task": next(tasks)}
                 began = perf_counter()
                 async with session.post("/delegate", json=task) as answer:
                     told = await answer.read()
