@@ -67,7 +67,7 @@ def _rows(quick: bool, lm: str | None) -> list[dict[str, Any]]:
         if quick:
             tasks = [row for row in tasks if row["half"] == "develop" and name == "ours"]
         if tasks:
-            program = load("default", agents, allow_uncalibrated=True)
+            program = load("default", agents, allow_uncalibrated=True, on_lm_failure="raise")
             if lm is not None:
                 program.knobs.set(_ASKED)
             with dspy.context(lm=None if lm is None else language_model(lm)):
