@@ -12,8 +12,8 @@ from optimize.__main__ import main
 from optimize.data import load_dataset
 from task_delegator import load
 
-SERVING = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
-CODE = re.findall(r"```\n(import mlflow\n.*?)```", SERVING, re.S)[0]
+PAGE = (ROOT / "docs" / "batch.md").read_text(encoding="utf-8")
+CODE = re.findall(r"```\n(import mlflow\n.*?)```", PAGE, re.S)[0]
 TASKS = [
     ("A customer was billed twice for May and wants to know which charge is right.", None),
     ("What should I cook for six people on Sunday?", None),
@@ -56,7 +56,7 @@ def test_spark_says_what_the_program_says_and_a_missing_agent_is_null(spark, tmp
     assert main(["promote", "default", "--data", str(ROOT / "datasets"), "--no-lm"]) == 0
     tasks = spark.createDataFrame(TASKS * 10, "task string, permissions array<string>")
     names = {"spark": spark, "tasks": tasks.repartition(2)}  # a part for each worker
-    exec(compile(CODE, "serving.md, On Spark", "exec"), names)
+    exec(compile(CODE, "batch.md, On Spark", "exec"), names)
     delegate = load("default", load_dataset(ROOT / "datasets").registry)
     expected = {task: delegate(task, permissions) for task, permissions in TASKS[:USABLE]}
     assert {answer.decision for answer in expected.values()} >= {"assign", "none"}
