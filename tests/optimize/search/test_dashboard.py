@@ -20,7 +20,7 @@ from tracking import SECONDS
 from optimize.data.dataset import load_dataset
 from optimize.search.retrieval import search
 from optimize.search.scored import ScoredRequests
-from optimize.search.study import StudyLocation, open_study
+from optimize.search.study import StudyLocation, keep_table, open_study
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues
@@ -65,6 +65,14 @@ def test_a_folder_of_artifacts_that_cannot_be_made_is_bad_input(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"--artifacts .*file: "):
         open_study(StudyLocation("s", artifacts=tmp_path / "file"), [], seed=0)
+
+
+def test_a_folder_of_artifacts_that_takes_no_file_is_bad_input(tmp_path):
+    location = StudyLocation("s", artifacts=tmp_path / "tables")
+    trial = open_study(location, [], seed=0).ask()
+    (tmp_path / "tables").rmdir()
+    with pytest.raises(InputError, match=r"--artifacts .*tables: No such file or directory; "):
+        keep_table(location, trial, "ranks", {"request": [0], "rank": [1]})
 
 
 @pytest.fixture

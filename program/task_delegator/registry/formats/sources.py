@@ -121,7 +121,7 @@ def _read_file(path: Path, found: Findings) -> None:
 
 
 def _read_lines(path: Path, found: Findings) -> None:
-    lines = _text(path).split("\n")
+    lines = _text(path).removesuffix("\n").split("\n")
     check_count(lines, "lines", str(path))
     for number, line in enumerate(lines, 1):
         if line.strip():

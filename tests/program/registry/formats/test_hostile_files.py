@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from task_delegator import cli
 from task_delegator.errors import InputError
-from task_delegator.registry.formats import read_agents
+from task_delegator.registry.formats import draft, read_agents
 from task_delegator.registry.formats.yaml_text import parse_yaml
 
 JSON_VALUES = st.recursive(
@@ -186,3 +186,12 @@ def test_the_command_writes_a_registry(capsys, tmp_path):
         "post/Parcel Desk: Redirect",
     ]
     assert rows[0]["required_permissions"] == ["a", "b"]
+
+
+def test_a_file_of_lines_may_hold_as_many_agents_as_one_of_json(tmp_path, monkeypatch):
+    monkeypatch.setattr(draft, "MOST", 2)
+    agents = [{"name": "Refunds"}, {"name": "Travel"}]
+    lines, listed = tmp_path / "x.jsonl", tmp_path / "x.json"
+    lines.write_text("".join(json.dumps(agent) + "\n" for agent in agents))
+    listed.write_text(json.dumps(agents))
+    assert read_agents([lines]).agents == read_agents([listed]).agents != ()
