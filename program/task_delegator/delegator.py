@@ -202,7 +202,7 @@ class Delegator(DelegatesMany, dspy.Module):
             calls = max(advice.calls, budget.attempts)
             several = None
             if not found.part:
-                several = await compute(self._several, task, knobs, found, ahead)
+                several = await compute(self._several, task, knobs, found, ahead, calibrated)
         candidates, assessment = advice.candidates, advice.assessment
         repeated = repeated_words(task, description_text(advice.first))
         decision, reason = decide(
@@ -263,16 +263,17 @@ class Delegator(DelegatesMany, dspy.Module):
         return max(found, retrieve(task=text), key=partial(self._fit, knobs=knobs))
 
     def _several(
-        self, task: str, knobs: KnobValues, found: Retrieval, ahead: ReadAhead
+        self, task: str, knobs: KnobValues, found: Retrieval, ahead: ReadAhead, scoped: bool
     ) -> float | None:
         """Return the probability that a task needs several agents, None where it has no joint."""
 
         def look(part: str) -> PartScore:
             if found.index is None:
                 return PartScore((), 0.0, 0.0)
-            return self._summary(glance(ahead.read(found.index, part, knobs), knobs, found), knobs)
+            seen = glance(ahead.read(found.index, part, knobs), knobs, found)
+            return self._summary(seen, knobs, scoped)
 
-        return guess_several(task, knobs, look, lambda: self._summary(found, knobs))
+        return guess_several(task, knobs, look, lambda: self._summary(found, knobs, scoped))
 
     def _fit(self, found: Retrieval, knobs: KnobValues) -> float:
         """Return how sure it is that some agent fits, and that it is the first."""
@@ -362,13 +363,14 @@ class Delegator(DelegatesMany, dspy.Module):
         check_task(task)
         knobs, choice = self.knobs.values, Choice.of(**wishes)
         read: dict[str, Retrieval] = {}
+        scoped = self.calibrated(permissions)
 
         def look(text: str) -> PartScore:
             if text not in read:
                 read[text] = self.retrieve(
                     task=text, knobs=knobs, permissions=permissions, choice=choice
                 )
-            return self._summary(read[text], knobs)
+            return self._summary(read[text], knobs, scoped)
 
         with dspy.track_usage() as tracker, task_budget(None) as budget:
             cut, failure = self._cut(task, knobs, look)
@@ -417,12 +419,12 @@ class Delegator(DelegatesMany, dspy.Module):
         """Retrieve a text: its best agents and how sure that is."""
         knobs = self.knobs.values
         found = self.retrieve(task=text, knobs=knobs, permissions=permissions)
-        return self._summary(found, knobs)
+        return self._summary(found, knobs, self.calibrated(permissions))
 
-    def _summary(self, found: Retrieval, knobs: KnobValues) -> PartScore:
+    def _summary(self, found: Retrieval, knobs: KnobValues, scoped: bool) -> PartScore:
         if not found.candidates:
             return PartScore((), 0.0, 0.0)
-        assessment = self.assess(found.candidates, found.signals, knobs)
+        assessment = self.assess(found.candidates, found.signals, knobs, scoped=scoped)
         names = tuple(candidate.name for candidate in found.candidates[:3])
         return PartScore(names, assessment.confidence, found.signals.maxsim)
 

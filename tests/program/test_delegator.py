@@ -251,3 +251,18 @@ def test_knobs_of_another_version_are_refused():
     del state["retrieval"]["k"]
     with pytest.raises(ValueError, match=r"unknown or missing: colour, retrieval\.k"):
         Knobs().load_state({**state, "colour": 1})
+
+
+@pytest.mark.parametrize("permissions", [None, frozenset()])
+def test_parts_are_read_without_a_scale_of_scope_that_was_fitted_on_other_agents(
+    office, permissions
+):
+    doubt = {"scope.share": 0.1, "scope.in_scope.bias": -9.0}
+    ours, others = (
+        Delegator(office, HashedWords(), calibrated_for=agents) for agents in (None, frozenset())
+    )
+    plain = others.look("refund my order", permissions).confidence
+    ours.knobs.set(doubt)
+    others.knobs.set(doubt)
+    assert others.look("refund my order", permissions).confidence == plain
+    assert ours.look("refund my order", permissions).confidence < plain / 100
