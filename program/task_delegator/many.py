@@ -190,8 +190,11 @@ class DelegatesMany:
                     )
                     for own, verdict in zip(group.found, group.verdicts, strict=True)
                 ]  # fmt: skip
-                for answer in decided:
-                    yield answer.result()
+                try:
+                    for answer in decided:
+                        yield answer.result()
+                finally:
+                    pool.shutdown(cancel_futures=True)  # nobody waits for the others
 
     def _decide_in_turn(
         self,

@@ -3,6 +3,7 @@
 import copy
 import json
 import shutil
+import sys
 from typing import Any
 
 import pytest
@@ -168,3 +169,12 @@ def test_a_registry_of_which_one_value_is_odd_is_refused_or_works(place, at, odd
         registry.sha256()
     except InputError as error:
         require_line(error)
+
+
+@pytest.mark.parametrize("said", ["\x1b[31mred", "\u202eno", "one\ntwo"])
+def test_what_a_terminal_obeys_or_a_second_line_counts_as_no_refusal(tmp_path, capsys, said):
+    def main(_):
+        sys.stderr.write(f"{said}\n")
+        return 2
+
+    assert refuses(main, tmp_path, [], capsys) != ""

@@ -1,5 +1,6 @@
 """Many tasks at once are answered as one after the other."""
 
+import time
 from itertools import pairwise
 
 import pytest
@@ -131,3 +132,20 @@ def test_the_lm_is_asked_for_several_tasks_at_a_time():
         assert server.requests == 6
         assert [answer.usage.lm_calls for answer in answers] == [1] * 6
         same(answers[0], delegate(TASK))
+
+
+def test_an_answer_that_nobody_waits_for_is_not_asked_for(monkeypatch):
+    begun = []
+
+    def decide(task, *_):
+        begun.append(task)
+        time.sleep(0.01)
+        return task
+
+    office = delegator(office_registry(), {"lm.gate": 1.0})
+    monkeypatch.setattr(office, "_decide", decide)
+    monkeypatch.setattr(office, "may_ask_lm", lambda: True)
+    answers = office.delegate_each(["refund"] * 100, threads=2)
+    assert next(answers) == "refund"
+    answers.close()
+    assert len(begun) < 50

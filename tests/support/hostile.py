@@ -74,7 +74,8 @@ def refuses(
     took = time.process_time() - started
     out, err = capsys.readouterr()
     said = [line for line in err.splitlines() if "is applied to the agents" not in line]
-    if (code, out, len(said)) != (2, "", 1) or not err.isprintable() ^ err.endswith("\n"):
+    shown = err.endswith("\n") and all(line.isprintable() for line in err.splitlines())
+    if (code, out, len(said)) != (2, "", 1) or not shown:
         return f"{code} {out[:99]} {err[:200]}"
     if "root:" in err:
         return "another file is shown"
