@@ -36,6 +36,6 @@ def test_no_module_has_a_floor_of_its_own():
         for line in small.findall(path.read_text(encoding="utf-8"))
     }
     assert {name for name, _ in held if name != "probability.py"} <= {
-        "slots.py", "metrics.py", "certify.py", "thresholds.py",  # rounding
+        "slots.py", "metrics.py", "certify.py", "thresholds.py", "lm_share.py",  # rounding
         "linear_head.py",  # a tolerance of the solver
     }  # fmt: skip
