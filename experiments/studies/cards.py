@@ -19,10 +19,11 @@ import numpy as np
 from experiments.support.format import difference, markdown, percent, rate
 from experiments.support.public_data import ROOT
 from experiments.support.quick import shrink
+from experiments.support.ranks import rates_within
 from optimize.config import Options
 from optimize.data import Dataset, Request
 from optimize.evaluation import BM25_B, BM25_K1
-from optimize.evaluation.metrics import compare, wilson
+from optimize.evaluation.metrics import compare
 from optimize.pipeline import compile_program
 from task_delegator import Delegator, Registry, load
 from task_delegator.errors import InputError
@@ -60,7 +61,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
         {
             "system": name,
             "n": len(own),
-            **_rates(own),
+            **rates_within(own, _PLACES),
             **{
                 key: asdict(compare(own == 1, ranks[bm25] == 1))
                 for key, bm25 in (("versus_short", _SHORT), ("versus_all", _ALL))
@@ -154,15 +155,6 @@ def _bm25_ranks(index: Index, requests: Sequence[Request], k1: float, b: float) 
         names = [index.names[place] for place in order]
         ranks.append(1 + min(names.index(name) for name in request.acceptable))
     return np.array(ranks)
-
-
-def _rates(ranks: np.ndarray) -> dict[str, Any]:
-    """Return the share of requests within each number of places, with Wilson intervals."""
-    rates: dict[str, Any] = {}
-    for name, place in _PLACES.items():
-        right = int((ranks <= place).sum())
-        rates |= {name: right / len(ranks), f"{name}_ci95": wilson(right, len(ranks))}
-    return rates
 
 
 def _less(row: dict[str, Any], key: str) -> str:

@@ -19,14 +19,15 @@ from experiments.support.distractors import draw_distractors, has_real_samples
 from experiments.support.format import difference, markdown, percent, points, rate, sections
 from experiments.support.public_data import load_public
 from experiments.support.quick import shrink
+from experiments.support.ranks import choose_knobs, rates_within
 from optimize.data import OURS, Dataset, Request, load_dataset
 from optimize.evaluation import select
-from optimize.evaluation.metrics import compare, wilson
-from optimize.search import LEAN, ScoredRequests, fit_weights, search
+from optimize.evaluation.metrics import compare
+from optimize.search import ScoredRequests
 from task_delegator.embedders import RECIPES, embedder, packaged_minilm, remembering
 from task_delegator.knobs import KnobValues
 from task_delegator.registry import description_text
-from task_delegator.retrieval import CHANNELS, Index
+from task_delegator.retrieval import Index
 from task_delegator.system import cache_folder, read_json
 
 _EMBEDDERS = ("minilm", "mpnet", "e5")
@@ -142,9 +143,7 @@ def _fitted(dataset: Dataset, spec: str) -> tuple[Index, KnobValues, np.ndarray]
     with remembering(embed):
         index = Index(dataset.registry, embed)
         chosen_on = ScoredRequests(index, select(dataset.splits["validation"], _CHOSEN_ON, seed=0))
-        starts = [KnobValues()]
-        starts += [fit_weights(chosen_on, KnobValues(), kinds) for kinds in (CHANNELS, LEAN)]
-        knobs, _ = search(chosen_on, starts, trials=_TRIALS, seed=0)
+        knobs = choose_knobs(chosen_on, _TRIALS)
         return index, knobs, chosen_on.ranks(chosen_on.fused(knobs))
 
 
@@ -159,18 +158,16 @@ def _accuracy(name: str, held: _Ranks) -> list[dict[str, Any]]:
     rows = []
     for spec, (own, chosen_on) in held.items():
         versus = None if spec == _DEFAULT else compare(own == 1, held[_DEFAULT][0] == 1)
-        row = {"part": "accuracy", "data": name, "embedder": spec, "n": len(own), **_rates(own)}
+        row = {
+            "part": "accuracy",
+            "data": name,
+            "embedder": spec,
+            "n": len(own),
+            **rates_within(own, _PLACES),
+        }
         row |= {"validation_n": len(chosen_on), "validation_top1": float((chosen_on == 1).mean())}
         rows.append(row | {"versus": None if versus is None else asdict(versus)})
     return rows
-
-
-def _rates(ranks: np.ndarray) -> dict[str, Any]:
-    rates: dict[str, Any] = {}
-    for name, place in _PLACES.items():
-        right = int((ranks <= place).sum())
-        rates |= {name: right / len(ranks), f"{name}_ci95": wilson(right, len(ranks))}
-    return rates
 
 
 def _languages(index: Index, knobs: KnobValues, spec: str, split: str) -> list[dict[str, Any]]:
@@ -184,9 +181,11 @@ def _languages(index: Index, knobs: KnobValues, spec: str, split: str) -> list[d
     rows = []
     for group, spoken in (*_GROUPS.items(), ("all", tuple(set(codes)))):
         own = np.isin(codes, spoken)
-        english = {f"english_{k}": v for k, v in _rates(ranks["source"][own]).items()}
+        english = {
+            f"english_{k}": v for k, v in rates_within(ranks["source"][own], _PLACES).items()
+        }
         row = {"part": "languages", "embedder": spec, "group": group, "n": int(own.sum())}
-        rows.append(row | _rates(ranks["user_request"][own]) | english)
+        rows.append(row | rates_within(ranks["user_request"][own], _PLACES) | english)
     return rows
 
 

@@ -20,17 +20,17 @@ import numpy as np
 from experiments.support.format import difference, markdown, rate
 from experiments.support.public_data import ROOT, load_public
 from experiments.support.quick import shrink
+from experiments.support.ranks import choose_knobs, rates_within
 from optimize.checkpoint import digest_of, identity_of
 from optimize.data import OURS, Dataset, Request, load_dataset
 from optimize.evaluation import select
-from optimize.evaluation.metrics import compare, wilson
+from optimize.evaluation.metrics import compare
 from optimize.finetune import load_source
-from optimize.search import LEAN, ScoredRequests, fit_weights, search
+from optimize.search import ScoredRequests
 from task_delegator.embedders import MANIFEST, PACKAGED, embedder, remembering
 from task_delegator.errors import InputError
-from task_delegator.knobs import KnobValues
 from task_delegator.registry import Registry
-from task_delegator.retrieval import CHANNELS, Index
+from task_delegator.retrieval import Index
 from task_delegator.system import read_json, write_text
 
 FOLDS = Path("runs/encoders")
@@ -62,7 +62,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
         ranks = {kind: measure(dataset, spec, asked) for kind, spec in _encoders(name)}
         for kind, own in ranks.items():
             versus = None if kind == _DEFAULT else compare(own == 1, ranks[_DEFAULT] == 1)
-            row = {"data": name, "encoder": kind, "n": len(own), **_rates(own)}
+            row = {"data": name, "encoder": kind, "n": len(own), **rates_within(own, _PLACES)}
             rows.append(row | {"versus": None if versus is None else asdict(versus)})
     return rows
 
@@ -148,17 +148,6 @@ def _ranks(dataset: Dataset, spec: str, asked: Sequence[Request]) -> np.ndarray:
     with remembering(embed):
         index = Index(dataset.registry, embed)
         chosen_on = ScoredRequests(index, select(dataset.splits["validation"], _CHOSEN_ON, seed=0))
-        starts = [KnobValues()]
-        starts += [fit_weights(chosen_on, KnobValues(), kinds) for kinds in (CHANNELS, LEAN)]
-        knobs, _ = search(chosen_on, starts, trials=_TRIALS, seed=0)
+        knobs = choose_knobs(chosen_on, _TRIALS)
         scored = ScoredRequests(index, asked)
         return scored.ranks(scored.fused(knobs))
-
-
-def _rates(ranks: np.ndarray) -> dict[str, Any]:
-    """Return the share of requests within each number of places, with Wilson intervals."""
-    rates: dict[str, Any] = {}
-    for name, place in _PLACES.items():
-        right = int((ranks <= place).sum())
-        rates |= {name: right / len(ranks), f"{name}_ci95": wilson(right, len(ranks))}
-    return rates
