@@ -6,6 +6,7 @@ would give others.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeGuard
 
 import numpy as np
@@ -32,9 +33,20 @@ def pools_tokens(embed: Embedder) -> TypeGuard[PoolingEmbedder]:
     return bool(getattr(embed, "pools_tokens", False))
 
 
+@dataclass(frozen=True, slots=True)
+class EncodedPart(Encoded):
+    """A part of a text.
+
+    Attributes:
+        places: of its tokens among those of the text.
+    """
+
+    places: tuple[int, ...]
+
+
 def encode_parts(
     embed: PoolingEmbedder, whole: Encoded, parts: Sequence[str]
-) -> list[Encoded] | None:
+) -> list[EncodedPart] | None:
     """Return one encoding per part of a text.
 
     Args:
@@ -54,7 +66,7 @@ def encode_parts(
         vectors = whole.token_vectors[places]
         mean = vectors.mean(axis=0, dtype=np.float32)
         length = max(float(np.linalg.norm(mean)), 1e-12)
-        found.append(Encoded(mean / length, ids, vectors))
+        found.append(EncodedPart(mean / length, ids, vectors, tuple(places)))
     return found
 
 

@@ -7,7 +7,6 @@ from typing import Protocol
 import numpy as np
 
 from ..delegation import Signals
-from ..embedders import Encoded
 from ..fork_gate import no_fork
 from ..knobs import KnobValues
 from .index import Channels, Index, Lexical, Query
@@ -109,7 +108,7 @@ def standardize(channels: Channels) -> dict[str, np.ndarray]:
 class Comparing(Protocol):
     """Agents whose texts can be compared: an index, or a part of one."""
 
-    def late(self, task: Encoded, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def late(self, query: Query, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return late-interaction scores of some agents, to and fro."""
         ...
 
@@ -148,7 +147,7 @@ def late_scores(
     suits = min(max(_COMPARED_LEAST, len(rough) // _COMPARED_ONE_IN), _COMPARED_MOST)
     rough[list(left_out)] = -np.inf
     near = largest(rough, min(suits if number is None else number, len(rough) - len(left_out)))
-    raw = dict(zip(("maxsim", "maxsim_reverse"), index.late(query.encoded, near), strict=True))
+    raw = dict(zip(("maxsim", "maxsim_reverse"), index.late(query, near), strict=True))
     if np.isnan(raw["maxsim"]).any():
         return Late(dict.fromkeys(raw, z_scores["description"]), 0.0)
     compared = _z(np.stack(tuple(raw.values())))

@@ -22,6 +22,7 @@ from .members import Members
 from .passages import read_passages
 from .postings import ChosenDocuments
 from .rows import ChosenRows
+from .token_products import FreshProducts, TokenProducts
 
 _READINGS = 2  # of passages that an index holds beside none
 
@@ -55,6 +56,7 @@ class Query:
         named: those that it names exactly and on purpose.
         language: code of the task's language where the embedder does not support it, else None.
         lexical: its words' scores, where they are known already.
+        products: of its tokens with those of agents, where they are kept.
     """
 
     text: str
@@ -65,6 +67,7 @@ class Query:
     named: tuple[str, ...] = ()
     language: str | None = None
     lexical: Lexical | None = field(default=None, repr=False, compare=False)
+    products: TokenProducts | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what it says as plain JSON values, without the encoding."""
@@ -288,11 +291,12 @@ class Index:
             logits[self.has_samples] = found
         return logits
 
-    def late(self, task: Encoded, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def late(self, query: Query, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return late-interaction scores of some agents, to and fro, NaN without tokens."""
-        entries = self._members.entries
+        entries, task = self._members.entries, query.encoded
         numbers = self._members.store.token_numbers.found(task.token_ids.tolist())
-        return self._late(task, numbers, [entries[row].tokens for row in rows.tolist()])
+        products = query.products or FreshProducts(task.token_vectors)
+        return self._late(products, numbers, [entries[row].tokens for row in rows.tolist()])
 
     def closeness(self, left: int, right: int) -> float:
         """Return the cosine of two agents' descriptions."""
