@@ -69,15 +69,11 @@ class AssessConfidence(dspy.Module):
         """
         features = assemble(candidates, signals, unsupported_language, belief, none, orders, rubric)
         with_lm = belief is not None
-        return Assessment(
-            confidence=(
-                confidence_of(signals, features, knobs, with_lm=with_lm)
-                if scoped
-                else correct_probability(features, knobs, with_lm=with_lm)
-            ),
-            in_scope_score=in_scope_probability(signals, features, knobs, with_lm=with_lm),
-            features=features,
-        )
+        confidence = correct_probability(features, knobs, with_lm=with_lm)
+        in_scope = in_scope_probability(signals, features, knobs, with_lm=with_lm)
+        if scoped and _counts_scope(knobs, with_lm=with_lm):
+            confidence *= in_scope
+        return Assessment(confidence=confidence, in_scope_score=in_scope, features=features)
 
     if TYPE_CHECKING:  # DSPy types a module's call as a plain Prediction
 
@@ -134,10 +130,15 @@ def confidence_of(
         with_lm: whether the LM answered; that case has separate weights.
     """
     right = correct_probability(features, knobs, with_lm=with_lm)
-    scope = knobs.scope
-    if (scope.share_with_lm if with_lm else scope.share) is None:
+    if not _counts_scope(knobs, with_lm=with_lm):
         return right
     return right * in_scope_probability(signals, features, knobs, with_lm=with_lm)
+
+
+def _counts_scope(knobs: KnobValues, *, with_lm: bool) -> bool:
+    """Tell whether P(some agent fits) is a part of the confidence."""
+    scope = knobs.scope
+    return (scope.share_with_lm if with_lm else scope.share) is not None
 
 
 def correct_probability(features: Features, knobs: KnobValues, *, with_lm: bool = False) -> float:

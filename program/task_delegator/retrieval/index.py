@@ -259,14 +259,13 @@ class Index:
 
     def samples(self, vector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the best and the mean cosine with each agent's samples, NaN without any."""
-        best = np.full((len(self.agents), *vector.shape[1:]), np.nan)
-        mean = best.copy()
-        if len(self._samples):
-            similarity = self._samples.product(vector)
-            best[self.has_samples] = np.maximum.reduceat(similarity, self._starts)
-            sums = np.add.reduceat(similarity, self._starts)
-            mean[self.has_samples] = (sums.T / self._counts).T
-        return best, mean
+        if not len(self._samples):
+            unknown = self._of_all(None, vector)
+            return unknown, unknown.copy()
+        similarity = self._samples.product(vector)
+        best = np.maximum.reduceat(similarity, self._starts)
+        sums = np.add.reduceat(similarity, self._starts)
+        return self._of_all(best, vector), self._of_all((sums.T / self._counts).T, vector)
 
     def nearest_samples(self, query: Query, agents: Iterable[Agent]) -> dict[str, tuple[str, ...]]:
         """Return the agents' samples by name, those closest to a task first."""
@@ -285,11 +284,16 @@ class Index:
 
         While the head of a changed registry is fitted, NaN too for agents that are new.
         """
-        logits = np.full((len(self.agents), *vector.shape[1:]), np.nan)
-        found = self._heads(vector, c)
+        return self._of_all(self._heads(vector, c), vector)
+
+    def _of_all(self, found: np.ndarray | None, vector: np.ndarray) -> np.ndarray:
+        """Return what was found for the agents with samples, float64, NaN for the others."""
+        if found is not None and len(found) == len(self.agents):
+            return np.asarray(found, dtype=np.float64)
+        every = np.full((len(self.agents), *vector.shape[1:]), np.nan)
         if found is not None:
-            logits[self.has_samples] = found
-        return logits
+            every[self.has_samples] = found
+        return every
 
     def late(self, query: Query, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return late-interaction scores of some agents, to and fro, NaN without tokens."""
