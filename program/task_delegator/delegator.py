@@ -4,7 +4,7 @@ Long because each way to call it says what it takes.
 """
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
@@ -41,6 +41,7 @@ from .stages import (
     FITS_ALONE,
     Classification,
     ClassifyAgent,
+    Cut,
     DecomposeTask,
     Decomposition,
     ExpandQuery,
@@ -48,7 +49,8 @@ from .stages import (
     RateConfidence,
     Shortlist,
     guess_several,
-    guessed_parts,
+    guessed_cuts,
+    looked_at,
     refers_back,
     seems_several,
     with_earlier,
@@ -190,7 +192,9 @@ class Delegator(DelegatesMany, dspy.Module):
         check_task(task)
         knobs, choice = self.knobs.values, Choice.of(**wishes)
         with dspy.track_usage() as tracker, task_budget(self.timeout) as budget:
-            ahead = _read_ahead(task, knobs, found)
+            is_part = found is not None and found.part
+            cuts = None if is_part else guessed_cuts(task, knobs)
+            ahead = _read_ahead(task, looked_at(cuts or ()), found)
             if found is None:
                 found = await compute(self._find, task, knobs, permissions, choice, ahead)
             elif not found.ranked:
@@ -200,9 +204,7 @@ class Delegator(DelegatesMany, dspy.Module):
             calibrated = self.calibrated(permissions)
             advice = await self._advise(found, query, knobs, calibrated)
             calls = max(advice.calls, budget.attempts)
-            several = None
-            if not found.part:
-                several = await compute(self._several, task, knobs, found, ahead, calibrated)
+            several = await compute(self._several, task, cuts, knobs, found, ahead, calibrated)
         candidates, assessment = advice.candidates, advice.assessment
         repeated = repeated_words(task, description_text(advice.first))
         decision, reason = decide(
@@ -263,7 +265,13 @@ class Delegator(DelegatesMany, dspy.Module):
         return max(found, retrieve(task=text), key=partial(self._fit, knobs=knobs))
 
     def _several(
-        self, task: str, knobs: KnobValues, found: Retrieval, ahead: ReadAhead, scoped: bool
+        self,
+        task: str,
+        cuts: Sequence[Cut] | None,
+        knobs: KnobValues,
+        found: Retrieval,
+        ahead: ReadAhead,
+        scoped: bool,
     ) -> float | None:
         """Return the probability that a task needs several agents, None where it has no joint."""
 
@@ -273,7 +281,7 @@ class Delegator(DelegatesMany, dspy.Module):
             seen = glance(ahead.read(found.index, part, knobs), knobs, found)
             return self._summary(seen, knobs, scoped)
 
-        return guess_several(task, knobs, look, lambda: self._summary(found, knobs, scoped))
+        return guess_several(task, cuts, knobs, look, lambda: self._summary(found, knobs, scoped))
 
     def _fit(self, found: Retrieval, knobs: KnobValues) -> float:
         """Return how sure it is that some agent fits, and that it is the first."""
@@ -502,13 +510,11 @@ class Delegator(DelegatesMany, dspy.Module):
         return self._lm or own or dspy.settings.lm
 
 
-def _read_ahead(task: str, knobs: KnobValues, found: Retrieval | None) -> ReadAhead:
-    """Return what reads a task and the parts of it that are looked at, none of a plan's part."""
-    if found is not None and found.part:
-        return ReadAhead()
+def _read_ahead(task: str, parts: Sequence[str], found: Retrieval | None) -> ReadAhead:
+    """Return what reads a task and the parts of it that are looked at."""
     query = None if found is None else found.query
     own = query is not None and query.task == task
-    return ReadAhead(guessed_parts(task, knobs), query.encoded if query and own else None)
+    return ReadAhead(parts, query.encoded if query and own else None)
 
 
 def _as_part(found: Retrieval | None) -> Retrieval | None:

@@ -10,9 +10,10 @@ from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, pairwise
+from operator import sub
 from typing import Generic, TypeVar
 
-from .normal import Word, singular, words_of
+from .normal import Word, singular, words_of, words_of_task
 from .sanitize import plain
 
 _HUMP = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W_A-Z]+")  # the words of "RefundDesk"
@@ -138,7 +139,7 @@ class AgentMentions:
         held: set[str] = set()
         spans: list[tuple[int, int]] = []
         for names, found in (
-            *self._ordered.matches(words_of(text), lambda normals: normals),
+            *self._ordered.matches(words_of_task(text), lambda normals: normals),
             *self._shuffled.matches(_content(text), sorted),
         ):
             meant = [
@@ -183,12 +184,12 @@ class NameTable(Generic[T]):
         """
         sums = list(accumulate((hash(word.normal) for word in words), initial=0))
         for size in sorted(self._sizes):
-            for start in range(len(words) - size + 1):
-                if sums[start + size] - sums[start] in self._sums:
-                    found = words[start : start + size]
-                    key = tuple(order([word.normal for word in found]))
-                    if key in self._names:
-                        yield self._names[key], found
+            totals = map(sub, sums[size:], sums)
+            for start in [start for start, total in enumerate(totals) if total in self._sums]:
+                found = words[start : start + size]
+                key = tuple(order([word.normal for word in found]))
+                if key in self._names:
+                    yield self._names[key], found
 
 
 def _content(text: str) -> list[Word]:

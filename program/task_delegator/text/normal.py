@@ -25,6 +25,12 @@ class Word(NamedTuple):
     end: int
 
 
+@lru_cache(maxsize=8)
+def words_of_task(text: str) -> tuple[Word, ...]:
+    """Return ``words_of`` a task, which is looked through for names and for what agents say."""
+    return tuple(words_of(text))
+
+
 def words_of(text: str, word: re.Pattern[str] = _RUN) -> list[Word]:
     """Return the words of a text with their places in it."""
     bare, places = text, range(len(text) + 1)
