@@ -26,7 +26,14 @@ from .consultation import (
     ranked_agents,
 )
 from .coroutines import call, compute, run
-from .decision import AssessConfidence, decide, decision_certainty, settled_by, weigh
+from .decision import (
+    AssessConfidence,
+    assess_confidence,
+    decide,
+    decision_certainty,
+    settled_by,
+    weigh,
+)
 from .delegation import Delegation, GateEvidence, LMFailure, Plan, Step, Usage, nobody, total_tokens
 from .embedders import Embedder, embedder
 from .errors import InputError, LMAnswerError, LMError, LMSpecError
@@ -285,7 +292,7 @@ class Delegator(DelegatesMany, dspy.Module):
 
     def _fit(self, found: Retrieval, knobs: KnobValues) -> float:
         """Return how sure it is that some agent fits, and that it is the first."""
-        assessment = self.assess(found.candidates, found.signals, knobs)
+        assessment = assess_confidence(found.candidates, found.signals, knobs)
         return assessment.confidence * assessment.in_scope_score
 
     async def _advise(
@@ -432,7 +439,7 @@ class Delegator(DelegatesMany, dspy.Module):
     def _summary(self, found: Retrieval, knobs: KnobValues, scoped: bool) -> PartScore:
         if not found.candidates:
             return PartScore((), 0.0, 0.0)
-        assessment = self.assess(found.candidates, found.signals, knobs, scoped=scoped)
+        assessment = assess_confidence(found.candidates, found.signals, knobs, scoped=scoped)
         names = tuple(candidate.name for candidate in found.candidates[:3])
         return PartScore(names, assessment.confidence, found.signals.maxsim)
 

@@ -17,6 +17,7 @@ from .normal import Word, singular, words_of, words_of_task
 from .sanitize import plain
 
 _HUMP = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W_A-Z]+")  # the words of "RefundDesk"
+_HUMPED = re.compile(r"[^\W_][A-Z]|[A-Z]\d")  # where this is nowhere, its words are the humps
 _HYPHENED = re.compile(r"[^\W_A-Z]+(?:-[^\W_A-Z]+)+")
 _GLUE = frozenset("_./:")  # joins the words of an identifier; a hyphen joins those of prose too
 _FILLERS = frozenset({"a", "an", "and", "for", "of", "s", "the"})  # "desk of the refunds"
@@ -194,7 +195,9 @@ class NameTable(Generic[T]):
 
 def _content(text: str) -> list[Word]:
     """Return the words of a text that a name in another order has too, humps taken apart."""
-    return [word for word in words_of(text, _HUMP) if word.normal not in _FILLERS]
+    whole = text.isascii() and not _HUMPED.search(text)
+    words = words_of_task(text) if whole else words_of(text, _HUMP)
+    return [word for word in words if word.normal not in _FILLERS]
 
 
 def opens_sentence(text: str, start: int) -> bool:
