@@ -50,7 +50,7 @@ class LateInteraction:
         rarity = self._rarity[np.where(numbers < last, numbers, last)]
         to[filled] = rarity @ _cosines(of_agents)
         to[filled] /= rarity.sum()
-        own = self._rarity[np.concatenate([agent.numbers for agent in agents])]
+        own = self._rarity.take(np.concatenate([agent.numbers for agent in agents]))
         covered = _cosines(of_tokens) * own
         text_starts = offsets(np.concatenate([agent.lengths for agent in agents]))
         shares = np.add.reduceat(covered, text_starts) / np.add.reduceat(own, text_starts)
