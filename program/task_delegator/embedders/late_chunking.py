@@ -45,7 +45,10 @@ class EncodedPart(Encoded):
 
 
 def encode_parts(
-    embed: PoolingEmbedder, whole: Encoded, parts: Sequence[str]
+    embed: PoolingEmbedder,
+    whole: Encoded,
+    parts: Sequence[str],
+    token_ids: Sequence[np.ndarray] | None = None,
 ) -> list[EncodedPart] | None:
     """Return one encoding per part of a text.
 
@@ -54,12 +57,13 @@ def encode_parts(
         whole: the text's encoding.
         parts: the first begins where the text does, the others end where it ends; the text may
             hold words between those of a part.
+        token_ids: of the parts, where they are known.
 
     Returns:
         The encodings; None where a part has no tokens, or some that the text lacks.
     """
     found = []
-    for number, ids in enumerate(embed.token_ids(parts)):
+    for number, ids in enumerate(token_ids or embed.token_ids(parts)):
         places = _places(whole.token_ids.tolist(), ids.tolist(), from_end=number > 0)
         if not places:
             return None

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
+
 from ..embedders import Encoded, EncodedPart, encode_parts, pools_tokens
 from ..knobs import KnobValues
 from ..system import beside
@@ -55,6 +57,7 @@ class ReadAhead:
         self._index: Index | None = None
         self._words: dict[str, Words] = {}  # of that index
         self._lexical: dict[str, Lexical] = {}
+        self._part_ids: dict[str, np.ndarray] = {}  # of tokens
 
     def read(
         self,
@@ -91,8 +94,11 @@ class ReadAhead:
         language_of: Callable[[str], str | None],
     ) -> str | None:
         """Score the words of a text, and of parts that are read next; return its language."""
-        for text in (words.text, *(self._read(index, part).text for part in self._parts)):
+        parts = [self._read(index, part).text for part in self._parts]
+        for text in (words.text, *parts):
             self._lexical[text] = read_lexically(index, text, knobs)
+        if parts and pools_tokens(index.embed):
+            self._part_ids |= zip(parts, index.embed.token_ids(parts), strict=True)
         return language_of(words.task)
 
     def _read(self, index: Index, task: str) -> Words:
@@ -113,7 +119,9 @@ class ReadAhead:
             parts = [self._read(index, part).text for part in self._parts]
         pooled = None
         if is_part and self._whole is not None and pools_tokens(embed):
-            pooled = encode_parts(embed, self._whole, parts)
+            known = [self._part_ids[text] for text in parts if text in self._part_ids]
+            ids = known if len(known) == len(parts) else None
+            pooled = encode_parts(embed, self._whole, parts, ids)
         if pooled is None:
             parts = list(dict.fromkeys((words.text, *parts)))
             pooled = embed.encode(parts)
