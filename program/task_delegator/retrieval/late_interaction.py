@@ -1,6 +1,6 @@
 """MaxSim late interaction between a task and the texts of agents, in both directions."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -47,7 +47,7 @@ class LateInteraction:
         agents = [near[i] for i in filled]
         of_agents, of_tokens = _best(products(agents))
         last = len(self._rarity) - 1
-        rarity = self._rarity[np.where(numbers < last, numbers, last)]
+        rarity = self._rarity[np.minimum(numbers, last)]
         to[filled] = rarity @ _cosines(of_agents)
         to[filled] /= rarity.sum()
         own = self._rarity.take(np.concatenate([agent.numbers for agent in agents]))
@@ -58,14 +58,16 @@ class LateInteraction:
         return to, fro
 
 
-def _best(blocks: Sequence[Block]) -> tuple[np.ndarray, np.ndarray]:
+def _best(blocks: Iterable[Block]) -> tuple[np.ndarray, np.ndarray]:
     """Return each token's largest product: the task's with each agent, the agents' with the task.
 
     Returns:
         int32, shape (task's tokens, agents) and shape (agents' tokens,).
     """
-    of_agents = [np.maximum.reduceat(block.dots, block.starts, axis=1) for block in blocks]
-    of_tokens = [block.dots.max(axis=0) for block in blocks]
+    of_agents, of_tokens = [], []
+    for block in blocks:
+        of_agents.append(np.maximum.reduceat(block.dots, block.starts, axis=1))
+        of_tokens.append(np.maximum.reduce(block.dots, axis=0))
     return np.concatenate(of_agents, axis=1), np.concatenate(of_tokens)
 
 

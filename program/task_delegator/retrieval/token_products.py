@@ -4,16 +4,16 @@ The parts of a task that are pooled from its own pass of the encoder have tokens
 was multiplied for the task, or for another part, is not multiplied again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, groupby
+from itertools import accumulate
 from typing import Protocol
 
 import numpy as np
 
 from .int8_products import products
 
-_AT_ONCE = 2000  # tokens that are gathered and multiplied while a processor's own cache holds them
+_AT_ONCE = 1000  # tokens that are gathered and multiplied while a processor's own cache holds them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +47,7 @@ class Block:
 class TokenProducts(Protocol):
     """Dot products of the tokens of a text with those of agents."""
 
-    def __call__(self, agents: Sequence[Tokens]) -> list[Block]:
+    def __call__(self, agents: Sequence[Tokens]) -> Iterable[Block]:
         """Return the products with some agents, each of which has tokens, in their order."""
         ...
 
@@ -62,14 +62,12 @@ class FreshProducts:
     def __init__(self, vectors: np.ndarray) -> None:
         self._vectors = vectors
 
-    def __call__(self, agents: Sequence[Tokens]) -> list[Block]:
-        """Return the products, see ``TokenProducts``."""
+    def __call__(self, agents: Sequence[Tokens]) -> Iterator[Block]:
+        """Yield the products, see ``TokenProducts``: each block is read while it is in a cache."""
         groups = _grouped(agents)
         held = (np.concatenate([v for agent in group for v in agent.vectors]) for group in groups)
-        return [
-            Block(dots, _starts(group))
-            for group, dots in zip(groups, products(held, self._vectors), strict=True)
-        ]
+        for group, dots in zip(groups, products(held, self._vectors), strict=True):
+            yield Block(dots, _starts(group))
 
 
 class KeptProducts:
@@ -87,7 +85,7 @@ class KeptProducts:
     def __call__(self, agents: Sequence[Tokens]) -> list[Block]:
         """Return the products, see ``TokenProducts``."""
         new = [agent for agent in agents if id(agent) not in self._known]
-        made = self._fresh(new) if new else []
+        made = [*self._fresh(new)] if new else []
         following = iter(new)
         for block in made:
             for start in block.starts:
@@ -120,10 +118,16 @@ class PartProducts:
 
 
 def _grouped(agents: Sequence[Tokens]) -> list[list[Tokens]]:
-    """Return the agents in groups of some ``_AT_ONCE`` tokens."""
-    ends = accumulate(len(agent.numbers) for agent in agents)
-    groups = groupby(zip(ends, agents, strict=True), lambda one: one[0] // _AT_ONCE)
-    return [[agent for _, agent in group] for _, group in groups]
+    """Return the agents in groups of ``_AT_ONCE`` tokens and hardly more."""
+    groups: list[list[Tokens]] = []
+    room = 0
+    for agent in agents:
+        if room <= 0:
+            groups.append([])
+            room = _AT_ONCE
+        groups[-1].append(agent)
+        room -= len(agent.numbers)
+    return groups
 
 
 def _stretch(places: Sequence[int]) -> slice | list[int]:
