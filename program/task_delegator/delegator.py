@@ -4,7 +4,7 @@ Long because each way to call it says what it takes.
 """
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
@@ -26,7 +26,14 @@ from .consultation import (
     ranked_agents,
 )
 from .coroutines import call, compute, run
-from .decision import AssessConfidence, decide, decision_certainty, settled_by, weigh
+from .decision import (
+    AssessConfidence,
+    assess_confidence,
+    decide,
+    decision_certainty,
+    settled_by,
+    weigh,
+)
 from .delegation import Delegation, GateEvidence, LMFailure, Plan, Step, Usage, nobody, total_tokens
 from .embedders import Embedder, embedder
 from .errors import InputError, LMAnswerError, LMError, LMSpecError
@@ -41,6 +48,7 @@ from .stages import (
     FITS_ALONE,
     Classification,
     ClassifyAgent,
+    Cut,
     DecomposeTask,
     Decomposition,
     ExpandQuery,
@@ -48,7 +56,8 @@ from .stages import (
     RateConfidence,
     Shortlist,
     guess_several,
-    guessed_parts,
+    guessed_cuts,
+    looked_at,
     refers_back,
     seems_several,
     with_earlier,
@@ -190,7 +199,9 @@ class Delegator(DelegatesMany, dspy.Module):
         check_task(task)
         knobs, choice = self.knobs.values, Choice.of(**wishes)
         with dspy.track_usage() as tracker, task_budget(self.timeout) as budget:
-            ahead = _read_ahead(task, knobs, found)
+            is_part = found is not None and found.part
+            cuts = None if is_part else guessed_cuts(task, knobs)
+            ahead = _read_ahead(task, looked_at(cuts or ()), found)
             if found is None:
                 found = await compute(self._find, task, knobs, permissions, choice, ahead)
             elif not found.ranked:
@@ -200,9 +211,7 @@ class Delegator(DelegatesMany, dspy.Module):
             calibrated = self.calibrated(permissions)
             advice = await self._advise(found, query, knobs, calibrated)
             calls = max(advice.calls, budget.attempts)
-            several = None
-            if not found.part:
-                several = await compute(self._several, task, knobs, found, ahead, calibrated)
+            several = await compute(self._several, task, cuts, knobs, found, ahead, calibrated)
         candidates, assessment = advice.candidates, advice.assessment
         repeated = repeated_words(task, description_text(advice.first))
         decision, reason = decide(
@@ -263,7 +272,13 @@ class Delegator(DelegatesMany, dspy.Module):
         return max(found, retrieve(task=text), key=partial(self._fit, knobs=knobs))
 
     def _several(
-        self, task: str, knobs: KnobValues, found: Retrieval, ahead: ReadAhead, scoped: bool
+        self,
+        task: str,
+        cuts: Sequence[Cut] | None,
+        knobs: KnobValues,
+        found: Retrieval,
+        ahead: ReadAhead,
+        scoped: bool,
     ) -> float | None:
         """Return the probability that a task needs several agents, None where it has no joint."""
 
@@ -273,11 +288,11 @@ class Delegator(DelegatesMany, dspy.Module):
             seen = glance(ahead.read(found.index, part, knobs), knobs, found)
             return self._summary(seen, knobs, scoped)
 
-        return guess_several(task, knobs, look, lambda: self._summary(found, knobs, scoped))
+        return guess_several(task, cuts, knobs, look, lambda: self._summary(found, knobs, scoped))
 
     def _fit(self, found: Retrieval, knobs: KnobValues) -> float:
         """Return how sure it is that some agent fits, and that it is the first."""
-        assessment = self.assess(found.candidates, found.signals, knobs)
+        assessment = assess_confidence(found.candidates, found.signals, knobs)
         return assessment.confidence * assessment.in_scope_score
 
     async def _advise(
@@ -424,7 +439,7 @@ class Delegator(DelegatesMany, dspy.Module):
     def _summary(self, found: Retrieval, knobs: KnobValues, scoped: bool) -> PartScore:
         if not found.candidates:
             return PartScore((), 0.0, 0.0)
-        assessment = self.assess(found.candidates, found.signals, knobs, scoped=scoped)
+        assessment = assess_confidence(found.candidates, found.signals, knobs, scoped=scoped)
         names = tuple(candidate.name for candidate in found.candidates[:3])
         return PartScore(names, assessment.confidence, found.signals.maxsim)
 
@@ -502,13 +517,11 @@ class Delegator(DelegatesMany, dspy.Module):
         return self._lm or own or dspy.settings.lm
 
 
-def _read_ahead(task: str, knobs: KnobValues, found: Retrieval | None) -> ReadAhead:
-    """Return what reads a task and the parts of it that are looked at, none of a plan's part."""
-    if found is not None and found.part:
-        return ReadAhead()
+def _read_ahead(task: str, parts: Sequence[str], found: Retrieval | None) -> ReadAhead:
+    """Return what reads a task and the parts of it that are looked at."""
     query = None if found is None else found.query
     own = query is not None and query.task == task
-    return ReadAhead(guessed_parts(task, knobs), query.encoded if query and own else None)
+    return ReadAhead(parts, query.encoded if query and own else None)
 
 
 def _as_part(found: Retrieval | None) -> Retrieval | None:

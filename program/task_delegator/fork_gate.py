@@ -2,8 +2,10 @@
 
 OpenBLAS holds a lock of its own through a product of matrices and stops its threads at a fork.
 A child that is forked meanwhile finds the lock shut for good, and its next product never ends.
+A fork passes the gate before it takes a lock: else two threads that fork wait for each other.
 """
 
+import concurrent.futures.thread  # noqa: F401  # at a fork it takes a lock: behind this gate
 import os
 import threading
 from collections.abc import Iterator
@@ -20,6 +22,7 @@ class _Gate:
         self.computing: dict[int, int] = {}  # depth by thread
         self.waiting: set[int] = set()  # threads at a fork: none of them is in a product
         self.forking = False
+        self.locks: list[threading.Lock] = []  # that a fork holds
 
     def enter(self) -> None:
         with self.changed:
@@ -44,8 +47,11 @@ class _Gate:
         self.changed.wait_for(lambda: not self.forking, _MOST_SECONDS)
         self.forking = True
         self.changed.wait_for(lambda: not self.computing.keys() - self.waiting, _MOST_SECONDS)
+        for lock in self.locks:
+            lock.acquire()
 
     def open(self) -> None:
+        self._release()
         self.waiting.discard(threading.get_ident())
         self.forking = False
         self.changed.notify_all()
@@ -53,11 +59,16 @@ class _Gate:
 
     def open_in_child(self) -> None:
         """Forget the threads of the parent: none of them is here."""
+        self._release()
         own = threading.get_ident()
         self.changed = threading.Condition()
         self.computing = {own: self.computing[own]} if own in self.computing else {}
         self.waiting = set()
         self.forking = False
+
+    def _release(self) -> None:
+        for lock in reversed(self.locks):
+            lock.release()
 
 
 _gate = _Gate()
@@ -71,6 +82,11 @@ def no_fork() -> Iterator[None]:
         yield
     finally:
         _gate.leave()
+
+
+def hold_at_forks(lock: threading.Lock) -> None:
+    """Let every fork wait for a lock, so that no child finds it shut."""
+    _gate.locks.append(lock)
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, Literal
 
 from dspy.predict.parameter import Parameter
@@ -118,6 +119,7 @@ class LogisticKnobs(KnobGroup):
     bias: Weight = 0.0
 
     @classmethod
+    @cache
     def features(cls) -> tuple[str, ...]:
         """Return the names of the features that have a weight."""
         return tuple(name for name in cls.model_fields if name != "bias")

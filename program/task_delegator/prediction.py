@@ -50,7 +50,7 @@ class FrozenPrediction(dspy.Prediction):
     def __setattr__(self, key: str, value: Any) -> None:
         if not key.startswith("_"):  # DSPy's own, such as the usage it adds to a module's output
             self._refuse(key)
-        super().__setattr__(key, value)
+        object.__setattr__(self, key, value)
 
     def __setitem__(self, key: str, value: Any) -> None:
         self._refuse(key)
@@ -61,7 +61,7 @@ class FrozenPrediction(dspy.Prediction):
     def __delattr__(self, key: str) -> None:
         if not key.startswith("_"):
             self._refuse(key)
-        super().__delattr__(key)
+        object.__delattr__(self, key)
 
     def _refuse(self, key: str) -> NoReturn:
         raise TypeError(f"{type(self).__name__} cannot be changed: {key}; use copy({key}=...)")

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -174,3 +176,29 @@ def test_threads_that_fork_while_they_compute_do_not_wait_for_each_other():
         thread.join(10)
     assert ends == [0] * 4
     assert time.monotonic() - begun < 10
+
+
+_FORK_WITHIN = """
+import os, threading
+from task_delegator.fork_gate import no_fork
+import task_delegator.delegator  # and all whose handlers take locks at a fork
+
+together, ends = threading.Barrier(4), []
+
+def fork_within():
+    with no_fork():
+        together.wait()
+        child = os.fork()
+        if not child:
+            os._exit(0)
+        ends.append(os.waitpid(child, 0)[1])
+
+threads = [threading.Thread(target=fork_within, daemon=True) for _ in range(4)]
+[thread.start() for thread in threads]
+[thread.join(3) for thread in threads]
+os._exit(0 if ends == [0] * 4 else 1)
+"""
+
+
+def test_the_gate_is_the_first_to_wait_whatever_was_imported_before_it():
+    assert subprocess.run([sys.executable, "-c", _FORK_WITHIN], timeout=100).returncode == 0

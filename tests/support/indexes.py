@@ -19,7 +19,7 @@ def scores(index: Index, text: str) -> dict[str, np.ndarray]:
     channels = index.channels(query, 1.2, 0.7, 1.0)
     found = {f.name: getattr(channels, f.name) for f in fields(Channels)}
     every = np.arange(len(index.names))
-    found["late"] = np.concatenate(index.late(query.encoded, every))
+    found["late"] = np.concatenate(index.late(query, every))
     found["close"] = np.array([index.closeness(0, place) for place in range(len(every))])
     shown, mentions = index.mentions.strip_from(text)
     found["names"] = np.array([shown, *mentions, "|", *index.named.find_in(text)])

@@ -39,51 +39,54 @@ class Assessment(FrozenPrediction):
 
 
 class AssessConfidence(dspy.Module):
-    """Turn evidence into P(first place is right) and P(some agent fits)."""
+    """Turn evidence into P(first place is right) and P(some agent fits).
 
-    def forward(
-        self,
-        candidates: Sequence[Candidate],
-        signals: Signals,
-        knobs: KnobValues,
-        unsupported_language: bool = False,
-        belief: Mapping[str, float] | None = None,
-        none: float | None = None,
-        orders: Sequence[str | None] = (),
-        rubric: int | None = None,
-        scoped: bool = True,
-    ) -> Assessment:
-        """Return the confidence in the first place, and whether some agent fits.
+    The stage of a delegation, as traces show it.
+    """
 
-        Args:
-            candidates: the posterior, best first, one at least.
-            signals: of retrieval.
-            knobs: weights of the features.
-            unsupported_language: whether the embedder does not support the task's language.
-            belief: the LM's probability per agent; None where it was not asked.
-            none: its probability that no agent fits; None where it was not asked.
-            orders: the LM's pick in each order that it was shown.
-            rubric: the LM's own confidence, 1..5.
-            scoped: whether P(some agent fits) was fitted for these agents; where it was not, the
-                confidence is that in the first place if any agent fits.
-        """
-        features = assemble(candidates, signals, unsupported_language, belief, none, orders, rubric)
-        with_lm = belief is not None
-        return Assessment(
-            confidence=(
-                confidence_of(signals, features, knobs, with_lm=with_lm)
-                if scoped
-                else correct_probability(features, knobs, with_lm=with_lm)
-            ),
-            in_scope_score=in_scope_probability(signals, features, knobs, with_lm=with_lm),
-            features=features,
-        )
+    def forward(self, *args: Any, **kwargs: Any) -> Assessment:
+        """Return what ``assess_confidence`` does."""
+        return assess_confidence(*args, **kwargs)
 
     if TYPE_CHECKING:  # DSPy types a module's call as a plain Prediction
 
         def __call__(self, *args: Any, **kwargs: Any) -> Assessment:
             """Return what ``forward`` does."""
             ...
+
+
+def assess_confidence(
+    candidates: Sequence[Candidate],
+    signals: Signals,
+    knobs: KnobValues,
+    unsupported_language: bool = False,
+    belief: Mapping[str, float] | None = None,
+    none: float | None = None,
+    orders: Sequence[str | None] = (),
+    rubric: int | None = None,
+    scoped: bool = True,
+) -> Assessment:
+    """Return the confidence in the first place, and whether some agent fits.
+
+    Args:
+        candidates: the posterior, best first, one at least.
+        signals: of retrieval.
+        knobs: weights of the features.
+        unsupported_language: whether the embedder does not support the task's language.
+        belief: the LM's probability per agent; None where it was not asked.
+        none: its probability that no agent fits; None where it was not asked.
+        orders: the LM's pick in each order that it was shown.
+        rubric: the LM's own confidence, 1..5.
+        scoped: whether P(some agent fits) was fitted for these agents; where it was not, the
+            confidence is that in the first place if any agent fits.
+    """
+    features = assemble(candidates, signals, unsupported_language, belief, none, orders, rubric)
+    with_lm = belief is not None
+    confidence = correct_probability(features, knobs, with_lm=with_lm)
+    in_scope = in_scope_probability(signals, features, knobs, with_lm=with_lm)
+    if scoped and _counts_scope(knobs, with_lm=with_lm):
+        confidence *= in_scope
+    return Assessment(confidence=confidence, in_scope_score=in_scope, features=features)
 
 
 def assemble(
@@ -134,10 +137,15 @@ def confidence_of(
         with_lm: whether the LM answered; that case has separate weights.
     """
     right = correct_probability(features, knobs, with_lm=with_lm)
-    scope = knobs.scope
-    if (scope.share_with_lm if with_lm else scope.share) is None:
+    if not _counts_scope(knobs, with_lm=with_lm):
         return right
     return right * in_scope_probability(signals, features, knobs, with_lm=with_lm)
+
+
+def _counts_scope(knobs: KnobValues, *, with_lm: bool) -> bool:
+    """Tell whether P(some agent fits) is a part of the confidence."""
+    scope = knobs.scope
+    return (scope.share_with_lm if with_lm else scope.share) is not None
 
 
 def correct_probability(features: Features, knobs: KnobValues, *, with_lm: bool = False) -> float:

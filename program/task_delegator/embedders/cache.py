@@ -11,6 +11,7 @@ from threading import Lock
 from typing import TypeVar
 
 from ..errors import DelegatorError
+from ..fork_gate import hold_at_forks
 from ..system import cache_folder, one_at_a_time, private_cache_folder
 from ..text import shown_safely
 
@@ -24,10 +25,7 @@ _OLDER_HALF = "DELETE FROM kept WHERE rowid <= (SELECT (MIN(rowid) + MAX(rowid))
 
 # SQLite has locks of its own, which a forked child must not find held: a fork waits its turn.
 _turn = Lock()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_turn.acquire, after_in_parent=_turn.release, after_in_child=_turn.release
-    )
+hold_at_forks(_turn)
 
 
 @dataclass(frozen=True, slots=True)

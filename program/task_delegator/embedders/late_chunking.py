@@ -6,6 +6,7 @@ would give others.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeGuard
 
 import numpy as np
@@ -32,9 +33,23 @@ def pools_tokens(embed: Embedder) -> TypeGuard[PoolingEmbedder]:
     return bool(getattr(embed, "pools_tokens", False))
 
 
+@dataclass(frozen=True, slots=True)
+class EncodedPart(Encoded):
+    """A part of a text.
+
+    Attributes:
+        places: of its tokens among those of the text.
+    """
+
+    places: tuple[int, ...]
+
+
 def encode_parts(
-    embed: PoolingEmbedder, whole: Encoded, parts: Sequence[str]
-) -> list[Encoded] | None:
+    embed: PoolingEmbedder,
+    whole: Encoded,
+    parts: Sequence[str],
+    token_ids: Sequence[np.ndarray] | None = None,
+) -> list[EncodedPart] | None:
     """Return one encoding per part of a text.
 
     Args:
@@ -42,19 +57,20 @@ def encode_parts(
         whole: the text's encoding.
         parts: the first begins where the text does, the others end where it ends; the text may
             hold words between those of a part.
+        token_ids: of the parts, where they are known.
 
     Returns:
         The encodings; None where a part has no tokens, or some that the text lacks.
     """
     found = []
-    for number, ids in enumerate(embed.token_ids(parts)):
+    for number, ids in enumerate(token_ids or embed.token_ids(parts)):
         places = _places(whole.token_ids.tolist(), ids.tolist(), from_end=number > 0)
         if not places:
             return None
         vectors = whole.token_vectors[places]
         mean = vectors.mean(axis=0, dtype=np.float32)
         length = max(float(np.linalg.norm(mean)), 1e-12)
-        found.append(Encoded(mean / length, ids, vectors))
+        found.append(EncodedPart(mean / length, ids, vectors, tuple(places)))
     return found
 
 

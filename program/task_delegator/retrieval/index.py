@@ -22,6 +22,7 @@ from .members import Members
 from .passages import read_passages
 from .postings import ChosenDocuments
 from .rows import ChosenRows
+from .token_products import FreshProducts, TokenProducts
 
 _READINGS = 2  # of passages that an index holds beside none
 
@@ -55,6 +56,7 @@ class Query:
         named: those that it names exactly and on purpose.
         language: code of the task's language where the embedder does not support it, else None.
         lexical: its words' scores, where they are known already.
+        products: of its tokens with those of agents, where they are kept.
     """
 
     text: str
@@ -65,6 +67,7 @@ class Query:
     named: tuple[str, ...] = ()
     language: str | None = None
     lexical: Lexical | None = field(default=None, repr=False, compare=False)
+    products: TokenProducts | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what it says as plain JSON values, without the encoding."""
@@ -256,14 +259,13 @@ class Index:
 
     def samples(self, vector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the best and the mean cosine with each agent's samples, NaN without any."""
-        best = np.full((len(self.agents), *vector.shape[1:]), np.nan)
-        mean = best.copy()
-        if len(self._samples):
-            similarity = self._samples.product(vector)
-            best[self.has_samples] = np.maximum.reduceat(similarity, self._starts)
-            sums = np.add.reduceat(similarity, self._starts)
-            mean[self.has_samples] = (sums.T / self._counts).T
-        return best, mean
+        if not len(self._samples):
+            unknown = self._of_all(None, vector)
+            return unknown, unknown.copy()
+        similarity = self._samples.product(vector)
+        best = np.maximum.reduceat(similarity, self._starts)
+        sums = np.add.reduceat(similarity, self._starts)
+        return self._of_all(best, vector), self._of_all((sums.T / self._counts).T, vector)
 
     def nearest_samples(self, query: Query, agents: Iterable[Agent]) -> dict[str, tuple[str, ...]]:
         """Return the agents' samples by name, those closest to a task first."""
@@ -282,17 +284,23 @@ class Index:
 
         While the head of a changed registry is fitted, NaN too for agents that are new.
         """
-        logits = np.full((len(self.agents), *vector.shape[1:]), np.nan)
-        found = self._heads(vector, c)
-        if found is not None:
-            logits[self.has_samples] = found
-        return logits
+        return self._of_all(self._heads(vector, c), vector)
 
-    def late(self, task: Encoded, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _of_all(self, found: np.ndarray | None, vector: np.ndarray) -> np.ndarray:
+        """Return what was found for the agents with samples, float64, NaN for the others."""
+        if found is not None and len(found) == len(self.agents):
+            return np.asarray(found, dtype=np.float64)
+        every = np.full((len(self.agents), *vector.shape[1:]), np.nan)
+        if found is not None:
+            every[self.has_samples] = found
+        return every
+
+    def late(self, query: Query, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return late-interaction scores of some agents, to and fro, NaN without tokens."""
-        entries = self._members.entries
+        entries, task = self._members.entries, query.encoded
         numbers = self._members.store.token_numbers.found(task.token_ids.tolist())
-        return self._late(task, numbers, [entries[row].tokens for row in rows.tolist()])
+        products = query.products or FreshProducts(task.token_vectors)
+        return self._late(products, numbers, [entries[row].tokens for row in rows.tolist()])
 
     def closeness(self, left: int, right: int) -> float:
         """Return the cosine of two agents' descriptions."""

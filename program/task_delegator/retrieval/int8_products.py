@@ -6,7 +6,7 @@ slice each. numpy has no 8-bit products; onnxruntime, which runs the encoder, ha
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -29,8 +29,8 @@ def unsigned(vectors: np.ndarray) -> np.ndarray:
     return vectors.view(np.uint8) ^ 0x80
 
 
-def products(held: Iterable[np.ndarray], task: np.ndarray) -> list[np.ndarray]:
-    """Return the dot product of each vector with each, int32, shape (m, n) per array of vectors.
+def products(held: Iterable[np.ndarray], task: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the dot product of each vector with each, int32, shape (m, n) per array of vectors.
 
     The vectors that are many are taken as they lie: what is turned round for the processor is
     the few, and the result.
@@ -46,7 +46,8 @@ def products(held: Iterable[np.ndarray], task: np.ndarray) -> list[np.ndarray]:
         kind, columns, zero = _UINT8, unsigned(task).T, _ZERO
     multiply = _session_here(kind).run
     fed = {"b": np.ascontiguousarray(columns), "y": _ZERO, "z": zero}
-    return [multiply(None, {"a": vectors, **fed})[0] for vectors in held]
+    for vectors in held:
+        yield multiply(None, {"a": vectors, **fed})[0]
 
 
 def _session_here(kind: int) -> Any:

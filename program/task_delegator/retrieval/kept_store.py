@@ -9,11 +9,12 @@ import Stemmer
 
 from ..embedders import maker_of
 from .kept import KeptArrays
-from .late_interaction import Tokens, offsets
+from .late_interaction import offsets
 from .lexical import Terms
 from .postings import Corpus, Postings
 from .rows import Rows
 from .store import Content, Entry, HeldText, Snapshot, Store
+from .token_products import Tokens
 
 _LEAST = 1000  # agents; fewer are read from the cache of vectors in half a second
 _CORPORA = ("words", "grams", "tokens")

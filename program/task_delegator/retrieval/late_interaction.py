@@ -1,31 +1,12 @@
 """MaxSim late interaction between a task and the texts of agents, in both directions."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import accumulate, groupby
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from ..embedders import Encoded
-from .int8_products import products
+from .token_products import Block, TokenProducts, Tokens
 
 _UNIT = 127**2  # of a token's vector with itself
-_AT_ONCE = 2000  # tokens that are gathered and multiplied while a processor's own cache holds them
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Tokens:
-    """One agent's texts, token by token.
-
-    Attributes:
-        vectors: in pieces, uint8 with the zero at 128, shape (tokens, dim).
-        numbers: of all these tokens, int32.
-        lengths: tokens of each text that has any, shape (texts,).
-    """
-
-    vectors: tuple[np.ndarray, ...]
-    numbers: np.ndarray
-    lengths: np.ndarray
 
 
 class LateInteraction:
@@ -50,13 +31,13 @@ class LateInteraction:
         return self._rarity.nbytes
 
     def __call__(
-        self, task: Encoded, numbers: np.ndarray, near: Sequence[Tokens]
+        self, products: TokenProducts, numbers: np.ndarray, near: Sequence[Tokens]
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return *to* and *fro* per agent, mean cosines, NaN without tokens, shape (near,) each.
 
         Args:
-            task: as the embedder sees it.
-            numbers: of its tokens; -1 for one that no agent ever had.
+            products: of the task's tokens with those of agents.
+            numbers: of the task's tokens; -1 for one that no agent ever had.
             near: the agents to compare.
         """
         to, fro = np.full(len(near), np.nan), np.full(len(near), np.nan)
@@ -64,29 +45,30 @@ class LateInteraction:
         if not filled or len(numbers) == 0:
             return to, fro
         agents = [near[i] for i in filled]
-        dots = _dots(task, agents)
+        of_agents, of_tokens = _best(products(agents))
         last = len(self._rarity) - 1
-        rarity = self._rarity[np.where(numbers < last, numbers, last)]
-        agent_starts = offsets([len(agent.numbers) for agent in agents])
-        to[filled] = rarity @ _cosines(np.maximum.reduceat(dots, agent_starts, axis=1))
+        rarity = self._rarity[np.minimum(numbers, last)]
+        to[filled] = rarity @ _cosines(of_agents)
         to[filled] /= rarity.sum()
-        own = self._rarity[np.concatenate([agent.numbers for agent in agents])]
-        covered = _cosines(dots.max(axis=0)) * own
+        own = self._rarity.take(np.concatenate([agent.numbers for agent in agents]))
+        covered = _cosines(of_tokens) * own
         text_starts = offsets(np.concatenate([agent.lengths for agent in agents]))
         shares = np.add.reduceat(covered, text_starts) / np.add.reduceat(own, text_starts)
         fro[filled] = np.maximum.reduceat(shares, offsets([len(a.lengths) for a in agents]))
         return to, fro
 
 
-def _dots(task: Encoded, agents: Sequence[Tokens]) -> np.ndarray:
-    """Return the dot products of the task's tokens with the agents', shape (task's, agents')."""
-    ends = accumulate(len(agent.numbers) for agent in agents)
-    pieces = groupby(zip(ends, agents, strict=True), lambda one: one[0] // _AT_ONCE)
-    held = (
-        np.concatenate([vectors for _, agent in piece for vectors in agent.vectors])
-        for _, piece in pieces
-    )
-    return np.concatenate(products(held, task.token_vectors), axis=1)
+def _best(blocks: Iterable[Block]) -> tuple[np.ndarray, np.ndarray]:
+    """Return each token's largest product: the task's with each agent, the agents' with the task.
+
+    Returns:
+        int32, shape (task's tokens, agents) and shape (agents' tokens,).
+    """
+    of_agents, of_tokens = [], []
+    for block in blocks:
+        of_agents.append(np.maximum.reduceat(block.dots, block.starts, axis=1))
+        of_tokens.append(np.maximum.reduce(block.dots, axis=0))
+    return np.concatenate(of_agents, axis=1), np.concatenate(of_tokens)
 
 
 def _cosines(dots: np.ndarray) -> np.ndarray:

@@ -94,19 +94,23 @@ class Postings:
 
     def held(self, terms: np.ndarray) -> np.ndarray:
         """Return how many postings each of some terms has, int64, shape (terms,)."""
-        if not len(self.terms):
-            return np.zeros(len(terms), dtype=np.int64)
-        where, there = self.places(terms)
-        return np.where(there, self.starts[where + 1] - self.starts[where], 0)
+        return self._stretches(terms)[1]
 
     def found(self, terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return how many postings each of some terms has, and the places of all of them."""
-        if not len(self.terms):
-            return np.zeros(len(terms), dtype=np.int64), np.zeros(0, dtype=np.int64)
-        starts, held = self.starts[self.places(terms)[0]], self.held(terms)
+        starts, held = self._stretches(terms)
         places = np.repeat(starts - offsets(held), held)
         places += np.arange(len(places))
         return held, places
+
+    def _stretches(self, terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return where the postings of some terms begin, and how many each has, int64."""
+        if not len(self.terms):
+            nothing = np.zeros(len(terms), dtype=np.int64)
+            return nothing, nothing
+        where, there = self.places(terms)
+        starts = self.starts[where]
+        return starts, np.where(there, self.starts[where + 1] - starts, 0)
 
 
 _NOTHING = Postings(

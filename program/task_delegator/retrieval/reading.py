@@ -4,12 +4,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from ..embedders import Encoded, encode_parts, pools_tokens
+import numpy as np
+
+from ..embedders import Encoded, EncodedPart, encode_parts, pools_tokens
 from ..knobs import KnobValues
 from ..system import beside
 from ..text import without_negated
 from .fusion import read_lexically
 from .index import Index, Lexical, Query
+from .token_products import KeptProducts, TokenProducts
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +39,10 @@ def read_words(index: Index, task: str) -> Words:
 class ReadAhead:
     """Texts that one delegation reads: the task, and parts of it.
 
-    Where the embedder can, the parts are encoded from the one pass over the task. Else they are
-    encoded side by side with it: a pass over a short text leaves a processor idle for a third of
-    the time. Words are looked at meanwhile, of the parts too.
+    Where the embedder can, the parts are encoded from the one pass over the task, and share the
+    products of its tokens. Else they are encoded side by side with it: a pass over a short text
+    leaves a processor idle for a third of the time. Words are looked at meanwhile, of the parts
+    too.
 
     Args:
         parts: of the task, as ``encode_parts`` takes them; nothing is done before a text is read.
@@ -48,10 +52,12 @@ class ReadAhead:
 
     def __init__(self, parts: Sequence[str] = (), whole: Encoded | None = None) -> None:
         self._parts, self._whole = tuple(parts), whole
+        self._products: KeptProducts | None = None  # of the task's tokens
         self._encodings: dict[str, Encoded] = {}
         self._index: Index | None = None
         self._words: dict[str, Words] = {}  # of that index
         self._lexical: dict[str, Lexical] = {}
+        self._part_ids: dict[str, np.ndarray] = {}  # of tokens
 
     def read(
         self,
@@ -75,8 +81,10 @@ class ReadAhead:
         else:
             made, language = beside(encode, partial(self._look, index, words, knobs, language_of))
         self._encodings |= made
-        query = words.with_encoding(self._encodings[words.text], language)
-        return replace(query, lexical=self._lexical.get(words.text))
+        encoded = self._encodings[words.text]
+        query = words.with_encoding(encoded, language)
+        lexical = self._lexical.get(words.text)
+        return replace(query, lexical=lexical, products=self._products_of(encoded))
 
     def _look(
         self,
@@ -86,8 +94,11 @@ class ReadAhead:
         language_of: Callable[[str], str | None],
     ) -> str | None:
         """Score the words of a text, and of parts that are read next; return its language."""
-        for text in (words.text, *(self._read(index, part).text for part in self._parts)):
+        parts = [self._read(index, part).text for part in self._parts]
+        for text in (words.text, *parts):
             self._lexical[text] = read_lexically(index, text, knobs)
+        if parts and pools_tokens(index.embed):
+            self._part_ids |= zip(parts, index.embed.token_ids(parts), strict=True)
         return language_of(words.task)
 
     def _read(self, index: Index, task: str) -> Words:
@@ -108,13 +119,25 @@ class ReadAhead:
             parts = [self._read(index, part).text for part in self._parts]
         pooled = None
         if is_part and self._whole is not None and pools_tokens(embed):
-            pooled = encode_parts(embed, self._whole, parts)
+            known = [self._part_ids[text] for text in parts if text in self._part_ids]
+            ids = known if len(known) == len(parts) else None
+            pooled = encode_parts(embed, self._whole, parts, ids)
         if pooled is None:
             parts = list(dict.fromkeys((words.text, *parts)))
             pooled = embed.encode(parts)
         if self._whole is None and not is_part:
             self._whole = pooled[0]
+            if self._parts and pools_tokens(embed):
+                self._products = KeptProducts(self._whole.token_vectors)
         return dict(zip(parts, pooled, strict=True))
+
+    def _products_of(self, encoded: Encoded) -> TokenProducts | None:
+        """Return the products of the task's tokens, or of a part's, where they are kept."""
+        if self._products is None:
+            return None
+        if isinstance(encoded, EncodedPart):
+            return self._products.of_part(encoded.places)
+        return self._products if encoded is self._whole else None
 
 
 def read_task(index: Index, task: str, language: str | None = None) -> Query:

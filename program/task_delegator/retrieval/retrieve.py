@@ -187,7 +187,8 @@ def _log_posterior(
 ) -> np.ndarray:
     """Return the log-posterior up to a constant, shape (agents,), without those left out."""
     logits = fuse(z_scores, knobs) / knobs.retrieval.temperature
-    logits[out] = -np.inf
+    if out:
+        logits[out] = -np.inf
     return logits
 
 
@@ -195,10 +196,9 @@ def _by_name(
     names: Sequence[str], z_scores: Mapping[str, np.ndarray], places: np.ndarray
 ) -> dict[str, dict[str, float]]:
     """Return the z-scores of some agents by name and channel."""
-    rows = np.stack([z_scores[channel][places] for channel in CHANNELS], axis=1).tolist()
     return {
-        name: {c: round(z, 3) for c, z in zip(CHANNELS, row, strict=True)}
-        for name, row in zip(names, rows, strict=True)
+        name: {channel: round(float(z_scores[channel][place]), 3) for channel in CHANNELS}
+        for name, place in zip(names, places.tolist(), strict=True)
     }
 
 
@@ -226,6 +226,8 @@ def _best(
 ) -> np.ndarray:
     """Return the places of the candidates, best first: those that fit, and the caller's own."""
     best = largest(posterior, min(max(_places(knobs), choice.k), len(names) - len(out)))
+    if not choice.include:
+        return best
     own = [place for place in choice.included(names) if place not in {*best, *out}]
     return np.array([*best, *sorted(own, key=lambda place: -posterior[place])], dtype=int)
 

@@ -1,5 +1,6 @@
 """Vectors as rows: they are added, never moved, and shared by all states of an index."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -88,7 +89,7 @@ class Rows:
 
     def row(self, number: int) -> np.ndarray:
         """Return one row, shape (dim,), without copying it."""
-        place = int(np.searchsorted(self.firsts, number, side="right")) - 1
+        place = bisect_right(self.firsts, number) - 1
         return self.blocks[place].held[:, number - self.firsts[place]]
 
     def taken(self, numbers: np.ndarray) -> np.ndarray:

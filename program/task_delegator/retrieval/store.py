@@ -16,11 +16,11 @@ from ..registry import Agent, description_text, passages_of, readable
 from ..text import AgentMentions, NamedAgents
 from ..thread_lock import Lock
 from .int8_products import unsigned
-from .late_interaction import Tokens
 from .lexical import CharacterGrams, StemmedWords, Terms, counted
 from .passages import Passages
 from .postings import Corpus, Counted
 from .rows import Rows, stacked
+from .token_products import Tokens
 
 _AT_ONCE = 1000  # texts that are encoded together
 Said = tuple[str, ...]

@@ -12,7 +12,6 @@ from dataclasses import replace
 import numpy as np
 
 from ..delegation import Candidate, Signals
-from ..embedders import Encoded
 from ..knobs import KnobValues
 from .fusion import CHANNELS, Scored, fuse, largest, late_scores, signals, softmax, standardize
 from .index import Channels, Index, Query
@@ -25,9 +24,9 @@ class _Kept:
     def __init__(self, index: Index, kept: np.ndarray) -> None:
         self._index, self._kept = index, kept
 
-    def late(self, task: Encoded, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def late(self, query: Query, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return late-interaction scores of some of the kept agents."""
-        return self._index.late(task, self._kept[rows])
+        return self._index.late(query, self._kept[rows])
 
     def closeness(self, left: int, right: int) -> float:
         """Return the cosine of the descriptions of two of them."""

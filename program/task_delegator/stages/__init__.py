@@ -4,12 +4,15 @@ from .cards import Card, Shortlist, agent_line, estimate_tokens
 from .classify import Classification, ClassifyAgent, SlotAnswer, mean_belief
 from .decompose import (
     MAX_PARTS,
+    Cut,
     DecomposeTask,
     Decomposition,
     PartScore,
     best_split,
     guess_several,
+    guessed_cuts,
     guessed_parts,
+    looked_at,
     seems_several,
     split_features,
 )
@@ -25,6 +28,7 @@ __all__ = [
     "Card",
     "Classification",
     "ClassifyAgent",
+    "Cut",
     "DecomposeTask",
     "Decomposition",
     "ExpandQuery",
@@ -41,7 +45,9 @@ __all__ = [
     "chosen_adapter",
     "estimate_tokens",
     "guess_several",
+    "guessed_cuts",
     "guessed_parts",
+    "looked_at",
     "mean_belief",
     "refers_back",
     "seems_several",

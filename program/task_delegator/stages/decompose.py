@@ -29,6 +29,9 @@ _GUESSED = 1  # cuts that a delegation looks at, to say whether a task needs sev
 _THIRD = 0.05  # of log-confidence that a third part may cost
 
 
+Cut = tuple[tuple[str, ...], bool]  # its texts, and is it at an "and"
+
+
 @dataclass(frozen=True, slots=True)
 class PartScore:
     """What retrieval says of a text: the best agents, the confidence in the first, raw MaxSim."""
@@ -122,8 +125,29 @@ class DecomposeTask(dspy.Module):
         return tuple(TaskPart(parts[old - 1].task, waits(old)) for old in numbers)
 
 
+def guessed_cuts(task: str, knobs: KnobValues) -> tuple[Cut, ...] | None:
+    """Return the cuts of a task that ``guess_several`` looks at, each in two.
+
+    None where the task holds no joint, such as a list or an "and", or the program never splits.
+    """
+    if knobs.split.threshold is None or not has_joint(task):
+        return None
+    return tuple(_two_parts(task, _GUESSED))
+
+
+def guessed_parts(task: str, knobs: KnobValues) -> tuple[str, ...]:
+    """Return the texts that a delegation looks at beside the task."""
+    return looked_at(guessed_cuts(task, knobs) or ())
+
+
+def looked_at(cuts: Sequence[Cut]) -> tuple[str, ...]:
+    """Return the texts that ``guess_several`` looks at."""
+    return tuple(without_link(text) for texts, _ in cuts for text in texts)
+
+
 def guess_several(
     task: str,
+    cuts: Sequence[Cut] | None,
     knobs: KnobValues,
     look: Callable[[str], PartScore],
     whole: Callable[[], PartScore],
@@ -131,36 +155,24 @@ def guess_several(
     """Return the probability that a task needs several agents, by the model of plans without an LM.
 
     Of many cuts of a long task only the most even are looked at: each costs two retrievals. Their
-    parts may be read in the task's own pass of the encoder, so that a plan may differ. None where
-    the task holds no joint, such as a list or an "and", or the program never splits: then nothing
-    is looked at.
+    parts may be read in the task's own pass of the encoder, so that a plan may differ.
 
     Args:
         task: the task in plain words.
+        cuts: of it, see ``guessed_cuts``; where they are None, so is the answer.
         knobs: the group ``split``.
         look: retrieves a part.
-        whole: what retrieval says of the task; only called where the task holds a joint.
+        whole: what retrieval says of the task; only called where there is a cut.
     """
-    if not _may_be_several(task, knobs):
+    if cuts is None:
         return None
-    known = whole()
-
-    def seen(text: str) -> PartScore:
-        return known if text == task else look(text)
-
-    best = {n: split for n in (1, 2) if (split := best_split(task, n, seen, _GUESSED))}
+    best: dict[int, Split] = {}
+    if cuts:
+        known = whole()
+        best[1] = Split((task,), (known,))
+        if two := _best_of(cuts, look, lambda: known):
+            best[2] = two
     return several_probability(task, best, knobs)
-
-
-def guessed_parts(task: str, knobs: KnobValues) -> tuple[str, ...]:
-    """Return the texts that ``guess_several`` looks at beside the task."""
-    if not _may_be_several(task, knobs):
-        return ()
-    return tuple(without_link(text) for texts, _ in _two_parts(task, _GUESSED) for text in texts)
-
-
-def _may_be_several(task: str, knobs: KnobValues) -> bool:
-    return knobs.split.threshold is not None and has_joint(task)
 
 
 def several_probability(task: str, best: dict[int, "Split"], knobs: KnobValues) -> float:
@@ -208,18 +220,22 @@ def best_split(
     if parts == 1:
         return Split((task,), (look(task),))
     ways = _two_parts(task, most) if parts == 2 else _between_clauses(task, parts, most)
+    return _best_of(ways, look, lambda: look(task))
+
+
+def _best_of(
+    ways: Sequence[Cut], look: Callable[[str], PartScore], whole: Callable[[], PartScore]
+) -> Split | None:
+    """Return what is seen of the cut whose weakest part is surest, None where none is good."""
     found = []
     for texts, at_phrase in ways:
         split = _seen(texts, look, at_phrase)
-        if split is not None and (not at_phrase or _found_better(split, look(task))):
+        if split is not None and (not at_phrase or _found_better(split, whole())):
             found.append(split)
     return max(found, key=lambda split: split.weakest_part, default=None)
 
 
-_Way = tuple[tuple[str, ...], bool]  # the texts of a cut, and is it at an "and"
-
-
-def _two_parts(task: str, most: int | None) -> list[_Way]:
+def _two_parts(task: str, most: int | None) -> list[Cut]:
     """Return the cuts in two to look at: between clauses, then at an "and", the most even first."""
     between = _between_clauses(task, 2, most)
     left = None if most is None else most - len(between)
@@ -227,7 +243,7 @@ def _two_parts(task: str, most: int | None) -> list[_Way]:
     return [*between, *((texts, True) for texts in at_phrases)]
 
 
-def _between_clauses(task: str, parts: int, most: int | None) -> list[_Way]:
+def _between_clauses(task: str, parts: int, most: int | None) -> list[Cut]:
     found = sorted(cuts(clauses(task), parts), key=_unevenness)[:most]
     return [(texts, False) for texts in found]
 

@@ -10,12 +10,14 @@ from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, pairwise
+from operator import sub
 from typing import Generic, TypeVar
 
-from .normal import Word, singular, words_of
+from .normal import Word, singular, words_of, words_of_task
 from .sanitize import plain
 
 _HUMP = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W_A-Z]+")  # the words of "RefundDesk"
+_HUMPED = re.compile(r"[^\W_][A-Z]|[A-Z]\d")  # where this is nowhere, its words are the humps
 _HYPHENED = re.compile(r"[^\W_A-Z]+(?:-[^\W_A-Z]+)+")
 _GLUE = frozenset("_./:")  # joins the words of an identifier; a hyphen joins those of prose too
 _FILLERS = frozenset({"a", "an", "and", "for", "of", "s", "the"})  # "desk of the refunds"
@@ -138,7 +140,7 @@ class AgentMentions:
         held: set[str] = set()
         spans: list[tuple[int, int]] = []
         for names, found in (
-            *self._ordered.matches(words_of(text), lambda normals: normals),
+            *self._ordered.matches(words_of_task(text), lambda normals: normals),
             *self._shuffled.matches(_content(text), sorted),
         ):
             meant = [
@@ -183,17 +185,19 @@ class NameTable(Generic[T]):
         """
         sums = list(accumulate((hash(word.normal) for word in words), initial=0))
         for size in sorted(self._sizes):
-            for start in range(len(words) - size + 1):
-                if sums[start + size] - sums[start] in self._sums:
-                    found = words[start : start + size]
-                    key = tuple(order([word.normal for word in found]))
-                    if key in self._names:
-                        yield self._names[key], found
+            totals = map(sub, sums[size:], sums)
+            for start in [start for start, total in enumerate(totals) if total in self._sums]:
+                found = words[start : start + size]
+                key = tuple(order([word.normal for word in found]))
+                if key in self._names:
+                    yield self._names[key], found
 
 
 def _content(text: str) -> list[Word]:
     """Return the words of a text that a name in another order has too, humps taken apart."""
-    return [word for word in words_of(text, _HUMP) if word.normal not in _FILLERS]
+    whole = text.isascii() and not _HUMPED.search(text)
+    words = words_of_task(text) if whole else words_of(text, _HUMP)
+    return [word for word in words if word.normal not in _FILLERS]
 
 
 def opens_sentence(text: str, start: int) -> bool:

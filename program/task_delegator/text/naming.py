@@ -12,7 +12,7 @@ from copy import copy
 
 from .mentions import NameTable, opens_sentence, words_of_name
 from .negation import negated_spans
-from .normal import words_of
+from .normal import words_of_task
 from .quoted import quoted_spans
 from .sanitize import plain
 
@@ -55,7 +55,7 @@ class NamedAgents:
         text = plain(task)
         found = [
             (words[0].start, words[-1].end, name, core)
-            for held, words in self._table.matches(words_of(text), list)
+            for held, words in self._table.matches(words_of_task(text), list)
             for name, core in held
             if self._among is None or name in self._among
         ]

@@ -25,18 +25,24 @@ class Word(NamedTuple):
     end: int
 
 
+@lru_cache(maxsize=8)
+def words_of_task(text: str) -> tuple[Word, ...]:
+    """Return ``words_of`` a task, which is looked through for names and for what agents say."""
+    return tuple(words_of(text))
+
+
 def words_of(text: str, word: re.Pattern[str] = _RUN) -> list[Word]:
     """Return the words of a text with their places in it."""
-    bare, places = text, range(len(text) + 1)
-    if not text.isascii():
-        kept = [
-            (letter, place)
-            for place, character in enumerate(text)
-            for letter in unicodedata.normalize("NFKD", character)
-            if not unicodedata.combining(letter)
-        ]
-        bare = "".join(letter for letter, _ in kept)
-        places = [*(place for _, place in kept), len(text)]
+    if text.isascii():
+        return [Word(_normal(run[0]), run[0], *run.span()) for run in word.finditer(text)]
+    kept = [
+        (letter, place)
+        for place, character in enumerate(text)
+        for letter in unicodedata.normalize("NFKD", character)
+        if not unicodedata.combining(letter)
+    ]
+    bare = "".join(letter for letter, _ in kept)
+    places = [*(place for _, place in kept), len(text)]
     return [
         # Accents that were left out behind the last letter are a part of the word.
         Word(_normal(run[0]), run[0], places[run.start()], places[run.end()])

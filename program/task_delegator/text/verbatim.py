@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import groupby
 
-from .normal import words_of
+from .normal import words_of, words_of_task
 from .sanitize import plain
 
 _SHINGLE = 6  # words that are looked up together: people share such runs, but not long ones
@@ -24,7 +24,7 @@ def repeated_words(task: str, said: str) -> int:
     Returns:
         The words of the longest such run; 0 where none has 12 words or 80 characters.
     """
-    asked = [word.normal for word in words_of(plain(task))]
+    asked = [word.normal for word in words_of_task(plain(task))]
     if len(asked) < _SHINGLE:
         return 0
     shingles = _shingles_said(said)

@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from task_delegator.embedders.base import Encoded
-from task_delegator.retrieval import late_interaction
-from task_delegator.retrieval.int8_products import unsigned
-from task_delegator.retrieval.late_interaction import LateInteraction, Tokens
+from task_delegator.retrieval import token_products
+from task_delegator.retrieval.int8_products import products, unsigned
+from task_delegator.retrieval.late_interaction import LateInteraction
+from task_delegator.retrieval.token_products import FreshProducts, KeptProducts, Tokens
 
 DIMENSIONS = 4
 _TEXTS = st.lists(st.lists(st.integers(0, 9), max_size=5), max_size=4)
@@ -20,19 +21,21 @@ def encoded(token_ids: list[int]) -> Encoded:
     return Encoded(np.zeros(DIMENSIONS), np.array(token_ids, int), tokens)
 
 
+def tokens_of(texts: list[Encoded]) -> Tokens:
+    shown = [text for text in texts if len(text.token_ids)]
+    numbers = np.array([token for text in shown for token in text.token_ids], dtype=np.int32)
+    lengths = np.array([len(text.token_ids) for text in shown], dtype=np.int32)
+    return Tokens(tuple(unsigned(text.token_vectors) for text in shown), numbers, lengths)
+
+
 def compared(agents, task, rows):
     """Return *to* and *fro* of some agents, a token's number being its id."""
     holders = np.zeros(10, dtype=int)
     for own in agents:
         holders[list({int(token) for text in own for token in text.token_ids})] += 1
-    near = []
-    for row in rows:
-        shown = [text for text in agents[row] if len(text.token_ids)]
-        numbers = np.array([token for text in shown for token in text.token_ids], dtype=np.int32)
-        lengths = np.array([len(text.token_ids) for text in shown], dtype=np.int32)
-        vectors = tuple(unsigned(text.token_vectors) for text in shown)
-        near.append(Tokens(vectors, numbers, lengths))
-    return LateInteraction(holders, len(agents))(task, task.token_ids, near)
+    near = [tokens_of(agents[row]) for row in rows]
+    fresh = FreshProducts(task.token_vectors)
+    return LateInteraction(holders, len(agents))(fresh, task.token_ids, near)
 
 
 def by_hand(agents: list[list[list[int]]], task: list[int], row: int) -> tuple[float, float]:
@@ -75,5 +78,38 @@ def test_agents_multiplied_piece_by_piece_score_the_same(monkeypatch):
     ]
     task = encoded([1, 2, 3])
     whole = compared(texts, task, range(20))
-    monkeypatch.setattr(late_interaction, "_AT_ONCE", 3)
+    monkeypatch.setattr(token_products, "_AT_ONCE", 3)
     np.testing.assert_array_equal(compared(texts, task, range(20)), whole)
+
+
+@given(st.lists(_TEXTS, min_size=1, max_size=4), st.lists(st.integers(0, 9), max_size=6), st.data())
+def test_products_that_are_kept_are_those_of_the_task_and_of_its_parts(texts, task, data):
+    agents = [tokens_of([encoded(text) for text in own]) for own in texts]
+    held = [agent for agent in agents if len(agent.numbers)]
+    vectors = encoded(task).token_vectors
+    kept = KeptProducts(vectors)
+    for _ in range(3):
+        some = data.draw(st.lists(st.sampled_from(held), unique_by=id)) if held and task else []
+        places = data.draw(st.lists(st.sampled_from(range(len(task))))) if task else []
+        for ask, rows in ((kept, vectors), (kept.of_part(places), vectors[places])):
+            if some and len(rows):
+                found = np.concatenate([block.dots for block in ask(some)], axis=1)
+                fresh = np.concatenate([block.dots for block in FreshProducts(rows)(some)], axis=1)
+                np.testing.assert_array_equal(found, fresh)
+
+
+def test_what_was_multiplied_for_the_task_is_not_multiplied_for_its_parts(monkeypatch):
+    agents = [tokens_of([encoded([n, n + 1, n + 2])]) for n in range(6)]
+    seen: list[int] = []
+
+    def counted(held, task):
+        arrays = list(held)
+        seen.append(sum(map(len, arrays)))
+        return products(arrays, task)
+
+    monkeypatch.setattr(token_products, "products", counted)
+    kept = KeptProducts(encoded([1, 2, 3, 4]).token_vectors)
+    kept(agents[:4])
+    kept.of_part([0, 1])(agents[2:5])
+    kept.of_part([2, 3])(agents[3:5])
+    assert seen == [12, 3]
