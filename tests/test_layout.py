@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "experiments": {"task_delegator", "optimize", "experiments"},
 }
 TRACKING = (
-    *("assessments", "children", "datasets", "evaluation", "models", "prompts"),
+    *("assessments", "children", "datasets", "evaluation", "judges", "models", "prompts"),
     *("registry", "run", "scores", "store", "studies"),
 )
 ONLY_IN = {

@@ -23,6 +23,7 @@ from mlflow.tracing.constant import AssessmentMetadataKey
 from optimize._compat import without_active_model
 from optimize.data import Dataset
 from optimize.evaluation import Evaluated, PairedComparison
+from optimize.tracking import judges
 from optimize.tracking.datasets import log_split
 from optimize.tracking.models import holding
 from optimize.tracking.rows import SEVERAL, Row, names_of, rows_of
@@ -85,6 +86,8 @@ def track_evaluations(
         StoreError: the store cannot be used.
     """
     experiment, runs = connect(), []
+    with _going_on():
+        judges.register(experiment, None)
     for place, (name, evaluated) in enumerate(evaluations):
         others = [other for i, (_, other) in enumerate(evaluations) if i != place]
         versus = _versus(evaluated, others[0], dataset, split) if others else {}
