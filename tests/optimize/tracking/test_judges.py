@@ -2,15 +2,15 @@
 
 import json
 import logging
+import re
 from typing import Any
 
 import mlflow
 import pytest
-from mlflow.entities import AssessmentSource
 from mlflow.genai.scorers import delete_scorer, get_scorer, list_scorers
 from mlflow.protos.databricks_pb2 import ENDPOINT_NOT_FOUND
 from served import serve, traces_of
-from small import HashedWords, small_dataset
+from small import ROOT, HashedWords, small_dataset
 from wire import Provider, completion
 
 from optimize.config import Options
@@ -21,6 +21,8 @@ from optimize.tracking import judges
 from optimize.tracking.store import connect
 from task_delegator.lm import language_model
 from task_delegator.tracing import VERDICT
+
+PAGE = (ROOT / "docs" / "mlflow.md").read_text(encoding="utf-8")
 
 pytestmark = pytest.mark.usefixtures("no_store_left_over")
 
@@ -116,10 +118,24 @@ def test_the_judge_reads_a_trace_and_answers_as_a_reviewer_does(
     assert ("xylophone paperwork" in told) == (described in told) == texts
     schema = json.dumps(asked["response_format"])
     assert all(answer in schema for answer in judges.ANSWERS)
-    mlflow.log_assessment(trace.info.trace_id, found)
+
+
+@pytest.mark.slow
+def test_the_code_of_the_page_puts_its_answers_beside_those_of_persons(
+    store, data, monkeypatch, tmp_path
+):
+    given, _ = serve(store, data.path, tmp_path, texts=True)
+    experiment = connect()
+    judges.register(experiment, "openai:/gpt-4o-mini")
+    (code,) = re.findall(r"```\n(import mlflow\nfrom mlflow.genai.scorers.*?)```", PAGE, re.S)
+    with Provider(whole=verdict_of_judge) as provider:
+        monkeypatch.setenv("OPENAI_API_BASE", provider.url)
+        monkeypatch.setenv("OPENAI_API_KEY", "none")
+        exec(compile(code, "mlflow.md, Judges", "exec"), {"experiment": experiment})
+    assert len(provider.requests) == len(given)
     (trace,) = traces_of(given[:1], experiment)
-    sources = {one.source.source_type for one in trace.info.assessments if one.name == VERDICT}
-    assert sources == {"HUMAN", "LLM_JUDGE"}
-    assert AssessmentSource("LLM_JUDGE", "openai:/gpt-4o-mini") in [
-        one.source for one in trace.info.assessments
+    answers = [one for one in trace.info.assessments if one.name == VERDICT]
+    assert [(one.source.source_type, one.feedback.value) for one in answers] == [
+        ("HUMAN", "another agent"),
+        ("LLM_JUDGE", "another agent"),
     ]

@@ -22,6 +22,7 @@ from optimize.tracking.promote import promote
 from optimize.tracking.registry import Models
 from optimize.tracking.store import EXPERIMENT
 from optimize.tracking.view import view_path
+from task_delegator.tracing import FIRST, VERDICT
 
 PUBLISHED = ("order", "prompting")
 NAMES = ("data, model, minilm, labeled-few-shot", "data, no LM, minilm")
@@ -194,11 +195,16 @@ def test_the_view_that_make_ui_names_shows_the_programs_and_no_other_run(server,
     for name in NAMES:
         page.get_by_text(name, exact=True).first.wait_for()
     assert page.get_by_text(f"experiment {PUBLISHED[0]}").count() == 0
+    _keep_picture(page, "programs", {"width": 1800, "height": 620})
+
+
+def _keep_picture(page: Page, name: str, size: ViewportSize) -> None:
+    """Keep a picture for the documents where ``PICTURES`` names a folder for them."""
     if kept := os.environ.get("PICTURES"):
         page.get_by_role("button", name="Close").last.click()  # the assistant beside it
-        page.set_viewport_size({"width": 1800, "height": 620})
+        page.set_viewport_size(size)
         page.wait_for_timeout(1000)  # what moves comes to rest
-        page.screenshot(path=Path(kept) / "mlflow_programs.png")
+        page.screenshot(path=Path(kept) / f"mlflow_{name}.png")
 
 
 def test_each_program_is_an_agent_version_with_metrics_by_dataset(server, store, page):
@@ -237,6 +243,17 @@ def test_a_run_names_its_program_and_its_prompts(server, store, page):
     }.items():
         page.get_by_text(heading).first.wait_for()
         page.get_by_text(shown).first.wait_for()
+
+
+def test_the_judge_shows_what_it_is_told_and_is_not_run(server, store, page):
+    experiment, _ = _runs(store)
+    page.goto(f"{server}/#/experiments/{experiment}/judges")
+    page.get_by_text("Evaluating traces: OFF").wait_for()
+    page.get_by_text(VERDICT, exact=True).first.click()
+    for text in ("as a careful person would", FIRST):
+        page.locator("textarea").filter(has_text=text).first.wait_for()
+    assert page.locator("input[value='openai:/gpt-4.1-mini']").count() == 1
+    _keep_picture(page, "judge", {"width": 1500, "height": 760})
 
 
 def test_the_candidates_of_the_prompt_are_children_of_the_run(server, store, page):
