@@ -41,7 +41,8 @@ Answer
 - `cannot tell` if the text of the task is not shown, only its length such as `<41 characters>`.
 Give the reason in one sentence and name the agent."""
 _DESCRIPTION = "Who should do the task? Answers as a reviewer does; needs traces that show texts."
-_REGISTERED = "task_delegator.judge"  # tag of the experiment: the wording registered last
+# Tag of the experiment: the wording registered last. The UI shows no tag that begins so.
+_REGISTERED = "mlflow.taskDelegator.judge"
 _log = logging.getLogger(__name__)
 
 

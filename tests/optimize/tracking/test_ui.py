@@ -1,12 +1,11 @@
 """The MLflow UI in a headless browser: what is tracked can be seen and compared."""
 
 import os
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import mlflow
 import pytest
+from browser import CHROMIUM, NEEDS_BROWSER, keep_picture
 from mlflow.tracking import MlflowClient
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
@@ -27,14 +26,8 @@ from task_delegator.tracing import FIRST, VERDICT
 PUBLISHED = ("order", "prompting")
 NAMES = ("data, model, minilm, labeled-few-shot", "data, no LM, minilm")
 WIDE: ViewportSize = {"width": 2600, "height": 1200}  # tables draw the columns that are seen
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
-pytestmark = [
-    pytest.mark.xdist_group("browser"),
-    pytest.mark.slow,
-    pytest.mark.heavy,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium"),
-]
+pytestmark = NEEDS_BROWSER
 
 
 def apt_pupil(dataset: Dataset):
@@ -110,6 +103,7 @@ def _runs(store: str, kind: str = "compile") -> tuple[str, list[str]]:
 def test_the_experiment_and_its_runs_are_listed(server, store, page):
     page.goto(server + "/#/experiments")
     page.get_by_text(EXPERIMENT).first.wait_for()
+    page.get_by_text("Programs that delegate tasks to agents").first.wait_for()
     experiment, runs = _runs(store)
     assert len(runs) == 2
     page.goto(f"{server}/#/experiments/{experiment}/runs")
@@ -199,12 +193,9 @@ def test_the_view_that_make_ui_names_shows_the_programs_and_no_other_run(server,
 
 
 def _keep_picture(page: Page, name: str, size: ViewportSize) -> None:
-    """Keep a picture for the documents where ``PICTURES`` names a folder for them."""
-    if kept := os.environ.get("PICTURES"):
+    if os.environ.get("PICTURES"):
         page.get_by_role("button", name="Close").last.click()  # the assistant beside it
-        page.set_viewport_size(size)
-        page.wait_for_timeout(1000)  # what moves comes to rest
-        page.screenshot(path=Path(kept) / f"mlflow_{name}.png")
+        keep_picture(page, name, size)
 
 
 def test_each_program_is_an_agent_version_with_metrics_by_dataset(server, store, page):
