@@ -17,9 +17,10 @@ from task_delegator.system import sha256_text
 EXPERIMENT = "task-delegator"
 STORE = Path("mlflow.db")
 _DESCRIBED = "mlflow.note.content"
+# One line of the pages' width: it stands above all of them.
 _DESCRIPTION = (
-    "Programs that delegate tasks to agents. Side by side: Training runs (among *Model training*), "
-    "saved view *Programs*. Each alone: Agent versions. Request by request: Evaluation runs."
+    "Programs side by side: *Model training*, *Training runs*, view *Programs*; by request: "
+    "*Evaluation runs*."
 )
 # What a store, its server or its disk raise; requests' errors are OSErrors. Nothing else is caught.
 STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)

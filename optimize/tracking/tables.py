@@ -10,6 +10,7 @@ from optimize.joint import JointTrial
 from optimize.search import Trial
 
 _MOST_CONFUSED = 25
+_DIGITS = 4  # after the point
 # What tells two compilations apart, few enough for one screen; every number is in a table.
 HEADLINES = {
     "validation": ("top1", "top3"),
@@ -23,10 +24,13 @@ HEADLINES = {
 
 
 def headline(report: Report, names: Sequence[str]) -> dict[str, float]:
-    """Return the named numbers of a report, those that it has."""
+    """Return the named numbers of a report, those that it has, with as many digits as are shown.
+
+    MLflow's lists show every digit, and cut what does not fit: of .53928571 the end.
+    """
     low, high = report.top1_ci95
     numbers = report.metrics() | {"top1_low": low, "top1_high": high}
-    return {name: numbers[name] for name in names if name in numbers}
+    return {name: round(numbers[name], _DIGITS) for name in names if name in numbers}
 
 
 def trials_table(trials: Sequence[Trial]) -> pd.DataFrame:

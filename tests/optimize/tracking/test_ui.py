@@ -103,7 +103,7 @@ def _runs(store: str, kind: str = "compile") -> tuple[str, list[str]]:
 def test_the_experiment_and_its_runs_are_listed(server, store, page):
     page.goto(server + "/#/experiments")
     page.get_by_text(EXPERIMENT).first.wait_for()
-    page.get_by_text("Programs that delegate tasks to agents").first.wait_for()
+    page.get_by_text("Programs side by side").first.wait_for()
     experiment, runs = _runs(store)
     assert len(runs) == 2
     page.goto(f"{server}/#/experiments/{experiment}/runs")
