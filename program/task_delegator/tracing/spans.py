@@ -21,6 +21,7 @@ from .redaction import redact
 
 _ROOT = "Delegator"
 _KINDS = {_ROOT: "AGENT", "Retrieve": "RETRIEVER", "Predict": "LLM"}  # MLflow's names, for icons
+_FOUND = "found"  # what a delegation was spared to read: no person asked for it, stages show it
 _LM_INPUTS = ("prompt", "messages")  # of what an LM is given; the rest may hold a key or a header
 _USAGE = {
     "input_tokens": "prompt_tokens",
@@ -94,8 +95,10 @@ class SpanRecorder(BaseCallback):
         name = type(instance).__name__
         given = {f"arg{i}": value for i, value in enumerate(inputs.get("args", ()))}
         given |= inputs.get("kwargs", {})
-        if self._texts and name == _ROOT:
-            self._registries[call_id] = instance.registry
+        if name == _ROOT:
+            given.pop(_FOUND, None)
+            if self._texts:
+                self._registries[call_id] = instance.registry
         self._start(call_id, name, _KINDS.get(name, "CHAIN"), given, {})
 
     def on_module_end(
