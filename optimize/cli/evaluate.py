@@ -38,7 +38,11 @@ def add_parser(commands: Commands, parents: Parents) -> None:
     add_lm_share(parser)
     parser.add_argument("--gate-open", action="store_true", help="ask the LM about every task")
     parser.add_argument(
-        "--embedder", default=parents.embedder, help="embedder spec; the program's by default"
+        "--embedder",
+        action="append",
+        default=None,
+        help="embedder spec; the program's by default; may be repeated: each of two programs takes "
+        "the one that it was compiled with",
     )
     parser.add_argument(
         "--json", help="write the report as JSON to a file, or to standard output with -"
@@ -57,7 +61,7 @@ def add_parser(commands: Commands, parents: Parents) -> None:
         metavar="N",
         help="list the first N requests that two programs answer differently",
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, embedder_here=parents.embedder)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -70,19 +74,20 @@ def run(options: argparse.Namespace) -> int:
 
     _check(options)
     dataset = load_dataset(options.data, enriched=options.enriched)
+    names = [name for name in (options.program, options.other) if name is not None]
+    here = [options.embedder_here] if options.embedder_here else []
     programs = [
         (
             name,
             load(
                 name,
                 dataset.registry,
-                embedder=options.embedder,
+                embedder=embedder,
                 max_lm_share=options.max_lm_share,
                 prompts=options.prompt,
             ),
         )
-        for name in (options.program, options.other)
-        if name is not None
+        for name, embedder in zip(names, embedders_of(names, options.embedder or here), strict=True)
     ]
     if options.gate_open:
         programs = [(name, opened(program)) for name, program in programs]
@@ -97,6 +102,25 @@ def run(options: argparse.Namespace) -> int:
     for line in differing:
         print(printable(line))
     return 0
+
+
+def embedders_of(programs: Sequence[str], named: Sequence[str]) -> list[str | None]:
+    """Return the embedder of each program among those that the caller names; None for its own.
+
+    A program that was compiled with none of them has its own where another program has one of
+    them; ``load`` takes its own only where it is packaged.
+
+    Args:
+        programs: names or folders.
+        named: embedder specs.
+    """
+    from task_delegator.artifact import find, read_manifest
+
+    if not named:
+        return [None] * len(programs)
+    specs = [read_manifest(find(name))["embedder"]["spec"] for name in programs]
+    rest = None if any(spec in named for spec in specs) else named[0]
+    return [spec if spec in named else rest for spec in specs]
 
 
 def _check(options: argparse.Namespace) -> None:

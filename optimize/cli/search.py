@@ -25,6 +25,14 @@ def add_parser(commands: Commands, parents: Parents) -> None:
         metavar="FOLDER",
         help="keep a table of the requests of each trial here, for optuna-dashboard",
     )
+    parser.add_argument(
+        "--spark",
+        nargs="?",
+        const="",
+        metavar="MASTER",
+        help="run the trials on Spark, such as local[2] or spark://HOST:PORT; the environment's "
+        "where none is named; the study is kept in MLflow",
+    )
     parser.add_argument("--embedder", default=parents.embedder or "minilm", help="embedder spec")
     parser.set_defaults(run=run)
 
@@ -34,12 +42,15 @@ def run(options: argparse.Namespace) -> int:
     from optimize.checkpoint import digest_of, identity_of
     from optimize.data import load_dataset
     from optimize.search import ScoredRequests, StudyLocation, measure, search
-    from optimize.tracking import study_storage
+    from optimize.tracking import MLFLOW, on_spark, study_storage
     from task_delegator.embedders import embedder
     from task_delegator.errors import InputError
     from task_delegator.knobs import KnobValues
     from task_delegator.retrieval import IndexCache
 
+    on_executors = options.spark is not None
+    if on_executors and options.storage not in (None, MLFLOW):
+        raise InputError(f"--spark keeps its study in MLflow: leave out --storage, or say {MLFLOW}")
     dataset = load_dataset(options.data, enriched=options.enriched)
     if not dataset.splits["validation"]:
         raise InputError(f"{dataset.path}: no validation requests; search needs them")
@@ -47,8 +58,13 @@ def run(options: argparse.Namespace) -> int:
     scored = ScoredRequests(index, dataset.splits["validation"])
     start = KnobValues()
     identity = identity_of(dataset, embedder=index.embed.id, knobs=start.model_dump())
+    storage = study_storage(MLFLOW if on_executors else options.storage)
     location = StudyLocation(
-        options.study, study_storage(options.storage), digest_of(identity), options.artifacts
+        options.study,
+        storage,
+        digest_of(identity),
+        options.artifacts and options.artifacts.resolve(),
+        on_spark(storage, options.spark) if on_executors else None,
     )
     knobs, trials = search(
         scored, [start], trials=options.trials, seed=options.seed, location=location

@@ -132,7 +132,9 @@ def joint_search(
         point = run_trial(trial, report=single)
         trial.set_user_attr("point", point.to_json())
         correct = [int(right) for right in point.correct]
-        keep_table(config.location, trial, "answers", {"request": places, "right": correct})
+        keep_table(
+            config.location.artifacts, trial, "answers", {"request": places, "right": correct}
+        )
         if not single:
             return point.top1, point.tokens
         trial.set_constraint("tokens", point.tokens - (config.max_tokens_per_task or 0.0))

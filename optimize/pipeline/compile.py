@@ -121,6 +121,7 @@ def compile_program(
         run.log_config(settings)
         run.log_dataset(dataset)
         run.begin_model(name, params)
+        run.register_judge(lm)
         context = CompileContext(dataset, config, program, lm, teacher, run, checkpoint)
         compiled = _compile(context)
         checkpoint.remove()

@@ -8,6 +8,7 @@ import dspy
 
 from optimize.data import Dataset
 from optimize.provenance import commit
+from task_delegator.lm import EMBEDDED_PROVIDER
 
 
 def provenance(dataset: Dataset) -> dict[str, Any]:
@@ -48,7 +49,12 @@ def run_tags(
 
 
 def run_name(tags: Mapping[str, str]) -> str:
-    """Return the name of a run, by which it is found in a list: data, LM, embedder, optimizer."""
-    lm = "no LM" if tags["lm"] == "none" else tags["lm"].rpartition("/")[2]
+    """Return the name of a run, by which it is found in a list: data, LM, embedder, optimizer.
+
+    Of the embedded LM without the digests of its files, which the param ``lm`` holds.
+    """
+    provider, _, model = tags["lm"].rpartition("/")
+    lm = model.partition(".")[0] if provider == EMBEDDED_PROVIDER else model
+    lm = "no LM" if lm == "none" else lm
     names = [Path(tags["data"]).name, lm, tags["embedder"]]
     return ", ".join(names + [tags["optimizer"]] * (tags["optimizer"] != "none"))

@@ -4,6 +4,8 @@ from optimize.search.fit import HEAD_C, LEAN, fit_weights
 from optimize.search.retrieval import Trial, measure, search
 from optimize.search.scored import ScoredRequests
 from optimize.search.study import (
+    Objective,
+    Spread,
     StudyLocation,
     keep_table,
     open_study,
@@ -15,7 +17,9 @@ from optimize.search.study import (
 __all__ = [
     "HEAD_C",
     "LEAN",
+    "Objective",
     "ScoredRequests",
+    "Spread",
     "StudyLocation",
     "Trial",
     "fit_weights",

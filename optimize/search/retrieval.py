@@ -70,13 +70,15 @@ def search(
             folder of artifacts cannot be made.
     """
 
+    artifacts = location.artifacts
+
     def objective(trial: Any) -> float:
         measured = measure(scored, _suggest(trial, scored.readings), trial.number)
         trial.set_constraint("recall", MIN_RECALL - measured.recall_at_k)
         trial.set_user_attr("knobs", measured.knobs.model_dump())
         trial.set_user_attr("metrics", measured.metrics())
         ranks = scored.ranks(scored.fused(measured.knobs)).tolist()
-        keep_table(location, trial, "ranks", {"request": range(len(ranks)), "rank": ranks})
+        keep_table(artifacts, trial, "ranks", {"request": range(len(ranks)), "rank": ranks})
         return measured.top1 - _SHORTLIST_COST * measured.knobs.retrieval.k
 
     started = [parameters(start, scored.readings) for start in starts]
@@ -85,7 +87,7 @@ def search(
         Trial(
             trial.number, KnobValues.read(trial.user_attrs["knobs"]), **trial.user_attrs["metrics"]
         )
-        for trial in run_trials(study, objective, trials)
+        for trial in run_trials(study, objective, trials, location.spread)
     ]
     return shorten_shortlist(scored, choose(scored, trials_done).knobs), trials_done
 

@@ -1,6 +1,8 @@
 """ScoredRequests: the channel scores of labeled requests, computed once."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -49,6 +51,22 @@ class ScoredRequests:
         self.readings = _readings(index)
         self._fixed: dict[tuple[int, bool], list[_Unset]] = {}
         self._z_scores: dict[tuple[object, ...], np.ndarray] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs to score the same.
+
+        An index holds weak references, and the tables of every agent that was ever read. What it
+        is made of goes instead: agents, embedder, and their texts as the embedder sees them.
+        """
+        index = self._index
+        return vars(self) | {
+            "_index": (index.agents, index.embed, index.encodings),
+            "_queries": [replace(query, lexical=None) for query in self._queries],
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Build the index anew."""
+        vars(self).update(state | {"_index": Index(*state["_index"])})
 
     def z_scores(self, channel: str, knobs: KnobValues) -> np.ndarray:
         """Return a channel standardized under the index settings, shape (requests, agents)."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import optuna
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
@@ -37,6 +37,9 @@ _JOURNAL, _GRPC = "journal:", "grpc://"
 # A driver that is not installed is an ImportError; a proxy that is silent a TimeoutError.
 _STORAGE_ERRORS = (SQLAlchemyError, OptunaError, OSError, ImportError)
 _DONE = (TrialState.COMPLETE, TrialState.PRUNED)
+Objective: TypeAlias = Callable[[optuna.Trial], Any]
+# Runs so many trials of a study elsewhere, and returns when they are finished.
+Spread: TypeAlias = Callable[[optuna.Study, Objective, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +53,14 @@ class StudyLocation:
             path of a journal is for one process at a time. None for memory.
         identity: of what is searched; a study of something else is not continued.
         artifacts: folder for the tables of trials, which Optuna's dashboard shows; None for none.
+        spread: what runs the trials on other machines; None for this process.
     """
 
     name: str
     storage: str | Path | BaseStorage | None = None
     identity: str = ""
     artifacts: Path | None = None
+    spread: Spread | None = None
 
 
 def open_study(
@@ -117,13 +122,19 @@ def open_study(
 
 
 def run_trials(
-    study: optuna.Study, objective: Callable[[optuna.Trial], Any], trials: int
+    study: optuna.Study, objective: Objective, trials: int, spread: Spread | None = None
 ) -> list[optuna.trial.FrozenTrial]:
     """Run trials until the study has this many finished ones, of all processes; return them.
 
     Trials of a process that died are tried again after ``_GRACE_SECONDS`` seconds. Each trial
     stores the host and the id of its process. The function waits for trials of other processes,
     so every process returns the same trials.
+
+    Args:
+        study: see ``open_study``.
+        objective: of a trial; it is pickled where the trials are spread.
+        trials: of the study at the end.
+        spread: what runs them on other machines, and looks after those that died there.
     """
 
     def tagged_objective(trial: optuna.Trial) -> Any:
@@ -131,6 +142,8 @@ def run_trials(
         trial.set_user_attr(_BEGUN, trial.number)
         return objective(trial)
 
+    if spread is not None:
+        return _run_elsewhere(study, tagged_objective, trials, spread)
     started_since: dict[int, float] = {}
     while True:
         with _experimental():
@@ -148,13 +161,25 @@ def run_trials(
             return completed_trials(study)
 
 
+def _run_elsewhere(
+    study: optuna.Study, objective: Objective, trials: int, spread: Spread
+) -> list[optuna.trial.FrozenTrial]:
+    """Run what is enqueued here, as two machines could take the same; the rest elsewhere."""
+    while (missing := trials - len(completed_trials(study))) > 0:
+        if not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            spread(study, objective, missing)
+            break
+        study.optimize(objective, n_trials=1)
+    return completed_trials(study)
+
+
 def keep_table(
-    location: StudyLocation, trial: optuna.Trial, name: str, columns: Mapping[str, Sequence[Any]]
+    artifacts: Path | None, trial: optuna.Trial, name: str, columns: Mapping[str, Sequence[Any]]
 ) -> None:
     """Keep a table as an artifact of a trial, where the study has a folder for them.
 
     Args:
-        location: of the study.
+        artifacts: the folder; None for none.
         trial: that is running.
         name: of the file, without its ending.
         columns: values by column, equally many of each.
@@ -162,14 +187,14 @@ def keep_table(
     Raises:
         InputError: it cannot be written.
     """
-    if location.artifacts is None:
+    if artifacts is None:
         return
     lines = [list(columns), *zip(*columns.values(), strict=True)]
     with TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.csv"
         path.write_text("".join(",".join(map(str, line)) + "\n" for line in lines))
-        store = FileSystemArtifactStore(location.artifacts)
-        with _refused_by(location.artifacts):
+        store = FileSystemArtifactStore(artifacts)
+        with _refused_by(artifacts):
             upload_artifact(artifact_store=store, file_path=str(path), study_or_trial=trial)
 
 

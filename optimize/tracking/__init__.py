@@ -6,11 +6,14 @@ from optimize.tracking.promote import promote, roll_back
 from optimize.tracking.registry import Models
 from optimize.tracking.rows import without_hidden
 from optimize.tracking.spans import trace_requests
-from optimize.tracking.studies import study_storage
+from optimize.tracking.spark import on_spark
+from optimize.tracking.studies import MLFLOW, study_storage
 
 __all__ = [
     "Answers",
+    "MLFLOW",
     "Models",
+    "on_spark",
     "promote",
     "read_answers",
     "roll_back",

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -23,11 +24,13 @@ from mlflow.tracing.constant import AssessmentMetadataKey
 from optimize._compat import without_active_model
 from optimize.data import Dataset
 from optimize.evaluation import Evaluated, PairedComparison
+from optimize.tracking import judges
 from optimize.tracking.datasets import log_split
 from optimize.tracking.models import holding
 from optimize.tracking.rows import SEVERAL, Row, names_of, rows_of
 from optimize.tracking.scores import answered, expected, scores
 from optimize.tracking.store import STORE_ERRORS, connect, describe_cause
+from optimize.tracking.tables import shortened
 from task_delegator.delegation import Delegation
 from task_delegator.text import without_user
 
@@ -85,6 +88,8 @@ def track_evaluations(
         StoreError: the store cannot be used.
     """
     experiment, runs = connect(), []
+    with _going_on():
+        judges.register(experiment, None)
     for place, (name, evaluated) in enumerate(evaluations):
         others = [other for i, (_, other) in enumerate(evaluations) if i != place]
         versus = _versus(evaluated, others[0], dataset, split) if others else {}
@@ -115,7 +120,8 @@ def _track(run: TrackedRun, dataset: Dataset, split: str, experiment: str, texts
     managed = whole is not None and len(kept) == len(everything)
     report = run.evaluated.report
     tags = {"kind": "evaluation", "program": run.name, "split": split}
-    name = f"{run.name} on {dataset.path.resolve().name}/{split}"
+    # The page shows the first nine characters or so; the param holds all of the program's name.
+    name = f"{Path(run.name).name} on {dataset.path.resolve().name}/{split}"
     with mlflow.start_run(run_name=name, tags=tags) as active:
         params = {
             "program": run.name, "data": report.data, "split": split, "seed": report.seed,
@@ -133,7 +139,7 @@ def _track(run: TrackedRun, dataset: Dataset, split: str, experiment: str, texts
             run_evaluation(data=data, scorers=[], predict_fn=predict, model_id=run.model_id)
         # The page shows them in this order, and has room for the first.
         measured = shown.means() | dict(run.compared) | _flat(report.to_dict())
-        mlflow.log_metrics(measured, model_id=run.model_id)
+        mlflow.log_metrics(shortened(measured), model_id=run.model_id)
         if run.versus:
             table = [shown.line(*found[r.id]) for r in kept if run.versus[r.id] != SAME]
             mlflow.log_table(pd.DataFrame(table), "tables/differing.json")

@@ -33,7 +33,7 @@ from optimize.evaluation import Outcome, Report
 from optimize.joint import JointTrial
 from optimize.prompts import PromptCandidate
 from optimize.search import Trial
-from optimize.tracking import models
+from optimize.tracking import judges, models
 from optimize.tracking.children import Children
 from optimize.tracking.plots import parallel_plot, pareto_plot, reliability_plot, search_plot
 from optimize.tracking.prompts import MODEL, WRITTEN, Prompts
@@ -115,6 +115,15 @@ class Run:
         It is not MLflow's active model meanwhile: each step of the search would be its metric.
         """
         self.model_id = models.begin(name, self.id, self._experiment, _as_params(params))
+
+    @_continue_on_store_error
+    def register_judge(self, lm: Any) -> None:
+        """Register the experiment's judge where it has none; nothing runs it.
+
+        Args:
+            lm: its model, where a provider has it; else MLflow's default.
+        """
+        judges.register(self._experiment, judges.model_of(lm))
 
     @_continue_on_store_error
     def log_metrics(

@@ -16,6 +16,12 @@ from task_delegator.system import sha256_text
 
 EXPERIMENT = "task-delegator"
 STORE = Path("mlflow.db")
+_DESCRIBED = "mlflow.note.content"
+# One line of the pages' width: it stands above all of them.
+_DESCRIPTION = (
+    "Programs side by side: *Model training*, *Training runs*, view *Programs*; by request: "
+    "*Evaluation runs*."
+)
 # What a store, its server or its disk raise; requests' errors are OSErrors. Nothing else is caught.
 STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)
 _DATABASE_TRIES = 4  # within a second; MLflow's ten take two minutes
@@ -25,7 +31,8 @@ def connect(tag: tuple[str, str] | None = None) -> str:
     """Open the store and return the experiment's id.
 
     Args:
-        tag: key and value of a tag that the experiment gets where it has not got it.
+        tag: key and value of a tag that the experiment gets where it has not got it, and with it
+            a description where it has none.
 
     Raises:
         StoreError: the store cannot be used.
@@ -45,6 +52,8 @@ def connect(tag: tuple[str, str] | None = None) -> str:
         experiment = mlflow.set_experiment(EXPERIMENT)
         if tag is not None and experiment.tags.get(tag[0]) != tag[1]:
             mlflow.set_experiment_tag(*tag)
+            if _DESCRIBED not in experiment.tags:  # lists of experiments show it
+                mlflow.set_experiment_tag(_DESCRIBED, _DESCRIPTION)
         return experiment.experiment_id
 
 

@@ -1,7 +1,7 @@
 """Tables and metrics of MLflow runs: trials, Pareto front, confused pairs, reports."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -10,6 +10,7 @@ from optimize.joint import JointTrial
 from optimize.search import Trial
 
 _MOST_CONFUSED = 25
+_DIGITS = 4  # after the point
 # What tells two compilations apart, few enough for one screen; every number is in a table.
 HEADLINES = {
     "validation": ("top1", "top3"),
@@ -26,7 +27,12 @@ def headline(report: Report, names: Sequence[str]) -> dict[str, float]:
     """Return the named numbers of a report, those that it has."""
     low, high = report.top1_ci95
     numbers = report.metrics() | {"top1_low": low, "top1_high": high}
-    return {name: numbers[name] for name in names if name in numbers}
+    return shortened({name: numbers[name] for name in names if name in numbers})
+
+
+def shortened(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return metrics with as many digits as MLflow's lists have room for; they cut the rest."""
+    return {name: round(value, _DIGITS) for name, value in metrics.items()}
 
 
 def trials_table(trials: Sequence[Trial]) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from task_delegator.errors import DelegatorError
 
 _KEY = "programs"
 _PARAMS = ("data", "lm", "embedder", "optimizer", "preset")
+_PROGRAMS = "params.trials != ''"  # which no other run has: evaluations, children, studies
 _METRICS = (
     *("validation_top1", "test_top1", "test_top1_low", "test_top1_high", "test_lm_top1"),
     *("test_assigned", "test_precision_assigned", "test_ece", "test_latency_ms_p50"),
@@ -18,9 +19,9 @@ _METRICS = (
 
 
 def view_tag() -> tuple[str, str]:
-    """Return the experiment's tag that holds the view: every program that was evaluated."""
+    """Return the experiment's tag that holds the view: every program, also while it is made."""
     columns = [f"params.`{name}`" for name in _PARAMS] + [f"metrics.`{name}`" for name in _METRICS]
-    return saved_view("Programs", _KEY, columns, "metrics.test_top1 >= 0")
+    return saved_view("Programs", _KEY, columns, _PROGRAMS)
 
 
 def view_path(experiment: str) -> str:

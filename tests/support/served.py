@@ -1,5 +1,6 @@
 """A service at work over a small dataset, whose traces go to MLflow."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,34 @@ TASKS = [f"xylophone paperwork number {word}" for word in ("one", "two", "three"
 
 
 def serve(
-    uri: str, data: Path, folder: Path, *, texts: bool = False, lm: Any = None
+    uri: str,
+    data: Path,
+    folder: Path,
+    *,
+    texts: bool = False,
+    lm: Any = None,
+    name: str = "default",
+    tasks: Sequence[str] = TASKS,
 ) -> tuple[list[dict[str, Any]], Delegator]:
-    """Delegate the tasks at a service that writes to MLflow; say who is right of the first."""
-    program = load("default", load_dataset(data).registry, allow_uncalibrated=True, lm=lm)
+    """Delegate tasks at a service that writes to MLflow; say who is right of the first.
+
+    Args:
+        uri: of the store.
+        data: folder of the agents.
+        folder: for the logs of decisions and of feedback.
+        texts: keep texts in the traces.
+        lm: asked about every task; None for none.
+        name: of the program.
+        tasks: in their order.
+    """
+    program = load(name, load_dataset(data).registry, allow_uncalibrated=True, lm=lm)
     if lm is not None:
         program.knobs.set({"lm.ask_settled": True})
     log = TraceLog(MlflowStore(uri), folder / "decisions.jsonl", texts=texts)
     with TestClient(
         create_app(Desk(program, folder / "feedback.jsonl", log)), base_url="http://127.0.0.1"
     ) as client:
-        given = [client.post("/delegate", json={"task": task}).json() for task in TASKS]
+        given = [client.post("/delegate", json={"task": task}).json() for task in tasks]
         right = given[0]["top3"][1]["name"]
         said = {"request_id": given[0]["request_id"], "correct_agent": right}
         assert client.post("/feedback", json=said).status_code == 204

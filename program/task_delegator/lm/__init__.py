@@ -5,6 +5,7 @@ from .circuit import forget_circuits
 from .faults import Fault, fault_of
 from .guard import guarded
 from .specs import (
+    EMBEDDED_PROVIDER,
     check_spec,
     context_tokens,
     is_embedded,
@@ -17,6 +18,7 @@ from .weights import ADAPTER, MANIFEST, RAW, SHIPPED, digest, find_weights, pack
 
 __all__ = [
     "ADAPTER",
+    "EMBEDDED_PROVIDER",
     "MANIFEST",
     "RAW",
     "SHIPPED",

@@ -16,10 +16,12 @@ from dspy.utils.callback import BaseCallback
 from .._compat import ACTIVE_CALL_ID
 from ..delegation import Delegation, token_count
 from ..lm import is_embedded
+from ..registry import Registry
 from .redaction import redact
 
 _ROOT = "Delegator"
 _KINDS = {_ROOT: "AGENT", "Retrieve": "RETRIEVER", "Predict": "LLM"}  # MLflow's names, for icons
+_FOUND = "found"  # what a delegation was spared to read: no person asked for it, stages show it
 _LM_INPUTS = ("prompt", "messages")  # of what an LM is given; the rest may hold a key or a header
 _USAGE = {
     "input_tokens": "prompt_tokens",
@@ -81,6 +83,7 @@ class SpanRecorder(BaseCallback):
         self._spans: dict[str, Span] = {}
         self._names, self._texts = names, texts
         self._claimed: Counter[str] = Counter()  # entries of DSPy's usage that a span has, by LM
+        self._registries: dict[str, Registry] = {}  # of delegations at work, where texts are kept
 
     @property
     def spans(self) -> list[Span]:
@@ -92,6 +95,10 @@ class SpanRecorder(BaseCallback):
         name = type(instance).__name__
         given = {f"arg{i}": value for i, value in enumerate(inputs.get("args", ()))}
         given |= inputs.get("kwargs", {})
+        if name == _ROOT:
+            given.pop(_FOUND, None)
+            if self._texts:
+                self._registries[call_id] = instance.registry
         self._start(call_id, name, _KINDS.get(name, "CHAIN"), given, {})
 
     def on_module_end(
@@ -99,8 +106,9 @@ class SpanRecorder(BaseCallback):
     ) -> None:
         """End the span of a module; that of a delegation shows what was decided."""
         self._end(call_id, outputs, exception)
+        registry = self._registries.pop(call_id, None)
         if isinstance(outputs, Delegation):
-            self._decided(call_id, outputs)
+            self._decided(call_id, outputs, registry)
 
     def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
         """Begin the span of an LM call."""
@@ -143,10 +151,11 @@ class SpanRecorder(BaseCallback):
         span = self._spans[call_id]
         self._spans[call_id] = replace(span, attributes=span.attributes | attributes)
 
-    def _decided(self, call_id: str, found: Delegation) -> None:
+    def _decided(self, call_id: str, found: Delegation, registry: Registry | None) -> None:
         """Show the decision, which no module takes, as the last stage of its delegation.
 
-        All of the delegation is what that stage gives; its own span gives the gist, for lists.
+        All of the delegation is what that stage gives; its own span gives the gist, for lists,
+        and what the best agents do where texts are kept, for whoever judges it.
         """
         whole = self._spans[call_id]
         stages = [span.ended for span in self._spans.values() if span.parent == call_id]
@@ -157,6 +166,9 @@ class SpanRecorder(BaseCallback):
             "confidence": found.confidence,
             "top3": {one.name: one.probability for one in found.top3},
         }
+        if registry is not None:
+            best = {one.name for one in found.top3}
+            gist["descriptions"] = {a.name: a.description for a in registry if a.name in best}
         self._spans[f"{call_id}/decide"] = Span(
             id=f"{call_id}/decide",
             parent=call_id,

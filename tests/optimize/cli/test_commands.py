@@ -1,12 +1,14 @@
 """The commands of ``python -m optimize``: one after the other, and bad input."""
 
 import json
+import shutil
 
 import pytest
 from small import ROOT, small_dataset
 from tracking import empty_store
 
 from optimize.__main__ import main
+from optimize.cli.evaluate import embedders_of
 
 
 @pytest.mark.slow
@@ -29,7 +31,7 @@ def test_compile_evaluate_and_calibrate_from_the_command_line(tmp_path, monkeypa
     parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     assert [run.info.run_id for run in parents] == [manifest["mlflow_run_id"]]
     assert len(runs) == 1
-    assert parents[0].data.metrics["test_top1"] == report["top1"]
+    assert parents[0].data.metrics["test_top1"] == round(report["top1"], 4)
     inputs = parents[0].inputs
     assert inputs is not None
     names = {entry.dataset.name for entry in inputs.dataset_inputs}
@@ -95,3 +97,17 @@ def test_an_unknown_agent_in_a_label_is_exit_code_two(tmp_path, capsys):
     (tmp_path / "train.json").write_text('[{"expected_agent_name": "B", "user_requests": ["x"]}]')
     assert main(["compile", "--data", str(tmp_path), "--no-lm", "--out", str(tmp_path / "p")]) == 2
     assert "no agent is named 'B'" in capsys.readouterr().err
+
+
+def test_two_programs_take_the_embedder_that_each_was_compiled_with(tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(ROOT / "program" / "task_delegator" / "compiled" / "default", other)
+    manifest = json.loads((other / "manifest.json").read_text())
+    manifest["embedder"]["spec"] = "mpnet"
+    (other / "manifest.json").write_text(json.dumps(manifest))
+    both = ["default", str(other)]
+    assert embedders_of(both, []) == [None, None]
+    assert embedders_of(both, ["mpnet"]) == [None, "mpnet"]
+    assert embedders_of(both, ["minilm", "mpnet"]) == ["minilm", "mpnet"]
+    assert embedders_of(both, ["e5"]) == ["e5", "e5"]  # which loading refuses
+    assert embedders_of(["default"], ["mpnet"]) == ["mpnet"]

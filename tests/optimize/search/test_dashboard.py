@@ -72,7 +72,7 @@ def test_a_folder_of_artifacts_that_takes_no_file_is_bad_input(tmp_path):
     trial = open_study(location, [], seed=0).ask()
     (tmp_path / "tables").rmdir()
     with pytest.raises(InputError, match=r"--artifacts .*tables: No such file or directory; "):
-        keep_table(location, trial, "ranks", {"request": [0], "rank": [1]})
+        keep_table(location.artifacts, trial, "ranks", {"request": [0], "rank": [1]})
 
 
 @pytest.fixture

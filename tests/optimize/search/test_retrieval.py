@@ -1,11 +1,15 @@
 """The search over retrieval's knobs: what it scores, keeps and goes on with."""
 
 import json
+import pickle
 
+import cloudpickle
+import numpy as np
 import pytest
-from small import HashedWords, only, small_dataset
+from small import HashedWords, office_registry, only, small_dataset
 
 from optimize.__main__ import main
+from optimize.data import Request
 from optimize.search.fit import fit_temperature, fit_weights
 from optimize.search.retrieval import MIN_RECALL, measure, search
 from optimize.search.scored import ScoredRequests
@@ -13,7 +17,20 @@ from optimize.search.study import StudyLocation
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues
+from task_delegator.registry import Registry
 from task_delegator.retrieval.fusion import CHANNELS
+
+ASKED = {"pay my money back": "Refunds", "a hotel in Rome": "Travel", "shouting": "Ada"}
+
+
+@pytest.fixture
+def office() -> Registry:
+    """Agents of which some have no samples, but passages to read."""
+    told = {"instructions": "Look at the calendar of fairs first.\n\nSend invitations by post."}
+    return Registry(
+        agent if agent.user_request_samples else agent.model_copy(update=told)
+        for agent in office_registry()
+    )
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +55,23 @@ def test_what_search_scores_is_what_the_program_ranks(dataset, scored):
     ranks = scored.ranks(scored.fused(knobs))
     for request, rank in zip(dataset.splits["validation"], ranks, strict=True):
         assert program(request.text).evidence.ranking.index(request.expected) + 1 == rank
+
+
+@pytest.mark.parametrize("learned", [{}, {"Refunds": ("give me my money",)}], ids=["", "learned"])
+def test_requests_that_were_sent_to_another_process_score_the_same(learned, office):
+    index = Delegator(office, HashedWords()).retrieve.library.index(learned)
+    requests = [Request(text, (name,)) for text, name in ASKED.items()]
+    here = ScoredRequests(index, requests)
+    scored_before = here.fused(KnobValues())
+    there = pickle.loads(cloudpickle.dumps(here))
+    assert there.readings == here.readings
+    for changed in ({}, {"bm25_k1": 2.0}, {"bm25_b": 0.3}, {"head_c": 3.0}, {"passages": 4}):
+        knobs = KnobValues().replaced({f"retrieval.{name}": v for name, v in changed.items()})
+        for channel in CHANNELS:
+            ours, theirs = (one.z_scores(channel, knobs) for one in (here, there))
+            assert np.array_equal(ours, theirs, equal_nan=True), (channel, changed)
+        assert np.array_equal(there.ranks(there.fused(knobs)), here.ranks(here.fused(knobs)))
+    assert np.array_equal(there.fused(KnobValues()), scored_before)
 
 
 def test_the_fitted_temperature_is_a_maximum(scored):

@@ -10,6 +10,7 @@ from mlflow import artifacts
 from mlflow.exceptions import MlflowException
 from mlflow.genai import datasets as genai_datasets
 from mlflow.genai import evaluate as mlflow_evaluate
+from mlflow.genai.scorers import list_scorers
 from mlflow.tracking import MlflowClient
 from small import delegator, office_registry, only
 
@@ -22,7 +23,7 @@ from optimize.tracking.rows import rows_of
 from optimize.tracking.scores import answered, expected, mlflow_scorers, scores
 from optimize.tracking.store import connect
 from task_delegator.delegator import Delegator
-from task_delegator.tracing import NOBODY, shown_names
+from task_delegator.tracing import NOBODY, VERDICT, shown_names
 
 # MLflow's own, where it is given a list of rows.
 pytestmark = [
@@ -220,6 +221,7 @@ def test_the_command_tracks_and_lists_what_differs(store, data, capsys, monkeypa
     assert all("is right; first says" in line for line in lines[1:])
     runs = MlflowClient().search_runs([connect()], "tags.kind = 'evaluation'")
     assert {run.data.params["program"] for run in runs} == {"first", "second"}
+    assert [judge.name for judge in list_scorers(experiment_id=connect())] == [VERDICT]
 
 
 @pytest.mark.parametrize(

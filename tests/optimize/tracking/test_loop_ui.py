@@ -1,20 +1,20 @@
 """The loop in MLflow's pages: evaluations side by side, traces, a review that is answered there."""
 
 import json
-import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import browser
 import mlflow
 import pytest
+from browser import NEEDS_BROWSER, keep_picture
 from mlflow.tracking import MlflowClient
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 from recorded import recorded_lm
 from served import TASKS, serve, traces_of
 from small import only, small_dataset
-from tracking import SECONDS, empty_store, mlflow_server
+from tracking import empty_store, mlflow_server
 
 from optimize.__main__ import main
 from optimize.data import load_dataset
@@ -25,14 +25,7 @@ from task_delegator.artifact import load
 from task_delegator.tracing import FIRST
 from task_delegator.tracing.mlflow_store import QUEUE
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-
-pytestmark = [
-    pytest.mark.xdist_group("browser"),
-    pytest.mark.slow,
-    pytest.mark.heavy,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium"),
-]
+pytestmark = NEEDS_BROWSER
 
 
 @pytest.fixture(scope="module")
@@ -70,12 +63,8 @@ def server(folder, tmp_path_factory) -> Iterator[str]:
 
 @pytest.fixture
 def page(server, folder) -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1800, "height": 900})
-        page.set_default_timeout(SECONDS * 1000)
+    with browser.opened(1800, 900) as page:
         yield page
-        browser.close()
 
 
 @pytest.fixture
@@ -84,25 +73,18 @@ def opened(server, page) -> Callable[[str], Page]:
     experiment = connect()
 
     def open_page(name: str) -> Page:
-        page.goto(f"{server}/#/experiments/{experiment}/datasets")
-        page.get_by_role("button", name="Close").last.click()
+        browser.without_assistant(page, server, experiment)
         page.goto(f"{server}/#/experiments/{experiment}/{name}")
         return page
 
     return open_page
 
 
-def picture(page: Page, name: str) -> None:
-    if kept := os.environ.get("PICTURES"):
-        page.wait_for_timeout(1000)  # what moves comes to rest
-        page.screenshot(path=Path(kept) / f"mlflow_{name}.png")
-
-
 def test_the_split_is_a_dataset(opened):
     page = opened("datasets")
     page.get_by_text("data/validation@").first.click()
     page.get_by_text('"request"').first.wait_for()
-    picture(page, "dataset")
+    keep_picture(page, "dataset")
 
 
 def test_two_programs_are_compared_request_by_request(opened):
@@ -119,7 +101,7 @@ def test_two_programs_are_compared_request_by_request(opened):
     page.get_by_role("button", name="Sort").first.click()
     page.get_by_text("compared", exact=True).last.click()
     page.get_by_text(re.compile("^alone (right|wrong)$")).nth(1).wait_for()
-    picture(page, "compare")
+    keep_picture(page, "compare")
 
 
 def test_a_trace_shows_its_stages_tokens_and_what_a_person_said(opened, folder):
@@ -132,7 +114,7 @@ def test_a_trace_shows_its_stages_tokens_and_what_a_person_said(opened, folder):
     page.locator("button").filter(has_text="Assess").last.click()
     page.get_by_text("verdict", exact=True).first.wait_for()
     page.get_by_text("another agent", exact=True).first.wait_for()
-    picture(page, "trace")
+    keep_picture(page, "trace")
 
 
 def test_a_review_that_is_answered_on_the_page_comes_back_through_merge(
@@ -144,7 +126,7 @@ def test_a_review_that_is_answered_on_the_page_comes_back_through_merge(
     page.get_by_text("Who should do this task?").wait_for()
     page.get_by_role("combobox").last.click()
     page.get_by_role("option", name=FIRST).click()
-    picture(page, "review")
+    keep_picture(page, "review")
     answered = page.url.rpartition("selectedItemId=")[2]
     page.get_by_role("button", name="Submit").click()
     page.get_by_text(re.compile("^2 of . reviewed")).wait_for()

@@ -1,12 +1,11 @@
 """The MLflow UI in a headless browser: what is tracked can be seen and compared."""
 
 import os
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import mlflow
 import pytest
+from browser import CHROMIUM, NEEDS_BROWSER, keep_picture
 from mlflow.tracking import MlflowClient
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
@@ -22,18 +21,13 @@ from optimize.tracking.promote import promote
 from optimize.tracking.registry import Models
 from optimize.tracking.store import EXPERIMENT
 from optimize.tracking.view import view_path
+from task_delegator.tracing import FIRST, VERDICT
 
 PUBLISHED = ("order", "prompting")
 NAMES = ("data, model, minilm, labeled-few-shot", "data, no LM, minilm")
 WIDE: ViewportSize = {"width": 2600, "height": 1200}  # tables draw the columns that are seen
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
-pytestmark = [
-    pytest.mark.xdist_group("browser"),
-    pytest.mark.slow,
-    pytest.mark.heavy,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium"),
-]
+pytestmark = NEEDS_BROWSER
 
 
 def apt_pupil(dataset: Dataset):
@@ -109,6 +103,7 @@ def _runs(store: str, kind: str = "compile") -> tuple[str, list[str]]:
 def test_the_experiment_and_its_runs_are_listed(server, store, page):
     page.goto(server + "/#/experiments")
     page.get_by_text(EXPERIMENT).first.wait_for()
+    page.get_by_text("Programs side by side").first.wait_for()
     experiment, runs = _runs(store)
     assert len(runs) == 2
     page.goto(f"{server}/#/experiments/{experiment}/runs")
@@ -194,11 +189,13 @@ def test_the_view_that_make_ui_names_shows_the_programs_and_no_other_run(server,
     for name in NAMES:
         page.get_by_text(name, exact=True).first.wait_for()
     assert page.get_by_text(f"experiment {PUBLISHED[0]}").count() == 0
-    if kept := os.environ.get("PICTURES"):
+    _keep_picture(page, "programs", {"width": 1800, "height": 620})
+
+
+def _keep_picture(page: Page, name: str, size: ViewportSize) -> None:
+    if os.environ.get("PICTURES"):
         page.get_by_role("button", name="Close").last.click()  # the assistant beside it
-        page.set_viewport_size({"width": 1800, "height": 620})
-        page.wait_for_timeout(1000)  # what moves comes to rest
-        page.screenshot(path=Path(kept) / "mlflow_programs.png")
+        keep_picture(page, name, size)
 
 
 def test_each_program_is_an_agent_version_with_metrics_by_dataset(server, store, page):
@@ -237,6 +234,17 @@ def test_a_run_names_its_program_and_its_prompts(server, store, page):
     }.items():
         page.get_by_text(heading).first.wait_for()
         page.get_by_text(shown).first.wait_for()
+
+
+def test_the_judge_shows_what_it_is_told_and_is_not_run(server, store, page):
+    experiment, _ = _runs(store)
+    page.goto(f"{server}/#/experiments/{experiment}/judges")
+    page.get_by_text("Evaluating traces: OFF").wait_for()
+    page.get_by_text(VERDICT, exact=True).first.click()
+    for text in ("as a careful person would", FIRST):
+        page.locator("textarea").filter(has_text=text).first.wait_for()
+    assert page.locator("input[value='openai:/gpt-4.1-mini']").count() == 1
+    _keep_picture(page, "judge", {"width": 1500, "height": 760})
 
 
 def test_the_candidates_of_the_prompt_are_children_of_the_run(server, store, page):
