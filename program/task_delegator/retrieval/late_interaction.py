@@ -65,8 +65,7 @@ class LateInteraction:
             return to, fro
         agents = [near[i] for i in filled]
         dots = _dots(task, agents)
-        last = len(self._rarity) - 1
-        rarity = self._rarity[np.where(numbers < last, numbers, last)]
+        rarity = self.rarity(numbers)
         agent_starts = offsets([len(agent.numbers) for agent in agents])
         to[filled] = rarity @ _cosines(np.maximum.reduceat(dots, agent_starts, axis=1))
         to[filled] /= rarity.sum()
@@ -76,6 +75,11 @@ class LateInteraction:
         shares = np.add.reduceat(covered, text_starts) / np.add.reduceat(own, text_starts)
         fro[filled] = np.maximum.reduceat(shares, offsets([len(a.lengths) for a in agents]))
         return to, fro
+
+    def rarity(self, numbers: np.ndarray) -> np.ndarray:
+        """Return the weights of tokens by their numbers, float64, shape as given."""
+        last = len(self._rarity) - 1
+        return self._rarity[np.where(numbers < last, numbers, last)]
 
 
 def _dots(task: Encoded, agents: Sequence[Tokens]) -> np.ndarray:

@@ -1,11 +1,12 @@
 """Late interaction is what its formula says, text by text and token by token."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from task_delegator.embedders.base import Encoded
-from task_delegator.retrieval import late_interaction
+from task_delegator.retrieval import late_interaction, late_of_many
 from task_delegator.retrieval.int8_products import unsigned
 from task_delegator.retrieval.late_interaction import LateInteraction, Tokens
 
@@ -20,19 +21,23 @@ def encoded(token_ids: list[int]) -> Encoded:
     return Encoded(np.zeros(DIMENSIONS), np.array(token_ids, int), tokens)
 
 
-def compared(agents, task, rows):
-    """Return *to* and *fro* of some agents, a token's number being its id."""
-    holders = np.zeros(10, dtype=int)
+def held_by(agents):
+    """Return late interaction over some agents, and their tokens; a token's number is its id."""
+    holders, tokens = np.zeros(10, dtype=int), []
     for own in agents:
         holders[list({int(token) for text in own for token in text.token_ids})] += 1
-    near = []
-    for row in rows:
-        shown = [text for text in agents[row] if len(text.token_ids)]
+        shown = [text for text in own if len(text.token_ids)]
         numbers = np.array([token for text in shown for token in text.token_ids], dtype=np.int32)
         lengths = np.array([len(text.token_ids) for text in shown], dtype=np.int32)
         vectors = tuple(unsigned(text.token_vectors) for text in shown)
-        near.append(Tokens(vectors, numbers, lengths))
-    return LateInteraction(holders, len(agents))(task, task.token_ids, near)
+        tokens.append(Tokens(vectors, numbers, lengths))
+    return LateInteraction(holders, len(agents)), tokens
+
+
+def compared(agents, task, rows):
+    """Return *to* and *fro* of some agents."""
+    late, tokens = held_by(agents)
+    return late(task, task.token_ids, [tokens[row] for row in rows])
 
 
 def by_hand(agents: list[list[list[int]]], task: list[int], row: int) -> tuple[float, float]:
@@ -77,3 +82,22 @@ def test_agents_multiplied_piece_by_piece_score_the_same(monkeypatch):
     whole = compared(texts, task, range(20))
     monkeypatch.setattr(late_interaction, "_AT_ONCE", 3)
     np.testing.assert_array_equal(compared(texts, task, range(20)), whole)
+
+
+_TOKENS = st.lists(st.integers(0, 9), min_size=1, max_size=6)
+_AGENTS = st.lists(st.lists(_TOKENS, min_size=1, max_size=3), min_size=2, max_size=5)
+
+
+@pytest.mark.parametrize("products", [1, 20, 2**19])
+@given(agents=_AGENTS, tasks=st.lists(_TOKENS, min_size=1, max_size=8), data=st.data())
+def test_many_texts_are_compared_as_one_by_one(products, agents, tasks, data):
+    late, tokens = held_by([[encoded(text) for text in own] for own in agents])
+    texts = [(encoded(task), np.array(task)) for task in tasks]
+    some = st.lists(st.sampled_from(range(len(agents))), min_size=2, max_size=2, unique=True)
+    near = np.array([data.draw(some) for _ in tasks])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(late_of_many, "_PRODUCTS", products)
+        found = late_of_many.late_of_many(late, texts, tokens, near)
+    for place, (text, numbers) in enumerate(texts):
+        alone = late(text, numbers, [tokens[agent] for agent in near[place]])
+        np.testing.assert_allclose([one[place] for one in found], alone, rtol=0, atol=1e-12)
