@@ -113,6 +113,22 @@ def test_parts_of_tasks_are_scored_with_all_others(monkeypatch):
         same(answer, one)
 
 
+def test_tasks_that_nobody_waits_for_are_not_read(monkeypatch):
+    embed = CountingWords()
+    delegate = Delegator(office_registry(), embed)
+    delegate("warm")
+    embed.texts.clear()
+    encode = embed.encode
+    monkeypatch.setattr(embed, "encode", lambda texts: time.sleep(0.001) or encode(texts))
+    monkeypatch.setattr(many, "_FIRST_WINDOW", 200)
+    monkeypatch.setattr(many, "_ENCODED", 1)
+    asked = [many.Asked(f"refund {i}") for i in range(1000)]
+    scored = many.score_many(delegate.retrieve, asked, delegate.knobs.values)
+    next(scored)
+    scored.close()
+    assert 200 <= len(embed.texts) < 900
+
+
 def test_windows_grow_up_to_a_limit_of_tasks_and_of_characters():
     short = [w.stop - w.start for w in many._windows([10] * 5000)]
     assert short == [64, 128, 256, 512, 1024, 1024, 1024, 968]

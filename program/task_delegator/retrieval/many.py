@@ -4,11 +4,14 @@ The answers are those of one task after the other, but for the last digits of a 
 Parts of a task that are looked at beside it are scored with it.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from itertools import compress, islice
+from threading import Event
 
 import numpy as np
 
@@ -26,9 +29,11 @@ from .retrieve import Retrieval, Retrieve, glance, left_out
 # Tasks that are encoded together while those before are scored: few at first, so that the first
 # answers come soon, then as many as have neighbors with the same number of tokens.
 _FIRST_WINDOW, _WINDOW = 64, 1024
+_AHEAD = 2  # windows that are read meanwhile: of one the words, while the other is encoded
 _CHARACTERS = 2**18  # of a window's tasks, some 30 MB of encodings
+_ENCODED = 256  # texts that are encoded before it is asked whether somebody still waits
 _TOGETHER = 128  # tasks and parts that are scored at once
-_NUMBERS = 2**20  # of one channel that are held at once, 8 MB: fewer tasks where agents are many
+_NUMBERS = 2**21  # of one channel that are held at once, 16 MB: fewer tasks where agents are many
 PartsOf = Callable[[str], Sequence[str]]
 
 
@@ -63,19 +68,24 @@ def score_many(
         knobs: as for ``retrieve``.
         parts_of: a task's parts that are to be glanced at, as ``ReadAhead`` takes them.
     """
-    windows = list(_windows([len(one.task) for one in asked]))
+    windows = [asked[window] for window in _windows([len(one.task) for one in asked])]
+    unwanted = Event()
+    read = partial(_read, retrieve, parts_of=parts_of, unwanted=unwanted)
     if len(windows) < 2:
         for window in windows:
-            yield from _window(_read(retrieve, asked[window], parts_of), knobs)
+            yield from _window(read(window), knobs)
         return
-    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as pool:
+    with ThreadPoolExecutor(_AHEAD, thread_name_prefix="read-ahead") as pool:
         context = copy_context()
-        reading = pool.submit(context.run, _read, retrieve, asked[windows[0]], parts_of)
-        for following in (*windows[1:], None):
-            read = reading.result()
-            if following is not None:  # the encoder works on while these are scored
-                reading = pool.submit(context.run, _read, retrieve, asked[following], parts_of)
-            yield from _window(read, knobs)
+        reading: deque[Future[list[_Read | None]]] = deque()
+        try:
+            for number in range(len(windows)):
+                for window in windows[number + len(reading) : number + 1 + _AHEAD]:
+                    # The encoder works on while these are scored.
+                    reading.append(pool.submit(context.copy().run, read, window))
+                yield from _window(reading.popleft().result(), knobs)
+        finally:
+            unwanted.set()  # nobody waits for the others
 
 
 def _windows(lengths: Sequence[int]) -> Iterator[slice]:
@@ -125,10 +135,15 @@ class _Worded:
     parts: tuple[Words, ...]
 
 
-def _read(retrieve: Retrieve, asked: Sequence[Asked], parts_of: PartsOf) -> list[_Read | None]:
+def _read(
+    retrieve: Retrieve, asked: Sequence[Asked], *, parts_of: PartsOf, unwanted: Event
+) -> list[_Read | None]:
     """Return the tasks as they are read, None where no agent is left to name.
 
     Each text is encoded once, those of a length together.
+
+    Raises:
+        CancelledError: they are unwanted.
     """
     library, learned = retrieve.library, retrieve.learned.values
     callers = {one.permissions for one in asked}
@@ -142,7 +157,7 @@ def _read(retrieve: Retrieve, asked: Sequence[Asked], parts_of: PartsOf) -> list
             found[place] = _Worded(read_words(index, one.task), index, out, parts)
     if not found:
         return [None] * len(asked)
-    encoded = _encoded(library.embed, list(found.values()))
+    encoded = _encoded(library.embed, list(found.values()), unwanted)
     encodings = dict(zip(found, encoded, strict=True))
 
     def whole(place: int, one: Asked) -> _Read:
@@ -155,16 +170,18 @@ def _read(retrieve: Retrieve, asked: Sequence[Asked], parts_of: PartsOf) -> list
     return [whole(i, one) if i in found else None for i, one in enumerate(asked)]
 
 
-def _encoded(embed: Embedder, tasks: Sequence[_Worded]) -> list[list[Encoded]]:
+def _encoded(embed: Embedder, tasks: Sequence[_Worded], unwanted: Event) -> list[list[Encoded]]:
     """Return the encodings of tasks, each with those of its parts, as ``ReadAhead`` has them."""
     said = [[words.text for words in (task.words, *task.parts)] for task in tasks]
     if not pools_tokens(embed):
-        known = _by_text(embed, [text for texts in said for text in texts])
+        known = _by_text(embed, unwanted, [text for texts in said for text in texts])
         return [[known[text] for text in texts] for texts in said]
-    known = _by_text(embed, [texts[0] for texts in said])
+    known = _by_text(embed, unwanted, [texts[0] for texts in said])
     pooled = [encode_parts(embed, known[own], parts) for own, *parts in said]
     apart = [found is None for found in pooled]
-    others = _by_text(embed, [text for texts in compress(said, apart) for text in texts[1:]])
+    others = _by_text(
+        embed, unwanted, [text for texts in compress(said, apart) for text in texts[1:]]
+    )
     read = []
     for texts, found in zip(said, pooled, strict=True):
         parts = others if found is None else dict(zip(texts[1:], found, strict=True))
@@ -173,10 +190,20 @@ def _encoded(embed: Embedder, tasks: Sequence[_Worded]) -> list[list[Encoded]]:
     return read
 
 
-def _by_text(embed: Embedder, texts: Sequence[str]) -> dict[str, Encoded]:
-    """Return encodings by text, each made once, short ones first."""
+def _by_text(embed: Embedder, unwanted: Event, texts: Sequence[str]) -> dict[str, Encoded]:
+    """Return encodings by text, each made once, short ones first.
+
+    Raises:
+        CancelledError: they are unwanted.
+    """
     each = sorted(set(texts), key=lambda text: (len(text), text))
-    return dict(zip(each, embed.encode(each), strict=True)) if each else {}
+    encodings: dict[str, Encoded] = {}
+    for start in range(0, len(each), _ENCODED):
+        if unwanted.is_set():
+            raise CancelledError
+        some = each[start : start + _ENCODED]
+        encodings |= zip(some, embed.encode(some), strict=True)
+    return encodings
 
 
 def _scored(read: Sequence[_Read], knobs: KnobValues) -> Iterator[Retrieval]:
