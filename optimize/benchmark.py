@@ -99,8 +99,8 @@ class Throughput:
         of_loop: over those that are delegated one after the other.
         loop_of_encoder: what the loop could gain at most: the encoder's tasks over the loop's.
         milliseconds: a task.
-        processor_of_encoder, processor_of_loop: the first two, of the processor's seconds, which
-            a busy machine stretches less.
+        processor_of_encoder, processor_of_loop, processor_milliseconds: the same of the
+            processor's seconds, which a busy machine stretches less.
     """
 
     of_encoder: float
@@ -109,6 +109,7 @@ class Throughput:
     milliseconds: float
     processor_of_encoder: float
     processor_of_loop: float
+    processor_milliseconds: float
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -181,7 +182,8 @@ def print_throughput(what: str, seen: Throughput) -> None:
         f"{what} at once: {seen.of_encoder:.2f} of the encoder's own throughput, "
         f"{seen.of_loop:.2f} times the loop's, where the encoder alone is "
         f"{seen.loop_of_encoder:.2f} times the loop's ({seen.milliseconds:.1f} ms a task); of the "
-        f"processor {seen.processor_of_encoder:.2f} and {seen.processor_of_loop:.2f}"
+        f"processor {seen.processor_of_encoder:.2f} and {seen.processor_of_loop:.2f} "
+        f"({seen.processor_milliseconds:.1f} ms)"
     )
 
 
@@ -214,6 +216,7 @@ def throughput(delegate: Any, texts: Sequence[str], turns: int = 5) -> Throughpu
         milliseconds=float(1000 * many / len(texts)),
         processor_of_encoder=float(own / together),
         processor_of_loop=float(one_by_one / together),
+        processor_milliseconds=float(1000 * together / len(texts)),
     )
 
 

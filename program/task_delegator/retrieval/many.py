@@ -28,7 +28,7 @@ from .retrieve import Retrieval, Retrieve, glance, left_out
 
 # Tasks that are encoded together while those before are scored: few at first, so that the first
 # answers come soon, then as many as have neighbors with the same number of tokens.
-_FIRST_WINDOW, _WINDOW = 64, 1024
+_FIRST_WINDOW, _WINDOW = 128, 1024
 _AHEAD = 2  # windows that are read meanwhile: of one the words, while the other is encoded
 _CHARACTERS = 2**18  # of a window's tasks, some 30 MB of encodings
 _ENCODED = 256  # texts that are encoded before it is asked whether somebody still waits
