@@ -5,7 +5,7 @@ Parts of a task that are looked at beside it are scored with it.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ def score_many(
     asked: Sequence[Asked],
     knobs: KnobValues,
     parts_of: PartsOf = lambda _: (),
-) -> Iterator[Retrieval]:
+) -> Generator[Retrieval, None, None]:
     """Yield the scores of each task, in their order, for ``retrieve`` to rank as ``found``.
 
     Agents that are added or removed meanwhile count from the next window on.
