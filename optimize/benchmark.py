@@ -11,6 +11,7 @@ changes each second, over those while nothing changes.
 """
 
 import argparse
+import json
 import resource
 import subprocess
 import sys
@@ -33,7 +34,10 @@ if TYPE_CHECKING:
 
 _TASK = "I was charged twice and want my money back"
 THREADS = 64
+DESCRIPTIONS = "../shared/data/distractors/agents.json"
+DESCRIPTIONS_HELP = "agents to take these from; put together from the dataset's where it is missing"
 _EDITION = ", edition "
+_Requests = dict[str, list[str]]
 _BUSY_SECONDS = 600  # then the busy process ends, whatever became of this one
 _BUSY = f"import time\nend = time.monotonic() + {_BUSY_SECONDS}\nwhile time.monotonic() < end: pass"
 
@@ -90,12 +94,13 @@ class Throughput:
     """Tasks that are delegated together; medians of several turns.
 
     Attributes:
-        of_encoder: tasks a second over those that the encoder alone reads, given all at once.
+        of_encoder: tasks a second over those that the encoder alone reads, given all at once, so
+            that it can read those of a length in one call; on as many threads.
         of_loop: over those that are delegated one after the other.
         loop_of_encoder: what the loop could gain at most: the encoder's tasks over the loop's.
         milliseconds: a task.
-        processor_of_encoder, processor_of_loop: the first two, of the processor's seconds, which
-            a busy machine stretches less.
+        processor_of_encoder, processor_of_loop, processor_milliseconds: the same of the
+            processor's seconds, which a busy machine stretches less.
     """
 
     of_encoder: float
@@ -104,6 +109,7 @@ class Throughput:
     milliseconds: float
     processor_of_encoder: float
     processor_of_loop: float
+    processor_milliseconds: float
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -119,8 +125,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         nargs="*",
         default=[],
         metavar="N",
-        help="sizes of larger registries, of agents put together from the sentences of the others",
+        help="sizes of larger registries, without samples",
     )
+    parser.add_argument("--descriptions", default=DESCRIPTIONS, help=DESCRIPTIONS_HELP)
     options = parser.parse_args(arguments)
     from task_delegator.stages import guessed_parts
 
@@ -129,8 +136,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"from start to answer over import dspy: {cold.wall:.2f} on the clock, "
         f"{cold.processor:.2f} of the processor ({cold.seconds:.1f} s)"
     )
-    delegate, encode, texts = _served(options.data, options.program)
-    texts = texts[: options.requests]
+    delegate, encode, requests = _served(options.data, options.program)
+    texts = requests["validation"][: options.requests]
     print_latency("a delegation", latency(delegate, encode, texts))
     for what, some in kinds(texts, partial(guessed_parts, knobs=delegate.knobs.values)).items():
         print_latency(f"{len(some)} of {len(texts)} {what}", latency(delegate, encode, some))
@@ -139,10 +146,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(
         f"{THREADS} threads while an agent changes each second: {beside_changes(delegate, texts)}"
     )
-    print_throughput("many tasks", throughput(delegate, texts))
+    many = [*requests["train"], *requests["validation"]]
+    print_throughput(f"{len(many)} tasks", throughput(delegate, many))
     for agents in options.many_agents:
-        large = _large(delegate, agents)
-        print_throughput(f"many tasks, {agents:,} agents", throughput(large, texts))
+        large = _large(delegate, large_registry(agents, options.descriptions, delegate.registry))
+        print_throughput(f"{len(many)} tasks, {agents:,} agents", throughput(large, many))
     return 0
 
 
@@ -174,7 +182,8 @@ def print_throughput(what: str, seen: Throughput) -> None:
         f"{what} at once: {seen.of_encoder:.2f} of the encoder's own throughput, "
         f"{seen.of_loop:.2f} times the loop's, where the encoder alone is "
         f"{seen.loop_of_encoder:.2f} times the loop's ({seen.milliseconds:.1f} ms a task); of the "
-        f"processor {seen.processor_of_encoder:.2f} and {seen.processor_of_loop:.2f}"
+        f"processor {seen.processor_of_encoder:.2f} and {seen.processor_of_loop:.2f} "
+        f"({seen.processor_milliseconds:.1f} ms)"
     )
 
 
@@ -207,6 +216,7 @@ def throughput(delegate: Any, texts: Sequence[str], turns: int = 5) -> Throughpu
         milliseconds=float(1000 * many / len(texts)),
         processor_of_encoder=float(own / together),
         processor_of_loop=float(one_by_one / together),
+        processor_milliseconds=float(1000 * together / len(texts)),
     )
 
 
@@ -321,8 +331,8 @@ def busy_process() -> Iterator[None]:
         process.wait()
 
 
-def _served(data: str, program: str) -> "tuple[Delegator, Callable[[str], Any], list[str]]":
-    """Return a warm program, its encoder and validation requests."""
+def _served(data: str, program: str) -> "tuple[Delegator, Callable[[str], Any], _Requests]":
+    """Return a warm program, its encoder and requests by split, but for those of the test."""
     from optimize.data import load_dataset
     from task_delegator.artifact import load
     from task_delegator.embedders import forget_tasks
@@ -331,31 +341,50 @@ def _served(data: str, program: str) -> "tuple[Delegator, Callable[[str], Any], 
     delegate = load(program, dataset.registry)
     embed = delegate.retrieve.library.embed
     forget_tasks(embed)
-    texts = [request.text for request in dataset.splits["validation"]]
-    for text in texts[:10]:
+    requests = {
+        split: [request.text for request in dataset.splits[split]]
+        for split in ("train", "validation")
+    }
+    for text in requests["validation"][:10]:
         delegate(text)
-    return delegate, lambda text: embed.encode([text]), texts
+    return delegate, lambda text: embed.encode([text]), requests
 
 
-def _large(program: Any, number: int) -> Any:
-    """Return the program over so many agents, of two agents' descriptions each, no samples."""
+def _large(program: Any, registry: "Registry") -> Any:
+    """Return the program over other agents."""
     from copy import copy
 
-    from task_delegator.registry import Agent, Registry
     from task_delegator.retrieval import IndexCache
 
-    said = [agent.description for agent in program.registry]
-    agents = [
+    large = copy(program)
+    large.retrieve = copy(program.retrieve)
+    large.retrieve.library = IndexCache(registry, program.retrieve.library.embed)
+    return large
+
+
+def large_registry(number: int, descriptions: str | Path, small: "Registry") -> "Registry":
+    """Return a registry of many agents without samples.
+
+    Args:
+        number: of agents.
+        descriptions: a file of agents; where it is missing, they are put together from the
+            sentences of the others.
+        small: the others.
+    """
+    from task_delegator.registry import Agent, Registry
+
+    path = Path(descriptions)
+    if path.is_file():
+        rows = json.loads(path.read_text(encoding="utf-8"))[:number]
+        return Registry(Agent(name=r["name"], description=r["description"]) for r in rows)
+    said = [agent.description for agent in small]
+    return Registry(
         Agent(
             name=f"Agent {i}",
             description=f"{i}: {said[i % len(said)]} {said[i // len(said) % len(said)]}",
         )
         for i in range(number)
-    ]
-    large = copy(program)
-    large.retrieve = copy(program.retrieve)
-    large.retrieve.library = IndexCache(Registry(agents), program.retrieve.library.embed)
-    return large
+    )
 
 
 if __name__ == "__main__":

@@ -22,7 +22,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optimize.benchmark import THREADS, beside_changes
+from optimize.benchmark import (
+    DESCRIPTIONS,
+    DESCRIPTIONS_HELP,
+    THREADS,
+    beside_changes,
+    large_registry,
+)
 
 if TYPE_CHECKING:
     from task_delegator.delegator import Delegator
@@ -87,11 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", default="datasets", help="a dataset directory")
     parser.add_argument("--program", default="default", help="a program's name or folder")
     parser.add_argument("--agents", type=int, default=10_000, help="agents of the large registry")
-    parser.add_argument(
-        "--descriptions",
-        default="../shared/data/distractors/agents.json",
-        help="agents to take these from; put together from the dataset's where it is missing",
-    )
+    parser.add_argument("--descriptions", default=DESCRIPTIONS, help=DESCRIPTIONS_HELP)
     parser.add_argument("--seconds", type=int, default=10, help="of each turn of throughput")
     parser.add_argument("--turns", type=int, default=3, help="of throughput, quiet and changing")
     parser.add_argument("--start", metavar="FILE", help=argparse.SUPPRESS)
@@ -256,20 +258,7 @@ def served(data: str, program: str) -> "tuple[Delegator, list[str]]":
 
 def large(options: argparse.Namespace, small: "Delegator") -> "Registry":
     """Return a registry of many agents without samples."""
-    from task_delegator.registry import Agent, Registry
-
-    path = Path(options.descriptions)
-    if path.is_file():
-        rows = json.loads(path.read_text(encoding="utf-8"))[: options.agents]
-        return Registry(Agent(name=r["name"], description=r["description"]) for r in rows)
-    said = [agent.description for agent in small.registry]
-    return Registry(
-        Agent(
-            name=f"Agent {i}",
-            description=f"{i}: {said[i % len(said)]} {said[i // len(said) % len(said)]}",
-        )
-        for i in range(options.agents)
-    )
+    return large_registry(options.agents, options.descriptions, small.registry)
 
 
 if __name__ == "__main__":

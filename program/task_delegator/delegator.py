@@ -285,7 +285,9 @@ class Delegator(DelegatesMany, dspy.Module):
         def look(part: str) -> PartScore:
             if found.index is None:
                 return PartScore((), 0.0, 0.0)
-            seen = glance(ahead.read(found.index, part, knobs), knobs, found)
+            seen = dict(found.glances).get(part)
+            if seen is None:
+                seen = glance(ahead.read(found.index, part, knobs), knobs, found)
             return self._summary(seen, knobs, scoped)
 
         return guess_several(task, cuts, knobs, look, lambda: self._summary(found, knobs, scoped))
@@ -518,7 +520,9 @@ class Delegator(DelegatesMany, dspy.Module):
 
 
 def _read_ahead(task: str, parts: Sequence[str], found: Retrieval | None) -> ReadAhead:
-    """Return what reads a task and the parts of it that are looked at."""
+    """Return what reads a task and the parts of it that are looked at, none of a plan's part."""
+    if found is not None and (found.part or found.glances):
+        return ReadAhead()
     query = None if found is None else found.query
     own = query is not None and query.task == task
     return ReadAhead(parts, query.encoded if query and own else None)

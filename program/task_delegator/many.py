@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
@@ -19,8 +20,10 @@ from .lm_share import LMShareCap, Verdict, allowed, least_certain, lm_decided
 from .registry import permission_set
 from .retrieval import Asked, Retrieval, Retrieve, score_many
 from .settings import check_task
+from .stages import guessed_parts
 
 _AT_ONCE = 128  # tasks that are decided together, so that the first come soon
+_NUMBERS = 2**17  # agents' scores of these, where no LM is waited for: memory is used again
 _RANKED = 1024  # tasks of which the LM is asked about the least certain
 _HELD = 2**20  # agents' scores that are held for that, over all of these tasks: some 64 MB
 LM_THREADS = 8  # calls of an LM that are waited for at a time
@@ -102,10 +105,13 @@ class DelegatesMany:
         check_tasks(tasks)
         knobs = self.knobs.values
         permitted = permission_set(permissions)
-        found = score_many(self.retrieve, [Asked(task, permitted) for task in tasks], knobs)
+        asked = [Asked(task, permitted) for task in tasks]
+        found = score_many(self.retrieve, asked, knobs, partial(guessed_parts, knobs=knobs))
         waits = threads > 1 and max_lm_calls is None and self.may_ask_lm()
         capped = self._lm_cap.share is not None and not arriving and self.may_ask_lm()
-        groups = self._groups(found, len(tasks))
+        most = _NUMBERS // len(self.retrieve.library.registry)
+        at_once = _AT_ONCE if waits else min(max(most, 1), _AT_ONCE)
+        groups = self._groups(found, len(tasks), at_once)
         if capped:
             groups = self._capped_groups(found, tasks, permissions)
         if not waits:
@@ -124,11 +130,11 @@ class DelegatesMany:
         """Tell whether the LM is to be asked about a task, where there is one."""
         return asks_lm(gate.certainty, knobs.lm, gate.settled) and self.may_ask_lm()
 
-    def _groups(self, found: Iterator[Retrieval], number: int) -> Iterator[_Group]:
+    def _groups(self, found: Iterator[Retrieval], number: int, at_once: int) -> Iterator[_Group]:
         """Yield tasks that are decided together, as they were retrieved."""
-        for _ in range(0, number, _AT_ONCE):
+        for _ in range(0, number, at_once):
             started = perf_counter()
-            some = list(islice(found, _AT_ONCE))
+            some = list(islice(found, at_once))
             yield _Group(some, [None] * len(some), (perf_counter() - started) / len(some))
 
     def _capped_groups(

@@ -14,6 +14,7 @@ from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError, LMError
 from task_delegator.lm import forget_circuits
 from task_delegator.registry import Registry
+from task_delegator.retrieval import many, retrieve
 
 WORDS = [
     "refund",
@@ -37,6 +38,7 @@ CALLERS = st.sampled_from([None, (), ("hr.pay",)])
 BARE = Registry([make_agent(f"Agent {i}", f"{a} and {b}") for i, (a, b) in enumerate(pairwise(WORDS))])  # fmt: skip
 PROGRAMS = {
     "samples": delegator(office_registry()),
+    "parts": delegator(office_registry(), {"split.threshold": 0.5}),
     "no samples": delegator(BARE),
     "nobody permitted": delegator(Registry([make_agent("Payroll", "salaries", needs=("x",))])),
 }
@@ -95,6 +97,43 @@ def test_tasks_of_several_windows_are_answered_in_order():
     tasks = [f"{WORDS[i % 14]} {WORDS[i * 5 % 13]} {i}" for i in range(150)]
     for task, answer in zip(tasks, delegate.delegate_many(tasks), strict=True):
         same(answer, delegate(task))
+
+
+def test_parts_of_tasks_are_scored_with_all_others(monkeypatch):
+    delegate = PROGRAMS["parts"]
+    tasks = ["book a hotel in Porto and pay my late salary", "refund my order", "train and invoice"]
+    alone = [delegate(task) for task in tasks]
+    assert alone[0].several is not None
+
+    def score(*_):
+        raise AssertionError("a part was scored by itself")
+
+    monkeypatch.setattr(retrieve, "score", score)
+    for answer, one in zip(delegate.delegate_many(tasks), alone, strict=True):
+        same(answer, one)
+
+
+def test_tasks_that_nobody_waits_for_are_not_read(monkeypatch):
+    embed = CountingWords()
+    delegate = Delegator(office_registry(), embed)
+    delegate("warm")
+    embed.texts.clear()
+    encode = embed.encode
+    monkeypatch.setattr(embed, "encode", lambda texts: time.sleep(0.001) or encode(texts))
+    monkeypatch.setattr(many, "_FIRST_WINDOW", 200)
+    monkeypatch.setattr(many, "_ENCODED", 1)
+    asked = [many.Asked(f"refund {i}") for i in range(1000)]
+    scored = many.score_many(delegate.retrieve, asked, delegate.knobs.values)
+    next(scored)
+    scored.close()
+    assert 200 <= len(embed.texts) < 900
+
+
+def test_windows_grow_up_to_a_limit_of_tasks_and_of_characters():
+    short = [w.stop - w.start for w in many._windows([10] * 5000)]
+    assert short == [128, 256, 512, 1024, 1024, 1024, 1024, 8]
+    assert [w.stop - w.start for w in many._windows([2**17] * 5)] == [2, 2, 1]
+    assert list(many._windows([])) == []
 
 
 @pytest.mark.parametrize(("bad", "said"), [("  ", "task 2: the task is empty"), (7, "task 2: expected a text, not int")])  # fmt: skip

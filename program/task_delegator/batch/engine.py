@@ -15,7 +15,9 @@ Row = dict[str, Any]
 Answers = Iterable[Row | DelegatorError]
 Delegate = Callable[[Sequence[str]], Answers]
 
-_CHUNK = 128  # tasks that a process is given at a time
+# Tasks that a process is given at a time: of more, more are read in one call of the encoder.
+_LEAST, _MOST = 128, 1024
+_TURNS = 8  # chunks a process at least, so that all end at about the same time
 _AHEAD = 2  # chunks per process that are given out before the first is done
 _program: Any = None  # of a worker's process
 
@@ -47,7 +49,8 @@ def several_processes(
     """
 
     def delegate(tasks: Sequence[str]) -> Iterator[Row | DelegatorError]:
-        chunks = iter([tasks[i : i + _CHUNK] for i in range(0, len(tasks), _CHUNK)])
+        size = chunk_size(len(tasks), workers)
+        chunks = [tasks[start : start + size] for start in range(0, len(tasks), size)]
         waiting: deque[Future[list[Row | DelegatorError]]] = deque()
         pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin, (load,))
         try:
@@ -65,6 +68,11 @@ def several_processes(
             pool.shutdown(cancel_futures=True)
 
     return delegate
+
+
+def chunk_size(tasks: int, workers: int) -> int:
+    """Return how many tasks a process is given at a time."""
+    return min(max(tasks // (_TURNS * workers), _LEAST), _MOST)
 
 
 def row_of(answer: Delegation | DelegatorError) -> Row | DelegatorError:

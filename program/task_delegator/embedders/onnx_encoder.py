@@ -1,14 +1,16 @@
 """An encoder in ONNX: a text's tokens in, their vectors out, pooled by their mean.
 
-Each text is encoded on its own: quantized models scale their activations per call, so that a
-text's vector would otherwise depend on its neighbors in the batch, and with it on registry
-order.
+Texts of the same number of tokens are read in one call. Nothing is padded, and no graph here
+scales over more than a token, so that a text's vector does not depend on its neighbors, bit by
+bit, nor with it on the registry's order. A graph with dynamic quantization of whole tensors would
+need a call for each text.
 """
 
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,8 @@ import numpy as np
 from ..thread_lock import Lock
 from .base import Encoded, encoded, processor_kind, utf8_bytes
 
-_THREADS = 2  # within one text, and texts side by side when an index is built
+_THREADS = 2  # within one call, and calls side by side
+_TOKENS = 256  # of texts that are read in one call: with more, a token takes as long
 
 
 class OnnxEncoder:
@@ -79,18 +82,26 @@ class OnnxEncoder:
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
         """Return one encoding per text."""
         if len(texts) == 1:  # a task waits for no other thread
-            return [self._one(texts[0])]
+            return self._together([self._ids(texts[0])])
+        ids = [self._ids(text) for text in texts]
+        batches = same_lengths([len(own) for own in ids])
         with ThreadPoolExecutor(_THREADS) as pool:
-            return list(pool.map(self._one, texts))
+            read = pool.map(lambda batch: self._together([ids[i] for i in batch]), batches)
+            made = dict(zip(chain(*batches), chain(*read), strict=True))
+        return [made[place] for place in range(len(texts))]
 
-    def _one(self, text: str) -> Encoded:
-        ids = self._ids(text)
-        feed = {"input_ids": ids[None], "attention_mask": np.ones((1, len(ids)), dtype=np.int64)}
+    def _together(self, ids: Sequence[np.ndarray]) -> list[Encoded]:
+        """Return the encodings of texts with the same number of tokens."""
+        given = np.stack(ids)
+        feed = {"input_ids": given, "attention_mask": np.ones_like(given)}
         if "token_type_ids" in self._inputs:
-            feed["token_type_ids"] = np.zeros((1, len(ids)), dtype=np.int64)
-        tokens = np.asarray(self._session_here().run(None, feed)[0])[0]
+            feed["token_type_ids"] = np.zeros_like(given)
+        read = np.asarray(self._session_here().run(None, feed)[0])
         own = slice(self._first, -1)
-        return encoded(tokens.mean(axis=0), ids[own], tokens[own])
+        return [
+            encoded(tokens.mean(axis=0), text[own], tokens[own])
+            for text, tokens in zip(ids, read, strict=True)
+        ]
 
     def _session_here(self) -> Any:
         """Return this process's own: a forked child cannot use its parent's threads and locks."""
@@ -102,6 +113,22 @@ class OnnxEncoder:
     def _ids(self, text: str) -> np.ndarray:
         given = self._prefix + utf8_bytes(text).decode()
         return np.array(self._tokenizer.encode(given).ids, dtype=np.int64)
+
+
+def same_lengths(lengths: Sequence[int]) -> list[list[int]]:
+    """Return the places of texts that are read in one call each, long ones first.
+
+    Args:
+        lengths: tokens of each text.
+    """
+    places: dict[int, list[int]] = {}
+    for place, length in enumerate(lengths):
+        places.setdefault(length, []).append(place)
+    batches = []
+    for length in sorted(places, reverse=True):
+        own, number = places[length], max(_TOKENS // length, 1)
+        batches += [own[start : start + number] for start in range(0, len(own), number)]
+    return batches
 
 
 def _session(weights: Path) -> Any:

@@ -44,7 +44,7 @@ class TunedEncoder(OnnxEncoder):
             super().__init__(
                 self._folder / MODEL, self._folder / VOCABULARY, _MOST_TOKENS, _DIMENSIONS
             )
-            vector = self._one("a task").vector
+            vector = self.encode(["a task"])[0].vector
         # The libraries of graph and tokenizer raise exceptions of their own, that of Python's
         # base among them.
         except Exception as error:

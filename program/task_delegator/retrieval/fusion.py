@@ -1,6 +1,6 @@
 """Fuse the channels to one score: standardize, late interaction, weights, signals."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -27,6 +27,8 @@ _OF_ALL_AGENTS = CHANNELS[:-2]  # MaxSim compares only the best by the others
 # (sixty-four took three times as long as sixteen).
 _COMPARED_ONE_IN, _COMPARED_LEAST, _COMPARED_MOST = 50, 16, 64
 _FEW = 200  # scores that are sorted sooner than the best are looked for
+_NUMBERS = 2**18  # of a channel, of many texts, that are fused at once: 2 MB
+_WIDE = 4096  # agents of which one text's scores are standardized at a time: they stay in cache
 _REFERENCE = 100  # best scores of a channel that set its scale, however many agents there are
 
 
@@ -84,6 +86,33 @@ def score_channels(
     return Scored(channels, z_scores | late.z_scores, late.largest)
 
 
+def score_channels_of_many(
+    index: Index,
+    queries: Sequence[Query],
+    raw: Sequence[np.ndarray],
+    left_out: Sequence[Sequence[int]],
+) -> Iterator[Scored]:
+    """Yield what ``score_channels`` returns for each of many texts.
+
+    Args:
+        index: as there.
+        queries, left_out: one of each per text.
+        raw: the channels that look at all agents, in order, shape (texts, agents) each.
+    """
+    at_once = max(_NUMBERS // len(index.names), 1)
+    for start in range(0, len(queries), at_once):
+        block = slice(start, start + at_once)
+        own = [channel[block] for channel in raw]
+        z = standardized(own, index.read_passages)
+        late = _late_of_many(index, queries[block], z, left_out[block])
+        for scores, z_scores, found in zip(
+            zip(*own, strict=True), zip(*z, strict=True), late, strict=True
+        ):
+            channels = Channels(*scores, read=index.read_passages)
+            by_name = dict(zip(_OF_ALL_AGENTS, z_scores, strict=True))
+            yield Scored(channels, by_name | found.z_scores, found.largest)
+
+
 def standardize(channels: Channels) -> dict[str, np.ndarray]:
     """Return the channels in standard deviations over the best agents, shape (agents,) each.
 
@@ -91,18 +120,36 @@ def standardize(channels: Channels) -> dict[str, np.ndarray]:
     description where nothing is.
     """
     raw = np.array([getattr(channels, name) for name in _OF_ALL_AGENTS])
-    known = ~np.isnan(raw)
-    if known.all():
-        return dict(zip(_OF_ALL_AGENTS, _z(raw), strict=True))
-    missing = description = _z(channels.description)
-    if channels.read is not None:
-        lexical = _z(_z(channels.bm25) + _z(channels.chars))
-        missing = np.where(channels.read, lexical, description)
-    z_scores = {}
-    for name, scores, shown in zip(_OF_ALL_AGENTS, raw, known, strict=True):
-        z_scores[name] = missing.copy()
-        if shown.sum() > 1:
-            z_scores[name][shown] = _z(scores[shown])
+    known = not np.isnan(raw).any()
+    z_scores = _z(raw) if known else standardized(raw, channels.read)
+    return dict(zip(_OF_ALL_AGENTS, z_scores, strict=True))
+
+
+def standardized(
+    raw: np.ndarray | Sequence[np.ndarray], read: np.ndarray | None
+) -> list[np.ndarray]:
+    """Return what ``standardize`` does of one text or of many, shape as given.
+
+    Args:
+        raw: the channels in order, shape (agents,) or (texts, agents) each; what is missing is
+            missing for all texts.
+        read: as in ``Channels``.
+    """
+    bm25, chars, described = (_z_of_each(scores) for scores in raw[:3])
+    missing = described
+    if read is not None:
+        missing = np.where(read, _z_of_each(bm25 + chars), described)
+    z_scores = [bm25, chars, described]
+    for scores in raw[3:]:
+        shown = ~np.isnan(scores.reshape(-1, scores.shape[-1])[0])
+        if shown.all():
+            z_scores.append(_z_of_each(scores))
+        elif shown.sum() > 1:
+            z = missing.copy()
+            z[..., shown] = _z_of_each(scores[..., shown])
+            z_scores.append(z)
+        else:
+            z_scores.append(missing)
     return z_scores
 
 
@@ -157,6 +204,37 @@ def late_scores(
     spread[:] = compared.min(axis=1, keepdims=True)
     spread[:, near] = compared
     return Late(dict(zip(raw, spread, strict=True)), float(raw["maxsim"].max()))
+
+
+def _late_of_many(
+    index: Index,
+    queries: Sequence[Query],
+    z: Sequence[np.ndarray],
+    left_out: Sequence[Sequence[int]],
+) -> list[Late]:
+    """Return ``late_scores`` of many texts; z-scores of shape (texts, agents) each."""
+    texts, agents = z[0].shape
+    by_name = dict(zip(_OF_ALL_AGENTS, z, strict=True))
+    suits = min(max(_COMPARED_LEAST, agents // _COMPARED_ONE_IN), _COMPARED_MOST, agents)
+    if any(agents - len(out) < suits for out in left_out):
+        own = [{name: scores[i] for name, scores in by_name.items()} for i in range(texts)]
+        every = zip(queries, own, left_out, strict=True)
+        return [late_scores(index, query, one, left_out=out) for query, one, out in every]
+    rough = by_name["chars"] + by_name["description"] + by_name["sample_best"]
+    for scores, out in zip(rough, left_out, strict=True):
+        if out:
+            scores[list(out)] = -np.inf
+    near = np.stack([largest(scores, suits) for scores in rough])
+    raw = np.stack(index.late_of_many([query.encoded for query in queries], near))
+    compared = _z(raw)
+    spread = np.repeat(compared.min(axis=-1, keepdims=True), agents, axis=-1)
+    np.put_along_axis(spread, near[None], compared, axis=-1)
+    bare = np.isnan(raw[0]).any(axis=-1)
+    spread[:, bare] = by_name["description"][bare]
+    most = np.where(bare, 0.0, raw[0].max(axis=-1)).tolist()
+    return [
+        Late(dict(zip(CHANNELS[-2:], spread[:, i], strict=True)), most[i]) for i in range(texts)
+    ]
 
 
 def masked(scored: Scored, left_out: Sequence[int]) -> Scored:
@@ -252,6 +330,16 @@ def _margin(z_scores: np.ndarray) -> float:
         return 0.0
     second, first = np.partition(z_scores, -2)[-2:]
     return float(first - second)
+
+
+def _z_of_each(scores: np.ndarray) -> np.ndarray:
+    """Return ``_z`` of one text's scores or of those of many."""
+    if scores.ndim == 1 or scores.shape[-1] < _WIDE:
+        return _z(scores)
+    z_scores = np.empty_like(scores)
+    for own, z in zip(scores, z_scores, strict=True):
+        z[:] = _z(own)
+    return z_scores
 
 
 def _z(scores: np.ndarray) -> np.ndarray:

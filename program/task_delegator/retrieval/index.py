@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from ..registry import Agent
 from .build_once import BuildOnce
 from .heads import ClassRows, Heads
 from .late_interaction import LateInteraction, offsets
+from .late_of_many import fits, late_of_many
 from .lexical import GramCosines, WordScores
 from .members import Members
 from .passages import read_passages
@@ -297,10 +299,42 @@ class Index:
 
     def late(self, query: Query, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return late-interaction scores of some agents, to and fro, NaN without tokens."""
-        entries, task = self._members.entries, query.encoded
+        return self._compared(query.encoded, query.products, rows)
+
+    def _compared(
+        self, task: Encoded, products: TokenProducts | None, rows: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        entries = self._members.entries
         numbers = self._members.store.token_numbers.found(task.token_ids.tolist())
-        products = query.products or FreshProducts(task.token_vectors)
+        products = products or FreshProducts(task.token_vectors)
         return self._late(products, numbers, [entries[row].tokens for row in rows.tolist()])
+
+    def late_of_many(
+        self, tasks: Sequence[Encoded], near: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return what ``late`` gives many texts and agents, shape (texts, near) each.
+
+        Args:
+            tasks: as the embedder sees them.
+            near: places of the agents to compare each with, shape (texts, near).
+        """
+        numbers = self._members.store.token_numbers.found
+        texts = [(task, numbers(task.token_ids.tolist())) for task in tasks]
+        together = np.array([fits(task) for task in tasks], dtype=bool)
+        agents, places = np.unique(near, return_inverse=True)
+        places = places.reshape(near.shape)
+        entries = self._members.entries
+        tokens = [entries[agent].tokens for agent in agents.tolist()]
+        bare = np.array([not len(own.numbers) for own in tokens], dtype=bool)
+        together &= ~bare[places].any(axis=1)
+        to, fro = np.empty(near.shape), np.empty(near.shape)
+        if together.any():
+            some = list(compress(texts, together))
+            found = late_of_many(self._late, some, tokens, places[together])
+            to[together], fro[together] = found
+        for i in np.flatnonzero(~together).tolist():
+            to[i], fro[i] = self._compared(tasks[i], None, near[i])
+        return to, fro
 
     def closeness(self, left: int, right: int) -> float:
         """Return the cosine of two agents' descriptions."""

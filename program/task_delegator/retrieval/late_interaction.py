@@ -46,8 +46,7 @@ class LateInteraction:
             return to, fro
         agents = [near[i] for i in filled]
         of_agents, of_tokens = _best(products(agents))
-        last = len(self._rarity) - 1
-        rarity = self._rarity[np.minimum(numbers, last)]
+        rarity = self.rarity(numbers)
         to[filled] = rarity @ _cosines(of_agents)
         to[filled] /= rarity.sum()
         own = self._rarity.take(np.concatenate([agent.numbers for agent in agents]))
@@ -56,6 +55,10 @@ class LateInteraction:
         shares = np.add.reduceat(covered, text_starts) / np.add.reduceat(own, text_starts)
         fro[filled] = np.maximum.reduceat(shares, offsets([len(a.lengths) for a in agents]))
         return to, fro
+
+    def rarity(self, numbers: np.ndarray) -> np.ndarray:
+        """Return the weights of tokens by their numbers, float64, shape as given."""
+        return self._rarity[np.minimum(numbers, len(self._rarity) - 1)]
 
 
 def _best(blocks: Iterable[Block]) -> tuple[np.ndarray, np.ndarray]:

@@ -11,11 +11,12 @@ import Stemmer
 from bm25s.stopwords import STOPWORDS_EN
 
 from .postings import ChosenDocuments, Counted
+from .weighted_sums import Sums
 
 _WORD = re.compile(r"\b\w\w+\b")
 _STOPWORDS = frozenset(STOPWORDS_EN)
 _FREQUENCIES = 1 + np.log(np.maximum(np.arange(256), 1))  # as they are looked up, not computed
-_FEW_TASKS, _POSTINGS_A_TASK = 12, 700_000  # see ``GramCosines.many``
+_FEW_TASKS = 12  # fewer are sooner scored one by one
 _WORDS_CUT = 2**14  # words whose grams are remembered: some 8 MB
 
 
@@ -82,10 +83,19 @@ class CharacterGrams:
 
     def known(self, text: str) -> list[int]:
         """Return the numbers of those grams that some document held."""
-        found: list[int] = []
-        for word in text.lower().split():
-            found += self._by_word.get(word) or self.terms.known(character_grams(word))
-        return found
+        return next(self.known_of_many((text,)))
+
+    def known_of_many(self, texts: Iterable[str]) -> Iterator[list[int]]:
+        """Yield what ``known`` returns for each text; a word is cut once."""
+        cut: dict[str, list[int]] = {}
+        for text in texts:
+            found: list[int] = []
+            for word in text.lower().split():
+                known = self._by_word.get(word) or cut.get(word)
+                if known is None:
+                    known = cut[word] = self.terms.known(character_grams(word))
+                found += known
+            yield found
 
 
 def character_grams(word: str) -> list[str]:
@@ -156,39 +166,26 @@ class GramCosines:
         return self._documents.in_order(scores) / self._norms
 
     def many(self, tasks: Sequence[str]) -> np.ndarray:
-        """Return what each task alone is given, shape (tasks, documents).
-
-        One sparse product takes the sums in the same order. Making its matrix takes as long as a
-        few tasks alone, more of them where the documents are many.
-        """
-        postings = sum(len(part.owners) for _, part in self._documents.corpus.parts)
-        if len(tasks) < _FEW_TASKS + postings // _POSTINGS_A_TASK:
-            return np.stack([self(task) for task in tasks])
-        from scipy.sparse import csr_array  # its import costs more than a delegation
-
-        cut = [counted(self._grams.known(task)) for task in tasks]
-        owners = np.repeat(np.arange(len(tasks)), [len(places) for places, _ in cut])
+        """Return what each task alone is given, but for rounding, shape (tasks, documents)."""
+        cut = list(map(counted, self._grams.known_of_many(tasks)))
         terms, place = np.unique(np.concatenate([p for p, _ in cut]), return_inverse=True)
+        if len(tasks) < _FEW_TASKS or not len(terms):
+            return np.stack([self(task) for task in tasks])
+        owners = np.repeat(np.arange(len(tasks)), [len(places) for places, _ in cut])
         held = self._documents.held(terms)
         rarity = np.where(held > 0, self._rarity(held), 0.0)[place]  # a gram that nobody has: none
         weights = _frequency(np.concatenate([often for _, often in cut])) * rarity
         lengths = np.sqrt(np.bincount(owners, weights**2, len(tasks)))
         weights *= rarity / np.where(lengths > 0, lengths, 1.0)[owners]
+        asked = Sums(owners, place, weights, len(tasks))
         corpus = self._documents.corpus
-        scores = np.zeros((len(tasks), corpus.documents))
+        scores = np.empty((len(tasks), corpus.documents))
         for first, part in corpus.parts:
-            rows, there = part.places(terms)
-            own = there[place]
-            asked: Any = csr_array(
-                (weights[own], (owners[own], rows[place[own]])),
-                shape=(len(tasks), len(part.terms)),
-            )
-            told: Any = csr_array(
-                (_frequency(part.counts), part.owners, part.starts),
-                shape=(len(part.terms), part.documents),
-            )
-            scores[:, first : first + part.documents] += (asked @ told).toarray()
-        return self._documents.in_order(scores.T).T / self._norms
+            told = asked.over(part, terms, _frequency)
+            scores[:, first : first + part.documents] = told
+        ordered = self._documents.in_order(scores.T).T
+        ordered /= self._norms
+        return ordered
 
     def _rarity(self, held: np.ndarray) -> np.ndarray:
         return np.log((1 + len(self._documents)) / (1 + held)) + 1

@@ -1,28 +1,40 @@
 """Score many tasks at once: encoded together, compared with the agents by one product each.
 
 The answers are those of one task after the other, but for the last digits of a float32 product.
-Late interaction reads few of the agents and is scored task by task.
+Parts of a task that are looked at beside it are scored with it.
 """
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
+from itertools import compress, islice
+from threading import Event
 
 import numpy as np
 
 from ..choice import ANY, Choice
+from ..embedders import Embedder, Encoded, encode_parts, pools_tokens
 from ..fork_gate import no_fork
 from ..knobs import KnobValues
-from .fusion import score_channels
-from .index import Channels, Index, Query
+from .fusion import Scored, score_channels_of_many
+from .index import Index, Query
 from .linear_head import one_thread
 from .passages import reading_of
 from .reading import Words, read_words
-from .retrieve import Retrieval, Retrieve, left_out
+from .retrieve import Retrieval, Retrieve, glance, left_out
 
-WINDOW = 64  # tasks that are encoded together, while those before are scored
-_NUMBERS = 2**20  # of one channel that are held at once, 8 MB: fewer tasks where agents are many
+# Tasks that are encoded together while those before are scored: few at first, so that the first
+# answers come soon, then as many as have neighbors with the same number of tokens.
+_FIRST_WINDOW, _WINDOW = 128, 1024
+_AHEAD = 2  # windows that are read meanwhile: of one the words, while the other is encoded
+_CHARACTERS = 2**18  # of a window's tasks, some 30 MB of encodings
+_ENCODED = 256  # texts that are encoded before it is asked whether somebody still waits
+_TOGETHER = 128  # tasks and parts that are scored at once
+_NUMBERS = 2**21  # of one channel that are held at once, 16 MB: fewer tasks where agents are many
+PartsOf = Callable[[str], Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +53,11 @@ class Asked:
 
 
 def score_many(
-    retrieve: Retrieve, asked: Sequence[Asked], knobs: KnobValues
-) -> Iterator[Retrieval]:
+    retrieve: Retrieve,
+    asked: Sequence[Asked],
+    knobs: KnobValues,
+    parts_of: PartsOf = lambda _: (),
+) -> Generator[Retrieval, None, None]:
     """Yield the scores of each task, in their order, for ``retrieve`` to rank as ``found``.
 
     Agents that are added or removed meanwhile count from the next window on.
@@ -51,20 +66,42 @@ def score_many(
         retrieve: of a program.
         asked: tasks, each one that ``check_task`` accepts.
         knobs: as for ``retrieve``.
+        parts_of: a task's parts that are to be glanced at, as ``ReadAhead`` takes them.
     """
-    windows = [asked[start : start + WINDOW] for start in range(0, len(asked), WINDOW)]
+    windows = [asked[window] for window in _windows([len(one.task) for one in asked])]
+    unwanted = Event()
+    read = partial(_read, retrieve, parts_of=parts_of, unwanted=unwanted)
     if len(windows) < 2:
         for window in windows:
-            yield from _window(_read(retrieve, window), knobs)
+            yield from _window(read(window), knobs)
         return
-    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as pool:
+    with ThreadPoolExecutor(_AHEAD, thread_name_prefix="read-ahead") as pool:
         context = copy_context()
-        reading = pool.submit(context.run, _read, retrieve, windows[0])
-        for following in (*windows[1:], None):
-            read = reading.result()
-            if following is not None:  # the encoder works on while these are scored
-                reading = pool.submit(context.run, _read, retrieve, following)
-            yield from _window(read, knobs)
+        reading: deque[Future[list[_Read | None]]] = deque()
+        try:
+            for number in range(len(windows)):
+                for window in windows[number + len(reading) : number + 1 + _AHEAD]:
+                    # The encoder works on while these are scored.
+                    reading.append(pool.submit(context.copy().run, read, window))
+                yield from _window(reading.popleft().result(), knobs)
+        finally:
+            unwanted.set()  # nobody waits for the others
+
+
+def _windows(lengths: Sequence[int]) -> Iterator[slice]:
+    """Yield stretches of tasks, each larger than the last, up to a limit.
+
+    Args:
+        lengths: characters of each task.
+    """
+    start, most = 0, _FIRST_WINDOW
+    while start < len(lengths):
+        end, characters = start, 0
+        while end < min(start + most, len(lengths)) and characters < _CHARACTERS:
+            characters += lengths[end]
+            end += 1
+        yield slice(start, end)
+        start, most = end, min(2 * most, _WINDOW)
 
 
 def _window(read: Sequence["_Read | None"], knobs: KnobValues) -> Iterator[Retrieval]:
@@ -85,66 +122,136 @@ class _Read:
     index: Index
     choice: Choice
     out: list[int]
+    parts: tuple[Query, ...]
 
 
-def _read(retrieve: Retrieve, asked: Sequence[Asked]) -> list[_Read | None]:
+@dataclass(frozen=True, slots=True)
+class _Worded:
+    """A task before it is encoded, with its parts."""
+
+    words: Words
+    index: Index
+    out: list[int]
+    parts: tuple[Words, ...]
+
+
+def _read(
+    retrieve: Retrieve, asked: Sequence[Asked], *, parts_of: PartsOf, unwanted: Event
+) -> list[_Read | None]:
     """Return the tasks as they are read, None where no agent is left to name.
 
     Each text is encoded once, those of a length together.
+
+    Raises:
+        CancelledError: they are unwanted.
     """
     library, learned = retrieve.library, retrieve.learned.values
     callers = {one.permissions for one in asked}
     indexes = {caller: library.permitted(learned, caller) for caller in callers}
-    found: dict[int, tuple[Words, Index, list[int]]] = {}
+    found: dict[int, _Worded] = {}
     for place, one in enumerate(asked):
         index = indexes[one.permissions]
         out = [] if index is None else left_out(index, one.choice)
         if index is not None and len(out) < len(index.names):
-            found[place] = read_words(index, one.task), index, out
+            parts = tuple(read_words(index, part) for part in parts_of(one.task))
+            found[place] = _Worded(read_words(index, one.task), index, out, parts)
     if not found:
         return [None] * len(asked)
-    texts = sorted({words.text for words, _, _ in found.values()}, key=lambda t: (len(t), t))
-    encodings = dict(zip(texts, library.embed.encode(texts), strict=True))
+    encoded = _encoded(library.embed, list(found.values()), unwanted)
+    encodings = dict(zip(found, encoded, strict=True))
 
     def whole(place: int, one: Asked) -> _Read:
-        words, index, out = found[place]
-        query = words.with_encoding(encodings[words.text], retrieve.language_of(one.task))
-        return _Read(query, index, one.choice, out)
+        worded, (own, *others) = found[place], encodings[place]
+        query = worded.words.with_encoding(own, retrieve.language_of(one.task))
+        parts = zip(worded.parts, others, strict=True)
+        read = tuple(words.with_encoding(encoding) for words, encoding in parts)
+        return _Read(query, worded.index, one.choice, worded.out, read)
 
     return [whole(i, one) if i in found else None for i, one in enumerate(asked)]
+
+
+def _encoded(embed: Embedder, tasks: Sequence[_Worded], unwanted: Event) -> list[list[Encoded]]:
+    """Return the encodings of tasks, each with those of its parts, as ``ReadAhead`` has them."""
+    said = [[words.text for words in (task.words, *task.parts)] for task in tasks]
+    if not pools_tokens(embed):
+        known = _by_text(embed, unwanted, [text for texts in said for text in texts])
+        return [[known[text] for text in texts] for texts in said]
+    known = _by_text(embed, unwanted, [texts[0] for texts in said])
+    pooled = [encode_parts(embed, known[own], parts) for own, *parts in said]
+    apart = [found is None for found in pooled]
+    others = _by_text(
+        embed, unwanted, [text for texts in compress(said, apart) for text in texts[1:]]
+    )
+    read = []
+    for texts, found in zip(said, pooled, strict=True):
+        parts = others if found is None else dict(zip(texts[1:], found, strict=True))
+        own = parts | {texts[0]: known[texts[0]]}
+        read.append([own[text] for text in texts])
+    return read
+
+
+def _by_text(embed: Embedder, unwanted: Event, texts: Sequence[str]) -> dict[str, Encoded]:
+    """Return encodings by text, each made once, short ones first.
+
+    Raises:
+        CancelledError: they are unwanted.
+    """
+    each = sorted(set(texts), key=lambda text: (len(text), text))
+    encodings: dict[str, Encoded] = {}
+    for start in range(0, len(each), _ENCODED):
+        if unwanted.is_set():
+            raise CancelledError
+        some = each[start : start + _ENCODED]
+        encodings |= zip(some, embed.encode(some), strict=True)
+    return encodings
 
 
 def _scored(read: Sequence[_Read], knobs: KnobValues) -> Iterator[Retrieval]:
     """Yield the scores of tasks that are read against one index."""
     index = read[0].index
     scored_by = index.reading(reading_of(knobs))
-    channels = _channels(scored_by, [one.query for one in read], knobs)
-    for one, found in zip(read, channels, strict=True):
-        with no_fork():
-            scored = score_channels(scored_by, one.query, found, one.out)
-        yield Retrieval(z_scores={}, query=one.query, index=index, scored=scored, choice=one.choice)
-
-
-def _channels(index: Index, queries: Sequence[Query], knobs: KnobValues) -> Iterator[Channels]:
-    """Yield the raw scores of each task, those of its vector from products with many."""
-    ranked = knobs.retrieval
-    at_once = max(_NUMBERS // len(index.names), 1)
-    for start in range(0, len(queries), at_once):
-        some = queries[start : start + at_once]
-        vectors = np.stack([query.encoded.vector for query in some], axis=1)
+    at_once = max(min(_NUMBERS // len(index.names), _TOGETHER), 1)
+    for some in _chunks(read, at_once):
+        every = [(query, one.out) for one in some for query in (one.query, *one.parts)]
         with no_fork(), one_thread():
-            best, mean = index.samples(vectors)
-            dense = (index.description(vectors), best, mean, index.head(vectors, ranked.head_c))
-        texts = [query.text for query in some]
-        words = index.words_of_many(texts, ranked.bm25_k1, ranked.bm25_b)
-        by_task = (*words, *(np.ascontiguousarray(scores.T) for scores in dense))
-        for bm25, chars, description, sample_best, sample_mean, head in zip(*by_task, strict=True):
-            yield Channels(
-                bm25=bm25,
-                chars=chars,
-                description=description,
-                sample_best=sample_best,
-                sample_mean=sample_mean,
-                head=head,
-                read=index.read_passages,
-            )
+            scores = _scores(scored_by, every, knobs)
+        for one in some:
+            with no_fork():
+                own, *others = islice(scores, 1 + len(one.parts))
+            known = {"query": one.query, "index": index, "choice": one.choice, "scored": own}
+            found = Retrieval(z_scores={}, **known)
+            parts = zip(one.parts, others, strict=True)
+            glances = [(part.task, glance(part, knobs, found, scored)) for part, scored in parts]
+            yield found.copy(glances=tuple(glances)) if glances else found
+
+
+def _chunks(read: Sequence[_Read], most: int) -> Iterator[list[_Read]]:
+    """Yield tasks that have so many texts together, one task at least."""
+    chunk: list[_Read] = []
+    texts = 0
+    for one in read:
+        if chunk and texts + 1 + len(one.parts) > most:
+            yield chunk
+            chunk, texts = [], 0
+        chunk.append(one)
+        texts += 1 + len(one.parts)
+    yield chunk
+
+
+def _scores(
+    index: Index, texts: Sequence[tuple[Query, list[int]]], knobs: KnobValues
+) -> Iterator[Scored]:
+    """Yield the scores of texts, those of their vectors from products with many."""
+    ranked, queries = knobs.retrieval, [query for query, _ in texts]
+    vectors = np.stack([query.encoded.vector for query in queries], axis=1)
+    said = [query.text for query in queries]
+    raw = [
+        *index.words_of_many(said, ranked.bm25_k1, ranked.bm25_b),
+        np.ascontiguousarray(index.description(vectors).T),
+    ]
+    if index.has_samples.any():
+        learned = *index.samples(vectors), index.head(vectors, ranked.head_c)
+        raw += [np.ascontiguousarray(scores.T) for scores in learned]
+    else:
+        raw += [np.broadcast_to(np.nan, raw[0].shape)] * 3
+    return score_channels_of_many(index, queries, raw, [out for _, out in texts])

@@ -38,6 +38,7 @@ class Retrieval(FrozenPrediction):
         by_name: whether the first is first for nothing but its name in the task.
         choice: whom the caller excludes and includes.
         part: whether the task is a part of a plan, which is not looked at for further parts.
+        glances: parts of the task with what ``glance`` returns of each, where that is known.
     """
 
     candidates: tuple[Candidate, ...] = ()
@@ -50,6 +51,7 @@ class Retrieval(FrozenPrediction):
     by_name: bool = False
     choice: Choice = ANY
     part: bool = False
+    glances: tuple[tuple[str, "Retrieval"], ...] = ()
 
     @property
     def ranked(self) -> bool:
@@ -137,6 +139,7 @@ class Retrieve(dspy.Module):
             scored=scored,
             by_name=by_name,
             choice=choice,
+            glances=() if found is None else found.glances,
         )
 
     if TYPE_CHECKING:  # DSPy types a module's call as a plain Prediction
@@ -154,20 +157,23 @@ class Retrieve(dspy.Module):
         return foreign_language(task, self.library.embed.languages)
 
 
-def glance(query: Query, knobs: KnobValues, found: Retrieval) -> Retrieval:
+def glance(
+    query: Query, knobs: KnobValues, found: Retrieval, scored: Scored | None = None
+) -> Retrieval:
     """Return the three best agents for a part of a task, and the signals; no evidence.
 
     Args:
         query: the part, as it is read against the agents of ``found``.
         knobs: as for ``Retrieve``.
         found: for the task; the agents and the caller's choice are the same.
+        scored: the part, where that is done already.
     """
     index = found.index
     if index is None:
         return Retrieval(z_scores={})
     out = left_out(index, found.choice)
     query = _unnamed(query, {index.names[place] for place in out})
-    scored = score(index, query, knobs, out)
+    scored = scored or score(index, query, knobs, out)
     logits, _, by_name = favor_named(
         index, query, knobs, _log_posterior(scored.z_scores, knobs, out)
     )

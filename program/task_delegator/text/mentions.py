@@ -10,7 +10,6 @@ from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, pairwise
-from operator import sub
 from typing import Generic, TypeVar
 
 from .normal import Word, singular, words_of, words_of_task
@@ -164,6 +163,7 @@ class NameTable(Generic[T]):
 
     def __init__(self) -> None:
         self._sums: set[int] = set()
+        self._words: set[str] = set()
         self._sizes: frozenset[int] = frozenset()  # replaced: who iterates sees one state
         self._names: dict[tuple[str, ...], list[T]] = {}
 
@@ -171,6 +171,7 @@ class NameTable(Generic[T]):
         """Add a name by its words."""
         self._names.setdefault(tuple(normals), []).append(name)
         self._sums.add(sum(map(hash, normals)))
+        self._words.update(normals)
         if len(normals) not in self._sizes:
             self._sizes |= {len(normals)}
 
@@ -183,14 +184,21 @@ class NameTable(Generic[T]):
             words: of the text.
             order: how the words of the names were ordered.
         """
+        run, runs = 0, []  # words from each on that stand in some name
+        for word in reversed(words):
+            run = run + 1 if word.normal in self._words else 0
+            runs.append(run)
+        starts = [(start, run) for start, run in enumerate(reversed(runs)) if run]
+        if not starts:
+            return
         sums = list(accumulate((hash(word.normal) for word in words), initial=0))
         for size in sorted(self._sizes):
-            totals = map(sub, sums[size:], sums)
-            for start in [start for start, total in enumerate(totals) if total in self._sums]:
-                found = words[start : start + size]
-                key = tuple(order([word.normal for word in found]))
-                if key in self._names:
-                    yield self._names[key], found
+            for start, run in starts:
+                if size <= run and sums[start + size] - sums[start] in self._sums:
+                    found = words[start : start + size]
+                    key = tuple(order([word.normal for word in found]))
+                    if key in self._names:
+                        yield self._names[key], found
 
 
 def _content(text: str) -> list[Word]:

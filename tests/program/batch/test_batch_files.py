@@ -9,7 +9,7 @@ from fault_table import TASK, hosted, program
 from faults import FaultServer
 from small import ROOT
 
-from task_delegator.batch.engine import one_process, several_processes
+from task_delegator.batch.engine import chunk_size, one_process, several_processes
 from task_delegator.batch.files import read_tasks
 from task_delegator.batch.run import delegate_batch
 from task_delegator.cli import main
@@ -92,6 +92,12 @@ def test_several_processes_write_what_one_does_in_order(tmp_path):
 
 
 @pytest.mark.slow
+def test_processes_are_given_more_tasks_at_a_time_where_there_are_more():
+    assert chunk_size(1000, 2) == 128
+    assert chunk_size(8000, 2) == 500
+    assert chunk_size(10**6, 4) == 1024
+
+
 @pytest.mark.fault("kill -9", "a worker of `batch --workers`", holds="The batch ends in one line.")
 def test_a_worker_that_ends_stops_the_batch_in_a_line(tmp_path):
     tasks = [(number, f"task {number}") for number in range(1, 5)]

@@ -39,8 +39,10 @@ def folder(tmp_path, monkeypatch):
 def counted(monkeypatch):
     """Every text that the model is asked about."""
     asked = []
-    one = MiniLM._one
-    monkeypatch.setattr(MiniLM, "_one", lambda self, text: asked.append(text) or one(self, text))
+    encode = MiniLM.encode
+    monkeypatch.setattr(
+        MiniLM, "encode", lambda self, texts: asked.extend(texts) or encode(self, texts)
+    )
     return asked
 
 

@@ -41,6 +41,25 @@ def test_a_text_is_encoded_alike_in_any_company():
         assert np.array_equal(alone.token_vectors, checkpoint_folder.token_vectors)
 
 
+def test_texts_of_a_length_are_read_in_one_call_and_alike_to_the_last_bit(monkeypatch):
+    encoder, calls = MiniLM(), []
+    words = ["card", "bank", "bread", "train", "hotel", "order", "refund", "late", "invoice"]
+    texts = [
+        " ".join(words[(i + n) % len(words)] for n in range(length))
+        for length in (1, 5, 6, 14, 30, 62)
+        for i in range(9)
+    ]
+    alone = [encoder.encode([text])[0] for text in texts]
+    together = encoder._together
+    monkeypatch.setattr(encoder, "_together", lambda ids: calls.append(len(ids)) or together(ids))
+    for one, other in zip(alone, encoder.encode(texts), strict=True):
+        assert np.array_equal(one.vector, other.vector)
+        assert np.array_equal(one.token_ids, other.token_ids)
+        assert np.array_equal(one.token_vectors, other.token_vectors)
+    assert len(calls) < len(texts) / 2
+    assert sum(calls) == len(texts)
+
+
 def test_no_texts_make_no_vectors():
     assert embedder().encode([]) == []
 

@@ -83,6 +83,6 @@ def test_files_that_the_manifest_names_but_are_no_encoder_are_one_line(folder, n
 @pytest.mark.parametrize("vector", [np.zeros(5), np.full(384, np.nan)])
 def test_a_graph_of_other_vectors_is_refused(folder, vector, monkeypatch):
     one = Encoded(vector, np.zeros(0), np.zeros((0, 5)))
-    monkeypatch.setattr(OnnxEncoder, "_one", lambda *_: one)
+    monkeypatch.setattr(OnnxEncoder, "encode", lambda *_: [one])
     with pytest.raises(InputError, match="gives no 384 numbers"):
         embedder(f"encoder:{folder}")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 from small import ROOT
 
-from task_delegator.retrieval import lexical
+from task_delegator.retrieval import lexical, weighted_sums
 from task_delegator.retrieval.lexical import CharacterGrams, GramCosines, counted
 from task_delegator.retrieval.postings import ChosenDocuments, Corpus
 
@@ -73,16 +73,19 @@ def test_other_documents_change_nothing(small, documents, data):
 
 
 @pytest.mark.parametrize("small", [0, 512], ids=["shared", "own"])
+@pytest.mark.parametrize(("one_in", "numbers"), [(0, 100), (2, 100), (10, 100), (10, 6)])
 @given(
     st.lists(st.text("abc ", max_size=12), min_size=1, max_size=6),
     st.lists(st.text("abcd ", max_size=12), min_size=1, max_size=5),
     st.data(),
 )
-def test_many_tasks_are_scored_as_one_by_one(small, documents, tasks, data):
+def test_many_tasks_are_scored_as_one_by_one(small, one_in, numbers, documents, tasks, data):
     chosen = data.draw(st.lists(st.sampled_from(range(len(documents))), min_size=1, unique=True))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ChosenDocuments, "_SMALL", small)
         patch.setattr(lexical, "_FEW_TASKS", 0)
+        patch.setattr(weighted_sums, "_ONE_IN", one_in)
+        patch.setattr(weighted_sums, "_NUMBERS", numbers)
         ours = cosines(documents, chosen)
         alone = np.stack([ours(task) for task in tasks])
         found = ours.many(tasks)

@@ -1,11 +1,12 @@
 """Late interaction is what its formula says, text by text and token by token."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from task_delegator.embedders.base import Encoded
-from task_delegator.retrieval import token_products
+from task_delegator.retrieval import late_of_many, token_products
 from task_delegator.retrieval.int8_products import products, unsigned
 from task_delegator.retrieval.late_interaction import LateInteraction
 from task_delegator.retrieval.token_products import FreshProducts, KeptProducts, Tokens
@@ -28,14 +29,19 @@ def tokens_of(texts: list[Encoded]) -> Tokens:
     return Tokens(tuple(unsigned(text.token_vectors) for text in shown), numbers, lengths)
 
 
-def compared(agents, task, rows):
-    """Return *to* and *fro* of some agents, a token's number being its id."""
+def held_by(agents):
+    """Return late interaction over some agents, and their tokens; a token's number is its id."""
     holders = np.zeros(10, dtype=int)
     for own in agents:
         holders[list({int(token) for text in own for token in text.token_ids})] += 1
-    near = [tokens_of(agents[row]) for row in rows]
-    fresh = FreshProducts(task.token_vectors)
-    return LateInteraction(holders, len(agents))(fresh, task.token_ids, near)
+    return LateInteraction(holders, len(agents)), [tokens_of(own) for own in agents]
+
+
+def compared(agents, task, rows):
+    """Return *to* and *fro* of some agents."""
+    late, tokens = held_by(agents)
+    near = [tokens[row] for row in rows]
+    return late(FreshProducts(task.token_vectors), task.token_ids, near)
 
 
 def by_hand(agents: list[list[list[int]]], task: list[int], row: int) -> tuple[float, float]:
@@ -113,3 +119,23 @@ def test_what_was_multiplied_for_the_task_is_not_multiplied_for_its_parts(monkey
     kept.of_part([0, 1])(agents[2:5])
     kept.of_part([2, 3])(agents[3:5])
     assert seen == [12, 3]
+
+
+_TOKENS = st.lists(st.integers(0, 9), min_size=1, max_size=6)
+_AGENTS = st.lists(st.lists(_TOKENS, min_size=1, max_size=3), min_size=2, max_size=5)
+
+
+@pytest.mark.parametrize("at_once", [1, 20, 2**19])
+@given(agents=_AGENTS, tasks=st.lists(_TOKENS, min_size=1, max_size=8), data=st.data())
+def test_many_texts_are_compared_as_one_by_one(at_once, agents, tasks, data):
+    late, tokens = held_by([[encoded(text) for text in own] for own in agents])
+    texts = [(encoded(task), np.array(task)) for task in tasks]
+    some = st.lists(st.sampled_from(range(len(agents))), min_size=2, max_size=2, unique=True)
+    near = np.array([data.draw(some) for _ in tasks])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(late_of_many, "_PRODUCTS", at_once)
+        found = late_of_many.late_of_many(late, texts, tokens, near)
+    for place, (text, numbers) in enumerate(texts):
+        own = [tokens[agent] for agent in near[place]]
+        alone = late(FreshProducts(text.token_vectors), numbers, own)
+        np.testing.assert_allclose([one[place] for one in found], alone, rtol=0, atol=1e-12)
