@@ -6,7 +6,7 @@ from .cached import encode_documents, forget_tasks, forgetting, maker_of, rememb
 from .fetch import RECIPES, fetch_embedder
 from .late_chunking import encode_parts, pools_tokens
 from .minilm import MiniLM, packaged_minilm
-from .onnx_encoder import OnnxEncoder
+from .onnx_encoder import OnnxEncoder, onnx_session
 from .packages import keep_files
 from .specs import PACKAGED, embedder
 from .tuned_encoder import MANIFEST, MODEL, VOCABULARY, TunedEncoder
@@ -33,6 +33,7 @@ __all__ = [
     "keep_files",
     "kept_files",
     "maker_of",
+    "onnx_session",
     "packaged_minilm",
     "pools_tokens",
     "remembering",
