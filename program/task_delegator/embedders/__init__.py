@@ -1,6 +1,6 @@
 """Embedders: one file each, the protocol, specs, the cache of encodings."""
 
-from .base import Embedder, Encoded
+from .base import Embedder, Encoded, utf8_bytes
 from .cache import VectorCache, clear_cache, kept_files
 from .cached import encode_documents, forget_tasks, forgetting, maker_of, remembering
 from .fetch import RECIPES, fetch_embedder
@@ -37,4 +37,5 @@ __all__ = [
     "packaged_minilm",
     "pools_tokens",
     "remembering",
+    "utf8_bytes",
 ]

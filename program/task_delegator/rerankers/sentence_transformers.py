@@ -15,7 +15,8 @@ class SentenceTransformersReranker:
     """Score pairs with any cross-encoder by its name or path (extra ``encoder``).
 
     Raises:
-        InputError: the extra is not installed or the model cannot be loaded.
+        InputError: the extra is not installed, the model cannot be loaded, or it gives more than
+            one number for a pair.
     """
 
     def __init__(self, model: str) -> None:
@@ -26,11 +27,22 @@ class SentenceTransformersReranker:
         # Imported by name: the extra is not there where types are checked.
         library: Any = import_module("sentence_transformers")
         self.id = f"st:{model}"
+        self._name = model
         try:
             self._model: Any = library.CrossEncoder(model, device="cpu")
         except (OSError, ValueError) as error:
             what = redact(str(error))[:300] or type(error).__name__
             raise InputError(f"reranker st:{model}: cannot be loaded: {what}") from error
+
+        if (labels := self._model.config.num_labels) != 1:
+            raise InputError(
+                f"reranker st:{model}: gives {labels} numbers for a pair; name a cross-encoder "
+                f"that gives one"
+            )
+
+    def __reduce__(self) -> "tuple[type[SentenceTransformersReranker], tuple[str]]":
+        """Leave out weights: another process has its own."""
+        return SentenceTransformersReranker, (self._name,)
 
     def score(self, task: str, texts: Sequence[str]) -> np.ndarray:
         """Return the model's scores, float32, shape (texts,)."""
