@@ -20,7 +20,9 @@ def add_parser(commands: Commands, parents: Parents) -> None:
     Long because it lists every option of the command.
     """
     parser = commands.add_parser(
-        "compile", parents=[parents.data, parents.seed, parents.lm], help="compile a program"
+        "compile",
+        parents=[parents.data, parents.seed, parents.lm, parents.reranker],
+        help="compile a program",
     )
     parser.add_argument("--preset", choices=("quick", "full"), default="quick",
         help="number of trials and LM calls",
@@ -146,6 +148,7 @@ def compile_options(options: argparse.Namespace) -> "Options":
         delta=options.delta,
         ask_share=options.ask_share,
         embedder=options.embedder,
+        reranker=options.reranker,
         lm=None if options.no_lm else options.lm,
         seed=options.seed,
         traces=options.traces,

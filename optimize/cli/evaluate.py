@@ -20,7 +20,7 @@ def add_parser(commands: Commands, parents: Parents) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "evaluate",
-        parents=[parents.data, parents.seed, parents.lm],
+        parents=[parents.data, parents.seed, parents.lm, parents.reranker],
         help="evaluate a program, or compare two",
     )
     parser.add_argument("program", help="a program's name or folder")
@@ -77,6 +77,7 @@ def run(options: argparse.Namespace) -> int:
                 name,
                 dataset.registry,
                 embedder=options.embedder,
+                reranker=options.reranker,
                 max_lm_share=options.max_lm_share,
                 prompts=options.prompt,
             ),
