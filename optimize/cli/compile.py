@@ -108,6 +108,8 @@ def run(options: argparse.Namespace) -> int:
         _adapt_encoder(options, dataset)
     compiled = compile_program(dataset, compile_options(options), optional_lm(options), teacher)
     print(summary(compiled.reports))
+    if compiled.reranking is not None:
+        print(compiled.reranking.sentence())
     for line in lm_gain(compiled.reports):
         print(line)
     print(f"program: {compiled.folder}", file=sys.stderr)
