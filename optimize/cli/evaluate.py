@@ -77,9 +77,9 @@ def run(options: argparse.Namespace) -> int:
                 name,
                 dataset.registry,
                 embedder=options.embedder,
-                reranker=options.reranker,
                 max_lm_share=options.max_lm_share,
                 prompts=options.prompt,
+                reranker=options.reranker,
             ),
         )
         for name in (options.program, options.other)

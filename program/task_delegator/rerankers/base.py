@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-import numpy as np
+from numpy.typing import ArrayLike
 
 
 class Reranker(Protocol):
@@ -15,8 +15,8 @@ class Reranker(Protocol):
 
     id: str
 
-    def score(self, task: str, texts: Sequence[str]) -> np.ndarray:
-        """Return how well each agent fits, float32, shape (texts,); the higher, the better.
+    def score(self, task: str, texts: Sequence[str]) -> ArrayLike:
+        """Return how well each agent fits, a number per text; the higher, the better.
 
         Args:
             task: in plain words.
