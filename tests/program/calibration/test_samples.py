@@ -115,7 +115,8 @@ def test_a_calibration_is_kept_between_programs(program, monkeypatch):
         kept_calibration(program.retrieve, KnobValues(), None, 0.9)
 
 
-def test_samples_are_reranked_as_tasks_are_without_the_sample_itself():
+def test_samples_are_reranked_as_tasks_are_without_the_sample_itself(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     own, knobs = SharedWords(), KnobValues().replaced({"retrieval.rerank": 0.5})
     program = Delegator(registry(), HashedWords(), reranker=own)
     made = kept_calibration(program.retrieve, knobs, None, 0.95)
