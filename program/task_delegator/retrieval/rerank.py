@@ -1,11 +1,12 @@
 """Rerank: a reranker reads a task with each of its best agents, before any LM is asked."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from ..delegation import Signals
 from ..errors import DelegatorError, InputError, RerankerError
 from ..knobs import KnobValues
 from ..rerankers import Reranker, agent_text
@@ -26,10 +27,9 @@ class Reranked:
     logits: np.ndarray
     scores: Mapping[str, float]
 
-    @property
-    def largest(self) -> float:
-        """Return the best score, 0 where it was not asked."""
-        return max(self.scores.values(), default=0.0)
+    def seen_in(self, signals: Signals) -> Signals:
+        """Return the signals of retrieval with the best score, as they are without one."""
+        return replace(signals, rerank=max(self.scores.values())) if self.scores else signals
 
 
 class Rerank:

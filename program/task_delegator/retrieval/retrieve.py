@@ -136,7 +136,7 @@ class Retrieve(dspy.Module):
         return Retrieval(
             candidates=tuple(map(Candidate, names, posterior[best].tolist())),
             agents=agents,
-            signals=replace(seen, rerank=reranked.largest),
+            signals=reranked.seen_in(seen),
             z_scores=_by_name(names, z_scores, best),
             reranker_scores=reranked.scores,
             query=replace(query, shown=query.task) if wanted else query,

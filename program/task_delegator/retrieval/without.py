@@ -68,8 +68,7 @@ def without(
     posterior = softmax(reranked.logits[kept])
     best = largest(posterior, 3)
     candidates = [Candidate(index.names[kept[i]], float(posterior[i])) for i in best]
-    seen = signals(rest, left, best, knobs)
-    return tuple(candidates), replace(seen, rerank=reranked.largest)
+    return tuple(candidates), reranked.seen_in(signals(rest, left, best, knobs))
 
 
 def _columns(channels: Channels, kept: np.ndarray) -> Channels:

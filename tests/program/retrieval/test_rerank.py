@@ -1,6 +1,7 @@
 """A reranker between retrieval and the LM: what it reads, what its scores do, and when."""
 
 import copy
+import json
 
 import cloudpickle
 import dspy
@@ -18,6 +19,7 @@ from task_delegator.retrieval.fusion import score
 from task_delegator.retrieval.rerank import Rerank, best_places, with_scores
 from task_delegator.retrieval.retrieve import glance
 from task_delegator.retrieval.without import without
+from task_delegator.tracing.redaction import redact, shown_names
 
 TASKS = ["money back please", "copies of the invoice please", "book a hotel", "hello there"]
 PERMITTED = ["Ada", "Events", "Invoices", "Refunds", "Travel"]
@@ -118,6 +120,15 @@ def test_agents_that_the_caller_may_not_use_are_never_read(permissions):
     program(own)("my salary is late", permissions=permissions)
     assert ("Payroll" in names_read(own)) is (permissions != ())
     assert set(PERMITTED) <= names_read(own)
+
+
+def test_a_trace_shows_no_name_that_a_permission_hides():
+    made = program(SharedWords())
+    found = made.retrieve(task="my salary is late", knobs=made.knobs.values)
+    assert "Payroll" in (found.reranker_scores or {})
+    shown = json.dumps(redact(found, shown_names(made.registry), texts=False))
+    assert "Payroll" not in shown
+    assert "reranker_scores" in shown
 
 
 def test_agents_that_the_caller_excludes_are_never_read():
