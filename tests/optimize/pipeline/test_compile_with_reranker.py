@@ -19,6 +19,7 @@ from task_delegator.rerankers import CrossEncoder
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", empty_store(tmp_path))
     monkeypatch.setattr("optimize.pipeline.compile.embedder", lambda spec: HashedWords())
     return tmp_path
