@@ -52,6 +52,7 @@ class Options:
         out_of_scope_share: of the traffic that this precision is for.
         delta: probability of missing it that is accepted.
         ask_share: share of the tasks in scope that the LM is asked about at most.
+        reranker: spec of the one that may read the best agents; None for none.
         traces: validation requests whose delegations are traced, 0 for none.
         trace_texts: show their texts, prompts and answers in the traces.
     """
@@ -68,6 +69,7 @@ class Options:
     delta: float = DELTA
     ask_share: float = ASK_SHARE
     embedder: str = "minilm"
+    reranker: str | None = None
     lm: str | None = None
     seed: int = 0
     traces: int = 3
@@ -124,6 +126,7 @@ class CompileConfig:
     delta: float
     ask_share: float
     embedder: str
+    reranker: str | None
     lm: str | None
     seed: int
     traces: int

@@ -70,7 +70,7 @@ def test_commands_parse(program, arguments):
 
 
 def test_the_reference_is_what_the_parsers_say(monkeypatch):
-    for name in ("TASK_DELEGATOR_LM", "TASK_DELEGATOR_EMBEDDER"):
+    for name in ("TASK_DELEGATOR_LM", "TASK_DELEGATOR_EMBEDDER", "TASK_DELEGATOR_RERANKER"):
         monkeypatch.delenv(name, raising=False)
     assert FILE.read_text() == reference(), "run python -m optimize.cli.reference"
 

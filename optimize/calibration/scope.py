@@ -7,7 +7,7 @@ these, the examples of ``out_of_scope.json`` count, where there is one.
 from collections.abc import Sequence
 
 from optimize.evaluation import Outcome
-from task_delegator.calibration import Observed, ScopeFit, fit_scope, observe
+from task_delegator.calibration import Observed, ScopeFit, fit_scope, observe_missing
 from task_delegator.decision import correct_probability
 from task_delegator.delegation import Delegation
 from task_delegator.delegator import Delegator
@@ -46,7 +46,8 @@ def near_misses(program: Delegator, inside: Sequence[Outcome]) -> list[Observed]
     found = []
     for outcome in inside:
         request = outcome.request
-        _, left = observe(index, retrieve.read(request.text, index), request.acceptable, knobs)
+        query = retrieve.read(request.text, index)
+        left = observe_missing(index, query, request.acceptable, knobs, retrieve.rerank)
         found += [left] if left is not None else []
     return found
 

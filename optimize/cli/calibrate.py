@@ -17,7 +17,9 @@ from task_delegator.cli import rate
 def add_parser(commands: Commands, parents: Parents) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
-        "calibrate", parents=[parents.data], help="fit a program's confidence to another registry"
+        "calibrate",
+        parents=[parents.data, parents.reranker],
+        help="fit a program's confidence to another registry",
     )
     parser.add_argument("program", help="a program's name or folder")
     parser.add_argument(
@@ -50,6 +52,7 @@ def run(options: argparse.Namespace) -> int:
     record = {
         **provenance(dataset),
         "embedder": manifest["embedder"],
+        "reranker": manifest.get("reranker"),
         "knobs": program.knobs.values.model_dump(),
         "calibration": calibration.to_json(),
         "calibrated_from": manifest,  # its scores and LM stage are those of another registry

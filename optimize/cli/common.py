@@ -28,12 +28,14 @@ class Parents:
     Attributes:
         data, seed, lm: parsers to inherit from.
         embedder: spec of the environment, None where it names none.
+        reranker: parser to inherit from.
     """
 
     data: argparse.ArgumentParser
     seed: argparse.ArgumentParser
     lm: argparse.ArgumentParser
     embedder: str | None
+    reranker: argparse.ArgumentParser
 
 
 def shared_options() -> Parents:
@@ -56,7 +58,15 @@ def shared_options() -> Parents:
         "recorded:FOLDER",
     )
     lm.add_argument("--no-lm", action="store_true", help="use retrieval only")
-    return Parents(data, seed, lm, os.environ.get("TASK_DELEGATOR_EMBEDDER"))
+    reranker = argparse.ArgumentParser(add_help=False)
+    reranker.add_argument(
+        "--reranker",
+        metavar="SPEC",
+        default=os.environ.get("TASK_DELEGATOR_RERANKER") or None,
+        help="reads the best agents of each task, before any LM: the folder of one that was "
+        "fine-tuned, or st:MODEL",
+    )
+    return Parents(data, seed, lm, os.environ.get("TASK_DELEGATOR_EMBEDDER"), reranker)
 
 
 def out_of_scope_share(parser: argparse.ArgumentParser) -> None:
@@ -121,5 +131,6 @@ def open_program(options: argparse.Namespace) -> "tuple[Dataset, Delegator, dict
         options.program,
         dataset.registry,
         embedder=os.environ.get("TASK_DELEGATOR_EMBEDDER") or None,
+        reranker=options.reranker,
     )
     return dataset, program, read_manifest(find(options.program))

@@ -20,7 +20,9 @@ def add_parser(commands: Commands, parents: Parents) -> None:
     Long because it lists every option of the command.
     """
     parser = commands.add_parser(
-        "compile", parents=[parents.data, parents.seed, parents.lm], help="compile a program"
+        "compile",
+        parents=[parents.data, parents.seed, parents.lm, parents.reranker],
+        help="compile a program",
     )
     parser.add_argument("--preset", choices=("quick", "full"), default="quick",
         help="number of trials and LM calls",
@@ -106,6 +108,8 @@ def run(options: argparse.Namespace) -> int:
         _adapt_encoder(options, dataset)
     compiled = compile_program(dataset, compile_options(options), optional_lm(options), teacher)
     print(summary(compiled.reports))
+    if compiled.reranking is not None:
+        print(compiled.reranking.sentence())
     for line in lm_gain(compiled.reports):
         print(line)
     print(f"program: {compiled.folder}", file=sys.stderr)
@@ -146,6 +150,7 @@ def compile_options(options: argparse.Namespace) -> "Options":
         delta=options.delta,
         ask_share=options.ask_share,
         embedder=options.embedder,
+        reranker=options.reranker,
         lm=None if options.no_lm else options.lm,
         seed=options.seed,
         traces=options.traces,

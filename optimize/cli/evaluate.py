@@ -20,7 +20,7 @@ def add_parser(commands: Commands, parents: Parents) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "evaluate",
-        parents=[parents.data, parents.seed, parents.lm],
+        parents=[parents.data, parents.seed, parents.lm, parents.reranker],
         help="evaluate a program, or compare two",
     )
     parser.add_argument("program", help="a program's name or folder")
@@ -85,6 +85,7 @@ def run(options: argparse.Namespace) -> int:
                 embedder=embedder,
                 max_lm_share=options.max_lm_share,
                 prompts=options.prompt,
+                reranker=options.reranker,
             ),
         )
         for name, embedder in zip(names, embedders_of(names, options.embedder or here), strict=True)

@@ -12,7 +12,7 @@ def add_parser(commands: Commands, parents: Parents) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "joint",
-        parents=[parents.data, parents.seed, parents.lm],
+        parents=[parents.data, parents.seed, parents.lm, parents.reranker],
         help="search all parts of a program together",
     )
     parser.add_argument("program", nargs="?", default="default", help="program to start from")

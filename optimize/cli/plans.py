@@ -9,7 +9,7 @@ from optimize.cli.common import Commands, Parents, open_program, print_json, sav
 def add_parser(commands: Commands, parents: Parents) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
-        "plans", parents=[parents.data], help="fit when a program splits a task"
+        "plans", parents=[parents.data, parents.reranker], help="fit when a program splits a task"
     )
     parser.add_argument("program", help="a program's name or folder")
     parser.add_argument("--out", default="runs/plans", help="output folder")

@@ -1,8 +1,9 @@
 """Pipelines of commands: compile a program, improve it by a joint search."""
 
-from optimize.pipeline.compile import compile_program, lm_gain, summary
+from optimize.pipeline.compile import compile_program
 from optimize.pipeline.improve import Improvement, improve
 from optimize.pipeline.manifest import provenance
+from optimize.pipeline.summary import lm_gain, summary
 
 __all__ = [
     "Improvement",

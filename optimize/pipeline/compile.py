@@ -24,7 +24,16 @@ from optimize.lm_stage import (
     plan_calls,
 )
 from optimize.pipeline.manifest import provenance, run_name, run_tags
-from optimize.search import LEAN, ScoredRequests, StudyLocation, fit_weights, search
+from optimize.pipeline.summary import prompt_message, summary
+from optimize.search import (
+    LEAN,
+    RerankChoice,
+    ScoredRequests,
+    StudyLocation,
+    choose_rerank,
+    fit_weights,
+    search,
+)
 from optimize.tracking import run as track
 from optimize.tracking import store, trace_requests, without_hidden
 from task_delegator.artifact import prompt_texts, save
@@ -33,6 +42,7 @@ from task_delegator.embedders import embedder, remembering
 from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues
 from task_delegator.lm import is_embedded
+from task_delegator.rerankers import reranker
 from task_delegator.retrieval import CHANNELS
 from task_delegator.text import without_user
 
@@ -47,6 +57,7 @@ class Compiled:
 
     Attributes:
         reports: on validation and test without LM, on test with it, and with the gate open.
+        reranking: what a reranker brings; None without one.
     """
 
     folder: Path
@@ -55,6 +66,7 @@ class Compiled:
     lm_stage: LMStageResult | None
     calibration: Calibration
     run_id: str
+    reranking: RerankChoice | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +110,8 @@ def compile_program(
         LMError: the LM cannot be reached.
     """
     config = _checked_config(dataset, options, lm)
-    program = Delegator(dataset.registry, embedder(config.embedder))
+    read_by = None if config.reranker is None else reranker(config.reranker)
+    program = Delegator(dataset.registry, embedder(config.embedder), reranker=read_by)
     program.retrieve.learned.values = learn_samples(dataset, config.samples_from_train)
     tags = run_tags(
         "compile",
@@ -109,7 +122,13 @@ def compile_program(
     )
     name = run_name(tags)
     settings = shown_settings(config)
-    identity = identity_of(dataset, config=settings, lm=tags["lm"], store=store.digest())
+    identity = identity_of(
+        dataset,
+        config=settings,
+        reranker=program.retrieve.rerank.id,
+        lm=tags["lm"],
+        store=store.digest(),
+    )
     out = config.out
     with (
         Checkpoint(checkpoint_folder(out), identity, on_change=start_over, out=out) as checkpoint,
@@ -157,6 +176,7 @@ def _params(config: CompileConfig, tags: Mapping[str, str], leaks: int) -> dict[
         "max_lm_calls": config.max_lm_calls,
         "samples_from_train": config.samples_from_train,
         "target_precision": config.target_precision,
+        "reranker": config.reranker,
         "seed": config.seed,
         "leaks": leaks,
     }
@@ -167,7 +187,7 @@ def _compile(context: CompileContext) -> Compiled:
     dataset, config, program = context.dataset, context.config, context.program
     written = prompt_texts(program)
     with remembering(program.retrieve.library.embed):
-        _search(context)
+        choice = _search(context)
         calibration = calibrate(
             program, dataset, config.target_precision, config.out_of_scope_share, config.delta
         )
@@ -176,6 +196,7 @@ def _compile(context: CompileContext) -> Compiled:
     # Outside the block: what a task costs includes its encoding.
     reports = _evaluate(context)
     manifest = _manifest(context, reports, lm_stage, calibration)
+    manifest["reranker"] = _reranker_entry(context, choice)
     manifest["calibration"]["with_lm"] = with_lm
     save(program, config.out, manifest | {"mlflow_run_id": context.run.id})
     context.run.log_reports(reports)
@@ -184,7 +205,7 @@ def _compile(context: CompileContext) -> Compiled:
         written, prompt_texts(program), prompt_message(dataset, lm_stage), _prompt_tags(context)
     )
     context.run.set_note(summary(reports))
-    return Compiled(config.out, program, reports, lm_stage, calibration, context.run.id)
+    return Compiled(config.out, program, reports, lm_stage, calibration, context.run.id, choice)
 
 
 def learn_samples(dataset: Dataset, per_agent: int) -> dict[str, tuple[str, ...]]:
@@ -197,50 +218,13 @@ def learn_samples(dataset: Dataset, per_agent: int) -> dict[str, tuple[str, ...]
     return {name: tuple(texts) for name, texts in sorted(learned.items()) if texts}
 
 
-def summary(reports: Mapping[str, Report]) -> str:
-    """Return a markdown table of the reports."""
-    lines = ["| | n | top-1 | 95 % | top-3 | LM calls per task |", "|---|---|---|---|---|---|"]
-    for name, r in reports.items():
-        low, high = r.top1_ci95
-        lines.append(
-            f"| {name} | {r.n} | {r.top1:.1%} | {low:.1%} to {high:.1%} | {r.top3:.1%} "
-            f"| {r.lm_calls_per_task:.2f} |"
-        )
-    return "\n".join(lines)
-
-
-def lm_gain(reports: Mapping[str, Report]) -> list[str]:
-    """Return what the LM brought on the test split, a line, or none where it was not asked."""
-    given = reports.get("test_lm")
-    if given is None or given.versus_no_lm is None or not given.tokens_per_task:
-        return []
-    points = 100 * given.versus_no_lm["difference"]
-    return [
-        f"The LM, asked {given.lm_calls_per_task:.2f} times per task: {points:+.1f} points of "
-        f"top-1 on test (n {given.n}), {points / (given.tokens_per_task / 1000):+.1f} points per "
-        f"1,000 tokens of each task."
-    ]
-
-
-def prompt_message(dataset: Dataset, found: LMStageResult | None) -> str:
-    """Return the commit message of the prompts that a compilation changed."""
-    if found is None or found.gain is None:
-        return f"compiled on {dataset.path.name}"
-    mean, error = found.gain
-    return (
-        f"{found.optimizer or 'no optimizer'} on {dataset.path.name}: the LM adds {mean:+.3f} "
-        f"(standard error {error:.3f}) to the log-likelihood of the right agent, cross-validated "
-        f"on {found.asked} validation requests, {found.demos} demos"
-    )
-
-
 def _prompt_tags(context: CompileContext) -> dict[str, str]:
     lm = "none" if context.lm is None else str(context.lm.model)
     return {"data": context.dataset.path.name, "lm": lm, "run": context.run.id}
 
 
-def _search(context: CompileContext) -> None:
-    """Set the knobs of retrieval."""
+def _search(context: CompileContext) -> RerankChoice | None:
+    """Set the knobs of retrieval; return what a reranker brings, None without one."""
     dataset, config, program = context.dataset, context.config, context.program
 
     def score(requests: tuple[Request, ...], learned: dict[str, tuple[str, ...]]) -> ScoredRequests:
@@ -259,6 +243,20 @@ def _search(context: CompileContext) -> None:
     )
     program.knobs.values = knobs
     context.run.log_trials(done)
+    rerank = program.retrieve.rerank
+    if rerank.id is None:
+        return None
+    program.knobs.values, choice = choose_rerank(validation, rerank, knobs, config.seed)
+    _log.info("%s", choice.sentence())
+    return choice
+
+
+def _reranker_entry(context: CompileContext, choice: RerankChoice | None) -> dict[str, Any] | None:
+    """Return what the manifest says of the reranker, used or not; None without one."""
+    if choice is None:
+        return None
+    held = {"spec": context.config.reranker, "id": context.program.retrieve.rerank.id}
+    return held | choice.to_json()
 
 
 def _fit_lm_stage(context: CompileContext) -> tuple[LMStageResult | None, dict[str, Any] | None]:

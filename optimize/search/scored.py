@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from optimize.data import Request
 from task_delegator.knobs import KnobValues
@@ -12,6 +13,7 @@ from task_delegator.retrieval import (
     CHANNELS,
     Channels,
     Index,
+    Rerank,
     fuse,
     late_scores,
     read_passages,
@@ -133,6 +135,17 @@ class ScoredRequests:
         return np.array(
             [places[i, label].min() + 1 for i, label in enumerate(self.labels)], dtype=int
         )
+
+    def reranked(self, rerank: Rerank, places: np.ndarray) -> np.ndarray:
+        """Return a reranker's scores of some agents of each request, with a progress bar.
+
+        Args:
+            rerank: the reranker.
+            places: of the agents, shape (requests, read), as the scores are.
+        """
+        both = list(zip(self._queries, places, strict=True))
+        bar = tqdm(both, desc="rerank", unit="task", delay=3, leave=False)
+        return np.stack([rerank.read(self._index, query, own) for query, own in bar])
 
     def log_likelihood(self, fused: np.ndarray, temperature: float) -> float:
         """Return the mean log-probability of an acceptable agent.

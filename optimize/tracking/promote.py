@@ -3,6 +3,7 @@
 import os
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import dspy
@@ -48,11 +49,16 @@ def promote(
     """
     with tempfile.TemporaryDirectory() as scratch:
         folder = _folder(source, models, Path(scratch))
-        embedder = os.environ.get("TASK_DELEGATOR_EMBEDDER") or None
-        candidate = load(folder, dataset.registry, embedder=embedder)
+        opened = partial(
+            load,
+            registry=dataset.registry,
+            embedder=os.environ.get("TASK_DELEGATOR_EMBEDDER") or None,
+            reranker=os.environ.get("TASK_DELEGATOR_RERANKER") or None,
+        )
+        candidate = opened(folder)
         champion, comparison = models.version("champion"), None
         if champion is not None:
-            champion_program = load(models.download(champion), dataset.registry, embedder=embedder)
+            champion_program = opened(models.download(champion))
             pair = [("candidate", candidate), (f"champion {champion}", champion_program)]
             comparison = compare_programs(pair, dataset, "validation", lm=lm)
             if not force and comparison.winner != "candidate":

@@ -12,7 +12,14 @@ if TYPE_CHECKING:
     from .artifact import load
     from .delegation import Candidate, Delegation, Plan, Step, Usage
     from .delegator import Delegator
-    from .errors import DelegatorError, EmbedderError, InputError, LMError, ProgramError
+    from .errors import (
+        DelegatorError,
+        EmbedderError,
+        InputError,
+        LMError,
+        ProgramError,
+        RerankerError,
+    )
     from .lm import language_model
     from .registry import Agent, Registry, Tool, enrich
 
@@ -28,6 +35,7 @@ __all__ = [
     "Plan",
     "ProgramError",
     "Registry",
+    "RerankerError",
     "Step",
     "Tool",
     "Usage",
@@ -43,7 +51,10 @@ _MODULES = {
     "artifact": ("load",),
     "delegation": ("Candidate", "Delegation", "Plan", "Step", "Usage"),
     "delegator": ("Delegator",),
-    "errors": ("DelegatorError", "EmbedderError", "InputError", "LMError", "ProgramError"),
+    "errors": (
+        *("DelegatorError", "EmbedderError", "InputError"),
+        *("LMError", "ProgramError", "RerankerError"),
+    ),
     "registry": ("Agent", "Registry", "Tool", "enrich"),
     "lm": ("language_model",),
 }

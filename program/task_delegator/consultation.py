@@ -142,7 +142,7 @@ def collect_evidence(
     found, assessment = advice.found, advice.assessment
     return Evidence(
         ranking=tuple(candidate.name for candidate in advice.candidates),
-        retrieval=RetrievalEvidence(found.candidates, found.z_scores),
+        retrieval=RetrievalEvidence(found.candidates, found.z_scores, found.reranker_scores or {}),
         read_as=None if query.task == task else query.task,
         language=query.language,
         mentions=query.mentions,

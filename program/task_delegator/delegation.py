@@ -51,6 +51,7 @@ class Signals:
         maxsim: share of the task that is found in the best agent's texts.
         agreement: share of the channels that put the same agent first as their fusion, 0..1.
         similarity: cosine of the descriptions of the two best agents; 0 where there is one.
+        rerank: the reranker's largest score; 0 where it was not asked.
     """
 
     description: float = 0.0
@@ -62,6 +63,7 @@ class Signals:
     maxsim: float = 0.0
     agreement: float = 0.0
     similarity: float = 0.0
+    rerank: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +106,20 @@ class RetrievalEvidence:
         posterior: best first.
         z_scores: per candidate and channel, in standard deviations above the mean of the
             channel's best hundred.
+        reranker_scores: of the agents that the reranker read, by name; none where it was not
+            asked.
     """
 
     posterior: tuple[Candidate, ...] = ()
     z_scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict, hash=False)
+    reranker_scores: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, the posterior by name."""
         return {
             "posterior": {c.name: c.probability for c in self.posterior},
             "z_scores": plain_json(self.z_scores),
+            "reranker_scores": plain_json(self.reranker_scores),
         }
 
 

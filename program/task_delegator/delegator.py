@@ -42,6 +42,7 @@ from .lm import context_tokens, fault_of, is_up, language_model, task_budget, wr
 from .lm_share import LMShareCap
 from .many import DelegatesMany
 from .registry import Registry, description_text
+from .rerankers import Reranker
 from .retrieval import IndexCache, Query, ReadAhead, Retrieval, Retrieve, glance
 from .settings import TIMEOUT, LMFailurePolicy, check_policy, check_portable, check_task
 from .stages import (
@@ -84,6 +85,7 @@ class Delegator(DelegatesMany, dspy.Module):
             in the evidence, or ``raise``.
         timeout: seconds for all LM calls of one task, from the first on; None for no limit.
         max_lm_share: of the tasks, 0..1, the LM is asked about at most; None for no cap.
+        reranker: reads the best agents of tasks, where the program gives it a weight.
     """
 
     def __init__(
@@ -95,13 +97,14 @@ class Delegator(DelegatesMany, dspy.Module):
         on_lm_failure: LMFailurePolicy = "degrade",
         timeout: float | None = TIMEOUT,
         max_lm_share: float | None = None,
+        reranker: Reranker | None = None,
     ) -> None:
         super().__init__()
         check_policy(on_lm_failure, timeout)
         if len(registry) == 0:
             raise InputError("the registry is empty: add at least one agent")
         self.knobs = Knobs()
-        self.retrieve = Retrieve(IndexCache(registry, embed or embedder()))
+        self.retrieve = Retrieve(IndexCache(registry, embed or embedder()), reranker)
         self.decompose = DecomposeTask()
         self.expand = ExpandQuery()
         self.classify = ClassifyAgent()

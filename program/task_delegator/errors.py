@@ -7,6 +7,7 @@
     │   ├── LMSpecError          a spec names no LM that can be used here
     │   └── LMAnswerError        what it answers cannot be read
     ├── EmbedderError            a hosted embedder refuses, is silent or cannot be reached
+    ├── RerankerError            a reranker fails, or gives no score for each agent
     └── StoreError               the store of runs, studies and models cannot be used
 
 Each message is one line that names what, where and the remedy. The base sees to it that what
@@ -40,7 +41,7 @@ class InputError(DelegatorError):
 
 
 class ProgramError(DelegatorError):
-    """Report a compiled program that does not fit this code, embedder or registry."""
+    """Report a compiled program that does not fit this code, embedder, reranker or registry."""
 
 
 class LMError(DelegatorError):
@@ -61,6 +62,12 @@ class LMAnswerError(LMError):
 
 class EmbedderError(DelegatorError):
     """Report a hosted embedder that is misnamed, unreachable or silent, or that refuses."""
+
+    exit_code = 3
+
+
+class RerankerError(DelegatorError):
+    """Report a reranker that fails at a task, or gives no score for each agent."""
 
     exit_code = 3
 

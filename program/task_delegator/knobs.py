@@ -33,6 +33,9 @@ class RetrievalKnobs(KnobGroup):
         passages: passages of instructions and tools that are read of an agent at most; 0 none.
         passages_beside_samples: whether agents that have samples are read so too.
         temperature: of the posterior over agents; smaller is surer.
+        rerank: weight of the reranker's score in the log-posterior; with 0 none is needed.
+        reranked: best agents that it reads.
+        rerank_below: it reads tasks whose first place has a posterior below this; None all.
     """
 
     k: Annotated[int, Field(ge=2, le=19)] = 8
@@ -50,6 +53,9 @@ class RetrievalKnobs(KnobGroup):
     passages: Annotated[int, Field(ge=0, le=MOST_PASSAGES)] = 4
     passages_beside_samples: bool = False
     temperature: Annotated[float, Field(ge=1e-3, le=1e3)] = 1.0
+    rerank: ChannelWeight = 0.0
+    reranked: Annotated[int, Field(ge=2, le=64)] = 10
+    rerank_below: Probability | None = None
 
     def weight(self, channel: str) -> float:
         """Return the weight of a channel."""
@@ -166,6 +172,7 @@ class InScopeWeights(LogisticKnobs):
     margin: Weight = 0.0
     agreement: Weight = 0.0
     similarity: Weight = 0.0
+    rerank: Weight = 0.0
 
 
 class InScopeWithLMWeights(InScopeWeights):
@@ -187,10 +194,8 @@ class ConfidenceKnobs(KnobGroup):
     """Confidence in the first place (found by ``optimize calibrate``).
 
     Attributes:
-        correct: weights where no LM was asked.
-        correct_with_lm: weights where one was.
-        unsupported_language: what an unsupported language adds to the
-            log-odds.
+        correct, correct_with_lm: weights where no LM was asked, and where one was.
+        unsupported_language: what an unsupported language adds to the log-odds.
         assign_threshold: least confidence to assign; None never assigns.
         assign_threshold_with_lm: the same where the LM was asked.
     """
@@ -210,12 +215,10 @@ class ScopeKnobs(KnobGroup):
         in_scope_with_lm: the same where the LM was asked.
         share: of the requests, how many nobody can serve; P(some agent fits) is fitted to it, and
             is part of the confidence. None: it is fitted to no share, and no part of it.
-        share_with_lm: the same where the LM was asked.
         assign_floor: least confidence to assign whatever precision is aimed at: few requests
             reach it whose right agent is missing. None for no such limit.
-        assign_floor_with_lm: the same where the LM was asked.
         threshold: below this probability the decision is ``none``; None never says so.
-        threshold_with_lm: the same where the LM was asked.
+        share_with_lm, assign_floor_with_lm, threshold_with_lm: the same where the LM was asked.
     """
 
     in_scope: InScopeWeights = InScopeWeights()
@@ -249,6 +252,8 @@ _LATER = frozenset(
     + [f"scope.{model}.{name}" for model in ("in_scope", "in_scope_with_lm")
        for name in ("margin", "agreement", "similarity", "head_logit", "chars", "sample_mean")]
     + [f"scope.{name}{asked}" for name in ("share", "assign_floor") for asked in ("", "_with_lm")]
+    + ["retrieval.rerank", "retrieval.reranked", "retrieval.rerank_below"]
+    + ["scope.in_scope.rerank", "scope.in_scope_with_lm.rerank"]
 )  # fmt: skip
 
 

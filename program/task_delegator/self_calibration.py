@@ -51,6 +51,7 @@ def self_calibrated_manifest(
     agents = delegator.registry
     return {
         "embedder": before["embedder"],
+        "reranker": before.get("reranker"),
         "registry": {
             "sha256": agents.sha256(),
             "agents": len(agents),

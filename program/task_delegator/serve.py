@@ -66,6 +66,7 @@ class DelegatorModel(PythonModel):
             registry,
             lm=os.environ.get("TASK_DELEGATOR_LM") or None,
             embedder=os.environ.get("TASK_DELEGATOR_EMBEDDER") or None,
+            reranker=os.environ.get("TASK_DELEGATOR_RERANKER") or None,
             on_lm_failure=os.environ.get("TASK_DELEGATOR_ON_LM_FAILURE") or "degrade",  # type: ignore[arg-type]  # checked there
             timeout=seconds(os.environ.get("TASK_DELEGATOR_TIMEOUT") or str(TIMEOUT)),
         )

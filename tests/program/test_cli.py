@@ -69,7 +69,9 @@ class NobodyFits:
     """A program that answers every task at once."""
 
     registry = Registry()
-    retrieve = SimpleNamespace(library=SimpleNamespace(embed=HashedWords()))
+    retrieve = SimpleNamespace(
+        library=SimpleNamespace(embed=HashedWords()), rerank=SimpleNamespace(id=None)
+    )
 
     def dump_state(self):
         return {}

@@ -11,6 +11,7 @@ from task_delegator.errors import (
     LMError,
     LMSpecError,
     ProgramError,
+    RerankerError,
     StoreError,
 )
 from task_delegator.lm.specs import check_spec
@@ -21,14 +22,14 @@ def test_what_fails_again_is_exit_code_two(kind):
     assert kind("x").exit_code == 2
 
 
-@pytest.mark.parametrize("kind", [LMError, LMAnswerError, EmbedderError, StoreError])
+@pytest.mark.parametrize("kind", [LMError, LMAnswerError, EmbedderError, RerankerError, StoreError])
 def test_surroundings_that_may_answer_later_are_exit_code_three(kind):
     assert kind("x").exit_code == 3
 
 
 def test_the_tree_shows_every_error():
     kinds = [name for name in vars(errors) if name.endswith("Error")]
-    assert len(kinds) == 8
+    assert len(kinds) == 9
     for name in kinds:
         assert name in str(errors.__doc__)
 

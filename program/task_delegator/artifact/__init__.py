@@ -1,8 +1,8 @@
 """Compiled programs as folders: saved, checked and loaded."""
 
 from .prompt_text import prompt_texts
-from .state import ValidationScores
-from .store import AGENTS, MANIFEST, PROGRAM, check_target, find, load, read_manifest, save
+from .state import MANIFEST, ValidationScores
+from .store import AGENTS, PROGRAM, check_target, find, load, read_manifest, save
 
 __all__ = [
     "AGENTS",

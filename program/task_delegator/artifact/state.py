@@ -29,6 +29,7 @@ from ..system import read_json
 from ..text import longest_form, marks_content
 from .format3 import read_format3
 
+MANIFEST = "manifest.json"
 FORMAT = 4
 READABLE = (3, FORMAT)
 _SINCE = ("classify.rank", "classify.explain")  # predictors that format 3 did not have

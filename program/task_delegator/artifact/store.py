@@ -20,12 +20,13 @@ from .._compat import clear_compiled
 from ..calibration import CalibratedAgents
 from ..decision import Target, choose_threshold
 from ..delegator import Delegator
-from ..embedders import PACKAGED, Embedder
-from ..embedders import embedder as embedder_of
+from ..embedders import Embedder
 from ..errors import InputError, ProgramError
 from ..lm import check_spec
 from ..mlflow_access import read_mlflow
 from ..registry import Registry, enrich, enrichment_next_to
+from ..rerankers import Reranker
+from ..rerankers import reranker as reranker_of
 from ..self_calibration import calibrate_itself, written_samples
 from ..settings import TIMEOUT, LMFailurePolicy
 from ..signatures import (
@@ -39,13 +40,13 @@ from ..signatures import (
     WeighAgents,
 )
 from ..system import is_file, read_json, replacing_folder, sha256_text
-from ..text import one_line
+from .models import check_reranker, embedder_of, names_reranker
 from .prompt_text import set_prompts
-from .state import FORMAT, READABLE, read_scores, read_state, read_target
+from .state import FORMAT, MANIFEST, READABLE, read_scores, read_state, read_target
 
 _log = logging.getLogger(__name__)
 
-PROGRAM, MANIFEST = "program.json", "manifest.json"
+PROGRAM = "program.json"
 AGENTS = "agents.json"  # in the same folder of a registered model: the agents it serves
 _REGISTERED = "models:/"
 _FORMAT3_SIGNATURES = (
@@ -65,6 +66,7 @@ def load(
     *,
     lm: str | dspy.BaseLM | None = None,
     embedder: str | Embedder | None = None,
+    reranker: str | Reranker | None = None,
     allow_uncalibrated: bool = False,
     calibrate: Literal["self"] | None = None,
     written: Collection[str] | None = None,
@@ -88,6 +90,7 @@ def load(
         lm: the LM, or its spec. If None, ``dspy.settings.lm`` is used; if that is None too, no
             LM is used.
         embedder: the embedder, or its spec. If None, the one the program was compiled with.
+        reranker: the reranker, or its spec: that of the program, where it uses one.
         allow_uncalibrated: assign tasks even if the confidence is not calibrated for this
             registry. ``none`` is not said then: that scale means nothing for other agents.
         calibrate: ``self`` calibrates the confidence on the agents' own samples, without a labeled
@@ -110,22 +113,24 @@ def load(
             stays the one that was fitted with the program's own prompts.
 
     Raises:
-        ProgramError: the program is missing, has another format, other signatures or another
-            embedder, or holds no validation scores.
+        ProgramError: the program is missing, has another format, other signatures, another
+            embedder or another reranker, or holds no validation scores.
         InputError: the registry is empty, its file is unusable, or a number is out of its range.
         LMError: the LM spec is unusable.
     """
     folder = find(program)
     manifest = read_manifest(folder)
-    embed, held = _embedder(embedder, manifest["embedder"], folder), manifest["registry"]
+    embed, held = embedder_of(embedder, manifest, folder), manifest["registry"]
     if isinstance(lm, str):
         check_spec(lm)
     calibrated_for = CalibratedAgents(
         frozenset(held["calibrated"]), held.get("calibrated_by", "labels"), allow_uncalibrated
     )
-    settings = (on_lm_failure, timeout, max_lm_share)
+    reread = None if reranker is None else reranker_of(reranker)
+    settings = (on_lm_failure, timeout, max_lm_share, reread)
     delegator = Delegator(_agents(registry), embed, lm, calibrated_for, *settings)
     delegator.load_state(read_state(folder / PROGRAM, delegator, manifest["format"]))
+    check_reranker(delegator, manifest, folder)
     set_prompts(delegator, prompts)
     on_samples = False
     if calibrate is not None:
@@ -141,40 +146,6 @@ def load(
 @cache  # a service loads the same program often: once says it
 def _tell_uncalibrated(name: str, registry: str) -> None:
     _log.warning("%s: its confidence is not calibrated for this registry", name)
-
-
-def _embedder(given: str | Embedder | None, held: dict[str, Any], folder: Path) -> Embedder:
-    """Return the embedder that the caller names, else the manifest's.
-
-    Raises:
-        ProgramError: the program was compiled with another.
-    """
-    if given is None:
-        given = _packaged(held["spec"], folder)
-    elif isinstance(given, str):
-        given = embedder_of(given)
-    if given.id != held["id"]:
-        raise ProgramError(
-            f"{folder}: compiled with embedder {held['id']}, not {given.id}; "
-            f"use --embedder {held['spec']}, or compile again"
-        )
-    return given
-
-
-def _packaged(spec: str, folder: Path) -> Embedder:
-    """Return the embedder that a manifest names, where it is part of this package.
-
-    A program does not choose what is opened or asked: others are named by the caller.
-
-    Raises:
-        ProgramError: the manifest names another embedder.
-    """
-    if spec != PACKAGED:
-        raise ProgramError(
-            f"{folder / MANIFEST}: compiled with the embedder {one_line(str(spec))[:100]!r}; "
-            "name it (--embedder, embedder=) if you trust it with your agents and tasks"
-        )
-    return embedder_of(spec)
 
 
 def _agents(registry: Registry | str | Path) -> Registry:
@@ -342,6 +313,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         held = manifest.get(part)
         if not isinstance(held, dict) or any(key not in held for key in keys):
             raise ProgramError(f"{path}: {part} must hold {' and '.join(keys)}")
+    reranker = manifest.get("reranker")
+    if reranker is not None and not names_reranker(reranker):
+        raise ProgramError(f"{path}: reranker must hold spec and id, both texts, or be null")
     calibrated = manifest["registry"]["calibrated"]
     if not (isinstance(calibrated, list) and all(isinstance(each, str) for each in calibrated)):
         raise ProgramError(f"{path}: registry.calibrated must be a list of digests")

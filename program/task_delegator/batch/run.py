@@ -36,11 +36,12 @@ class Batch:
 
 
 def program_digest(delegator: Delegator, **settings: Any) -> str:
-    """Return a digest of what delegations depend on: program, agents, embedder, settings."""
+    """Return a digest of what delegations depend on: program, agents, models, settings."""
     facts = {
         "program": delegator.dump_state(),
         "agents": delegator.registry.sha256(),
         "embedder": delegator.retrieve.library.embed.id,
+        "reranker": delegator.retrieve.rerank.id,
         **settings,
     }
     return sha256_text(json.dumps(facts, sort_keys=True, default=str))

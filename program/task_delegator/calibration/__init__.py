@@ -1,7 +1,7 @@
 """What a program's probabilities are fitted to: whether an agent fits, and the agents' samples."""
 
 from .coverage import ENOUGH_AGENTS, CalibratedAgents
-from .observe import Observed, observe
+from .observe import Observed, observe, observe_missing
 from .samples import (
     LEAST_AGENTS,
     LEAST_SAMPLES,
@@ -26,4 +26,5 @@ __all__ = [
     "fit_scope",
     "kept_calibration",
     "observe",
+    "observe_missing",
 ]

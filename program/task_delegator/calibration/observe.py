@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ..decision import assemble
 from ..delegation import Candidate, Features, Signals
 from ..knobs import KnobValues
-from ..retrieval import Index, Query, score, without
+from ..retrieval import Index, Query, Rerank, Scored, score, without
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,11 @@ class Observed:
 
 
 def observe(
-    index: Index, query: Query, right: Collection[str], knobs: KnobValues
+    index: Index,
+    query: Query,
+    right: Collection[str],
+    knobs: KnobValues,
+    rerank: Rerank | None = None,
 ) -> tuple[Observed, Observed | None]:
     """Return what a request shows, and what it would show if its right agents were not there.
 
@@ -35,14 +39,39 @@ def observe(
         query: the request.
         right: names of the agents that are right, one at least.
         knobs: of retrieval.
+        rerank: what the program reranks with.
 
     Returns:
         Both observations; the second is None where no agent would be left.
     """
-    scored, agent = score(index, query, knobs), min(right)
-    with_all = _observed(agent, *without(index, query, scored, (), knobs), right)
-    left, signals = without(index, query, scored, right, knobs)
-    return with_all, _observed(agent, left, signals, ()) if left else None
+    scored = score(index, query, knobs)
+    shown = without(index, query, scored, (), knobs, rerank)
+    return _observed(min(right), *shown, right), _missing(
+        index, query, scored, right, knobs, rerank
+    )
+
+
+def observe_missing(
+    index: Index,
+    query: Query,
+    right: Collection[str],
+    knobs: KnobValues,
+    rerank: Rerank | None = None,
+) -> Observed | None:
+    """Return what a request would show if its right agents were not there; as ``observe`` does."""
+    return _missing(index, query, score(index, query, knobs), right, knobs, rerank)
+
+
+def _missing(
+    index: Index,
+    query: Query,
+    scored: Scored,
+    right: Collection[str],
+    knobs: KnobValues,
+    rerank: Rerank | None,
+) -> Observed | None:
+    left, signals = without(index, query, scored, right, knobs, rerank)
+    return _observed(min(right), left, signals, ()) if left else None
 
 
 def _observed(

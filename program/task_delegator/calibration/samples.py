@@ -77,6 +77,7 @@ def kept_calibration(
     library = retrieve.library
     said = [
         *(_METHOD, library.registry.sha256(), library.embed.id, knobs.model_dump()),
+        retrieve.rerank.id,
         *({name: list(own) for name, own in sorted(retrieve.learned.values.items())},),
         *(None if written is None else sorted(written), target),
     ]
@@ -121,7 +122,7 @@ def calibrate_on_samples(
         index_without = _without_samples(index, fold)
         for text in _some(sorted(fold), _MOST // len(folds)):
             query = retrieve.read(text, index_without)
-            seen, left = observe(index_without, query, fold[text], knobs)
+            seen, left = observe(index_without, query, fold[text], knobs, retrieve.rerank)
             inside.append(seen)
             near += [left] if left is not None else []
     return _fitted(knobs, inside, near, 1 - _CAUTION * (1 - target))

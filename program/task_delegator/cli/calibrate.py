@@ -29,7 +29,12 @@ def _run(options: argparse.Namespace) -> int:
     from ..self_calibration import calibrate_itself, self_calibrated_manifest, written_samples
 
     path, registry = read_registry(options)
-    delegator = load(options.program, enriched(options, path, registry), embedder=options.embedder)
+    delegator = load(
+        options.program,
+        enriched(options, path, registry),
+        embedder=options.embedder,
+        reranker=options.reranker,
+    )
     made = calibrate_itself(delegator, written_samples(path), options.target_precision)
     print(f"{made.samples} samples, each held out: {made.right:.1%} find their agent")
     rightly = "" if made.precision is None else f", {made.precision:.1%} of these rightly"

@@ -91,7 +91,7 @@ def tell(message: object) -> None:
 
 
 def add_program(parser: argparse.ArgumentParser) -> None:
-    """Add the options that name a program, its embedder and additions to the agents."""
+    """Add the options that name a program, its models and additions to the agents."""
     parser.add_argument(
         "--enrichment",
         metavar="FILE",
@@ -104,6 +104,13 @@ def add_program(parser: argparse.ArgumentParser) -> None:
         metavar="SPEC",
         default=os.environ.get("TASK_DELEGATOR_EMBEDDER") or None,
         help="default: TASK_DELEGATOR_EMBEDDER, else the embedder of the program",
+    )
+    parser.add_argument(
+        "--reranker",
+        metavar="SPEC",
+        default=os.environ.get("TASK_DELEGATOR_RERANKER") or None,
+        help="of a program that was compiled with one: its folder, or st:MODEL; "
+        "default: TASK_DELEGATOR_RERANKER, else none",
     )
 
 
@@ -131,6 +138,7 @@ def load_program(options: argparse.Namespace) -> "Delegator":
             enriched(options, path, registry),
             lm=None if options.no_lm else options.lm,
             embedder=options.embedder,
+            reranker=options.reranker,
             allow_uncalibrated=options.allow_uncalibrated,
             calibrate=options.calibrate,
             written=written_samples(path) if options.calibrate else None,

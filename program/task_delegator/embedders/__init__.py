@@ -1,12 +1,12 @@
 """Embedders: one file each, the protocol, specs, the cache of encodings."""
 
-from .base import Embedder, Encoded
+from .base import Embedder, Encoded, utf8_bytes
 from .cache import VectorCache, clear_cache, kept_files
 from .cached import encode_documents, forget_tasks, forgetting, maker_of, remembering
 from .fetch import RECIPES, fetch_embedder
 from .late_chunking import EncodedPart, encode_parts, pools_tokens
 from .minilm import MiniLM, packaged_minilm
-from .onnx_encoder import OnnxEncoder
+from .onnx_encoder import OnnxEncoder, onnx_session
 from .packages import keep_files
 from .specs import PACKAGED, embedder
 from .tuned_encoder import MANIFEST, MODEL, VOCABULARY, TunedEncoder
@@ -34,7 +34,9 @@ __all__ = [
     "keep_files",
     "kept_files",
     "maker_of",
+    "onnx_session",
     "packaged_minilm",
     "pools_tokens",
     "remembering",
+    "utf8_bytes",
 ]

@@ -56,7 +56,7 @@ class OnnxEncoder:
         self._weights = weights
         self._turn = Lock()
         # By process. Those of parents stay, as a child cannot end their threads.
-        self._sessions = {os.getpid(): _session(weights)}
+        self._sessions = {os.getpid(): onnx_session(weights)}
         self._tokenizer = Tokenizer.from_file(str(vocabulary))
         self._tokenizer.enable_truncation(most_tokens)
         self._tokenizer.no_padding()
@@ -107,7 +107,7 @@ class OnnxEncoder:
         """Return this process's own: a forked child cannot use its parent's threads and locks."""
         with self._turn:
             if os.getpid() not in self._sessions:
-                self._sessions[os.getpid()] = _session(self._weights)
+                self._sessions[os.getpid()] = onnx_session(self._weights)
             return self._sessions[os.getpid()]
 
     def _ids(self, text: str) -> np.ndarray:
@@ -131,7 +131,8 @@ def same_lengths(lengths: Sequence[int]) -> list[list[int]]:
     return batches
 
 
-def _session(weights: Path) -> Any:
+def onnx_session(weights: Path) -> Any:
+    """Return a session of ONNX Runtime on the CPU, for this process alone."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

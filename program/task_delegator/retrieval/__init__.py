@@ -6,6 +6,7 @@ from .index_cache import IndexCache
 from .many import Asked, score_many
 from .passages import read_passages, reading_of
 from .reading import ReadAhead, read_task
+from .rerank import Rerank, best_places
 from .retrieve import Retrieval, Retrieve, glance
 from .without import without
 
@@ -17,9 +18,11 @@ __all__ = [
     "IndexCache",
     "Query",
     "ReadAhead",
+    "Rerank",
     "Retrieval",
     "Retrieve",
     "Scored",
+    "best_places",
     "fuse",
     "glance",
     "largest",

@@ -13,11 +13,13 @@ from ..knobs import KnobValues, LearnedSamples
 from ..languages import foreign_language
 from ..prediction import FrozenPrediction, plain_json
 from ..registry import Agent
+from ..rerankers import Reranker
 from .fusion import CHANNELS, Scored, blend, fuse, largest, masked, score, signals, softmax
 from .index import Index, Query
 from .index_cache import IndexCache
 from .named import favor_named
 from .reading import ReadAhead, read_task
+from .rerank import Rerank
 
 _SHOWN = 3  # agents that every caller sees
 
@@ -32,6 +34,8 @@ class Retrieval(FrozenPrediction):
         signals: what it saw beside the posterior.
         z_scores: per candidate and channel, in standard deviations above the mean of the
             best hundred.
+        reranker_scores: of the agents that the reranker read, by name; none where it was not
+            asked.
         query: the task as it was read; None where the caller may use no agent.
         index: what it was read against: the caller's agents at that moment.
         scored: the task's own scores, without expansions.
@@ -45,6 +49,7 @@ class Retrieval(FrozenPrediction):
     agents: tuple[Agent, ...] = ()
     signals: Signals = Signals()
     z_scores: Mapping[str, Mapping[str, float]]
+    reranker_scores: Mapping[str, float] | None = None
     query: Query | None = None
     index: Index | None = None
     scored: Scored | None = None
@@ -65,6 +70,7 @@ class Retrieval(FrozenPrediction):
             "candidates": plain_json(self.candidates),
             "signals": plain_json(self.signals),
             "z_scores": plain_json(self.z_scores),
+            "reranker_scores": plain_json(self.reranker_scores or {}),
         }
 
 
@@ -73,12 +79,14 @@ class Retrieve(dspy.Module):
 
     Each channel is standardized over its best scores, so that its weight means the same for
     every task and every size of the registry; agents without samples take their z_scores among
-    the descriptions instead (missing is not zero). Ties break by name.
+    the descriptions instead (missing is not zero). Ties break by name. Where the knobs say so, a
+    reranker then reads the best agents.
     """
 
-    def __init__(self, library: IndexCache) -> None:
+    def __init__(self, library: IndexCache, reranker: Reranker | None = None) -> None:
         super().__init__()
         self.library = library
+        self.rerank = Rerank(reranker)
         self.learned = LearnedSamples()
 
     def forward(
@@ -106,10 +114,7 @@ class Retrieve(dspy.Module):
         """
         if found is None:
             index = self.library.permitted(self.learned.values, permissions)
-            if index is None:
-                return Retrieval(z_scores={})
-            out = left_out(index, choice)
-            if len(out) == len(index.names):
+            if index is None or len(out := left_out(index, choice)) == len(index.names):
                 return Retrieval(z_scores={})
             ahead = ahead or ReadAhead()
             query = ahead.read(index, task, knobs, self.language_of)
@@ -123,17 +128,19 @@ class Retrieve(dspy.Module):
         if further:
             others = [score(index, index.read(text), knobs).z_scores for text in further]
             z_scores = blend(z_scores, others, knobs.expansion.weight)
-        logits = _log_posterior(z_scores, knobs, out)
-        logits, wanted, by_name = favor_named(index, query, knobs, logits)
+        reranked = self.rerank(index, query, knobs, _log_posterior(z_scores, knobs, out))
+        logits, wanted, by_name = favor_named(index, query, knobs, reranked.logits)
         posterior = softmax(logits)
         best = _best(posterior, index.names, out, knobs, choice)
         agents = tuple(index.agents[i] for i in best)
         names = [agent.name for agent in agents]
+        seen = signals(index, masked(scored, out) if out else scored, best, knobs)
         return Retrieval(
             candidates=tuple(map(Candidate, names, posterior[best].tolist())),
             agents=agents,
-            signals=signals(index, masked(scored, out) if out else scored, best, knobs),
+            signals=reranked.seen_in(seen),
             z_scores=_by_name(names, z_scores, best),
+            reranker_scores=reranked.scores,
             query=replace(query, shown=query.task) if wanted else query,
             index=index,
             scored=scored,

@@ -16,6 +16,7 @@ from ..knobs import KnobValues
 from .fusion import CHANNELS, Scored, fuse, largest, late_scores, signals, softmax, standardize
 from .index import Channels, Index, Query
 from .passages import reading_of
+from .rerank import Rerank, Reranked
 
 
 class _Kept:
@@ -34,7 +35,12 @@ class _Kept:
 
 
 def without(
-    index: Index, query: Query, scored: Scored, hidden: Collection[str], knobs: KnobValues
+    index: Index,
+    query: Query,
+    scored: Scored,
+    hidden: Collection[str],
+    knobs: KnobValues,
+    rerank: Rerank | None = None,
 ) -> tuple[tuple[Candidate, ...], Signals]:
     """Return the three best candidates and the signals that are left without the hidden agents.
 
@@ -44,6 +50,8 @@ def without(
         scored: its scores against that index, with the same knobs.
         hidden: names of the agents to leave out; no candidates where that is all of them.
         knobs: weights and temperature.
+        rerank: what the program reranks with, which reads the best of those that are left; None
+            for the places before that.
     """
     kept = np.array([i for i, name in enumerate(index.names) if name not in hidden], dtype=int)
     if len(kept) == 0:
@@ -53,10 +61,13 @@ def without(
     z_scores = standardize(channels)
     late = late_scores(rest, query, z_scores)
     left = Scored(channels, z_scores | late.z_scores, late.largest)
-    posterior = softmax(fuse(left.z_scores, knobs) / knobs.retrieval.temperature)
+    logits = np.full(len(index.names), -np.inf)
+    logits[kept] = fuse(left.z_scores, knobs) / knobs.retrieval.temperature
+    reranked = Reranked(logits, {}) if rerank is None else rerank(index, query, knobs, logits)
+    posterior = softmax(reranked.logits[kept])
     best = largest(posterior, 3)
     candidates = [Candidate(index.names[kept[i]], float(posterior[i])) for i in best]
-    return tuple(candidates), signals(rest, left, best, knobs)
+    return tuple(candidates), reranked.seen_in(signals(rest, left, best, knobs))
 
 
 def _columns(channels: Channels, kept: np.ndarray) -> Channels:

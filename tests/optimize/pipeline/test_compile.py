@@ -52,7 +52,7 @@ def test_manifest_and_tag_name_the_optimizer_that_ran(dataset, tmp_path, monkeyp
 
 
 def test_the_makefile_compiles_the_program_that_ships(monkeypatch):
-    for name in ("TASK_DELEGATOR_LM", "TASK_DELEGATOR_EMBEDDER"):
+    for name in ("TASK_DELEGATOR_LM", "TASK_DELEGATOR_EMBEDDER", "TASK_DELEGATOR_RERANKER"):
         monkeypatch.delenv(name, raising=False)
     recipe = (ROOT / "Makefile").read_text().split("\ncompiled:")[1].splitlines()[1]
     parsed = parser().parse_args(recipe.split(" -m optimize ")[1].split())

@@ -95,8 +95,7 @@ def test_a_compiled_program_is_an_agent_version_and_promote_registers_that_one(
         mlflow.pyfunc.load_model(f"models:/{model.model_id}")
     arguments = ["promote", compiled.run_id, "--force", *common]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("task_delegator.artifact.store.embedder_of", lambda spec: HashedWords())
-        patch.setattr("task_delegator.artifact.store._packaged", lambda *_: HashedWords())
+        patch.setattr("task_delegator.artifact.models._packaged", lambda *_: HashedWords())
         assert main(arguments) == 0, capsys.readouterr().err
     registered = MlflowClient().get_model_version_by_alias("delegator", "champion")
     assert registered.source == f"models:/{model.model_id}"

@@ -59,7 +59,7 @@ def store(tmp_path_factory) -> Iterator[str]:
             max_lm_calls=160, target_precision=1.0,
         )  # fmt: skip
         compile_program(dataset, taught, lm)
-        patch.setattr("task_delegator.artifact.store._packaged", lambda *_: HashedWords())
+        patch.setattr("task_delegator.artifact.models._packaged", lambda *_: HashedWords())
         for name in ("without", "with"):
             promote(str(folder / name), dataset, Models(), None, force=True)
         for name in PUBLISHED:

@@ -213,7 +213,11 @@ def test_a_strangers_program_opens_and_contacts_nothing(tmp_path, monkeypatch):
 
 
 def test_a_program_from_before_some_weights_decides_as_it_did():
-    later = ("scope.share", "scope.in_scope.margin", "confidence.correct.maxsim")
+    later = (
+        *("scope.share", "scope.in_scope.margin", "confidence.correct.maxsim"),
+        *("retrieval.rerank", "retrieval.reranked", "retrieval.rerank_below"),
+        *("scope.in_scope.rerank", "scope.in_scope_with_lm.rerank"),
+    )
     old = KnobValues().model_dump()
     for name in later:
         *groups, last = name.split(".")

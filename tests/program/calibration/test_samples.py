@@ -3,6 +3,7 @@
 import logging
 
 import pytest
+from rerankers import SharedWords
 from small import HashedWords, make_agent
 
 from task_delegator.calibration import samples
@@ -48,12 +49,12 @@ def test_each_sample_is_asked_once_of_an_index_without_it(program, monkeypatch):
     asked = []
     known = samples.observe
 
-    def spy(index, query, right, knobs):
+    def spy(index, query, right, knobs, rerank):
         held = {sample for agent in index.agents for sample in agent.user_request_samples}
         assert query.text not in held
         assert len(index.agents) == len(_WORK)
         asked.append(query.text)
-        return known(index, query, right, knobs)
+        return known(index, query, right, knobs, rerank)
 
     monkeypatch.setattr(samples, "observe", spy)
     calibrate_on_samples(program.retrieve, KnobValues(), None, 0.95)
@@ -112,6 +113,25 @@ def test_a_calibration_is_kept_between_programs(program, monkeypatch):
     assert kept_calibration(program.retrieve, KnobValues(), None, 0.95) == made
     with pytest.raises(TypeError):
         kept_calibration(program.retrieve, KnobValues(), None, 0.9)
+
+
+def test_samples_are_reranked_as_tasks_are_without_the_sample_itself(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    own, knobs = SharedWords(), KnobValues().replaced({"retrieval.rerank": 0.5})
+    program = Delegator(registry(), HashedWords(), reranker=own)
+    made = kept_calibration(program.retrieve, knobs, None, 0.95)
+    assert made.knobs["scope.in_scope.rerank"] != 0
+    asked = {task for task, _ in own.read}
+    assert asked == {s for agent in registry() for s in agent.user_request_samples}
+    for task, texts in own.read:
+        assert all(task not in text.split(" | ") for text in texts)
+    own.read.clear()
+    assert kept_calibration(program.retrieve, knobs, None, 0.95) == made
+    assert own.read == []
+    other = SharedWords("other")
+    program = Delegator(registry(), HashedWords(), reranker=other)
+    kept_calibration(program.retrieve, knobs, None, 0.95)
+    assert other.read != []
 
 
 def test_too_few_samples_are_a_warning_when_a_program_is_loaded(office, caplog):

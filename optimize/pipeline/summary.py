@@ -1,0 +1,44 @@
+"""What a compilation says of its result: a table, the LM's gain, a message with its prompts."""
+
+from collections.abc import Mapping
+
+from optimize.data import Dataset
+from optimize.evaluation import Report
+from optimize.lm_stage import LMStageResult
+
+
+def summary(reports: Mapping[str, Report]) -> str:
+    """Return a markdown table of the reports."""
+    lines = ["| | n | top-1 | 95 % | top-3 | LM calls per task |", "|---|---|---|---|---|---|"]
+    for name, r in reports.items():
+        low, high = r.top1_ci95
+        lines.append(
+            f"| {name} | {r.n} | {r.top1:.1%} | {low:.1%} to {high:.1%} | {r.top3:.1%} "
+            f"| {r.lm_calls_per_task:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def lm_gain(reports: Mapping[str, Report]) -> list[str]:
+    """Return what the LM brought on the test split, a line, or none where it was not asked."""
+    given = reports.get("test_lm")
+    if given is None or given.versus_no_lm is None or not given.tokens_per_task:
+        return []
+    points = 100 * given.versus_no_lm["difference"]
+    return [
+        f"The LM, asked {given.lm_calls_per_task:.2f} times per task: {points:+.1f} points of "
+        f"top-1 on test (n {given.n}), {points / (given.tokens_per_task / 1000):+.1f} points per "
+        f"1,000 tokens of each task."
+    ]
+
+
+def prompt_message(dataset: Dataset, found: LMStageResult | None) -> str:
+    """Return the commit message of the prompts that a compilation changed."""
+    if found is None or found.gain is None:
+        return f"compiled on {dataset.path.name}"
+    mean, error = found.gain
+    return (
+        f"{found.optimizer or 'no optimizer'} on {dataset.path.name}: the LM adds {mean:+.3f} "
+        f"(standard error {error:.3f}) to the log-likelihood of the right agent, cross-validated "
+        f"on {found.asked} validation requests, {found.demos} demos"
+    )
