@@ -21,6 +21,8 @@ from task_delegator.retrieval import Index
 
 _HELD_OUT = 4  # one in so many samples of an agent is asked, and then is no sample
 _LEAST_FITTED = 50  # requests to fit retrieval to; with fewer its defaults rank
+_MOST_FITTED = 1000  # more say the same, and each takes memory for every agent
+_TOGETHER = 500  # requests that are ranked at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +60,16 @@ def candidates_to_train_on(
     """Return the train requests and held-out samples of a registry, each with its candidates.
 
     Retrieval ranks with weights that are fitted to the same requests. Of the splits, train alone
-    is read. A request that no acceptable agent is ranked for is left out.
+    is read. A request that no acceptable agent is ranked for is left out. A registry of one agent
+    has nothing to rank.
 
     Args:
         size: candidates of a request.
         limit: requests at most, a fixed random part.
         seed: of this part and of the samples that are held out.
     """
+    if len(dataset.registry) < 2:
+        return []
     rng = random.Random(seed)
     with remembering(embed):
         found: list[Candidates] = []
@@ -100,29 +105,32 @@ def fitted(index: Index, requests: Sequence[Request]) -> KnobValues:
     """Return knobs with retrieval's weights fitted to requests; the defaults for too few."""
     if len(requests) < _LEAST_FITTED:
         return KnobValues()
-    return fit_weights(ScoredRequests(index, requests), KnobValues())
+    return fit_weights(ScoredRequests(index, requests[:_MOST_FITTED]), KnobValues())
 
 
 def ranked(
     registry: str, index: Index, requests: Sequence[Request], knobs: KnobValues, size: int
 ) -> list[Candidates]:
     """Return requests with the agents that retrieval ranks first, ties broken by name."""
-    logits = ScoredRequests(index, requests).fused(knobs) / knobs.retrieval.temperature
-    vectors = [encoded.vector for encoded in index.embed.encode([r.text for r in requests])]
     known = {text: encoded.vector for text, encoded in index.encodings.items()}
     found = []
-    for request, vector, row in zip(requests, vectors, logits, strict=True):
-        best = np.argsort(-row, kind="stable")[:size].tolist()
-        agents = [index.agents[place] for place in best]
-        found.append(
-            Candidates(
-                registry,
-                index.mentions.strip_from(request.text)[0],
-                tuple(_text(agent, request.text, vector, known) for agent in agents),
-                tuple(float(row[place] - row[best[0]]) for place in best),
-                frozenset(i for i, agent in enumerate(agents) if agent.name in request.acceptable),
+    for start in range(0, len(requests), _TOGETHER):
+        some = requests[start : start + _TOGETHER]
+        logits = ScoredRequests(index, some).fused(knobs) / knobs.retrieval.temperature
+        vectors = [encoded.vector for encoded in index.embed.encode([r.text for r in some])]
+        for request, vector, row in zip(some, vectors, logits, strict=True):
+            best = np.argsort(-row, kind="stable")[:size].tolist()
+            agents = [index.agents[place] for place in best]
+            right = (i for i, agent in enumerate(agents) if agent.name in request.acceptable)
+            found.append(
+                Candidates(
+                    registry,
+                    index.mentions.strip_from(request.text)[0],
+                    tuple(_text(agent, request.text, vector, known) for agent in agents),
+                    tuple(float(row[place] - row[best[0]]) for place in best),
+                    frozenset(right),
+                )
             )
-        )
     return found
 
 

@@ -129,6 +129,17 @@ def test_registries_without_requests_are_refused(dataset):
         draw_lists([[]], size=3, number=4, seed=0)
 
 
+@pytest.mark.parametrize("agents", [[], [make_agent("One", "does it", "do it", "a", "b", "c")]])
+def test_a_registry_with_nothing_to_rank_is_passed_over(dataset, agents):
+    own = replace(dataset, registry=Registry(agents), splits=dict.fromkeys(dataset.splits, ()))
+    assert candidates_to_train_on(own, HashedWords(), **SIZES) == []
+
+
+def test_requests_are_ranked_alike_in_parts_and_at_once(dataset, found, monkeypatch):
+    monkeypatch.setattr("optimize.finetune.reranker.lists._TOGETHER", 7)
+    assert candidates_to_train_on(dataset, HashedWords(), **SIZES) == found
+
+
 def test_a_request_whose_agent_is_not_ranked_counts_as_wrong():
     asked = [_candidates(), _candidates(acceptable=(1,)), _candidates(acceptable=())]
     figures = rank(asked, lambda pairs: np.zeros(len(pairs)))
