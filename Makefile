@@ -16,6 +16,7 @@ FOLD_B := datasets $(PUBLIC)/banking77 $(PUBLIC)/hwu64
 BOTH := $(PUBLIC)/healthcare_routing
 
 ENCODER = $(BIN)/python -m optimize finetune encoder
+RERANKER = $(BIN)/python -m optimize finetune reranker
 ENCODER_ALWAYS := $(PUBLIC)/healthcare_routing $(PUBLIC)/cards/docker_mcp
 ENCODER_DATA := $(PUBLIC)/banking77 $(PUBLIC)/clinc150 $(PUBLIC)/hwu64 $(PUBLIC)/seal_tools $(PUBLIC)/cards/copilot $(ENCODER_ALWAYS)
 
@@ -30,7 +31,7 @@ export PYTHONDONTWRITEBYTECODE :=
 EXPERIMENTS = $(shell $(BIN)/python -m experiments --list)
 QUICK := default ablation plans public enrichment scaling
 
-.PHONY: help setup wheel quickstart test audit test-fast light-tests heavy-tests test-all data quick-experiments lint types format ui peers compiled adapter folds encoder encoders results clean
+.PHONY: help setup wheel quickstart test audit test-fast light-tests heavy-tests test-all data quick-experiments lint types format ui peers compiled adapter folds encoder encoders rerankers results clean
 
 help:
 	@echo "make quickstart  set up, compile a program with the embedded LM, delegate three tasks"
@@ -47,6 +48,7 @@ help:
 	@echo "make folds       fine-tune it on the other registries, to measure (hours)"
 	@echo "make encoder     fine-tune an encoder (minutes)"
 	@echo "make encoders    fine-tune the encoders to measure with (half an hour)"
+	@echo "make rerankers   fine-tune a reranker for each public set with many requests (half an hour)"
 	@echo "make results     run every study again and rewrite the documents (hours)"
 
 setup: $(READY)
@@ -140,6 +142,11 @@ encoders: $(READY)
 	$(ENCODER) --train datasets $(PUBLIC)/clinc150 $(PUBLIC)/hwu64 $(PUBLIC)/seal_tools $(ENCODER_ALWAYS) --keep-out $(PUBLIC)/banking77 $(PUBLIC)/cards/copilot --out runs/encoders/banking77-copilot
 	$(ENCODER) --train datasets $(PUBLIC)/banking77 $(PUBLIC)/seal_tools $(ENCODER_ALWAYS) $(PUBLIC)/cards/copilot --keep-out $(PUBLIC)/clinc150 $(PUBLIC)/hwu64 --out runs/encoders/clinc150-hwu64
 	for name in banking77 clinc150 hwu64; do $(ENCODER) --adapted --train $(PUBLIC)/$$name --keep-out --out runs/encoders/adapted-$$name || exit; done
+
+# Each is for one registry.
+rerankers: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt -e '.[encoder,finetune]'
+	for name in banking77 clinc150 hwu64; do $(RERANKER) --adapted --train $(PUBLIC)/$$name --keep-out --out runs/rerankers/$$name || exit; done
 
 results: $(READY)
 	for name in $(EXPERIMENTS); do $(BIN)/python -m experiments $$name || exit; done

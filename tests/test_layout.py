@@ -45,6 +45,7 @@ NO_DOOR = {
     "optimize.finetune.lora",
     "optimize.finetune.train",
     "optimize.finetune.encoder.train",
+    "optimize.finetune.reranker.train",
     "optimize.cli.common",
 }
 FILES = [path for folder in PACKAGES for path in sorted((ROOT / folder).rglob("*.py"))]

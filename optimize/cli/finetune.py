@@ -1,43 +1,52 @@
-"""``finetune``: train a LoRA adapter of the embedded LM, or an encoder."""
+"""``finetune``: train a LoRA adapter of the embedded LM, an encoder or a reranker."""
 
 import argparse
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from optimize.cli.arguments import at_least
 from optimize.cli.common import Commands, Parents, print_json
+
+if TYPE_CHECKING:
+    from optimize.data import Dataset
+    from task_delegator.embedders import Embedder
 
 
 def add_parser(commands: Commands, parents: Parents) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
-        "finetune", help="train a LoRA adapter of the embedded LM, or an encoder",
+        "finetune", help="train a LoRA adapter of the embedded LM, an encoder or a reranker",
         parents=[parents.seed],
     )  # fmt: skip
-    parser.add_argument("what", choices=("lm", "encoder"))
+    parser.add_argument("what", choices=("lm", "encoder", "reranker"))
     parser.add_argument(
         "--train", nargs="+", metavar="DIR", required=True,
         help="datasets to train on; for an encoder also folders of agents alone",
     )  # fmt: skip
     parser.add_argument(
         "--keep-out", nargs="*", metavar="DIR", default=["datasets"],
-        help="held-out datasets, to evaluate on; an encoder may do without",
+        help="held-out datasets, to evaluate on; an encoder or a reranker may do without",
     )  # fmt: skip
     parser.add_argument(
         "--program", default="default",
-        help="program whose retriever makes shortlists, or tells which agents are confusable",
+        help="program whose retriever makes shortlists, or tells which agents are confusable; "
+        "of a reranker its embedder alone",
     )  # fmt: skip
     parser.add_argument(
         "--examples", type=at_least(1),
-        help="shortlists (4000), or batches of an encoder (60), to train on",
+        help="shortlists (4000), or batches of an encoder (60) or of a reranker (300), to train on",
     )  # fmt: skip
     parser.add_argument(
-        "--every", type=at_least(1), help="examples between evaluations (400, of an encoder 30)"
+        "--every",
+        type=at_least(1),
+        help="examples between evaluations (400, of an encoder 30, of a reranker 100)",
     )
     parser.add_argument(
         "--adapted",
         action="store_true",
-        help="train an encoder for its one registry alone: longer, and nothing is averaged",
+        help="train an encoder or a reranker for its one registry alone: longer, and nothing "
+        "is averaged",
     )
     parser.add_argument("--rank", type=at_least(1), default=16, help="rank of the LM's adapter")
     parser.add_argument("--threads", type=at_least(1), default=2, help="compute threads")
@@ -49,33 +58,67 @@ def add_parser(commands: Commands, parents: Parents) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Fine-tune the embedded LM, or an encoder."""
-    return {"lm": _finetune_lm, "encoder": _finetune_encoder}[options.what](options)
+    """Fine-tune the embedded LM, an encoder or a reranker."""
+    commands = {"lm": _finetune_lm, "encoder": _finetune_encoder, "reranker": _finetune_reranker}
+    return commands[options.what](options)
 
 
 def _finetune_encoder(options: argparse.Namespace) -> int:
     """Fine-tune an encoder on pairs of labeled registries."""
-    from optimize.finetune import ADAPTED, EncoderRecipe, load_source
+    from optimize.finetune import ADAPTED, EncoderRecipe
     from optimize.finetune.encoder.train import EncoderConfig, finetune_encoder, install_encoder
-    from task_delegator.artifact import find, read_manifest
-    from task_delegator.embedders import embedder
 
-    train = [load_source(Path(path)) for path in options.train]
-    kept_out = [load_source(Path(path)) for path in options.keep_out]
-    given = {"steps": options.examples, "every": options.every}
-    recipe = replace(
-        ADAPTED if options.adapted else EncoderRecipe(),
-        seed=options.seed,
-        **{name: value for name, value in given.items() if value},
-    )
+    recipe = replace(ADAPTED if options.adapted else EncoderRecipe(), **_given(options))
     config = EncoderConfig(Path(options.out), recipe, options.threads)
-    embed = embedder(read_manifest(find(options.program))["embedder"]["spec"])
-    manifest = finetune_encoder(train, kept_out, embed, config)
+    manifest = finetune_encoder(*_sources(options), _embedder(options), config)
     if options.install:
         install_encoder(config.out, Path(options.install))
     shown = {key: manifest[key] for key in ("steps", "minutes", "curve", "least_cosine")}
     print_json({"embedder": f"encoder:{options.out}", **shown})
     return 0
+
+
+def _finetune_reranker(options: argparse.Namespace) -> int:
+    """Fine-tune a reranker on shortlists of labeled registries."""
+    from optimize.finetune import ADAPTED_RERANKER, RerankerRecipe
+    from optimize.finetune.reranker.train import (
+        RerankerConfig,
+        finetune_reranker,
+        install_reranker,
+    )
+
+    recipe = replace(ADAPTED_RERANKER if options.adapted else RerankerRecipe(), **_given(options))
+    config = RerankerConfig(Path(options.out), recipe, options.threads)
+    manifest = finetune_reranker(*_sources(options), _embedder(options), config)
+    if options.install:
+        install_reranker(config.out, Path(options.install))
+    shown = {key: manifest[key] for key in ("steps", "minutes", "curve", "export_error")}
+    print_json({"reranker": options.out, **shown})
+    return 0
+
+
+def _given(options: argparse.Namespace) -> dict[str, int]:
+    """Return the parts of a recipe that the command line sets."""
+    given = {"seed": options.seed, "steps": options.examples, "every": options.every}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _sources(options: argparse.Namespace) -> "tuple[list[Dataset], list[Dataset]]":
+    """Return what is trained on and what is kept out."""
+    from optimize.finetune import load_source
+
+    train, kept_out = (
+        [load_source(Path(path)) for path in paths] for paths in (options.train, options.keep_out)
+    )
+    return train, kept_out
+
+
+def _embedder(options: argparse.Namespace) -> "Embedder":
+    """Return the embedder of a program."""
+    from task_delegator.artifact import find, read_manifest
+    from task_delegator.embedders import embedder
+
+    return embedder(read_manifest(find(options.program))["embedder"]["spec"])
 
 
 def _finetune_lm(options: argparse.Namespace) -> int:

@@ -4,7 +4,7 @@ Needs the extra ``finetune``.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -18,27 +18,20 @@ from optimize.finetune.encoder.pairs import Pair
 from optimize.finetune.encoder.recipe import EncoderRecipe
 from optimize.finetune.encoder.upper_layers import UpperLayers
 from optimize.finetune.encoder.validation import Questions
-from task_delegator.errors import InputError
+from optimize.finetune.resumable import InOrder, keeping_weights, last_checkpoint, tables
 from task_delegator.system import read_json, write_text
 
 with installed("finetune encoder", "encoder,finetune"):
     torch: Any = import_module("torch")
     transformers: Any = import_module("transformers")
     library: Any = import_module("sentence_transformers")
-    tables: Any = import_module("datasets")
     losses: Any = import_module("sentence_transformers.sentence_transformer.losses")
-    samplers: Any = import_module("sentence_transformers.base.sampler")
     evaluation: Any = import_module("sentence_transformers.base.evaluation")
     arguments: Any = import_module("sentence_transformers.sentence_transformer.training_args")
-if not hasattr(tables, "Dataset"):  # a folder of this name, where the package is missing
-    raise InputError(
-        "finetune encoder: datasets is not installed; "
-        "run pip install 'task-delegator[encoder,finetune]'"
-    )
 
 _WARMUP = 0.1  # of the steps
 _CLIP = 1.0  # norm of the gradient
-_WEIGHTS, _CURVE = "trained.pt", "curve.json"
+_CURVE = "curve.json"
 SCORE = "score"  # mean reciprocal rank, over the registries that are kept out
 
 Report = Callable[[int, Mapping[str, float]], None]
@@ -87,7 +80,7 @@ def tune(
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     evaluator = _KeptOut(kept_out, recipe, before, folder / _CURVE, report)
     trainer = _trainer(model, batches, evaluator if kept_out else None, recipe, folder)
-    last = _last(folder)
+    last = last_checkpoint(folder)
     if kept_out and last is None:
         evaluator(model, steps=0)
     trainer.train(resume_from_checkpoint=last)
@@ -129,7 +122,7 @@ def _trainer(
         warmup_steps=_WARMUP,
         max_grad_norm=_CLIP,
         seed=recipe.seed,
-        batch_sampler=lambda *_, **__: _InOrder([len(batch) for batch in batches]),
+        batch_sampler=lambda *_, **__: InOrder([len(batch) for batch in batches]),
         eval_strategy=rhythm,
         save_strategy="steps",
         eval_steps=recipe.every,
@@ -150,7 +143,8 @@ def _trainer(
         partition_mode="per_direction",
     )
     stop = [transformers.EarlyStoppingCallback(recipe.patience)] if evaluator else []
-    return _Trainer(
+    # The trained weights alone: the others are the base's.
+    return keeping_weights(library.SentenceTransformerTrainer)(
         model=model,
         args=options,
         train_dataset=table,
@@ -158,47 +152,6 @@ def _trainer(
         evaluator=evaluator,
         callbacks=stop,
     )
-
-
-def _last(folder: Path) -> str | None:
-    """Return the newest checkpoint, None without one."""
-    numbered = {int(path.name.rpartition("-")[2]): path for path in folder.glob("checkpoint-*")}
-    whole = [n for n, path in numbered.items() if (path / "trainer_state.json").is_file()]
-    return str(numbered[max(whole)]) if whole else None
-
-
-class _Trainer(library.SentenceTransformerTrainer):
-    """Keep the trained weights alone: the others are the base's."""
-
-    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        folder = Path(output_dir or self.args.output_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        torch.save(self.model.state_dict(), folder / _WEIGHTS)
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        path = Path(resume_from_checkpoint) / _WEIGHTS
-        self.model.load_state_dict(torch.load(path, weights_only=True))
-
-
-class _InOrder(samplers.DefaultBatchSampler):
-    """Give the rows of a table in the batches that were drawn.
-
-    Args:
-        sizes: of the batches, whose rows stand one after the other.
-    """
-
-    def __init__(self, sizes: Sequence[int]) -> None:
-        super().__init__(range(sum(sizes)), batch_size=max(sizes), drop_last=False)
-        self._sizes = tuple(sizes)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        start = 0
-        for size in self._sizes:
-            yield list(range(start, start + size))
-            start += size
-
-    def __len__(self) -> int:
-        return len(self._sizes)
 
 
 class _KeptOut(evaluation.BaseEvaluator):

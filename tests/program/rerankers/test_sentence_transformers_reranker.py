@@ -45,11 +45,12 @@ def test_a_cross_encoder_scores_by_its_spec(made):
     assert own.id == spec
     assert reranker(spec) is own
     found = own.score(TASK, TEXTS)
+    assert isinstance(found, np.ndarray)
     assert found.dtype == np.float32
     assert found.shape == (4,)
     assert np.isfinite(found).all()
     assert len(set(found.tolist())) > 1
-    assert own.score(TASK, []).shape == (0,)
+    assert len(np.asarray(own.score(TASK, []))) == 0
     taken = pickle.loads(pickle.dumps(own))
     assert taken.score(TASK, TEXTS) == pytest.approx(found, abs=1e-5)
 

@@ -1,0 +1,5 @@
+"""Fine-tune a reranker: shortlists, training beside retrieval, export to ONNX."""
+
+from optimize.finetune.reranker.recipe import ADAPTED, RerankerRecipe
+
+__all__ = ["ADAPTED", "RerankerRecipe"]
