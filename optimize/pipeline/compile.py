@@ -44,6 +44,7 @@ from task_delegator.knobs import KnobValues
 from task_delegator.lm import is_embedded
 from task_delegator.rerankers import reranker
 from task_delegator.retrieval import CHANNELS
+from task_delegator.settings import TIMEOUT
 from task_delegator.text import without_user
 
 _log = logging.getLogger(__name__)
@@ -111,7 +112,9 @@ def compile_program(
     """
     config = _checked_config(dataset, options, lm)
     read_by = None if config.reranker is None else reranker(config.reranker)
-    program = Delegator(dataset.registry, embedder(config.embedder), reranker=read_by)
+    program = Delegator(
+        dataset.registry, embedder(config.embedder), reranker=read_by, timeout=_deadline(lm)
+    )
     program.retrieve.learned.values = learn_samples(dataset, config.samples_from_train)
     tags = run_tags(
         "compile",
@@ -146,6 +149,15 @@ def compile_program(
         checkpoint.remove()
         _trace(context)
         return compiled
+
+
+def _deadline(lm: dspy.BaseLM | None) -> float | None:
+    """Return the seconds that a task's LM calls may take while a program is compiled.
+
+    An LM that is served here answers as fast as the processor lets it: on a busy machine it is
+    slow and not dead, and nobody waits for a single task.
+    """
+    return None if is_embedded(lm) else TIMEOUT
 
 
 def _checked_config(dataset: Dataset, options: Options, lm: dspy.BaseLM | None) -> CompileConfig:

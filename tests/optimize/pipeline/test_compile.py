@@ -13,6 +13,7 @@ from optimize.config import Options
 from optimize.pipeline.compile import compile_program, learn_samples
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
+from task_delegator.lm import EMBEDDED_PROVIDER
 
 
 def test_too_few_calls_are_refused_before_anything_is_made(dataset, tmp_path, monkeypatch):
@@ -85,3 +86,26 @@ def test_train_requests_become_samples(dataset):
     program.retrieve.learned.values = learned
     name, texts = next(iter(learned.items()))
     assert program(texts[0]).top3[0].name == name
+
+
+@pytest.mark.parametrize(("model", "seconds"), [("recorded/model", 60.0), ("embedded/any", None)])
+def test_no_task_is_too_late_for_an_lm_that_this_processor_serves(
+    dataset, tmp_path, monkeypatch, model, seconds
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.setattr("optimize.pipeline.compile.embedder", lambda spec: HashedWords())
+    made = []
+
+    class Stopped(Exception):
+        pass
+
+    def stop(context):
+        made.append(context.program.timeout)
+        raise Stopped
+
+    monkeypatch.setattr("optimize.pipeline.compile._compile", stop)
+    lm, _ = recorded_lm(oracle(dataset))
+    lm.model = model.replace("embedded", EMBEDDED_PROVIDER)
+    with pytest.raises(Stopped):
+        compile_program(dataset, Options(tmp_path / "program", trials=1), lm)
+    assert made == [seconds]
