@@ -34,4 +34,6 @@ class RerankerRecipe:
 
 
 # For one registry with many labeled requests, which is all that its reranker is for.
-ADAPTED = RerankerRecipe(steps=600, requests=4000)
+# hwu64, 600 validation requests, 84.5 % top-1 by retrieval alone: 88.7 % with it; 87.3 % after 600
+# steps on 4,000 requests.
+ADAPTED = RerankerRecipe(steps=900, requests=8000)
