@@ -96,16 +96,16 @@ def test_no_task_is_too_late_for_an_lm_that_this_processor_serves(
     monkeypatch.setattr("optimize.pipeline.compile.embedder", lambda spec: HashedWords())
     made = []
 
-    class Stopped(Exception):
+    class StoppedError(Exception):
         pass
 
     def stop(context):
         made.append(context.program.timeout)
-        raise Stopped
+        raise StoppedError
 
     monkeypatch.setattr("optimize.pipeline.compile._compile", stop)
     lm, _ = recorded_lm(oracle(dataset))
     lm.model = model.replace("embedded", EMBEDDED_PROVIDER)
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         compile_program(dataset, Options(tmp_path / "program", trials=1), lm)
     assert made == [seconds]
