@@ -6,7 +6,7 @@ from .index_cache import IndexCache
 from .many import Asked, score_many
 from .passages import read_passages, reading_of
 from .reading import ReadAhead, read_task
-from .rerank import Rerank, best_places
+from .rerank import Rerank, best_places, with_scores
 from .retrieve import Retrieval, Retrieve, glance
 from .without import without
 
@@ -33,5 +33,6 @@ __all__ = [
     "score",
     "score_many",
     "standardize",
+    "with_scores",
     "without",
 ]
