@@ -79,12 +79,15 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def answer(rows: Sequence[dict[str, Any]]) -> str:
-    """Return top-1 of each registry's systems in a line."""
+    """Return what the reranker, an adapted encoder and both add to the default, in points."""
     said: dict[str, list[str]] = {}
     for row in rows:
-        shown = f"{100 * row['top1']:.1f}% ({row['encoder']}, {row['system']})"
-        said.setdefault(row["data"], []).append(shown)
-    return "; ".join(f"{name}: {', '.join(parts)}" for name, parts in said.items())
+        gained = said.setdefault(row["data"], [])
+        if row["versus"]:
+            gained.append(f"{100 * row['versus']['difference']:+.1f}")
+    return "Reranker, adapted encoder, both: " + "; ".join(
+        f"{name} {', '.join(gained)}" for name, gained in said.items()
+    )
 
 
 def _encoders(name: str) -> list[tuple[str, str]]:
