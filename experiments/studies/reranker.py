@@ -29,7 +29,7 @@ from task_delegator.rerankers import Reranker, reranker
 from task_delegator.retrieval import Index, Rerank, best_places, with_scores
 
 RERANKERS, ENCODERS = Path("runs/rerankers"), Path("runs/encoders")
-_SETS = ("hwu64", "banking77")
+_SETS = ("hwu64",)
 _CHOSEN_ON, _ASKED = 400, 1000  # requests of validation and of test at most
 _TRIALS = 40
 _PLACES = {"top1": 1, "top3": 3}
