@@ -77,7 +77,7 @@ def test_a_compiled_program_is_an_agent_version_and_promote_registers_that_one(
     assert "None" not in run.data.params.values()
     assert len(model.tags["mlflow.source.git.commit"]) == 12
     by_dataset = {m.key: (m.dataset_name, m.value) for m in model.metrics or ()}
-    assert by_dataset["test_top1"] == ("data:test", compiled.reports["test"].top1)
+    assert by_dataset["test_top1"] == ("data:test", round(compiled.reports["test"].top1, 4))
     assert by_dataset["validation_top1"][0] == "data:validation"
     assert len(run.data.metrics) + len(run.data.params) < 40  # a comparison fits one screen
     assert len(mlflow.search_traces(locations=[connect()], model_id=model.model_id)) == 1
