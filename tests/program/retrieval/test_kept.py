@@ -11,7 +11,7 @@ from small import CountingWords, make_agent, office_registry
 
 from task_delegator.embedders import VectorCache, clear_cache, kept_files
 from task_delegator.embedders.cached import CachedEmbedder
-from task_delegator.retrieval import IndexCache, index_cache, kept, kept_store
+from task_delegator.retrieval import IndexCache, heads, index_cache, kept, kept_store
 from task_delegator.retrieval.store import Content
 
 
@@ -141,6 +141,8 @@ def test_a_damaged_file_is_told_and_made_anew(folder, office, how, caplog):
 @pytest.mark.fault("unwritable place", "the kept index", holds="A warning; tasks are answered.")
 def test_a_folder_that_cannot_be_written_costs_time_alone(tmp_path, monkeypatch, office, caplog):
     monkeypatch.setattr(kept_store, "_LEAST", 3)
+    # A cache that could not be used once is not used again in its process.
+    monkeypatch.setattr(heads, "_KEPT", VectorCache("heads.sqlite"))
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert_same(served(office)[1], office, {})
