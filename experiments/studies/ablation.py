@@ -116,7 +116,8 @@ def _scope(
     rows = []
     for name, names in _SIGNALS.items():
         known = table([*inside[0], *outside["validation"]], names)
-        spread = known.std(axis=0)
+        # A signal that never moves, as a reranker's where none reads, tells nothing.
+        spread = np.where(known.std(axis=0) > 0, known.std(axis=0), 1.0)
         model = LogisticRegression(C=1.0, class_weight="balanced").fit(known / spread, fitted)
         fits = model.predict_proba(table([*inside[1], *outside[split]], names) / spread)[:, 1]
         rows.append(
