@@ -38,6 +38,12 @@ def embedded() -> dspy.LM:
     return language_model("embedded", prompt_cache=False)
 
 
+def server_of(lm: dspy.LM) -> EmbeddedServer:
+    """Return the server that an LM asks; other tests may have left others."""
+    key = lm.kwargs["api_key"]
+    return next(one for one in server_module._servers.values() if one.api_key == key)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("spec", "message"),
@@ -115,7 +121,7 @@ def test_missing_and_damaged_packages_name_the_remedy(monkeypatch):
 @pytest.mark.slow
 def test_a_server_without_a_decision_model_says_so(embedded, office, monkeypatch):
     """The embedded server speaks System One; the packaged model is none that decides."""
-    server = next(iter(server_module._servers.values()))
+    server = server_of(embedded)
     monkeypatch.setenv("TYPESAFE_API_KEY", server.api_key)
     program = Delegator(office, HashedWords(), lm=f"systemone:{server.url}", on_lm_failure="raise")
     program.knobs.set({"retrieval.k": 3, "lm.ask_settled": True})
@@ -128,7 +134,7 @@ def test_a_server_without_a_decision_model_says_so(embedded, office, monkeypatch
 @pytest.mark.parametrize("key", [{}, {"Authorization": "Bearer guessed"}])
 def test_the_embedded_lm_answers_its_parent_alone(embedded, key):
     """It listens on loopback, and its key is on no command line."""
-    server = next(iter(server_module._servers.values()))
+    server = server_of(embedded)
     assert server.url.startswith("http://127.0.0.1:")
     assert server.api_key not in str(server.process.args)
     body = json.dumps({"prompt": "x", "n_predict": 1}).encode()
@@ -138,7 +144,7 @@ def test_the_embedded_lm_answers_its_parent_alone(embedded, key):
 
 @pytest.mark.slow
 def test_each_slot_is_one_token_of_the_embedded_lm(embedded):
-    server = next(iter(server_module._servers.values()))
+    server = server_of(embedded)
     for slot in (*SLOTS, NONE_SLOT):
         body = {"content": f'{{"slot": "{slot}"}}', "with_pieces": True}
         request = Request(
@@ -275,12 +281,12 @@ def ended(process: int) -> bool:
 
 @pytest.mark.slow
 def test_a_server_that_died_is_started_again(embedded):
-    server = next(iter(server_module._servers.values()))
+    server = server_of(embedded)
     server.process.kill()
     server.process.wait()
     again = language_model("embedded", prompt_cache=False)
     assert again.kwargs["api_key"] != embedded.kwargs["api_key"]
-    next(iter(server_module._servers.values())).stop()
+    server_of(again).stop()
 
 
 @pytest.mark.slow
