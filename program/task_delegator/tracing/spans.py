@@ -22,6 +22,7 @@ from .redaction import redact
 _ROOT = "Delegator"
 _KINDS = {_ROOT: "AGENT", "Retrieve": "RETRIEVER", "Predict": "LLM"}  # MLflow's names, for icons
 _FOUND = "found"  # what a delegation was spared to read: no person asked for it, stages show it
+_ARGUMENTS = ("task", "permissions", _FOUND)  # of a delegation, as they stand without their names
 _LM_INPUTS = ("prompt", "messages")  # of what an LM is given; the rest may hold a key or a header
 _USAGE = {
     "input_tokens": "prompt_tokens",
@@ -93,8 +94,9 @@ class SpanRecorder(BaseCallback):
     def on_module_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
         """Begin the span of a module."""
         name = type(instance).__name__
-        given = {f"arg{i}": value for i, value in enumerate(inputs.get("args", ()))}
-        given |= inputs.get("kwargs", {})
+        args = inputs.get("args", ())
+        named = _ARGUMENTS if name == _ROOT else [f"arg{i}" for i in range(len(args))]
+        given = dict(zip(named, args, strict=False)) | inputs.get("kwargs", {})
         if name == _ROOT:
             given.pop(_FOUND, None)
             if self._texts:

@@ -170,7 +170,7 @@ def test_texts_are_traced_where_they_are_asked_for(data, store, tmp_path):
     told = json.loads(trace.to_json())
     texts = [r.text for r in load_dataset(data).splits["validation"]]
     root = next(span for span in told["data"]["spans"] if span["name"] == "Delegator")
-    assert json.loads(root["attributes"]["mlflow.spanInputs"])["arg0"] in texts
+    assert json.loads(root["attributes"]["mlflow.spanInputs"])["task"] in texts
 
 
 def kinds(parent: str) -> dict[str, int]:

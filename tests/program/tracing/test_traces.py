@@ -137,6 +137,20 @@ def test_each_step_of_a_plan_is_a_trace_of_its_own(tmp_path):
         assert recorded.spans[0].attributes["confidence"] == step["delegation"]["confidence"]
 
 
+@pytest.mark.parametrize("path", ["/plan", "/delegate"])
+def test_a_trace_shows_what_was_asked_and_not_what_was_found_before(tmp_path, path):
+    store, delegator = Shelf(), office()
+    delegator.knobs.set({"split.threshold": 0.0})
+    task = "my salary is late and then send the invoice again"
+    asked(store, tmp_path, lambda c: [(path, {"task": task})] * 2, delegator=delegator, texts=True)
+    assert len(store.written) == (4 if path == "/plan" else 2)
+    for recorded in store.written:
+        given = recorded.spans[0].inputs
+        assert given.keys() == {"task", "permissions"}
+        assert given["task"] in task
+        assert given["permissions"] is None
+
+
 def test_feedback_assesses_the_trace_of_its_request(tmp_path):
     store = Shelf()
 
