@@ -34,12 +34,12 @@ class _Group:
     """Tasks that are decided together.
 
     Attributes:
-        found: what was retrieved for each.
+        found: what was retrieved for each, or how that failed.
         verdicts: whether the LM may be asked about each; None where its own delegation says.
         seconds: that each took until here, on average.
     """
 
-    found: list[Retrieval]
+    found: Sequence[Retrieval | DelegatorError]
     verdicts: Sequence[Verdict | None]
     seconds: float
 
@@ -150,12 +150,10 @@ class DelegatesMany:
         agents = len(self.retrieve.library.registry)
         at_once = max(_AT_ONCE, min(_RANKED, _HELD // agents))
         share, asked, seen = self._lm_cap.share or 0.0, 0, 0
-        knobs = self.knobs.values
         while seen < len(tasks):
             started = perf_counter()
             batch = tasks[seen : seen + at_once]
-            own_scores = zip(batch, islice(scored, len(batch)), strict=True)
-            some = [self.retrieve(task=task, knobs=knobs, found=own) for task, own in own_scores]
+            some = [*map(self._ranked, batch, islice(scored, len(batch)))]
             seen += len(some)
             certainties = self._certainties(some, permissions)
             chosen = least_certain(certainties, allowed(share, seen) - asked)
@@ -165,14 +163,21 @@ class DelegatesMany:
             ]
             yield _Group(some, verdicts, (perf_counter() - started) / len(some))
 
+    def _ranked(self, task: str, scored: Retrieval) -> Retrieval | DelegatorError:
+        """Return what is retrieved for a task by its scores, or how that failed: others go on."""
+        try:
+            return self.retrieve(task=task, knobs=self.knobs.values, found=scored)
+        except DelegatorError as error:
+            return error
+
     def _certainties(
-        self, found: Sequence[Retrieval], permissions: Collection[str] | None
+        self, found: Sequence[Retrieval | DelegatorError], permissions: Collection[str] | None
     ) -> list[float | None]:
         """Return how certain each decision without the LM is; None where no LM is needed."""
         knobs, scoped = self.knobs.values, self.calibrated(permissions)
 
-        def certainty(own: Retrieval) -> float | None:
-            if own.query is None:
+        def certainty(own: Retrieval | DelegatorError) -> float | None:
+            if isinstance(own, DelegatorError) or own.query is None:
                 return None
             gate = self.judge(own, own.query, knobs, scoped=scoped).gate
             return gate.certainty if self.needs_lm(gate, knobs) else None
@@ -222,10 +227,12 @@ class DelegatesMany:
         self,
         task: str,
         permissions: Collection[str] | None,
-        found: Retrieval,
+        found: Retrieval | DelegatorError,
         verdict: Verdict | None,
         share: float,
     ) -> Delegation | DelegatorError:
+        if isinstance(found, DelegatorError):
+            return found
         program: Any = self  # a module: it can be called
         try:
             with lm_decided(verdict):

@@ -20,6 +20,7 @@ from task_delegator import many
 from task_delegator.batch import one_process
 from task_delegator.delegation import Delegation
 from task_delegator.delegator import Delegator
+from task_delegator.errors import RerankerError
 from task_delegator.lm_share import BURST, RECENT, LMShareCap, allowed, least_certain, lm_decided
 
 SHARES = st.floats(0, 1)
@@ -187,6 +188,35 @@ def test_the_share_holds_up_to_the_end_of_each_group(office, monkeypatch):
         answers = program.delegate_many(WORDS)
     asked = np.cumsum([answer.usage.lm_calls for answer in answers])
     assert [asked[2], asked[5], asked[7]] == [1, 3, 4]
+
+
+class FailingAtHotels:
+    """A reranker that fails at some tasks."""
+
+    id = "failing at hotels"
+
+    def score(self, task, texts):
+        if "hotel" in task:
+            raise ZeroDivisionError
+        return [0.0] * len(texts)
+
+
+def failing(office, **settings):
+    lm, _ = recorded_lm(slot_of("Refunds"))
+    made = Delegator(office, HashedWords(), lm=lm, reranker=FailingAtHotels(), **settings)
+    made.knobs.set({"lm.ask_settled": True, "lm.orders": 1, "lm.repeats": 1})
+    made.knobs.set({"retrieval.rerank": 1.0})
+    return made
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_task_that_fails_before_the_lm_is_asked_ends_no_other(office, threads):
+    made = failing(office, max_lm_share=0.5)
+    answers = list(made.delegate_each(WORDS, threads=threads))
+    failed = [i for i, answer in enumerate(answers) if isinstance(answer, RerankerError)]
+    assert failed == [WORDS.index("hotel in Porto")]
+    asked = [answer.usage.lm_calls for answer in answers if isinstance(answer, Delegation)]
+    assert sum(asked) == allowed(0.5, len(WORDS))
 
 
 def test_the_gate_holds_below_the_share(office):
