@@ -14,7 +14,7 @@ import dspy
 from .consultation import Consultation
 from .decision import asks_lm
 from .delegation import Delegation, GateEvidence
-from .errors import DelegatorError, InputError
+from .errors import DelegatorError, InputError, LMError
 from .knobs import Knobs, KnobValues
 from .lm_share import LMShareCap, Verdict, allowed, least_certain, lm_decided
 from .registry import permission_set
@@ -220,8 +220,15 @@ class DelegatesMany:
                 if max_lm_calls is not None and calls >= max_lm_calls:
                     verdict = verdict if verdict == "share" else "calls"
                 answer = self._decide(next(left), permissions, own, verdict, group.seconds)
-                calls += answer.usage.lm_calls if isinstance(answer, Delegation) else 1
+                calls += self._lm_calls(answer)
                 yield answer
+
+    def _lm_calls(self, answer: Delegation | DelegatorError) -> int:
+        """Return how many calls a task took; 1 of one that failed where the LM may be why."""
+        if isinstance(answer, Delegation):
+            return answer.usage.lm_calls
+        writes = self.knobs.values.expansion  # what it wrote is retrieved, which may fail
+        return int(isinstance(answer, LMError) or writes.phrasings > 0 or writes.hyde)
 
     def _decide(
         self,

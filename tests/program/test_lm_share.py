@@ -281,6 +281,15 @@ def test_a_batch_keeps_to_the_share_and_to_the_calls_and_marks_the_rest(office):
     assert (kept.count("share"), kept.count("calls")) == (4, 2)
 
 
+def test_a_task_that_fails_before_the_lm_is_asked_takes_none_of_its_calls(office):
+    tasks = ["hotel in Porto", "a hotel", "refund", "train"]
+    made = failing(office)
+    *failed, first, second = made.delegate_each(tasks, max_lm_calls=1)
+    assert [type(answer) for answer in failed] == [RerankerError] * 2
+    assert (first.usage.lm_calls, first.evidence.gate.withheld) == (1, None)
+    assert (second.usage.lm_calls, second.evidence.gate.withheld) == (0, "calls")
+
+
 def test_what_is_known_of_a_task_goes_before_the_cap():
     cap = LMShareCap(0.0)
     with lm_decided("ask"):
