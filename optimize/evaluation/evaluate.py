@@ -102,6 +102,7 @@ def evaluate_all(
         seed=seed,
         lm=None if lm is None else str(lm.model),
         embedder=program.retrieve.library.embed.id,
+        reranker=program.retrieve.rerank.id if program.knobs.values.retrieval.rerank else None,
         commit=commit(),
         k=program.knobs.values.retrieval.k,
         **_scores(outcomes, program.knobs.values.retrieval.k),

@@ -9,6 +9,7 @@ class Report:
     """Scores of a program on one split; rates are fractions of 1, None where not applicable.
 
     Attributes:
+        reranker: id of the one that reads the best agents; None where the program uses none.
         n: requests in scope.
         top1, top3: share of requests with an acceptable agent at rank 1, among the first three.
         top1_ci95: Wilson's interval of top1.
@@ -51,6 +52,7 @@ class Report:
     seed: int
     lm: str | None
     embedder: str
+    reranker: str | None
     commit: str
     n: int
     top1: float

@@ -125,7 +125,8 @@ def _track(run: TrackedRun, dataset: Dataset, split: str, experiment: str, texts
     with mlflow.start_run(run_name=name, tags=tags) as active:
         params = {
             "program": run.name, "data": report.data, "split": split, "seed": report.seed,
-            "lm": report.lm or "none", "embedder": report.embedder, "commit": report.commit,
+            "lm": report.lm or "none", "embedder": report.embedder,
+            "reranker": report.reranker or "none", "commit": report.commit,
         }  # fmt: skip
         mlflow.log_params({key: without_user(str(value)) for key, value in params.items()})
         shown = _Shown(active.info.run_id, names_of(dataset, texts), texts, run.versus)

@@ -6,6 +6,7 @@ import dspy
 import numpy as np
 import pytest
 from recorded import recorded_lm
+from rerankers import SharedWords
 from small import HashedWords
 
 from optimize.calibration.confidence import calibrate
@@ -61,6 +62,15 @@ def test_an_lm_that_sharpens_every_posterior_does_not_tell_what_is_in_scope(data
     assert report.oos_auroc is not None
     assert one_sided is not None
     assert report.oos_auroc < one_sided - 0.02
+
+
+@pytest.mark.parametrize(("weight", "named"), [(0.5, "shared-words"), (0.0, None)])
+def test_a_report_names_the_reranker_where_the_program_uses_one(dataset, weight, named):
+    program = Delegator(dataset.registry, HashedWords(), reranker=SharedWords())
+    program.knobs.set({"retrieval.rerank": weight})
+    report = evaluate(program, dataset, "test", name="x", limit=6)
+    assert (report.embedder, report.reranker) == ("hashed-words", named)
+    assert report.to_dict()["reranker"] == named
 
 
 def test_a_limit_holds_for_requests_in_and_out_of_scope(dataset, asking):
