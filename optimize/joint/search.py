@@ -211,6 +211,10 @@ class _TrialRunner:
             "fitted": fit_weights(fitted, KnobValues()),
             "lean": fit_weights(fitted, KnobValues(), LEAN),
         }
+        # What a reranker's scores weigh was fitted together with the posterior's scale.
+        own = program.knobs.values
+        alone = measure(self._scored, own).knobs.retrieval.temperature
+        self._scale = own.retrieval.temperature / alone if own.retrieval.rerank else 1.0
         self._calibrated: dict[KnobValues, KnobValues] = {}
         self._expand = CachedExpand(self._program.expand, answers)
         self._program.expand = self._expand
@@ -257,7 +261,10 @@ class _TrialRunner:
         retrieval = self._fusions["program"].replaced(
             {f"retrieval.{name}": value for name, value in given.items()}
         )
-        return self._calibrate(measure(self._scored, retrieval).knobs).replaced(
+        measured = measure(self._scored, retrieval).knobs
+        temperature = self._scale * measured.retrieval.temperature
+        measured = measured.replaced({"retrieval.temperature": temperature})
+        return self._calibrate(measured).replaced(
             {
                 "lm.shortlist": given["k"],
                 "lm.gate": trial.suggest_float("gate", 0.0, 1.0),

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from recorded import oracle, recorded_lm, until_it_dies
+from rerankers import SharedWords
 from small import HashedWords
 from tracking import empty_store
 
@@ -25,6 +26,7 @@ from optimize.joint.search import (
 )
 from optimize.lm_stage.response_cache import ResponseCache
 from optimize.pipeline.improve import improve
+from optimize.search import ScoredRequests, measure
 from optimize.search.study import StudyLocation
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError, LMError
@@ -170,6 +172,24 @@ def test_a_settled_program_ranks_as_its_trial_did(dataset, program, tmp_path):
                 ]
             )
         assert top1 == pytest.approx(chosen.top1)
+
+
+def test_a_trial_keeps_the_scale_that_a_reranker_was_fitted_with(dataset, calibrated, tmp_path):
+    index = calibrated.retrieve.library.index({})
+    fitted = measure(ScoredRequests(index, dataset.splits["validation"]), KnobValues()).knobs
+    scaled = {"retrieval.temperature": 0.4 * fitted.retrieval.temperature}
+    temperatures = []
+    for weight in (0.5, 0.0):
+        program = Delegator(dataset.registry, HashedWords(), reranker=SharedWords())
+        program.knobs.values = fitted.replaced({"retrieval.rerank": weight, **scaled})
+        lm, _ = recorded_lm(answers_of(dataset))
+        scope = JointSearchConfig(StudyLocation(f"joint {weight}"), trials=1, optimizers=())
+        with ResponseCache(tmp_path / f"{weight}.jsonl", 3000) as answers:
+            ((first,), _) = joint_search(program, dataset, lm, scope, answers)
+        temperatures.append(first.knobs.retrieval.temperature)
+    beside, alone = temperatures
+    assert beside == pytest.approx(0.4 * fitted.retrieval.temperature, rel=1e-3)
+    assert alone == pytest.approx(fitted.retrieval.temperature, rel=1e-3)
 
 
 @pytest.mark.slow
