@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from time import perf_counter
@@ -20,6 +21,7 @@ from ..errors import DelegatorError, InputError
 from ..feedback import record
 from ..registry import Agent
 from ..retrieval import Asked, Retrieval, score_many
+from ..stages import guessed_parts
 from ..tracing import (
     Assessed,
     LiveNames,
@@ -91,9 +93,11 @@ class Desk:
             self.ready = True
 
     def _score(self, asked: Sequence[Asked]) -> list[Retrieval]:
-        """Return the scores of tasks that wait at the same time."""
-        delegator = self.delegator
-        return list(score_many(delegator.retrieve, asked, delegator.knobs.values))
+        """Return the scores of tasks that wait at the same time, and of their parts."""
+        delegator, knobs = self.delegator, self.delegator.knobs.values
+        return list(
+            score_many(delegator.retrieve, asked, knobs, partial(guessed_parts, knobs=knobs))
+        )
 
     async def delegate(
         self, caller: Caller, task: str, permissions: Collection[str] | None = None

@@ -14,7 +14,7 @@ from small import HashedWords, office_registry
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
 from task_delegator.lm import forget_circuits
-from task_delegator.retrieval import Asked, Retrieval
+from task_delegator.retrieval import Asked, Retrieval, retrieve
 from task_delegator.service import Caller, Desk
 from task_delegator.service.gathering import Gathering
 
@@ -130,6 +130,24 @@ def test_concurrent_requests_are_answered_as_one_by_one(requests):
 
 
 DESK = warm_desk()
+
+
+def test_parts_of_a_task_are_scored_with_those_that_wait_at_the_same_time(monkeypatch):
+    desk, _ = warm_desk()
+    desk.delegator.knobs.set({"split.threshold": 0.5})
+    alone = [desk.delegator(task).several for task in TASKS]
+    assert any(several is not None for several in alone)
+
+    def score(*_):
+        raise AssertionError("a part was scored by itself")
+
+    monkeypatch.setattr(retrieve, "score", score)
+
+    async def answered() -> list[Any]:
+        return await asyncio.gather(*(desk.delegate(Caller("a"), task) for task in TASKS))
+
+    for (_, answer), several in zip(asyncio.run(answered()), alone, strict=True):
+        assert answer.several == pytest.approx(several, abs=1e-6)
 
 
 def test_nobody_waits_for_ever_where_the_service_ends():
