@@ -17,6 +17,7 @@ _WORD = re.compile(r"\b\w\w+\b")
 _STOPWORDS = frozenset(STOPWORDS_EN)
 _FREQUENCIES = 1 + np.log(np.maximum(np.arange(256), 1))  # as they are looked up, not computed
 _FEW_TASKS = 12  # fewer are sooner scored one by one
+_POSTINGS = 2**24  # that the words of many tasks may have at once: a tenth of them takes 50 MB
 _WORDS_CUT = 2**14  # words whose grams are remembered: some 8 MB
 
 
@@ -248,7 +249,18 @@ class WordScores:
         """Return what each task alone is given, bit by bit, shape (tasks, documents)."""
         corpus = self._documents.corpus
         scores = np.zeros((len(tasks), corpus.documents), dtype=np.float32)
-        read = [self._terms.known(self._cut(task)) for task in tasks]
+        self._add_up(scores, [self._terms.known(self._cut(task)) for task in tasks], k1, b)
+        return self._documents.in_order(scores.T).T.astype(np.float64)
+
+    def _add_up(
+        self, scores: np.ndarray, read: Sequence[Sequence[int]], k1: float, b: float
+    ) -> None:
+        """Add what words bring to the scores of tasks, shape (tasks, documents)."""
+        corpus, half = self._documents.corpus, len(read) // 2
+        if half and sum(map(len, read)) * corpus.documents > _POSTINGS:
+            self._add_up(scores[:half], read[:half], k1, b)
+            self._add_up(scores[half:], read[half:], k1, b)
+            return
         # All first words, then all second ones: none of a task's sums comes twice among them.
         words = sorted(
             (rank, task, word) for task, own in enumerate(read) for rank, word in enumerate(own)
@@ -261,7 +273,6 @@ class WordScores:
                 ends = np.cumsum(np.bincount(ranks, each).astype(np.int64))
                 for start, end in pairwise([0, *ends.tolist()]):
                     flat[places[start:end]] += shares[start:end]
-        return self._documents.in_order(scores.T).T.astype(np.float64)
 
     def _shares(
         self, words: np.ndarray, k1: float, b: float

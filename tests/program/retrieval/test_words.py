@@ -1,6 +1,7 @@
 """The words that BM25 reads and its scores are those of bm25s."""
 
 import json
+import tracemalloc
 from dataclasses import replace
 
 import bm25s
@@ -11,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from small import ROOT, HashedWords, make_agent
 
-from task_delegator.retrieval import Index
+from task_delegator.retrieval import Index, lexical
 from task_delegator.retrieval.lexical import StemmedWords, Terms, WordScores, counted
 from task_delegator.retrieval.postings import ChosenDocuments, Corpus
 
@@ -97,3 +98,20 @@ def test_many_tasks_are_scored_as_one_by_one(small, documents, tasks, data):
         ours = scores(documents, chosen)
     alone = [ours(task, 1.5, 0.75).tolist() for task in tasks]
     assert ours.many(tasks, 1.5, 0.75).tolist() == alone
+
+
+def test_many_long_tasks_take_no_more_memory_than_some_of_them(monkeypatch):
+    rng = np.random.default_rng(0)
+    vocabulary = [f"{a}{b}or" for a in "bdfgklmnprst" for b in "aeiou"]
+    ours = scores([" ".join(rng.permutation(vocabulary)[:40]) for _ in range(600)])
+    tasks = [" ".join(rng.choice(vocabulary, 200)) for _ in range(40)]
+    alone = [ours(task, 1.5, 0.75).tolist() for task in tasks]
+    monkeypatch.setattr(lexical, "_POSTINGS", 5 * 200 * 600)
+    tracemalloc.start()
+    try:
+        found = ours.many(tasks, 1.5, 0.75)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found.tolist() == alone
+    assert peak < 5 * 200 * 600 * 40  # bytes a posting
