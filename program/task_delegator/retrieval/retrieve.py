@@ -131,7 +131,7 @@ class Retrieve(dspy.Module):
         reranked = self.rerank(index, query, knobs, _log_posterior(z_scores, knobs, out))
         logits, wanted, by_name = favor_named(index, query, knobs, reranked.logits)
         posterior = softmax(logits)
-        best = _best(posterior, index.names, out, knobs, choice)
+        best = _best(logits, index.names, out, knobs, choice)
         agents = tuple(index.agents[i] for i in best)
         names = [agent.name for agent in agents]
         seen = signals(index, masked(scored, out) if out else scored, best, knobs)
@@ -185,7 +185,7 @@ def glance(
         index, query, knobs, _log_posterior(scored.z_scores, knobs, out)
     )
     posterior = softmax(logits)
-    best = largest(posterior, min(_SHOWN, len(index.names) - len(out)))
+    best = largest(logits, min(_SHOWN, len(index.names) - len(out)))
     names = [index.names[place] for place in best.tolist()]
     return Retrieval(
         candidates=tuple(map(Candidate, names, posterior[best].tolist())),
@@ -231,18 +231,21 @@ def _unnamed(query: Query, gone: Collection[str]) -> Query:
 
 
 def _best(
-    posterior: np.ndarray,
+    logits: np.ndarray,
     names: Sequence[str],
     out: Sequence[int],
     knobs: KnobValues,
     choice: Choice,
 ) -> np.ndarray:
-    """Return the places of the candidates, best first: those that fit, and the caller's own."""
-    best = largest(posterior, min(max(_places(knobs), choice.k), len(names) - len(out)))
+    """Return the places of the candidates, best first: those that fit, and the caller's own.
+
+    By the log-posterior: of two that are close the posterior may round the difference away.
+    """
+    best = largest(logits, min(max(_places(knobs), choice.k), len(names) - len(out)))
     if not choice.include:
         return best
     own = [place for place in choice.included(names) if place not in {*best, *out}]
-    return np.array([*best, *sorted(own, key=lambda place: -posterior[place])], dtype=int)
+    return np.array([*best, *sorted(own, key=lambda place: -logits[place])], dtype=int)
 
 
 def _places(knobs: KnobValues) -> int:

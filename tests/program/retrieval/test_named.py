@@ -44,6 +44,19 @@ def test_a_named_agent_is_on_the_shortlist_where_the_rest_objects(program):
     assert given.decision == "review"
 
 
+@pytest.mark.parametrize("temperature", [1.0, 0.3, 0.1, 0.03, 0.01, 0.003])
+@pytest.mark.parametrize("named", ["Press Office", "Travel"])
+def test_a_named_agent_is_on_the_shortlist_however_sure_the_posterior_is(temperature, named):
+    sure = Delegator(Registry(AGENTS), HashedWords())
+    sure.knobs.set({"retrieval.temperature": temperature})
+    task = f"Ask {named}. send the invoice again with the VAT id, wrong copies of finance analysis"
+    (many,) = sure.delegate_many([task])
+    for given in (sure(task), many):
+        shown = [candidate.name for candidate in given.top3]
+        assert shown[0] == "Invoice Copies"
+        assert named in shown
+
+
 @pytest.mark.parametrize(
     "task",
     [
