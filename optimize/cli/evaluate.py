@@ -14,13 +14,17 @@ if TYPE_CHECKING:
     from optimize.data import Dataset
     from optimize.evaluation import PairedComparison, Report
     from task_delegator.delegator import Delegator
+    from task_delegator.rerankers import Reranker
 
 
 def add_parser(commands: Commands, parents: Parents) -> None:
-    """Add the command to the parser."""
+    """Add the command to the parser.
+
+    Long because it lists every option of the command.
+    """
     parser = commands.add_parser(
         "evaluate",
-        parents=[parents.data, parents.seed, parents.lm, parents.reranker],
+        parents=[parents.data, parents.seed, parents.lm],
         help="evaluate a program, or compare two",
     )
     parser.add_argument("program", help="a program's name or folder")
@@ -45,6 +49,14 @@ def add_parser(commands: Commands, parents: Parents) -> None:
         "the one that it was compiled with",
     )
     parser.add_argument(
+        "--reranker",
+        action="append",
+        metavar="SPEC",
+        help="of a program that was compiled with one: its folder, or st:MODEL; may be repeated: "
+        "each of two programs takes the one that it was compiled with; default: "
+        "TASK_DELEGATOR_RERANKER, else none",
+    )
+    parser.add_argument(
         "--json", help="write the report as JSON to a file, or to standard output with -"
     )
     parser.add_argument(
@@ -61,7 +73,8 @@ def add_parser(commands: Commands, parents: Parents) -> None:
         metavar="N",
         help="list the first N requests that two programs answer differently",
     )
-    parser.set_defaults(run=run, embedder_here=parents.embedder)
+    here = parents.reranker.get_default("reranker")
+    parser.set_defaults(run=run, embedder_here=parents.embedder, reranker_here=here)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -75,7 +88,8 @@ def run(options: argparse.Namespace) -> int:
     _check(options)
     dataset = load_dataset(options.data, enriched=options.enriched)
     names = [name for name in (options.program, options.other) if name is not None]
-    here = [options.embedder_here] if options.embedder_here else []
+    embedders = embedders_of(names, _given(options.embedder, options.embedder_here))
+    rerankers = rerankers_of(names, _given(options.reranker, options.reranker_here))
     programs = [
         (
             name,
@@ -85,10 +99,10 @@ def run(options: argparse.Namespace) -> int:
                 embedder=embedder,
                 max_lm_share=options.max_lm_share,
                 prompts=options.prompt,
-                reranker=options.reranker,
+                reranker=reranker,
             ),
         )
-        for name, embedder in zip(names, embedders_of(names, options.embedder or here), strict=True)
+        for name, embedder, reranker in zip(names, embedders, rerankers, strict=True)
     ]
     if options.gate_open:
         programs = [(name, opened(program)) for name, program in programs]
@@ -122,6 +136,35 @@ def embedders_of(programs: Sequence[str], named: Sequence[str]) -> list[str | No
     specs = [read_manifest(find(name))["embedder"]["spec"] for name in programs]
     rest = None if any(spec in named for spec in specs) else named[0]
     return [spec if spec in named else rest for spec in specs]
+
+
+def rerankers_of(programs: Sequence[str], named: Sequence[str]) -> "list[str | Reranker | None]":
+    """Return the reranker of each program among those that the caller names; None without any.
+
+    One that was compiled with none of several gets the first, which ``load`` refuses where it
+    counts.
+
+    Args:
+        programs: names or folders.
+        named: reranker specs.
+
+    Raises:
+        InputError: one of several cannot be used.
+    """
+    from task_delegator.artifact import find, read_manifest
+    from task_delegator.rerankers import reranker
+
+    if len(named) < 2:
+        return [next(iter(named), None)] * len(programs)
+    opened = [reranker(spec) for spec in named]
+    by_id = {one.id: one for one in opened}
+    held = [read_manifest(find(name)).get("reranker") for name in programs]
+    return [by_id.get(entry["id"], opened[0]) if entry else opened[0] for entry in held]
+
+
+def _given(named: Sequence[str] | None, here: str | None) -> Sequence[str]:
+    """Return the specs of the command line, else that of the environment."""
+    return named or ([here] if here else [])
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -4,11 +4,13 @@ import json
 import shutil
 
 import pytest
+from rerankers import made_reranker
 from small import ROOT, small_dataset
 from tracking import empty_store
 
 from optimize.__main__ import main
-from optimize.cli.evaluate import embedders_of
+from optimize.cli.evaluate import embedders_of, rerankers_of
+from task_delegator.rerankers import CrossEncoder
 
 
 @pytest.mark.slow
@@ -111,3 +113,24 @@ def test_two_programs_take_the_embedder_that_each_was_compiled_with(tmp_path):
     assert embedders_of(both, ["minilm", "mpnet"]) == ["minilm", "mpnet"]
     assert embedders_of(both, ["e5"]) == ["e5", "e5"]  # which loading refuses
     assert embedders_of(["default"], ["mpnet"]) == ["mpnet"]
+
+
+def test_each_of_two_programs_takes_the_reranker_that_it_was_compiled_with(tmp_path):
+    first, second = (made_reranker(tmp_path / f"{i}", seed=i) for i in (1, 2))
+    programs = []
+    for number, held in enumerate((first, second, None)):
+        folder = tmp_path / f"program {number}"
+        shutil.copytree(ROOT / "program" / "task_delegator" / "compiled" / "default", folder)
+        manifest = json.loads((folder / "manifest.json").read_text())
+        if held is not None:
+            manifest["reranker"] = {"spec": "moved since", "id": CrossEncoder(str(held)).id}
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        programs.append(str(folder))
+    ids = [CrossEncoder(str(folder)).id for folder in (first, second)]
+
+    def named(*specs):
+        return [getattr(own, "id", own) for own in rerankers_of(programs, [*map(str, specs)])]
+
+    assert named(second, first) == [*ids, ids[1]]
+    assert named(first) == [str(first)] * 3  # which loading refuses for the second
+    assert named() == [None] * 3

@@ -65,7 +65,7 @@ def test_one_that_adds_nothing_is_not_used_and_not_needed(dataset, place, caplog
     assert loaded(task).top3 == compiled.program(task).top3
 
 
-@pytest.mark.parametrize("command", ["compile", "evaluate default", "calibrate default"])
+@pytest.mark.parametrize("command", ["compile", "plans default", "calibrate default"])
 def test_commands_take_a_reranker_or_that_of_the_environment(command, monkeypatch):
     monkeypatch.delenv("TASK_DELEGATOR_RERANKER", raising=False)
     words = command.split()
@@ -76,6 +76,17 @@ def test_commands_take_a_reranker_or_that_of_the_environment(command, monkeypatc
     assert options.reranker == "there"
     if command == "compile":
         assert compile_options(options).reranker == "there"
+
+
+def test_evaluate_takes_a_reranker_of_each_program_or_that_of_the_environment(monkeypatch):
+    monkeypatch.delenv("TASK_DELEGATOR_RERANKER", raising=False)
+    options = parser().parse_args(["evaluate", "default"])
+    assert (options.reranker, options.reranker_here) == (None, None)
+    words = ["evaluate", "a", "b", "--reranker", "here", "--reranker", "there"]
+    assert parser().parse_args(words).reranker == ["here", "there"]
+    monkeypatch.setenv("TASK_DELEGATOR_RERANKER", "there")
+    options = parser().parse_args(["evaluate", "default"])
+    assert (options.reranker, options.reranker_here) == (None, "there")
 
 
 def test_a_folder_that_is_no_reranker_is_one_line(dataset, place, capsys):
