@@ -116,7 +116,13 @@ class VectorCache:
                 if _size(store) > self._limit:
                     store.execute(_OLDER_HALF)
 
-        self._tried(lambda: _connected(_private_file(self._name), insert))
+        def work() -> None:
+            # Whoever closes the file drops all locks that its process has on it.
+            with _turn:
+                path = _private_file(self._name)
+            _connected(path, insert)
+
+        self._tried(work)
 
     def _tried(self, work: Callable[[], T]) -> T | None:
         """Return what some work finds, once more with a new file where this one is damaged."""
