@@ -4,7 +4,8 @@
 promote`` adds the agents; ``mlflow models serve`` and the scoring server run it. Needs the extra
 ``mlflow``. The LM is named by ``TASK_DELEGATOR_LM`` where the model runs, and none is asked where
 that is not set; ``TASK_DELEGATOR_ON_LM_FAILURE`` and ``TASK_DELEGATOR_TIMEOUT`` are as on the
-command line.
+command line. So are ``TASK_DELEGATOR_EMBEDDER`` and ``TASK_DELEGATOR_RERANKER``, which a program
+needs that was compiled with another embedder or with a reranker.
 """
 
 import os

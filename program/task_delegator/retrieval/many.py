@@ -60,7 +60,8 @@ def score_many(
 ) -> Generator[Retrieval, None, None]:
     """Yield the scores of each task, in their order, for ``retrieve`` to rank as ``found``.
 
-    Agents that are added or removed meanwhile count from the next window on.
+    Agents that are added or removed meanwhile count from the next window on that was not begun to
+    be read: two are read ahead.
 
     Args:
         retrieve: of a program.
