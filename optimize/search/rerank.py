@@ -157,7 +157,8 @@ def choose_rerank(
     Requests are read once. Weight and scale of what retrieval says are fitted on four fifths of
     them and judged on the others, in turn. The reranker is used where what it adds to the
     log-likelihood of a right agent, request by request, is more than two standard errors, and it
-    puts no fewer requests right; else the knobs stay as they are. It then reads only tasks whose
+    puts no fewer requests right; else, and where its weight is 0 or there is one request alone, the
+    knobs stay as they are. It then reads only tasks whose
     first place has a posterior below the smallest of some that keeps nine tenths of that gain,
     and puts no fewer requests right than reading every task.
 
@@ -168,11 +169,15 @@ def choose_rerank(
         seed: of the folds.
     """
     read = _Read(scored, rerank, knobs)
-    held_out, number = _HeldOut(read, seed), len(read.logits)
+    number = len(read.logits)
+    if number == 1:  # it cannot be fitted on others
+        return knobs, RerankChoice(number, 0.0, None, 0.0, 0.0, 0.0, 0.0)
+    held_out = _HeldOut(read, seed)
     every, points = held_out.likelihoods(), held_out.points()
     gains = every - read.likelihoods(read.unread(1.0))
     gain, error = float(gains.mean()), float(gains.std() / np.sqrt(number))
-    if gain <= 2 * error or points < 0:
+    scale, weight = read.fit(np.ones(number, dtype=bool))
+    if gain <= 2 * error or points < 0 or weight == 0:  # the gain may be that of the scale alone
         return knobs, RerankChoice(number, 0.0, None, 0.0, points, gain, error)
 
     def is_enough(below: float) -> bool:
@@ -180,7 +185,6 @@ def choose_rerank(
         return lost <= _LOST * gain and held_out.points(below) >= points
 
     below = next(filter(is_enough, _SURE), None)
-    scale, weight = read.fit(np.ones(number, dtype=bool))
     chosen = knobs.replaced(
         {
             "retrieval.rerank": weight / read.spread,

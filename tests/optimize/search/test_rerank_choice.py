@@ -92,3 +92,14 @@ def test_fewer_agents_than_it_may_read_are_enough():
     few = ScoredRequests(made.retrieve.library.index({}), asked)
     _, choice = choose_rerank(few, Rerank(Knowing(asked, 5.0)), KnobValues())
     assert choice.n == len(asked)
+
+
+@pytest.mark.parametrize("number", [1, 2, 9])
+def test_one_whose_weight_is_0_leaves_the_posterior_as_it_is(number):
+    made = Delegator(office_registry(), HashedWords())
+    asked = [Request(s, (a.name,)) for a in made.registry for s in a.user_request_samples]
+    few = ScoredRequests(made.retrieve.library.index({}), asked[:number])
+    knobs, choice = choose_rerank(few, Rerank(Knowing(asked, -5.0, 0.0)), KnobValues())
+    assert knobs == KnobValues()
+    assert (choice.n, choice.weight, choice.below, choice.read) == (len(few.labels), 0, None, 0)
+    assert np.isfinite([choice.points, choice.gain, choice.error]).all()
