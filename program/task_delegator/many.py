@@ -109,14 +109,17 @@ class DelegatesMany:
         found = score_many(self.retrieve, asked, knobs, partial(guessed_parts, knobs=knobs))
         waits = threads > 1 and max_lm_calls is None and self.may_ask_lm()
         capped = self._lm_cap.share is not None and not arriving and self.may_ask_lm()
-        most = _NUMBERS // len(self.retrieve.library.registry)
-        at_once = _AT_ONCE if waits else min(max(most, 1), _AT_ONCE)
+        at_once = _AT_ONCE if waits else min(max(_NUMBERS // self._agents(), 1), _AT_ONCE)
         groups = self._groups(found, len(tasks), at_once)
         if capped:
             groups = self._capped_groups(found, tasks, permissions)
         if not waits:
             return self._decide_in_turn(tasks, permissions, groups, max_lm_calls)
         return self._decide_each(tasks, permissions, groups, threads)
+
+    def _agents(self) -> int:
+        """Return how many agents there are, 1 where all were removed."""
+        return max(len(self.retrieve.library.registry), 1)
 
     def may_ask_lm(self) -> bool:
         """Tell whether a task could need the LM, without looking for the one that a spec names."""
@@ -147,8 +150,7 @@ class DelegatesMany:
 
         Of all tasks up to the end of a group, no more than ``max_lm_share`` may.
         """
-        agents = len(self.retrieve.library.registry)
-        at_once = max(_AT_ONCE, min(_RANKED, _HELD // agents))
+        at_once = max(_AT_ONCE, min(_RANKED, _HELD // self._agents()))
         share, asked, seen = self._lm_cap.share or 0.0, 0, 0
         while seen < len(tasks):
             started = perf_counter()

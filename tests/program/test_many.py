@@ -3,11 +3,13 @@
 import time
 from itertools import pairwise
 
+import dspy
 import pytest
 from fault_table import TASK, hosted, program
 from faults import FaultServer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from recorded import recorded_lm
 from small import CountingWords, delegator, make_agent, office_registry
 
 from task_delegator.delegator import Delegator
@@ -97,6 +99,18 @@ def test_tasks_of_several_windows_are_answered_in_order():
     tasks = [f"{WORDS[i % 14]} {WORDS[i * 5 % 13]} {i}" for i in range(150)]
     for task, answer in zip(tasks, delegate.delegate_many(tasks), strict=True):
         same(answer, delegate(task))
+
+
+@pytest.mark.parametrize("share", [None, 0.5])
+def test_many_tasks_are_for_nobody_where_all_agents_were_removed(share):
+    registry = office_registry()
+    delegate = delegator(registry, {"lm.ask_settled": True})
+    delegate.max_lm_share = share
+    for agent in tuple(registry):
+        registry.remove(agent.name)
+    with dspy.context(lm=recorded_lm(str)[0]):
+        answers = delegate.delegate_many(WORDS)
+    assert [answer.decision for answer in answers] == ["none"] * len(WORDS)
 
 
 def test_parts_of_tasks_are_scored_with_all_others(monkeypatch):
