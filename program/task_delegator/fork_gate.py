@@ -86,7 +86,8 @@ def no_fork() -> Iterator[None]:
 
 def hold_at_forks(lock: threading.Lock) -> None:
     """Let every fork wait for a lock, so that no child finds it shut."""
-    _gate.locks.append(lock)
+    with _gate.changed:  # a fork that is under way lets go what it took
+        _gate.locks.append(lock)
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks

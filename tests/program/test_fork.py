@@ -14,6 +14,7 @@ from children import end_of, in_child, start_child
 from small import HashedWords
 from threadpoolctl import threadpool_limits
 
+from task_delegator import fork_gate
 from task_delegator.delegator import Delegator
 from task_delegator.embedders import embedder
 from task_delegator.fork_gate import no_fork
@@ -202,3 +203,19 @@ os._exit(0 if ends == [0] * 4 else 1)
 
 def test_the_gate_is_the_first_to_wait_whatever_was_imported_before_it():
     assert subprocess.run([sys.executable, "-c", _FORK_WITHIN], timeout=100).returncode == 0
+
+
+def test_a_lock_that_comes_while_a_fork_is_under_way_is_held_from_the_next_on(monkeypatch):
+    gate, lock = fork_gate._Gate(), threading.Lock()
+    monkeypatch.setattr(fork_gate, "_gate", gate)
+    gate.shut()
+    coming = threading.Thread(target=fork_gate.hold_at_forks, args=(lock,), daemon=True)
+    coming.start()
+    coming.join(0.1)
+    gate.open()
+    coming.join(10)
+    assert (gate.forking, gate.locks) == (False, [lock])
+    gate.shut()
+    assert lock.locked()
+    gate.open()
+    assert not lock.locked()
