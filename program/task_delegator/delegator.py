@@ -291,7 +291,9 @@ class Delegator(DelegatesMany, dspy.Module):
             seen = dict(found.glances).get(part)
             if seen is None:
                 seen = glance(ahead.read(found.index, part, knobs), knobs, found)
-            return self._summary(seen, knobs, scoped)
+            # What a reranker said of the task stands in for parts, which it does not read.
+            signals = replace(seen.signals, rerank=found.signals.rerank)
+            return self._summary(seen.copy(signals=signals), knobs, scoped)
 
         return guess_several(task, cuts, knobs, look, lambda: self._summary(found, knobs, scoped))
 

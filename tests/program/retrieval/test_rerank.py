@@ -298,3 +298,31 @@ def test_it_settles_tasks_before_the_lm_is_asked():
 def test_the_reranker_has_an_id():
     assert Rerank().id is None
     assert Rerank(SharedWords()).id == "shared-words"
+
+
+class Shifted(SharedWords):
+    """Count shared words from another number on."""
+
+    def __init__(self, by: float) -> None:
+        super().__init__(f"shared-words from {by}")
+        self._by = by
+
+    def score(self, task, texts):
+        return super().score(task, texts) + self._by
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_the_task_s_own_score_stands_in_for_parts_that_are_not_read(many):
+    task, found = "book a hotel in Porto and pay my late salary", []
+    for by in (0.0, 6.0):
+        own = Shifted(by)
+        made = program(own)
+        made.knobs.set({"split.threshold": 0.5, "split.several.weakest_part": 1.0})
+        made.knobs.set({"scope.share": 0.1})
+        # What the shift adds to the log-odds that some agent fits, the bias takes away.
+        made.knobs.set({"scope.in_scope.rerank": 0.7, "scope.in_scope.bias": -0.7 * by})
+        (answer,) = made.delegate_many([task]) if many else [made(task)]
+        assert [read for read, _ in own.read] == [task]
+        found.append((answer.several, answer.confidence))
+    assert found[0][0] > 0
+    assert found[0] == pytest.approx(found[1])
