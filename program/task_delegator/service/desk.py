@@ -87,7 +87,7 @@ class Desk:
         try:
             await asyncio.to_thread(self.delegator.warm_up)
         except DelegatorError as error:
-            _log.error("not ready: the index cannot be built: %s", error)
+            _log.error("not ready: %s", error)
         else:
             self._gathering.meet(None)
             self.ready = True

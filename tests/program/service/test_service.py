@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -305,3 +306,25 @@ def test_the_document_of_the_api_has_an_example_for_each_request(client):
         assert all(
             "examples" in json.dumps(schemas[name]["properties"][field]) for field in required[:1]
         )
+
+
+class Broken:
+    """A reranker that cannot be used."""
+
+    id = "broken"
+
+    def score(self, task, texts):
+        raise ZeroDivisionError
+
+
+def test_a_service_that_is_not_ready_says_what_failed(caplog):
+    made = Delegator(office_registry(), HashedWords(), reranker=Broken())
+    made.knobs.set({"retrieval.rerank": 1.0})
+    desk = Desk(made)
+    with TestClient(create_app(desk), base_url=HERE):
+        deadline = time.monotonic() + 10
+        while not caplog.records and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert not desk.ready
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith("not ready: reranker broken: failed")
