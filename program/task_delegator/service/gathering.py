@@ -6,6 +6,7 @@ import os
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
+from typing import cast
 
 from ..retrieval import Asked, Retrieval
 
@@ -68,19 +69,26 @@ class Gathering:
 
     async def _work(self) -> None:
         """Score what waits, batch by batch, until nothing does."""
-        while self._waiting:
-            number = min(len(self._waiting), self._together)
-            batch = [self._waiting.popleft() for _ in range(number)]
-            batch = [(asked, answer) for asked, answer in batch if not answer.done()]
-            try:
-                scored = await self._scores([asked for asked, _ in batch])
-            except BaseException:  # the service ends: nobody waits for ever
-                for _, answer in (*batch, *self._waiting):
-                    answer.cancel()
-                raise
-            for (_, answer), one in zip(batch, scored, strict=True):
-                if not answer.done():  # who asked may be gone
-                    answer.set_result(one)
+        try:
+            while self._waiting:
+                await self._batch()
+        finally:
+            # At once: a task that comes before the callbacks of this work would wait for it.
+            self._working.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    async def _batch(self) -> None:
+        number = min(len(self._waiting), self._together)
+        batch = [self._waiting.popleft() for _ in range(number)]
+        batch = [(asked, answer) for asked, answer in batch if not answer.done()]
+        try:
+            scored = await self._scores([asked for asked, _ in batch])
+        except BaseException:  # the service ends: nobody waits for ever
+            for _, answer in (*batch, *self._waiting):
+                answer.cancel()
+            raise
+        for (_, answer), one in zip(batch, scored, strict=True):
+            if not answer.done():  # who asked may be gone
+                answer.set_result(one)
 
     async def _scores(self, asked: Sequence[Asked]) -> Sequence[Retrieval | None]:
         try:

@@ -79,6 +79,17 @@ def test_a_request_begins_at_once_and_those_that_come_meanwhile_are_encoded_toge
     assert embed.calls == [["pay money back"], sorted(TASKS[:3], key=len)]
 
 
+def test_a_task_that_comes_as_the_last_batch_ends_is_scored():
+    async def ask() -> list[Retrieval | None]:
+        gathering = Gathering(lambda asked: [Retrieval(z_scores={}) for _ in asked], batches=1)
+        gathering.meet(None)
+        async with asyncio.timeout(10):
+            # Each asks in the moment in which the one before is answered.
+            return [await gathering.scored(Asked("x")) for _ in range(3)]
+
+    assert len(asyncio.run(ask())) == 3
+
+
 def test_a_batch_is_bounded():
     desk, embed = warm_desk()
     desk._gathering._batches, desk._gathering._together = 1, 2
