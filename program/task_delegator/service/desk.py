@@ -9,11 +9,11 @@ from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from time import perf_counter
-from typing import cast
+from typing import Unpack, cast
 
 import dspy
 
-from ..choice import Choice
+from ..choice import Choice, PlanWishes, Wishes
 from ..decisions import Decided
 from ..delegation import Delegation, Plan
 from ..delegator import Delegator
@@ -21,7 +21,7 @@ from ..errors import DelegatorError, InputError
 from ..feedback import record
 from ..registry import Agent
 from ..retrieval import Asked, Retrieval, score_many
-from ..stages import guessed_parts
+from ..stages import guessed_parts, refers_back
 from ..tracing import (
     Assessed,
     LiveNames,
@@ -100,28 +100,38 @@ class Desk:
         )
 
     async def delegate(
-        self, caller: Caller, task: str, permissions: Collection[str] | None = None
+        self,
+        caller: Caller,
+        task: str,
+        permissions: Collection[str] | None = None,
+        **wishes: Unpack[Wishes],
     ) -> tuple[str, Delegation]:
         """Delegate a task; return the id of the request and what was decided.
 
-        It is scored together with tasks that wait at the same time.
+        It is scored together with tasks that wait at the same time, but for one that refers to
+        earlier tasks.
 
         Args:
             caller: who asks.
             task: in plain words.
             permissions: of the person behind the request; never more than the caller's count.
+            wishes: as for the program.
 
         Raises:
             InputError: the task is empty or too long.
             LMError: the LM was needed and failed, and the program raises that.
         """
-        allowed = caller.narrowed(permissions)
+        allowed, choice = caller.narrowed(permissions), Choice.of(**wishes)
         async with self._at_work():
             started = perf_counter()
-            scored = await self._gathering.scored(Asked(task, allowed))
+            asked = Asked(task, allowed, choice)
+            goes_on = bool(choice.history) and refers_back(task)
+            scored = None if goes_on else await self._gathering.scored(asked)
             waited = perf_counter() - started
             with self._recorded() as recorder:
-                found = await self.delegator.acall(task=task, permissions=allowed, found=scored)
+                found = await self.delegator.acall(
+                    task=task, permissions=allowed, found=scored, **wishes
+                )
             self._gathering.meet(allowed)
         delegation = cast("Delegation", found)  # DSPy types it as a plain Prediction
         usage = delegation.usage
@@ -129,7 +139,11 @@ class Desk:
         return self._note(caller, allowed, delegation, recorder.spans), delegation
 
     async def plan(
-        self, caller: Caller, task: str, permissions: Collection[str] | None = None
+        self,
+        caller: Caller,
+        task: str,
+        permissions: Collection[str] | None = None,
+        **wishes: Unpack[PlanWishes],
     ) -> tuple[list[str], Plan]:
         """Plan a task; return an id for each step, and the plan.
 
@@ -137,6 +151,7 @@ class Desk:
             caller: who asks.
             task: in plain words.
             permissions: as for ``delegate``.
+            wishes: as for the program.
 
         Raises:
             InputError: the task is empty or too long.
@@ -145,7 +160,7 @@ class Desk:
         allowed = caller.narrowed(permissions)
         async with self._at_work():
             with self._recorded() as recorder:
-                plan = await asyncio.to_thread(self.delegator.plan, task, allowed)
+                plan = await asyncio.to_thread(self.delegator.plan, task, allowed, **wishes)
         steps = zip_longest(plan.steps, by_delegation(recorder.spans)[: len(plan.steps)])
         return [self._note(caller, allowed, s.delegation, spans or ()) for s, spans in steps], plan
 

@@ -14,6 +14,7 @@ from .wire import (
     AgentResponse,
     DelegationResponse,
     FeedbackRequest,
+    PlanRequest,
     PlanResponse,
     Problem,
     Status,
@@ -72,14 +73,16 @@ operation = APIRouter(tags=["operation"])
 @delegation.post("/delegate")
 async def delegate(body: TaskRequest, desk: Answering, caller: Calling) -> DelegationResponse:
     """Name the right agent for a task, and what to do: assign, review, or none."""
-    request_id, found = await desk.delegate(caller, body.task, body.permissions)
+    wishes = body.wishes()
+    request_id, found = await desk.delegate(caller, body.task, body.permissions, **wishes)
     return DelegationResponse.of(request_id, found, body.evidence)
 
 
 @delegation.post("/plan")
-async def plan(body: TaskRequest, desk: Answering, caller: Calling) -> PlanResponse:
+async def plan(body: PlanRequest, desk: Answering, caller: Calling) -> PlanResponse:
     """Split a task that needs several agents, and delegate each part."""
-    request_ids, found = await desk.plan(caller, body.task, body.permissions)
+    wishes = body.wishes()
+    request_ids, found = await desk.plan(caller, body.task, body.permissions, **wishes)
     return PlanResponse.of(request_ids, found, body.evidence)
 
 

@@ -19,11 +19,23 @@ from .wire import DelegationResponse, PlanResponse
 
 _INSTRUCTIONS = (
     "Ask find_agent who shall do a task. Hand the task over where the decision is assign, show "
-    "the three best to a person where it is review, and tell the user where it is none. Ask "
-    "plan_task where a task needs several agents."
+    "the three best to a person where it is review, and tell the user where it is none. Where an "
+    "agent could not do it, ask again and exclude it. Ask plan_task where a task needs several "
+    "agents."
 )
 _Task = Annotated[
     str, Field(description="The task in plain words.", min_length=1, max_length=MAX_TASK_CHARACTERS)
+]
+_Exclude = Annotated[
+    tuple[str, ...],
+    Field(max_length=1000, description="Agents that are not to be named: those that failed."),
+]
+_History = Annotated[
+    tuple[str, ...],
+    Field(
+        max_length=100,
+        description="The user's earlier tasks in this conversation, oldest first.",
+    ),
 ]
 PATH = "/mcp"
 
@@ -50,17 +62,21 @@ def create_tools(
         return known
 
     @server.tool()
-    async def find_agent(task: _Task, context: Context) -> DelegationResponse:
+    async def find_agent(
+        task: _Task, context: Context, exclude: _Exclude = (), history: _History = ()
+    ) -> DelegationResponse:
         """Name the right agent for a task: assign it, have it reviewed, or neither."""
         with _told():
-            request_id, found = await desk.delegate(calling(context), task)
+            asking = calling(context)
+            request_id, found = await desk.delegate(asking, task, exclude=exclude, history=history)
         return DelegationResponse.of(request_id, found, False)
 
     @server.tool()
-    async def plan_task(task: _Task, context: Context) -> PlanResponse:
+    async def plan_task(task: _Task, context: Context, exclude: _Exclude = ()) -> PlanResponse:
         """Split a task that needs several agents, and name the right agent for each part."""
         with _told():
-            request_ids, found = await desk.plan(calling(context), task)
+            asking = calling(context)
+            request_ids, found = await desk.plan(asking, task, exclude=exclude)
         return PlanResponse.of(request_ids, found, False)
 
     return server

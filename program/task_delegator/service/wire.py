@@ -1,10 +1,12 @@
 """What requests and responses hold, for the service and its OpenAPI document."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..delegation import Decision, Delegation, Plan
+from ..choice import PlanWishes, Wishes
+from ..delegation import Candidate, Decision, Delegation, Plan
 from ..settings import MAX_TASK_CHARACTERS
 
 _Name = Annotated[str, Field(max_length=200)]
@@ -26,18 +28,42 @@ _Permissions = Annotated[
         examples=[["billing.read"]],
     ),
 ]
+_Names = Annotated[list[_Name], Field(max_length=1000, examples=[["Refund Desk"]])]
 
 
 class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class TaskRequest(_Request):
-    """A task to delegate or to plan."""
+class PlanRequest(_Request):
+    """A task to plan."""
 
     task: _Task
     permissions: _Permissions = None
+    exclude: _Names = Field([], description="Agents that are not to be named: those that failed.")
+    include: _Names = Field([], description="Agents that are considered, however little they fit.")
     evidence: bool = Field(False, description="Add what every stage saw.")
+
+    def wishes(self) -> PlanWishes:
+        """Return whom the caller excludes and includes."""
+        return {"exclude": self.exclude, "include": self.include}
+
+
+class TaskRequest(PlanRequest):
+    """A task to delegate."""
+
+    history: list[Annotated[str, Field(max_length=MAX_TASK_CHARACTERS)]] = Field(
+        [],
+        max_length=100,
+        description="Earlier tasks of the conversation, oldest first; read where the task refers "
+        "to them.",
+        examples=[["Where is my refund for order 17?"]],
+    )
+    k: int = Field(3, ge=1, le=100, description="How many agents `ranking` names at most.")
+
+    def wishes(self) -> Wishes:
+        """Return what the caller wishes for beside the task."""
+        return {**super().wishes(), "history": self.history, "k": self.k}
 
 
 class Share(BaseModel):
@@ -45,6 +71,11 @@ class Share(BaseModel):
 
     name: str
     probability: float
+
+    @classmethod
+    def each(cls, candidates: Iterable[Candidate]) -> "list[Share]":
+        """Return candidates as they are told."""
+        return [cls(name=one.name, probability=one.probability) for one in candidates]
 
 
 class DelegationResponse(BaseModel):
@@ -54,8 +85,11 @@ class DelegationResponse(BaseModel):
     decision: Decision
     agent: str | None
     confidence: float
+    calibrated: bool = Field(description="For these agents: else a person decides each task.")
     top3: list[Share]
+    ranking: list[Share] = Field(description="The best `k` agents.")
     reason: str
+    several: float | None = Field(description="Probability that it needs several agents: plan it.")
     rubric: int | None
     degraded: bool = Field(description="The LM was needed and failed: retrieval decided alone.")
     lm_calls: int
@@ -69,8 +103,11 @@ class DelegationResponse(BaseModel):
             decision=delegation.decision,
             agent=delegation.agent,
             confidence=delegation.confidence,
-            top3=[Share(name=c.name, probability=c.probability) for c in delegation.top3],
+            calibrated=delegation.evidence.calibrated,
+            top3=Share.each(delegation.top3),
+            ranking=Share.each(delegation.ranking),
             reason=delegation.reason,
+            several=delegation.several,
             rubric=delegation.rubric,
             degraded=delegation.evidence.lm_failure is not None,
             lm_calls=delegation.usage.lm_calls,

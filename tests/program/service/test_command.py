@@ -22,6 +22,7 @@ from task_delegator.feedback import read_feedback
 from task_delegator.service import read_tokens, token_sha256
 
 TASK = "Where is my refund?"
+DOES = {agent.name: agent.description for agent in office_registry()}
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
@@ -110,7 +111,11 @@ def test_the_page_delegates_and_records_who_was_right(tmp_path):
         page.fill("#task", TASK)
         page.click("button[value=delegate]")
         page.wait_for_selector("#answer article")
-        assert "Refunds" in page.inner_text("#answer")
+        first = page.inner_text("#answer tr >> nth=0")
+        assert "Refunds" in first
+        assert DOES["Refunds"] in first
+        assert "its description +" in first
+        assert "Uncalibrated score" in page.inner_text("#answer")
         page.fill("#task", "Please book <b>a train</b> to Porto")
         page.click("button[value=delegate]")
         expect(page.locator("#reviews > li")).to_have_count(2)
@@ -120,12 +125,20 @@ def test_the_page_delegates_and_records_who_was_right(tmp_path):
         page.click("h1")
         page.keyboard.press("1")
         expect(page.locator("#reviews > li")).to_have_count(1)
+        other = page.locator("#answer .another input")
+        other.fill("Nobody Is Called So")
+        other.press("Enter")
+        expect(page.locator("#problem")).to_contain_text("no agent that you may use")
+        page.click("h1")
         page.keyboard.press("0")
         expect(page.locator("#reviews > li")).to_have_count(0)
+        other.fill("Events")
+        other.press("Enter")
+        expect(page.locator("#answer")).to_contain_text("Recorded")
         browser.close()
     assert not faults
     rows = list(read_feedback(tmp_path / "feedback.jsonl"))
-    assert [row.correct_agent for row in rows] == ["Refunds", None]
+    assert [row.correct_agent for row in rows] == ["Refunds", None, "Events"]
 
 
 @pytest.mark.slow
@@ -134,6 +147,10 @@ def test_no_request_that_its_document_allows_or_forbids_breaks_it(tmp_path):
     """Schemathesis makes requests of the OpenAPI document, right ones and wrong ones."""
     (tmp_path / "tokens.json").write_text(
         json.dumps([{"name": "fuzz", "sha256": token_sha256("of fuzz"), "permissions": None}])
+    )
+    # Too many texts can be too large a request, too.
+    (tmp_path / "schemathesis.toml").write_text(
+        '[checks]\nnegative_data_rejection.expected-statuses = ["400", "401", "413"]\n'
     )
     with serving(tmp_path, "--feedback", "feedback.jsonl", "--tokens", "tokens.json") as (
         address,

@@ -67,6 +67,38 @@ def test_evidence_is_given_when_it_is_asked_for(client):
     assert set(answer["evidence"]["retrieval"]["posterior"]) >= {x["name"] for x in answer["top3"]}
 
 
+@pytest.mark.parametrize(
+    "wishes",
+    [
+        {"exclude": ["Refunds", "Fraud"]},
+        {"include": ["Events"], "k": 6},
+        {"k": 5},
+        {"history": ["my salary"], "task": "and it?"},
+    ],
+)
+def test_the_wishes_of_a_call_are_those_of_the_program(client, desk, wishes):
+    body = {"task": TASK, **wishes}
+    # The first task of a caller is read by itself, the next together with others.
+    answers = [client.post("/delegate", json=body).json() for _ in range(2)]
+    task = body.pop("task")
+    alone = desk.delegator(task, **body)
+    for answer in answers:
+        assert [one["name"] for one in answer["ranking"]] == [c.name for c in alone.ranking]
+        assert answer["top3"] == answer["ranking"][:3]
+        assert answer["agent"] == alone.agent
+        assert answer["calibrated"] is alone.evidence.calibrated
+        assert answer["several"] == pytest.approx(alone.several)
+
+
+def test_a_plan_names_nobody_who_is_excluded(client):
+    body = {"task": TASK, "exclude": ["Refunds", "Fraud"]}
+    (step,) = client.post("/plan", json=body).json()["steps"]
+    assert step["delegation"]["agent"] not in body["exclude"]
+    refused = client.post("/plan", json={**body, "history": ["x"]})
+    assert refused.status_code == 400
+    assert "history" in refused.json()["detail"]
+
+
 def test_a_plan_has_a_request_id_for_each_step(client, desk):
     task = "my salary is late and then send the invoice again"
     desk.delegator.knobs.set({"split.threshold": 0.0})
@@ -196,6 +228,9 @@ def test_metrics_count_decisions_and_tell_no_task(client):
         (b'{"task": "\\ud800"}', "detail"),
         (b'{"task": "a", "permission": ["x"]}', "permission"),
         (b'{"task": "a", "permissions": "x"}', "permissions"),
+        (b'{"task": "a", "exclude": "x"}', "exclude"),
+        (b'{"task": "a", "k": 0}', "k"),
+        (b'{"task": "a", "history": ["' + b"a" * 20_001 + b'"]}', "history"),
         (b"", "detail"),
         (b"\xff\xfe", "detail"),
     ],

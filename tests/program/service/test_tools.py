@@ -49,6 +49,15 @@ def test_an_assistant_asks_for_the_right_agent(desk):
     assert [one["name"] for one in found.structured_content["top3"]] == [c.name for c in alone.top3]
 
 
+def test_an_assistant_asks_again_without_who_failed_and_goes_on_from_what_was_said(desk):
+    _, found = asked(create_tools(desk), "find_agent", task=TASK, exclude=["Fraud"])
+    assert found.structured_content["agent"] == desk.delegator(TASK, exclude=["Fraud"]).agent
+    _, found = asked(create_tools(desk), "find_agent", task="and it?", history=["my salary"])
+    assert found.structured_content["agent"] == "Payroll" != desk.delegator("and it?").agent
+    _, found = asked(create_tools(desk), "plan_task", task=TASK, exclude=["Fraud"])
+    assert "Fraud" not in json.dumps(found.structured_content)
+
+
 def test_an_assistant_asks_for_a_plan(desk):
     _, found = asked(create_tools(desk), "plan_task", task=TASK)
     assert [step["task"] for step in found.structured_content["steps"]] == [TASK]

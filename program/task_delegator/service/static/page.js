@@ -34,46 +34,103 @@ async function attempt(work) {
 
 const percent = (share) => `${Math.round(100 * share)} %`;
 
-function channels(found, name) {
+// What each channel of retrieval compares, in a reviewer's words.
+const SEEN = {
+  bm25: "shared words",
+  chars: "shared spellings",
+  description: "its description",
+  sample_best: "its nearest sample",
+  sample_mean: "its samples together",
+  head: "learned from samples",
+  maxsim: "words of like meaning",
+  maxsim_reverse: "its words of like meaning",
+};
+
+let described = new Map(); // what each agent does, by name: those that this caller may use
+
+async function learnAgents() {
+  const agents = await ask("/agents");
+  described = new Map(agents.map((agent) => [agent.name, agent.description]));
+  at("agents").replaceChildren(
+    ...agents.map((agent) => {
+      const made = element("option");
+      made.value = agent.name;
+      return made;
+    }),
+  );
+}
+
+// What speaks for an agent: how far it is ahead of the others, in standard deviations.
+function reasons(found, name) {
   const scores = found.evidence && found.evidence.retrieval.z_scores[name];
   if (!scores) return "";
   const best = Object.entries(scores).sort((a, b) => b[1] - a[1]).slice(0, 3);
+  const ahead = best.filter(([, z]) => z > 0);
   const said = found.evidence.lm && found.evidence.lm.probabilities[name];
-  const lm = said === undefined || said === null ? "" : `; the LM says ${percent(said)}`;
-  return best.map(([channel, z]) => `${channel} ${z.toFixed(1)}`).join(", ") + lm;
+  const lm = said === undefined || said === null ? [] : [`the LM says ${percent(said)}`];
+  const told = ahead.map(([channel, z]) => `${SEEN[channel] || channel} +${z.toFixed(1)}`);
+  return [...told, ...lm].join(", ");
 }
 
-function verdict(found, correct, label, settled) {
-  const button = element("button", label);
-  button.onclick = () => attempt(async () => {
-    await ask("/feedback", { request_id: found.request_id, correct_agent: correct });
+function settles(found, correct, settled) {
+  return () => attempt(async () => {
+    await ask("/feedback", { request_id: found.request_id, correct_agent: correct() });
     settled();
     await showReviews();
   });
+}
+
+function verdict(found, correct, label, key, settled) {
+  const button = element("button", label);
+  button.dataset.key = key;
+  button.onclick = settles(found, () => correct, settled);
   return button;
+}
+
+// Another agent than the three: typed, with the names of all as suggestions.
+function another(found, settled) {
+  const form = element("form", undefined, "another");
+  const name = element("input");
+  name.setAttribute("list", "agents");
+  name.setAttribute("aria-label", "Another agent");
+  name.placeholder = "another agent";
+  name.required = true;
+  const send = settles(found, () => name.value, settled);
+  form.onsubmit = (event) => {
+    event.preventDefault();
+    send();
+  };
+  form.append(name, " ", element("button", "Record"));
+  return form;
+}
+
+function agentRow(row, found, one, key, settled) {
+  row.insertCell().append(verdict(found, one.name, one.name, key, settled));
+  const why = row.insertCell();
+  why.append(element("div", described.get(one.name) || "", "does"));
+  const told = element("div", reasons(found, one.name), "hint");
+  told.title = "standard deviations above the best hundred agents' mean";
+  why.append(told);
+  const share = row.insertCell();
+  share.className = "share";
+  const meter = element("meter");
+  meter.value = one.probability;
+  share.append(meter, ` ${percent(one.probability)}`);
 }
 
 function card(task, found, settled) {
   const shown = element("article", undefined, found.decision);
+  const done = () => settled(shown);
   if (task) shown.append(element("p", task, "task"));
   shown.append(element("p", `${found.decision}: ${found.agent || "no agent"}`, "decision"));
-  shown.append(element("p", `Confidence ${percent(found.confidence)}. ${found.reason}`));
+  const sure = found.calibrated ? "Confidence" : "Uncalibrated score";
+  shown.append(element("p", `${sure} ${percent(found.confidence)}. ${found.reason}`));
   const table = element("table");
-  for (const one of found.top3) {
-    const row = table.insertRow();
-    const named = row.insertCell();
-    named.append(verdict(found, one.name, one.name, () => settled(shown)));
-    row.insertCell().append(element("span", channels(found, one.name), "hint"));
-    const share = row.insertCell();
-    share.className = "share";
-    const meter = element("meter");
-    meter.value = one.probability;
-    share.append(meter, ` ${percent(one.probability)}`);
-  }
+  found.top3.forEach((one, place) => agentRow(table.insertRow(), found, one, place + 1, done));
   shown.append(table);
-  const nobody = element("p", "Who was right? ", "hint");
-  nobody.append(verdict(found, null, "nobody", () => settled(shown)));
-  shown.append(nobody);
+  const others = element("div", "Who was right? ", "others");
+  others.append(verdict(found, null, "nobody", 0, done), another(found, done));
+  shown.append(others);
   return shown;
 }
 
@@ -113,15 +170,19 @@ document.onkeydown = (event) => {
   if (/^(input|textarea)$/i.test(event.target.tagName) || event.ctrlKey || event.metaKey) return;
   const first = at("reviews").firstElementChild;
   if (!first || !/^[0-3]$/.test(event.key)) return;
-  const buttons = first.querySelectorAll("button");
-  const chosen = event.key === "0" ? buttons[buttons.length - 1] : buttons[Number(event.key) - 1];
-  if (chosen && (event.key === "0" || chosen !== buttons[buttons.length - 1])) chosen.click();
+  const chosen = first.querySelector(`button[data-key="${event.key}"]`);
+  if (chosen) chosen.click();
 };
+
+async function begin() {
+  await learnAgents();
+  await showReviews();
+}
 
 at("access").onsubmit = (event) => {
   event.preventDefault();
   sessionStorage.setItem("token", at("token").value);
-  attempt(showReviews);
+  attempt(begin);
 };
 
-attempt(showReviews);
+attempt(begin);
