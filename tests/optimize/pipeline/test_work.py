@@ -18,7 +18,7 @@ from optimize.pipeline import compile as compiling
 from optimize.pipeline.compile import Options, compile_program
 from task_delegator.artifact.store import load
 
-TRIALS = 60
+TRIALS = 24
 
 
 def finished(journal) -> int:
