@@ -17,6 +17,7 @@ from optimize.cli import (
     promote,
     search,
     synthesize,
+    transfer,
 )
 from optimize.cli.common import shared_options
 
@@ -25,6 +26,7 @@ _COMMANDS = """Make, tune and evaluate delegators.
 compile    compile a program for a dataset: search, LM stage, calibration, evaluation; resumable
 search     search the retrieval knobs only; resumable with --storage
 calibrate  fit a program's confidence to another registry, on labeled requests
+transfer   fit a confidence for registries that a program was not calibrated for
 joint      search retrieval, expansion, prompt and gate together: accuracy against LM tokens
 plans      fit when a program splits a task
 evaluate   evaluate a program on one split, or compare two programs on the same requests
@@ -59,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
     parents = shared_options()
     for command in (
-        compile, search, calibrate, joint, plans, evaluate,
+        compile, search, calibrate, transfer, joint, plans, evaluate,
         promote, synthesize, enrich, merge, drift, finetune,
     ):  # fmt: skip
         command.add_parser(commands, parents)

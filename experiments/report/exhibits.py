@@ -6,6 +6,7 @@ from typing import Any
 from experiments.studies.optimizers import best_optimizer
 from experiments.studies.peers import best_library, data_sets
 from experiments.studies.scaling import row_of
+from experiments.studies.transfer import by_size
 from experiments.support.format import (
     difference,
     estimate,
@@ -236,6 +237,11 @@ def negative() -> str:
     return markdown(lines.items(), {"tried": lambda r: r[0], "result": lambda r: r[1]})
 
 
+def transfer() -> str:
+    """Return what is assigned in registries that the program was never calibrated for."""
+    return by_size(rows("transfer"))
+
+
 def embedders() -> str:
     """Return what each embedder brings and costs, a line each."""
     found = rows("embedders")
@@ -270,6 +276,7 @@ def embedders() -> str:
 
 EXHIBITS = {
     "embedders": embedders,
+    "transfer": transfer,
     "accuracy": accuracy,
     "scale": scale,
     "trust": trust,

@@ -11,25 +11,23 @@ copilot 200 take part, all those that requests ask for among them.
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from experiments.support.format import difference, markdown, rate
-from experiments.support.public_data import ROOT, load_public
 from experiments.support.quick import shrink
 from experiments.support.ranks import choose_knobs, rates_within
+from experiments.support.sets import load_set
 from optimize.checkpoint import digest_of, identity_of
-from optimize.data import OURS, Dataset, Request, load_dataset
+from optimize.data import Dataset, Request
 from optimize.evaluation import select
 from optimize.evaluation.metrics import compare
-from optimize.finetune import load_source
 from optimize.search import ScoredRequests
 from task_delegator.embedders import MANIFEST, PACKAGED, embedder, remembering
 from task_delegator.errors import InputError
-from task_delegator.registry import Registry
 from task_delegator.retrieval import Index
 from task_delegator.system import read_json, write_text
 
@@ -45,7 +43,6 @@ _FOLD = {
 }
 _CHOSEN_ON, _ASKED = 400, 1000  # requests of validation and of test at most
 _TRIALS = 40
-_CARDS = 200  # agents of copilot, whose instructions take long to encode
 _PLACES = {"top1": 1, "top3": 3}
 _DEFAULT = "default"
 
@@ -55,7 +52,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
     names = ("ours",) if quick else tuple(_FOLD)
     rows = []
     for name in names:
-        dataset = _load(name)
+        dataset = load_set(name)
         dataset = shrink(dataset) if quick else dataset
         asked = select(dataset.splits["validation" if quick else "test"], _ASKED, seed=0)
         measure = _ranks if quick else _kept_ranks
@@ -91,27 +88,6 @@ def answer(rows: Sequence[dict[str, Any]]) -> str:
         better, worse = sum(d > 0 for d in clear), sum(d < 0 for d in clear)
         parts.append(f"{kind}: {better} of {len(found)} better, {worse} worse")
     return "; ".join(parts)
-
-
-def _load(name: str) -> Dataset:
-    """Return a registry, ours without what an LM completed."""
-    if name == "ours":
-        return load_dataset(OURS, enriched=False)
-    if name == "copilot":
-        folder = ROOT / "cards" / name
-        if not folder.is_dir():
-            raise InputError(f"{folder}: no such data; set TASK_DELEGATOR_PUBLIC_DATA")
-        return _fewer(load_source(folder))
-    return load_public(name)
-
-
-def _fewer(dataset: Dataset) -> Dataset:
-    """Return a registry of the agents that requests ask for, and the first others."""
-    asked = {name for split in dataset.splits.values() for r in split for name in r.acceptable}
-    others = [agent.name for agent in dataset.registry if agent.name not in asked]
-    kept = asked | set(others[: _CARDS - len(asked)])
-    agents = [agent for agent in dataset.registry if agent.name in kept]
-    return replace(dataset, registry=Registry(agents))
 
 
 def _encoders(name: str) -> Iterator[tuple[str, str]]:

@@ -15,6 +15,7 @@ from optimize.calibration.confidence import (
 )
 from optimize.calibration.logistic import Logistic, held_out_probabilities
 from optimize.calibration.plans import PlanReport, evaluate_plans, fit_split
+from optimize.calibration.transfer import TransferFit, draw_registries, fit_transfer
 
 __all__ = [
     "DELTA",
@@ -25,12 +26,15 @@ __all__ = [
     "Calibration",
     "Logistic",
     "PlanReport",
+    "TransferFit",
     "calibrate",
     "choose_features",
+    "draw_registries",
     "evaluate_plans",
     "features_of",
     "fit_confidence",
     "fit_split",
+    "fit_transfer",
     "held_out_probabilities",
     "tell",
 ]

@@ -11,17 +11,21 @@ from optimize.data.dataset import (
     load_dataset,
 )
 from optimize.data.feedback import Merged, merge, merge_rows
+from optimize.data.registries import REGISTRIES, WrittenAgent, read_registries
 
 __all__ = [
     "NEAR_COPY",
     "Merged",
     "OURS",
+    "REGISTRIES",
     "SPLITS",
     "Dataset",
     "Request",
+    "WrittenAgent",
     "known_texts",
     "leaks",
     "load_dataset",
     "merge",
     "merge_rows",
+    "read_registries",
 ]

@@ -266,6 +266,7 @@ class _TrialRunner:
         measured = measured.replaced({"retrieval.temperature": temperature})
         return self._calibrate(measured).replaced(
             {
+                "transfer.assign_threshold": None,  # it was fitted to other weights
                 "lm.shortlist": given["k"],
                 "lm.gate": trial.suggest_float("gate", 0.0, 1.0),
                 "lm.weight": trial.suggest_float("lm", 0.0, 1.5),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from .decision import Assessment
+from .decision import Assessment, transferred_confidence
 from .delegation import (
     CalibratedBy,
     Candidate,
@@ -14,7 +14,7 @@ from .delegation import (
     RetrievalEvidence,
     Withheld,
 )
-from .knobs import LMKnobs
+from .knobs import KnobValues, LMKnobs, Thresholds
 from .prediction import FrozenPrediction
 from .registry import Agent, Registry
 from .retrieval import Query, Retrieval
@@ -40,6 +40,8 @@ class Consultation(FrozenPrediction):
         with_lm: whether its answer has a weight, so that other thresholds hold.
         failure: how the LM failed; None where it did not.
         calls: LM calls that it took.
+        transferred: whether the confidence is that of other registries, as the program was not
+            calibrated for this one.
     """
 
     found: Retrieval
@@ -50,12 +52,37 @@ class Consultation(FrozenPrediction):
     with_lm: bool = False
     failure: LMFailure | None = None
     calls: int = 0
+    transferred: bool = False
+
+    def thresholds(self, knobs: KnobValues) -> Thresholds:
+        """Return what the decision compares the probabilities with."""
+        if self.transferred:
+            return Thresholds(knobs.transfer.assign_threshold, None)
+        return knobs.thresholds(with_lm=self.with_lm)
 
     @property
     def first(self) -> Agent:
         """The likeliest agent."""
         name = self.candidates[0].name
         return next(agent for agent in self.found.agents if agent.name == name)
+
+
+def transfer(
+    alone: Assessment, found: Retrieval, registry: Registry, knobs: KnobValues
+) -> Assessment | None:
+    """Return an assessment with the confidence of other registries, None for callers of some.
+
+    It was fitted on whole registries: where agents are hidden from the caller or excluded, more
+    requests are for none of the others.
+    """
+    index = found.index
+    if index is None or len(index.names) < len(registry):
+        return None
+    if len(index.hidden) or found.choice.exclude:
+        return None
+    sampled = float(index.has_samples.mean())
+    known = (found.signals, alone.features, len(index.names), sampled)
+    return alone.copy(confidence=transferred_confidence(*known, knobs))
 
 
 def lm_shortlist(
@@ -140,6 +167,8 @@ def collect_evidence(
 ) -> Evidence:
     """Return what every stage saw of a task."""
     found, assessment = advice.found, advice.assessment
+    if advice.transferred:
+        calibrated_by = "registries"
     return Evidence(
         ranking=tuple(candidate.name for candidate in advice.candidates),
         retrieval=RetrievalEvidence(found.candidates, found.z_scores, found.reranker_scores or {}),

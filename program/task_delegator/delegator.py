@@ -24,6 +24,7 @@ from .consultation import (
     lm_shortlist,
     open_agents,
     ranked_agents,
+    transfer,
 )
 from .coroutines import call, compute, run
 from .decision import (
@@ -32,6 +33,7 @@ from .decision import (
     decide,
     decision_certainty,
     settled_by,
+    transfers,
     weigh,
 )
 from .delegation import Delegation, GateEvidence, LMFailure, Plan, Step, Usage, nobody, total_tokens
@@ -79,7 +81,8 @@ class Delegator(DelegatesMany, dspy.Module):
             comes. Where None, the LM that ``set_lm`` gave the predictors serves, else
             ``dspy.settings.lm``, and where that is None too, the program works without one.
         calibrated_for: the agents that the confidence was calibrated on, or their digests; None
-            for any. Where a caller may use another, or few of them, a person reviews each task.
+            for any. Where a caller may use another, or few of them, a person reviews each task;
+            in a registry of others alone, those that ``knobs.transfer`` is not sure enough of.
         on_lm_failure: what to do where the LM is needed and cannot be reached, refuses, takes too
             long or answers what cannot be read: ``degrade`` to retrieval's own decision, marked
             in the evidence, or ``raise``.
@@ -167,6 +170,12 @@ class Delegator(DelegatesMany, dspy.Module):
         """Tell whether the confidence was calibrated for the agents that a caller may use."""
         return self.calibrated_for.cover(self.registry, permissions)
 
+    def transfers(self) -> bool:
+        """Tell whether the confidence of other registries holds for callers of all agents."""
+        if self.calibrated_for.trusted or not transfers(len(self.registry), self.knobs.values):
+            return False
+        return self.calibrated_for.strange(self.registry)
+
     def forward(
         self,
         task: str,
@@ -221,9 +230,9 @@ class Delegator(DelegatesMany, dspy.Module):
             candidates,
             assessment.confidence,
             assessment.in_scope_score,
-            knobs.thresholds(with_lm=advice.with_lm),
+            advice.thresholds(knobs),
             calibrated=calibrated,
-            trusted=self.calibrated_for.trusted,
+            trusted=self.calibrated_for.trusted or advice.transferred,
             language=query.language,
             named=(*query.named, *query.mentions),
             by_name=advice.found.by_name and advice.first.name in query.named,
@@ -344,13 +353,17 @@ class Delegator(DelegatesMany, dspy.Module):
             scoped=scoped,
         )
         may_assign = scoped or self.calibrated_for.trusted
+        elsewhere = None
+        if not scoped and self.transfers():
+            elsewhere = transfer(alone, found, self.registry, knobs)
         settled = settled_by(calibrated=may_assign, language=query.language)
         certainty = decision_certainty(alone.confidence, alone.in_scope_score, knobs.thresholds())
         return Consultation(
             found=found,
             candidates=found.candidates,
-            assessment=alone,
+            assessment=elsewhere or alone,
             gate=GateEvidence(certainty, knobs.lm.gate, settled),
+            transferred=elsewhere is not None,
         )
 
     def _degrade(self, error: LMError) -> LMFailure:
@@ -488,8 +501,7 @@ class Delegator(DelegatesMany, dspy.Module):
         with_lm = knobs.lm.weight > 0  # else the posterior is retrieval's
         if with_lm:
             picked = [answer.picked for answer in belief.answers]
-            said = {"belief": belief.probabilities, "none": belief.none, "orders": picked}
-            assess = partial(assess, **said)
+            assess = partial(assess, belief=belief.probabilities, none=belief.none, orders=picked)
         assessment, rubric = assess(), belief.rubric
         if rubric is None and knobs.lm.rubric_low <= assessment.confidence < knobs.lm.rubric_high:
             rivals = ranked_agents(found, candidates)[:4]
@@ -502,6 +514,7 @@ class Delegator(DelegatesMany, dspy.Module):
             said=evidence_of(belief, expansion.texts, rubric),
             with_lm=with_lm,
             calls=calls,
+            transferred=False,
         )
 
     def _shortlist(self, found: Retrieval, query: Query, knobs: LMKnobs) -> Shortlist:

@@ -324,7 +324,10 @@ def test_a_program_is_called_uncalibrated_once_per_registry_and_by_its_name(capl
         artifact.load("default", office)
     artifact.load("default", Registry(list(office)[:-1]))
     said = [r.getMessage() for r in caplog.records if "not calibrated" in r.getMessage()]
-    assert said == ["default: its confidence is not calibrated for this registry"] * 2
+    other = "default: its confidence is not calibrated for this registry"
+    assert said == [f"{other}: that of other registries is used"] * 2
+    artifact.load("default", office, review_uncalibrated=True)
+    assert caplog.records[-1].getMessage() == other
 
 
 @pytest.mark.parametrize(

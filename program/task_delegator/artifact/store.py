@@ -68,6 +68,7 @@ def load(
     embedder: str | Embedder | None = None,
     reranker: str | Reranker | None = None,
     allow_uncalibrated: bool = False,
+    review_uncalibrated: bool = False,
     calibrate: Literal["self"] | None = None,
     written: Collection[str] | None = None,
     target_precision: float | None = None,
@@ -93,6 +94,8 @@ def load(
         reranker: the reranker, or its spec: that of the program, where it uses one.
         allow_uncalibrated: assign tasks even if the confidence is not calibrated for this
             registry. ``none`` is not said then: that scale means nothing for other agents.
+        review_uncalibrated: have a person review every task if the confidence is not calibrated
+            for this registry, even where that of other registries carries over.
         calibrate: ``self`` calibrates the confidence on the agents' own samples, without a labeled
             request, and keeps the result in the user's cache. Where there are too few samples,
             a warning says so and every task is reviewed.
@@ -132,20 +135,23 @@ def load(
     delegator.load_state(read_state(folder / PROGRAM, delegator, manifest["format"]))
     check_reranker(delegator, manifest, folder)
     set_prompts(delegator, prompts)
+    if review_uncalibrated:
+        delegator.knobs.set({"transfer.assign_threshold": None})
     on_samples = False
     if calibrate is not None:
         written = written_samples(registry) if written is None else written
         on_samples = _calibrate(delegator, calibrate, written, target_precision)
     if not delegator.calibrated():
-        _tell_uncalibrated(folder.name, delegator.registry.sha256())
+        _tell_uncalibrated(folder.name, delegator.registry.sha256(), delegator.transfers())
     if (target_precision is not None or out_of_scope_share is not None) and not on_samples:
         _aim(delegator, folder, manifest, target_precision, out_of_scope_share)
     return delegator
 
 
 @cache  # a service loads the same program often: once says it
-def _tell_uncalibrated(name: str, registry: str) -> None:
-    _log.warning("%s: its confidence is not calibrated for this registry", name)
+def _tell_uncalibrated(name: str, registry: str, transfers: bool) -> None:
+    other = ": that of other registries is used" if transfers else ""
+    _log.warning("%s: its confidence is not calibrated for this registry%s", name, other)
 
 
 def _agents(registry: Registry | str | Path) -> Registry:

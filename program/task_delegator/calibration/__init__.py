@@ -1,6 +1,7 @@
 """What a program's probabilities are fitted to: whether an agent fits, and the agents' samples."""
 
 from .coverage import ENOUGH_AGENTS, CalibratedAgents
+from .logistic import fit_logistic
 from .observe import Observed, observe, observe_missing
 from .samples import (
     LEAST_AGENTS,
@@ -10,7 +11,7 @@ from .samples import (
     calibrate_on_samples,
     kept_calibration,
 )
-from .scope import SHARE, ScopeFit, fit_scope
+from .scope import SHARE, ScopeFit, fit_scope, held_out
 
 __all__ = [
     "ENOUGH_AGENTS",
@@ -23,7 +24,9 @@ __all__ = [
     "SelfCalibration",
     "as_without_lm",
     "calibrate_on_samples",
+    "fit_logistic",
     "fit_scope",
+    "held_out",
     "kept_calibration",
     "observe",
     "observe_missing",

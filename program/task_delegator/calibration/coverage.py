@@ -30,6 +30,7 @@ class CalibratedAgents:
         self.by: CalibratedBy = by
         self._turn = Lock()
         self._known: dict[object, bool] = {}
+        self._strange: tuple[int, bool] | None = None  # of a registry's version
 
     def cover(self, registry: Registry, permissions: Collection[str] | None) -> bool:
         """Tell whether a caller's agents are among them, and enough to mean the same.
@@ -49,3 +50,13 @@ class CalibratedAgents:
                 enough = len(found) >= min(ENOUGH_AGENTS, len(self.digests)) or not found
                 self._known[key] = enough and self.digests.issuperset(found)
             return self._known[key]
+
+    def strange(self, registry: Registry) -> bool:
+        """Tell whether none of a registry's agents is among them: it is another registry."""
+        if self.digests is None:
+            return False
+        with self._turn:
+            if self._strange is None or self._strange[0] != registry.version:
+                found = {agent.digest() for agent in registry}
+                self._strange = registry.version, self.digests.isdisjoint(found)
+            return self._strange[1]

@@ -15,6 +15,7 @@ from .confidence import (
 from .decide import asks_lm, decide, decision_certainty, settled_by
 from .pooling import weigh
 from .thresholds import OperatingPoint, Sample, Target, choose_threshold, estimate_threshold
+from .transfer import transfer_features, transferred_confidence, transfers
 
 __all__ = [
     "AssessConfidence",
@@ -38,5 +39,8 @@ __all__ = [
     "p_value",
     "settled_by",
     "sigmoid",
+    "transfer_features",
+    "transferred_confidence",
+    "transfers",
     "weigh",
 ]

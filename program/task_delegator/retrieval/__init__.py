@@ -5,7 +5,7 @@ from .index import Channels, Index, Query
 from .index_cache import IndexCache
 from .many import Asked, score_many
 from .passages import read_passages, reading_of
-from .reading import ReadAhead, read_task
+from .reading import ReadAhead, read_task, read_words
 from .rerank import Rerank, best_places, with_scores
 from .retrieve import Retrieval, Retrieve, glance
 from .without import without
@@ -29,6 +29,7 @@ __all__ = [
     "late_scores",
     "read_passages",
     "read_task",
+    "read_words",
     "reading_of",
     "score",
     "score_many",

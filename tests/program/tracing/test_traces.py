@@ -146,7 +146,10 @@ def test_a_trace_shows_what_was_asked_and_not_what_was_found_before(tmp_path, pa
     assert len(store.written) == (4 if path == "/plan" else 2)
     for recorded in store.written:
         given = recorded.spans[0].inputs
-        assert given.keys() == {"task", "permissions"}
+        wishes = (
+            {"exclude", "include"} if path == "/plan" else {"exclude", "include", "history", "k"}
+        )
+        assert given.keys() == {"task", "permissions"} | wishes
         assert given["task"] in task
         assert given["permissions"] is None
 

@@ -1,0 +1,214 @@
+"""Fit a confidence that carries over to registries that a program was not calibrated for.
+
+Registries of many sizes are drawn from written ones, with samples and without. Their requests are
+asked of them, of them without the right agent, and of others that nobody there serves. What
+retrieval shows of these is told apart by one logistic model, whose threshold is chosen on
+registries that the model did not see.
+"""
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+from optimize.data import WrittenAgent
+from task_delegator.calibration import Observed, fit_logistic, held_out, observe
+from task_delegator.decision import (
+    OperatingPoint,
+    Sample,
+    Target,
+    choose_threshold,
+    transfer_features,
+)
+from task_delegator.delegator import Delegator
+from task_delegator.embedders import Encoded
+from task_delegator.errors import InputError
+from task_delegator.knobs import KnobValues, TransferWeights
+from task_delegator.registry import Agent
+from task_delegator.retrieval import Index, read_words
+
+DRAWN = 1000
+SHARE = 0.2  # of the traffic, requests that no agent fits: half of them close to what agents do
+_SIZES = (3, 3, 4, 5, 6, 8, 10, 15, 20, 40, 80, 150)
+_SAMPLES: tuple[int | None, ...] = (0, 0, 1, 3, 6, None)  # of each agent; None: any number each
+_WHOLE = 0.5  # share of the draws whose agents are look-alikes of a few registries
+_ASKED, _MISSING, _FAR = 12, 6, 6  # requests of a draw: right agent there, taken out, of others
+_FOLDS = 5
+_NOBODY = frozenset({""})
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnRegistry:
+    """A registry that was drawn, and what it is asked.
+
+    Attributes:
+        agents: with different names.
+        asked: requests, each with the name of its agent.
+        far: requests of registries that none of the agents is of.
+    """
+
+    agents: tuple[Agent, ...]
+    asked: tuple[tuple[str, str], ...]
+    far: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TransferFit:
+    """What was fitted.
+
+    Attributes:
+        knobs: by dotted name.
+        promise: what the threshold does on requests of registries that the model did not see.
+        registries: that were drawn.
+    """
+
+    knobs: Mapping[str, Any]
+    promise: OperatingPoint
+    registries: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a manifest records."""
+        return {"registries": self.registries, "threshold": asdict(self.promise)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Requests as a table.
+
+    Attributes:
+        table: features, shape (n, features).
+        right: whether the first place is, shape (n,).
+        served: whether the right agent is there, shape (n,).
+        draws: number of each row's registry, shape (n,).
+    """
+
+    table: np.ndarray
+    right: np.ndarray
+    served: np.ndarray
+    draws: np.ndarray
+
+    @property
+    def counts(self) -> np.ndarray:
+        """What each row counts, so that a share ``SHARE`` is served by nobody; shape (n,)."""
+        shares = np.where(self.served, 1 - SHARE, SHARE)
+        return (
+            shares
+            * len(self.served)
+            / np.where(self.served, self.served.sum(), (~self.served).sum())
+        )
+
+
+def draw_registries(
+    written: Mapping[str, Sequence[WrittenAgent]], number: int = DRAWN, seed: int = 0
+) -> Iterator[DrawnRegistry]:
+    """Yield registries of 3 to 150 agents.
+
+    Args:
+        written: agents by registry.
+        number: how many to draw.
+        seed: of the draw.
+
+    Raises:
+        InputError: there are too few registries to have some that others are not of.
+    """
+    if len(written) < 2 * _FAR:
+        raise InputError(f"{len(written)} registries are too few to draw from: {2 * _FAR} at least")
+    rng = random.Random(seed)
+    names = sorted(written)
+    every = [one for name in names for one in written[name]]
+    for _ in range(number):
+        size = rng.choice(_SIZES)
+        pool = every
+        if rng.random() < _WHOLE:
+            some = rng.sample(names, min(1 + size // len(written[names[0]]), len(names)))
+            pool = [one for name in some for one in written[name]]
+        chosen = {one.agent.name.casefold(): one for one in rng.sample(pool, min(size, len(pool)))}
+        used = {one.registry for one in chosen.values()}
+        others = [name for name in names if name not in used]
+        yield _drawn(list(chosen.values()), [written[name] for name in others], rng)
+
+
+def _drawn(
+    chosen: Sequence[WrittenAgent], others: Sequence[Sequence[WrittenAgent]], rng: random.Random
+) -> DrawnRegistry:
+    most = rng.choice(_SAMPLES)
+    agents, asked = [], []
+    for one in chosen:
+        texts = (*one.agent.user_request_samples, *one.requests[:3])
+        known = texts[: rng.choice((0, 1, 3)) if most is None else most]
+        agents.append(one.agent.model_copy(update={"user_request_samples": known}))
+        asked += [(text, one.agent.name) for text in one.requests if text not in known]
+    rng.shuffle(asked)
+    strangers = [rng.choice(agents) for agents in rng.sample(others, min(_FAR, len(others)))]
+    far = [rng.choice(stranger.requests) for stranger in strangers]
+    return DrawnRegistry(tuple(agents), tuple(asked[:_ASKED]), tuple(far))
+
+
+def fit_transfer(
+    program: Delegator, drawn: Iterator[DrawnRegistry], precision: float
+) -> TransferFit:
+    """Fit the confidence and its threshold to a program's retrieval; its knobs are set.
+
+    Args:
+        program: compiled.
+        drawn: registries.
+        precision: to aim at, of everything that is assigned where ``SHARE`` of the requests is
+            for nobody.
+
+    Raises:
+        InputError: the program's retrieval needs a reranker, whose scores mean another thing in
+            each registry.
+    """
+    knobs = program.knobs.values
+    if knobs.retrieval.rerank:
+        raise InputError("optimize transfer: the program reranks; compile it without --reranker")
+    rows = _observed(program, drawn, knobs)
+    counts = rows.counts
+    unseen = held_out(rows.table, rows.right, counts, rows.draws % _FOLDS)
+    bias, weights = fit_logistic(rows.table, rows.right, counts)
+    promise = choose_threshold(
+        Sample.of(unseen[rows.served], rows.right[rows.served], unseen[~rows.served]),
+        Target(precision, SHARE),
+    )
+    names = TransferWeights.features()
+    fitted = {f"transfer.right.{n}": float(w) for n, w in zip(names, weights, strict=True)}
+    fitted |= {"transfer.right.bias": bias, "transfer.assign_threshold": promise.threshold}
+    fitted |= {"transfer.least_agents": min(_SIZES), "transfer.most_agents": max(_SIZES)}
+    program.knobs.set(fitted)
+    return TransferFit(fitted, promise, 1 + int(rows.draws.max()))
+
+
+def _observed(program: Delegator, drawn: Iterator[DrawnRegistry], knobs: KnobValues) -> _Rows:
+    table, right, served, draws = [], [], [], []
+    encodings: dict[str, Encoded] = {}
+    for number, registry in zip(count(), drawn, strict=False):
+        index = Index(registry.agents, program.retrieve.library.embed, encodings)
+        encodings |= index.encodings
+        sampled = float(index.has_samples.mean())
+        for one, there in _seen(index, registry, knobs, encodings):
+            known = (one.signals, one.features, len(index.names), sampled)
+            features = transfer_features(*known)
+            table.append([features[name] or 0.0 for name in TransferWeights.features()])
+            right.append(one.right)
+            served.append(there)
+            draws.append(number)
+    return _Rows(np.array(table), np.array(right), np.array(served), np.array(draws))
+
+
+def _seen(
+    index: Index, registry: DrawnRegistry, knobs: KnobValues, encodings: dict[str, Encoded]
+) -> Iterator[tuple[Observed, bool]]:
+    """Yield what each request shows, and whether its right agent is there."""
+    asked = [*registry.asked, *((text, "") for text in registry.far)]
+    words = [read_words(index, text) for text, _ in asked]
+    new = sorted({one.text for one in words} - encodings.keys(), key=len)
+    encodings |= zip(new, index.embed.encode(new), strict=True)
+    for place, ((_, name), one) in enumerate(zip(asked, words, strict=True)):
+        query = one.with_encoding(encodings[one.text])
+        shown, missing = observe(index, query, {name} if name else _NOBODY, knobs)
+        yield shown, bool(name)
+        if name and missing is not None and place < _MISSING:
+            yield missing, False

@@ -1,0 +1,48 @@
+"""Confidence in a registry that the program was not calibrated for.
+
+What retrieval shows of a task, margins, agreement and closeness, means much the same in any
+registry, once its size and whether its agents have samples are known: a logistic model of these,
+fitted on many small registries (``optimize transfer``), carries over to others.
+"""
+
+import math
+
+from ..delegation import Features, Signals
+from ..knobs import KnobValues
+from .confidence import in_scope_features, sigmoid
+
+
+def transfers(agents: int, knobs: KnobValues) -> bool:
+    """Tell whether the program has a confidence for a registry of that size."""
+    transfer = knobs.transfer
+    known = transfer.least_agents <= agents <= transfer.most_agents
+    return transfer.assign_threshold is not None and known
+
+
+def transferred_confidence(
+    signals: Signals, features: Features, agents: int, sampled: float, knobs: KnobValues
+) -> float:
+    """Return P(the first place is right, and some agent fits), 0..1.
+
+    Args:
+        signals: of retrieval.
+        features: of the first place.
+        agents: how many there are.
+        sampled: share of them that have samples, 0..1.
+        knobs: weights of the features.
+    """
+    seen = transfer_features(signals, features, agents, sampled)
+    return sigmoid(knobs.transfer.right.log_odds(seen))
+
+
+def transfer_features(
+    signals: Signals, features: Features, agents: int, sampled: float
+) -> dict[str, float | None]:
+    """Return what the confidence reads, by name; arguments as for ``transferred_confidence``."""
+    return {
+        **in_scope_features(signals, features),
+        "log_agents": math.log(agents),
+        "sampled": sampled,
+        "sampled_description": sampled * signals.description,
+        "sampled_sample": sampled * signals.sample,
+    }

@@ -1,0 +1,97 @@
+"""A confidence for registries that come later: what is drawn, and what is fitted."""
+
+import json
+
+import pytest
+from small import HashedWords, office_registry
+
+from optimize.calibration import draw_registries, fit_transfer
+from optimize.data import read_registries
+from task_delegator.calibration import CalibratedAgents
+from task_delegator.delegator import Delegator
+from task_delegator.errors import InputError
+from task_delegator.knobs import TransferWeights
+from task_delegator.registry import Registry
+
+WRITTEN = read_registries()
+
+
+def test_what_is_written_is_sound():
+    assert len(WRITTEN) == 180
+    agents = [one for registry in WRITTEN.values() for one in registry]
+    assert len(agents) == 1440
+    texts = [t for one in agents for t in (*one.agent.user_request_samples, *one.requests)]
+    assert len({text.casefold() for text in texts}) == len(texts)
+    for registry in WRITTEN.values():
+        Registry([one.agent for one in registry])  # refuses names that look the same
+        assert all(one.requests for one in registry)
+
+
+def test_a_draw_asks_what_its_agents_are_right_for_and_what_nobody_there_is():
+    owners = {text: one for own in WRITTEN.values() for one in own for text in one.requests}
+    for drawn in draw_registries(WRITTEN, number=40):
+        names = [agent.name for agent in drawn.agents]
+        assert len(names) == len({name.casefold() for name in names}) <= 150
+        here = {one.registry for one in owners.values() if one.agent.name in names}
+        known = {sample for agent in drawn.agents for sample in agent.user_request_samples}
+        for text, name in drawn.asked:
+            assert owners[text].agent.name == name
+            assert name in names
+            assert text not in known
+        assert drawn.far
+        assert all(owners[text].agent.name not in names for text in drawn.far)
+        assert here
+
+
+def test_the_same_seed_draws_the_same():
+    some = [list(draw_registries(WRITTEN, number=3, seed=seed)) for seed in (0, 0, 1)]
+    assert some[0] == some[1] != some[2]
+
+
+def test_too_few_registries_are_refused():
+    few = dict(list(WRITTEN.items())[:3])
+    with pytest.raises(InputError, match="3 registries are too few"):
+        next(draw_registries(few))
+
+
+@pytest.mark.slow
+def test_a_fit_tells_right_from_wrong_in_registries_that_it_did_not_see():
+    program = Delegator(office_registry(), HashedWords())
+    fit = fit_transfer(program, draw_registries(WRITTEN, number=120), 0.7)
+    values = program.knobs.values
+    assert values.transfer.assign_threshold == fit.promise.threshold
+    assert fit.registries == 120
+    assert any(getattr(values.transfer.right, name) for name in TransferWeights.features())
+    assert fit.promise.precision >= 0.7
+    # Requests of others of the written registries, none of which has an agent of the office.
+    program.calibrated_for = CalibratedAgents(frozenset({"0" * 16}))
+    assert program("refund my order").evidence.calibrated_by == "registries"
+    json.dumps(fit.to_json())
+
+
+def test_a_program_that_reranks_is_refused():
+    program = Delegator(office_registry(), HashedWords())
+    program.knobs.set({"retrieval.rerank": 0.5})
+    with pytest.raises(InputError, match="the program reranks"):
+        fit_transfer(program, draw_registries(WRITTEN, number=2), 0.9)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("[", "line 1"),
+        ('{"registry": "a", "name": "b"}', "description"),
+        (
+            '{"registry": "a", "name": "", "description": "", "samples": [], "requests": []}',
+            "line 1",
+        ),
+        ("3", "line 1"),
+    ],
+)
+def test_a_broken_line_is_named(tmp_path, line, says):
+    path = tmp_path / "registries.jsonl"
+    path.write_text(line + "\n")
+    with pytest.raises(InputError, match=says):
+        read_registries(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_registries(tmp_path / "missing.jsonl")

@@ -1,0 +1,112 @@
+"""The confidence of other registries: where it counts, and where a person reviews all the same."""
+
+from dataclasses import replace
+
+import pytest
+from small import HashedWords, office_registry
+
+from task_delegator.calibration import CalibratedAgents
+from task_delegator.decision import transferred_confidence, transfers
+from task_delegator.delegation import Features, Signals
+from task_delegator.delegator import Delegator
+from task_delegator.knobs import KnobValues, TransferWeights
+from task_delegator.registry import Agent, Registry
+
+TASK = "refund my order"
+SURE = {"transfer.right.bias": 3.0, "transfer.assign_threshold": 0.9}
+
+
+def stranger(registry: Registry | None = None, **changes) -> Delegator:
+    """Return a program that was calibrated on other agents, and is sure of everything."""
+    other = CalibratedAgents(frozenset({"0" * 16}))
+    program = Delegator(registry or office_registry(), HashedWords(), calibrated_for=other)
+    program.knobs.set(SURE | changes)
+    return program
+
+
+def test_a_registry_of_strangers_alone_gets_decisions():
+    found = stranger()(TASK)
+    assert (found.decision, found.agent) == ("assign", "Refunds")
+    assert found.evidence.calibrated_by == "registries"
+    assert found.confidence == pytest.approx(0.9526, abs=1e-4)
+    assert "95%" in found.reason
+
+
+def test_below_its_threshold_a_person_reviews_and_is_told_the_probability():
+    found = stranger(**{"transfer.right.bias": 0.0})(TASK)
+    assert found.decision == "review"
+    assert "probability of 50%, 90% is needed to assign" in found.reason
+
+
+def test_none_is_never_said_on_the_scale_of_others():
+    program = stranger(**{"scope.threshold": 0.99, "transfer.right.bias": -9.0})
+    assert program("zzz qqq").decision == "review"
+
+
+def test_one_known_agent_makes_the_others_newcomers_whom_a_person_tries_first():
+    registry = office_registry()
+    program = stranger(registry)
+    program.calibrated_for = CalibratedAgents(frozenset({next(iter(registry)).digest()}))
+    found = program(TASK)
+    assert (found.decision, found.evidence.calibrated_by) == ("review", None)
+
+
+def test_a_registry_that_becomes_one_of_newcomers_alone_is_seen():
+    registry = office_registry()
+    program = stranger(registry)
+    known = next(iter(registry))
+    program.calibrated_for = CalibratedAgents(frozenset({known.digest()}))
+    assert not program.transfers()
+    registry.remove(known.name)
+    assert program.transfers()
+    assert program(TASK).evidence.calibrated_by == "registries"
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        ({"permissions": ()}, "agents are hidden from the caller"),
+        ({"exclude": ["Travel"]}, "agents are excluded"),
+    ],
+)
+def test_who_sees_some_of_the_agents_is_reviewed(asked, why):
+    registry = office_registry()
+    registry.add(Agent(name="Fraud", required_permissions=frozenset({"x"})))
+    assert stranger(registry)(TASK).decision == "assign"
+    assert stranger(registry)(TASK, **asked).decision == "review", why
+
+
+@pytest.mark.parametrize(("agents", "known"), [(2, False), (3, True), (150, True), (151, False)])
+def test_sizes_that_it_was_not_fitted_on_are_reviewed(agents, known):
+    values = KnobValues().replaced(SURE)
+    assert transfers(agents, values) is known
+    assert not transfers(agents, values.replaced({"transfer.assign_threshold": None}))
+
+
+def test_who_trusts_the_programs_own_scale_gets_it():
+    program = stranger()
+    program.calibrated_for = CalibratedAgents(frozenset({"0" * 16}), trusted=True)
+    assert not program.transfers()
+    assert program(TASK).evidence.calibrated_by is None
+
+
+def test_the_confidence_is_a_logistic_model_of_what_retrieval_shows():
+    signals = Signals(description=0.4, sample=0.6, maxsim=0.5)
+    features = replace(Features(), margin=2.0)
+    values = KnobValues().replaced(
+        {
+            "transfer.right.margin": 1.0,
+            "transfer.right.log_agents": -1.0,
+            "transfer.right.sampled_sample": 2.0,
+        }
+    )
+    # 2 - ln(1) + 2 * 0.5 * 0.6
+    found = transferred_confidence(signals, features, 1, 0.5, values)
+    assert found == pytest.approx(1 / (1 + 2.718281828 ** -(2.0 + 0.6)))
+
+
+def test_every_feature_is_one_that_is_read():
+    from task_delegator.decision import transfer_features
+
+    seen = transfer_features(Signals(), Features(), 3, 1.0)
+    assert set(TransferWeights.features()) <= seen.keys()
