@@ -167,8 +167,6 @@ def collect_evidence(
 ) -> Evidence:
     """Return what every stage saw of a task."""
     found, assessment = advice.found, advice.assessment
-    if advice.transferred:
-        calibrated_by = "registries"
     return Evidence(
         ranking=tuple(candidate.name for candidate in advice.candidates),
         retrieval=RetrievalEvidence(found.candidates, found.z_scores, found.reranker_scores or {}),
@@ -185,5 +183,5 @@ def collect_evidence(
         correct_score=assessment.confidence,
         in_scope_score=assessment.in_scope_score,
         calibrated=calibrated_by is not None,
-        calibrated_by=calibrated_by,
+        calibrated_by="registries" if advice.transferred else calibrated_by,
     )

@@ -220,10 +220,9 @@ class Evidence:
         correct_score: how likely it is that the first of the ranking is right, 0..1; the
             delegation's confidence unless the decision is ``none``.
         in_scope_score: how likely it is that some agent fits, 0..1.
-        calibrated: whether the confidence is calibrated.
-        calibrated_by: what on: ``labels`` (requests whose right agent is known) or ``samples``
-            (the agents' own, each held out) of all the caller's agents; ``registries`` of others;
-            None where it is not.
+        calibrated: whether the confidence was calibrated on all of the caller's agents.
+        calibrated_by: what on: ``labels`` (requests whose right agent is known), or ``samples``
+            (the agents' own, each held out); where it was not, ``registries`` of others, or None.
     """
 
     ranking: tuple[str, ...] = ()

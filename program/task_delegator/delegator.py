@@ -81,8 +81,7 @@ class Delegator(DelegatesMany, dspy.Module):
             comes. Where None, the LM that ``set_lm`` gave the predictors serves, else
             ``dspy.settings.lm``, and where that is None too, the program works without one.
         calibrated_for: the agents that the confidence was calibrated on, or their digests; None
-            for any. Where a caller may use another, or few of them, a person reviews each task;
-            in a registry of others alone, those that ``knobs.transfer`` is not sure enough of.
+            for any. Where a caller may use another, or few of them, a person reviews each task.
         on_lm_failure: what to do where the LM is needed and cannot be reached, refuses, takes too
             long or answers what cannot be read: ``degrade`` to retrieval's own decision, marked
             in the evidence, or ``raise``.
@@ -172,9 +171,8 @@ class Delegator(DelegatesMany, dspy.Module):
 
     def transfers(self) -> bool:
         """Tell whether the confidence of other registries holds for callers of all agents."""
-        if self.calibrated_for.trusted or not transfers(len(self.registry), self.knobs.values):
-            return False
-        return self.calibrated_for.strange(self.registry)
+        trusted = self.calibrated_for.trusted
+        return not trusted and transfers(len(self.registry), self.knobs.values)
 
     def forward(
         self,
@@ -232,7 +230,8 @@ class Delegator(DelegatesMany, dspy.Module):
             assessment.in_scope_score,
             advice.thresholds(knobs),
             calibrated=calibrated,
-            trusted=self.calibrated_for.trusted or advice.transferred,
+            trusted=self.calibrated_for.believes(transferred=advice.transferred),
+            transferred=advice.transferred,
             language=query.language,
             named=(*query.named, *query.mentions),
             by_name=advice.found.by_name and advice.first.name in query.named,

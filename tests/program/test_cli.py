@@ -326,7 +326,7 @@ def test_a_program_is_called_uncalibrated_once_per_registry_and_by_its_name(capl
     said = [r.getMessage() for r in caplog.records if "not calibrated" in r.getMessage()]
     other = "default: its confidence is not calibrated for this registry"
     assert said == [f"{other}: that of other registries is used"] * 2
-    artifact.load("default", office, review_uncalibrated=True)
+    artifact.load("default", Registry(list(office)[:2]))
     assert caplog.records[-1].getMessage() == other
 
 

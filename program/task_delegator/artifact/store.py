@@ -68,8 +68,7 @@ def load(
     embedder: str | Embedder | None = None,
     reranker: str | Reranker | None = None,
     allow_uncalibrated: bool = False,
-    review_uncalibrated: bool = False,
-    calibrate: Literal["self"] | None = None,
+    calibrate: Literal["self", "transfer"] | None = None,
     written: Collection[str] | None = None,
     target_precision: float | None = None,
     out_of_scope_share: float | None = None,
@@ -94,11 +93,10 @@ def load(
         reranker: the reranker, or its spec: that of the program, where it uses one.
         allow_uncalibrated: assign tasks even if the confidence is not calibrated for this
             registry. ``none`` is not said then: that scale means nothing for other agents.
-        review_uncalibrated: have a person review every task if the confidence is not calibrated
-            for this registry, even where that of other registries carries over.
         calibrate: ``self`` calibrates the confidence on the agents' own samples, without a labeled
-            request, and keeps the result in the user's cache. Where there are too few samples,
-            a warning says so and every task is reviewed.
+            request, and keeps the result in the user's cache. ``transfer`` assigns on the
+            confidence of other registries. Where there are too few samples, or the registry is
+            of another size than those, a warning says so and every task is reviewed.
         written: samples that people wrote, to calibrate on. If None, those of the registry's file
             without its enrichment; of a registry that is no file, all.
         target_precision: the precision to aim at of everything that is assigned, in (0, 1]. The
@@ -135,8 +133,6 @@ def load(
     delegator.load_state(read_state(folder / PROGRAM, delegator, manifest["format"]))
     check_reranker(delegator, manifest, folder)
     set_prompts(delegator, prompts)
-    if review_uncalibrated:
-        delegator.knobs.set({"transfer.assign_threshold": None})
     on_samples = False
     if calibrate is not None:
         written = written_samples(registry) if written is None else written
@@ -168,14 +164,32 @@ def _calibrate(
     delegator: Delegator, how: str, written: Collection[str] | None, target: float | None
 ) -> bool:
     """Calibrate a program on samples; return whether there are enough of them."""
+    if how == "transfer":
+        delegator.calibrated_for.transfer = True
+        _warn_of_transfer(delegator)
+        return False
     if how != "self":
-        raise InputError(f"calibrate={how!r}: is no way to calibrate; use 'self'")
+        raise InputError(f"calibrate={how!r}: is no way to calibrate; use 'self' or 'transfer'")
     try:
         calibrate_itself(delegator, written, target)
     except InputError as error:
         _log.warning("%s", error)
         return False
     return True
+
+
+def _warn_of_transfer(delegator: Delegator) -> None:
+    """Warn where no confidence of other registries carries over, and why."""
+    if delegator.calibrated() or delegator.transfers():
+        return
+    known = delegator.knobs.values.transfer
+    if known.assign_threshold is None:
+        _log.warning("the program has no confidence of other registries: run optimize transfer")
+        return
+    _log.warning(
+        "the confidence of other registries holds for %d to %d agents, not for %d: every task is "
+        "reviewed", known.least_agents, known.most_agents, len(delegator.registry),
+    )  # fmt: skip
 
 
 def _aim(

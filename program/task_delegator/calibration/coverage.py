@@ -18,6 +18,7 @@ class CalibratedAgents:
         digests: of these agents; None for any.
         by: what it was calibrated on.
         trusted: whether tasks are assigned to other agents too.
+        transfer: whether they are where the confidence of other registries carries over.
     """
 
     def __init__(
@@ -25,12 +26,12 @@ class CalibratedAgents:
         digests: frozenset[str] | None = None,
         by: CalibratedBy = "labels",
         trusted: bool = False,
+        transfer: bool = False,
     ) -> None:
-        self.digests, self.trusted = digests, trusted
+        self.digests, self.trusted, self.transfer = digests, trusted, transfer
         self.by: CalibratedBy = by
         self._turn = Lock()
         self._known: dict[object, bool] = {}
-        self._strange: tuple[int, bool] | None = None  # of a registry's version
 
     def cover(self, registry: Registry, permissions: Collection[str] | None) -> bool:
         """Tell whether a caller's agents are among them, and enough to mean the same.
@@ -51,12 +52,10 @@ class CalibratedAgents:
                 self._known[key] = enough and self.digests.issuperset(found)
             return self._known[key]
 
-    def strange(self, registry: Registry) -> bool:
-        """Tell whether none of a registry's agents is among them: it is another registry."""
-        if self.digests is None:
-            return False
-        with self._turn:
-            if self._strange is None or self._strange[0] != registry.version:
-                found = {agent.digest() for agent in registry}
-                self._strange = registry.version, self.digests.isdisjoint(found)
-            return self._strange[1]
+    def believes(self, *, transferred: bool) -> bool:
+        """Tell whether a confidence is believed that was not calibrated for the caller's agents.
+
+        Args:
+            transferred: whether it is that of other registries.
+        """
+        return self.trusted or (self.transfer and transferred)

@@ -57,6 +57,7 @@ def _run(options: argparse.Namespace) -> int:
         lm=None if options.no_lm else options.lm,
         permissions=permissions if permissions is None else sorted(permissions),
         calibrated=options.allow_uncalibrated,
+        **({"transfer": True} if options.calibrate == "transfer" else {}),
         on_lm_failure=options.on_lm_failure,
         timeout=options.timeout,
     )

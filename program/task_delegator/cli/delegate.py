@@ -82,7 +82,7 @@ def _run(options: argparse.Namespace) -> int:
         print(json.dumps(delegation.to_dict(), indent=1))
         return 0
     print(f"{delegation.decision}: {printable(delegation.agent or 'no agent')}")
-    sure = "confidence" if delegation.evidence.calibrated else "uncalibrated score"
+    sure = "confidence" if delegation.evidence.calibrated_by else "uncalibrated score"
     print(f"{sure} {delegation.confidence:.2f}. {printable(delegation.reason)}")
     for candidate in delegation.ranking:
         print(f"  {candidate.probability:6.1%}  {printable(candidate.name)}")

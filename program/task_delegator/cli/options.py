@@ -62,15 +62,10 @@ def program_options() -> argparse.ArgumentParser:
         help="assign tasks even if the confidence is not calibrated for this registry",
     )
     program.add_argument(
-        "--review-uncalibrated",
-        action="store_true",
-        help="have every task reviewed if the confidence is not calibrated for this registry, "
-        "even where that of other registries carries over",
-    )
-    program.add_argument(
         "--calibrate",
-        choices=["self"],
-        help="self: calibrate the confidence on the agents' own samples, without labeled requests",
+        choices=["self", "transfer"],
+        help="self: calibrate the confidence on the agents' own samples, without labeled requests; "
+        "transfer: assign on the confidence of other registries, which needs no samples",
     )
     program.add_argument(
         "--target-precision",
@@ -146,9 +141,8 @@ def load_program(options: argparse.Namespace) -> "Delegator":
             embedder=options.embedder,
             reranker=options.reranker,
             allow_uncalibrated=options.allow_uncalibrated,
-            review_uncalibrated=options.review_uncalibrated,
             calibrate=options.calibrate,
-            written=written_samples(path) if options.calibrate else None,
+            written=written_samples(path) if options.calibrate == "self" else None,
             target_precision=options.target_precision,
             out_of_scope_share=options.out_of_scope_share,
             on_lm_failure=options.on_lm_failure,

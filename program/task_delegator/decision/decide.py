@@ -43,6 +43,7 @@ def decide(
     *,
     calibrated: bool,
     trusted: bool = False,
+    transferred: bool = False,
     language: str | None = None,
     named: Sequence[str] = (),
     by_name: bool = False,
@@ -63,6 +64,7 @@ def decide(
         thresholds: what they are compared with.
         calibrated, trusted: whether the numbers were calibrated for the caller's agents, and
             whether the confidence is believed where they were not.
+        transferred: whether the confidence is that of other registries.
         language, named: the task's, where the embedder does not support it; agents it names.
         by_name: whether the first is first for nothing but its name in the task.
         repeated: words of the task that repeat what the first agent says of itself.
@@ -76,10 +78,7 @@ def decide(
             f"know: a person should read it. The guess is {first}{others}."
         )
     if not calibrated and not trusted:
-        return "review", (
-            f"The confidence is not calibrated for this registry: a person should decide. "
-            f"The guess is {first}{others}."
-        )
+        return "review", _unbelieved(finding if transferred else None, first, others)
     guess = f"({confidence:.0%}{others}): a person should look."
     if by_name:
         return "review", f"The task names {first}, and nothing else speaks for it {guess}"
@@ -97,3 +96,21 @@ def decide(
     if repeated:
         return "review", f"The task repeats {repeated} words of what {first} says of itself {guess}"
     return "assign", f"{finding}{f', ahead of {rivals[0]}' if rivals else ''}."
+
+
+def _unbelieved(elsewhere: str | None, first: str, others: str) -> str:
+    """Return why a person decides where the program was not calibrated for the caller's agents.
+
+    Args:
+        elsewhere: what other registries say of the first; None where they say nothing.
+        first, others: the guess, and whom else to look at.
+    """
+    if elsewhere is None:
+        return (
+            f"The confidence is not calibrated for this registry: a person should decide. "
+            f"The guess is {first}{others}."
+        )
+    return (
+        f"{elsewhere}, as other registries show; the program was not calibrated for this one: "
+        f"a person should decide{others}."
+    )

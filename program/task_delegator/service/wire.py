@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..choice import PlanWishes, Wishes
-from ..delegation import Candidate, Decision, Delegation, Plan
+from ..delegation import CalibratedBy, Candidate, Decision, Delegation, Plan
 from ..settings import MAX_TASK_CHARACTERS
 
 _Name = Annotated[str, Field(max_length=200)]
@@ -85,7 +85,9 @@ class DelegationResponse(BaseModel):
     decision: Decision
     agent: str | None
     confidence: float
-    calibrated: bool = Field(description="For these agents: else a person decides each task.")
+    calibrated_by: CalibratedBy | None = Field(
+        description="Labels or samples of these agents, or other registries; null: it is not."
+    )
     top3: list[Share]
     ranking: list[Share] = Field(description="The best `k` agents.")
     reason: str
@@ -103,7 +105,7 @@ class DelegationResponse(BaseModel):
             decision=delegation.decision,
             agent=delegation.agent,
             confidence=delegation.confidence,
-            calibrated=delegation.evidence.calibrated,
+            calibrated_by=delegation.evidence.calibrated_by,
             top3=Share.each(delegation.top3),
             ranking=Share.each(delegation.ranking),
             reason=delegation.reason,

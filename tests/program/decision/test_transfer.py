@@ -1,6 +1,8 @@
 """The confidence of other registries: where it counts, and where a person reviews all the same."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 import pytest
 from small import HashedWords, office_registry
@@ -16,11 +18,13 @@ TASK = "refund my order"
 SURE = {"transfer.right.bias": 3.0, "transfer.assign_threshold": 0.9}
 
 
-def stranger(registry: Registry | None = None, **changes) -> Delegator:
+def stranger(
+    changes: Mapping[str, float] = MappingProxyType({}), registry: Registry | None = None
+) -> Delegator:
     """Return a program that was calibrated on other agents, and is sure of everything."""
-    other = CalibratedAgents(frozenset({"0" * 16}))
+    other = CalibratedAgents(frozenset({"0" * 16}), transfer=True)
     program = Delegator(registry or office_registry(), HashedWords(), calibrated_for=other)
-    program.knobs.set(SURE | changes)
+    program.knobs.set({**SURE, **changes})
     return program
 
 
@@ -33,33 +37,41 @@ def test_a_registry_of_strangers_alone_gets_decisions():
 
 
 def test_below_its_threshold_a_person_reviews_and_is_told_the_probability():
-    found = stranger(**{"transfer.right.bias": 0.0})(TASK)
+    found = stranger({"transfer.right.bias": 0.0})(TASK)
     assert found.decision == "review"
     assert "probability of 50%, 90% is needed to assign" in found.reason
 
 
 def test_none_is_never_said_on_the_scale_of_others():
-    program = stranger(**{"scope.threshold": 0.99, "transfer.right.bias": -9.0})
+    program = stranger({"scope.threshold": 0.99, "transfer.right.bias": -9.0})
     assert program("zzz qqq").decision == "review"
 
 
-def test_one_known_agent_makes_the_others_newcomers_whom_a_person_tries_first():
-    registry = office_registry()
-    program = stranger(registry)
-    program.calibrated_for = CalibratedAgents(frozenset({next(iter(registry)).digest()}))
+def test_nothing_is_assigned_on_the_scale_of_others_unless_that_is_said():
+    program = stranger()
+    program.calibrated_for.transfer = False
     found = program(TASK)
-    assert (found.decision, found.evidence.calibrated_by) == ("review", None)
+    assert (found.decision, found.agent) == ("review", "Refunds")
+    assert found.confidence == pytest.approx(0.9526, abs=1e-4)
+    assert "95%, as other registries show" in found.reason
+    assert (found.evidence.calibrated, found.evidence.calibrated_by) == (False, "registries")
 
 
-def test_a_registry_that_becomes_one_of_newcomers_alone_is_seen():
+def test_agents_that_the_program_knows_keep_its_own_scale():
     registry = office_registry()
-    program = stranger(registry)
-    known = next(iter(registry))
-    program.calibrated_for = CalibratedAgents(frozenset({known.digest()}))
-    assert not program.transfers()
-    registry.remove(known.name)
-    assert program.transfers()
+    program = stranger(registry=registry)
+    known = frozenset(agent.digest() for agent in registry)
+    program.calibrated_for = CalibratedAgents(known, transfer=True)
+    assert program(TASK).evidence.calibrated_by == "labels"
+    registry.add(Agent(name="New"))
     assert program(TASK).evidence.calibrated_by == "registries"
+
+
+def test_a_size_that_it_was_not_fitted_on_is_a_warning(caplog):
+    from task_delegator import load
+
+    load("default", Registry(list(office_registry())[:2]), calibrate="transfer")
+    assert "holds for 3 to 150 agents, not for 2: every task is reviewed" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -72,8 +84,8 @@ def test_a_registry_that_becomes_one_of_newcomers_alone_is_seen():
 def test_who_sees_some_of_the_agents_is_reviewed(asked, why):
     registry = office_registry()
     registry.add(Agent(name="Fraud", required_permissions=frozenset({"x"})))
-    assert stranger(registry)(TASK).decision == "assign"
-    assert stranger(registry)(TASK, **asked).decision == "review", why
+    assert stranger(registry=registry)(TASK).decision == "assign"
+    assert stranger(registry=registry)(TASK, **asked).decision == "review", why
 
 
 @pytest.mark.parametrize(("agents", "known"), [(2, False), (3, True), (150, True), (151, False)])

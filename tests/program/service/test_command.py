@@ -115,7 +115,7 @@ def test_the_page_delegates_and_records_who_was_right(tmp_path):
         assert "Refunds" in first
         assert DOES["Refunds"] in first
         assert "its description +" in first
-        assert "Uncalibrated score" in page.inner_text("#answer")
+        assert "Confidence 9" in page.inner_text("#answer")
         page.fill("#task", "Please book <b>a train</b> to Porto")
         page.click("button[value=delegate]")
         expect(page.locator("#reviews > li")).to_have_count(2)

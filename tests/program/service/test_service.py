@@ -86,7 +86,7 @@ def test_the_wishes_of_a_call_are_those_of_the_program(client, desk, wishes):
         assert [one["name"] for one in answer["ranking"]] == [c.name for c in alone.ranking]
         assert answer["top3"] == answer["ranking"][:3]
         assert answer["agent"] == alone.agent
-        assert answer["calibrated"] is alone.evidence.calibrated
+        assert answer["calibrated_by"] == alone.evidence.calibrated_by
         assert answer["several"] == pytest.approx(alone.several)
 
 

@@ -123,7 +123,7 @@ function card(task, found, settled) {
   const done = () => settled(shown);
   if (task) shown.append(element("p", task, "task"));
   shown.append(element("p", `${found.decision}: ${found.agent || "no agent"}`, "decision"));
-  const sure = found.calibrated ? "Confidence" : "Uncalibrated score";
+  const sure = found.calibrated_by ? "Confidence" : "Uncalibrated score";
   shown.append(element("p", `${sure} ${percent(found.confidence)}. ${found.reason}`));
   const table = element("table");
   found.top3.forEach((one, place) => agentRow(table.insertRow(), found, one, place + 1, done));
