@@ -1,4 +1,4 @@
-"""What are decisions worth in a registry that the program was never calibrated for?
+"""What is assigned in a registry that the program was never calibrated for?
 
 The shipped program as it is, with ``calibrate="transfer"`` and without an LM. Its confidence for
 such registries was fitted on written ones (``datasets/registries.jsonl``); none of the sets here
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.support.format import estimate, markdown, percent
+from experiments.support.format import interval, markdown, percent
 from experiments.support.sets import SETS, load_set
 from optimize.data import Dataset, Request
 from optimize.evaluation import metrics
@@ -74,8 +74,8 @@ def answer(rows: Sequence[dict[str, Any]]) -> str:
     whole = _pooled(rows)
     counts = whole["counts"]
     return (
-        f"{percent(_assigned(counts) / counts['n_in'])} are assigned, and "
-        f"{_precision(whole)} of all that is assigned is right"
+        f"{percent(_assigned(counts) / counts['n_in'])}; of all that is assigned "
+        f"{_precision(whole)} is right"
     )
 
 
@@ -114,8 +114,10 @@ def _draw(
 
 def _measured(drawn: Iterator[_Drawn]) -> dict[str, Any]:
     """Return what the shipped program assigns, over all registries that were drawn."""
-    counts = dict.fromkeys(("n_in", "n_out", "right", "wrong", "out_of_scope"), 0)
-    found = dict.fromkeys(("first", "near", "near_assigned", "far", "far_assigned"), 0)
+    counts: dict[str, int] = dict.fromkeys(("n_in", "n_out", "right", "wrong", "out_of_scope"), 0)
+    found: dict[str, int] = dict.fromkeys(
+        ("first", "near", "near_assigned", "far", "far_assigned"), 0
+    )
     for registry in drawn:
         program = load("default", Registry(registry.agents), calibrate="transfer")
         for request in registry.inside:
@@ -155,7 +157,7 @@ def _precision(row: dict[str, Any]) -> str:
     precision, bounds = counts.precision(SHARE), metrics.precision_at_share(counts, SHARE)
     if precision is None or bounds is None:
         return "-"
-    return estimate(100 * precision, [100 * bound for bound in bounds], 1)
+    return f"{percent(precision)} {interval(bounds)}"
 
 
 _COLUMNS = {

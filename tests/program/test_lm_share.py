@@ -286,6 +286,8 @@ def test_a_task_that_fails_before_the_lm_is_asked_takes_none_of_its_calls(office
     made = failing(office)
     *failed, first, second = made.delegate_each(tasks, max_lm_calls=1)
     assert [type(answer) for answer in failed] == [RerankerError] * 2
+    assert isinstance(first, Delegation)
+    assert isinstance(second, Delegation)
     assert (first.usage.lm_calls, first.evidence.gate.withheld) == (1, None)
     assert (second.usage.lm_calls, second.evidence.gate.withheld) == (0, "calls")
 
