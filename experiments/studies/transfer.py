@@ -1,4 +1,4 @@
-"""What is assigned in a registry that the program was never calibrated for?
+"""What is assigned in registries that the program was not calibrated for?
 
 The shipped program as it is, with ``calibrate="transfer"`` and without an LM. Its confidence for
 such registries was fitted on written ones (``datasets/registries.jsonl``); none of the sets here
@@ -25,6 +25,7 @@ from task_delegator.registry import Agent, Registry
 SHARE = 0.2
 _SIZES, _SAMPLES = (3, 8, 20, 60), (0, 3)
 _DRAWS, _ASKED, _STRANGE = 12, 15, 8
+_COUNTED = ("first", "near", "near_assigned", "far", "far_assigned")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +74,7 @@ def answer(rows: Sequence[dict[str, Any]]) -> str:
     """Return the share that is assigned, and the precision, over all."""
     whole = _pooled(rows)
     counts = whole["counts"]
-    return (
-        f"{percent(_assigned(counts) / counts['n_in'])}; of all that is assigned "
-        f"{_precision(whole)} is right"
-    )
+    return f"{percent(_assigned(counts) / counts['n_in'])} of the tasks; {_precision(whole)} right"
 
 
 def _names(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -115,9 +113,7 @@ def _draw(
 def _measured(drawn: Iterator[_Drawn]) -> dict[str, Any]:
     """Return what the shipped program assigns, over all registries that were drawn."""
     counts: dict[str, int] = dict.fromkeys(("n_in", "n_out", "right", "wrong", "out_of_scope"), 0)
-    found: dict[str, int] = dict.fromkeys(
-        ("first", "near", "near_assigned", "far", "far_assigned"), 0
-    )
+    found: dict[str, int] = dict.fromkeys(_COUNTED, 0)
     for registry in drawn:
         program = load("default", Registry(registry.agents), calibrate="transfer")
         for request in registry.inside:
@@ -138,8 +134,7 @@ def _measured(drawn: Iterator[_Drawn]) -> dict[str, Any]:
 
 def _pooled(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return rows as one, under the names of the first."""
-    numbers = ("first", "near", "near_assigned", "far", "far_assigned")
-    whole = {name: sum(row[name] for row in rows) for name in numbers}
+    whole = {name: sum(row[name] for row in rows) for name in _COUNTED}
     counts = {name: sum(row["counts"][name] for row in rows) for name in rows[0]["counts"]}
     return dict(rows[0]) | whole | {"counts": counts}
 
