@@ -291,7 +291,7 @@ def test_a_server_that_died_is_started_again(embedded):
 
 @pytest.mark.slow
 def test_a_program_outlives_its_server(office):
-    program = Delegator(office, HashedWords(), lm="embedded")
+    program = Delegator(office, HashedWords(), lm="embedded", timeout=None)
     program.knobs.set({"retrieval.k": 2, "lm.ask_settled": True, "lm.orders": 1})
     assert program("refund").usage.lm_calls == 1
     for server in server_module._servers.values():
@@ -307,7 +307,7 @@ def test_the_shipped_program_runs_with_the_embedded_lm():
     from task_delegator.artifact.store import load
 
     registry = Registry.load(ROOT / "datasets" / "agents.json")
-    program = load("default", registry, lm="embedded")
+    program = load("default", registry, lm="embedded", timeout=None)  # a busy machine is slow
     few = {"lm.shortlist": 3, "lm.card": "brief", "lm.second_order_margin": 1000.0}
     program.knobs.set({"lm.ask_settled": True, **few})
     delegation = program("Our card was charged twice in May, who checks that?")
