@@ -143,6 +143,9 @@ def test_the_split_is_a_dataset(opened):
     keep_picture(page, "quickstart_dataset")
 
 
+@pytest.mark.skipif(
+    EMBEDDER == "minilm", reason="two of one embedder may agree: run task-delegator fetch mpnet"
+)
 def test_the_two_programs_are_compared_request_by_request(opened):
     page = opened("evaluation-runs")
     wait_for(page, "quickstart on datasets/validation", "second on datasets/validation")
