@@ -125,7 +125,10 @@ def load(
     if isinstance(lm, str):
         check_spec(lm)
     calibrated_for = CalibratedAgents(
-        frozenset(held["calibrated"]), held.get("calibrated_by", "labels"), allow_uncalibrated
+        frozenset(held["calibrated"]),
+        held.get("calibrated_by", "labels"),
+        trusted=allow_uncalibrated,
+        transfer=calibrate == "transfer",
     )
     reread = None if reranker is None else reranker_of(reranker)
     settings = (on_lm_failure, timeout, max_lm_share, reread)
@@ -134,7 +137,9 @@ def load(
     check_reranker(delegator, manifest, folder)
     set_prompts(delegator, prompts)
     on_samples = False
-    if calibrate is not None:
+    if calibrate == "transfer":
+        _check_transfer(delegator, target_precision, out_of_scope_share)
+    elif calibrate is not None:
         written = written_samples(registry) if written is None else written
         on_samples = _calibrate(delegator, calibrate, written, target_precision)
     if not delegator.calibrated():
@@ -164,10 +169,6 @@ def _calibrate(
     delegator: Delegator, how: str, written: Collection[str] | None, target: float | None
 ) -> bool:
     """Calibrate a program on samples; return whether there are enough of them."""
-    if how == "transfer":
-        delegator.calibrated_for.transfer = True
-        _warn_of_transfer(delegator)
-        return False
     if how != "self":
         raise InputError(f"calibrate={how!r}: is no way to calibrate; use 'self' or 'transfer'")
     try:
@@ -178,9 +179,23 @@ def _calibrate(
     return True
 
 
-def _warn_of_transfer(delegator: Delegator) -> None:
-    """Warn where no confidence of other registries carries over, and why."""
-    if delegator.calibrated() or delegator.transfers():
+def _check_transfer(delegator: Delegator, *aims: float | None) -> None:
+    """Warn where no confidence of other registries carries over, and why.
+
+    Args:
+        delegator: the program.
+        aims: precision and share that were asked for.
+
+    Raises:
+        InputError: it carries over, and its threshold was chosen for another aim.
+    """
+    calibrated, transfers = delegator.calibrated(), delegator.transfers()
+    if transfers and not calibrated and any(aim is not None for aim in aims):
+        raise InputError(
+            "calibrate='transfer' takes no target precision and no out-of-scope share: leave "
+            "them out, or set the knob transfer.assign_threshold"
+        )
+    if calibrated or transfers:
         return
     known = delegator.knobs.values.transfer
     if known.assign_threshold is None:

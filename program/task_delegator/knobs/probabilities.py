@@ -136,20 +136,9 @@ class SplitKnobs(KnobGroup):
     use_lm: bool = False
 
 
-class TransferWeights(LogisticKnobs):
+class TransferWeights(InScopeWeights):
     """P(the first place is right and some agent fits), in registries that were never seen."""
 
-    logit: Weight = 0.0
-    margin: Weight = 0.0
-    agreement: Weight = 0.0
-    similarity: Weight = 0.0
-    description: Weight = 0.0
-    sample: Weight = 0.0
-    head_margin: Weight = 0.0
-    head_logit: Weight = 0.0
-    chars: Weight = 0.0
-    sample_mean: Weight = 0.0
-    maxsim: Weight = 0.0
     log_agents: Weight = 0.0
     sampled: Weight = 0.0
     sampled_description: Weight = 0.0

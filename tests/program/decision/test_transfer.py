@@ -11,6 +11,7 @@ from task_delegator.calibration import CalibratedAgents
 from task_delegator.decision import transferred_confidence, transfers
 from task_delegator.delegation import Features, Signals
 from task_delegator.delegator import Delegator
+from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues, TransferWeights
 from task_delegator.registry import Agent, Registry
 
@@ -72,6 +73,14 @@ def test_a_size_that_it_was_not_fitted_on_is_a_warning(caplog):
 
     load("default", Registry(list(office_registry())[:2]), calibrate="transfer")
     assert "holds for 3 to 150 agents, not for 2: every task is reviewed" in caplog.text
+
+
+@pytest.mark.parametrize("aim", [{"target_precision": 0.99}, {"out_of_scope_share": 0.1}])
+def test_an_aim_that_its_threshold_was_not_chosen_for_is_refused(aim):
+    from task_delegator import load
+
+    with pytest.raises(InputError, match="takes no target precision"):
+        load("default", office_registry(), calibrate="transfer", **aim)
 
 
 @pytest.mark.parametrize(
