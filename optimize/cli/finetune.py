@@ -22,7 +22,8 @@ def add_parser(commands: Commands, parents: Parents) -> None:
     parser.add_argument("what", choices=("lm", "encoder", "reranker"))
     parser.add_argument(
         "--train", nargs="+", metavar="DIR", required=True,
-        help="datasets to train on; for an encoder also folders of agents alone",
+        help="datasets to train on; for an encoder also folders of agents alone, and files of many "
+        "small registries (.jsonl)",
     )  # fmt: skip
     parser.add_argument(
         "--keep-out", nargs="*", metavar="DIR", default=["datasets"],
@@ -35,18 +36,24 @@ def add_parser(commands: Commands, parents: Parents) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--examples", type=at_least(1),
-        help="shortlists (4000), or batches of an encoder (60) or of a reranker (300), to train on",
+        help="shortlists (4000), batches of an encoder (1000) or of a reranker (300), to train on",
     )  # fmt: skip
     parser.add_argument(
         "--every",
         type=at_least(1),
-        help="examples between evaluations (400, of an encoder 30, of a reranker 100)",
+        help="examples between evaluations (400, of an encoder 100, of a reranker 100)",
     )
     parser.add_argument(
         "--adapted",
         action="store_true",
         help="train an encoder or a reranker for its one registry alone: longer, and nothing "
         "is averaged",
+    )
+    parser.add_argument(
+        "--teacher",
+        metavar="SPEC",
+        default="",
+        help="embedder whose similarities an encoder learns beside the labels (mpnet)",
     )
     parser.add_argument("--rank", type=at_least(1), default=16, help="rank of the LM's adapter")
     parser.add_argument("--threads", type=at_least(1), default=2, help="compute threads")
@@ -69,6 +76,7 @@ def _finetune_encoder(options: argparse.Namespace) -> int:
     from optimize.finetune.encoder.train import EncoderConfig, finetune_encoder, install_encoder
 
     recipe = replace(ADAPTED if options.adapted else EncoderRecipe(), **_given(options))
+    recipe = replace(recipe, teacher=options.teacher)
     config = EncoderConfig(Path(options.out), recipe, options.threads)
     manifest = finetune_encoder(*_sources(options), _embedder(options), config)
     if options.install:
@@ -105,10 +113,11 @@ def _given(options: argparse.Namespace) -> dict[str, int]:
 
 def _sources(options: argparse.Namespace) -> "tuple[list[Dataset], list[Dataset]]":
     """Return what is trained on and what is kept out."""
-    from optimize.finetune import load_source
+    from optimize.finetune import load_sources
 
     train, kept_out = (
-        [load_source(Path(path)) for path in paths] for paths in (options.train, options.keep_out)
+        [source for path in paths for source in load_sources(Path(path))]
+        for paths in (options.train, options.keep_out)
     )
     return train, kept_out
 

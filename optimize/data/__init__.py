@@ -11,12 +11,18 @@ from optimize.data.dataset import (
     load_dataset,
 )
 from optimize.data.feedback import Merged, merge, merge_rows
-from optimize.data.registries import REGISTRIES, WrittenAgent, read_registries
+from optimize.data.registries import (
+    ENCODER_REGISTRIES,
+    REGISTRIES,
+    WrittenAgent,
+    read_registries,
+)
 
 __all__ = [
     "NEAR_COPY",
     "Merged",
     "OURS",
+    "ENCODER_REGISTRIES",
     "REGISTRIES",
     "SPLITS",
     "Dataset",

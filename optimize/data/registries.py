@@ -8,6 +8,7 @@ from task_delegator.errors import InputError
 from task_delegator.registry import Agent
 
 REGISTRIES = Path("datasets/registries.jsonl")
+ENCODER_REGISTRIES = Path("datasets/encoder_registries.jsonl")  # that the encoder is trained on
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,8 @@ def read_registries(path: str | Path = REGISTRIES) -> dict[str, list[WrittenAgen
     """Return the agents of each registry.
 
     Args:
-        path: JSON Lines of ``registry``, ``name``, ``description``, ``samples``, ``requests``.
+        path: JSON Lines of ``registry``, ``name``, ``description``, ``samples``, ``requests``;
+            ``instructions`` where it has some.
 
     Raises:
         InputError: the file cannot be read, or a line is broken.
@@ -45,6 +47,7 @@ def read_registries(path: str | Path = REGISTRIES) -> dict[str, list[WrittenAgen
             agent = Agent(
                 name=row["name"],
                 description=row["description"],
+                instructions=row.get("instructions", ""),
                 user_request_samples=tuple(row["samples"]),
             )
             written = WrittenAgent(row["registry"], agent, tuple(row["requests"]))

@@ -1,6 +1,6 @@
 """Fine-tune the embedded LM, an encoder or a reranker: data, training, export, learning curve."""
 
-from optimize.finetune.encoder import ADAPTED, EncoderRecipe, load_source
+from optimize.finetune.encoder import ADAPTED, EncoderRecipe, load_source, load_sources
 from optimize.finetune.learning_curve import choose_checkpoint
 from optimize.finetune.order_sensitivity import Picks, picks
 from optimize.finetune.reranker import ADAPTED as ADAPTED_RERANKER
@@ -14,5 +14,6 @@ __all__ = [
     "RerankerRecipe",
     "choose_checkpoint",
     "load_source",
+    "load_sources",
     "picks",
 ]

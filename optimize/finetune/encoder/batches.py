@@ -12,6 +12,7 @@ import numpy as np
 
 from optimize.data import Dataset
 from optimize.finetune.encoder.pairs import AgentTexts, Pair, texts_to_pair
+from optimize.finetune.encoder.recipe import EncoderRecipe
 from task_delegator.embedders import Embedder
 from task_delegator.errors import InputError
 from task_delegator.retrieval import Index
@@ -45,15 +46,16 @@ def confusions(dataset: Dataset, texts: Sequence[AgentTexts], embed: Embedder) -
 
 
 def draw_batches(
-    datasets: Sequence[Dataset], embed: Embedder, *, size: int, steps: int, seed: int
+    datasets: Sequence[Dataset], embed: Embedder, recipe: EncoderRecipe
 ) -> list[list[Pair]]:
     """Return the batches of a training, in order.
 
     Registries take turns at random, by the root of the number of their agents.
 
     Args:
-        size: pairs of a batch; fewer where a registry has fewer agents.
-        steps: batches.
+        datasets: registries.
+        embed: finds the agents that are taken for each other.
+        recipe: a batch has fewer pairs where a registry has fewer agents.
 
     Raises:
         InputError: no registry has two agents with pairs.
@@ -63,19 +65,20 @@ def draw_batches(
         raise InputError("finetune encoder: no training registry has two agents with two texts")
     mined = [confusions(dataset, texts, embed) for dataset, texts in sources]
     weights = [math.sqrt(min(len(texts), _MOST_WEIGHED)) for _, texts in sources]
-    rng = random.Random(seed)
-    places = rng.choices(range(len(sources)), weights, k=steps)
-    return [_batch(sources[place][1], mined[place], size, rng) for place in places]
+    rng = random.Random(recipe.seed)
+    places = rng.choices(range(len(sources)), weights, k=recipe.steps)
+    return [_batch(sources[place][1], mined[place], recipe, rng) for place in places]
 
 
 def _batch(
-    texts: Sequence[AgentTexts], near: Confusions, size: int, rng: random.Random
+    texts: Sequence[AgentTexts], near: Confusions, recipe: EncoderRecipe, rng: random.Random
 ) -> list[Pair]:
     by_name = {own.agent: own for own in texts}
     chosen: dict[str, None] = {}
     for name in rng.sample(sorted(by_name), len(by_name)):
-        if len(chosen) >= size:
+        if len(chosen) >= recipe.batch:
             break
         beside = rng.sample(list(near[name]), min(_BESIDE, len(near[name])))
         chosen |= dict.fromkeys((name, *beside))
-    return [by_name[name].draw(rng) for name in list(chosen)[:size]]
+    drawn = list(chosen)[: recipe.batch]
+    return [by_name[name].draw(rng, recipe.described) for name in drawn]

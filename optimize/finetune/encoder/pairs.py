@@ -11,7 +11,6 @@ from task_delegator.registry import Agent, description_text, passages_of
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|\s[-*#]+\s")
 _SHORTEST = 25  # characters of a sentence that says something
 _PASSAGES = 4  # of instructions, as the program reads them
-_DESCRIBED = 3  # one in so many pairs of a request leads to the description
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +52,18 @@ class AgentTexts:
         distinct = {*self.requests, *self.sentences, self.description}
         return bool(self.requests or self.sentences) and len(distinct) > 1
 
-    def draw(self, rng: random.Random) -> Pair:
-        """Return a pair: request and sample, request and description, or sentence and either."""
+    def draw(self, rng: random.Random, described: int) -> Pair:
+        """Return a pair: request and sample, request and description, or sentence and either.
+
+        Args:
+            rng: draws it.
+            described: one in so many pairs of a request leads to the description.
+        """
         if self.requests and not (self.sentences and rng.random() < 1 / (1 + len(self.requests))):
             anchor = rng.choice(self.requests)
             others = [text for text in self.samples or self.requests if text != anchor]
-            described = not others or rng.randrange(_DESCRIBED) == 0
-            positive = self.description if described else rng.choice(others)
+            alone = not others or rng.randrange(described) == 0
+            positive = self.description if alone else rng.choice(others)
         else:
             anchor, positive = rng.choice(self.sentences), self.description
         return Pair(self.registry, self.agent, anchor, positive)

@@ -1,23 +1,37 @@
-"""Registries to fine-tune an encoder on: dataset directories, and agents without any request.
+"""Registries to fine-tune an encoder on: dataset directories, agents alone, many registries.
 
 A directory of agents alone is a source too: descriptions and instructions make pairs. Where a
 ``requests.jsonl`` stands beside its agents, those requests validate or test: agents that have
-such requests are not trained on.
+such requests are not trained on. A file of many small registries is one source for each few of
+them, so that a batch holds agents of several.
 """
 
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from optimize.data import SPLITS, Dataset, Request, load_dataset
+from optimize.data import SPLITS, Dataset, Request, load_dataset, read_registries
 from optimize.finetune.decontaminate import decontaminate
 from task_delegator.errors import InputError
-from task_delegator.registry import Registry
+from task_delegator.registry import Registry, readable
+from task_delegator.system import sha256_file
+from task_delegator.text import fold
 
 _REQUESTS = "requests.jsonl"
 _VALIDATION_AGENTS = 40  # the first ones with requests; the others test
+_TOGETHER = 24  # small registries that make one to draw batches from
+
+
+def load_sources(path: Path) -> list[Dataset]:
+    """Read a directory, or a file of many small registries (``*.jsonl``).
+
+    Raises:
+        InputError: there are no agents, or a file is broken.
+    """
+    return _small_registries(path) if path.suffix == ".jsonl" else [load_source(path)]
 
 
 def load_source(path: Path) -> Dataset:
@@ -32,6 +46,33 @@ def load_source(path: Path) -> Dataset:
     nothing: dict[str, tuple[Any, ...]] = dict.fromkeys(SPLITS, ())
     splits = nothing | _read_requests(path / _REQUESTS, registry)
     return Dataset(path, registry, splits, nothing, nothing, nothing)
+
+
+class _Group(Dataset):
+    """A few small registries of a file, as one."""
+
+    def digests(self) -> dict[str, str]:
+        """Return the SHA-256 of the file."""
+        file = self.path.parent
+        return {file.name: sha256_file(file)}
+
+
+def _small_registries(path: Path) -> list[Dataset]:
+    """Return small registries in groups; all their requests are to train."""
+    written = list(read_registries(path).values())
+    found = []
+    for start in range(0, len(written), _TOGETHER):
+        members = chain.from_iterable(written[start : start + _TOGETHER])
+        named = {fold(readable(one.agent.name)): one for one in members}
+        requests = tuple(
+            Request(text, (one.agent.name,)) for one in named.values() for text in one.requests
+        )
+        nothing: dict[str, tuple[Any, ...]] = dict.fromkeys(SPLITS, ())
+        splits = nothing | {"train": requests}
+        registry = Registry([one.agent for one in named.values()])
+        place = path / f"{path.stem}-{start}"
+        found.append(_Group(place, registry, splits, nothing, nothing, nothing))
+    return found
 
 
 def sources_to_train_on(train: Sequence[Dataset], kept_out: Sequence[Dataset]) -> list[Dataset]:

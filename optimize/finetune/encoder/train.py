@@ -1,7 +1,7 @@
 """Fine-tune an encoder on registries: pairs, training, export, manifest.
 
-Contrastive, with the batch as negatives (Henderson et al., 2017), in both directions. Word
-embeddings and lower layers stay as they are, and the tuned weights are averaged with the base's
+Contrastive, with the batch as negatives, and taught by a larger encoder (see ``loss``). Word
+embeddings and lower layers stay as they are, and the tuned weights may be averaged with the base's
 (WiSE-FT; Wortsman et al., 2022): what the base knows of other texts is to be kept.
 """
 
@@ -34,6 +34,7 @@ from optimize.finetune.encoder.export import write_encoder
 from optimize.finetune.encoder.pairs import Pair
 from optimize.finetune.encoder.recipe import ADAPTED, EncoderRecipe
 from optimize.finetune.encoder.sources import sources_to_train_on
+from optimize.finetune.encoder.teacher import Teacher, ask_teacher
 from optimize.finetune.encoder.trainer import Tuned, encode, tune
 from optimize.finetune.encoder.validation import questions
 from optimize.provenance import commit
@@ -88,9 +89,9 @@ def finetune_encoder(
             holds a run of another configuration or other code, or is used by another process.
     """
     check_datasets(train, kept_out, "kept out", "what is kept out needs them")
-    recipe = config.recipe
+    recipe, folder = config.recipe, config.out / "checkpoints"
     sources = sources_to_train_on(train, kept_out)
-    batches = draw_batches(sources, embed, size=recipe.batch, steps=recipe.steps, seed=recipe.seed)
+    batches = draw_batches(sources, embed, recipe)
     asked = [questions(dataset, recipe.seed) for dataset in kept_out]
     identity = _identity(train, kept_out, embed, recipe, batches)
     whole = identity | {"code": code_digest()}
@@ -110,16 +111,26 @@ def finetune_encoder(
                 run.log_metrics(dict(scores), step=step)
                 checkpoint.save("seconds", spent + time.perf_counter() - started)
 
+            told = _told(batches, recipe, folder)
             tuned = tune(
-                base_folder(), batches, asked, recipe, config.out / "checkpoints", report,
-                threads=config.threads,
+                base_folder(), batches, asked, recipe, folder, report,
+                teacher=told, threads=config.threads,
             )  # fmt: skip
             minutes = round((spent + time.perf_counter() - started) / 60, 1)
             provenance = identity | {"commit": first_commit, "minutes": minutes}
             manifest = _export(tuned, batches, provenance, config, run.id)
             run.log_files(config.out, (MODEL, VOCABULARY, MANIFEST), "encoder")
-        shutil.rmtree(config.out / "checkpoints")
+        shutil.rmtree(folder)
         return manifest
+
+
+def _told(batches: Sequence[Sequence[Pair]], recipe: EncoderRecipe, folder: Path) -> Teacher | None:
+    """Return what the recipe's teacher makes of all pairs, None without one."""
+    if not recipe.teacher:
+        return None
+    folder.mkdir(exist_ok=True)
+    pairs = [pair for batch in batches for pair in batch]
+    return ask_teacher(embedder(recipe.teacher), pairs, folder / "teacher.npy")
 
 
 def adapt_encoder(dataset: Dataset, out: Path, seed: int) -> str:
@@ -205,5 +216,6 @@ def _identity(
         "train": {d.path.name: d.digests() for d in train},
         "kept_out": {d.path.name: d.digests() for d in kept_out},
         "embedder": embed.id,
+        "teacher": embedder(recipe.teacher).id if recipe.teacher else "",
         "drawn": sha256_text(drawn),
     }

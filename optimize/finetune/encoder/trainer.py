@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 
 from optimize.finetune.checks import installed
+from optimize.finetune.encoder.loss import ROW, ContrastiveLoss, TaughtLoss
 from optimize.finetune.encoder.pairs import Pair
 from optimize.finetune.encoder.recipe import EncoderRecipe
+from optimize.finetune.encoder.teacher import Teacher
 from optimize.finetune.encoder.upper_layers import UpperLayers
 from optimize.finetune.encoder.validation import Questions
 from optimize.finetune.resumable import InOrder, keeping_weights, last_checkpoint, tables
@@ -25,7 +27,6 @@ with installed("finetune encoder", "encoder,finetune"):
     torch: Any = import_module("torch")
     transformers: Any = import_module("transformers")
     library: Any = import_module("sentence_transformers")
-    losses: Any = import_module("sentence_transformers.sentence_transformer.losses")
     evaluation: Any = import_module("sentence_transformers.base.evaluation")
     arguments: Any = import_module("sentence_transformers.sentence_transformer.training_args")
 
@@ -59,6 +60,8 @@ def tune(
     recipe: EncoderRecipe,
     folder: Path,
     report: Report,
+    *,
+    teacher: Teacher | None = None,
     threads: int = 2,
 ) -> Tuned:
     """Train to the end, or until the registries that are kept out gain nothing more.
@@ -71,6 +74,7 @@ def tune(
         kept_out: what evaluations ask; none to train to the end.
         folder: of the checkpoints.
         report: is told each evaluation.
+        teacher: what a larger encoder makes of the pairs of all batches, in order.
         threads: of the processor.
     """
     torch.set_num_threads(threads)
@@ -79,7 +83,7 @@ def tune(
     model = library.SentenceTransformer(modules=[UpperLayers(base, recipe.first)], device="cpu")
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     evaluator = _KeptOut(kept_out, recipe, before, folder / _CURVE, report)
-    trainer = _trainer(model, batches, evaluator if kept_out else None, recipe, folder)
+    trainer = _trainer(model, batches, evaluator if kept_out else None, recipe, folder, teacher)
     last = last_checkpoint(folder)
     if kept_out and last is None:
         evaluator(model, steps=0)
@@ -107,10 +111,15 @@ def _trainer(
     evaluator: "_KeptOut | None",
     recipe: EncoderRecipe,
     folder: Path,
+    teacher: Teacher | None,
 ) -> Any:
     pairs = [pair for batch in batches for pair in batch]
     table = tables.Dataset.from_dict(
-        {"anchor": [p.anchor for p in pairs], "positive": [p.positive for p in pairs]}
+        {
+            "anchor": [p.anchor for p in pairs],
+            "positive": [p.positive for p in pairs],
+            ROW: list(range(len(pairs))),
+        }
     )
     rhythm = "no" if evaluator is None else "steps"
     options = arguments.SentenceTransformerTrainingArguments(
@@ -136,12 +145,9 @@ def _trainer(
         use_cpu=True,
         report_to="none",
     )
-    loss = losses.MultipleNegativesRankingLoss(
-        model,
-        scale=1 / recipe.temperature,
-        directions=("query_to_doc", "doc_to_query"),
-        partition_mode="per_direction",
-    )
+    loss = ContrastiveLoss(model, recipe.temperature)
+    if teacher is not None:
+        loss = TaughtLoss(model, recipe.temperature, teacher, recipe.taught)
     stop = [transformers.EarlyStoppingCallback(recipe.patience)] if evaluator else []
     # The trained weights alone: the others are the base's.
     return keeping_weights(library.SentenceTransformerTrainer)(

@@ -6,7 +6,7 @@ import pytest
 from small import HashedWords, office_registry
 
 from optimize.calibration import draw_registries, fit_transfer
-from optimize.data import read_registries
+from optimize.data import ENCODER_REGISTRIES, read_registries
 from task_delegator.calibration import CalibratedAgents
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
@@ -14,15 +14,18 @@ from task_delegator.knobs import TransferWeights
 from task_delegator.registry import Registry
 
 WRITTEN = read_registries()
+TRAINED_ON = read_registries(ENCODER_REGISTRIES)
 
 
-def test_what_is_written_is_sound():
-    assert len(WRITTEN) == 180
-    agents = [one for registry in WRITTEN.values() for one in registry]
-    assert len(agents) == 1440
+def test_what_is_written_is_sound_and_nothing_of_it_was_trained_on():
+    assert (len(WRITTEN), len(TRAINED_ON)) == (125, 309)
+    assert not WRITTEN.keys() & TRAINED_ON.keys()
+    registries = [*WRITTEN.values(), *TRAINED_ON.values()]
+    agents = [one for registry in registries for one in registry]
+    assert len(agents) == 8 * len(registries)
     texts = [t for one in agents for t in (*one.agent.user_request_samples, *one.requests)]
     assert len({text.casefold() for text in texts}) == len(texts)
-    for registry in WRITTEN.values():
+    for registry in registries:
         Registry([one.agent for one in registry])  # refuses names that look the same
         assert all(one.requests for one in registry)
 

@@ -13,8 +13,10 @@ from optimize.__main__ import main
 from optimize.data.dataset import load_dataset
 from optimize.finetune.encoder.batches import confusions, draw_batches
 from optimize.finetune.encoder.export import eight_bits
-from optimize.finetune.encoder.pairs import texts_to_pair
-from optimize.finetune.encoder.sources import load_source, sources_to_train_on
+from optimize.finetune.encoder.pairs import Pair, texts_to_pair
+from optimize.finetune.encoder.recipe import EncoderRecipe
+from optimize.finetune.encoder.sources import load_source, load_sources, sources_to_train_on
+from optimize.finetune.encoder.teacher import ask_teacher
 from optimize.finetune.encoder.validation import questions
 from task_delegator.errors import InputError
 from task_delegator.registry.agents import Registry
@@ -42,7 +44,7 @@ def _cards(folder, requests):
 
 def test_a_batch_is_of_one_registry_and_holds_no_agent_twice(tmp_path, dataset):
     other = load_dataset(small_dataset(tmp_path / "other", agents=6))
-    batches = draw_batches([dataset, other], HashedWords(), size=5, steps=60, seed=0)
+    batches = draw_batches([dataset, other], HashedWords(), EncoderRecipe(batch=5, steps=60))
     assert len(batches) == 60
     for batch in batches:
         assert len({pair.registry for pair in batch}) == 1
@@ -52,7 +54,10 @@ def test_a_batch_is_of_one_registry_and_holds_no_agent_twice(tmp_path, dataset):
 
 
 def test_the_same_seed_draws_the_same_batches(dataset):
-    drawn = [draw_batches([dataset], HashedWords(), size=4, steps=9, seed=s) for s in (1, 1, 2)]
+    drawn = [
+        draw_batches([dataset], HashedWords(), EncoderRecipe(batch=4, steps=9, seed=s))
+        for s in (1, 1, 2)
+    ]
     assert drawn[0] == drawn[1] != drawn[2]
 
 
@@ -61,7 +66,7 @@ def test_nothing_of_validation_or_test_is_in_a_pair(dataset):
     rng = random.Random(0)
     for texts in texts_to_pair(dataset):
         for _ in range(30):
-            pair = texts.draw(rng)
+            pair = texts.draw(rng, 2)
             assert not {pair.anchor, pair.positive} & held
 
 
@@ -88,7 +93,7 @@ def test_agents_whose_requests_validate_or_test_are_not_trained_on(tmp_path):
     assert {agent.name for agent in left.registry} == {f"Agent {i}" for i in range(45, 49)}
     pairs = texts_to_pair(left)
     assert pairs[0].sentences[0].startswith("Ask for the number 45")
-    assert pairs[0].draw(random.Random(0)).positive.startswith("Agent 45. Does the work")
+    assert pairs[0].draw(random.Random(0), 2).positive.startswith("Agent 45. Does the work")
 
 
 @pytest.mark.parametrize("line", ["no json", '{"agent": "Agent 1"}', "[]"])
@@ -113,7 +118,7 @@ def test_a_registry_without_pairs_is_refused(dataset):
         splits=dict.fromkeys(dataset.splits, ()),
     )
     with pytest.raises(InputError, match="no training registry"):
-        draw_batches([lonely], HashedWords(), size=4, steps=2, seed=0)
+        draw_batches([lonely], HashedWords(), EncoderRecipe(batch=4, steps=2))
 
 
 def test_an_encoder_that_tells_agents_apart_scores_highest(dataset):
@@ -152,3 +157,39 @@ def test_eight_bits_keep_a_matrix_to_half_a_step():
         levels, scales = eight_bits(matrix, axis)
         assert levels.dtype == np.int8
         assert (np.abs(levels * scales - matrix) <= scales / 2 + 1e-7).all()
+
+
+def test_small_registries_are_sources_of_several_each(tmp_path):
+    path = tmp_path / "many.jsonl"
+    rows = [
+        {
+            "registry": f"company {number}",
+            "name": f"Desk {number} {letter}",
+            "description": f"does {letter} for company {number}",
+            "samples": [f"please do {letter} at {number}"],
+            "requests": [f"{letter} is missing at {number}"],
+        }
+        for number in range(30)
+        for letter in "ABC"
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    sources = load_sources(path)
+    assert [len(source.registry) for source in sources] == [72, 18]
+    assert len({source.path.name for source in sources}) == 2
+    asked = {r.text: r.expected for source in sources for r in source.splits["train"]}
+    assert asked == {row["requests"][0]: row["name"] for row in rows}
+    before = sources[0].digests()
+    path.write_text(path.read_text().replace("please", "kindly"))
+    assert load_sources(path)[0].digests() != before
+
+
+def test_a_teacher_is_asked_once_for_the_texts_of_its_pairs(tmp_path):
+    pairs = [Pair("r", "A", "book a train", "trains"), Pair("r", "B", "hotel in Bonn", "trains")]
+    kept = tmp_path / "told.npy"
+    told = ask_teacher(HashedWords(), pairs, kept)
+    assert told.vectors.shape[0] == 3
+    for pair, row in zip(pairs, told.rows, strict=True):
+        own = np.stack([e.vector for e in HashedWords().encode([pair.anchor, pair.positive])])
+        assert np.abs(told.vectors[row] - own).max() < 1e-3
+    again = ask_teacher(None, pairs, kept)  # pyright: ignore[reportArgumentType]
+    assert (again.vectors == told.vectors).all()

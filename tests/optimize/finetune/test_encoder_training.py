@@ -15,7 +15,7 @@ from optimize.data.dataset import load_dataset
 from optimize.finetune.encoder.base import base_folder
 from optimize.finetune.encoder.export import write_encoder
 from optimize.finetune.encoder.recipe import EncoderRecipe
-from task_delegator.embedders import MODEL, embedder, packaged_minilm
+from task_delegator.embedders import MODEL, Encoded, embedder, packaged_minilm
 from task_delegator.errors import InputError
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # the libraries' own
@@ -89,6 +89,41 @@ def test_a_run_goes_on_where_it_was_stopped_and_its_encoder_serves(tmp_path, mon
     cosine = float(tuned.encode(texts)[0].vector @ before.encode(texts)[0].vector)
     assert np.isfinite(cosine)
     assert cosine < 0.9999
+
+
+def test_an_encoder_comes_closer_to_its_teacher(tmp_path, monkeypatch, base):
+    from optimize.finetune.encoder import train as training
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", empty_store(tmp_path))
+    data = load_dataset(small_dataset(tmp_path / "data"))
+    teacher = _ByLetter()
+    monkeypatch.setattr(training, "embedder", lambda spec: teacher)
+    recipe = EncoderRecipe(steps=12, batch=6, rate=5e-4, first=4, teacher="letters", taught=1.0)
+    config = training.EncoderConfig(tmp_path / "taught", recipe)
+    manifest = training.finetune_encoder([data], [], HashedWords(), config)
+    assert manifest["teacher"] == teacher.id
+    texts = sorted({request.text for request in data.splits["train"]})
+    aim = _softmax(teacher, texts)
+    reached = [_softmax(embedder(spec), texts) for spec in ("minilm", f"encoder:{config.out}")]
+    apart = [float((aim * np.log(aim / own)).sum()) for own in reached]
+    assert apart[1] < 0.8 * apart[0]
+
+
+class _ByLetter:
+    """Texts are close whose second letters are."""
+
+    id = "letters"
+
+    def encode(self, texts):
+        turns = [(ord(text[1]) % 8) / 4 * np.pi for text in texts]
+        vectors = np.array([(np.cos(turn), np.sin(turn)) for turn in turns], dtype=np.float32)
+        return [Encoded(vector, np.zeros(0), np.zeros((0, 2), np.int8)) for vector in vectors]
+
+
+def _softmax(embed, texts):
+    vectors = np.stack([encoded.vector for encoded in embed.encode(texts)])
+    similar = np.exp(20 * vectors @ vectors.T)
+    return similar / similar.sum(axis=1, keepdims=True)
 
 
 def test_a_registry_gets_an_encoder_of_its_own_once(tmp_path, monkeypatch, base):

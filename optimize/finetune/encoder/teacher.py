@@ -1,0 +1,53 @@
+"""What a larger encoder makes of the pairs: its similarities are learned beside the labels."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from optimize.finetune.encoder.pairs import Pair
+from task_delegator.embedders import Embedder
+from task_delegator.system import replacing
+
+_AT_ONCE = 1000  # texts of like length
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """A larger encoder's vectors of the texts of pairs.
+
+    Attributes:
+        vectors: of the distinct texts, float16, shape (texts, dim).
+        rows: places of each pair's anchor and positive among them, shape (pairs, 2).
+    """
+
+    vectors: np.ndarray
+    rows: np.ndarray
+
+
+def ask_teacher(embed: Embedder, pairs: Sequence[Pair], kept: Path) -> Teacher:
+    """Return what a larger encoder makes of pairs, in their order.
+
+    Args:
+        embed: the larger encoder, which takes minutes.
+        pairs: that are trained on.
+        kept: file of the vectors, so that a run that goes on does not ask again.
+    """
+    texts = sorted({text for pair in pairs for text in (pair.anchor, pair.positive)}, key=_length)
+    if not kept.is_file():
+        with replacing(kept) as part, part.open("wb") as file:
+            np.save(file, np.concatenate([*_vectors(embed, texts)]))
+    place = {text: i for i, text in enumerate(texts)}
+    rows = np.array([(place[pair.anchor], place[pair.positive]) for pair in pairs])
+    return Teacher(np.load(kept), rows)
+
+
+def _vectors(embed: Embedder, texts: Sequence[str]) -> Iterator[np.ndarray]:
+    for start in range(0, len(texts), _AT_ONCE):
+        encoded = embed.encode(texts[start : start + _AT_ONCE])
+        yield np.stack([one.vector for one in encoded]).astype(np.float16)
+
+
+def _length(text: str) -> tuple[int, str]:
+    return len(text), text
