@@ -68,7 +68,7 @@ class Options:
     out_of_scope_share: float = OUT_OF_SCOPE_SHARE
     delta: float = DELTA
     ask_share: float = ASK_SHARE
-    embedder: str = "minilm"
+    embedder: str = "minilm-tuned"
     reranker: str | None = None
     lm: str | None = None
     seed: int = 0

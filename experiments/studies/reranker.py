@@ -22,7 +22,7 @@ from optimize.data import OURS, Dataset, load_dataset
 from optimize.evaluation import select
 from optimize.evaluation.metrics import compare
 from optimize.search import ScoredRequests, choose_rerank
-from task_delegator.embedders import MANIFEST, PACKAGED, embedder, remembering
+from task_delegator.embedders import DEFAULT, MANIFEST, embedder, remembering
 from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues
 from task_delegator.rerankers import Reranker, reranker
@@ -51,7 +51,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
     for name in ("ours",) if quick else _SETS:
         dataset = load_dataset(OURS, enriched=False) if quick else load_public(name)
         first: np.ndarray | None = None
-        for encoder, spec in [("packaged", PACKAGED)] if quick else _encoders(name):
+        for encoder, spec in [("packaged", DEFAULT)] if quick else _encoders(name):
             used = _SharedWords() if quick else reranker(str(_made(RERANKERS / name)))
             for system, ranks, read in _measured(dataset, spec, used, quick):
                 first = ranks if first is None else first
@@ -91,7 +91,7 @@ def answer(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _encoders(name: str) -> list[tuple[str, str]]:
-    return [("packaged", PACKAGED), ("adapted", f"encoder:{_made(ENCODERS / f'adapted-{name}')}")]
+    return [("packaged", DEFAULT), ("adapted", f"encoder:{_made(ENCODERS / f'adapted-{name}')}")]
 
 
 def _made(folder: Path) -> Path:

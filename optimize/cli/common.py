@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
+EMBEDDER = "minilm-tuned"  # the default's name alone: its package takes a while
+
+
 @dataclass(frozen=True, slots=True)
 class Parents:
     """Options that several commands take.

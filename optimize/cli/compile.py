@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optimize.cli.arguments import OPTIMIZER_NAMES, at_least
-from optimize.cli.common import Commands, Parents, optional_lm, out_of_scope_share
+from optimize.cli.common import EMBEDDER, Commands, Parents, optional_lm, out_of_scope_share
 from task_delegator.cli import rate
 
 if TYPE_CHECKING:  # imported when needed: --help is not to wait for it
@@ -73,7 +73,7 @@ def add_parser(commands: Commands, parents: Parents) -> None:
         metavar="SHARE",
         help="share of the tasks that the LM is asked about at most, 0 to 1",
     )
-    parser.add_argument("--embedder", default=parents.embedder or "minilm", help="embedder spec")
+    parser.add_argument("--embedder", default=parents.embedder or EMBEDDER, help="embedder spec")
     parser.add_argument(
         "--adapt-encoder",
         action="store_true",
@@ -119,12 +119,12 @@ def run(options: argparse.Namespace) -> int:
 
 def _adapt_encoder(options: argparse.Namespace, dataset: "Dataset") -> None:
     """Let the program embed with an encoder that is fine-tuned on its dataset."""
-    from task_delegator.embedders import PACKAGED
+    from task_delegator.embedders import DEFAULT
     from task_delegator.errors import InputError
 
-    if options.embedder != PACKAGED:
+    if options.embedder != DEFAULT:
         raise InputError(
-            f"--adapt-encoder tunes {PACKAGED}: leave out --embedder {options.embedder}"
+            f"--adapt-encoder makes the embedder: leave out --embedder {options.embedder}"
         )
     from optimize.finetune.encoder.train import adapt_encoder
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from optimize.cli.arguments import at_least
-from optimize.cli.common import Commands, Parents, print_json, refuse_no_lm
+from optimize.cli.common import EMBEDDER, Commands, Parents, print_json, refuse_no_lm
 
 
 def add_parser(commands: Commands, parents: Parents) -> None:
@@ -22,7 +22,7 @@ def add_parser(commands: Commands, parents: Parents) -> None:
         type=at_least(1),
         help="agents to write for in this run; all by default",
     )
-    parser.add_argument("--embedder", default=parents.embedder or "minilm", help="embedder spec")
+    parser.add_argument("--embedder", default=parents.embedder or EMBEDDER, help="embedder spec")
     parser.add_argument("--out", default="runs/enrichment.json", help="output file, for review")
     parser.set_defaults(run=run)
 

@@ -31,8 +31,7 @@ def add_parser(commands: Commands, parents: Parents) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--program", default="default",
-        help="program whose retriever makes shortlists, or tells which agents are confusable; "
-        "of a reranker its embedder alone",
+        help="program whose retriever makes shortlists for an LM; of a reranker its embedder alone",
     )  # fmt: skip
     parser.add_argument(
         "--examples", type=at_least(1),
@@ -73,12 +72,14 @@ def run(options: argparse.Namespace) -> int:
 def _finetune_encoder(options: argparse.Namespace) -> int:
     """Fine-tune an encoder on pairs of labeled registries."""
     from optimize.finetune import ADAPTED, EncoderRecipe
+    from optimize.finetune.encoder.base import BASE_SPEC
     from optimize.finetune.encoder.train import EncoderConfig, finetune_encoder, install_encoder
+    from task_delegator.embedders import embedder
 
     recipe = replace(ADAPTED if options.adapted else EncoderRecipe(), **_given(options))
     recipe = replace(recipe, teacher=options.teacher)
     config = EncoderConfig(Path(options.out), recipe, options.threads)
-    manifest = finetune_encoder(*_sources(options), _embedder(options), config)
+    manifest = finetune_encoder(*_sources(options), embedder(BASE_SPEC), config)
     if options.install:
         install_encoder(config.out, Path(options.install))
     shown = {key: manifest[key] for key in ("steps", "minutes", "curve", "least_cosine")}

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from optimize.cli.arguments import at_least
-from optimize.cli.common import Commands, Parents, print_json
+from optimize.cli.common import EMBEDDER, Commands, Parents, print_json
 
 
 def add_parser(commands: Commands, parents: Parents) -> None:
@@ -33,7 +33,7 @@ def add_parser(commands: Commands, parents: Parents) -> None:
         help="run the trials on Spark, such as local[2] or spark://HOST:PORT; the environment's "
         "where none is named; the study is kept in MLflow",
     )
-    parser.add_argument("--embedder", default=parents.embedder or "minilm", help="embedder spec")
+    parser.add_argument("--embedder", default=parents.embedder or EMBEDDER, help="embedder spec")
     parser.set_defaults(run=run)
 
 

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from optimize.cli.arguments import at_least
-from optimize.cli.common import Commands, Parents, print_json, refuse_no_lm
+from optimize.cli.common import EMBEDDER, Commands, Parents, print_json, refuse_no_lm
 
 
 def add_parser(commands: Commands, parents: Parents) -> None:
@@ -27,7 +27,7 @@ def add_parser(commands: Commands, parents: Parents) -> None:
         type=at_least(0),
         help="limit over all runs with the same output; three times the need by default",
     )
-    parser.add_argument("--embedder", default=parents.embedder or "minilm", help="embedder spec")
+    parser.add_argument("--embedder", default=parents.embedder or EMBEDDER, help="embedder spec")
     parser.add_argument("--out", default="runs/synthetic", help="output dataset directory")
     parser.set_defaults(run=run)
 

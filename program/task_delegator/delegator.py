@@ -76,7 +76,7 @@ class Delegator(DelegatesMany, dspy.Module):
 
     Args:
         registry: the agents; later changes are followed.
-        embed: the embedder; the packaged MiniLM where None.
+        embed: the embedder; the default one where None.
         lm: the LM for hard tasks, or its spec, which is resolved when the first hard task
             comes. Where None, the LM that ``set_lm`` gave the predictors serves, else
             ``dspy.settings.lm``, and where that is None too, the program works without one.

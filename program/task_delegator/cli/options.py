@@ -128,7 +128,8 @@ def add_lm_share(parser: argparse.ArgumentParser) -> None:
 
 def load_program(options: argparse.Namespace) -> "Delegator":
     """Return the program that the options name, with its agents."""
-    packaged = options.embedder in (None, "minilm")  # its name alone: the package takes a while
+    # Their names alone: the package takes a while.
+    packaged = options.embedder in (None, "minilm-tuned", "minilm")
     with loading(packaged=packaged):
         from ..artifact import load
         from ..self_calibration import written_samples

@@ -8,10 +8,11 @@ from .late_chunking import EncodedPart, encode_parts, pools_tokens
 from .minilm import MiniLM, packaged_minilm
 from .onnx_encoder import OnnxEncoder, onnx_session
 from .packages import keep_files
-from .specs import PACKAGED, embedder
+from .specs import DEFAULT, PACKAGED, embedder
 from .tuned_encoder import MANIFEST, MODEL, VOCABULARY, TunedEncoder
 
 __all__ = [
+    "DEFAULT",
     "MANIFEST",
     "MODEL",
     "PACKAGED",

@@ -1,4 +1,4 @@
-"""Embedder: all-MiniLM-L6-v2 as int8 ONNX, the default."""
+"""Embedder: all-MiniLM-L6-v2 as int8 ONNX, as it was published."""
 
 from importlib.util import find_spec
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Resolve an embedder spec.
 
-``minilm``, ``mpnet``, ``e5``, ``encoder:<folder>``, ``st:<model or path>``; any other with a slash
-is a DSPy model.
+``minilm-tuned``, ``minilm``, ``mpnet``, ``e5``, ``encoder:<folder>``, ``st:<model or path>``; any
+other with a slash is a DSPy model.
 """
 
 from collections.abc import Callable
@@ -17,14 +17,20 @@ from .hosted import HostedEmbedder
 from .minilm import MiniLM
 from .mpnet import MPNet
 from .sentence_transformers import SentenceTransformers
-from .tuned_encoder import TunedEncoder
+from .tuned_encoder import DefaultEncoder, TunedEncoder
 
-PACKAGED = "minilm"  # the embedder whose weights are part of an installed package
+DEFAULT = "minilm-tuned"
+PACKAGED = (DEFAULT, "minilm")  # the embedders whose weights are part of an installed package
 
-_LOCAL: dict[str, Callable[[], CacheableEmbedder]] = {PACKAGED: MiniLM, "mpnet": MPNet, "e5": E5}
+_LOCAL: dict[str, Callable[[], CacheableEmbedder]] = {
+    DEFAULT: DefaultEncoder,
+    "minilm": MiniLM,
+    "mpnet": MPNet,
+    "e5": E5,
+}
 
 
-def embedder(spec: str | Embedder = PACKAGED) -> Embedder:
+def embedder(spec: str | Embedder = DEFAULT) -> Embedder:
     """Return the embedder that a spec names, one instance per process, or the one that is given.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Embedder: a MiniLM that was fine-tuned, ``encoder:FOLDER``."""
+"""Embedder: a MiniLM that was fine-tuned; the default, and ``encoder:FOLDER``."""
 
 from pathlib import Path
 from typing import Any
@@ -57,9 +57,20 @@ class TunedEncoder(OnnxEncoder):
                 f"make it again"
             )
 
-    def __reduce__(self) -> "tuple[type[TunedEncoder], tuple[str]]":
+    def __reduce__(self) -> "tuple[type[TunedEncoder], tuple[Any, ...]]":
         """Leave out weights and threads: another process has its own."""
         return TunedEncoder, (str(self._folder),)
+
+
+class DefaultEncoder(TunedEncoder):
+    """Embed with the encoder that ships: trained on many small registries (``make encoder``)."""
+
+    def __init__(self) -> None:
+        super().__init__(str(Path(__file__).parent / "tuned"))
+
+    def __reduce__(self) -> "tuple[type[DefaultEncoder], tuple[()]]":
+        """Leave out the folder too: another installation has its own."""
+        return DefaultEncoder, ()
 
 
 def _digests(folder: Path) -> dict[str, str]:

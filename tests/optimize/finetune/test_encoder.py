@@ -147,7 +147,9 @@ def test_an_adaptation_without_its_extras_names_them(tmp_path, capsys):
 
 def test_another_embedder_is_not_adapted(tmp_path, capsys):
     assert _compile(tmp_path, "--adapt-encoder", "--embedder", "mpnet") == 2
-    assert "--adapt-encoder tunes minilm: leave out --embedder mpnet" in capsys.readouterr().err
+    assert (
+        "--adapt-encoder makes the embedder: leave out --embedder mpnet" in capsys.readouterr().err
+    )
 
 
 def test_eight_bits_keep_a_matrix_to_half_a_step():

@@ -69,7 +69,7 @@ def test_a_compiled_program_is_an_agent_version_and_promote_registers_that_one(
 ):
     compiled = taught(data, tmp_path / "program")
     run = mlflow.get_run(compiled.run_id)
-    assert run.info.run_name == "data, model, minilm, labeled-few-shot"
+    assert run.info.run_name == "data, model, minilm-tuned, labeled-few-shot"
     model = version_of(compiled.run_id)
     assert (model.status, model.model_type) == ("READY", "agent")
     assert model.params["lm"] == "recorded/model"

@@ -36,8 +36,8 @@ LEFT = Path(os.environ.get("QUICKSTART") or ROOT)
 PROGRAM, STORE = LEFT / "runs" / "quickstart", LEFT / "mlflow.db"
 DATA = ROOT / "datasets"
 # Another embedder where it was fetched; without the LM in any case.
-EMBEDDER = "mpnet" if (cache_folder() / "mpnet.onnx").exists() else "minilm"
-NAMES = ("datasets, SmolLM2-135M-Instruct, minilm, bootstrap", f"datasets, no LM, {EMBEDDER}")
+EMBEDDER = "mpnet" if (cache_folder() / "mpnet.onnx").exists() else "minilm-tuned"
+NAMES = ("datasets, SmolLM2-135M-Instruct, minilm-tuned, bootstrap", f"datasets, no LM, {EMBEDDER}")
 REVIEWED = 3  # tasks that wait for a person
 
 pytestmark = [
@@ -144,7 +144,8 @@ def test_the_split_is_a_dataset(opened):
 
 
 @pytest.mark.skipif(
-    EMBEDDER == "minilm", reason="two of one embedder may agree: run task-delegator fetch mpnet"
+    EMBEDDER == "minilm-tuned",
+    reason="two of one embedder may agree: run task-delegator fetch mpnet",
 )
 def test_the_two_programs_are_compared_request_by_request(opened):
     page = opened("evaluation-runs")

@@ -137,7 +137,7 @@ def test_a_compilation_is_tracked_without_secrets(data, store, secretive, tmp_pa
         "kind": "compile",
         "optimizer": "labeled-few-shot",
         "lm": "openai/gpt-4o-mini",
-        "embedder": "minilm",
+        "embedder": "minilm-tuned",
         "data": str(data),
     }
     assert run.data.tags["commit"]

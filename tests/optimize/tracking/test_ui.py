@@ -24,7 +24,7 @@ from optimize.tracking.view import view_path
 from task_delegator.tracing import FIRST, VERDICT
 
 PUBLISHED = ("order", "prompting")
-NAMES = ("data, model, minilm, labeled-few-shot", "data, no LM, minilm")
+NAMES = ("data, model, minilm-tuned, labeled-few-shot", "data, no LM, minilm-tuned")
 WIDE: ViewportSize = {"width": 2600, "height": 1200}  # tables draw the columns that are seen
 
 pytestmark = NEEDS_BROWSER

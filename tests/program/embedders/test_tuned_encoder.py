@@ -3,16 +3,22 @@
 import json
 import pickle
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from optimize.cli.common import EMBEDDER
+from optimize.data import ENCODER_REGISTRIES
+from task_delegator import embedders
 from task_delegator.embedders import MANIFEST, MODEL, VOCABULARY, MiniLM, embedder, packaged_minilm
 from task_delegator.embedders.base import Encoded
 from task_delegator.embedders.onnx_encoder import OnnxEncoder
 from task_delegator.embedders.specs import _named
 from task_delegator.errors import InputError
-from task_delegator.system import sha256_file
+from task_delegator.system import read_json, sha256_file
+
+SHIPPED = Path(embedders.__file__).parent / "tuned"
 
 
 @pytest.fixture
@@ -37,6 +43,26 @@ def test_it_encodes_as_its_graph_does_under_an_id_of_its_own(folder):
         assert np.array_equal(mine.vector, theirs.vector)
         assert np.array_equal(mine.token_vectors, theirs.token_vectors)
     assert own.languages == {"en"}
+
+
+def test_the_default_is_the_encoder_that_ships():
+    own = embedder()
+    assert own is embedder("minilm-tuned") is embedder(EMBEDDER)
+    assert own.id != embedder("minilm").id
+    for name, sha256 in read_json(SHIPPED / MANIFEST)["sha256"].items():
+        assert sha256_file(SHIPPED / name) == sha256
+    assert own.id == f"encoder:{sha256_file(SHIPPED / MODEL)[:12]}"
+    assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 25e6
+    assert pickle.loads(pickle.dumps(own)).id == own.id
+
+
+def test_what_ships_was_trained_on_written_registries_alone():
+    manifest = read_json(SHIPPED / MANIFEST)
+    written = {"encoder_registries.jsonl": sha256_file(ENCODER_REGISTRIES)}
+    assert all(digests == written for digests in manifest["train"].values())
+    assert manifest["kept_out"] == {}
+    assert manifest["recipe"]["steps"] == manifest["steps"]
+    assert manifest["least_cosine"] > 0.99
 
 
 def test_it_is_taken_to_other_processes(folder):
