@@ -16,8 +16,8 @@ from experiments.studies import ablation, scaling
 from experiments.support import results
 from experiments.support.subregistries import draw_subregistries, keep_requests
 from optimize.data.dataset import Request
-from task_delegator.errors import InputError, LMError
 from task_delegator.embedders import embedder
+from task_delegator.errors import InputError, LMError
 from task_delegator.registry.agents import Agent
 from task_delegator.retrieval import CHANNELS
 
