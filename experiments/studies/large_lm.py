@@ -28,7 +28,7 @@ from optimize.lm_stage import LMStage, LMStageConfig, choose_gate, fit_lm_stage
 from optimize.recorded import language_model
 from optimize.search import LEAN, ScoredRequests, fit_weights, search
 from task_delegator.delegator import Delegator
-from task_delegator.embedders import Embedder, embedder
+from task_delegator.embedders import DEFAULT, Embedder, embedder
 from task_delegator.knobs import KnobValues
 from task_delegator.retrieval import CHANNELS
 
@@ -81,7 +81,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
         # Ours is recorded whole; the agents are as they were written, not enriched.
         ours = name in ("ours", MPNET)
         dataset = load_dataset(OURS, enriched=False) if ours else recorded(name)
-        encoder = embedder("mpnet" if name == MPNET else "minilm")
+        encoder = embedder("mpnet" if name == MPNET else DEFAULT)
         program = compile_without_lm(dataset, 3 if quick else _TRIALS, encoder)
         # A share changes the gate alone: the stage is fitted once.
         stage = fit_lm_stage(program, dataset, lm, LMStageConfig(CALLS, None, ask_share=1.0))

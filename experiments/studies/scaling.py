@@ -47,7 +47,8 @@ from optimize.lm_stage import ResponseCache
 from optimize.pipeline import compile_program
 from optimize.search import ScoredRequests, fit_weights
 from task_delegator.delegator import Delegator
-from task_delegator.embedders import Embedder, Encoded, MiniLM
+from task_delegator.embedders import Embedder, Encoded
+from task_delegator.embedders.tuned_encoder import DefaultEncoder
 from task_delegator.knobs import KnobValues, RetrievalKnobs
 from task_delegator.lm import language_model
 from task_delegator.registry import Agent, Registry
@@ -85,7 +86,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
     """Return one row per condition, size and system; quick: small sizes, few draws, validation."""
     split = "validation" if quick else "test"
     # Nothing from the user's cache: how long an index takes to build is measured.
-    embed, encodings = Remembering(MiniLM()), dict[str, Encoded]()
+    embed, encodings = Remembering(DefaultEncoder()), dict[str, Encoded]()
     rows = []
     for condition in _CONDITIONS[:: 2 if quick else 1]:
         ours = load_dataset(OURS, enriched=condition == "agents completed")
