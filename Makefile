@@ -133,7 +133,7 @@ folds: $(READY)
 encoder: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt -e '.[encoder,finetune]'
 	$(BIN)/task-delegator fetch mpnet
-	$(ENCODER) --train datasets/encoder_registries.jsonl --keep-out --teacher mpnet --out runs/encoder --install program/task_delegator/embedders/tuned
+	$(ENCODER) --train datasets/encoder_registries.jsonl --keep-out --out runs/encoder --install program/task_delegator/embedders/tuned
 
 # Each is for one registry, to measure with.
 encoders: $(READY)

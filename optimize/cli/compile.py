@@ -77,7 +77,7 @@ def add_parser(commands: Commands, parents: Parents) -> None:
     parser.add_argument(
         "--adapt-encoder",
         action="store_true",
-        help="fine-tune the packaged encoder on the dataset's samples and train requests first, "
+        help="fine-tune MiniLM on the dataset's samples and train requests first, "
         "into OUT-encoder (minutes; extras encoder and finetune)",
     )
     parser.add_argument(
@@ -119,10 +119,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _adapt_encoder(options: argparse.Namespace, dataset: "Dataset") -> None:
     """Let the program embed with an encoder that is fine-tuned on its dataset."""
-    from task_delegator.embedders import DEFAULT
+    from task_delegator.embedders import PACKAGED
     from task_delegator.errors import InputError
 
-    if options.embedder != DEFAULT:
+    if options.embedder not in PACKAGED:
         raise InputError(
             f"--adapt-encoder makes the embedder: leave out --embedder {options.embedder}"
         )

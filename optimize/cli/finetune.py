@@ -45,14 +45,13 @@ def add_parser(commands: Commands, parents: Parents) -> None:
     parser.add_argument(
         "--adapted",
         action="store_true",
-        help="train an encoder or a reranker for its one registry alone: longer, and nothing "
-        "is averaged",
+        help="train an encoder or a reranker for its one registry alone",
     )
     parser.add_argument(
         "--teacher",
         metavar="SPEC",
-        default="",
-        help="embedder whose similarities an encoder learns beside the labels (mpnet)",
+        help="embedder whose similarities an encoder learns beside the labels (mpnet, of an "
+        "adapted one none); '' for none",
     )
     parser.add_argument("--rank", type=at_least(1), default=16, help="rank of the LM's adapter")
     parser.add_argument("--threads", type=at_least(1), default=2, help="compute threads")
@@ -71,13 +70,13 @@ def run(options: argparse.Namespace) -> int:
 
 def _finetune_encoder(options: argparse.Namespace) -> int:
     """Fine-tune an encoder on pairs of labeled registries."""
-    from optimize.finetune import ADAPTED, EncoderRecipe
-    from optimize.finetune.encoder.base import BASE_SPEC
+    from optimize.finetune import ADAPTED, BASE_SPEC, EncoderRecipe
     from optimize.finetune.encoder.train import EncoderConfig, finetune_encoder, install_encoder
     from task_delegator.embedders import embedder
 
     recipe = replace(ADAPTED if options.adapted else EncoderRecipe(), **_given(options))
-    recipe = replace(recipe, teacher=options.teacher)
+    if options.teacher is not None:
+        recipe = replace(recipe, teacher=options.teacher)
     config = EncoderConfig(Path(options.out), recipe, options.threads)
     manifest = finetune_encoder(*_sources(options), embedder(BASE_SPEC), config)
     if options.install:

@@ -79,13 +79,13 @@ def test_a_delegation_loads_nothing_that_only_compiling_needs():
 
 
 def test_what_fails_while_it_is_prepared_fails_where_it_is_needed(monkeypatch):
-    def fail():
-        raise RuntimeError("no weights")
+    def fail(spec):
+        raise RuntimeError(f"no weights of {spec}")
 
     monkeypatch.setattr("task_delegator.cli.loading._open_embedder", fail)
-    with loading(packaged=True):
+    with loading("minilm-tuned"):
         assert not gc.isenabled()
     assert gc.isenabled()
-    with pytest.raises(KeyError), loading(packaged=False):
+    with pytest.raises(KeyError), loading(None):
         raise KeyError
     assert gc.isenabled()

@@ -51,6 +51,10 @@ def load_source(path: Path) -> Dataset:
 class _Group(Dataset):
     """A few small registries of a file, as one."""
 
+    def sha256(self, name: str) -> str:
+        """Return the SHA-256 of the file, which holds agents and requests to train on."""
+        return sha256_file(self.path.parent) if name in ("agents.json", SPLITS["train"]) else ""
+
     def digests(self) -> dict[str, str]:
         """Return the SHA-256 of the file."""
         file = self.path.parent

@@ -32,9 +32,11 @@ def embedder_of(
     elif isinstance(given, str):
         given = embedder(given)
     if given.id != held["id"]:
+        named = f"use --embedder {held['spec']}, or compile again"
+        if held["spec"] in PACKAGED and embedder(held["spec"]).id != held["id"]:
+            named = f"{held['spec']} is another in this version: compile again"
         raise ProgramError(
-            f"{folder}: compiled with embedder {held['id']}, not {given.id}; "
-            f"use --embedder {held['spec']}, or compile again"
+            f"{folder}: compiled with embedder {held['id']}, not {given.id}; {named}"
         )
     return given
 

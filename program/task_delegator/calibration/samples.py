@@ -1,8 +1,8 @@
 """Calibrate a program on the agents' own samples, before any request is labeled.
 
 Each sample is a request whose agent is known, and is asked of an index without it. An index is
-built five times, without a fifth of every agent's samples each time, so that the right agent has
-no fewer of them than its rivals.
+built as often as most agents have samples, at most ten times, each time without one sample or a
+tenth of every agent's: the right agent has no fewer of them than its rivals, and few are missing.
 """
 
 import hashlib
@@ -29,10 +29,10 @@ from .scope import fit_scope, folds_by_agent, held_out
 LEAST_SAMPLES = 30  # held out; fewer are too few for the models
 LEAST_AGENTS = 4  # with fewer, hiding one leaves too few to compare
 _CAUTION = 0.6  # share of the errors that are allowed: 0.97 for 0.95, as samples are no requests
-_FOLDS = 5
-_ONE_FOLD = 1000  # agents beyond which an index takes long: one is built, without a fifth
+_MOST_FOLDS = 10
+_ONE_FOLD = 1000  # agents beyond which an index takes long: one is built
 _MOST = 2000  # samples that are asked
-_METHOD = "self-calibration 2"  # with another number, what was kept is calculated again
+_METHOD = "self-calibration 3"  # with another number, what was kept is calculated again
 _KEPT = VectorCache("calibrations.sqlite", limit=2**24)
 # To choose from, the smallest first.
 _FEATURE_SETS: tuple[tuple[str, ...], ...] = (
@@ -138,14 +138,17 @@ def _folds(agents: Sequence[Agent], written: Collection[str] | None) -> list[dic
     asked = owners if written is None else {t: o for t, o in owners.items() if t in written}
     if len(asked) < LEAST_SAMPLES:
         asked = owners
-    folds: list[dict[str, set[str]]] = [{} for _ in range(_FOLDS)]
+    held = [sum(sample in asked for sample in agent.user_request_samples) for agent in agents]
+    held = sorted(filter(None, held))
+    number = min(max(held[len(held) // 2], 2), _MOST_FOLDS) if held else 2
+    folds: list[dict[str, set[str]]] = [{} for _ in range(number)]
     draw, placed = random.Random(0), set[str]()
     for agent in agents:
         own = [s for s in agent.user_request_samples if s in asked and s not in placed]
         draw.shuffle(own)
-        first = draw.randrange(_FOLDS)
+        first = draw.randrange(number)
         for place, sample in enumerate(own, first):
-            folds[place % _FOLDS][sample] = owners[sample]
+            folds[place % number][sample] = owners[sample]
         placed.update(own)
     return [fold for fold in folds if fold]
 

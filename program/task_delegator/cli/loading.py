@@ -7,22 +7,22 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def loading(*, packaged: bool) -> Iterator[None]:
-    """Prepare the packaged embedder and the model of languages while the block loads a program.
+def loading(embedder: str | None) -> Iterator[None]:
+    """Prepare an embedder and the model of languages while the block loads a program.
 
     Opening the encoder leaves Python's lock to the import of DSPy for much of the time. What
     fails in a thread fails again where it is needed, and is reported there. Meanwhile the
     collector of cycles is off: what is loaded stays, and would be looked through again and again.
 
     Args:
-        packaged: whether the packaged embedder is needed, as far as is known.
+        embedder: spec of a packaged one that is needed, as far as is known; None for none.
     """
     collecting = gc.isenabled()
     gc.disable()
     try:
         with ThreadPoolExecutor(2, thread_name_prefix="loading") as pool:
-            if packaged:
-                pool.submit(_open_embedder)
+            if embedder is not None:
+                pool.submit(_open_embedder, embedder)
                 pool.submit(_open_languages)
             yield
     finally:
@@ -31,10 +31,10 @@ def loading(*, packaged: bool) -> Iterator[None]:
             gc.enable()
 
 
-def _open_embedder() -> None:
+def _open_embedder(spec: str) -> None:
     from ..embedders import embedder
 
-    embedder()
+    embedder(spec)
 
 
 def _open_languages() -> None:

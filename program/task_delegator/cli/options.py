@@ -129,8 +129,8 @@ def add_lm_share(parser: argparse.ArgumentParser) -> None:
 def load_program(options: argparse.Namespace) -> "Delegator":
     """Return the program that the options name, with its agents."""
     # Their names alone: the package takes a while.
-    packaged = options.embedder in (None, "minilm-tuned", "minilm")
-    with loading(packaged=packaged):
+    wanted = options.embedder or "minilm-tuned"
+    with loading(wanted if wanted in ("minilm-tuned", "minilm") else None):
         from ..artifact import load
         from ..self_calibration import written_samples
 

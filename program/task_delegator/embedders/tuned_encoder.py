@@ -26,18 +26,19 @@ class TunedEncoder(OnnxEncoder):
     """
 
     languages: frozenset[str] | None = frozenset({"en"})
+    _remedy = "make it again"
 
     def __init__(self, folder: str) -> None:
         self._folder = Path(folder)
-        expected = _digests(self._folder)
+        expected = _digests(self._folder, self._remedy)
         for name, sha256 in expected.items():
             path = self._folder / name
             if not is_file(path):
-                raise InputError(f"embedder encoder:{folder}: {name} is missing; make it again")
+                raise InputError(f"embedder encoder:{folder}: {name} is missing; {self._remedy}")
             if sha256_file(path) != sha256:
                 raise InputError(
                     f"embedder encoder:{folder}: {name} is not the one of the manifest (sha256 "
-                    f"differs); make it again"
+                    f"differs); {self._remedy}"
                 )
         self.id = f"encoder:{expected[MODEL][:12]}"
         try:
@@ -49,12 +50,13 @@ class TunedEncoder(OnnxEncoder):
         # base among them.
         except Exception as error:
             raise InputError(
-                f"embedder encoder:{folder}: cannot be used: {describe_error(error)}; make it again"
+                f"embedder encoder:{folder}: cannot be used: {describe_error(error)}; "
+                f"{self._remedy}"
             ) from error
         if vector.shape != (_DIMENSIONS,) or not np.isfinite(vector).all():
             raise InputError(
                 f"embedder encoder:{folder}: {MODEL} gives no {_DIMENSIONS} numbers a text; "
-                f"make it again"
+                f"{self._remedy}"
             )
 
     def __reduce__(self) -> "tuple[type[TunedEncoder], tuple[Any, ...]]":
@@ -65,6 +67,8 @@ class TunedEncoder(OnnxEncoder):
 class DefaultEncoder(TunedEncoder):
     """Embed with the encoder that ships: trained on many small registries (``make encoder``)."""
 
+    _remedy = "reinstall task-delegator"
+
     def __init__(self) -> None:
         super().__init__(str(Path(__file__).parent / "tuned"))
 
@@ -73,16 +77,16 @@ class DefaultEncoder(TunedEncoder):
         return DefaultEncoder, ()
 
 
-def _digests(folder: Path) -> dict[str, str]:
+def _digests(folder: Path, remedy: str) -> dict[str, str]:
     """Return the SHA-256 of model and tokenizer as the manifest has them."""
     path = folder / MANIFEST
     if not is_file(path):
         raise InputError(
-            f"embedder encoder:{folder}: {MANIFEST} is missing; name a folder that "
-            f"python -m optimize finetune encoder made"
+            f"embedder encoder:{folder}: {MANIFEST} is missing; {remedy}, or name a "
+            f"folder that python -m optimize finetune encoder made"
         )
     manifest: Any = read_json(path)
     held = manifest.get("sha256") if isinstance(manifest, dict) else None
     if not isinstance(held, dict) or not {MODEL, VOCABULARY} <= set(held):
-        raise InputError(f"{path}: names no sha256 of {MODEL} and {VOCABULARY}; make it again")
+        raise InputError(f"{path}: names no sha256 of {MODEL} and {VOCABULARY}; {remedy}")
     return {name: str(held[name]) for name in (MODEL, VOCABULARY)}

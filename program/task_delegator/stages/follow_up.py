@@ -11,7 +11,7 @@ from ..text import plain
 # validation requests, of which two thirds hold such a word.
 _MOST_WORDS = 14
 # At so much certainty (confidence times in-scope score) a task is read alone. Chosen likewise.
-FITS_ALONE = 0.75
+FITS_ALONE = 0.85
 _TURNS = 3  # earlier tasks that are read at most
 _FEW_WORDS = 4  # that seldom say all of a task
 # Words that stand for something said before, or that go on from it.

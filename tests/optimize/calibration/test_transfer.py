@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from small import HashedWords, office_registry
+from small import ROOT, HashedWords, office_registry
 
 from optimize.calibration import draw_registries, fit_transfer
 from optimize.data import ENCODER_REGISTRIES, read_registries
@@ -28,6 +28,16 @@ def test_what_is_written_is_sound_and_nothing_of_it_was_trained_on():
     for registry in registries:
         Registry([one.agent for one in registry])  # refuses names that look the same
         assert all(one.requests for one in registry)
+
+
+def test_a_second_labeling_agrees():
+    written = WRITTEN | TRAINED_ON
+    agreed, path = 0, ROOT / "datasets" / "probes" / "registries_second_labels.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for said in map(json.loads, lines):
+        owners = [one for one in written[said["registry"]] if said["request"] in one.requests]
+        agreed += [one.agent.name for one in owners] == [said["agent"]]
+    assert (agreed, len(lines)) == (146, 150)
 
 
 def test_a_draw_asks_what_its_agents_are_right_for_and_what_nobody_there_is():

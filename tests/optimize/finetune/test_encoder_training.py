@@ -63,7 +63,7 @@ def test_a_run_goes_on_where_it_was_stopped_and_its_encoder_serves(tmp_path, mon
     monkeypatch.setenv("MLFLOW_TRACKING_URI", empty_store(tmp_path))
     train = load_dataset(small_dataset(tmp_path / "train"))
     kept_out = load_dataset(small_dataset(tmp_path / "kept", agents=6))
-    recipe = EncoderRecipe(steps=6, batch=6, rate=2e-4, first=5, every=2, kept=1.0)
+    recipe = EncoderRecipe(steps=6, batch=6, rate=2e-4, first=5, every=2, teacher="")
     config = training.EncoderConfig(tmp_path / "out", recipe, threads=1)
     step = library.SentenceTransformerTrainer.training_step
 
@@ -130,7 +130,7 @@ def test_a_registry_gets_an_encoder_of_its_own_once(tmp_path, monkeypatch, base)
     from optimize.finetune.encoder import train as training
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", empty_store(tmp_path))
-    monkeypatch.setattr(training, "ADAPTED", EncoderRecipe(steps=3, batch=6, kept=1.0))
+    monkeypatch.setattr(training, "ADAPTED", EncoderRecipe(steps=3, batch=6, teacher=""))
     data = load_dataset(small_dataset(tmp_path / "data"))
     spec = training.adapt_encoder(data, tmp_path / "own", seed=1)
     assert embedder(spec).id != embedder("minilm").id
@@ -145,6 +145,6 @@ def test_a_registry_on_both_sides_is_refused(tmp_path, base):
     from optimize.finetune.encoder.train import EncoderConfig, finetune_encoder
 
     data = load_dataset(small_dataset(tmp_path / "data"))
-    config = EncoderConfig(tmp_path / "out", EncoderRecipe(steps=1))
+    config = EncoderConfig(tmp_path / "out", EncoderRecipe(steps=1, teacher=""))
     with pytest.raises(InputError, match="either trained on or kept out"):
         finetune_encoder([data], [data], HashedWords(), config)

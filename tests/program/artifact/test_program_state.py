@@ -205,7 +205,7 @@ def test_a_strangers_program_opens_and_contacts_nothing(tmp_path, monkeypatch):
         (folder / "manifest.json").write_text(json.dumps(manifest))
         with pytest.raises(ProgramError, match="name it"):
             load(folder, registry)
-    manifest["embedder"]["spec"] = "minilm"
+    manifest["embedder"]["spec"] = "minilm-tuned"
     manifest["lm"] = {"spec": "openai/gpt-4o-mini", "model": "x"}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     assert load(folder, registry)("I was billed twice for May").top3

@@ -46,7 +46,7 @@ def test_one_agent_more_than_softmax_takes_does_not_shift_the_signal(dataset, mo
     for part in (slice(60), slice(60, None)):
         assert np.median(analysis[part]) == pytest.approx(np.median(softmax[part]), abs=0.25)
     assert np.corrcoef(softmax, analysis)[0, 1] > 0.7
-    assert np.abs(fits - fits_then).mean() < 0.06
+    assert np.abs(fits - fits_then).mean() < 0.08
 
 
 def test_the_head_of_fewer_than_two_agents_says_nothing():
