@@ -4,7 +4,7 @@ Without an LM; samples as each registry has them, ours as written. *minilm*: as 
 *minilm-tuned*: the one that ships; it was trained on small registries that a language model wrote,
 and on no text of these six (eight of its 2,472 agents have the name of one of ours or of
 clinc150). *Adapted*: the encoder saw the registry's own samples, train requests, descriptions and
-instructions and nothing else (``make encoders``). For every encoder the knobs of retrieval are
+instructions and nothing else (where ``make encoders`` made it). For every encoder the knobs of retrieval are
 chosen in the same way on at most 400 validation requests; on at most 1,000 test requests, drawn
 once, an encoder is compared with the one above it, pair by pair. *Without samples* the agents have
 descriptions and instructions alone. Of the 639 agents of copilot 200 take part, all those that
@@ -29,7 +29,6 @@ from optimize.evaluation import select
 from optimize.evaluation.metrics import compare
 from optimize.search import ScoredRequests
 from task_delegator.embedders import DEFAULT, MANIFEST, embedder, remembering
-from task_delegator.errors import InputError
 from task_delegator.registry import Registry
 from task_delegator.retrieval import Index
 from task_delegator.system import read_json, write_text
@@ -40,7 +39,6 @@ _TRIALS = 40
 _PLACES = {"top1": 1, "top3": 3}
 _RECALL = 0.98  # of a shortlist for an LM
 _PUBLISHED = "minilm"
-_MANY_REQUESTS = ("banking77", "clinc150", "hwu64")  # of the train split, to adapt an encoder to
 _SAMPLES = {True: "with", False: "without"}
 
 
@@ -124,17 +122,11 @@ def _counted(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _encoders(name: str) -> Iterator[tuple[str, str]]:
-    """Yield the encoders to compare on a registry, as (kind, spec).
-
-    Raises:
-        InputError: the encoder of the registry's own was not made.
-    """
+    """Yield the encoders to compare on a registry, as (kind, spec): those that were made."""
     yield _PUBLISHED, _PUBLISHED
     yield DEFAULT, DEFAULT
-    if name in _MANY_REQUESTS:
-        adapted = ADAPTED / f"adapted-{name}"
-        if not (adapted / MANIFEST).is_file():
-            raise InputError(f"{adapted}: no such encoder; run make encoders")
+    adapted = ADAPTED / f"adapted-{name}"
+    if (adapted / MANIFEST).is_file():
         yield "adapted", f"encoder:{adapted}"
 
 
