@@ -4,11 +4,11 @@ Without an LM; samples as each registry has them, ours as written. *minilm*: as 
 *minilm-tuned*: the one that ships; it was trained on small registries that a language model wrote,
 and on no text of these six (eight of its 2,472 agents have the name of one of ours or of
 clinc150). *Adapted*: the encoder saw the registry's own samples, train requests, descriptions and
-instructions and nothing else (where ``make encoders`` made it). For every encoder the knobs of retrieval are
-chosen in the same way on at most 400 validation requests; on at most 1,000 test requests, drawn
-once, an encoder is compared with the one above it, pair by pair. *Without samples* the agents have
-descriptions and instructions alone. Of the 639 agents of copilot 200 take part, all those that
-requests ask for among them.
+instructions and nothing else (where ``make encoders`` made it). For every encoder the knobs of
+retrieval are chosen in the same way on at most 400 validation requests; on at most 1,000 test
+requests, drawn once, an encoder is compared with the one above it, pair by pair. *Without samples*
+the agents have descriptions and instructions alone. Of the 639 agents of copilot 200 take part, all
+those that requests ask for among them.
 """
 
 import json
