@@ -10,6 +10,7 @@ from tracking import empty_store
 
 from optimize.__main__ import main
 from optimize.cli.evaluate import embedders_of, rerankers_of
+from task_delegator.embedders import DEFAULT
 from task_delegator.rerankers import CrossEncoder
 
 
@@ -110,7 +111,7 @@ def test_two_programs_take_the_embedder_that_each_was_compiled_with(tmp_path):
     both = ["default", str(other)]
     assert embedders_of(both, []) == [None, None]
     assert embedders_of(both, ["mpnet"]) == [None, "mpnet"]
-    assert embedders_of(both, ["minilm", "mpnet"]) == ["minilm", "mpnet"]
+    assert embedders_of(both, [DEFAULT, "mpnet"]) == [DEFAULT, "mpnet"]
     assert embedders_of(both, ["e5"]) == ["e5", "e5"]  # which loading refuses
     assert embedders_of(["default"], ["mpnet"]) == ["mpnet"]
 

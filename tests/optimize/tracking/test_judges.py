@@ -113,7 +113,7 @@ def test_the_judge_reads_a_trace_and_answers_as_a_reviewer_does(
     assert found.source.source_type == "LLM_JUDGE"
     told = json.dumps(asked["messages"])
     first = given[0]["top3"][0]["name"]
-    described = data.registry[first].description
+    described = data.registry[first].description.splitlines()[0]
     assert first in told
     assert "found" not in trace.data.spans[0].inputs
     assert "ndarray" not in told
