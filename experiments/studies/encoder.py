@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.support.distractors import without_samples
 from experiments.support.format import difference, markdown, percent, rate
 from experiments.support.quick import shrink
 from experiments.support.ranks import choose_knobs, rates_within
@@ -51,7 +52,8 @@ def run(quick: bool) -> list[dict[str, Any]]:
         sampled = any(agent.user_request_samples for agent in dataset.registry)
         rows += _compared(name, dataset, quick, samples=sampled)
         if sampled:
-            rows += _compared(name, _bare(dataset), quick, samples=False)
+            bare = replace(dataset, registry=Registry(without_samples(list(dataset.registry))))
+            rows += _compared(name, bare, quick, samples=False)
     return rows
 
 
@@ -59,8 +61,8 @@ def _compared(name: str, dataset: Dataset, quick: bool, samples: bool) -> list[d
     """Return a row per encoder, each beside the one before it."""
     asked = select(dataset.splits["validation" if quick else "test"], _ASKED, seed=0)
     measure = _ranks if quick else _kept_ranks
-    specs = dict(_encoders(name)) if samples else dict.fromkeys((_PUBLISHED, DEFAULT))
-    ranks = {kind: measure(dataset, spec or kind, asked) for kind, spec in specs.items()}
+    specs = _encoders(name) if samples else ((kind, kind) for kind in (_PUBLISHED, DEFAULT))
+    ranks = {kind: measure(dataset, spec, asked) for kind, spec in specs}
     rows, before = [], None
     for kind, own in ranks.items():
         versus = None if before is None else compare(own == 1, before == 1)
@@ -71,13 +73,6 @@ def _compared(name: str, dataset: Dataset, quick: bool, samples: bool) -> list[d
         }
         rows.append(row | {"versus": None if versus is None else asdict(versus)})
     return rows
-
-
-def _bare(dataset: Dataset) -> Dataset:
-    """Return a registry whose agents have no samples."""
-    without = {"user_request_samples": ()}
-    agents = [agent.model_copy(update=without) for agent in dataset.registry]
-    return replace(dataset, registry=Registry(agents))
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
