@@ -20,6 +20,7 @@ from task_delegator.calibration import as_without_lm
 from task_delegator.decision import (
     OperatingPoint,
     Target,
+    above_floor,
     choose_threshold,
     confidence_of,
     in_scope_probability,
@@ -224,9 +225,13 @@ def _in_scope(program: Delegator, delegations: Sequence[Delegation]) -> list[flo
 
 
 def _accepted(program: Delegator, delegations: Sequence[Delegation]) -> np.ndarray:
-    """Return whether some agent seems to fit, shape (n,), bool."""
-    least = program.knobs.values.scope.threshold or 0.0
-    return np.array(_in_scope(program, delegations)) >= least
+    """Return whether some agent seems to fit, by both limits, shape (n,), bool."""
+    thresholds = program.knobs.values.thresholds()
+    confidences, in_scope = (
+        np.array(found(program, delegations), dtype=float) for found in (_confidences, _in_scope)
+    )
+    fits = above_floor(confidences, in_scope, thresholds)
+    return (in_scope >= (thresholds.in_scope or 0.0)) & fits
 
 
 def _fit_language(program: Delegator, outcomes: Sequence[Outcome]) -> None:

@@ -13,9 +13,10 @@ from itertools import count
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from optimize.data import WrittenAgent
-from task_delegator.calibration import Observed, fit_logistic, held_out, observe
+from task_delegator.calibration import Observed, fit_logistic, held_out_odds, observe
 from task_delegator.decision import (
     OperatingPoint,
     Sample,
@@ -167,7 +168,7 @@ def fit_transfer(
         raise InputError("optimize transfer: the program reranks; compile it without --reranker")
     rows = _observed(program, drawn, knobs)
     counts = rows.counts
-    unseen = held_out(rows.table, rows.right, counts, rows.draws % _FOLDS)
+    unseen = expit(held_out_odds(rows.table, rows.right, counts, rows.draws % _FOLDS))
     bias, weights = fit_logistic(rows.table, rows.right, counts)
     promise = choose_threshold(
         Sample.of(unseen[rows.served], rows.right[rows.served], unseen[~rows.served]),

@@ -15,7 +15,7 @@ from optimize.calibration import tell
 from optimize.evaluation import Outcome
 from optimize.lm_stage.confidence import ConfidenceWithLM, ScopeWithLM
 from task_delegator.artifact import ValidationScores
-from task_delegator.decision import OperatingPoint, Target, choose_threshold
+from task_delegator.decision import OperatingPoint, Target, above_floor, choose_threshold
 from task_delegator.knobs import Thresholds
 
 
@@ -96,8 +96,7 @@ def _unasked(served: Served) -> ValidationScores:
         for outcomes in (served.inside, served.outside)
     )
     accepted, accepted_outside = (
-        [o.delegation.evidence.in_scope_score >= (served.alone.in_scope or 0.0) for o in outcomes]
-        for outcomes in (inside, outside)
+        [_accepted(o, served.alone) for o in outcomes] for outcomes in (inside, outside)
     )
     outside_scores = np.array([o.confidence for o in outside], dtype=float)
     return ValidationScores(
@@ -107,3 +106,10 @@ def _unasked(served: Served) -> ValidationScores:
         out_of_scope=outside_scores[np.array(accepted_outside, dtype=bool)].tolist(),
         n_out_of_scope=len(outside),
     )
+
+
+def _accepted(outcome: Outcome, thresholds: Thresholds) -> bool:
+    """Tell whether some agent seems to fit, by both limits."""
+    fits = outcome.delegation.evidence.in_scope_score
+    high = above_floor(outcome.confidence, fits, thresholds)
+    return bool(high) and fits >= (thresholds.in_scope or 0.0)

@@ -72,7 +72,7 @@ class ValidationScores(BaseModel):
     Attributes:
         confidences: of the first place, 0..1, of requests that some agent fits.
         right: whether it was right, in the same order.
-        accepted: whether some agent seemed to fit; None for all.
+        accepted: whether some agent seemed to fit, so that a threshold may assign it; None for all.
         out_of_scope: confidences of requests that no agent fits, but seemed to.
         n_out_of_scope: requests that no agent fits; None where nobody counted them.
         unasked: where these are of requests that an LM was asked about, the scores of the others.

@@ -11,7 +11,7 @@ from .samples import (
     calibrate_on_samples,
     kept_calibration,
 )
-from .scope import SHARE, ScopeFit, fit_scope, held_out
+from .scope import SHARE, ScopeFit, fit_scope, held_out_odds
 
 __all__ = [
     "ENOUGH_AGENTS",
@@ -26,7 +26,7 @@ __all__ = [
     "calibrate_on_samples",
     "fit_logistic",
     "fit_scope",
-    "held_out",
+    "held_out_odds",
     "kept_calibration",
     "observe",
     "observe_missing",

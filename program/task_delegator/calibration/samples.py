@@ -14,17 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from ..decision import Sample, correct_probability, estimate_threshold
+from ..decision import Sample, above_floor, correct_probability, estimate_threshold
 from ..delegation import Features
 from ..embedders import VectorCache
 from ..errors import InputError
-from ..knobs import CorrectWeights, KnobValues
-from ..probability import PROBABILITY_FLOOR
+from ..knobs import CorrectWeights, KnobValues, Thresholds
 from ..registry import Agent
 from ..retrieval import Index, Retrieve
 from .logistic import fit_logistic
 from .observe import Observed, observe
-from .scope import fit_scope, folds_by_agent, held_out
+from .scope import fit_scope, folds_by_agent, held_out_odds
 
 LEAST_SAMPLES = 30  # held out; fewer are too few for the models
 LEAST_AGENTS = 4  # with fewer, hiding one leaves too few to compare
@@ -32,7 +31,7 @@ _CAUTION = 0.6  # share of the errors that are allowed: 0.97 for 0.95, as sample
 _MOST_FOLDS = 10
 _ONE_FOLD = 1000  # agents beyond which an index takes long: one is built
 _MOST = 2000  # samples that are asked
-_METHOD = "self-calibration 3"  # with another number, what was kept is calculated again
+_METHOD = "self-calibration 4"  # with another number, what was kept is calculated again
 _KEPT = VectorCache("calibrations.sqlite", limit=2**24)
 # To choose from, the smallest first.
 _FEATURE_SETS: tuple[tuple[str, ...], ...] = (
@@ -182,13 +181,14 @@ def _fitted(
     scope = fit_scope(inside, near, (), correct)
     values = values.replaced(scope.knobs)
     confidences = scope.held_out * np.array([correct(row.features) for row in (*inside, *near)])
-    own, missing = confidences[: len(inside)], confidences[len(inside) :]
+    own = confidences[: len(inside)]
     right = np.array([row.right for row in inside])
     threshold = estimate_threshold(Sample.of(own, right), target)
     values = values.replaced({"confidence.assign_threshold": threshold})
     values = values.replaced(as_without_lm(values))
-    least = values.thresholds().assign
-    assigned = own >= (np.inf if least is None else least)
+    assigned, astray = np.split(
+        _assigned(confidences, scope.held_out, values.thresholds()), [len(inside)]
+    )
     before, after = knobs.flat(), values.flat()
     return SelfCalibration(
         knobs={name: value for name, value in after.items() if value != before[name]},
@@ -196,8 +196,14 @@ def _fitted(
         right=float(right.mean()),
         assigned=float(assigned.mean()),
         precision=float(right[assigned].mean()) if assigned.any() else None,
-        near_assigned=float((missing >= (np.inf if least is None else least)).mean()),
+        near_assigned=float(astray.mean()),
     )
+
+
+def _assigned(confidences: np.ndarray, in_scope: np.ndarray, thresholds: Thresholds) -> np.ndarray:
+    """Return what would be assigned, shape (n,), bool."""
+    least = np.inf if thresholds.assign is None else thresholds.assign
+    return (confidences >= least) & above_floor(confidences, in_scope, thresholds)
 
 
 def _fit_correct(inside: Sequence[Observed]) -> dict[str, float]:
@@ -219,8 +225,8 @@ def _chosen_features(inside: Sequence[Observed], right: np.ndarray) -> tuple[str
     ones = np.ones(len(right))
     lost = {}
     for names in _FEATURE_SETS:
-        found = held_out(_table(inside, names), right, ones, folds)
-        lost[names] = -np.log(np.maximum(np.where(right, found, 1 - found), PROBABILITY_FLOOR))
+        odds = held_out_odds(_table(inside, names), right, ones, folds)
+        lost[names] = np.logaddexp(0, np.where(right, -odds, odds))
     best = min(lost.values(), key=lambda each: float(each.mean()))
 
     def close(names: tuple[str, ...]) -> bool:

@@ -2,8 +2,7 @@
 
 Of the latter there are two sources. *Near* ones cost nothing: a labeled request becomes one where
 its right agents are taken out of the index. *Far* ones are examples of what is out of scope, where
-somebody wrote them. Each source that there is counts as much as the other, whatever its size: half
-of the share of requests that nobody can serve.
+somebody wrote them. Each source that there is counts as much as the other, whatever its size.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,13 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from ..decision import in_scope_features
+from ..decision import FLOOR_SHARE, in_scope_features
 from ..delegation import Features, Signals
 from ..knobs import InScopeWeights
 from .logistic import fit_logistic
 from .observe import Observed
 
 SHARE = 0.1  # of all requests, those that nobody can serve, as the probabilities take it
+# Of that share, where there is one source alone: near ones are the hardest, and few of what comes.
+_ALONE = 0.25
 _NEAR = 0.07  # share of either source that may reach the least confidence to assign
 _REJECTED_IN_SCOPE = 0.03  # share of in-scope requests below the "none" threshold
 _UNLIKELY = 0.5  # "none" is said only where that is likelier than not
@@ -55,8 +56,11 @@ def fit_scope(
         near: the same without their right agents.
         far: examples of what is out of scope.
         correct: P(the first place is right, if any agent fits).
-        share: of the requests that nobody can serve, among all.
+        share: of the requests that nobody can serve, among all, where both sources are there;
+            where one is, a quarter of it.
     """
+    from scipy.special import expit
+
     names = InScopeWeights.features()
     group = "scope.in_scope"
     sources = [rows for rows in (near, far) if rows]
@@ -69,14 +73,19 @@ def fit_scope(
     table = np.array([_row(row.signals, row.features) for row in rows], dtype=float)
     labels = np.arange(len(rows)) < len(inside)
     counts = np.concatenate(
-        [np.ones(len(inside)), *(np.full(len(s), len(inside) / 2 / len(s)) for s in sources)]
+        [
+            np.ones(len(inside)),
+            *(np.full(len(own), len(inside) / len(sources) / len(own)) for own in sources),
+        ]
     )
-    shift = float(np.log((1 - share) / share))
+    share *= 1.0 if len(sources) > 1 else _ALONE
+    shift = _log_odds(share)
     bias, weights = fit_logistic(table, labels, counts)
-    unseen = held_out(table, labels, counts, folds_by_agent([row.agent for row in rows]), shift)
-    confidences = unseen * np.array([correct(row.features) for row in rows])
+    odds = held_out_odds(table, labels, counts, folds_by_agent([row.agent for row in rows]))
+    unseen, at_floor = expit(odds + shift), expit(odds + _log_odds(FLOOR_SHARE))
+    at_floor *= np.array([correct(row.features) for row in rows])
     limits = [
-        np.quantile(confidences[start : start + len(source)], 1 - _NEAR, method="higher")
+        np.quantile(at_floor[start : start + len(source)], 1 - _NEAR, method="higher")
         for start, source in zip(_starts(inside, sources), sources, strict=True)
     ]
     rejected = float(np.quantile(unseen[labels], _REJECTED_IN_SCOPE))
@@ -88,6 +97,11 @@ def fit_scope(
         "scope.assign_floor": float(max(limits)),
     }
     return ScopeFit(knobs, unseen)
+
+
+def _log_odds(share: float) -> float:
+    """Return what is added to the log-odds of even shares where so few requests are for nobody."""
+    return float(np.log((1 - share) / share))
 
 
 def _row(signals: Signals, features: Features) -> list[float]:
@@ -106,32 +120,28 @@ def folds_by_agent(agents: Sequence[str]) -> np.ndarray:
     return np.array([known.get(agent, i) % _FOLDS for i, agent in enumerate(agents)])
 
 
-def held_out(
+def held_out_odds(
     table: np.ndarray,
     labels: np.ndarray,
     row_weights: np.ndarray,
     folds: np.ndarray,
-    shift: float = 0.0,
 ) -> np.ndarray:
-    """Return the probability of a true label for each row, by the model of the other folds.
+    """Return the log-odds of a true label for each row, by the model of the other folds.
 
     Args:
         table: shape (n, features).
         labels: shape (n,), bool; both values occur.
         row_weights: what each row counts, shape (n,).
         folds: number of each row's fold, shape (n,).
-        shift: what is added to the log-odds.
 
     Returns:
         Shape (n,).
     """
-    from scipy.special import expit
-
     found = np.full(len(labels), np.nan)
     for fold in range(_FOLDS):
         rest, own = folds != fold, folds == fold
         if len(set(labels[rest].tolist())) < 2:
             rest = np.ones(len(labels), dtype=bool)
         bias, weights = fit_logistic(table[rest], labels[rest], row_weights[rest])
-        found[own] = expit(bias + shift + table[own] @ weights)
+        found[own] = bias + table[own] @ weights
     return found

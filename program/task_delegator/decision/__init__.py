@@ -2,8 +2,10 @@
 
 from .certify import Counts, lower_bound, p_value
 from .confidence import (
+    FLOOR_SHARE,
     AssessConfidence,
     Assessment,
+    above_floor,
     assemble,
     assess_confidence,
     confidence_of,
@@ -18,12 +20,14 @@ from .thresholds import OperatingPoint, Sample, Target, choose_threshold, estima
 from .transfer import transfer_features, transferred_confidence, transfers
 
 __all__ = [
+    "FLOOR_SHARE",
     "AssessConfidence",
     "Assessment",
     "Counts",
     "OperatingPoint",
     "Sample",
     "Target",
+    "above_floor",
     "asks_lm",
     "assemble",
     "assess_confidence",

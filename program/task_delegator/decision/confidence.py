@@ -8,15 +8,18 @@ Vector Machines, 1999); their weights are knobs, fitted on labeled requests by
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import dspy
+import numpy as np
 
 from ..delegation import Candidate, Decision, Features, Signals
-from ..knobs import KnobValues
+from ..knobs import KnobValues, Thresholds
 from ..prediction import FrozenPrediction
 from ..probability import CONFIDENCE_FLOOR
 
+FLOOR_SHARE = 0.2  # of the requests that nobody can serve: what precision is promised at, too
+_Number = TypeVar("_Number", float, np.ndarray)
 _SIGNALS = tuple(field.name for field in fields(Signals))
 
 
@@ -140,6 +143,29 @@ def confidence_of(
     if not _counts_scope(knobs, with_lm=with_lm):
         return right
     return right * in_scope_probability(signals, features, knobs, with_lm=with_lm)
+
+
+def above_floor(confidence: _Number, in_scope: _Number, thresholds: Thresholds) -> Any:
+    """Tell whether a confidence reaches the floor, where it is fitted to a share.
+
+    The floor holds for the confidence as it would be if ``FLOOR_SHARE`` of the requests were for
+    nobody. That tells a right first place from a request whose agent is missing better than the
+    confidence as it is shown, which takes fewer for granted: the odds that some agent fits weigh
+    more (the likelihood ratio of Neyman and Pearson, 1933, is the limit).
+
+    Args:
+        confidence, in_scope: P(the first place is right) and P(some agent fits), 0..1; numbers or
+            arrays, shape (n,).
+        thresholds: with the floor, and the share that the probabilities are fitted to.
+
+    Returns:
+        bool, shape as given.
+    """
+    floor, share = thresholds.floor, thresholds.share
+    if floor is None or share is None:
+        return confidence >= 0.0
+    fits, none = (1 - FLOOR_SHARE) / (1 - share), FLOOR_SHARE / share  # Bayes: the new prior
+    return confidence * fits >= floor * (in_scope * fits + (1 - in_scope) * none)
 
 
 def _counts_scope(knobs: KnobValues, *, with_lm: bool) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from ..delegation import Candidate, Decision, Settled
 from ..knobs import LMKnobs, Thresholds
 from ..text import printable
+from .confidence import above_floor
 
 
 def settled_by(*, calibrated: bool, language: str | None = None) -> Settled | None:
@@ -90,6 +91,8 @@ def decide(
         return "review", f"{finding}; this program assigns nothing{others}."
     if not (confidence >= thresholds.assign and in_scope >= least):
         return "review", f"{finding}, {thresholds.assign:.0%} is needed to assign{others}."
+    if not above_floor(confidence, in_scope, thresholds):
+        return "review", f"{finding}, but tasks for none of the agents look like this{others}."
     if named and not meant:
         wanted = " and ".join(map(printable, named[:3]))
         return "review", f"The task names {wanted} but reads like one for {first} {guess}"

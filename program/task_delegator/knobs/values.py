@@ -37,10 +37,16 @@ class Thresholds:
     Attributes:
         assign: least confidence to assign; None never assigns.
         in_scope: least P(some agent fits); None never says that none fits.
+        floor: least confidence to assign beside it, where more requests are for nobody
+            (``above_floor``); None for no such limit.
+        share: of the requests, how many are for nobody in the probabilities as they are; None
+            where they are fitted to none.
     """
 
     assign: float | None
     in_scope: float | None
+    floor: float | None = None
+    share: float | None = None
 
 
 class KnobValues(KnobGroup):
@@ -102,12 +108,16 @@ class KnobValues(KnobGroup):
     def thresholds(self, *, with_lm: bool = False) -> Thresholds:
         """Return the thresholds of a decision, with the LM asked or without."""
         confidence, scope = self.confidence, self.scope
-        assign, floor = confidence.assign_threshold, scope.assign_floor
         if with_lm:
-            assign, floor = confidence.assign_threshold_with_lm, scope.assign_floor_with_lm
-        if assign is not None and floor is not None:
-            assign = max(assign, floor)
-        return Thresholds(assign, scope.threshold_with_lm if with_lm else scope.threshold)
+            return Thresholds(
+                confidence.assign_threshold_with_lm,
+                scope.threshold_with_lm,
+                scope.assign_floor_with_lm,
+                scope.share_with_lm,
+            )
+        return Thresholds(
+            confidence.assign_threshold, scope.threshold, scope.assign_floor, scope.share
+        )
 
     def without_writing(self) -> "KnobValues":
         """Return a copy for an LM that decides and writes nothing: no expansion, no rubric."""

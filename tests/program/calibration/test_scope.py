@@ -4,14 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from task_delegator.calibration.logistic import fit_logistic
 from task_delegator.calibration.observe import Observed
 from task_delegator.calibration.scope import fit_scope
-from task_delegator.decision.confidence import in_scope_probability
-from task_delegator.delegation import Features, Signals
-from task_delegator.knobs import KnobValues
+from task_delegator.decision import FLOOR_SHARE, above_floor, decide, in_scope_probability
+from task_delegator.delegation import Candidate, Features, Signals
+from task_delegator.knobs import KnobValues, Thresholds
 
 DRAW = np.random.default_rng(0)
 
@@ -67,13 +69,38 @@ def test_a_larger_share_of_strangers_makes_less_sure():
 
 
 def test_few_requests_without_their_agent_are_sure_enough_to_assign():
-    knobs = fitted(NEAR, FAR)
-    floor = knobs.scope.assign_floor
-    assert floor is not None
-    reached = [in_scope_probability(r.signals, r.features, knobs) >= floor for r in NEAR]
-    assert np.mean(reached) < 0.1
-    assert knobs.replaced({"confidence.assign_threshold": 0.0}).thresholds().assign == floor
-    assert knobs.replaced({"confidence.assign_threshold": None}).thresholds().assign is None
+    knobs = fitted(NEAR, FAR).replaced({"confidence.assign_threshold": 0.0})
+
+    def assigned(found: list[Observed]) -> float:
+        fits = [in_scope_probability(r.signals, r.features, knobs) for r in found]
+        candidates = [Candidate("a", 0.9), Candidate("b", 0.1)]
+        decisions = [decide(candidates, p, p, knobs.thresholds(), calibrated=True)[0] for p in fits]
+        return decisions.count("assign") / len(found)
+
+    assert assigned(NEAR) < 0.1
+    assert assigned(INSIDE) > 0.6
+
+
+def test_one_source_alone_has_a_quarter_of_the_share():
+    assert fitted(NEAR, [], share=0.1).scope.share == pytest.approx(0.025)
+
+
+@given(st.floats(0.001, 1.0), st.floats(0.01, 0.6), st.floats(0.01, 0.99))
+def test_the_floor_holds_for_the_confidence_at_another_share(fits, share, floor):
+    """By Bayes: the odds that some agent fits, with other odds before the task was seen."""
+    right = 0.9
+    limits = Thresholds(0.0, None, floor, share)
+    before, after = (1 - share) / share, (1 - FLOOR_SHARE) / FLOOR_SHARE
+    odds = fits / max(1 - fits, 1e-12) / before * after
+    at_floor = right * odds / (1 + odds)
+    assume(abs(at_floor - floor) > 1e-6)
+    assert above_floor(right * fits, fits, limits) == (at_floor > floor)
+    assert above_floor(np.array([right * fits]), np.array([fits]), limits)[0] == (at_floor > floor)
+
+
+def test_without_a_floor_or_a_share_every_confidence_is_above_it():
+    assert above_floor(0.0, 0.5, Thresholds(0.9, None))
+    assert above_floor(np.zeros(3), np.full(3, 0.5), Thresholds(0.9, None, 0.8, None)).all()
 
 
 def test_nobody_fits_is_said_only_where_it_is_likelier_than_not():
