@@ -14,7 +14,8 @@ MOST_COMPARED = 40
 _CALLS_PER_COMPARED = 3  # beside one per card: the second order, prior, optimized prompt
 _HELD_OUT = 20  # train requests on which an optimizer compares its candidates
 _PRIOR_CALLS = 3
-_FIT_SHARE = 0.4  # of what the optimizer leaves: answers beyond those that were compared
+# Of what the optimizer leaves: answers beyond those that were compared, where enough are.
+_FIT_SHARE = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,5 +87,6 @@ def _divided(optimizer: str | None, calls: int, cards: int) -> CallPlan:
     each = _CALLS_PER_COMPARED + cards
     own = 0 if optimizer is None else int(calls * OPTIMIZERS[optimizer].share)
     rest = max(calls - own - _PRIOR_CALLS, 0)
-    compared = min(int(rest * (1 - _FIT_SHARE)) // each, MOST_COMPARED)
+    compared = max(int(rest * (1 - _FIT_SHARE)) // each, min(rest // each, FEWEST_COMPARED))
+    compared = min(compared, MOST_COMPARED)
     return CallPlan(own, compared, rest - compared * each)

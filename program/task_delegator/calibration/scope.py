@@ -20,7 +20,7 @@ from .observe import Observed
 SHARE = 0.1  # of all requests, those that nobody can serve, as the probabilities take it
 # Of that share, where there is one source alone: near ones are the hardest, and few of what comes.
 _ALONE = 0.25
-_NEAR = 0.07  # share of either source that may reach the least confidence to assign
+_NEAR = 0.06  # share of either source that may reach the floor of an assignment
 _REJECTED_IN_SCOPE = 0.03  # share of in-scope requests below the "none" threshold
 _UNLIKELY = 0.5  # "none" is said only where that is likelier than not
 _FOLDS = 5

@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # imported when needed: --help is not to wait for them
     from ..delegator import Delegator
     from ..registry import Registry
 
+PACKAGED = ("minilm-tuned", "minilm")  # as embedders has them, whose import takes a while
 _AGENTS = Path("datasets/agents.json")  # the registry of a checkout
 
 
@@ -128,9 +129,8 @@ def add_lm_share(parser: argparse.ArgumentParser) -> None:
 
 def load_program(options: argparse.Namespace) -> "Delegator":
     """Return the program that the options name, with its agents."""
-    # Their names alone: the package takes a while.
-    wanted = options.embedder or "minilm-tuned"
-    with loading(wanted if wanted in ("minilm-tuned", "minilm") else None):
+    wanted = options.embedder or PACKAGED[0]
+    with loading(wanted if wanted in PACKAGED else None):
         from ..artifact import load
         from ..self_calibration import written_samples
 

@@ -18,7 +18,7 @@ from ..knobs import KnobValues, Thresholds
 from ..prediction import FrozenPrediction
 from ..probability import CONFIDENCE_FLOOR
 
-FLOOR_SHARE = 0.2  # of the requests that nobody can serve: what precision is promised at, too
+FLOOR_SHARE = 0.5  # of the requests that nobody can serve
 _Number = TypeVar("_Number", float, np.ndarray)
 _SIGNALS = tuple(field.name for field in fields(Signals))
 

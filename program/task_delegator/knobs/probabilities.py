@@ -107,7 +107,7 @@ class ScopeKnobs(KnobGroup):
         share: of the requests, how many nobody can serve; P(some agent fits) is fitted to it, and
             is part of the confidence. None: it is fitted to no share, and no part of it.
         assign_floor: least confidence to assign whatever precision is aimed at, as it would be
-            if a fifth of the requests were for nobody: few requests reach it whose right agent is
+            if half of the requests were for nobody: few requests reach it whose right agent is
             missing. None for no such limit.
         threshold: below this probability the decision is ``none``; None never says so.
         share_with_lm, assign_floor_with_lm, threshold_with_lm: the same where the LM was asked.

@@ -11,7 +11,17 @@ import pytest
 from optimize.cli.common import EMBEDDER
 from optimize.data import ENCODER_REGISTRIES
 from task_delegator import embedders
-from task_delegator.embedders import MANIFEST, MODEL, VOCABULARY, MiniLM, embedder, packaged_minilm
+from task_delegator.cli import options
+from task_delegator.embedders import (
+    DEFAULT,
+    MANIFEST,
+    MODEL,
+    PACKAGED,
+    VOCABULARY,
+    MiniLM,
+    embedder,
+    packaged_minilm,
+)
 from task_delegator.embedders.base import Encoded
 from task_delegator.embedders.onnx_encoder import OnnxEncoder
 from task_delegator.embedders.specs import _named
@@ -48,6 +58,8 @@ def test_it_encodes_as_its_graph_does_under_an_id_of_its_own(folder):
 def test_the_default_is_the_encoder_that_ships():
     own = embedder()
     assert own is embedder("minilm-tuned") is embedder(EMBEDDER)
+    assert PACKAGED == options.PACKAGED
+    assert PACKAGED[0] == DEFAULT == EMBEDDER
     assert own.id != embedder("minilm").id
     for name, sha256 in read_json(SHIPPED / MANIFEST)["sha256"].items():
         assert sha256_file(SHIPPED / name) == sha256
