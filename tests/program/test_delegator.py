@@ -153,6 +153,19 @@ def test_decisions_follow_the_thresholds(confidence, fits, calibrated, decision)
     assert decide(candidates, confidence, fits, thresholds, calibrated=calibrated)[0] == decision
 
 
+@pytest.mark.parametrize(
+    ("fits", "calibrated", "decision"),
+    [(0.999, True, "assign"), (0.92, True, "review"), (0.92, False, "assign")],
+)
+def test_what_is_for_nobody_as_likely_as_not_is_reviewed(fits, calibrated, decision):
+    """The floor is for agents that P(some agent fits) was fitted for."""
+    candidates = (Candidate("A", 0.9), Candidate("B", 0.1))
+    limits = Thresholds(assign=0.5, in_scope=0.3, floor=0.8, share=0.1)
+    told = decide(candidates, 0.9, fits, limits, calibrated=calibrated, trusted=True)
+    assert told[0] == decision
+    assert ("none of the agents look like this" in told[1]) == (decision == "review")
+
+
 def test_an_uncalibrated_registry_is_never_told_that_nobody_fits(office):
     program = Delegator(office, HashedWords(), calibrated_for=frozenset())
     program.knobs.set({"scope.threshold": 1.0, "confidence.assign_threshold": 0.0})

@@ -91,7 +91,7 @@ def decide(
         return "review", f"{finding}; this program assigns nothing{others}."
     if not (confidence >= thresholds.assign and in_scope >= least):
         return "review", f"{finding}, {thresholds.assign:.0%} is needed to assign{others}."
-    if not above_floor(confidence, in_scope, thresholds):
+    if calibrated and not above_floor(confidence, in_scope, thresholds):
         return "review", f"{finding}, but tasks for none of the agents look like this{others}."
     if named and not meant:
         wanted = " and ".join(map(printable, named[:3]))
