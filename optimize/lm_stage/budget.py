@@ -14,8 +14,7 @@ MOST_COMPARED = 40
 _CALLS_PER_COMPARED = 3  # beside one per card: the second order, prior, optimized prompt
 _HELD_OUT = 20  # train requests on which an optimizer compares its candidates
 _PRIOR_CALLS = 3
-# Of what the optimizer leaves: answers beyond those that were compared, where enough are.
-_FIT_SHARE = 0.4
+_FIT_SHARE = 0.25  # of what the optimizer leaves: answers beyond those that were compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +86,5 @@ def _divided(optimizer: str | None, calls: int, cards: int) -> CallPlan:
     each = _CALLS_PER_COMPARED + cards
     own = 0 if optimizer is None else int(calls * OPTIMIZERS[optimizer].share)
     rest = max(calls - own - _PRIOR_CALLS, 0)
-    compared = max(int(rest * (1 - _FIT_SHARE)) // each, min(rest // each, FEWEST_COMPARED))
-    compared = min(compared, MOST_COMPARED)
+    compared = min(int(rest * (1 - _FIT_SHARE)) // each, MOST_COMPARED)
     return CallPlan(own, compared, rest - compared * each)

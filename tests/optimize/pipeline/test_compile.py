@@ -20,7 +20,7 @@ def test_too_few_calls_are_refused_before_anything_is_made(dataset, tmp_path, mo
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     options = Options(tmp_path / "program", optimizer="gepa")
     lm, engine = recorded_lm(oracle(dataset))
-    message = r"--optimizer gepa needs at least 305 LM calls, not 200; give --max-lm-calls 305 or"
+    message = r"--optimizer gepa needs at least 245 LM calls, not 200; give --max-lm-calls 245 or"
     with pytest.raises(InputError, match=message):
         compile_program(dataset, options, lm)
     assert engine.prompts == []
