@@ -22,7 +22,7 @@ from optimize.calibration import OUT_OF_SCOPE_SHARE, TARGET_PRECISION, calibrate
 from optimize.data import OURS, Dataset, Request, load_dataset
 from optimize.evaluation import Outcome, delegate_all, grade_outcomes, metrics
 from task_delegator.artifact import load
-from task_delegator.decision import Sample, confidence_of, in_scope_probability
+from task_delegator.decision import Sample, above_floor, confidence_of, in_scope_probability
 from task_delegator.delegator import Delegator
 
 _WRONG = -TARGET_PRECISION / (1 - TARGET_PRECISION)  # where a right assignment is worth 1
@@ -95,7 +95,7 @@ def _fit_reanchor(sample: Sample) -> _Fitted:
 
 
 def _sample(program: Delegator, dataset: Dataset, split: str) -> Sample:
-    """Return the confidences of a split; -inf where the decision is that no agent fits."""
+    """Return the confidences of a split; -inf where no threshold assigns, as none seems to fit."""
     outside = [Request(text, ()) for text in dataset.out_of_scope[split]]
     with dspy.context(lm=None):
         outcomes = delegate_all(program, dataset.splits[split], split)
@@ -105,9 +105,9 @@ def _sample(program: Delegator, dataset: Dataset, split: str) -> Sample:
     def confidence(outcome: Outcome) -> float:
         seen = outcome.delegation.evidence
         fits = in_scope_probability(seen.signals, seen.features, knobs)
-        if fits < (knobs.scope.threshold or 0.0):
-            return -np.inf
-        return confidence_of(seen.signals, seen.features, knobs)
+        sure = confidence_of(seen.signals, seen.features, knobs)
+        low = fits < (knobs.scope.threshold or 0.0)
+        return -np.inf if low or not above_floor(sure, fits, knobs.thresholds()) else sure
 
     return Sample.of(
         [confidence(o) for o in outcomes], grade_outcomes(outcomes), [confidence(o) for o in others]

@@ -4,11 +4,10 @@ Thresholds are chosen on probabilities of requests that a fold's model has not s
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, logit
 from sklearn.model_selection import StratifiedKFold
 
 from optimize.calibration import Logistic, choose_features, fit_confidence, held_out_probabilities
@@ -111,10 +110,8 @@ def fit_scope_with_lm(
     """Fit P(some agent fits) with the LM's "none", and the threshold that tells best apart.
 
     The threshold has the greatest sum of the shares in scope that are kept and out of scope that
-    are turned away (Youden, 1950), in the middle between the requests that it separates. Requests
-    for nobody have the same share as in the probability of retrieval alone, which is compared with
-    this one. With too few requests of either kind no knob is set: calibration gave those of
-    retrieval alone.
+    are turned away (Youden, 1950), in the middle between the requests that it separates. With
+    too few requests of either kind no knob is set: calibration gave those of retrieval alone.
 
     Args:
         program: whose other knobs are taken.
@@ -130,11 +127,8 @@ def fit_scope_with_lm(
     rows = [_scope_features(outcome, weight, orders) for outcome in (*inside, *outside)]
     table = np.array([[row[name] or 0.0 for name in names] for row in rows])
     labels = np.repeat([True, False], [len(inside), len(outside)])
-    share = program.knobs.values.scope.share or 0.5
-    shift = float(logit(1 - share))
     model = Logistic.fit(table, labels, balanced=True)
-    model = replace(model, bias=model.bias + shift)
-    held_out = expit(logit(_held_out(table, labels, seed, balanced=True)) + shift)
+    held_out = _held_out(table, labels, seed, balanced=True)
     threshold = best_separation(held_out, labels)
     knobs = model.knobs("scope.in_scope_with_lm", names) | {"scope.threshold_with_lm": threshold}
     return _accepting(knobs, auroc(held_out, labels), held_out, threshold, len(inside))

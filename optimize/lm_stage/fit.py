@@ -251,7 +251,9 @@ def _ask_further(
 
 
 # The LM's "none" decides whether an agent fits by a threshold of its own, not by the confidence.
-_SCOPE_APART = {"scope.share_with_lm": None, "scope.assign_floor_with_lm": None}
+_SCOPE_APART = dict.fromkeys(
+    f"scope.{name}_with_lm" for name in ("share", "even_odds_floor", "assign_floor")
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -250,5 +250,6 @@ def as_without_lm(values: KnobValues) -> Mapping[str, Any]:
         "confidence.assign_threshold_with_lm": values.confidence.assign_threshold,
         "scope.threshold_with_lm": values.scope.threshold,
         "scope.share_with_lm": values.scope.share,
+        "scope.even_odds_floor_with_lm": values.scope.even_odds_floor,
         "scope.assign_floor_with_lm": values.scope.assign_floor,
     }

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..decision import FLOOR_SHARE, in_scope_features
+from ..decision import in_scope_features
 from ..delegation import Features, Signals
 from ..knobs import InScopeWeights
 from .logistic import fit_logistic
@@ -22,6 +22,9 @@ SHARE = 0.1  # of all requests, those that nobody can serve, as the probabilitie
 _ALONE = 0.25
 _NEAR = 0.06  # share of either source that may reach the floor of an assignment
 _REJECTED_IN_SCOPE = 0.03  # share of in-scope requests below the "none" threshold
+_THRESHOLDS = tuple(
+    f"scope.{name}" for name in ("share", "threshold", "even_odds_floor", "assign_floor")
+)
 _UNLIKELY = 0.5  # "none" is said only where that is likelier than not
 _FOLDS = 5
 
@@ -67,8 +70,7 @@ def fit_scope(
     if not sources or not inside:
         # Without an example of what nobody serves, no request is rejected.
         none = {f"{group}.{name}": 0.0 for name in ("bias", *names)}
-        thresholds = dict.fromkeys(("scope.share", "scope.threshold", "scope.assign_floor"))
-        return ScopeFit(none | thresholds, np.zeros(0))
+        return ScopeFit(none | dict.fromkeys(_THRESHOLDS), np.zeros(0))
     rows = [*inside, *near, *far]
     table = np.array([_row(row.signals, row.features) for row in rows], dtype=float)
     labels = np.arange(len(rows)) < len(inside)
@@ -79,13 +81,13 @@ def fit_scope(
         ]
     )
     share *= 1.0 if len(sources) > 1 else _ALONE
-    shift = _log_odds(share)
+    shift = float(np.log((1 - share) / share))
     bias, weights = fit_logistic(table, labels, counts)
     odds = held_out_odds(table, labels, counts, folds_by_agent([row.agent for row in rows]))
-    unseen, at_floor = expit(odds + shift), expit(odds + _log_odds(FLOOR_SHARE))
-    at_floor *= np.array([correct(row.features) for row in rows])
+    unseen = expit(odds + shift)
+    even = expit(odds) * np.array([correct(row.features) for row in rows])
     limits = [
-        np.quantile(at_floor[start : start + len(source)], 1 - _NEAR, method="higher")
+        np.quantile(even[start : start + len(source)], 1 - _NEAR, method="higher")
         for start, source in zip(_starts(inside, sources), sources, strict=True)
     ]
     rejected = float(np.quantile(unseen[labels], _REJECTED_IN_SCOPE))
@@ -94,14 +96,10 @@ def fit_scope(
         f"{group}.bias": bias + shift,
         "scope.share": share,
         "scope.threshold": min(rejected, _UNLIKELY),
-        "scope.assign_floor": float(max(limits)),
+        "scope.even_odds_floor": float(max(limits)),
+        "scope.assign_floor": None,
     }
     return ScopeFit(knobs, unseen)
-
-
-def _log_odds(share: float) -> float:
-    """Return what is added to the log-odds of even shares where so few requests are for nobody."""
-    return float(np.log((1 - share) / share))
 
 
 def _row(signals: Signals, features: Features) -> list[float]:

@@ -2,12 +2,12 @@
 
 from .certify import Counts, lower_bound, p_value
 from .confidence import (
-    FLOOR_SHARE,
     AssessConfidence,
     Assessment,
     above_floor,
     assemble,
     assess_confidence,
+    at_even_odds,
     confidence_of,
     correct_probability,
     in_scope_features,
@@ -20,7 +20,6 @@ from .thresholds import OperatingPoint, Sample, Target, choose_threshold, estima
 from .transfer import transfer_features, transferred_confidence, transfers
 
 __all__ = [
-    "FLOOR_SHARE",
     "AssessConfidence",
     "Assessment",
     "Counts",
@@ -31,6 +30,7 @@ __all__ = [
     "asks_lm",
     "assemble",
     "assess_confidence",
+    "at_even_odds",
     "choose_threshold",
     "confidence_of",
     "correct_probability",

@@ -18,7 +18,6 @@ from ..knobs import KnobValues, Thresholds
 from ..prediction import FrozenPrediction
 from ..probability import CONFIDENCE_FLOOR
 
-FLOOR_SHARE = 0.5  # of the requests that nobody can serve
 _Number = TypeVar("_Number", float, np.ndarray)
 _SIGNALS = tuple(field.name for field in fields(Signals))
 
@@ -145,27 +144,36 @@ def confidence_of(
     return right * in_scope_probability(signals, features, knobs, with_lm=with_lm)
 
 
-def above_floor(confidence: _Number, in_scope: _Number, thresholds: Thresholds) -> Any:
-    """Tell whether a confidence reaches the floor, where it is fitted to a share.
+def at_even_odds(confidence: _Number, in_scope: _Number, share: float | None) -> _Number:
+    """Return a confidence as it would be if half of the requests were for nobody.
 
-    The floor holds for the confidence as it would be if ``FLOOR_SHARE`` of the requests were for
-    nobody. That tells a right first place from a request whose agent is missing better than the
-    confidence as it is shown, which takes fewer for granted: the odds that some agent fits weigh
-    more (the likelihood ratio of Neyman and Pearson, 1933, is the limit).
+    That tells a right first place from a request whose agent is missing better than the confidence
+    as it is, which takes few such requests for granted: the odds that some agent fits weigh more
+    (their likelihood ratio is the best there is: Neyman and Pearson, 1933).
 
     Args:
         confidence, in_scope: P(the first place is right) and P(some agent fits), 0..1; numbers or
             arrays, shape (n,).
-        thresholds: with the floor, and the share that the probabilities are fitted to.
+        share: of the requests, how many both take to be for nobody; None where that is no part of
+            the confidence, which then stays as it is.
+
+    Returns:
+        0..1, shape as given.
+    """
+    if not share or share >= 1:
+        return confidence
+    fits, none = 0.5 / (1 - share), 0.5 / share  # Bayes: even odds in place of those of the share
+    return confidence * fits / (in_scope * fits + (1 - in_scope) * none)
+
+
+def above_floor(confidence: _Number, in_scope: _Number, thresholds: Thresholds) -> Any:
+    """Tell whether a confidence reaches the floor of an assignment; arguments as there.
 
     Returns:
         bool, shape as given.
     """
-    floor, share = thresholds.floor, thresholds.share
-    if floor is None or share is None:
-        return confidence >= 0.0
-    fits, none = (1 - FLOOR_SHARE) / (1 - share), FLOOR_SHARE / share  # Bayes: the new prior
-    return confidence * fits >= floor * (in_scope * fits + (1 - in_scope) * none)
+    floor = 0.0 if thresholds.floor is None else thresholds.floor
+    return at_even_odds(confidence, in_scope, thresholds.share) >= floor
 
 
 def _counts_scope(knobs: KnobValues, *, with_lm: bool) -> bool:

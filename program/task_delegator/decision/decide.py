@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ..delegation import Candidate, Decision, Settled
 from ..knobs import LMKnobs, Thresholds
 from ..text import printable
-from .confidence import above_floor
+from .confidence import above_floor, at_even_odds
 
 
 def settled_by(*, calibrated: bool, language: str | None = None) -> Settled | None:
@@ -54,9 +54,9 @@ def decide(
 
     A task in a language that the embedder does not support, or for agents that the confidence was
     not calibrated for, is reviewed: neither threshold means anything there. A user who trusts the
-    confidence all the same is never told "none". A task that names another agent than the one
-    found, or found it by its name alone, or repeats at length what it says of itself, is not
-    assigned. The reason is one line.
+    confidence all the same is never told "none", and the floor does not hold. A task that names
+    another agent than the one found, or found it by its name alone, or repeats at length what it
+    says of itself, is not assigned. The reason is one line.
 
     Args:
         candidates: the posterior, best first, one at least.
@@ -92,13 +92,22 @@ def decide(
     if not (confidence >= thresholds.assign and in_scope >= least):
         return "review", f"{finding}, {thresholds.assign:.0%} is needed to assign{others}."
     if calibrated and not above_floor(confidence, in_scope, thresholds):
-        return "review", f"{finding}, but tasks for none of the agents look like this{others}."
+        return "review", f"{finding}, {_too_few_fit(confidence, in_scope, thresholds)}{others}."
     if named and not meant:
         wanted = " and ".join(map(printable, named[:3]))
         return "review", f"The task names {wanted} but reads like one for {first} {guess}"
     if repeated:
         return "review", f"The task repeats {repeated} words of what {first} says of itself {guess}"
     return "assign", f"{finding}{f', ahead of {rivals[0]}' if rivals else ''}."
+
+
+def _too_few_fit(confidence: float, in_scope: float, thresholds: Thresholds) -> str:
+    """Return how far a confidence is below the floor."""
+    even = at_even_odds(confidence, in_scope, thresholds.share)
+    return (
+        f"but {even:.0%} if every second task were for nobody, where {thresholds.floor or 0.0:.0%} "
+        "is needed to assign"
+    )
 
 
 def _unbelieved(elsewhere: str | None, first: str, others: str) -> str:

@@ -106,17 +106,21 @@ class ScopeKnobs(KnobGroup):
         in_scope_with_lm: the same where the LM was asked.
         share: of the requests, how many nobody can serve; P(some agent fits) is fitted to it, and
             is part of the confidence. None: it is fitted to no share, and no part of it.
-        assign_floor: least confidence to assign whatever precision is aimed at, as it would be
-            if half of the requests were for nobody: few requests reach it whose right agent is
+        even_odds_floor: least confidence to assign whatever precision is aimed at, as it would
+            be if half of the requests were for nobody: few requests reach it whose right agent is
             missing. None for no such limit.
+        assign_floor: the same of the confidence as it is, in programs of before; None in others.
         threshold: below this probability the decision is ``none``; None never says so.
-        share_with_lm, assign_floor_with_lm, threshold_with_lm: the same where the LM was asked.
+        share_with_lm, even_odds_floor_with_lm, assign_floor_with_lm, threshold_with_lm: the same
+            where the LM was asked.
     """
 
     in_scope: InScopeWeights = InScopeWeights()
     in_scope_with_lm: InScopeWithLMWeights = InScopeWithLMWeights()
     share: Probability | None = None
     share_with_lm: Probability | None = None
+    even_odds_floor: Probability | None = None
+    even_odds_floor_with_lm: Probability | None = None
     assign_floor: Probability | None = None
     assign_floor_with_lm: Probability | None = None
     threshold: Probability | None = None

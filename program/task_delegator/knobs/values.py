@@ -22,7 +22,8 @@ _LATER = frozenset(
      for name in ("description", "sample", "head_margin", "maxsim")]
     + [f"scope.{model}.{name}" for model in ("in_scope", "in_scope_with_lm")
        for name in ("margin", "agreement", "similarity", "head_logit", "chars", "sample_mean")]
-    + [f"scope.{name}{asked}" for name in ("share", "assign_floor") for asked in ("", "_with_lm")]
+    + [f"scope.{name}{asked}" for name in ("share", "assign_floor", "even_odds_floor")
+       for asked in ("", "_with_lm")]
     + ["retrieval.rerank", "retrieval.reranked", "retrieval.rerank_below"]
     + ["scope.in_scope.rerank", "scope.in_scope_with_lm.rerank"]
     + [f"transfer.right.{name}" for name in ("bias", *TransferWeights.features())]
@@ -37,8 +38,8 @@ class Thresholds:
     Attributes:
         assign: least confidence to assign; None never assigns.
         in_scope: least P(some agent fits); None never says that none fits.
-        floor: least confidence to assign beside it, where more requests are for nobody
-            (``above_floor``); None for no such limit.
+        floor: least confidence to assign beside it, as it would be if half of the requests were
+            for nobody (``at_even_odds``); None for no such limit.
         share: of the requests, how many are for nobody in the probabilities as they are; None
             where they are fitted to none.
     """
@@ -108,16 +109,14 @@ class KnobValues(KnobGroup):
     def thresholds(self, *, with_lm: bool = False) -> Thresholds:
         """Return the thresholds of a decision, with the LM asked or without."""
         confidence, scope = self.confidence, self.scope
+        assign, before = confidence.assign_threshold, scope.assign_floor
+        rest = scope.threshold, scope.even_odds_floor, scope.share
         if with_lm:
-            return Thresholds(
-                confidence.assign_threshold_with_lm,
-                scope.threshold_with_lm,
-                scope.assign_floor_with_lm,
-                scope.share_with_lm,
-            )
-        return Thresholds(
-            confidence.assign_threshold, scope.threshold, scope.assign_floor, scope.share
-        )
+            assign, before = confidence.assign_threshold_with_lm, scope.assign_floor_with_lm
+            rest = scope.threshold_with_lm, scope.even_odds_floor_with_lm, scope.share_with_lm
+        if assign is not None and before is not None:
+            assign = max(assign, before)
+        return Thresholds(assign, *rest)
 
     def without_writing(self) -> "KnobValues":
         """Return a copy for an LM that decides and writes nothing: no expansion, no rubric."""

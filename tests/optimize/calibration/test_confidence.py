@@ -69,6 +69,12 @@ def test_calibration_sets_what_decisions_need(dataset):
     assigned = [d.agent in r.acceptable for d, r in given if d.decision == "assign"]
     assert len(assigned) > 10
     assert wilson(sum(assigned), len(assigned))[1] >= 0.9
+    # What the promise counts as assigned is what is assigned, by threshold, "none" and floor.
+    low = calibrate(program, dataset, target_precision=0.5)
+    assert program.knobs.values.scope.even_odds_floor is not None
+    with dspy.context(lm=None):
+        seen_again = [program(r.text).decision for r in dataset.splits["validation"]]
+    assert seen_again.count("assign") == low.promise.n < len(seen_again)
     least = calibration.promise.threshold or 1.0
     assert all(d.confidence >= least for d, _ in given if d.decision == "assign")
     stricter = calibrate(program, dataset, target_precision=0.99)

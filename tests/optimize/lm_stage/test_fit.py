@@ -51,7 +51,7 @@ def test_an_lm_that_knows_is_listened_to_within_its_budget(dataset):
     assert knobs.lm.gate == result.gate
     assert knobs.scope.in_scope_with_lm.none_logit < 0
     # Its thresholds are chosen on the confidence without P(some agent fits).
-    assert (knobs.scope.share_with_lm, knobs.scope.assign_floor_with_lm) == (None, None)
+    assert (knobs.scope.share_with_lm, knobs.scope.even_odds_floor_with_lm) == (None, None)
     without = evaluate(program, dataset, "test", name="x")
     heard = evaluate(program, dataset, "test", name="x", lm=lm)
     assert heard.top1 > without.top1
@@ -221,7 +221,8 @@ def test_without_requests_out_of_scope_an_lm_leaves_the_scope_of_retrieval(datas
     stage = fit(program, few, lm, optimizer=None)
     assert stage.result.weight > 0
     fitted = {name for name in stage.knobs if name.startswith("scope.")}
-    assert fitted == {"scope.share_with_lm", "scope.assign_floor_with_lm"}
+    apart = ("share", "even_odds_floor", "assign_floor")
+    assert fitted == {f"scope.{name}_with_lm" for name in apart}
     stage.apply(program)
     scope = program.knobs.values.scope
     alone = scope.in_scope.model_dump()

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from task_delegator.calibration.logistic import fit_logistic
 from task_delegator.calibration.observe import Observed
 from task_delegator.calibration.scope import fit_scope
-from task_delegator.decision import FLOOR_SHARE, above_floor, decide, in_scope_probability
+from task_delegator.decision import above_floor, at_even_odds, decide, in_scope_probability
 from task_delegator.delegation import Candidate, Features, Signals
 from task_delegator.knobs import KnobValues, Thresholds
 
@@ -85,22 +85,28 @@ def test_one_source_alone_has_a_quarter_of_the_share():
     assert fitted(NEAR, [], share=0.1).scope.share == pytest.approx(0.025)
 
 
-@given(st.floats(0.001, 1.0), st.floats(0.01, 0.6), st.floats(0.01, 0.99))
-def test_the_floor_holds_for_the_confidence_at_another_share(fits, share, floor):
-    """By Bayes: the odds that some agent fits, with other odds before the task was seen."""
-    right = 0.9
-    limits = Thresholds(0.0, None, floor, share)
-    before, after = (1 - share) / share, (1 - FLOOR_SHARE) / FLOOR_SHARE
-    odds = fits / max(1 - fits, 1e-12) / before * after
-    at_floor = right * odds / (1 + odds)
-    assume(abs(at_floor - floor) > 1e-6)
-    assert above_floor(right * fits, fits, limits) == (at_floor > floor)
-    assert above_floor(np.array([right * fits]), np.array([fits]), limits)[0] == (at_floor > floor)
+@given(st.floats(0.001, 1.0), st.floats(0.01, 0.6))
+def test_even_odds_are_those_of_bayes(fits, share):
+    """The odds that some agent fits, without those that the share gives before a task is seen."""
+    odds = fits / max(1 - fits, 1e-300) / ((1 - share) / share)
+    even = 0.9 * (1.0 if fits == 1 else odds / (1 + odds))
+    assert at_even_odds(0.9 * fits, fits, share) == pytest.approx(even)
+    assert at_even_odds(np.array([0.9 * fits]), np.array([fits]), share) == pytest.approx([even])
+    assert above_floor(0.9 * fits, fits, Thresholds(0.0, None, even - 1e-6, share))
+    assert not above_floor(0.9 * fits, fits, Thresholds(0.0, None, even + 1e-6, share))
 
 
-def test_without_a_floor_or_a_share_every_confidence_is_above_it():
-    assert above_floor(0.0, 0.5, Thresholds(0.9, None))
-    assert above_floor(np.zeros(3), np.full(3, 0.5), Thresholds(0.9, None, 0.8, None)).all()
+@pytest.mark.parametrize("share", [None, 0.0, 1.0])
+def test_a_confidence_of_no_share_stays_as_it_is(share):
+    assert at_even_odds(0.7, 0.0, share) == 0.7
+    assert not above_floor(0.7, 0.5, Thresholds(0.0, None, 0.8, share))
+    assert above_floor(np.zeros(3), np.full(3, 0.5), Thresholds(0.9, None, None, share)).all()
+
+
+def test_the_floor_of_a_program_of_before_is_one_of_the_confidence_as_it_is():
+    knobs = KnobValues().replaced({"scope.assign_floor": 0.95, "confidence.assign_threshold": 0.9})
+    assert knobs.thresholds() == Thresholds(0.95, None)
+    assert knobs.replaced({"confidence.assign_threshold": None}).thresholds().assign is None
 
 
 def test_nobody_fits_is_said_only_where_it_is_likelier_than_not():
@@ -111,4 +117,4 @@ def test_nobody_fits_is_said_only_where_it_is_likelier_than_not():
 
 def test_without_an_example_of_what_nobody_serves_nothing_is_rejected():
     knobs = fitted([], [])
-    assert (knobs.scope.threshold, knobs.scope.share, knobs.scope.assign_floor) == (None,) * 3
+    assert (knobs.scope.threshold, knobs.scope.share, knobs.scope.even_odds_floor) == (None,) * 3
