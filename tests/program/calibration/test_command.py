@@ -9,6 +9,7 @@ from experiments.studies.scope import TERSE
 from task_delegator.artifact.store import load
 from task_delegator.cli import main
 from task_delegator.registry.agents import Agent, Registry
+from task_delegator.self_calibration import calibrate_itself
 
 _SAMPLES = {
     "Travel": ("book a flight to Rome", "hotel in Porto", "train to Kiel", "cancel my trip"),
@@ -43,6 +44,12 @@ def test_a_registry_with_samples_is_calibrated_and_the_program_kept(agents, tmp_
     loaded = load("default", agents, calibrate="self")
     assert loaded.knobs.values == program.knobs.values
     assert main(["delegate", "mow", "--agents", str(agents), "--calibrate", "self"]) == 0
+
+
+def test_few_samples_whose_agent_is_missing_would_be_assigned(agents):
+    """Whatever precision is aimed at: the floor sees to it."""
+    made = calibrate_itself(load("default", agents), target=0.5)
+    assert made.near_assigned <= 0.06 + 1 / made.samples < made.assigned
 
 
 def test_too_few_samples_are_bad_input(agents, capsys):
