@@ -22,9 +22,10 @@ from task_delegator.text.overlap import fold, words
 from task_delegator.text.redact import describe_error, redact
 from task_delegator.text.sanitize import one_line, plain, printable
 
-pytestmark = pytest.mark.slow  # half a minute of processor time
+# Half a minute of processor time, not beside an LM that takes a processor from both.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("embedded LM")]
 GOAL = 0.2  # seconds of this thread's processor: within it, growth is not looked at
-CAP = 5.0  # beyond it a text takes too long however it grows; with room for a slow, busy machine
+CAP = 2.0
 GROWTH = 12  # of four times the text, with room for a busy machine
 
 NAMES = [agent.name for agent in Registry.load(ROOT / "datasets" / "agents.json")]
