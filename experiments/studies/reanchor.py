@@ -18,11 +18,11 @@ import numpy as np
 from dspy.experimental import Noul, ReAnchor
 
 from experiments.support.format import markdown, number, percent, rate, sections
-from optimize.calibration import OUT_OF_SCOPE_SHARE, TARGET_PRECISION, calibrate
+from optimize.calibration import OUT_OF_SCOPE_SHARE, TARGET_PRECISION, calibrate, seem_served
 from optimize.data import OURS, Dataset, Request, load_dataset
 from optimize.evaluation import Outcome, delegate_all, grade_outcomes, metrics
 from task_delegator.artifact import load
-from task_delegator.decision import Sample, above_floor, confidence_of, in_scope_probability
+from task_delegator.decision import Sample, confidence_of, in_scope_probability
 from task_delegator.delegator import Delegator
 
 _WRONG = -TARGET_PRECISION / (1 - TARGET_PRECISION)  # where a right assignment is worth 1
@@ -102,16 +102,13 @@ def _sample(program: Delegator, dataset: Dataset, split: str) -> Sample:
         others = delegate_all(program, outside, "out of scope")
     knobs = program.knobs.values
 
-    def confidence(outcome: Outcome) -> float:
-        seen = outcome.delegation.evidence
-        fits = in_scope_probability(seen.signals, seen.features, knobs)
-        sure = confidence_of(seen.signals, seen.features, knobs)
-        low = fits < (knobs.scope.threshold or 0.0)
-        return -np.inf if low or not above_floor(sure, fits, knobs.thresholds()) else sure
+    def confidences(given: Sequence[Outcome]) -> np.ndarray:
+        seen = [outcome.delegation.evidence for outcome in given]
+        sure = [confidence_of(one.signals, one.features, knobs) for one in seen]
+        fits = [in_scope_probability(one.signals, one.features, knobs) for one in seen]
+        return np.where(seem_served(sure, fits, knobs.thresholds()), sure, -np.inf)
 
-    return Sample.of(
-        [confidence(o) for o in outcomes], grade_outcomes(outcomes), [confidence(o) for o in others]
-    )
+    return Sample.of(confidences(outcomes), grade_outcomes(outcomes), confidences(others))
 
 
 def _measure(sample: Sample, fitted: _Fitted, split: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from optimize.calibration.confidence import (
     choose_features,
     features_of,
     fit_confidence,
+    seem_served,
     tell,
 )
 from optimize.calibration.logistic import Logistic, held_out_probabilities
@@ -36,5 +37,6 @@ __all__ = [
     "fit_split",
     "fit_transfer",
     "held_out_probabilities",
+    "seem_served",
     "tell",
 ]

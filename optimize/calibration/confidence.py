@@ -28,7 +28,7 @@ from task_delegator.decision import (
 from task_delegator.delegation import Delegation, Features
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
-from task_delegator.knobs import CorrectWeights, CorrectWithLMWeights
+from task_delegator.knobs import CorrectWeights, CorrectWithLMWeights, Thresholds
 
 TARGET_PRECISION = Target().precision
 OUT_OF_SCOPE_SHARE = Target().out_of_scope_share
@@ -225,13 +225,25 @@ def _in_scope(program: Delegator, delegations: Sequence[Delegation]) -> list[flo
 
 
 def _accepted(program: Delegator, delegations: Sequence[Delegation]) -> np.ndarray:
-    """Return whether some agent seems to fit, by both limits, shape (n,), bool."""
-    thresholds = program.knobs.values.thresholds()
-    confidences, in_scope = (
-        np.array(found(program, delegations), dtype=float) for found in (_confidences, _in_scope)
-    )
-    fits = above_floor(confidences, in_scope, thresholds)
-    return (in_scope >= (thresholds.in_scope or 0.0)) & fits
+    """Return ``seem_served`` of delegations, by the thresholds without an LM."""
+    found = _confidences(program, delegations), _in_scope(program, delegations)
+    return seem_served(*found, program.knobs.values.thresholds())
+
+
+def seem_served(
+    confidences: Sequence[float], in_scope: Sequence[float], thresholds: Thresholds
+) -> np.ndarray:
+    """Return whether some agent seems to fit, by the threshold of "none" and by the floor.
+
+    Args:
+        confidences, in_scope: P(the first place is right) and P(some agent fits), shape (n,).
+        thresholds: that the program decides by.
+
+    Returns:
+        bool, shape (n,).
+    """
+    sure, fits = np.array(confidences, dtype=float), np.array(in_scope, dtype=float)
+    return (fits >= (thresholds.in_scope or 0.0)) & above_floor(sure, fits, thresholds)
 
 
 def _fit_language(program: Delegator, outcomes: Sequence[Outcome]) -> None:

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from optimize.calibration import tell
+from optimize.calibration import seem_served, tell
 from optimize.evaluation import Outcome
 from optimize.lm_stage.confidence import ConfidenceWithLM, ScopeWithLM
 from task_delegator.artifact import ValidationScores
-from task_delegator.decision import OperatingPoint, Target, above_floor, choose_threshold
+from task_delegator.decision import OperatingPoint, Target, choose_threshold
 from task_delegator.knobs import Thresholds
 
 
@@ -96,20 +96,18 @@ def _unasked(served: Served) -> ValidationScores:
         for outcomes in (served.inside, served.outside)
     )
     accepted, accepted_outside = (
-        [_accepted(o, served.alone) for o in outcomes] for outcomes in (inside, outside)
+        seem_served(
+            [o.confidence for o in outcomes],
+            [o.delegation.evidence.in_scope_score for o in outcomes],
+            served.alone,
+        )
+        for outcomes in (inside, outside)
     )
     outside_scores = np.array([o.confidence for o in outside], dtype=float)
     return ValidationScores(
         confidences=[o.confidence for o in inside],
         right=[o.correct for o in inside],
-        accepted=accepted,
-        out_of_scope=outside_scores[np.array(accepted_outside, dtype=bool)].tolist(),
+        accepted=accepted.tolist(),
+        out_of_scope=outside_scores[accepted_outside].tolist(),
         n_out_of_scope=len(outside),
     )
-
-
-def _accepted(outcome: Outcome, thresholds: Thresholds) -> bool:
-    """Tell whether some agent seems to fit, by both limits."""
-    fits = outcome.delegation.evidence.in_scope_score
-    high = above_floor(outcome.confidence, fits, thresholds)
-    return bool(high) and fits >= (thresholds.in_scope or 0.0)
