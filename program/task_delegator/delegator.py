@@ -65,8 +65,8 @@ from .stages import (
     seems_several,
     with_earlier,
 )
+from .system import Lock
 from .text import repeated_words
-from .thread_lock import Lock
 
 _log = logging.getLogger(__name__)
 

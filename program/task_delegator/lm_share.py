@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from .delegation import Withheld
 from .settings import check_lm_share
-from .thread_lock import Lock
+from .system import Lock
 
 RECENT = 500  # tasks that a new one is compared with
 BURST = 20  # tasks that may be asked beyond the share in any row of tasks

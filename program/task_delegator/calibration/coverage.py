@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from ..delegation import CalibratedBy
 from ..registry import Registry, permission_set
-from ..thread_lock import Lock
+from ..system import Lock
 
 # Of many agents; of fewer that are left, one is far ahead even where none fits.
 ENOUGH_AGENTS = 10

@@ -11,8 +11,7 @@ from threading import Lock
 from typing import TypeVar
 
 from ..errors import DelegatorError
-from ..fork_gate import hold_at_forks
-from ..system import cache_folder, one_at_a_time, private_cache_folder
+from ..system import cache_folder, hold_at_forks, one_at_a_time, private_cache_folder
 from ..text import shown_safely
 
 T = TypeVar("T")

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..thread_lock import Lock
+from ..system import Lock
 from .base import Encoded, encoded, processor_kind, utf8_bytes
 
 _THREADS = 2  # within one call, and calls side by side

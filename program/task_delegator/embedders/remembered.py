@@ -4,7 +4,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from ..thread_lock import Lock
+from ..system import Lock
 from .base import Encoded, utf8_bytes
 
 

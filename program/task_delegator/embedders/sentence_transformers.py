@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from ..system import sha256_file, sha256_text
+from ..system import Lock, sha256_file, sha256_text
 from ..text import redact
-from ..thread_lock import Lock
 from .base import Encoded, encoded, processor_kind
 
 

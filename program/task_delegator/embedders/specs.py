@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from ..errors import InputError
-from ..thread_lock import Lock
+from ..system import Lock
 from .base import CacheableEmbedder, Embedder
 from .cache import VectorCache
 from .cached import CachedEmbedder

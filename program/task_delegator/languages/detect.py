@@ -4,8 +4,8 @@ from collections.abc import Collection
 from functools import lru_cache
 from typing import Any
 
+from ..system import Lock
 from ..text import with_few_marks
-from ..thread_lock import Lock
 
 _LIKELIEST = 0.5  # least probability of the language that is named
 _MOST_KNOWN = 0.01  # probability of all known languages together

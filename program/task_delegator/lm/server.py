@@ -26,7 +26,7 @@ from .._compat import (
     register_provider,
 )
 from ..errors import LMError, LMSpecError
-from ..thread_lock import Lock
+from ..system import Lock
 from .requantize import at_eight_bits
 from .specs import CALL_SECONDS, EMBEDDED_CONTEXT, EMBEDDED_PROVIDER
 from .weights import SMOLLM2_SHA256, Weights, digest

@@ -19,9 +19,8 @@ from pydantic import (
 )
 
 from ..errors import InputError
-from ..system import sha256_text, write_text
+from ..system import Lock, sha256_text, write_text
 from ..text import longest_form
-from ..thread_lock import Lock
 from .lint import Finding, find_problems
 from .rules import (
     AGENT_CHARACTERS,

@@ -14,9 +14,8 @@ import numpy as np
 
 from ..embedders import onnx_session, utf8_bytes
 from ..errors import InputError
-from ..system import is_file, read_json, sha256_file, sha256_text
+from ..system import Lock, is_file, read_json, sha256_file, sha256_text
 from ..text import describe_error
-from ..thread_lock import Lock
 
 MODEL, VOCABULARY, HEAD, MANIFEST = "model.onnx", "tokenizer.json", "head.json", "manifest.json"
 _FILES = (MODEL, VOCABULARY, HEAD)

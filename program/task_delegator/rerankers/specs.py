@@ -3,7 +3,7 @@
 from functools import lru_cache
 
 from ..errors import InputError
-from ..thread_lock import Lock
+from ..system import Lock
 from .base import Reranker
 from .cross_encoder import CrossEncoder
 from .sentence_transformers import SentenceTransformersReranker

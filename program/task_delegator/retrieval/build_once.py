@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
-from ..thread_lock import Lock
+from ..system import Lock
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")

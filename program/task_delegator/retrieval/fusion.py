@@ -7,8 +7,8 @@ from typing import Protocol
 import numpy as np
 
 from ..delegation import Signals
-from ..fork_gate import no_fork
 from ..knobs import KnobValues
+from ..system import no_fork
 from .index import Channels, Index, Lexical, Query
 from .passages import reading_of
 

@@ -10,7 +10,7 @@ from threading import Thread
 import numpy as np
 
 from ..embedders import VectorCache
-from ..thread_lock import Lock
+from ..system import Lock
 from .late_interaction import offsets
 from .linear_head import Head, fit_head
 from .rows import ChosenRows

@@ -14,7 +14,7 @@ import numpy as np
 from ..embedders import Embedder, Encoded
 from ..errors import InputError
 from ..registry import Registry, permission_set
-from ..thread_lock import Lock
+from ..system import Lock
 from .index import Index
 from .kept_store import is_kept, keep
 from .state import Learned, State

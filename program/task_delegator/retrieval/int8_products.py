@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..thread_lock import Lock
+from ..system import Lock
 
 _ZERO = np.array(128, dtype=np.uint8)  # of bytes that stand for signed ones
 # Unsigned by signed bytes are multiplied twice as fast as unsigned by unsigned ones. Processors

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..embedders import VectorCache
-from ..fork_gate import no_fork
+from ..system import no_fork
 
 SOFTMAX_AGENTS = 1000  # beyond this the softmax regression takes minutes; LDA takes a second
 _METHOD = "softmax regression 1"  # with another number, what was kept is fitted again

@@ -17,8 +17,8 @@ import numpy as np
 
 from ..choice import ANY, Choice
 from ..embedders import Embedder, Encoded, encode_parts, pools_tokens
-from ..fork_gate import no_fork
 from ..knobs import KnobValues
+from ..system import no_fork
 from .fusion import Scored, score_channels_of_many
 from .index import Index, Query
 from .linear_head import one_thread

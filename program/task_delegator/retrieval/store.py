@@ -13,8 +13,8 @@ import numpy as np
 
 from ..embedders import Embedder, Encoded, encode_documents
 from ..registry import Agent, description_text, passages_of, readable
+from ..system import Lock
 from ..text import AgentMentions, NamedAgents
-from ..thread_lock import Lock
 from .int8_products import unsigned
 from .lexical import CharacterGrams, StemmedWords, Terms, counted
 from .passages import Passages

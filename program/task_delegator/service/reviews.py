@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from ..delegation import Delegation
-from ..thread_lock import Lock
+from ..system import Lock
 from .access import Caller
 
 REMEMBERED = 10_000  # delegations; the oldest are forgotten

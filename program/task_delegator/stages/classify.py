@@ -28,8 +28,8 @@ from ..signatures import (
     SlotAdapter,
     WeighAgents,
 )
+from ..system import Lock
 from ..text import one_line
-from ..thread_lock import Lock
 from .cards import Shortlist
 from .prompting import aask, chosen_adapter
 from .slots import SlotDistribution, given, ranked, repeated, slot_distribution

@@ -1,4 +1,4 @@
-"""What the package needs of its system: files, locks, standard output, JSON, optional packages."""
+"""What the package needs of its system: files, locks, forks, standard output, JSON, extras."""
 
 from .beside import beside
 from .console import accept_any_text, draw_bars_on_terminals_only
@@ -22,11 +22,14 @@ from .files import (
     unfinished_line,
     write_text,
 )
+from .fork_gate import hold_at_forks, no_fork
 from .json_text import check_depth, parse_json
 from .locks import held, one_at_a_time
+from .thread_lock import Lock
 
 __all__ = [
     "PARTIAL",
+    "Lock",
     "accept_any_text",
     "append_line",
     "atomic_write",
@@ -36,8 +39,10 @@ __all__ = [
     "draw_bars_on_terminals_only",
     "flush",
     "held",
+    "hold_at_forks",
     "is_file",
     "needed",
+    "no_fork",
     "one_at_a_time",
     "parse_json",
     "private_cache_folder",

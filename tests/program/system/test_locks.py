@@ -9,9 +9,8 @@ from threading import Event, Thread
 import pytest
 
 from task_delegator.errors import InputError
-from task_delegator.system import locks
+from task_delegator.system import Lock, locks
 from task_delegator.system.locks import held
-from task_delegator.thread_lock import Lock
 
 _SECONDS = 20
 

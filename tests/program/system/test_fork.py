@@ -14,12 +14,11 @@ from children import end_of, in_child, start_child
 from small import HashedWords
 from threadpoolctl import threadpool_limits
 
-from task_delegator import fork_gate
 from task_delegator.delegator import Delegator
 from task_delegator.embedders import embedder
-from task_delegator.fork_gate import no_fork
 from task_delegator.languages import detect
 from task_delegator.retrieval.linear_head import fit_head
+from task_delegator.system import fork_gate, no_fork
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 CHILDREN = 30
@@ -181,7 +180,7 @@ def test_threads_that_fork_while_they_compute_do_not_wait_for_each_other():
 
 _FORK_WITHIN = """
 import os, threading
-from task_delegator.fork_gate import no_fork
+from task_delegator.system import no_fork
 import task_delegator.delegator  # and all whose handlers take locks at a fork
 
 together, ends = threading.Barrier(4), []
