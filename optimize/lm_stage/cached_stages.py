@@ -6,7 +6,6 @@ from typing import Any
 import dspy
 
 from optimize.lm_stage.response_cache import ResponseCache
-from task_delegator.coroutines import run
 from task_delegator.delegation import total_tokens
 from task_delegator.knobs import LMKnobs
 from task_delegator.signatures import SlotAdapter
@@ -17,6 +16,7 @@ from task_delegator.stages import (
     SlotAnswer,
     SlotDistribution,
     chosen_adapter,
+    run_to_end,
 )
 from task_delegator.text import one_line
 
@@ -56,7 +56,7 @@ class CachedClassify(ClassifyAgent):
 
         def asked() -> dict[str, Any]:
             with dspy.track_usage() as tracker:
-                said = run(super(CachedClassify, self).aask(task, shortlist, knobs))
+                said = run_to_end(super(CachedClassify, self).aask(task, shortlist, knobs))
             tokens = total_tokens(tracker)
             return {"answer": asdict(said), "tokens": tokens}
 
@@ -85,7 +85,7 @@ class CachedExpand(ExpandQuery):
 
         def asked() -> dict[str, Any]:
             with dspy.track_usage() as tracker:
-                found = run(super(CachedExpand, self).aask(predict, **inputs))
+                found = run_to_end(super(CachedExpand, self).aask(predict, **inputs))
             signature: Any = predict.signature
             fields = signature.output_fields
             answer = None if found is None else {name: found[name] for name in fields}

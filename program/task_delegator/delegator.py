@@ -26,7 +26,6 @@ from .consultation import (
     ranked_agents,
     transfer,
 )
-from .coroutines import call, compute, run
 from .decision import (
     AssessConfidence,
     assess_confidence,
@@ -58,10 +57,13 @@ from .stages import (
     PartScore,
     RateConfidence,
     Shortlist,
+    call_module,
+    compute_off_loop,
     guess_several,
     guessed_cuts,
     looked_at,
     refers_back,
+    run_to_end,
     seems_several,
     with_earlier,
 )
@@ -195,7 +197,7 @@ class Delegator(DelegatesMany, dspy.Module):
             InputError: the task is empty or too long.
             LMError: the LM was needed and failed, and ``on_lm_failure`` is ``raise``.
         """
-        return run(self.aforward(task, permissions, found, **wishes))
+        return run_to_end(self.aforward(task, permissions, found, **wishes))
 
     async def aforward(
         self,
@@ -213,7 +215,7 @@ class Delegator(DelegatesMany, dspy.Module):
             cuts = None if is_part else guessed_cuts(task, knobs)
             ahead = _read_ahead(task, looked_at(cuts or ()), found)
             if found is None:
-                found = await compute(self._find, task, knobs, permissions, choice, ahead)
+                found = await compute_off_loop(self._find, task, knobs, permissions, choice, ahead)
             elif not found.ranked:
                 found = self.retrieve(task=task, knobs=knobs, found=found)
             if (query := found.query) is None:
@@ -221,7 +223,9 @@ class Delegator(DelegatesMany, dspy.Module):
             calibrated = self.calibrated(permissions)
             advice = await self._advise(found, query, knobs, calibrated)
             calls = max(advice.calls, budget.attempts)
-            several = await compute(self._several, task, cuts, knobs, found, ahead, calibrated)
+            several = await compute_off_loop(
+                self._several, task, cuts, knobs, found, ahead, calibrated
+            )
         candidates, assessment = advice.candidates, advice.assessment
         repeated = repeated_words(task, description_text(advice.first))
         decision, reason = decide(
@@ -322,7 +326,7 @@ class Delegator(DelegatesMany, dspy.Module):
         if withheld is not None:
             return advice.copy(gate=replace(advice.gate, withheld=withheld))
         try:
-            lm = await compute(self._language_model)
+            lm = await compute_off_loop(self._language_model)
             if lm is None:
                 return advice
             # DSPy would keep every prompt and answer of a service in memory.
@@ -478,11 +482,11 @@ class Delegator(DelegatesMany, dspy.Module):
         if not writes(dspy.settings.lm):
             knobs = knobs.without_writing()
         found = alone.found
-        expansion = await call(self.expand, task=query.shown, knobs=knobs)
+        expansion = await call_module(self.expand, task=query.shown, knobs=knobs)
         if expansion.texts:
             texts = {"further": expansion.texts, "found": found}
-            found = await compute(self.retrieve, task=query.task, knobs=knobs, **texts)
-        belief: Classification = await call(
+            found = await compute_off_loop(self.retrieve, task=query.task, knobs=knobs, **texts)
+        belief: Classification = await call_module(
             self.classify,
             task=query.shown,
             shortlist=self._shortlist(found, query, knobs.lm),
@@ -504,7 +508,7 @@ class Delegator(DelegatesMany, dspy.Module):
         assessment, rubric = assess(), belief.rubric
         if rubric is None and knobs.lm.rubric_low <= assessment.confidence < knobs.lm.rubric_high:
             rivals = ranked_agents(found, candidates)[:4]
-            rubric = (await call(self.rate, task=query.shown, agents=rivals)).rubric
+            rubric = (await call_module(self.rate, task=query.shown, agents=rivals)).rubric
             assessment, calls = assess(rubric=rubric), calls + 1
         return alone.copy(
             found=found,

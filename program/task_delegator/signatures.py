@@ -6,7 +6,7 @@ import dspy
 from pydantic import BaseModel, Field
 
 from ._compat import Choice
-from .adapters import BoundedJSONAdapter
+from .lm import BoundedJSONAdapter
 
 SLOTS = tuple("ABCDEFGHIJKLMOPQRST")  # one token each; no N, which starts NONE on some models
 NONE_SLOT = "Z"

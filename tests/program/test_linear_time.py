@@ -9,9 +9,9 @@ import pytest
 from dspy.utils.exceptions import AdapterParseError
 from small import ROOT, HashedWords, office_registry
 
-from task_delegator.adapters import BoundedJSONAdapter
 from task_delegator.delegator import Delegator
 from task_delegator.languages import foreign_language
+from task_delegator.lm import BoundedJSONAdapter
 from task_delegator.registry.agents import Registry
 from task_delegator.settings import MAX_TASK_CHARACTERS
 from task_delegator.signatures import RephraseTask, SelectAgent, SplitTask, WeighAgents

@@ -1,5 +1,6 @@
-"""Language models: specs, the embedded server and its weights, decision backends."""
+"""Language models: specs, the embedded server, weights, decision backends, JSON answers."""
 
+from .bounded_json import BoundedJSONAdapter
 from .budget import TaskBudget, current_budget, task_budget
 from .circuit import forget_circuits
 from .faults import Fault, fault_of
@@ -22,6 +23,7 @@ __all__ = [
     "MANIFEST",
     "RAW",
     "SHIPPED",
+    "BoundedJSONAdapter",
     "Fault",
     "TaskBudget",
     "check_spec",

@@ -2,6 +2,7 @@
 
 from .cards import Card, Shortlist, agent_line, estimate_tokens
 from .classify import Classification, ClassifyAgent, SlotAnswer, mean_belief
+from .coroutines import call_module, compute_off_loop, run_to_end
 from .decompose import (
     MAX_PARTS,
     Cut,
@@ -42,7 +43,9 @@ __all__ = [
     "ask",
     "asking",
     "best_split",
+    "call_module",
     "chosen_adapter",
+    "compute_off_loop",
     "estimate_tokens",
     "guess_several",
     "guessed_cuts",
@@ -50,6 +53,7 @@ __all__ = [
     "looked_at",
     "mean_belief",
     "refers_back",
+    "run_to_end",
     "seems_several",
     "split_features",
     "with_earlier",

@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import dspy
 
-from ..adapters import BoundedJSONAdapter
-from ..coroutines import run
 from ..delegation import OrderAnswer
 from ..knobs import LMKnobs
-from ..lm import writes
+from ..lm import BoundedJSONAdapter, writes
 from ..prediction import FrozenPrediction
 from ..probability import PROBABILITY_FLOOR
 from ..registry import Agent
@@ -31,6 +29,7 @@ from ..signatures import (
 from ..system import Lock
 from ..text import one_line
 from .cards import Shortlist
+from .coroutines import run_to_end
 from .prompting import aask, chosen_adapter
 from .slots import SlotDistribution, given, ranked, repeated, slot_distribution
 
@@ -126,7 +125,7 @@ class ClassifyAgent(dspy.Module):
         Raises:
             LMError: the LM cannot be reached or refuses.
         """
-        return run(self.aforward(task, shortlist, knobs, posterior, reference))
+        return run_to_end(self.aforward(task, shortlist, knobs, posterior, reference))
 
     async def aforward(
         self,
@@ -167,7 +166,7 @@ class ClassifyAgent(dspy.Module):
 
     def ask(self, task: str, shortlist: Shortlist, knobs: LMKnobs) -> SlotAnswer:
         """Return the belief over slots in one order, and the calls it took."""
-        return run(self.aask(task, shortlist, knobs))
+        return run_to_end(self.aask(task, shortlist, knobs))
 
     async def aask(self, task: str, shortlist: Shortlist, knobs: LMKnobs) -> SlotAnswer:
         """Return what ``ask`` does."""

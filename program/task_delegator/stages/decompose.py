@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import dspy
 
-from ..adapters import BoundedJSONAdapter
 from ..decision import sigmoid
 from ..knobs import KnobValues
+from ..lm import BoundedJSONAdapter
 from ..prediction import FrozenPrediction
 from ..probability import CONFIDENCE_FLOOR
 from ..signatures import SplitTask

@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 import dspy
 
-from ..adapters import BoundedJSONAdapter
-from ..coroutines import run
 from ..knobs import KnobValues
+from ..lm import BoundedJSONAdapter
 from ..prediction import FrozenPrediction
 from ..signatures import DescribeIdealAgent, RephraseTask
 from ..text import fold, one_line
+from .coroutines import run_to_end
 from .prompting import aask
 
 
@@ -42,7 +42,7 @@ class ExpandQuery(dspy.Module):
         Raises:
             LMError: the LM cannot be reached or refuses.
         """
-        return run(self.aforward(task, knobs))
+        return run_to_end(self.aforward(task, knobs))
 
     async def aforward(self, task: str, knobs: KnobValues) -> Expansion:
         """Return what ``forward`` does."""

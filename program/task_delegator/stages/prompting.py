@@ -13,10 +13,10 @@ from dspy.utils.callback import BaseCallback
 from dspy.utils.exceptions import AdapterParseError
 from dspy.utils.exceptions import LMError as DspyLMError
 
-from ..coroutines import call, run
 from ..errors import LMError
 from ..lm import guarded, writes
 from ..text import describe_error, strings_in
+from .coroutines import call_module, run_to_end
 
 _SENT = ("prompt", "messages", "state", "questions")  # arguments of an LM that hold the prompt
 # What parsers raise at an answer, beside DSPy's own: nested too deeply, a wrong kind, all zero.
@@ -45,14 +45,14 @@ def ask(predict: dspy.Module, adapter: dspy.Adapter, **inputs: Any) -> dspy.Pred
     Raises:
         LMError: the LM cannot be reached or refuses.
     """
-    return run(aask(predict, adapter, **inputs))
+    return run_to_end(aask(predict, adapter, **inputs))
 
 
 async def aask(predict: dspy.Module, adapter: dspy.Adapter, **inputs: Any) -> Any:
-    """Ask as ``ask`` does, on an event loop or under ``coroutines.run``."""
+    """Ask as ``ask`` does, on an event loop or under ``run_to_end``."""
     try:
         with asking(chosen_adapter(adapter)):
-            prediction = await call(predict, **_guarding(predict), **inputs)
+            prediction = await call_module(predict, **_guarding(predict), **inputs)
             for _, inner in predict.named_predictors():
                 signature: Any = inner.signature
                 for name in signature.output_fields:  # which an empty answer does not have

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import dspy
 
-from ..adapters import BoundedJSONAdapter
-from ..coroutines import run
+from ..lm import BoundedJSONAdapter
 from ..prediction import FrozenPrediction
 from ..registry import Agent
 from ..signatures import RateAssignment
 from ..text import one_line
 from .cards import agent_line
+from .coroutines import run_to_end
 from .prompting import aask
 
 
@@ -39,7 +39,7 @@ class RateConfidence(dspy.Module):
         Raises:
             LMError: the LM cannot be reached or refuses.
         """
-        return run(self.aforward(task, agents))
+        return run_to_end(self.aforward(task, agents))
 
     async def aforward(self, task: str, agents: Sequence[Agent]) -> Rating:
         """Return what ``forward`` does."""

@@ -1,7 +1,7 @@
 """One body for ``forward`` and ``aforward``: coroutines that a synchronous caller runs to the end.
 
-What asks an LM is written once, as a coroutine. Under ``run`` its modules are called as they are
-and nothing is awaited, so that it never suspends; under an event loop they are awaited.
+What asks an LM is written once, as a coroutine. Under ``run_to_end`` its modules are called as
+they are and nothing is awaited, so that it never suspends; under an event loop they are awaited.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ _T = TypeVar("_T")
 _synchronous: ContextVar[bool] = ContextVar("synchronous", default=False)
 
 
-def run(body: Coroutine[Any, Any, _T]) -> _T:
+def run_to_end(body: Coroutine[Any, Any, _T]) -> _T:
     """Run a coroutine to its end in this thread, its modules called synchronously."""
     token = _synchronous.set(True)
     try:
@@ -26,7 +26,7 @@ def run(body: Coroutine[Any, Any, _T]) -> _T:
     raise RuntimeError("a coroutine that is run synchronously awaited something")
 
 
-async def call(module: Any, **inputs: Any) -> Any:
+async def call_module(module: Any, **inputs: Any) -> Any:
     """Call a module: awaited where it can be, in a thread where it cannot.
 
     Args:
@@ -40,7 +40,7 @@ async def call(module: Any, **inputs: Any) -> Any:
     return await asyncio.to_thread(module, **inputs)
 
 
-async def compute(function: Callable[..., _T], *args: Any, **inputs: Any) -> _T:
+async def compute_off_loop(function: Callable[..., _T], *args: Any, **inputs: Any) -> _T:
     """Call what takes more than an instant: in a thread, where an event loop would wait."""
     if _synchronous.get():
         return function(*args, **inputs)
