@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from task_delegator.probability import PROBABILITY_FLOOR
+from task_delegator.decision import PROBABILITY_FLOOR
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from .consultation import (
 )
 from .decision import (
     AssessConfidence,
+    LMShareCap,
     assess_confidence,
     decide,
     decision_certainty,
@@ -40,7 +41,6 @@ from .embedders import Embedder, embedder
 from .errors import InputError, LMAnswerError, LMError, LMSpecError
 from .knobs import Knobs, KnobValues, LMKnobs
 from .lm import context_tokens, fault_of, is_up, language_model, task_budget, writes
-from .lm_share import LMShareCap
 from .many import DelegatesMany
 from .registry import Registry, description_text
 from .rerankers import Reranker

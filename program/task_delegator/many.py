@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any, cast
 import dspy
 
 from .consultation import Consultation
-from .decision import asks_lm
+from .decision import LMShareCap, LMVerdict, allowed_by_share, asks_lm, least_certain, lm_decided
 from .delegation import Delegation, GateEvidence
 from .errors import DelegatorError, InputError, LMError
 from .knobs import Knobs, KnobValues
-from .lm_share import LMShareCap, Verdict, allowed, least_certain, lm_decided
 from .registry import permission_set
 from .retrieval import Asked, Retrieval, Retrieve, score_many
 from .settings import check_task
@@ -40,7 +39,7 @@ class _Group:
     """
 
     found: Sequence[Retrieval | DelegatorError]
-    verdicts: Sequence[Verdict | None]
+    verdicts: Sequence[LMVerdict | None]
     seconds: float
 
 
@@ -158,9 +157,9 @@ class DelegatesMany:
             some = [*map(self._ranked, batch, islice(scored, len(batch)))]
             seen += len(some)
             certainties = self._certainties(some, permissions)
-            chosen = least_certain(certainties, allowed(share, seen) - asked)
+            chosen = least_certain(certainties, allowed_by_share(share, seen) - asked)
             asked += len(chosen)
-            verdicts: list[Verdict | None] = [
+            verdicts: list[LMVerdict | None] = [
                 "ask" if place in chosen else "share" for place in range(len(some))
             ]
             yield _Group(some, verdicts, (perf_counter() - started) / len(some))
@@ -237,7 +236,7 @@ class DelegatesMany:
         task: str,
         permissions: Collection[str] | None,
         found: Retrieval | DelegatorError,
-        verdict: Verdict | None,
+        verdict: LMVerdict | None,
         share: float,
     ) -> Delegation | DelegatorError:
         if isinstance(found, DelegatorError):

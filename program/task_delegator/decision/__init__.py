@@ -1,4 +1,4 @@
-"""From evidence to a decision: pooling, calibrated confidence, thresholds."""
+"""From evidence to a decision: pooling, confidence, thresholds, whether the LM may be asked."""
 
 from .certify import Counts, lower_bound, p_value
 from .confidence import (
@@ -15,18 +15,25 @@ from .confidence import (
     sigmoid,
 )
 from .decide import asks_lm, decide, decision_certainty, settled_by
+from .lm_share import LMShareCap, LMVerdict, allowed_by_share, least_certain, lm_decided
 from .pooling import weigh
+from .probability import CONFIDENCE_FLOOR, PROBABILITY_FLOOR
 from .thresholds import OperatingPoint, Sample, Target, choose_threshold, estimate_threshold
 from .transfer import transfer_features, transferred_confidence, transfers
 
 __all__ = [
+    "CONFIDENCE_FLOOR",
+    "PROBABILITY_FLOOR",
     "AssessConfidence",
     "Assessment",
     "Counts",
+    "LMShareCap",
+    "LMVerdict",
     "OperatingPoint",
     "Sample",
     "Target",
     "above_floor",
+    "allowed_by_share",
     "asks_lm",
     "assemble",
     "assess_confidence",
@@ -39,6 +46,8 @@ __all__ = [
     "estimate_threshold",
     "in_scope_features",
     "in_scope_probability",
+    "least_certain",
+    "lm_decided",
     "lower_bound",
     "p_value",
     "settled_by",

@@ -16,7 +16,7 @@ import numpy as np
 from ..delegation import Candidate, Decision, Features, Signals
 from ..knobs import KnobValues, Thresholds
 from ..prediction import FrozenPrediction
-from ..probability import CONFIDENCE_FLOOR
+from .probability import CONFIDENCE_FLOOR
 
 _Number = TypeVar("_Number", float, np.ndarray)
 _SIGNALS = tuple(field.name for field in fields(Signals))

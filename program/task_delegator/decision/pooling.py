@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from ..delegation import Candidate
-from ..probability import PROBABILITY_FLOOR
+from .probability import PROBABILITY_FLOOR
 
 
 def weigh(

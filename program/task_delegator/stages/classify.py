@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import dspy
 
+from ..decision import PROBABILITY_FLOOR
 from ..delegation import OrderAnswer
 from ..knobs import LMKnobs
 from ..lm import BoundedJSONAdapter, writes
 from ..prediction import FrozenPrediction
-from ..probability import PROBABILITY_FLOOR
 from ..registry import Agent
 from ..signatures import (
     CONTENT_FREE,

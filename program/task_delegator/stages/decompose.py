@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import dspy
 
-from ..decision import sigmoid
+from ..decision import CONFIDENCE_FLOOR, sigmoid
 from ..knobs import KnobValues
 from ..lm import BoundedJSONAdapter
 from ..prediction import FrozenPrediction
-from ..probability import CONFIDENCE_FLOOR
 from ..signatures import SplitTask
 from ..text import one_line
 from .clauses import clauses, count_cues, cuts, follows, has_joint, phrase_cuts, without_link

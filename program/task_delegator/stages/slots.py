@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from ..probability import PROBABILITY_FLOOR
+from ..decision import PROBABILITY_FLOOR
 from ..signatures import NONE_SLOT, SLOTS
 
 ANSWER_SHARE = 0.6  # belief in a bare answer without log-probabilities; the rest is spread

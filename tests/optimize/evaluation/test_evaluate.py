@@ -15,10 +15,10 @@ from optimize.evaluation.evaluate import evaluate, evaluate_all
 from optimize.evaluation.metrics import auroc
 from optimize.evaluation.outcomes import select
 from optimize.evaluation.report import Report
+from task_delegator.decision import allowed_by_share
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
 from task_delegator.knobs import InScopeWeights
-from task_delegator.lm_share import allowed
 
 
 @pytest.fixture(scope="module")
@@ -93,9 +93,12 @@ def test_the_lm_s_share_holds_in_scope_and_out_of_scope_or_of_both(dataset, aski
     total = asked + found.report.lm_calls_out_of_scope
     assert total == len(engine.prompts)
     if mixed:
-        assert total == allowed(0.4, inside + outside)
+        assert total == allowed_by_share(0.4, inside + outside)
     else:
-        assert (asked, total - asked) == (allowed(0.4, inside), allowed(0.4, outside))
+        assert (asked, total - asked) == (
+            allowed_by_share(0.4, inside),
+            allowed_by_share(0.4, outside),
+        )
 
 
 def test_the_setting_of_bm25_is_chosen_once_per_data(dataset, monkeypatch):

@@ -6,10 +6,10 @@ import re
 import pytest
 from small import ROOT
 
+from task_delegator.decision import CONFIDENCE_FLOOR, PROBABILITY_FLOOR
 from task_delegator.decision.confidence import assemble
 from task_delegator.decision.pooling import weigh
 from task_delegator.delegation import Candidate, OrderAnswer
-from task_delegator.probability import CONFIDENCE_FLOOR, PROBABILITY_FLOOR
 from task_delegator.retrieval.retrieve import Signals
 from task_delegator.stages.classify import mean_belief
 

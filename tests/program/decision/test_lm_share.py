@@ -18,10 +18,17 @@ from small import HashedWords, delegator
 
 from task_delegator import many
 from task_delegator.batch import one_process
+from task_delegator.decision.lm_share import (
+    BURST,
+    RECENT,
+    LMShareCap,
+    allowed_by_share,
+    least_certain,
+    lm_decided,
+)
 from task_delegator.delegation import Delegation
 from task_delegator.delegator import Delegator
 from task_delegator.errors import RerankerError
-from task_delegator.lm_share import BURST, RECENT, LMShareCap, allowed, least_certain, lm_decided
 
 SHARES = st.floats(0, 1)
 CERTAINTIES = st.none() | st.floats(0, 1) | st.just(math.nan)
@@ -138,7 +145,7 @@ def test_a_child_counts_anew_though_threads_of_its_parent_count():
 
 @given(certainties=st.lists(CERTAINTIES, max_size=30), share=SHARES)
 def test_of_known_tasks_the_least_certain_are_chosen(certainties, share):
-    most = allowed(share, len(certainties))
+    most = allowed_by_share(share, len(certainties))
     chosen = least_certain(certainties, most)
     needed = [i for i, certainty in enumerate(certainties) if certainty is not None]
     assert len(chosen) == min(most, len(needed))
@@ -148,9 +155,8 @@ def test_of_known_tasks_the_least_certain_are_chosen(certainties, share):
 
 
 def test_a_share_of_a_number_is_not_lost_to_rounding():
-    assert [allowed(0.29, 100), allowed(0.4, 280), allowed(0.4, 4), allowed(0, 9)] == [
-        29, 112, 1, 0,
-    ]  # fmt: skip
+    pairs = [(0.29, 100), (0.4, 280), (0.4, 4), (0, 9)]
+    assert [allowed_by_share(*pair) for pair in pairs] == [29, 112, 1, 0]
 
 
 def asking(office, share, **knobs):
@@ -173,7 +179,7 @@ def test_of_many_tasks_exactly_the_share_is_asked_the_least_certain(office, thre
         answers = program.delegate_many(tasks, threads=threads)
     asked = {i for i, answer in enumerate(answers) if answer.usage.lm_calls}
     certainties = [answer.evidence.gate.certainty for answer in answers]
-    assert len(engine.prompts) == len(asked) == allowed(share, len(tasks))
+    assert len(engine.prompts) == len(asked) == allowed_by_share(share, len(tasks))
     assert asked == least_certain(certainties, len(asked))
     for place, answer in enumerate(answers):
         assert answer.evidence.gate.withheld == (None if place in asked else "share")
@@ -216,7 +222,7 @@ def test_a_task_that_fails_before_the_lm_is_asked_ends_no_other(office, threads)
     failed = [i for i, answer in enumerate(answers) if isinstance(answer, RerankerError)]
     assert failed == [WORDS.index("hotel in Porto")]
     asked = [answer.usage.lm_calls for answer in answers if isinstance(answer, Delegation)]
-    assert sum(asked) == allowed(0.5, len(WORDS))
+    assert sum(asked) == allowed_by_share(0.5, len(WORDS))
 
 
 def test_the_gate_holds_below_the_share(office):

@@ -14,21 +14,21 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Literal
 
-from .delegation import Withheld
-from .settings import check_lm_share
-from .system import Lock
+from ..delegation import Withheld
+from ..settings import check_lm_share
+from ..system import Lock
 
 RECENT = 500  # tasks that a new one is compared with
 BURST = 20  # tasks that may be asked beyond the share in any row of tasks
 _ROUNDING = 1e-9  # of a share times a count, as 0.29 * 100
 
 
-Verdict = Literal["ask", "share", "calls"]  # ask it, or what keeps it from the task
-_verdict: ContextVar[Verdict | None] = ContextVar("lm_verdict", default=None)
+LMVerdict = Literal["ask", "share", "calls"]  # ask it, or what keeps it from the task
+_verdict: ContextVar[LMVerdict | None] = ContextVar("lm_verdict", default=None)
 
 
 @contextmanager
-def lm_decided(verdict: Verdict | None) -> Iterator[None]:
+def lm_decided(verdict: LMVerdict | None) -> Iterator[None]:
     """Delegate a task for which it is known whether the LM may be asked; None: it is not."""
     token = _verdict.set(verdict)
     try:
@@ -37,7 +37,7 @@ def lm_decided(verdict: Verdict | None) -> Iterator[None]:
         _verdict.reset(token)
 
 
-def allowed(share: float, tasks: int) -> int:
+def allowed_by_share(share: float, tasks: int) -> int:
     """Return how many of so many tasks the LM may be asked about."""
     return math.floor(share * tasks + _ROUNDING)
 
