@@ -25,12 +25,12 @@ TRACKING = (
 )
 ONLY_IN = {
     # The store, runs, their children, agent versions, prompts, the registry, and what is private
-    # in MLflow. Of the package: serve.py, which MLflow itself loads, and mlflow_access.py, which
-    # opens it for whatever is read from it: models:/, prompts:/ and the registry of MCP servers.
+    # in MLflow. Of the package: serve.py, which MLflow itself loads, and system/mlflow_access.py,
+    # which opens it for whatever is read from it: models:/, prompts:/, the registry of MCP servers.
     "mlflow": {
         "optimize/_compat.py",
         *(f"optimize/tracking/{name}.py" for name in TRACKING),
-        *(f"program/task_delegator/{name}.py" for name in ("serve", "mlflow_access")),
+        *(f"program/task_delegator/{name}.py" for name in ("serve", "system/mlflow_access")),
         "program/task_delegator/tracing/mlflow_store.py",  # loaded where traces are asked for
     },
     "optuna": {"optimize/search/study.py"},

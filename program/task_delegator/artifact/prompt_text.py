@@ -12,7 +12,7 @@ from typing import Any
 import dspy
 
 from ..errors import ProgramError
-from ..mlflow_access import read_mlflow
+from ..system import read_mlflow
 from ..text import one_line
 from .state import check_predictor
 

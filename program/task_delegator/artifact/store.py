@@ -23,7 +23,6 @@ from ..delegator import Delegator
 from ..embedders import Embedder
 from ..errors import InputError, ProgramError
 from ..lm import check_spec
-from ..mlflow_access import read_mlflow
 from ..registry import Registry, enrich, enrichment_next_to
 from ..rerankers import Reranker
 from ..rerankers import reranker as reranker_of
@@ -39,7 +38,7 @@ from ..signatures import (
     SplitTask,
     WeighAgents,
 )
-from ..system import is_file, read_json, replacing_folder, sha256_text
+from ..system import is_file, read_json, read_mlflow, replacing_folder, sha256_text
 from .models import check_reranker, embedder_of, names_reranker
 from .prompt_text import set_prompts
 from .state import FORMAT, MANIFEST, READABLE, read_scores, read_state, read_target

@@ -5,7 +5,7 @@ from itertools import count
 from typing import Any
 
 from ..errors import InputError
-from ..mlflow_access import read_mlflow
+from ..system import read_mlflow
 from .agents import Agent, Registry
 from .formats import Split, agents_of_servers
 from .watch import Watch

@@ -1,4 +1,7 @@
-"""What the package needs of its system: files, locks, forks, standard output, JSON, extras."""
+"""What the package needs of its system: files, locks, forks, standard output, JSON, extras.
+
+MLflow is one of these extras, and is loaded where it is read.
+"""
 
 from .beside import beside
 from .console import accept_any_text, draw_bars_on_terminals_only
@@ -25,6 +28,7 @@ from .files import (
 from .fork_gate import hold_at_forks, no_fork
 from .json_text import check_depth, parse_json
 from .locks import held, one_at_a_time
+from .mlflow_access import read_mlflow
 from .thread_lock import Lock
 
 __all__ = [
@@ -48,6 +52,7 @@ __all__ = [
     "private_cache_folder",
     "read_bytes",
     "read_json",
+    "read_mlflow",
     "read_text",
     "replacing",
     "replacing_folder",

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, TypeVar
 
-from .errors import DelegatorError
-from .text import describe_error, without_user
+from ..errors import DelegatorError
+from ..text import describe_error, without_user
 
 Found = TypeVar("Found")
 
