@@ -54,7 +54,7 @@ def _answers(options: argparse.Namespace) -> "Answers":
     """Return what persons said of traces."""
     from optimize.data import load_dataset
     from optimize.tracking import read_answers
-    from task_delegator.decisions import read_decisions
+    from task_delegator.tracing import read_decisions
 
     registry = load_dataset(options.data, enriched=False).registry
     return read_answers(registry, read_decisions(options.decisions) if options.decisions else {})

@@ -13,10 +13,9 @@ from typing import Any
 import mlflow
 
 from optimize.tracking.store import connect, translate_store_errors
-from task_delegator.decisions import Decided
 from task_delegator.feedback import Feedback
 from task_delegator.registry import Registry
-from task_delegator.tracing import RIGHT_AGENT, SEVERAL, VERDICT, agent_of, shown_names
+from task_delegator.tracing import RIGHT_AGENT, SEVERAL, VERDICT, Decided, agent_of, shown_names
 from task_delegator.tracing.mlflow_store import FIRST_AGENT, REQUEST_ID, TEXTS
 
 _HUMAN = "HUMAN"

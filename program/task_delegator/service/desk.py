@@ -14,7 +14,6 @@ from typing import Unpack, cast
 import dspy
 
 from ..choice import Choice, PlanWishes, Wishes
-from ..decisions import Decided
 from ..delegation import Delegation, Plan
 from ..delegator import Delegator
 from ..errors import DelegatorError, InputError
@@ -24,6 +23,7 @@ from ..retrieval import Asked, Retrieval, score_many
 from ..stages import guessed_parts, refers_back
 from ..tracing import (
     Assessed,
+    Decided,
     LiveNames,
     Recorded,
     Span,

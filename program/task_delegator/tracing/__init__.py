@@ -1,8 +1,11 @@
 """Traces of delegations: spans, what of them may be shown, and who writes them meanwhile.
 
+A log on the service's own disk holds what it decided, with the texts that traces leave out.
+
 ``mlflow_store`` writes them to MLflow, and is loaded only where that is asked for.
 """
 
+from .decisions import Decided, read_decisions
 from .log import Assessed, Recorded, TraceLog, TraceStore
 from .redaction import LiveNames, redact, shown_names
 from .spans import Span, SpanRecorder, by_delegation
@@ -22,6 +25,7 @@ from .verdict import (
 __all__ = [
     "ANOTHER",
     "Assessed",
+    "Decided",
     "FIRST",
     "LiveNames",
     "NOBODY",
@@ -37,6 +41,7 @@ __all__ = [
     "VERDICT",
     "agent_of",
     "by_delegation",
+    "read_decisions",
     "redact",
     "shown_names",
     "verdict_of",

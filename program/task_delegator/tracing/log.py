@@ -12,9 +12,9 @@ from queue import Full, Queue
 from threading import Thread
 from typing import Protocol
 
-from ..decisions import Decided
 from ..errors import DelegatorError
 from ..feedback import append
+from .decisions import Decided
 from .spans import Span
 
 _MOST_WAITING = 1_000  # recorded, and not written yet

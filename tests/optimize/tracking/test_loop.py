@@ -23,9 +23,17 @@ from optimize.pipeline.compile import compile_program
 from optimize.tracking import read_answers
 from task_delegator.artifact import load
 from task_delegator.cli import main as package_main
-from task_delegator.decisions import read_decisions
 from task_delegator.service import Desk, create_app
-from task_delegator.tracing import ANOTHER, FIRST, NOBODY, RIGHT_AGENT, SEVERAL, VERDICT, TraceLog
+from task_delegator.tracing import (
+    ANOTHER,
+    FIRST,
+    NOBODY,
+    RIGHT_AGENT,
+    SEVERAL,
+    VERDICT,
+    TraceLog,
+    read_decisions,
+)
 from task_delegator.tracing.mlflow_store import QUEUE, MlflowStore
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_store_left_over")]

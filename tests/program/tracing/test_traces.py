@@ -8,7 +8,6 @@ from recorded import recorded_lm
 from small import HashedWords, make_agent, office_registry
 from starlette.testclient import TestClient
 
-from task_delegator.decisions import read_decisions
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
 from task_delegator.registry import Agent
@@ -25,6 +24,7 @@ from task_delegator.tracing import (
     Recorded,
     TraceLog,
     agent_of,
+    read_decisions,
     redact,
     shown_names,
     verdict_of,

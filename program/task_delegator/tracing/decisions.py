@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from .delegation import Decision, Delegation
-from .errors import InputError
-from .feedback import now, read_log
-from .registry import first_fault
+from ..delegation import Decision, Delegation
+from ..errors import InputError
+from ..feedback import now, read_log
+from ..registry import first_fault
 
 
 class Decided(BaseModel):
