@@ -23,13 +23,12 @@ from experiments.support.reports import calibration_error
 from optimize.calibration import calibrate
 from optimize.data import OURS, Dataset, Request, load_dataset
 from optimize.evaluation import Outcome, delegate_all, grade_outcomes, metrics, select
-from task_delegator.artifact import load
+from task_delegator.artifact import calibrate_itself, load, written_samples
 from task_delegator.calibration import CalibratedAgents
 from task_delegator.decision import assemble, confidence_of, decide
 from task_delegator.delegator import Delegator
 from task_delegator.registry import Agent, Registry
 from task_delegator.retrieval import score, without
-from task_delegator.self_calibration import calibrate_itself, written_samples
 
 _SETS = ("ours", "banking77", "clinc150", "hwu64")
 _UNTOUCHED = ("banking77", "clinc150", "hwu64", "seal_tools")

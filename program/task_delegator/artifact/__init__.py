@@ -1,6 +1,7 @@
-"""Compiled programs as folders: saved, checked and loaded."""
+"""Compiled programs as folders: saved, checked, loaded, calibrated on their agents' samples."""
 
 from .prompt_text import prompt_texts
+from .self_calibration import calibrate_itself, self_calibrated_manifest, written_samples
 from .state import MANIFEST, ValidationScores
 from .store import AGENTS, PROGRAM, check_target, find, load, read_manifest, save
 
@@ -9,10 +10,13 @@ __all__ = [
     "MANIFEST",
     "PROGRAM",
     "ValidationScores",
+    "calibrate_itself",
     "check_target",
     "find",
     "load",
     "prompt_texts",
     "read_manifest",
     "save",
+    "self_calibrated_manifest",
+    "written_samples",
 ]

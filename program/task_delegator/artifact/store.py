@@ -26,7 +26,6 @@ from ..lm import check_spec
 from ..registry import Registry, enrich, enrichment_next_to
 from ..rerankers import Reranker
 from ..rerankers import reranker as reranker_of
-from ..self_calibration import calibrate_itself, written_samples
 from ..settings import TIMEOUT, LMFailurePolicy
 from ..signatures import (
     DescribeIdealAgent,
@@ -41,6 +40,7 @@ from ..signatures import (
 from ..system import is_file, read_json, read_mlflow, replacing_folder, sha256_text
 from .models import check_reranker, embedder_of, names_reranker
 from .prompt_text import set_prompts
+from .self_calibration import calibrate_itself, written_samples
 from .state import FORMAT, MANIFEST, READABLE, read_scores, read_state, read_target
 
 _log = logging.getLogger(__name__)

@@ -25,8 +25,15 @@ def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from ..artifact import find, load, read_manifest, save
-    from ..self_calibration import calibrate_itself, self_calibrated_manifest, written_samples
+    from ..artifact import (
+        calibrate_itself,
+        find,
+        load,
+        read_manifest,
+        save,
+        self_calibrated_manifest,
+        written_samples,
+    )
 
     path, registry = read_registry(options)
     delegator = load(

@@ -131,8 +131,7 @@ def load_program(options: argparse.Namespace) -> "Delegator":
     """Return the program that the options name, with its agents."""
     wanted = options.embedder or PACKAGED[0]
     with loading(wanted if wanted in PACKAGED else None):
-        from ..artifact import load
-        from ..self_calibration import written_samples
+        from ..artifact import load, written_samples
 
         path, registry = read_registry(options)
         return load(

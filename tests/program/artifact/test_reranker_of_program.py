@@ -8,13 +8,12 @@ import pytest
 from rerankers import SharedWords, made_reranker
 from small import ROOT
 
-from task_delegator.artifact import MANIFEST, load, read_manifest, save
+from task_delegator.artifact import MANIFEST, load, read_manifest, save, self_calibrated_manifest
 from task_delegator.batch.run import program_digest
 from task_delegator.calibration import SelfCalibration
 from task_delegator.cli import main
 from task_delegator.errors import ProgramError
 from task_delegator.rerankers import CrossEncoder
-from task_delegator.self_calibration import self_calibrated_manifest
 
 AGENTS = ROOT / "datasets" / "agents.json"
 TASK = "I was billed twice for May"

@@ -6,10 +6,10 @@ import pytest
 from small import make_agent
 
 from experiments.studies.scope import TERSE
+from task_delegator.artifact import calibrate_itself
 from task_delegator.artifact.store import load
 from task_delegator.cli import main
 from task_delegator.registry.agents import Agent, Registry
-from task_delegator.self_calibration import calibrate_itself
 
 _SAMPLES = {
     "Travel": ("book a flight to Rome", "hotel in Porto", "train to Kiel", "cancel my trip"),

@@ -6,6 +6,7 @@ import pytest
 from rerankers import SharedWords
 from small import HashedWords, make_agent
 
+from task_delegator.artifact import calibrate_itself
 from task_delegator.calibration import samples
 from task_delegator.calibration.samples import calibrate_on_samples, kept_calibration
 from task_delegator.decision.confidence import confidence_of
@@ -13,7 +14,6 @@ from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues
 from task_delegator.registry.agents import Registry
-from task_delegator.self_calibration import calibrate_itself
 
 _WORK = {
     "Travel": ("flight", "hotel", "train", "visa"),

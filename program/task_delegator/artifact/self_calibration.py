@@ -5,9 +5,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .calibration import CalibratedAgents, SelfCalibration, kept_calibration
-from .delegator import Delegator
-from .registry import Registry
+from ..calibration import CalibratedAgents, SelfCalibration, kept_calibration
+from ..delegator import Delegator
+from ..registry import Registry
 
 
 def written_samples(registry: Registry | str | Path) -> frozenset[str] | None:
