@@ -1,8 +1,7 @@
 """Traces of delegations: spans, what of them may be shown, and who writes them meanwhile.
 
-A log on the service's own disk holds what it decided, with the texts that traces leave out.
-
-``mlflow_store`` writes them to MLflow, and is loaded only where that is asked for.
+``mlflow_store`` writes them to MLflow, and is loaded only where that is asked for. What a service
+decided, with the texts that traces leave out, is a log on its own disk.
 """
 
 from .decisions import Decided, read_decisions
