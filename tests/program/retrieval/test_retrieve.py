@@ -99,7 +99,7 @@ def test_an_index_that_nobody_uses_is_gone_at_once(office):
     try:
         for n in range(2):
             office.replace(make_agent("Travel", f"books {n} ferries", "a ferry"))
-            library.index({})
+            library.index({}).wait()  # a head that is being fitted has its index
         assert gone() is None
     finally:
         gc.enable()
@@ -169,10 +169,27 @@ def test_a_larger_registry_has_more_agents_compared_token_by_token(monkeypatch, 
     assert asked == [compared]
 
 
-@given(st.lists(st.integers(-3, 3), min_size=1, max_size=30), st.integers(1, 40))
-def test_the_largest_are_the_head_of_a_stable_sort(scores, number):
-    found = largest(np.array(scores, dtype=float), number)
+@pytest.mark.parametrize("few", [0, 200])
+@given(scores=st.lists(st.integers(-3, 3), min_size=1, max_size=30), number=st.integers(1, 40))
+def test_the_largest_are_the_head_of_a_stable_sort(few, scores, number):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("task_delegator.retrieval.fusion._FEW", few)
+        found = largest(np.array(scores, dtype=float), number)
     assert found.tolist() == sorted(range(len(scores)), key=lambda i: -scores[i])[:number]
+
+
+@pytest.mark.parametrize("number", [101, 500, 501, 1234])
+@pytest.mark.parametrize("holders", [0, 30, 100, 101, 1234])
+def test_scores_are_standardized_over_the_best_hundred(number, holders):
+    """Many are equal, as of words that few agents share with the task."""
+    rng = np.random.default_rng(number + holders)
+    raw = np.where(np.arange(number) < holders, rng.gamma(2, size=(6, number)), 0.0)
+    raw = rng.permuted(raw, axis=1)
+    found = standardize(Channels(**dict(zip(CHANNELS[:6], raw, strict=True))))
+    for scores, z_scores in zip(raw, found.values(), strict=True):
+        best = np.sort(scores)[-100:]
+        expected = (scores - best.mean()) / (best.std() or np.inf)
+        np.testing.assert_allclose(z_scores, expected, atol=1e-9)
 
 
 @given(st.lists(st.floats(-50, 50), min_size=1, max_size=20))
