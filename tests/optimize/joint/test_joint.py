@@ -146,14 +146,15 @@ def test_trials_that_need_more_calls_than_are_left_are_pruned(dataset, program, 
 @pytest.mark.slow
 def test_under_a_limit_of_tokens_trials_that_fall_behind_are_pruned(dataset, program, tmp_path):
     lm, _ = recorded_lm(answers_of(dataset))
+    # By this seed two of the first six fall behind; each trial takes seconds of exact tests.
     scope = JointSearchConfig(
-        StudyLocation("one"), trials=16, optimizers=(), max_tokens_per_task=10.0
+        StudyLocation("one"), trials=6, optimizers=(), max_tokens_per_task=10.0, seed=11
     )
     with ResponseCache(tmp_path / "answers.jsonl", 3000) as answers:
         trials, _ = joint_search(program, dataset, lm, scope, answers)
     assert trials[0].number == 0
     assert all(len(p.correct) == len(dataset.splits["validation"]) for p in trials)
-    assert {p.number for p in trials} < set(range(16))
+    assert {p.number for p in trials} < set(range(6))
 
 
 @pytest.mark.slow
