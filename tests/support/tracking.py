@@ -77,7 +77,7 @@ class Server:
             except (urllib.error.URLError, ConnectionError):
                 if time.monotonic() > deadline:
                     raise
-                time.sleep(0.5)
+                time.sleep(0.1)
             else:
                 return
 
