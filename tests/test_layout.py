@@ -1,7 +1,6 @@
 """Rules of the tree: who may import whom, and what is public."""
 
 import ast
-import gc
 import re
 import sys
 import tomllib
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from small import ROOT
+from sources import parsed
 
 import task_delegator
 
@@ -76,18 +76,9 @@ def imported(path: Path) -> set[str]:
     return top_level(path.read_text(), str(path))
 
 
-def _parsed(source: str) -> ast.Module:
-    """Parse without the collector: CPython 3.11 miscounts its depth where that runs Python code."""
-    gc.disable()
-    try:
-        return ast.parse(source)
-    finally:
-        gc.enable()
-
-
 def top_level(source: str, where: str) -> set[str]:
     found = set()
-    for node in ast.walk(_parsed(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.Import):
             found |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
@@ -129,7 +120,7 @@ def own_imports(path: Path, base: Path) -> list[tuple[str, str]]:
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     top = module.split(".")[0]
     found = []
-    for node in ast.walk(_parsed(path.read_text())):
+    for node in ast.walk(parsed(path.read_text())):
         if not isinstance(node, ast.ImportFrom):
             continue
         source = node.module or ""
@@ -216,7 +207,7 @@ def too_long(source: str) -> list[str]:
     The reason stands in the docstring: "Long because ...". A function's lines are those of its
     body, docstring included.
     """
-    tree = _parsed(source)
+    tree = parsed(source)
     found = []
     if len(source.splitlines()) > FILE_LINES and not gives_reason(tree):
         found.append(f"file: {len(source.splitlines())} lines")
@@ -251,7 +242,7 @@ def test_only_signatures_hold_prompt_wording():
     users = {
         path.name
         for path in (ROOT / "program").rglob("*.py")
-        for node in ast.walk(_parsed(path.read_text()))
+        for node in ast.walk(parsed(path.read_text()))
         if isinstance(node, ast.ClassDef) and any("Signature" in ast.unparse(b) for b in node.bases)
     }
     assert users == {"signatures.py"}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from small import ROOT
+from sources import parsed
 
 PACKAGES = ("program", "optimize", "experiments")
 LIBRARIES = {"mlflow", "dspy", "optuna"}
@@ -35,6 +36,10 @@ def is_private(name: str) -> bool:
     return name.startswith("_") and not name.endswith("__")
 
 
+def is_named(node: ast.expr, *names: str) -> bool:
+    return isinstance(node, ast.Name) and node.id in names
+
+
 def defined(tree: ast.AST) -> set[str]:
     """Return the private names that a file defines: by class, function, argument, assignment."""
     found: set[str] = set()
@@ -46,7 +51,7 @@ def defined(tree: ast.AST) -> set[str]:
         elif (
             isinstance(node, ast.Attribute)
             and isinstance(node.ctx, ast.Store)
-            and ast.unparse(node.value) == "self"
+            and is_named(node.value, "self")
         ):
             found.add(node.attr)
     return {name for name in found if is_private(name)}
@@ -65,7 +70,7 @@ def used(tree: ast.AST) -> dict[str, int]:
             for alias in node.names:
                 if alias.name.split(".")[0] in LIBRARIES:
                     found |= dict.fromkeys(alias.name.split("."), node.lineno)
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "setattr"):
+        elif isinstance(node, ast.Call) and is_named(node.func, "getattr", "setattr"):
             name = node.args[1]
             if isinstance(name, ast.Constant) and isinstance(name.value, str):
                 found[name.value] = node.lineno
@@ -88,15 +93,21 @@ class Own:
     }
 
 
-TREES = {path: ast.parse(path.read_text()) for path in FILES}
-OWN = set().union(*map(defined, TREES.values()))
+@pytest.fixture(scope="module")
+def trees() -> dict[Path, ast.Module]:
+    return {path: parsed(path.read_text()) for path in FILES}
+
+
+@pytest.fixture(scope="module")
+def own(trees) -> set[str]:
+    return set().union(*map(defined, trees.values()))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_no_private_name_of_a_library_is_used(path: Path):
-    foreign = {n: line for n, line in used(TREES[path]).items() if n not in OWN | set(KNOWN)}
+def test_no_private_name_of_a_library_is_used(path: Path, trees, own):
+    foreign = {n: line for n, line in used(trees[path]).items() if n not in own | set(KNOWN)}
     assert not foreign, f"{path.relative_to(ROOT)}: put it into _compat.py with its reason"
 
 
-def test_every_known_exception_is_needed():
-    assert set(KNOWN) <= set().union(*(used(tree) for tree in TREES.values()))
+def test_every_known_exception_is_needed(trees):
+    assert set(KNOWN) <= set().union(*(used(tree) for tree in trees.values()))

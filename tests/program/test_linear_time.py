@@ -147,13 +147,13 @@ def slow(
         for opening in openings:
             text = (opening + unit * size)[:size]
             took = seconds(work, text)
-            if took > GOAL:
+            if took <= GOAL:
+                continue
+            few = seconds(work, text[: size // 4])
+            if took > min(cap, GROWTH * few):
                 # A process that runs much else collects its garbage in between: the best of three.
                 took = min(took, *(seconds(work, text) for _ in range(2)))
-                few = seconds(work, text[: size // 4])
-                if took <= GOAL:
-                    continue
-                if took > cap or took > GROWTH * few:
+                if took > GOAL and took > min(cap, GROWTH * few):
                     found[opening, name] = few, took
     return found
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,14 @@ class HashedWords:
     def _one(self, text: str) -> Encoded:
         words = [word.strip(".,?!").lower() for word in text.split()] or [""]
         ids = np.array([sum(ord(c) * 31**i for i, c in enumerate(w)) % 30011 for w in words])
-        rows = np.stack([np.random.default_rng(int(i)).normal(size=64) for i in ids])
+        rows = np.stack([_row(int(i)) for i in ids])
         return encoded(rows.sum(axis=0), ids, rows)
+
+
+@cache
+def _row(word: int) -> np.ndarray:
+    """Return a word's vector, drawn once: a generator takes longer to make than to use."""
+    return np.random.default_rng(word).normal(size=64)
 
 
 class CountingWords(HashedWords):

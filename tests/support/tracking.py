@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -12,10 +13,20 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from mlflow.tracking import MlflowClient
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 SECONDS = 120
+
+
+@event.listens_for(Engine, "connect")
+def _without_the_disk(connection: Any, _: object) -> None:
+    """Let SQLite not wait for the disk: no test is about a machine that loses its power."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous = OFF").close()
 
 
 @cache
@@ -66,7 +77,7 @@ class Server:
             except (urllib.error.URLError, ConnectionError):
                 if time.monotonic() > deadline:
                     raise
-                time.sleep(0.5)
+                time.sleep(0.1)
             else:
                 return
 

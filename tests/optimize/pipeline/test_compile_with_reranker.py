@@ -52,7 +52,7 @@ def test_one_that_knows_is_used_and_named(dataset, place, monkeypatch, caplog):
 
 @pytest.mark.slow
 def test_one_that_adds_nothing_is_not_used_and_not_needed(dataset, place, caplog):
-    spec = str(made_reranker(place / "reranker"))
+    spec = str(made_reranker(place / "reranker", most_tokens=16))  # what it reads is no matter
     options = Options(place / "program", trials=2, traces=0, reranker=spec)
     with caplog.at_level(logging.INFO):
         compiled = compile_program(dataset, options, None)

@@ -53,10 +53,11 @@ def test_a_compilation_registers_a_judge_once_that_nothing_runs(store, data, mon
         get_scorer(name=VERDICT, experiment_id=connect(), version=2)
 
 
+@pytest.mark.xdist_group("embedded LM")
 def test_its_model_is_the_lm_of_a_provider_and_else_mlflows(store, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     assert judges.model_of(language_model("openai/gpt-4.1-nano")) == "openai:/gpt-4.1-nano"
-    assert judges.model_of(language_model("embedded")) is None
+    assert judges.model_of(language_model("embedded", threads=1)) is None
     assert judges.model_of(None) is None
     monkeypatch.setenv("MLFLOW_GENAI_JUDGE_DEFAULT_MODEL", "anthropic:/claude")
     assert judges.model_of(language_model("openai/gpt-4.1-nano")) is None

@@ -130,7 +130,7 @@ def served(task: str) -> float:
     )  # fmt: skip
     try:
         body = json.dumps({"inputs": [{"task": task}]}).encode()
-        for _ in range(120):
+        for _ in range(600):
             assert server.poll() is None, "the scoring server ended"
             try:
                 question = Request(
@@ -141,7 +141,7 @@ def served(task: str) -> float:
                 with urlopen(question, timeout=30) as answer:
                     return json.load(answer)["predictions"][0]["confidence"]
             except OSError:
-                time.sleep(1)
+                time.sleep(0.2)
         raise AssertionError("the scoring server did not answer")
     finally:
         with suppress(ProcessLookupError):  # it ended by itself

@@ -32,6 +32,14 @@ from task_delegator.stages.classify import ClassifyAgent
 pytestmark = pytest.mark.xdist_group("embedded LM")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    """Two threads wait for each other at each step where tests use both processors: five times."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "sched_getaffinity", lambda pid: {0}, raising=False)
+        yield
+
+
 @pytest.fixture(scope="module")
 def embedded() -> dspy.LM:
     """The packaged LM, without prompt cache so that the same prompt gives the same numbers."""
