@@ -1,8 +1,6 @@
 """Settings and fixtures that every test shares."""
 
 import os
-from collections.abc import Iterator
-from typing import Any
 
 # Processes of tests share the processors: no BLAS takes them all. It is read at numpy's import.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -23,26 +21,12 @@ settings.register_profile("any-machine", deadline=None, max_examples=60)
 settings.load_profile("any-machine")
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run what shares a fixture of its module in one process, so that it is made once."""
     for item in items:
         if item.get_closest_marker("xdist_group") is None and _shares_of_its_module(item):
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
-    yield
-    for item in items:
-        _carry_group(item)
-
-
-def _carry_group(item: Any) -> None:
-    """Let a test's id name its group, by which pytest-xdist 3.8 gives tests to processes.
-
-    It writes the group to ``_nodeid``, where pytest 9.2 no longer reads (pytest-xdist's issue
-    1386): nothing would be grouped, and nothing would say so.
-    """
-    written = vars(item).get("_nodeid", item.nodeid)
-    if written != item.nodeid:
-        item._id = type(item.id).parse(written)
 
 
 def _shares_of_its_module(item: pytest.Item) -> bool:

@@ -70,10 +70,10 @@ def test_too_few_registries_are_refused():
 @pytest.mark.slow
 def test_a_fit_tells_right_from_wrong_in_registries_that_it_did_not_see():
     program = Delegator(office_registry(), HashedWords())
-    fit = fit_transfer(program, draw_registries(WRITTEN, number=60), 0.7)
+    fit = fit_transfer(program, draw_registries(WRITTEN, number=120), 0.7)
     values = program.knobs.values
     assert values.transfer.assign_threshold == fit.promise.threshold
-    assert fit.registries == 60
+    assert fit.registries == 120
     assert any(getattr(values.transfer.right, name) for name in TransferWeights.features())
     assert fit.promise.precision >= 0.7
     # Requests of others of the written registries, none of which has an agent of the office.

@@ -117,16 +117,12 @@ def test_an_optimizer_is_run_or_refused_before_the_lm_is_asked(dataset, unsure, 
         with pytest.raises(InputError, match=f"give --max-lm-calls {least} or --preset full"):
             fit(unsure, dataset, lm, too_few, name)
     assert (engine.prompts, ran) == ([], [])
-    edge, *more = sorted({max(calls, least) for calls in budgets})
-    # A fit takes a second, and beyond the edge only the plan differs.
-    for calls in [edge, *(more if name == Options(Path()).optimizer else [])]:
+    for calls in {max(calls, least) for calls in budgets}:
         ran.clear()
         result = fit(unsure, dataset, lm, calls, name).result
         assert len(ran) == 1
         assert result.ran == name
         assert result.asked >= 15
-    for calls in more:
-        assert plan_calls(name, calls, len(dataset.splits["train"])).compared >= 15
 
 
 @pytest.mark.parametrize("presets", [PRESETS, EMBEDDED_PRESETS], ids=["hosted", "embedded"])

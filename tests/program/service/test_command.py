@@ -161,7 +161,7 @@ def test_no_request_that_its_document_allows_or_forbids_breaks_it(tmp_path):
             "--header",
             "Authorization: Bearer of fuzz",
             "--max-examples",
-            "10",
+            "25",
             "--seed",
             "1",
         ]
