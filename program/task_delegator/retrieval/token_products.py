@@ -13,7 +13,7 @@ import numpy as np
 
 from .int8_products import products
 
-_AT_ONCE = 1000  # tokens that are gathered and multiplied while a processor's own cache holds them
+_AT_ONCE = 4000  # tokens that are gathered and multiplied together: 1.5 MB, that stay in a cache
 
 
 @dataclass(frozen=True, slots=True, eq=False)
