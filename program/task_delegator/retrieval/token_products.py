@@ -13,7 +13,7 @@ import numpy as np
 
 from .int8_products import products
 
-_AT_ONCE = 4000  # tokens that are gathered and multiplied together: 1.5 MB, that stay in a cache
+_AT_ONCE = 4000  # tokens that are gathered and multiplied together: 1.5 MB of 384 dimensions
 
 
 @dataclass(frozen=True, slots=True, eq=False)

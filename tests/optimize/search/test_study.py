@@ -32,7 +32,7 @@ from optimize.search.study import (
 from optimize.tracking.studies import study_storage
 from task_delegator.errors import InputError
 
-TRIALS = 80  # some 50 ms each: the second process has to get its share
+TRIALS = 150  # some 50 ms each: the second process has to get its share
 
 
 @pytest.fixture

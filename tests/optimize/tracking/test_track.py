@@ -52,12 +52,6 @@ def secretive():
         yield dspy.LM("openai/gpt-4o-mini", api_base=provider.url, **settings)
 
 
-@pytest.fixture(autouse=True)
-def _compiled_by_words(monkeypatch):
-    """What is tracked is the same whatever embeds, and reading takes half of a compilation."""
-    monkeypatch.setattr(compiling, "embedder", lambda spec: HashedWords())
-
-
 # Traces
 
 
@@ -128,7 +122,8 @@ def test_objects_that_nobody_knows_are_shown_by_their_type():
 
 
 @pytest.mark.slow
-def test_a_compilation_is_tracked_without_secrets(data, store, secretive, tmp_path):
+def test_a_compilation_is_tracked_without_secrets(data, store, secretive, tmp_path, monkeypatch):
+    monkeypatch.setattr(compiling, "embedder", lambda spec: HashedWords())
     dataset = load_dataset(data)
     options = Options(
         tmp_path / "program", trials=5, max_lm_calls=160, target_precision=1.0, traces=2,
@@ -339,8 +334,7 @@ def goes_on(data, tmp_path, capsys, caplog) -> str:
     manifest = json.loads((tmp_path / "program" / "manifest.json").read_text())
     assert manifest["mlflow_run_id"] in warned[0]
     assert manifest["scores"]["test"]["n"] > 0
-    registry = Registry.load(data / "agents.json")
-    load(tmp_path / "program", registry, embedder=HashedWords())(TASK)
+    load(tmp_path / "program", Registry.load(data / "agents.json"))(TASK)
     assert mlflow.active_run() is None
     return manifest["mlflow_run_id"]
 
