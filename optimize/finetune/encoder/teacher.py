@@ -1,6 +1,6 @@
 """What a larger encoder makes of the pairs: its similarities are learned beside the labels."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,21 +32,26 @@ def ask_teacher(embed: Embedder, pairs: Sequence[Pair], kept: Path) -> Teacher:
     Args:
         embed: the larger encoder, which takes minutes.
         pairs: that are trained on.
-        kept: file of the vectors, so that a run that goes on does not ask again.
+        kept: folder of the vectors, so that a run that was stopped asks for what it lacks.
     """
     texts = sorted({text for pair in pairs for text in (pair.anchor, pair.positive)}, key=_length)
-    if not kept.is_file():
-        with replacing(kept) as part, part.open("wb") as file:
-            np.save(file, np.concatenate([*_vectors(embed, texts)]))
+    kept.mkdir(exist_ok=True)
+    vectors = [
+        _vectors(embed, texts[start : start + _AT_ONCE], kept / f"{start}.npy")
+        for start in range(0, len(texts), _AT_ONCE)
+    ]
     place = {text: i for i, text in enumerate(texts)}
     rows = np.array([(place[pair.anchor], place[pair.positive]) for pair in pairs])
-    return Teacher(np.load(kept), rows)
+    return Teacher(np.concatenate(vectors), rows)
 
 
-def _vectors(embed: Embedder, texts: Sequence[str]) -> Iterator[np.ndarray]:
-    for start in range(0, len(texts), _AT_ONCE):
-        encoded = embed.encode(texts[start : start + _AT_ONCE])
-        yield np.stack([one.vector for one in encoded]).astype(np.float16)
+def _vectors(embed: Embedder, texts: Sequence[str], kept: Path) -> np.ndarray:
+    """Return vectors of some texts, from the file where they were kept, float16."""
+    if not kept.is_file():
+        encoded = embed.encode(texts)
+        with replacing(kept) as part, part.open("wb") as file:
+            np.save(file, np.stack([one.vector for one in encoded]).astype(np.float16))
+    return np.load(kept)
 
 
 def _length(text: str) -> tuple[int, str]:

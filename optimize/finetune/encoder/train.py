@@ -131,7 +131,7 @@ def _told(batches: Sequence[Sequence[Pair]], recipe: EncoderRecipe, folder: Path
         return None
     folder.mkdir(exist_ok=True)
     pairs = [pair for batch in batches for pair in batch]
-    return ask_teacher(embedder(recipe.teacher), pairs, folder / "teacher.npy")
+    return ask_teacher(embedder(recipe.teacher), pairs, folder / "teacher")
 
 
 def adapt_encoder(dataset: Dataset, out: Path, seed: int) -> str:

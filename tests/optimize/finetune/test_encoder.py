@@ -187,7 +187,7 @@ def test_small_registries_are_sources_of_several_each(tmp_path):
 
 def test_a_teacher_is_asked_once_for_the_texts_of_its_pairs(tmp_path):
     pairs = [Pair("r", "A", "book a train", "trains"), Pair("r", "B", "hotel in Bonn", "trains")]
-    kept = tmp_path / "told.npy"
+    kept = tmp_path / "told"
     told = ask_teacher(HashedWords(), pairs, kept)
     assert told.vectors.shape[0] == 3
     for pair, row in zip(pairs, told.rows, strict=True):
@@ -195,3 +195,24 @@ def test_a_teacher_is_asked_once_for_the_texts_of_its_pairs(tmp_path):
         assert np.abs(told.vectors[row] - own).max() < 1e-3
     again = ask_teacher(None, pairs, kept)  # pyright: ignore[reportArgumentType]
     assert (again.vectors == told.vectors).all()
+
+
+def test_a_teacher_that_was_stopped_is_asked_for_what_it_lacks(tmp_path, monkeypatch):
+    monkeypatch.setattr("optimize.finetune.encoder.teacher._AT_ONCE", 1)
+    pairs = [Pair("r", "A", "book a train", "trains"), Pair("r", "B", "hotel in Bonn", "trains")]
+    asked = []
+
+    class Stopped(HashedWords):
+        def encode(self, texts):
+            if len(asked) == 2:
+                raise KeyboardInterrupt
+            asked.extend(texts)
+            return super().encode(texts)
+
+    with pytest.raises(KeyboardInterrupt):
+        ask_teacher(Stopped(), pairs, tmp_path / "told")
+    assert asked == ["trains", "book a train"]
+    asked.clear()
+    told = ask_teacher(Stopped(), pairs, tmp_path / "told")
+    assert asked == ["hotel in Bonn"]
+    assert (told.vectors == ask_teacher(HashedWords(), pairs, tmp_path / "new").vectors).all()
