@@ -8,8 +8,7 @@ embeddings and lower layers stay as they are, and the tuned weights may be avera
 import json
 import random
 import shutil
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from optimize.checkpoint import Checkpoint, code_digest, refuse
 from optimize.data import Dataset
 from optimize.finetune.checks import check_datasets
 from optimize.finetune.encoder.base import (
@@ -38,8 +36,7 @@ from optimize.finetune.encoder.sources import sources_to_train_on
 from optimize.finetune.encoder.teacher import Teacher, ask_teacher
 from optimize.finetune.encoder.trainer import Tuned, encode, tune
 from optimize.finetune.encoder.validation import questions
-from optimize.provenance import commit
-from optimize.tracking import run as track
+from optimize.finetune.training_run import CHECKPOINTS, Progress, train_once
 from task_delegator.embedders import (
     MANIFEST,
     MODEL,
@@ -50,7 +47,7 @@ from task_delegator.embedders import (
     packaged_minilm,
 )
 from task_delegator.errors import InputError
-from task_delegator.system import read_json, sha256_file, sha256_text, write_text
+from task_delegator.system import sha256_file, sha256_text, write_text
 
 _CHECKED = 200  # texts whose vectors are compared after the export
 _LEAST_COSINE = 0.99  # of each with the float32 vector
@@ -90,39 +87,23 @@ def finetune_encoder(
             holds a run of another configuration or other code, or is used by another process.
     """
     check_datasets(train, kept_out, "kept out", "what is kept out needs them")
-    recipe, folder = config.recipe, config.out / "checkpoints"
+    recipe, folder = config.recipe, config.out / CHECKPOINTS
     sources = sources_to_train_on(train, kept_out)
     batches = draw_batches(sources, embed, recipe)
     asked = [questions(dataset, recipe.seed) for dataset in kept_out]
     identity = _identity(train, kept_out, embed, recipe, batches)
-    whole = identity | {"code": code_digest()}
-    with Checkpoint(config.out, whole, on_change=refuse, kind="encoder") as checkpoint:
-        if (config.out / MANIFEST).is_file():  # it is written last
-            return read_json(config.out / MANIFEST)
-        first_commit = checkpoint.load("begun") or commit()
-        checkpoint.save("begun", first_commit)
-        tags = {"kind": "finetune", "embedder": BASE, "commit": first_commit}
-        with track.run("finetune encoder", tags) as run:
-            run.log_params(identity)
-            for dataset in (*train, *kept_out):
-                run.log_dataset(dataset)
-            started, spent = time.perf_counter(), checkpoint.load("seconds") or 0.0
 
-            def report(step: int, scores: Mapping[str, float]) -> None:
-                run.log_metrics(dict(scores), step=step)
-                checkpoint.save("seconds", spent + time.perf_counter() - started)
+    def train_and_export(progress: Progress) -> dict[str, Any]:
+        tuned = tune(
+            base_folder(), batches, asked, recipe, folder, progress.report,
+            teacher=_told(batches, recipe, folder), threads=config.threads,
+        )  # fmt: skip
+        return _export(tuned, batches, identity | progress.provenance(), config, progress.run_id)
 
-            told = _told(batches, recipe, folder)
-            tuned = tune(
-                base_folder(), batches, asked, recipe, folder, report,
-                teacher=told, threads=config.threads,
-            )  # fmt: skip
-            minutes = round((spent + time.perf_counter() - started) / 60, 1)
-            provenance = identity | {"commit": first_commit, "minutes": minutes}
-            manifest = _export(tuned, batches, provenance, config, run.id)
-            run.log_files(config.out, (MODEL, VOCABULARY, MANIFEST), "encoder")
-        shutil.rmtree(folder)
-        return manifest
+    return train_once(
+        config.out, "encoder", identity, {"embedder": BASE}, (*train, *kept_out),
+        (MODEL, VOCABULARY), train_and_export,
+    )  # fmt: skip
 
 
 def _told(batches: Sequence[Sequence[Pair]], recipe: EncoderRecipe, folder: Path) -> Teacher | None:

@@ -8,8 +8,7 @@ is trained.
 import json
 import random
 import shutil
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from optimize.checkpoint import Checkpoint, code_digest, refuse
 from optimize.data import Dataset
 from optimize.finetune.checks import check_datasets
 from optimize.finetune.encoder.base import BASE, LICENSE, PACKAGE, SHA256, base_folder
@@ -31,12 +29,11 @@ from optimize.finetune.reranker.lists import (
 )
 from optimize.finetune.reranker.recipe import RerankerRecipe
 from optimize.finetune.reranker.trainer import TunedReranker, has_bf16, tune
-from optimize.provenance import commit
-from optimize.tracking import run as track
+from optimize.finetune.training_run import CHECKPOINTS, Progress, train_once
 from task_delegator.embedders import Embedder, packaged_minilm
 from task_delegator.errors import InputError
 from task_delegator.rerankers import HEAD, MANIFEST, MODEL, VOCABULARY, CrossEncoder
-from task_delegator.system import read_json, sha256_file, sha256_text, write_text
+from task_delegator.system import sha256_file, sha256_text, write_text
 
 _ASKED = 12  # candidates of a request that retrieval gives
 _VALIDATED = 200  # validation requests of a registry: more take minutes
@@ -84,33 +81,18 @@ def finetune_reranker(
     lists = _lists(sources_to_train_on(train, kept_out), embed, recipe)
     asked = {dataset.path.name: _asked(dataset, embed, recipe) for dataset in kept_out}
     identity = _identity(train, kept_out, embed, recipe, lists)
-    whole = identity | {"code": code_digest()}
-    with Checkpoint(config.out, whole, on_change=refuse, kind="reranker") as checkpoint:
-        if (config.out / MANIFEST).is_file():  # it is written last
-            return read_json(config.out / MANIFEST)
-        first_commit = checkpoint.load("begun") or commit()
-        checkpoint.save("begun", first_commit)
-        tags = {"kind": "finetune", "reranker": BASE, "commit": first_commit}
-        with track.run("finetune reranker", tags) as run:
-            run.log_params(identity)
-            for dataset in (*train, *kept_out):
-                run.log_dataset(dataset)
-            started, spent = time.perf_counter(), checkpoint.load("seconds") or 0.0
 
-            def report(step: int, scores: Mapping[str, float]) -> None:
-                run.log_metrics(dict(scores), step=step)
-                checkpoint.save("seconds", spent + time.perf_counter() - started)
+    def train_and_export(progress: Progress) -> dict[str, Any]:
+        tuned = tune(
+            base_folder(), lists, asked, recipe, config.out / CHECKPOINTS, progress.report,
+            threads=config.threads,
+        )  # fmt: skip
+        return _export(tuned, lists, identity | progress.provenance(), config, progress.run_id)
 
-            tuned = tune(
-                base_folder(), lists, asked, recipe, config.out / "checkpoints", report,
-                threads=config.threads,
-            )  # fmt: skip
-            minutes = round((spent + time.perf_counter() - started) / 60, 1)
-            provenance = identity | {"commit": first_commit, "minutes": minutes}
-            manifest = _export(tuned, lists, provenance, config, run.id)
-            run.log_files(config.out, (*_FILES, MANIFEST), "reranker")
-        shutil.rmtree(config.out / "checkpoints")
-        return manifest
+    return train_once(
+        config.out, "reranker", identity, {"reranker": BASE}, (*train, *kept_out), _FILES,
+        train_and_export,
+    )  # fmt: skip
 
 
 def install_reranker(out: Path, target: Path) -> None:
@@ -145,7 +127,7 @@ def _export(
     run_id: str,
 ) -> dict[str, Any]:
     # Beside the checkpoints until it is checked: what has a manifest counts as done.
-    made = config.out / "checkpoints" / "export"
+    made = config.out / CHECKPOINTS / "export"
     made.mkdir(parents=True, exist_ok=True)
     packaged, _ = packaged_minilm()
     weight, bias = tuned.head
