@@ -36,6 +36,7 @@ def test_only_a_direct_dependency_with_a_fix_fails(packages, code, line, capsys)
     assert line in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [saying("no JSON"), saying("{}"), [sys.executable, "-c", "import time; time.sleep(9)"]],

@@ -60,6 +60,7 @@ def test_throughput_counts_what_was_asked_beside_changes():
     assert (len(changes), set(asked)) == (1, {"a", "b"})
 
 
+@pytest.mark.slow
 def test_both_turns_ask_the_same_program_and_a_change_adds_no_length(office):
     before = office["Ada"]
     program = Delegator(office, HashedWords(), calibrated_for=frozenset())

@@ -29,6 +29,7 @@ def test_clients_ask_a_service_that_ends_with_the_block(tmp_path):
     assert process.poll() is not None
 
 
+@pytest.mark.slow
 def test_a_service_that_does_not_start_is_told(tmp_path):
     with (
         pytest.raises(InputError, match="not ready"),

@@ -40,6 +40,7 @@ def test_the_calibration_is_asked_while_agents_change(program):
     assert calls > 0
 
 
+@pytest.mark.slow
 def test_threads_are_timed_alone_together_and_beside_changes(program, monkeypatch):
     monkeypatch.setattr(table, "_SECONDS", 1)
     monkeypatch.setattr(table, "THREADS", 2)

@@ -16,6 +16,8 @@ from task_delegator.errors import LMAnswerError, LMError, LMSpecError
 from task_delegator.lm import forget_circuits
 from task_delegator.lm.specs import language_model
 
+pytestmark = pytest.mark.slow  # servers that are waited for
+
 ROWS = [
     pytest.param(
         row,

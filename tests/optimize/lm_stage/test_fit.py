@@ -21,6 +21,8 @@ from optimize.prompts.optimizers import OPTIMIZERS
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
 
+pytestmark = pytest.mark.slow  # each fits an LM stage
+
 
 def unsure_program(dataset) -> Delegator:
     """A program with a poor embedder that would not assign anything by itself."""
@@ -37,7 +39,6 @@ def fit(program, dataset, lm, calls=200, optimizer: str | None = "bootstrap") ->
     return fit_lm_stage(program, dataset, lm, LMStageConfig(calls, optimizer))
 
 
-@pytest.mark.slow
 def test_an_lm_that_knows_is_listened_to_within_its_budget(dataset):
     program = unsure_program(dataset)
     lm, engine = recorded_lm(oracle(dataset))
@@ -65,7 +66,6 @@ def test_an_lm_that_knows_is_listened_to_within_its_budget(dataset):
     assert 0 < heard.lm_share < 1
 
 
-@pytest.mark.slow
 def test_an_optimizer_that_asks_nothing_is_measured_as_well(dataset):
     lm, engine = recorded_lm(oracle(dataset))
     result = fit(unsure_program(dataset), dataset, lm, 200, "labeled-few-shot").result
@@ -73,7 +73,6 @@ def test_an_optimizer_that_asks_nothing_is_measured_as_well(dataset):
     assert result.calls == len(engine.prompts) <= 200
 
 
-@pytest.mark.slow
 def test_an_lm_that_always_answers_the_first_slot_is_not_asked(dataset):
     program = unsure_program(dataset)
     lm, engine = recorded_lm(lambda prompt: '{"slot": "A"}')
@@ -96,10 +95,7 @@ def unsure(dataset) -> Delegator:
     return unsure_program(dataset)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=[] if n == "bootstrap" else [pytest.mark.slow]) for n in OPTIMIZERS],
-)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_an_optimizer_is_run_or_refused_before_the_lm_is_asked(dataset, unsure, name, monkeypatch):
     ran = []
 
@@ -212,7 +208,6 @@ def test_an_optimizer_that_did_not_run_is_not_named(dataset, unsure, caplog):
     assert "three train requests are needed" in caplog.text
 
 
-@pytest.mark.slow
 def test_without_requests_out_of_scope_an_lm_leaves_the_scope_of_retrieval(dataset):
     """Calibration gave the knobs with the LM those of retrieval alone; no fit replaces them."""
     few = replace(dataset, out_of_scope=dict.fromkeys(dataset.out_of_scope, ()))

@@ -248,6 +248,7 @@ def test_a_run_that_was_deleted_is_begun_anew(store):
 # A store that fails
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("uri", "shows"),
     [

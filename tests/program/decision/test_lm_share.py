@@ -123,6 +123,7 @@ def test_a_copy_counts_anew():
     assert asked_by(cap, [0.5]) == [False]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_child_counts_anew_though_threads_of_its_parent_count():
     cap, done = LMShareCap(0.01), Event()

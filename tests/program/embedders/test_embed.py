@@ -133,6 +133,7 @@ def test_a_hosted_embedder_embeds_an_index_once_for_all_processes(office, hosted
     assert hosted.texts == ["refund my order"]
 
 
+@pytest.mark.slow
 def test_two_servers_of_one_model_share_nothing(hosted, monkeypatch):
     first = CachedEmbedder(HostedEmbedder(HOSTED), VectorCache("e.sqlite"))
     first.encode_documents(["one"])
@@ -142,6 +143,7 @@ def test_two_servers_of_one_model_share_nothing(hosted, monkeypatch):
         assert other.texts == ["one"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "told"),
     [
@@ -177,12 +179,14 @@ def test_a_silent_or_missing_embedder_is_said_in_one_line(hosted, monkeypatch):
         HostedEmbedder(HOSTED).encode(["a"])
 
 
+@pytest.mark.slow
 def test_a_vector_too_few_is_an_error_and_not_another_texts(hosted):
     hosted.short = 1
     with pytest.raises(EmbedderError, match="1 vectors for 2 texts"):
         HostedEmbedder(HOSTED).encode(["a", "b"])
 
 
+@pytest.mark.slow
 def test_surroundings_are_exit_code_three_and_bad_input_two(hosted, tmp_path, capsys):
     hosted.status = 429
     agents, program = tmp_path / "agents.json", tmp_path / "program"

@@ -23,6 +23,8 @@ from task_delegator.lm.circuit import forget_circuits
 from task_delegator.lm.faults import LMOverloadedError, LMPausedError, fault_of, retry_after
 from task_delegator.lm.guard import answers_async, circuit_key, guarded
 
+pytestmark = pytest.mark.slow  # servers that are waited for
+
 ENGINES = ["lm15", "litellm"]
 CAP = 20.0  # seconds that no call may take here; time-outs are far below
 
@@ -115,7 +117,6 @@ def test_a_users_number_of_retries_is_kept():
             assert server.requests == 1 + retries
 
 
-@pytest.mark.slow
 def test_a_hung_call_holds_no_other():
     with FaultServer("hang") as dead, FaultServer() as alive, ThreadPoolExecutor(20) as threads:
         hung = [threads.submit(failure, guarded(hosted(dead)), 4.0) for _ in range(19)]
@@ -218,7 +219,6 @@ def test_a_task_that_has_no_time_left_asks_nothing():
         assert server.requests == 0
 
 
-@pytest.mark.slow
 def test_a_call_cut_off_at_the_end_of_a_task_pauses_nobody():
     with FaultServer(seconds=1.0) as server:
         lm = guarded(hosted(server))

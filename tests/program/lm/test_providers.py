@@ -17,6 +17,8 @@ from task_delegator.signatures import NONE_SLOT, SLOTS
 from task_delegator.stages.cards import Shortlist
 from task_delegator.stages.classify import ClassifyAgent
 
+pytestmark = pytest.mark.slow  # servers that are waited for
+
 
 def test_a_provider_is_asked_for_log_probabilities_on_the_wire(office, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment")

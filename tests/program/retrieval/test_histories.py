@@ -48,6 +48,7 @@ def changed(registry, agent, remove):
         registry.replace(agent)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("parts")
 @pytest.mark.parametrize("learned", [{}, LEARNED], ids=["alone", "learned"])
 @settings(max_examples=25)

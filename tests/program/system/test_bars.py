@@ -25,6 +25,7 @@ def _run(command: str, error: int) -> subprocess.Popen:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_bar_is_drawn_into_a_file(command):
     with _run(command, subprocess.PIPE) as running:
@@ -32,6 +33,7 @@ def test_no_bar_is_drawn_into_a_file(command):
     assert b"drawn" not in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["task-delegator", "optimize"])
 @pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX")
 def test_a_terminal_shows_the_bar(command):
