@@ -2,7 +2,8 @@
 
 Of the latter there are two sources. *Near* ones cost nothing: a labeled request becomes one where
 its right agents are taken out of the index. *Far* ones are examples of what is out of scope, where
-somebody wrote them. Each source that there is counts as much as the other, whatever its size.
+somebody wrote them. Twenty of these count as much as all near ones, fewer by their number: one
+example says little of what comes.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +21,8 @@ from .observe import Observed
 SHARE = 0.1  # of all requests, those that nobody can serve, as the probabilities take it
 # Of that share, where there is one source alone: near ones are the hardest, and few of what comes.
 _ALONE = 0.25
-_NEAR = 0.06  # share of either source that may reach the floor of an assignment
+_ENOUGH = 20  # far ones that count in full
+_NEAR = 0.06  # share of a source that may reach the floor of an assignment
 _REJECTED_IN_SCOPE = 0.03  # share of in-scope requests below the "none" threshold
 _THRESHOLDS = tuple(
     f"scope.{name}" for name in ("share", "threshold", "even_odds_floor", "assign_floor")
@@ -60,7 +62,7 @@ def fit_scope(
         far: examples of what is out of scope.
         correct: P(the first place is right, if any agent fits).
         share: of the requests that nobody can serve, among all, where both sources are there;
-            where one is, a quarter of it.
+            where one is, a quarter of it; between the two where far ones are few.
     """
     from scipy.special import expit
 
@@ -74,32 +76,45 @@ def fit_scope(
     rows = [*inside, *near, *far]
     table = np.array([_row(row.signals, row.features) for row in rows], dtype=float)
     labels = np.arange(len(rows)) < len(inside)
-    counts = np.concatenate(
-        [
-            np.ones(len(inside)),
-            *(np.full(len(own), len(inside) / len(sources) / len(own)) for own in sources),
-        ]
-    )
-    share *= 1.0 if len(sources) > 1 else _ALONE
+    known = min(len(far) / _ENOUGH, 1.0) if near else 0.0
+    counts = _row_weights(len(inside), sources, [1.0, known] if known else [1.0])
+    share *= _ALONE + (1 - _ALONE) * known
     shift = float(np.log((1 - share) / share))
     bias, weights = fit_logistic(table, labels, counts)
     odds = held_out_odds(table, labels, counts, folds_by_agent([row.agent for row in rows]))
     unseen = expit(odds + shift)
     even = expit(odds) * np.array([correct(row.features) for row in rows])
-    limits = [
-        np.quantile(even[start : start + len(source)], 1 - _NEAR, method="higher")
+    hardest, *others = (
+        float(np.quantile(even[start : start + len(source)], 1 - _NEAR, method="higher"))
         for start, source in zip(_starts(inside, sources), sources, strict=True)
-    ]
+    )
+    higher = max((limit - hardest for limit in others), default=0.0)
+    floor = hardest + known * max(higher, 0.0)
     rejected = float(np.quantile(unseen[labels], _REJECTED_IN_SCOPE))
     knobs: dict[str, Any] = {f"{group}.{n}": float(w) for n, w in zip(names, weights, strict=True)}
     knobs |= {
         f"{group}.bias": bias + shift,
         "scope.share": share,
         "scope.threshold": min(rejected, _UNLIKELY),
-        "scope.even_odds_floor": float(max(limits)),
+        "scope.even_odds_floor": floor,
         "scope.assign_floor": None,
     }
     return ScopeFit(knobs, unseen)
+
+
+def _row_weights(
+    inside: int, sources: Sequence[Sequence[Observed]], counting: Sequence[float]
+) -> np.ndarray:
+    """Return what each row counts: those in scope 1, the others as much in all.
+
+    Args:
+        inside: rows in scope.
+        sources: the others, which follow them.
+        counting: how much each source counts beside the others.
+    """
+    parts = np.array(counting) / sum(counting)
+    own = [np.full(len(s), inside * p / len(s)) for s, p in zip(sources, parts, strict=True)]
+    return np.concatenate([np.ones(inside), *own])
 
 
 def _row(signals: Signals, features: Features) -> list[float]:

@@ -85,6 +85,37 @@ def test_one_source_alone_has_a_quarter_of_the_share():
     assert fitted(NEAR, [], share=0.1).scope.share == pytest.approx(0.025)
 
 
+def balanced_bias(far: list[Observed]) -> float:
+    """Return the bias of the regression beside those requests, without their share."""
+    scope = fitted(NEAR, far).scope
+    assert scope.share is not None
+    return scope.in_scope.bias - float(np.log((1 - scope.share) / scope.share))
+
+
+def test_few_strangers_change_little():
+    """The more there are, the more they say; twenty say as much as any number."""
+    none, one, ten, twenty = (fitted(NEAR, FAR[:n]).scope for n in (0, 1, 10, 20))
+    assert [none.share, one.share] == pytest.approx([0.025, 0.02875])
+    assert [ten.share, twenty.share] == pytest.approx([0.0625, 0.1])
+    moved = [balanced_bias(FAR[:n]) - balanced_bias([]) for n in (1, 10, 20)]
+    assert abs(moved[0]) < abs(moved[2]) / 4 < abs(moved[1]) < abs(moved[2])
+    like_one_for_somebody = replace(INSIDE[0], agent="")
+    floors = [
+        fitted(NEAR, far).scope.even_odds_floor or 0.0 for far in ([like_one_for_somebody], [])
+    ]
+    assert 0.0 < floors[0] <= floors[1]
+    assert mean(INSIDE, fitted(NEAR, FAR[:1])) > mean(INSIDE, fitted(NEAR, FAR[:10]))
+
+
+@pytest.mark.parametrize("far", [FAR[:20], FAR])
+def test_enough_strangers_count_as_much_as_requests_without_their_agents(far):
+    scope = fitted(NEAR, far).scope
+    assert scope.share == 0.1
+    twice = fitted(NEAR, [*far, *far]).scope
+    ends = [(f.bias, f.bias + f.description) for f in (scope.in_scope, twice.in_scope)]
+    assert ends[0] == pytest.approx(ends[1], rel=0.1)  # the ridge has another spread
+
+
 @given(st.floats(0.001, 1.0), st.floats(0.01, 0.6))
 def test_even_odds_are_those_of_bayes(fits, share):
     """The odds that some agent fits, without those that the share gives before a task is seen."""
