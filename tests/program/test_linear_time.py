@@ -15,7 +15,7 @@ from task_delegator.lm import BoundedJSONAdapter
 from task_delegator.registry.agents import Registry
 from task_delegator.settings import MAX_TASK_CHARACTERS
 from task_delegator.signatures import RephraseTask, SelectAgent, SplitTask, WeighAgents
-from task_delegator.stages.clauses import clauses, count_cues, cuts, follows, without_link
+from task_delegator.stages.clauses import clauses, count_cues, cuts, follows, items, without_link
 from task_delegator.text.credentials import without_user
 from task_delegator.text.mentions import AgentMentions
 from task_delegator.text.overlap import fold, words
@@ -92,7 +92,8 @@ def mentioned(text: str) -> object:
 
 def cut(text: str) -> object:
     pieces = clauses(text)
-    return list(cuts(pieces, 3)), [(without_link(piece), follows(piece)) for piece in pieces]
+    linked = [(without_link(piece), follows(piece)) for piece in pieces]
+    return list(cuts(pieces, 3)), linked, items(text)
 
 
 def quoted(text: str) -> object:

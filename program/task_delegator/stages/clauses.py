@@ -10,8 +10,11 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations, islice, pairwise
 
 MAX_CLAUSES = 6  # every run of clauses is retrieved: at most 21 looks, some 12 ms each
+MAX_ITEMS = 6  # of a list: each is a look, and a delegation
 MAX_PHRASE_CUTS = 3  # at an "and" between phrases: two looks each
 _FEWEST_WORDS = 4  # shorter clauses join their neighbour
+_FEWEST_ITEMS = 2
+_MOST_OF_THANKS = 3  # words
 _FEWEST_OF_PHRASE = 2  # "a joke", not the "chips" of "fish and chips"
 
 _VERB = (
@@ -37,6 +40,8 @@ _JOINT = re.compile(rf"(?:,\s+|{_RUN})(?:and(?:\s+also)?|as\s+well\s+as|plus)\s+
 _HEAD = re.compile(r"(?:\S+\s+){0,2}\S+(?=\s+(?:an?|the|my|our|some)\s)", re.IGNORECASE)
 _NOUN_PHRASE = re.compile(r"(?:an?|the|my|our|some)\s", re.IGNORECASE)
 _ITEM_LINE = re.compile(rf"^\s*{_ITEM.pattern}", re.MULTILINE)
+_MARK = re.compile(r"^\s*(\d+[.)]|[-*\u2022])\s+(?=\S)")
+_SENTENCE = re.compile(r"[.!?;]\s")
 _AFTER = re.compile(rf"^(?:and\s+)?{_SEQUENCE}", re.IGNORECASE)
 _CUE = re.compile(
     r"\b(?:then|also|after that|afterwards|plus|as well|in addition|once (?:that|it)"
@@ -61,6 +66,49 @@ def clauses(task: str) -> list[str]:
     return [" ".join(pieces) for pieces in joined] or [task]
 
 
+def items(task: str) -> tuple[str, tuple[str, ...]]:
+    """Return what stands before a list of things to do, and its items; no items of another task.
+
+    A list has lines that are marked alike or numbered from 1 on, a clause before them at most, and
+    no more behind them than a word of thanks. What is indented further belongs to the item above.
+    A number or a dash elsewhere is part of a text, and so is each in a longer list.
+    """
+    lines = [line.rstrip() for line in task.splitlines() if line.strip()]
+    first = next((i for i, line in enumerate(lines) if _MARK.match(line)), len(lines))
+    head, depth = lines[:first], _depth(lines[first]) if first < len(lines) else 0
+    found: list[list[str]] = []
+    for place, line in enumerate(lines[first:], first):
+        mark = _MARK.match(line)
+        if mark and _depth(line) == depth and _marked_next(mark[1], found, lines[first]):
+            found.append([line[mark.end() :]])
+        elif found and (_depth(line) > depth or _is_thanks(lines[place:])):
+            found[-1].append(line.strip())
+        else:
+            return "", ()
+    told = all(has_word(without_link(item[0])) for item in found)
+    clause = "".join(head)
+    if len(head) > 1 or len(clauses(clause)) > 1 or _SENTENCE.search(clause) or not told:
+        return "", ()
+    if not _FEWEST_ITEMS <= len(found) <= MAX_ITEMS:
+        return "", ()
+    return clause.strip(), tuple("\n".join(item) for item in found)
+
+
+def _marked_next(mark: str, found: Sequence[object], first: str) -> bool:
+    """Tell whether a mark follows those of the items that were found: alike, or one more."""
+    if not mark[0].isdigit():
+        return first.lstrip()[0] == mark
+    return mark[:-1] == str(len(found) + 1) and first.lstrip()[1] == mark[-1]
+
+
+def _is_thanks(lines: Sequence[str]) -> bool:
+    return sum(len(line.split()) for line in lines) <= _MOST_OF_THANKS
+
+
+def _depth(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
 def phrase_cuts(task: str) -> list[tuple[str, str]]:
     """Return every way to cut a task in two at an "and", the first few.
 
@@ -74,6 +122,11 @@ def phrase_cuts(task: str) -> list[tuple[str, str]]:
             head = _HEAD.match(left) if _NOUN_PHRASE.match(right) else None
             found.append((left, f"{head[0]} {right}" if head else right))
     return found
+
+
+def has_word(text: str) -> bool:
+    """Tell whether a text has a letter or a digit."""
+    return re.search(r"\w", text) is not None
 
 
 def has_joint(task: str) -> bool:

@@ -3,6 +3,7 @@
 With an LM that is asked to, a signature splits. Without one the task is cut where clauses meet, and
 a split is kept where its parts point to different agents, each more surely than chance: a
 lexical and retrieval-score split, worse at long-range references ("the same for the other two").
+A task that is a list is cut at its items.
 """
 
 import math
@@ -18,13 +19,26 @@ from ..lm import BoundedJSONAdapter
 from ..prediction import FrozenPrediction
 from ..signatures import SplitTask
 from ..text import one_line
-from .clauses import clauses, count_cues, cuts, follows, has_joint, phrase_cuts, without_link
+from .clauses import (
+    clauses,
+    count_cues,
+    cuts,
+    follows,
+    has_joint,
+    has_word,
+    items,
+    phrase_cuts,
+    without_link,
+)
 from .prompting import ask
 
 MAX_PARTS = 3
 MAX_ASKED = 4  # parts that are taken from an LM: each is a delegation of its own
 _MOST_CHARACTERS = 8000  # of a part that an LM wrote: longer is no part, and no task
 _GUESSED = 1  # cuts that a delegation looks at, to say whether a task needs several agents
+# Confidence in the agent of what stands before a list from which on it is one thing to do, and in
+# that of an item below which it is none by itself.
+_SURE, _LIKELY = 0.8, 0.3
 _THIRD = 0.05  # of log-confidence that a third part may cost
 
 
@@ -95,7 +109,7 @@ class DecomposeTask(dspy.Module):
         several = several_probability(task, best, knobs)
         parts = (TaskPart(task),)
         if 2 in best and seems_several(several, knobs):
-            parts = linked(larger(best).texts)
+            parts = linked(by_items(task, look) or larger(best).texts)
         return Decomposition(parts=parts, several=several, source="lexical", calls=int(lm))
 
     if TYPE_CHECKING:  # DSPy types a module's call as a plain Prediction
@@ -260,8 +274,14 @@ def _unevenness(texts: Sequence[str]) -> int:
 def _seen(
     texts: tuple[str, ...], look: Callable[[str], PartScore], at_phrase: bool
 ) -> Split | None:
-    """Return a cut with what retrieval says of its parts, None where two are for one agent."""
-    looks = tuple(look(without_link(text)) for text in texts)
+    """Return a cut with what retrieval says of its parts.
+
+    None where one has no word, or two are for one agent.
+    """
+    own = tuple(map(without_link, texts))
+    if not all(map(has_word, own)):
+        return None
+    looks = tuple(map(look, own))
     agents = {seen.agents[0] for seen in looks if seen.agents}
     return Split(texts, looks, at_phrase) if len(agents) == len(texts) else None
 
@@ -282,6 +302,29 @@ def split_features(task: str, best: dict[int, Split]) -> dict[str, float | None]
         "cues": float(min(count_cues(task) + two.at_phrase, 2)),
         "among_best": float(sum(look.agents[0] in whole.agents for look in two.looks)),
     }
+
+
+def by_items(task: str, look: Callable[[str], PartScore]) -> tuple[str, ...]:
+    """Return a task that is a list cut at its items: whoever wrote it drew the lines.
+
+    The first part takes what stands before the list. Items that follow on each other and are for
+    one agent stay together. Nothing is returned of a task that is no list, where all are for one
+    agent, or where they may be what one thing is made of: what stands before them is for some
+    agent by itself, or an item seems to be for none.
+    """
+    head, listed = items(task)
+    if head and listed and look(head).confidence >= _SURE:
+        return ()
+    parts: list[tuple[tuple[str, ...], str]] = []
+    for item in (f"{head} {text}".strip() if text is listed[0] else text for text in listed):
+        seen = look(without_link(item))
+        if seen.confidence < _LIKELY:
+            return ()
+        if parts and parts[-1][0] == seen.agents[:1]:
+            parts[-1] = parts[-1][0], f"{parts[-1][1]}\n{item}"
+        else:
+            parts.append((seen.agents[:1], item))
+    return tuple(text for _, text in parts) if len(parts) > 1 else ()
 
 
 def larger(best: dict[int, Split]) -> Split:

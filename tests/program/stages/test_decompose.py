@@ -1,8 +1,10 @@
 import json
+import re
+from dataclasses import replace
 
 import dspy
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from recorded import recorded_lm
 from small import CountingWords, HashedWords
@@ -10,8 +12,16 @@ from small import CountingWords, HashedWords
 from task_delegator.delegation import Plan
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
-from task_delegator.stages.clauses import clauses, cuts, phrase_cuts, without_link
-from task_delegator.stages.decompose import PartScore, best_split, linked
+from task_delegator.knobs import KnobValues
+from task_delegator.stages.clauses import (
+    MAX_ITEMS,
+    clauses,
+    cuts,
+    items,
+    phrase_cuts,
+    without_link,
+)
+from task_delegator.stages.decompose import DecomposeTask, PartScore, best_split, by_items, linked
 
 TWO = "Please book a train and a hotel in Porto, then send the invoice again to the customer."
 
@@ -281,3 +291,110 @@ def test_an_agent_that_the_caller_excludes_counts_for_no_part(office):
     several = program(TWO, exclude=["Invoices"]).several
     assert several == program.plan(TWO, exclude=["Invoices"]).several
     assert several != program(TWO).several
+
+
+LIST = """Before Friday we need:
+1. a train to Porto
+  for two
+2. the invoice sent again
+
+3. a train to Faro
+Thanks!"""
+
+
+def test_a_list_is_cut_at_its_items():
+    head, listed = items(LIST)
+    assert head == "Before Friday we need:"
+    assert listed == (
+        "a train to Porto\nfor two",
+        "the invoice sent again",
+        "a train to Faro\nThanks!",
+    )
+    assert items("- book a train\r\n- pay") == ("", ("book a train", "pay"))
+    assert items("1) book\n   - a train\n2) pay") == ("", ("book\n- a train", "pay"))
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        "1. only this",
+        "Cancel the plan on 1. March and the train on 2. March",  # dates
+        "pay the customer back for order\n17. They cancelled. Book a train to\n12. Street",
+        "Please: 1. book a train\n2. pay",  # begins in the line before
+        "2. book a train\n3. pay",
+        "1. book a train\n3. pay",
+        "- book a train\n* pay",
+        "Book a train. Then pay:\n- the hotel\n- the car",  # tasks of their own before it
+        "1. book a train\n2. pay\nAlso, tell all staff about it",  # and behind it
+        "1. book a train\n2. ,\n3. pay",
+        "1. book a train\n2. 3.\n3. pay",
+        "1.\n2.",
+        "-\n-",
+        "",
+        "\n".join(f"{n}. thing" for n in range(1, MAX_ITEMS + 2)),
+    ],
+)
+def test_what_is_no_list_has_no_items(task):
+    assert items(task) == ("", ())
+
+
+@given(st.text(alphabet="ab 123.),-\n", max_size=60))
+def test_a_list_loses_no_word_but_its_marks(task):
+    head, found = items(task)
+    if found:
+        assert 2 <= len(found) <= MAX_ITEMS
+        assert all(re.search(r"\w", without_link(item)) for item in found)
+        marks = [rf"{number}[.)]|-" for number, _ in enumerate(found, 1)]
+        words, kept = task.split(), " ".join([head, *found]).split()
+        for word in kept:
+            while words[0] != word:
+                assert re.fullmatch(marks.pop(0), words.pop(0))
+            words.pop(0)
+        assert words == marks == []
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(st.sampled_from(["book a train", "pay", "1.", ",", "then,", "a", "-", ""])))
+def test_a_plan_of_any_list_is_one(office, lines):
+    task = "\n".join(f"{n}. {line}" for n, line in enumerate(lines, 1)) or "pay"
+    plan = planner(office, {"split.threshold": 0.0}).plan(task)
+    assert 1 <= len(plan.steps) <= MAX_ITEMS
+
+
+def found_by_words(text: str) -> PartScore:
+    """The first agent by a word of the text, sure unless the text says "perhaps"."""
+    agent = next((name for word, name in BY_WORD.items() if word in text), "Invoices")
+    return PartScore((agent,), 0.2 if "perhaps" in text else 0.9, 0.5)
+
+
+BY_WORD = {"train": "Travel", "book": "Travel"}
+
+
+def test_whoever_wrote_a_list_drew_the_lines():
+    def look(text: str) -> PartScore:
+        found = found_by_words(text)
+        return replace(found, confidence=0.4) if text == "Before Friday we need:" else found
+
+    texts = by_items(LIST, look)
+    assert texts == ("Before Friday we need: " + items(LIST)[1][0], *items(LIST)[1][1:])
+    knobs = KnobValues().replaced({"split.threshold": 0.0})
+    parts = DecomposeTask()(LIST, knobs, look).parts
+    assert [part.task for part in parts] == [*texts]
+
+
+def test_what_one_thing_is_made_of_is_no_list_of_things():
+    assert by_items("- list price\n- book", found_by_words) == ("list price", "book")
+    assert by_items("- list price\n- perhaps book", found_by_words) == ()
+    assert by_items("perhaps:\n- list price\n- book", found_by_words) == ()  # the first item too
+    assert by_items("Draft a quote:\n- list price\n- book", found_by_words) == ()
+
+
+def test_items_for_one_agent_stay_together():
+    agents = {"book a": ("A",), "book b": ("A",), "pay c": ("B",)}
+
+    def look(text: str) -> PartScore:
+        return PartScore(agents[text], 0.9, 0.5)
+
+    assert by_items("1. book a\n2. book b\n3. pay c", look) == ("book a\nbook b", "pay c")
+    assert by_items("1. book a\n2. book b", look) == ()
+    assert by_items("book a and pay c", look) == ()
