@@ -10,6 +10,8 @@ from task_delegator.lm.specs import with_logprobs
 from task_delegator.stages.cards import Shortlist
 from task_delegator.stages.classify import ClassifyAgent
 
+pytestmark = pytest.mark.slow  # each waits for a server
+
 
 @pytest.mark.parametrize("engine", ["lm15", "litellm"])
 @pytest.mark.parametrize(

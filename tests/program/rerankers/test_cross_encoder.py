@@ -12,6 +12,8 @@ from task_delegator.embedders import MiniLM
 from task_delegator.errors import InputError
 from task_delegator.rerankers import HEAD, MANIFEST, MODEL, VOCABULARY, CrossEncoder, reranker
 
+pytestmark = pytest.mark.slow  # graphs are written and opened
+
 TASK = "my parcel did not come"
 TEXTS = ["Parcels | where is my parcel", "Payroll | my salary is late | pays staff", "Trains"]
 
