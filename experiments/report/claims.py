@@ -140,7 +140,7 @@ def grown() -> str:
             {"agents": "10 to 70", "registry": f"enriched, {term(growth)}", "n": few["n"]}
             | {"top1": f"{percent(few['top1'])} to {percent(many['top1'])}", "goal": "-5"}
             | {"refitted": difference(few["versus_70"], -1), "frozen": "the same"}
-            | {"BM25": difference(bm25["versus_70"], -1), "ms": "-"}
+            | {"BM25": difference(bm25["versus_70"], -1)}
         )
     for condition in ("samples withheld", "samples for all"):
         base = row_of(found, condition, "ours alone", 70, "compiled")
@@ -152,7 +152,7 @@ def grown() -> str:
             goal = "-12" if growth == "look-alikes left out" else "-"
             shown.append(
                 {"agents": "70 to 10,000", "registry": f"{term(condition)}, {term(growth)}"}
-                | {"n": frozen["n"], "goal": goal, "ms": f"{frozen['p50_ms']:.1f}"}
+                | {"n": frozen["n"], "goal": goal}
                 | {"top1": f"{percent(base['top1'])} to {percent(again['top1'])}"}
                 | {"refitted": difference(again["versus_70"])}
                 | {"frozen": difference(frozen["versus_70"])}
@@ -169,7 +169,6 @@ def grown() -> str:
             "goal": lambda r: r["goal"],
             "with frozen weights": lambda r: r["frozen"],
             "BM25": lambda r: r["BM25"],
-            "median ms after": lambda r: r["ms"],
         },
     )
 

@@ -16,7 +16,6 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 FOLDER = Path("experiments/plots")
-_WITH_LM = "compiled, with the embedded LM"
 _INTERLOOM = {10: 0.89, 70: 0.74}  # its document's curve, read at its ends
 _DPI = 110
 _SCALED = ("BM25", "compiled", "compiled, weights fitted again")
@@ -28,26 +27,21 @@ _ASKED = {
 _GROWN = {
     "top1": "top-1",
     "recall_at_k": "recall@k of the shortlist",
-    "p50_ms": "ms per task, median",
-    "vectors_mb": "MB of vectors",
 }
 
 
 def scaling() -> Any:
-    """Accuracy, recall, latency and memory against the number of agents, in every condition."""
+    """Accuracy and recall against the number of agents, in every condition."""
     conditions = list(dict.fromkeys(row["condition"] for row in rows("scaling")))
     figure, axes = plt.subplots(
-        len(_GROWN), len(conditions), figsize=(5.5 * len(conditions), 14),
-        sharex=True, sharey="row", gridspec_kw={"height_ratios": [2, 2, 1, 1]},
-    )  # fmt: skip
+        len(_GROWN), len(conditions), figsize=(5.5 * len(conditions), 9), sharex=True, sharey=True
+    )
     for row, label in zip(axes, _GROWN.values(), strict=True):
         row[0].set_ylabel(label)
     for column, condition in zip(axes.T, conditions, strict=True):
         for ax, key in zip(column, _GROWN, strict=True):
             _grown(ax, condition, key)
             ax.set_xscale("log")
-            if key == "p50_ms":  # with an LM it is a hundred times as long
-                ax.set_yscale("log")
         column[0].set(title=term(condition), ylim=(0, 1))
         column[0].plot(*zip(*_INTERLOOM.items(), strict=True), "x-", color="gray", linewidth=1)
         column[0].legend(loc="lower left", fontsize=8)
@@ -66,27 +60,16 @@ def _grown(ax: Any, condition: str, key: str) -> None:
             ("all distractors", "--"),
             ("look-alikes left out", "-"),
         ):
-            own = [
-                row
+            line = sorted(
+                (row["agents"], row[key])
                 for row in found
-                if row["system"] == system
-                and row["growth"] in (growth, "ours alone")
-                and key in row
-            ]
-            line = sorted((row["agents"], row[key]) for row in own)
-            if len(line) < 2 or (system == _WITH_LM and key == "recall_at_k"):  # of another k
+                if row["system"] == system and row["growth"] in (growth, "ours alone")
+            )
+            if len(line) < 2:
                 continue
-            label = None if system in shown else f"{term(system)}, n = {own[-1]['n']}"
+            label = None if system in shown else term(system)
             shown.add(system)
             ax.plot(*zip(*line, strict=True), style, marker=".", color=f"C{number}", label=label)
-            if system == _WITH_LM and key == "top1":
-                without = sorted(
-                    (row["agents"], row[key] - row["versus_without"]["difference"]) for row in own
-                )
-                ax.plot(
-                    *zip(*without, strict=True), style, marker=".", color=f"C{number}", alpha=0.35,
-                    label=f"the same {own[-1]['n']} without the LM",
-                )  # fmt: skip
 
 
 def order() -> Any:

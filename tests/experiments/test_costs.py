@@ -1,16 +1,10 @@
 import dspy
 import pytest
 from recorded import recorded_lm
-from small import HashedWords, only
 
 from experiments.studies.attacks import Case, summary
 from experiments.support.costs import count_usage, per_task
-from experiments.support.timing import latencies, single_system
-from optimize.data.dataset import Request
 from task_delegator.delegation import Candidate, Decision, Delegation, Usage
-from task_delegator.delegator import Delegator
-from task_delegator.retrieval.fusion import fuse, largest, score
-from task_delegator.retrieval.index_cache import IndexCache
 
 
 def test_what_threads_ask_is_counted():
@@ -87,32 +81,3 @@ def test_an_attack_gains_what_the_host_wins_more_often_than_before():
     assert found["all"]["n"] == 3
     assert found["all"]["gained"] == pytest.approx(1 / 3)
     assert found["all"]["tokens_per_task"] == 20
-
-
-@pytest.mark.parametrize("weights", [
-    {"retrieval.bm25": 1.0, "retrieval.bm25_k1": 0.9, "retrieval.bm25_b": 0.1},
-    {
-        "retrieval.description": 0.3,
-        "retrieval.sample_best": 1.0,
-        "retrieval.sample_mean": 0.5,
-    },
-])  # fmt: skip
-@pytest.mark.parametrize("task", ["refund my invoice", "book a hotel", "what is my salary?"])
-def test_what_is_timed_by_itself_ranks_as_the_program_would(office, weights, task):
-    index = IndexCache(office, HashedWords()).index({})
-    knobs = only().replaced({"retrieval.k": 4} | weights)
-    fused = fuse(score(index, index.read(task), knobs).z_scores, knobs)
-    assert single_system(index, knobs)(task).tolist() == largest(fused, 4).tolist()
-
-
-def test_every_system_has_its_time_and_its_vectors(office):
-    program = Delegator(office, HashedWords())
-    knobs = {"BM25": only("bm25"), "embeddings": only("description")}
-    found = latencies(program, knobs, [Request("refund my invoice", ("Refunds",))], 1)
-    assert all(0 < row["p50_ms"] <= row["p95_ms"] for row in found.values())
-    memory = [found[name]["vectors_mb"] for name in ("BM25", "embeddings", "compiled")]
-    vector, token = 64 * 4, 64 + 4  # bytes of this embedder's
-    texts = program.retrieve.library.index({}).encodings.values()
-    tokens = sum(len(text.token_ids) for text in texts)
-    held = [0, len(texts) * vector, len(texts) * vector + tokens * token]
-    assert memory == [count / 2**20 for count in held]

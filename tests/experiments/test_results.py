@@ -8,6 +8,7 @@ import json
 import sys
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from experiments import __main__ as command
@@ -130,6 +131,24 @@ def test_the_baselines_of_scaling_give_one_channel_all_weight():
     knobs = scaling._single_channel("bm25", bm25_k1=0.6).retrieval
     assert (knobs.bm25, knobs.bm25_k1) == (1.0, 0.6)
     assert {getattr(knobs, channel) for channel in CHANNELS if channel != "bm25"} == {0.0}
+
+
+def test_each_encoder_is_compared_with_its_like():
+    first, second, third = np.array([1, 1, 2]), np.array([1, 2, 2]), np.array([1, 1, 1])
+    found = {
+        "BM25": second,
+        "compiled": first,
+        "compiled, weights fitted again": third,
+        "compiled, minilm": second,
+        "compiled, weights fitted again, minilm": second,
+    }
+    rows = {row["system"]: row for row in scaling._compared(found, dict.fromkeys(found, first), 3)}
+    assert rows["compiled"]["versus_published"]["wins"] == 1
+    refitted = rows["compiled, weights fitted again"]
+    assert (refitted["versus_published"]["wins"], refitted["versus_compiled"]["wins"]) == (2, 1)
+    assert (rows["BM25"]["versus_70"]["losses"], rows["compiled"]["versus_70"]["losses"]) == (1, 0)
+    for name in ("BM25", "compiled, minilm"):
+        assert "versus_published" not in rows[name]
 
 
 def test_the_ablation_without_learned_weights_gives_every_channel_the_same():
