@@ -300,6 +300,25 @@ def embedders() -> Any:
     return figure
 
 
+def samples() -> Any:
+    """Accuracy against samples per agent, by data set and encoder."""
+    found = rows("samples")
+    sets = list(dict.fromkeys(row["data"] for row in found))
+    figure, axes = plt.subplots(1, len(sets), figsize=(3.2 * len(sets), 3.6), sharey=True)
+    for ax, name in zip(axes, sets, strict=True):
+        own = [row for row in found if row["data"] == name]
+        for spec in dict.fromkeys(row["encoder"] for row in own):
+            line = [(row["samples"], row["top1"]) for row in own if row["encoder"] == spec]
+            ax.plot(*zip(*line, strict=True), ".-", label=spec)
+        counts = sorted({row["samples"] for row in own})
+        ax.set(xscale="log", xlabel="samples per agent", title=f"{name}, n {own[0]['n']}")
+        ax.set_xticks(counts, [str(count) for count in counts])
+        ax.minorticks_off()
+    axes[0].set_ylabel("top-1")
+    axes[0].legend(fontsize=8, loc="lower right")
+    return figure
+
+
 PLOTS: dict[str, tuple[str, Callable[[], Any]]] = {
     "scale": ("scaling", scale),
     "scaling": ("scaling", scaling),
@@ -312,6 +331,7 @@ PLOTS: dict[str, tuple[str, Callable[[], Any]]] = {
     "pareto": ("prompting", pareto),
     "learning": ("finetuned", learning),
     "embedders": ("embedders", embedders),
+    "samples": ("samples", samples),
 }
 
 

@@ -11,7 +11,6 @@ the agents have descriptions and instructions alone. Of the 639 agents of copilo
 those that requests ask for among them.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -22,21 +21,16 @@ import numpy as np
 from experiments.support.distractors import without_samples
 from experiments.support.format import difference, markdown, percent, rate
 from experiments.support.quick import shrink
-from experiments.support.ranks import choose_knobs, rates_within
+from experiments.support.ranks import kept_ranks, rates_within, retrieval_ranks
 from experiments.support.sets import SETS, load_set
-from optimize.checkpoint import digest_of, identity_of
-from optimize.data import Dataset, Request
+from optimize.data import Dataset
 from optimize.evaluation import select
 from optimize.evaluation.metrics import compare
-from optimize.search import ScoredRequests
-from task_delegator.embedders import DEFAULT, MANIFEST, embedder, remembering
+from task_delegator.embedders import DEFAULT, MANIFEST
 from task_delegator.registry import Registry
-from task_delegator.retrieval import Index
-from task_delegator.system import read_json, write_text
 
 ADAPTED = Path("runs/encoders")
-_CHOSEN_ON, _ASKED = 400, 1000  # requests of validation and of test at most
-_TRIALS = 40
+_ASKED = 1000  # requests of test at most
 _PLACES = {"top1": 1, "top3": 3}
 _RECALL = 0.98  # of a shortlist for an LM
 _PUBLISHED = "minilm"
@@ -60,7 +54,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
 def _compared(name: str, dataset: Dataset, quick: bool, samples: bool) -> list[dict[str, Any]]:
     """Return a row per encoder, each beside the one before it."""
     asked = select(dataset.splits["validation" if quick else "test"], _ASKED, seed=0)
-    measure = _ranks if quick else _kept_ranks
+    measure = retrieval_ranks if quick else kept_ranks
     specs = _encoders(name) if samples else ((kind, kind) for kind in (_PUBLISHED, DEFAULT))
     ranks = {kind: measure(dataset, spec, asked) for kind, spec in specs}
     rows, before = [], None
@@ -123,27 +117,3 @@ def _encoders(name: str) -> Iterator[tuple[str, str]]:
     adapted = ADAPTED / f"adapted-{name}"
     if (adapted / MANIFEST).is_file():
         yield "adapted", f"encoder:{adapted}"
-
-
-def _kept_ranks(dataset: Dataset, spec: str, asked: Sequence[Request]) -> np.ndarray:
-    """Return what ``_ranks`` does, from an earlier run of the same code on the same files.
-
-    A registry takes minutes, and a study that is stopped is not to ask its test again.
-    """
-    settings = {"embedder": embedder(spec).id, "sizes": (_CHOSEN_ON, _ASKED, _TRIALS)}
-    path = ADAPTED / "ranks" / f"{digest_of(identity_of(dataset, **settings))}.json"
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(_ranks(dataset, spec, asked).tolist()) + "\n")
-    return np.array(read_json(path))
-
-
-def _ranks(dataset: Dataset, spec: str, asked: Sequence[Request]) -> np.ndarray:
-    """Return the place of the first right agent, shape (n,), with knobs chosen on validation."""
-    embed = embedder(spec)
-    with remembering(embed):
-        index = Index(dataset.registry, embed)
-        chosen_on = ScoredRequests(index, select(dataset.splits["validation"], _CHOSEN_ON, seed=0))
-        knobs = choose_knobs(chosen_on, _TRIALS)
-        scored = ScoredRequests(index, asked)
-        return scored.ranks(scored.fused(knobs))

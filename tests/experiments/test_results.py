@@ -10,13 +10,14 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from small import small_dataset
 
 from experiments import __main__ as command
 from experiments import studies
-from experiments.studies import ablation, scaling
+from experiments.studies import ablation, samples, scaling
 from experiments.support import results
 from experiments.support.subregistries import draw_subregistries, keep_requests
-from optimize.data.dataset import Request
+from optimize.data.dataset import Request, load_dataset
 from task_delegator.embedders import embedder
 from task_delegator.errors import InputError, LMError
 from task_delegator.registry.agents import Agent
@@ -131,6 +132,18 @@ def test_the_baselines_of_scaling_give_one_channel_all_weight():
     knobs = scaling._single_channel("bm25", bm25_k1=0.6).retrieval
     assert (knobs.bm25, knobs.bm25_k1) == (1.0, 0.6)
     assert {getattr(knobs, channel) for channel in CHANNELS if channel != "bm25"} == {0.0}
+
+
+def test_samples_are_those_of_the_registry_then_those_of_train(tmp_path):
+    dataset = load_dataset(small_dataset(tmp_path))
+    for count in (1, 2, 50):
+        for before, after in zip(
+            dataset.registry, samples.with_samples(dataset, count), strict=True
+        ):
+            train = [r.text for r in dataset.splits["train"] if r.acceptable[0] == before.name]
+            own = list(before.user_request_samples)
+            assert train
+            assert list(after.user_request_samples) == [*own, *train][:count]
 
 
 def test_each_encoder_is_compared_with_its_like():
