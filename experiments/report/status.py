@@ -1,6 +1,8 @@
-"""Status of a committed result: current or stale, by commits since it was measured."""
+"""Status of a committed result: current or stale, by what changed since it was measured."""
 
+import ast
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -18,15 +20,44 @@ def status(name: str) -> Status:
 
     ``unknown`` where there is no result, no git, or a history that does not hold the commit.
     What is compared is code, not numbers: a stale result may well come out the same again.
+    Comments, and docstrings of modules and functions, are no code.
     """
     result = latest(name)
     if result is None or not _git("merge-base", "--is-ancestor", result["commit"], "HEAD"):
         return "unknown"
     sources = ("program", f"experiments/studies/{name}.py")
-    changed = _git("rev-list", "-1", f"{result['commit']}..HEAD", "--", *sources)
+    found = _git("rev-parse", "HEAD")
+    head = found.stdout.strip() if found else "HEAD"
+    changed = _git("diff", "--name-only", "--no-renames", result["commit"], head, "--", *sources)
     if changed is None:
         return "unknown"
-    return "stale" if changed.stdout.strip() else "current"
+    same = all(_same_code(path, result["commit"], head) for path in changed.stdout.splitlines())
+    return "current" if same else "stale"
+
+
+def _same_code(path: str, before: str, after: str) -> bool:
+    """Tell whether a file that changed between two commits is the same but for its prose."""
+    if not path.endswith(".py"):
+        return False
+    code = _code(path, before)
+    return code is not None and code == _code(path, after)
+
+
+@cache
+def _code(path: str, commit: str) -> str | None:
+    """Return a file's syntax tree at a commit; None where it is not there.
+
+    What DSPy's signatures say to an LM stands in docstrings of classes, which count.
+    """
+    text = _git("show", f"{commit}:{path}")
+    if text is None:
+        return None
+    tree = ast.parse(text.stdout)
+    for node in ast.walk(tree):
+        prose = isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef)
+        if prose and ast.get_docstring(node) is not None:
+            del node.body[0]
+    return ast.dump(tree)
 
 
 def status_line(name: str) -> str:

@@ -1,5 +1,6 @@
 """Pages, log and status of the studies: generated from results, and never in the way of a commit."""
 
+import itertools
 import re
 import subprocess
 from functools import cache
@@ -73,10 +74,10 @@ def test_the_log_gives_the_result_that_is_committed(name):
 def history(tmp_path, monkeypatch):
     """A repository with one result, and a function that commits a change to a file."""
 
-    def commit(path):
+    def commit(path, text=None):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        with (tmp_path / path).open("a") as file:
-            file.write("changed\n")
+        text = f"changed = {next(number)}\n" if text is None else text
+        (tmp_path / path).write_text(text)
         for arguments in (["add", "-A"], ["commit", "-qm", path]):
             subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True)
         head = ["git", "rev-parse", "--short=12", "HEAD"]
@@ -84,9 +85,12 @@ def history(tmp_path, monkeypatch):
             head, cwd=tmp_path, check=True, capture_output=True, text=True
         ).stdout.strip()
 
+    number = itertools.count()
     identity = ["-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
-    measured = commit("program/a.py")
+    measured = commit(
+        "program/a.py", '"""A."""\n\n\ndef one():\n    """Return 1."""\n    return 1\n'
+    )
     monkeypatch.setattr(status, "_ROOT", tmp_path)
     monkeypatch.setattr(status, "latest", lambda name: {"commit": measured})
     return commit
@@ -102,6 +106,22 @@ def test_a_result_is_stale_once_program_or_its_study_changed(history):
     assert status.status("order") == "current"
     history("program/b.py")
     assert status.status("order") == "stale"
+
+
+def test_a_result_is_current_while_only_prose_changed(history):
+    history("program/a.py", '"""Another."""\n\n\ndef one():\n    # How?\n    return 1\n')
+    assert status.status("default") == "current"
+    history("program/a.py", '"""Another."""\n\n\ndef one():\n    """Return 2."""\n    return 2\n')
+    assert status.status("default") == "stale"
+
+
+@pytest.mark.parametrize("text", ['class A:\n    """Ask for {}."""\n', 'ASKED = "{}"\n'])
+def test_what_an_lm_is_told_is_no_prose(history, monkeypatch, text):
+    told = history("program/signatures.py", text.format("one"))
+    monkeypatch.setattr(status, "latest", lambda name: {"commit": told})
+    assert status.status("default") == "current"
+    history("program/signatures.py", text.format("another"))
+    assert status.status("default") == "stale"
 
 
 def test_without_git_or_its_commit_the_status_is_unknown(history, tmp_path, monkeypatch):
