@@ -1,4 +1,4 @@
-"""The gate: the certainty below which the LM is asked, for a share of tasks that holds."""
+"""Choose the gate: the certainty below which the LM is asked, for a share of tasks that holds."""
 
 from collections.abc import Sequence
 

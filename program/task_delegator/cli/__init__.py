@@ -1,4 +1,4 @@
-"""Commands of ``task-delegator``: one file each, with its options and handler."""
+"""``task-delegator``: a file for each command, with its options and handler."""
 
 from .command_line import main, parser
 from .options import add_lm_share, rate, seconds, share

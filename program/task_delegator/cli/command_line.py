@@ -1,4 +1,4 @@
-"""The command ``task-delegator``: one file a command, with its options and handler."""
+"""The command ``task-delegator``: the list of its commands, and how one is run."""
 
 import argparse
 from collections.abc import Sequence

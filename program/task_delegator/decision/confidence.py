@@ -1,4 +1,4 @@
-"""Calibrated probabilities, from features: P(correct) and P(in scope).
+"""Calibrated probabilities, from features: P(correct) and P(some agent fits).
 
 Logistic models over a handful of features (Platt, Probabilistic Outputs for Support
 Vector Machines, 1999); their weights are knobs, fitted on labeled requests by

@@ -1,4 +1,4 @@
-"""A promised cap on the share of the tasks for which the LM is asked.
+"""While tasks come: a promised cap on the share of them for which the LM is asked.
 
 A gate is chosen on known requests; harder traffic has more tasks below it. The cap holds whatever
 comes: of tasks that are known together the least certain are asked, of tasks that come one after

@@ -1,4 +1,4 @@
-"""Resolve an embedder spec.
+"""Open an embedder by its spec, as ``--embedder`` takes it.
 
 ``minilm-tuned``, ``minilm``, ``mpnet``, ``e5``, ``encoder:<folder>``, ``st:<model or path>``; any
 other with a slash is a DSPy model.

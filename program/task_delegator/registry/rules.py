@@ -1,4 +1,4 @@
-"""What an agent may be named, how much it may say, and which fields are misspelled."""
+"""What a registry refuses: names that are empty or alike, too much text, misspelled fields."""
 
 import re
 import unicodedata

@@ -1,4 +1,4 @@
-"""The HTTP application: its routes, its page, and what errors become."""
+"""The HTTP application: put together from routes, page and MCP; what errors become."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager

@@ -1,4 +1,4 @@
-"""Cut a task where clauses meet, and read the words that link them.
+"""Cut a task where clauses meet or at the items of a list, and read the words that link them.
 
 A clause may end at a full stop, a line, a number of a list, a word of sequence, or where "and" or
 a comma is followed by a verb that asks. Whatever the text, it is read in linear time: a run of

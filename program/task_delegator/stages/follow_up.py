@@ -1,4 +1,4 @@
-"""A task that refers to earlier ones ("and the other one?"): when it does, and how it is read."""
+"""A task that refers to earlier turns ("and the other one?"): when, and how it is read."""
 
 import re
 from collections.abc import Sequence
