@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from .decision import Assessment, transferred_confidence
+from .decision import Assessment, transferred_confidence, transfers
 from .delegation import (
     CalibratedBy,
     Candidate,
@@ -67,18 +67,17 @@ class Consultation(FrozenPrediction):
         return next(agent for agent in self.found.agents if agent.name == name)
 
 
-def transfer(
-    alone: Assessment, found: Retrieval, registry: Registry, knobs: KnobValues
-) -> Assessment | None:
-    """Return an assessment with the confidence of other registries, None for callers of some.
+def transfer(alone: Assessment, found: Retrieval, knobs: KnobValues) -> Assessment | None:
+    """Return an assessment with the confidence of other registries, None where it does not hold.
 
-    It was fitted on whole registries: where agents are hidden from the caller or excluded, more
-    requests are for none of the others.
+    The caller's agents are the registry: whom others may use changes nothing, nor does it show. It
+    was fitted where a fifth of the requests are for agents that are not there. Where the caller
+    excludes some, more may be.
     """
     index = found.index
-    if index is None or len(index.names) < len(registry):
+    if index is None or not transfers(len(index.names), knobs):
         return None
-    if len(index.hidden) or found.choice.exclude:
+    if len(index.hidden) or found.choice.excluded(index.names):
         return None
     sampled = float(index.has_samples.mean())
     known = (found.signals, alone.features, len(index.names), sampled)

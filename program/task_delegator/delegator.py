@@ -68,9 +68,11 @@ from .stages import (
     with_earlier,
 )
 from .system import Lock
-from .text import repeated_words
+from .text import own_words, repeated_words
 
 _log = logging.getLogger(__name__)
+# Confidence times in-scope score from which on what a mail says itself is a task for an agent.
+_READS_LIKE = 0.5
 
 
 class Delegator(DelegatesMany, dspy.Module):
@@ -211,8 +213,7 @@ class Delegator(DelegatesMany, dspy.Module):
         check_task(task)
         knobs, choice = self.knobs.values, Choice.of(**wishes)
         with dspy.track_usage() as tracker, task_budget(self.timeout) as budget:
-            is_part = found is not None and found.part
-            cuts = None if is_part else guessed_cuts(task, knobs)
+            cuts = None if found is not None and found.part else guessed_cuts(task, knobs)
             ahead = _read_ahead(task, looked_at(cuts or ()), found)
             if found is None:
                 found = await compute_off_loop(self._find, task, knobs, permissions, choice, ahead)
@@ -220,12 +221,11 @@ class Delegator(DelegatesMany, dspy.Module):
                 found = self.retrieve(task=task, knobs=knobs, found=found)
             if (query := found.query) is None:
                 return nobody(task, perf_counter() - started)
-            calibrated = self.calibrated(permissions)
-            advice = await self._advise(found, query, knobs, calibrated)
+            scoped = self.calibrated(permissions) and not self._is_unsampled(found)
+            advice = await self._advise(found, query, knobs, scoped)
             calls = max(advice.calls, budget.attempts)
-            several = await compute_off_loop(
-                self._several, task, cuts, knobs, found, ahead, calibrated
-            )
+            several = await compute_off_loop(self._several, task, cuts, knobs, found, ahead, scoped)
+            other = await compute_off_loop(self._without_quoted, task, knobs, permissions, found)
         candidates, assessment = advice.candidates, advice.assessment
         repeated = repeated_words(task, description_text(advice.first))
         decision, reason = decide(
@@ -233,13 +233,15 @@ class Delegator(DelegatesMany, dspy.Module):
             assessment.confidence,
             assessment.in_scope_score,
             advice.thresholds(knobs),
-            calibrated=calibrated,
+            calibrated=scoped,
             trusted=self.calibrated_for.believes(transferred=advice.transferred),
             transferred=advice.transferred,
             language=query.language,
-            named=(*query.named, *query.mentions),
+            named=tuple(dict.fromkeys((*query.named, *query.mentions))),
             by_name=advice.found.by_name and advice.first.name in query.named,
             repeated=repeated,
+            unsampled=self._is_unsampled(found),
+            without_quoted=other if other != advice.first.name else None,
         )
         return Delegation(
             task=task,
@@ -252,7 +254,7 @@ class Delegator(DelegatesMany, dspy.Module):
             several=several,
             ranking=candidates[: choice.k],
             evidence=collect_evidence(
-                task, advice, query, self.calibrated_for.by if calibrated else None, repeated
+                task, advice, query, self.calibrated_for.by if scoped else None, repeated
             ),
             usage=Usage(calls, total_tokens(tracker), perf_counter() - started),
         )
@@ -285,6 +287,29 @@ class Delegator(DelegatesMany, dspy.Module):
         if text == task or not found.candidates or self._fit(found, knobs) >= FITS_ALONE:
             return found
         return max(found, retrieve(task=text), key=partial(self._fit, knobs=knobs))
+
+    def _is_unsampled(self, found: Retrieval) -> bool:
+        """Tell whether the first agent has no samples, where the confidence is that of samples."""
+        first = found.agents[0] if found.agents else None
+        sampled = first is None or bool(first.user_request_samples)
+        return self.calibrated_for.by == "samples" and not sampled
+
+    def _without_quoted(
+        self,
+        task: str,
+        knobs: KnobValues,
+        permissions: Collection[str] | None,
+        found: Retrieval,
+    ) -> str | None:
+        """Return for whom a mail is without those that it quotes, where that says enough."""
+        own = own_words(task)
+        if own is None:
+            return None
+        known = {"knobs": knobs, "permissions": permissions, "choice": found.choice}
+        alone = self.retrieve(task=own, **known)
+        if not alone.candidates or self._fit(alone, knobs) < _READS_LIKE:
+            return None
+        return alone.candidates[0].name
 
     def _several(
         self,
@@ -357,8 +382,8 @@ class Delegator(DelegatesMany, dspy.Module):
         )
         may_assign = scoped or self.calibrated_for.trusted
         elsewhere = None
-        if not scoped and self.transfers():
-            elsewhere = transfer(alone, found, self.registry, knobs)
+        if not scoped and not self.calibrated_for.trusted:
+            elsewhere = transfer(alone, found, knobs)
         settled = settled_by(calibrated=may_assign, language=query.language)
         certainty = decision_certainty(alone.confidence, alone.in_scope_score, knobs.thresholds())
         return Consultation(

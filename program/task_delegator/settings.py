@@ -16,9 +16,11 @@ def check_task(task: str) -> None:
     """Refuse a task that nobody could delegate.
 
     Raises:
-        InputError: the task is empty or longer than ``MAX_TASK_CHARACTERS``, as it is given or
-            in compatibility form (NFKC), where one character may stand for eighteen.
+        InputError: the task is no text, empty or longer than ``MAX_TASK_CHARACTERS``, as it is
+            given or in compatibility form (NFKC), where one character may stand for eighteen.
     """
+    if not isinstance(task, str):
+        raise InputError(f"the task must be a text, not {type(task).__name__}")
     if not task.strip():
         raise InputError("the task is empty: say what should be done")
     if len(task) > MAX_TASK_CHARACTERS:

@@ -131,6 +131,16 @@ def test_a_task_is_read_behind_the_one_it_goes_on_from(task, history, read):
     assert with_earlier(task, history) == read
 
 
+@pytest.mark.parametrize("task", ["Thanks, that's all.", "ok thank you very much", "Bye!"])
+def test_who_says_goodbye_asks_for_nothing_again(task):
+    assert not refers_back(task)
+
+
+@pytest.mark.parametrize("task", ["Thanks, and the other one?", "no, that", "that's it", "again"])
+def test_who_goes_on_is_read_behind_what_came_before(task):
+    assert refers_back(task)
+
+
 def test_earlier_tasks_are_read_only_where_the_task_needs_them():
     history = ["refund my order"]
     alone = PROGRAM("book a train and a hotel in Porto", history=history)

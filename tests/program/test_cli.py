@@ -7,6 +7,7 @@ import pytest
 from small import ROOT, HashedWords
 
 from task_delegator import cli
+from task_delegator.artifact import on_load
 from task_delegator.artifact import store as artifact
 from task_delegator.cli.options import load_program
 from task_delegator.delegation import Delegation, Usage
@@ -319,7 +320,7 @@ def test_the_version_is_that_of_the_installed_package(capsys):
 
 
 def test_a_program_is_called_uncalibrated_once_per_registry_and_by_its_name(caplog, office):
-    artifact._tell_uncalibrated.cache_clear()
+    on_load.tell_uncalibrated.cache_clear()
     for _ in range(2):
         artifact.load("default", office)
     artifact.load("default", Registry(list(office)[:-1]))

@@ -90,7 +90,7 @@ def test_feedback_is_read_as_windows_writes_text(tmp_path, start, newline):
         ('{"task": "x", "correct_agent": "x", "confidence": 0.5}', "line 2: .*both or neither"),
         ('{"task": "x", "correct_agent": "x", "decision": "maybe"}', "line 2: decision"),
         ('{"task": "x"}', "line 2: correct_agent is missing: add it"),
-        ('{"task": " ", "correct_agent": "x"}', "line 2: task: Value error, is empty"),
+        ('{"task": " ", "correct_agent": "x"}', "line 2: task: is empty"),
         ('{"task": "x", "correct_agent": "x", "confidence": 2}', "line 2: confidence"),
     ],
 )

@@ -19,6 +19,7 @@ from task_delegator.stages.clauses import clauses, count_cues, cuts, follows, it
 from task_delegator.text.credentials import without_user
 from task_delegator.text.mentions import AgentMentions
 from task_delegator.text.overlap import fold, words
+from task_delegator.text.quoted import own_words
 from task_delegator.text.redact import describe_error, redact
 from task_delegator.text.sanitize import one_line, plain, printable
 
@@ -103,6 +104,7 @@ def quoted(text: str) -> object:
 TASKS: dict[str, Callable[[str], object]] = {
     "plain": plain,
     "one_line": one_line,
+    "own_words": own_words,
     "printable": printable,
     "mentions": mentioned,
     "language": lambda text: foreign_language(text, ["en"]),

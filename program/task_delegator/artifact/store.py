@@ -39,8 +39,8 @@ from ..signatures import (
 )
 from ..system import is_file, read_json, read_mlflow, replacing_folder, sha256_text
 from .models import check_reranker, embedder_of, names_reranker
+from .on_load import calibrate_as_asked, tell_uncalibrated
 from .prompt_text import set_prompts
-from .self_calibration import calibrate_itself, written_samples
 from .state import FORMAT, MANIFEST, READABLE, read_scores, read_state, read_target
 
 _log = logging.getLogger(__name__)
@@ -135,23 +135,13 @@ def load(
     delegator.load_state(read_state(folder / PROGRAM, delegator, manifest["format"]))
     check_reranker(delegator, manifest, folder)
     set_prompts(delegator, prompts)
-    on_samples = False
-    if calibrate == "transfer":
-        _check_transfer(delegator, target_precision, out_of_scope_share)
-    elif calibrate is not None:
-        written = written_samples(registry) if written is None else written
-        on_samples = _calibrate(delegator, calibrate, written, target_precision)
+    aims = target_precision, out_of_scope_share
+    on_samples = calibrate_as_asked(delegator, calibrate, written, registry, *aims)
     if not delegator.calibrated():
-        _tell_uncalibrated(folder.name, delegator.registry.sha256(), delegator.transfers())
+        tell_uncalibrated(folder.name, delegator.registry.sha256(), delegator.transfers())
     if (target_precision is not None or out_of_scope_share is not None) and not on_samples:
         _aim(delegator, folder, manifest, target_precision, out_of_scope_share)
     return delegator
-
-
-@cache  # a service loads the same program often: once says it
-def _tell_uncalibrated(name: str, registry: str, transfers: bool) -> None:
-    other = ": that of other registries is used" if transfers else ""
-    _log.warning("%s: its confidence is not calibrated for this registry%s", name, other)
 
 
 def _agents(registry: Registry | str | Path) -> Registry:
@@ -162,48 +152,6 @@ def _agents(registry: Registry | str | Path) -> Registry:
         return agents
     _log.info("%s: applied to the agents of %s", additions, registry)
     return enrich(agents, additions)
-
-
-def _calibrate(
-    delegator: Delegator, how: str, written: Collection[str] | None, target: float | None
-) -> bool:
-    """Calibrate a program on samples; return whether there are enough of them."""
-    if how != "self":
-        raise InputError(f"calibrate={how!r}: is no way to calibrate; use 'self' or 'transfer'")
-    try:
-        calibrate_itself(delegator, written, target)
-    except InputError as error:
-        _log.warning("%s", error)
-        return False
-    return True
-
-
-def _check_transfer(delegator: Delegator, *aims: float | None) -> None:
-    """Warn where no confidence of other registries carries over, and why.
-
-    Args:
-        delegator: the program.
-        aims: precision and share that were asked for.
-
-    Raises:
-        InputError: it carries over, and its threshold was chosen for another aim.
-    """
-    calibrated, transfers = delegator.calibrated(), delegator.transfers()
-    if transfers and not calibrated and any(aim is not None for aim in aims):
-        raise InputError(
-            "calibrate='transfer' takes no target precision and no out-of-scope share: leave "
-            "them out, or set the knob transfer.assign_threshold"
-        )
-    if calibrated or transfers:
-        return
-    known = delegator.knobs.values.transfer
-    if known.assign_threshold is None:
-        _log.warning("the program has no confidence of other registries: run optimize transfer")
-        return
-    _log.warning(
-        "the confidence of other registries holds for %d to %d agents, not for %d: every task is "
-        "reviewed", known.least_agents, known.most_agents, len(delegator.registry),
-    )  # fmt: skip
 
 
 def _aim(

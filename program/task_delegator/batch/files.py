@@ -18,6 +18,11 @@ from ..system import atomic_write, needed, parse_json, require_regular
 
 PARQUET = ".parquet"
 BAD = ".bad"  # suffix of the file of lines that hold no task
+# What one call takes beside its task, and a batch for all of its lines or not at all.
+_OF_A_CALL = {
+    "permissions": "give --permissions, which hold for all lines, or delegate line by line",
+    **dict.fromkeys(("exclude", "include", "history", "k"), "delegate such tasks one by one"),
+}
 _TASK_LINE = '{"task": "..."} or a string in quotes, a line of JSON each'
 _GROUP = 10_000  # rows that are written together
 
@@ -98,11 +103,24 @@ def _task_of(row: Any, where: str) -> str:
     task = row.get("task") if isinstance(row, dict) else row
     if not isinstance(task, str):
         raise InputError(f"{where}: expected {_TASK_LINE}")
+    if isinstance(row, dict):
+        _check_fields(row, where)
     try:
         check_task(task)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
     return task
+
+
+def _check_fields(names: Iterable[str], where: str) -> None:
+    """Refuse what would be lost: an answer without it may be another, or of a hidden agent.
+
+    Raises:
+        InputError: the first field that a batch does not read.
+    """
+    for name in names:
+        if name in _OF_A_CALL:
+            raise InputError(f"{where}: {name} is not read from a batch: {_OF_A_CALL[name]}")
 
 
 def _as_is(value: Any) -> Any:
@@ -132,6 +150,7 @@ def _parquet_rows(path: str) -> Iterator[tuple[int, Any]]:
         file = parquet.ParquetFile(path)
         if "task" not in file.schema_arrow.names:
             raise InputError(f"{path}: no column named task")
+        _check_fields(file.schema_arrow.names, path)
         number = 0
         for batch in file.iter_batches(columns=["task"]):
             for task in batch.column(0).to_pylist():

@@ -7,6 +7,8 @@ from ..knobs import LMKnobs, Thresholds
 from ..text import printable
 from .confidence import above_floor, at_even_odds
 
+_UNLIKELY = 0.25  # confidence below which the reason opens with that nobody is likely
+
 
 def settled_by(*, calibrated: bool, language: str | None = None) -> Settled | None:
     """Return what settles the decision whatever the probabilities are, None where nothing does.
@@ -49,6 +51,8 @@ def decide(
     named: Sequence[str] = (),
     by_name: bool = False,
     repeated: int = 0,
+    unsampled: bool = False,
+    without_quoted: str | None = None,
 ) -> tuple[Decision, str]:
     """Return the decision and the reason for it, in words that a person can act on.
 
@@ -56,7 +60,8 @@ def decide(
     not calibrated for, is reviewed: neither threshold means anything there. A user who trusts the
     confidence all the same is never told "none", and the floor does not hold. A task that names
     another agent than the one found, or found it by its name alone, or repeats at length what it
-    says of itself, is not assigned. The reason is one line.
+    says of itself, or reads otherwise without the mail that it quotes, is not assigned. The reason
+    is one line.
 
     Args:
         candidates: the posterior, best first, one at least.
@@ -69,9 +74,11 @@ def decide(
         language, named: the task's, where the embedder does not support it; agents it names.
         by_name: whether the first is first for nothing but its name in the task.
         repeated: words of the task that repeat what the first agent says of itself.
+        unsampled: whether what was not calibrated is the first agent alone, which has no samples.
+        without_quoted: for whom the task is without the mail that it quotes; None for the same.
     """
     first, *rivals = [printable(candidate.name) for candidate in candidates[:3]]
-    finding = f"{first} is right with a probability of {confidence:.0%}"
+    finding = _finding(first, confidence)
     others = f"; else look at {' and '.join(rivals)}" if rivals else ""
     if language is not None:
         return "review", (
@@ -79,44 +86,91 @@ def decide(
             f"know: a person should read it. The guess is {first}{others}."
         )
     if not calibrated and not trusted:
-        return "review", _unbelieved(finding if transferred else None, first, others)
-    guess = f"({confidence:.0%}{others}): a person should look."
+        believed = finding if transferred else None
+        return "review", _unbelieved(believed, first, others, unsampled=unsampled)
     if by_name:
-        return "review", f"The task names {first}, and nothing else speaks for it {guess}"
-    meant = candidates[0].name in named
-    least = (calibrated and thresholds.in_scope) or 0.0
+        other = rivals[0] if rivals else "another"
+        return "review", (
+            f"The task names {first}, but reads more like one for {other}: a person should look."
+        )
+    if not calibrated:  # a confidence of other agents says no "none", and has no floor
+        thresholds = Thresholds(thresholds.assign, in_scope=None)
+    meant, least = candidates[0].name in named, thresholds.in_scope or 0.0
     if not meant and in_scope < least:
         return "none", f"No agent seems to be meant for this; the closest is {first}."
-    if thresholds.assign is None:
-        return "review", f"{finding}; this program assigns nothing{others}."
-    if not (confidence >= thresholds.assign and in_scope >= least):
-        return "review", f"{finding}, {thresholds.assign:.0%} is needed to assign{others}."
-    if calibrated and not above_floor(confidence, in_scope, thresholds):
-        return "review", f"{finding}, {_too_few_fit(confidence, in_scope, thresholds)}{others}."
-    if named and not meant:
-        wanted = " and ".join(map(printable, named[:3]))
-        return "review", f"The task names {wanted} but reads like one for {first} {guess}"
-    if repeated:
-        return "review", f"The task repeats {repeated} words of what {first} says of itself {guess}"
+    if (unsure := _unsure(first, confidence, in_scope, thresholds)) is not None:
+        return "review", f"{unsure}{others}."
+    objection = _objection(first, () if meant else named, without_quoted, repeated)
+    if objection is not None:
+        return "review", f"{objection} ({confidence:.0%}{others}): a person should look."
     return "assign", f"{finding}{f', ahead of {rivals[0]}' if rivals else ''}."
 
 
-def _too_few_fit(confidence: float, in_scope: float, thresholds: Thresholds) -> str:
-    """Return how far a confidence is below the floor."""
-    even = at_even_odds(confidence, in_scope, thresholds.share)
-    return (
-        f"but {even:.0%} if every second task were for nobody, where {thresholds.floor or 0.0:.0%} "
-        "is needed to assign"
-    )
+def _finding(first: str, confidence: float, shown: str | None = None) -> str:
+    """Return how likely the first agent is right, as the beginning of a sentence."""
+    shown = shown or f"{confidence:.0%}"
+    if confidence < _UNLIKELY:
+        return f"No agent is likely: {first}, the closest, is right with {shown}"
+    return f"{first} is right with a probability of {shown}"
 
 
-def _unbelieved(elsewhere: str | None, first: str, others: str) -> str:
+def _unsure(first: str, confidence: float, in_scope: float, thresholds: Thresholds) -> str | None:
+    """Return why an assignment is not sure enough, None where it is; arguments as of ``decide``."""
+    finding = _finding(first, confidence)
+    if thresholds.assign is None:
+        return f"{finding}; this program assigns nothing"
+    if not confidence >= thresholds.assign:
+        own, needed = _told_apart(confidence, thresholds.assign)
+        return f"{_finding(first, confidence, own)}, {needed} is needed to assign"
+    if not in_scope >= (thresholds.in_scope or 0.0):
+        return f"{finding}, but that any agent fits is likely by {in_scope:.0%} alone"
+    if not above_floor(confidence, in_scope, thresholds):
+        even = at_even_odds(confidence, in_scope, thresholds.share)
+        own, needed = _told_apart(even, thresholds.floor or 0.0)
+        return (
+            f"{finding}, but {own} if every second task were for nobody, where {needed} is needed "
+            "to assign"
+        )
+    return None
+
+
+def _objection(
+    first: str, named: Sequence[str], without_quoted: str | None, repeated: int
+) -> str | None:
+    """Return what speaks against an assignment that is sure enough, None where nothing does.
+
+    Args:
+        first: the first agent.
+        named: others that the task names.
+        without_quoted, repeated: as of ``decide``.
+    """
+    if named:
+        wanted = " and ".join(map(printable, named[:3]))
+        return f"The task names {wanted} but reads like one for {first}"
+    if without_quoted is not None:
+        return f"Without what it quotes the task reads like one for {printable(without_quoted)}"
+    return f"The task repeats {repeated} words of what {first} says of itself" if repeated else None
+
+
+def _told_apart(less: float, more: float) -> tuple[str, str]:
+    """Return two shares in percent, with as many digits as tell them apart, two at most."""
+    shown = [(f"{less:.{digits}%}", f"{more:.{digits}%}") for digits in range(3)]
+    return next((pair for pair in shown if pair[0] != pair[1]), shown[-1])
+
+
+def _unbelieved(elsewhere: str | None, first: str, others: str, *, unsampled: bool) -> str:
     """Return why a person decides where the program was not calibrated for the caller's agents.
 
     Args:
         elsewhere: what other registries say of the first; None where they say nothing.
         first, others: the guess, and whom else to look at.
+        unsampled: whether that is the first agent alone, which has no samples.
     """
+    if unsampled:
+        return (
+            f"{first} has no sample requests, which the confidence was calibrated on: a person "
+            f"should decide{others}."
+        )
     if elsewhere is None:
         return (
             f"The confidence is not calibrated for this registry: a person should decide. "

@@ -111,4 +111,5 @@ def first_fault(error: ValidationError) -> str:
     first = error.errors()[0]
     if first["type"] == "missing":
         return f"{'.'.join(map(str, first['loc']))} is missing: add it"
-    return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+    said = first["msg"].removeprefix("Value error, ").replace("valid tuple", "valid list")
+    return ": ".join(filter(None, (".".join(map(str, first["loc"])), said)))

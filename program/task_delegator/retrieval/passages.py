@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ..knobs import MOST_PASSAGES, KnobValues
+from ..knobs import KnobValues
 from ..registry import Agent, passages_of, readable
 
 # Passages that an index holds token by token, 0.06 MB each: 0.5 GB. Beyond two thousand agents
@@ -48,11 +48,6 @@ def read_passages(
     kept = max(_MOST_ENCODED // readers, 1)
     named = (_named(agent, own[:kept]) for agent, own in zip(agents, texts, strict=True))
     return Passages(texts, tuple(named))
-
-
-def named_passages(agent: Agent) -> tuple[str, ...]:
-    """Return all passages of an agent that may be encoded."""
-    return _named(agent, passages_of(agent, MOST_PASSAGES))
 
 
 def _named(agent: Agent, passages: Sequence[str]) -> tuple[str, ...]:

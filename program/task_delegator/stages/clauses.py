@@ -24,6 +24,7 @@ _VERB = (
     r"produce|publish|put|record|remind|review|run|say|schedule|send|set|show|sort|start|"
     r"summari[sz]e|tell|translate|turn|update|work|write)\b"
 )
+_NUMBER, _BULLET = r"\d+[.)]", r"[-*\u2022]"  # that mark the items of a list
 _SEQUENCE = r"(?:and then|then|after that|afterwards|once (?:that|this|it)|when (?:that|this|it))\b"
 _RUN = r"(?<!\s)\s+"  # from anywhere within a run, a search would be quadratic in its length
 _BOUNDARY = re.compile(
@@ -33,14 +34,13 @@ _BOUNDARY = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _LINK = re.compile(
-    rf"^(?:and\s+|also\s+|plus\s+|{_SEQUENCE}[\s,]+|\d+[.)]\s*|[-*\u2022]\s+)+|,$", re.IGNORECASE
+    rf"^(?:and\s+|also\s+|plus\s+|{_SEQUENCE}[\s,]+|{_NUMBER}\s*|{_BULLET}\s+)+|,$", re.IGNORECASE
 )
-_ITEM = re.compile(r"(?:\d+[.)]|[-*\u2022])\s+\S")  # of a list: a thing of its own, however short
+_ITEM = re.compile(rf"({_NUMBER}|{_BULLET})\s+(?=\S)")  # a thing of its own, however short
 _JOINT = re.compile(rf"(?:,\s+|{_RUN})(?:and(?:\s+also)?|as\s+well\s+as|plus)\s+", re.IGNORECASE)
 _HEAD = re.compile(r"(?:\S+\s+){0,2}\S+(?=\s+(?:an?|the|my|our|some)\s)", re.IGNORECASE)
 _NOUN_PHRASE = re.compile(r"(?:an?|the|my|our|some)\s", re.IGNORECASE)
 _ITEM_LINE = re.compile(rf"^\s*{_ITEM.pattern}", re.MULTILINE)
-_MARK = re.compile(r"^\s*(\d+[.)]|[-*\u2022])\s+(?=\S)")
 _SENTENCE = re.compile(r"[.!?;]\s")
 _AFTER = re.compile(rf"^(?:and\s+)?{_SEQUENCE}", re.IGNORECASE)
 _CUE = re.compile(
@@ -74,11 +74,11 @@ def items(task: str) -> tuple[str, tuple[str, ...]]:
     A number or a dash elsewhere is part of a text, and so is each in a longer list.
     """
     lines = [line.rstrip() for line in task.splitlines() if line.strip()]
-    first = next((i for i, line in enumerate(lines) if _MARK.match(line)), len(lines))
+    first = next((i for i, line in enumerate(lines) if _ITEM_LINE.match(line)), len(lines))
     head, depth = lines[:first], _depth(lines[first]) if first < len(lines) else 0
     found: list[list[str]] = []
     for place, line in enumerate(lines[first:], first):
-        mark = _MARK.match(line)
+        mark = _ITEM_LINE.match(line)
         if mark and _depth(line) == depth and _marked_next(mark[1], found, lines[first]):
             found.append([line[mark.end() :]])
         elif found and (_depth(line) > depth or _is_thanks(lines[place:])):

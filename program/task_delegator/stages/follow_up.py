@@ -20,13 +20,31 @@ _REFERS = re.compile(
     r"|\b(?:it|its|that|this|these|those|them|they|their|he|she|him|his|her|same|other|others|"
     r"one|ones|again|another|too|as well|both|former|latter|first thing|instead|i meant)\b"
 )
+# A task of these words alone ends a conversation, where it has one of those that do.
+_CLOSING = frozenset(
+    re.findall(
+        r"\w+",
+        "a all alright and bye cheers day done else everything for good goodbye great have help it "
+        "lot many more much nice no nothing now ok okay perfect s so thank thanks that thats the "
+        "very was yes you your",
+    )
+)
+_ENDS = frozenset({"bye", "cheers", "goodbye", "thank", "thanks"})
 
 
 def refers_back(task: str) -> bool:
     """Tell whether a task may refer to an earlier one; the words are English."""
     said = " ".join(plain(task).casefold().split())
+    if _closes(said):
+        return False
     words = len(said.split())
     return words <= _FEW_WORDS or (words <= _MOST_WORDS and _REFERS.search(said) is not None)
+
+
+def _closes(said: str) -> bool:
+    """Tell whether a task asks for nothing: it thanks, or says goodbye."""
+    words = set(re.findall(r"\w+", said))
+    return words <= _CLOSING and not words.isdisjoint(_ENDS)
 
 
 def with_earlier(task: str, history: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from .mentions import AgentMentions
 from .naming import NamedAgents
 from .negation import negated_spans, without_negated
 from .overlap import fold, overlap, overlapping, words
+from .quoted import own_words
 from .redact import describe_error, redact, shown_safely, strings_in
 from .sanitize import longest_form, marks_content, one_line, plain, printable, with_few_marks
 from .verbatim import repeated_words
@@ -18,6 +19,7 @@ __all__ = [
     "marks_content",
     "negated_spans",
     "one_line",
+    "own_words",
     "overlap",
     "overlapping",
     "plain",

@@ -1,8 +1,9 @@
 """Agents that a task names on purpose: exactly, in its own words, and not to rule them out.
 
-An identifier ("csharp-xunit", "getQuote"), a name of several words as it is registered, or any
-name that stands alone in quotes counts. A common word that is a name, other spellings, and names
-in text that is quoted, pasted or negated do not. The time grows linearly with the text.
+An identifier ("csharp-xunit", "getQuote"), a name of several words as it is registered, any name
+that stands alone in quotes, and one that is all of the task count. A common word that is a name,
+other spellings, and names in text that is quoted, pasted or negated do not. The time grows
+linearly with the text.
 """
 
 import re
@@ -53,9 +54,10 @@ class NamedAgents:
     def find_in(self, task: str) -> tuple[str, ...]:
         """Return the named agents, in the order of the text; of overlapping names the longest."""
         text = plain(task)
+        every = words_of_task(text)
         found = [
             (words[0].start, words[-1].end, name, core)
-            for held, words in self._table.matches(words_of_task(text), list)
+            for held, words in self._table.matches(every, list)
             for name, core in held
             if self._among is None or name in self._among
         ]
@@ -63,9 +65,12 @@ class NamedAgents:
             return ()
         quoted = [span for span in quoted_spans(text) if not _stands_alone(text, span, found)]
         spoken = _Spans([*quoted, *negated_spans(text)])
+        whole = every[0].start, every[-1].end
         named, done = [], 0
         for start, end, name, core in sorted(found, key=lambda each: (each[0], -each[1], each[2])):
-            if start >= done and not spoken.touch(start, end) and _is_exact(text, start, end, core):
+            if start < done or spoken.touch(start, end):
+                continue
+            if _is_exact(text, start, end, core, alone=(start, end) == whole):
                 named.append(name)
                 done = end
         return tuple(dict.fromkeys(named))
@@ -90,10 +95,16 @@ class _Spans:
         return place >= 0 and self._ends[place] > start
 
 
-def _is_exact(text: str, start: int, end: int, core: str) -> bool:
-    """Tell whether a stretch is a name as it is registered, and no part of a longer one."""
+def _is_exact(text: str, start: int, end: int, core: str, *, alone: bool) -> bool:
+    """Tell whether a stretch is a name as it is registered, and no part of a longer one.
+
+    Args:
+        text, start, end: where it stands.
+        core: the name.
+        alone: whether the text has no other word; then it may be written in any case.
+    """
     written = " ".join(text[start:end].split())
-    if _in_quotes(text, start, end):
+    if _in_quotes(text, start, end) or alone:
         return written.casefold() == core.casefold()
     if written[1:] != core[1:] or written[:1].casefold() != core[:1].casefold():
         return False

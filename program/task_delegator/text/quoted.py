@@ -18,6 +18,24 @@ _MARKS = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 
+# What a mail quotes, and all that follows a header such as "Ann wrote:".
+_MAIL = re.compile(
+    r"^[ \t]*>[^\n]*\n?"
+    r"|^[^\n]{0,200}\b(?:wrote|writes|Original Message|Forwarded message)\b[^\n]{0,20}\n.*\Z",
+    re.MULTILINE | re.DOTALL,
+)
+_FEWEST_WORDS = 3  # of one's own that may say what should be done
+
+
+def own_words(text: str) -> str | None:
+    """Return a mail without the mails that it quotes; None where it quotes none, or says no more.
+
+    Args:
+        text: the mail, its answer above or below what is quoted.
+    """
+    own, quoted = _MAIL.subn("", text)
+    return own.strip() if quoted and len(own.split()) >= _FEWEST_WORDS else None
+
 
 def quoted_spans(text: str) -> list[tuple[int, int]]:
     """Return where a text holds what others wrote: (start, end) with the marks, in order."""

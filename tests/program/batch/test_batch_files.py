@@ -32,6 +32,27 @@ def without_usage(rows):
     return [{name: row[name] for name in ("task", "decision", "agent", "reason")} for row in rows]
 
 
+@pytest.mark.parametrize("field", ["permissions", "exclude", "include", "history", "k"])
+def test_a_line_that_wishes_what_a_batch_does_not_read_is_not_done_without_it(
+    field, tmp_path, capsys
+):
+    tasks, out = tmp_path / "t.jsonl", tmp_path / "out.jsonl"
+    rows = [{"task": TEXTS[0], field: []}, {"task": TEXTS[1], "id": 7}]
+    tasks.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert batch(tasks, out) == 2
+    assert f"line 1: {field} is not read from a batch" in capsys.readouterr().err
+    assert [row["task"] for row in rows_of(out)] == TEXTS[1:2]
+
+
+def test_a_column_of_permissions_is_refused(tmp_path):
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "t.parquet"
+    parquet.write_table(arrow.table({"task": TEXTS, "permissions": [[]] * len(TEXTS)}), path)
+    with pytest.raises(InputError, match="permissions is not read from a batch"):
+        read_tasks(str(path))
+
+
 @pytest.mark.fault(
     "torn line",
     "tasks of `batch`",

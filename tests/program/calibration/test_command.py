@@ -46,6 +46,23 @@ def test_a_registry_with_samples_is_calibrated_and_the_program_kept(agents, tmp_
     assert main(["delegate", "mow", "--agents", str(agents), "--calibrate", "self"]) == 0
 
 
+def test_an_agent_without_samples_is_a_persons_to_judge(agents, caplog):
+    """What was fitted to samples says nothing of it, neither that it is right nor that none is."""
+    rows = json.loads(agents.read_text())
+    rows.append({"name": "Lights", "description": "Lights, lamps and spotlights of the stage."})
+    agents.write_text(json.dumps(rows))
+    program = load("default", agents, calibrate="self")
+    assert "1 of 9 agents have no user_request_samples" in caplog.text
+    for task in ("The spotlight of the stage flickers.", "lights", "lamps"):
+        given = program(task)
+        assert (given.decision, given.agent) == ("review", "Lights"), task
+        assert given.reason.startswith("Lights has no sample requests")
+        assert not given.evidence.calibrated
+    assert program("please mow the lawn").evidence.calibrated_by == "samples"
+    many = program.delegate_many(["lights", "please mow the lawn"])
+    assert [answer.evidence.calibrated for answer in many] == [False, True]
+
+
 def test_few_samples_whose_agent_is_missing_would_be_assigned(agents):
     """Whatever precision is aimed at: the floor sees to it."""
     made = calibrate_itself(load("default", agents), target=0.5)

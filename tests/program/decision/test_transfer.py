@@ -75,6 +75,14 @@ def test_a_size_that_it_was_not_fitted_on_is_a_warning(caplog):
     assert "holds for 3 to 150 agents, not for 2: every task is reviewed" in caplog.text
 
 
+def test_who_believes_the_programs_own_scale_is_told_that_it_is_that(caplog):
+    from task_delegator import load
+
+    load("default", office_registry(), calibrate="transfer", allow_uncalibrated=True)
+    assert "own confidence is believed, not that of other registries" in caplog.text
+    assert "is reviewed" not in caplog.text
+
+
 @pytest.mark.parametrize("aim", [{"target_precision": 0.99}, {"out_of_scope_share": 0.1}])
 def test_an_aim_that_its_threshold_was_not_chosen_for_is_refused(aim):
     from task_delegator import load
@@ -83,18 +91,36 @@ def test_an_aim_that_its_threshold_was_not_chosen_for_is_refused(aim):
         load("default", office_registry(), calibrate="transfer", **aim)
 
 
-@pytest.mark.parametrize(
-    ("asked", "why"),
-    [
-        ({"permissions": ()}, "agents are hidden from the caller"),
-        ({"exclude": ["Travel"]}, "agents are excluded"),
-    ],
-)
-def test_who_sees_some_of_the_agents_is_reviewed(asked, why):
-    registry = office_registry()
-    registry.add(Agent(name="Fraud", required_permissions=frozenset({"x"})))
-    assert stranger(registry=registry)(TASK).decision == "assign"
-    assert stranger(registry=registry)(TASK, **asked).decision == "review", why
+def test_who_excludes_agents_is_reviewed():
+    assert stranger()(TASK).decision == "assign"
+    assert stranger()(TASK, exclude=["Travel"]).decision == "review"
+
+
+@pytest.mark.parametrize("hidden", [1, 2, 200])
+def test_hidden_agents_change_nothing_of_what_is_decided(hidden):
+    """Neither that there are some, nor that with them there are more than it was fitted on."""
+    open_to_all = [agent for agent in office_registry() if not agent.required_permissions]
+    more = [Agent(name=f"Fraud {n}", required_permissions={"x"}) for n in range(hidden)]
+    alone, beside = (
+        stranger(registry=Registry(agents))(TASK, permissions=[])
+        for agents in (open_to_all, [*open_to_all, *more])
+    )
+    assert alone.decision == "assign"
+    assert alone.evidence.calibrated_by == "registries"
+    for field in ("decision", "agent", "top3", "confidence", "reason", "evidence"):
+        assert getattr(beside, field) == getattr(alone, field), field
+
+
+def test_a_caller_of_too_few_agents_is_reviewed_however_many_there_are():
+    registry = Registry([*office_registry(), Agent(name="Fraud", required_permissions={"x"})])
+    few = [agent.name for agent in registry if not agent.required_permissions][2:]
+    for name in few:
+        registry.replace(Agent(name=name, required_permissions={"y"}))
+    assert stranger(registry=registry)(TASK, permissions=[]).decision == "review"
+
+
+def test_a_misspelled_name_excludes_nobody():
+    assert stranger()(TASK, exclude=["Travle"]).decision == "assign"
 
 
 @pytest.mark.parametrize(("agents", "known"), [(2, False), (3, True), (150, True), (151, False)])

@@ -26,6 +26,10 @@ NAMES = [
         ("use the Travel alert agent", ["Travel alert"]),
         ("Travel alert: Peru", ["Travel alert"]),
         ("use the credit score tool", ["credit score"]),
+        # in any case, where it is all of the task
+        ("refund desk?", ["Refund Desk"]),
+        ("calendar", ["Calendar"]),
+        (" credit score.", ["credit score"]),
         # a common word, or words that mean the thing
         ("what is on my Calendar", []),
         ("search the calendar", []),

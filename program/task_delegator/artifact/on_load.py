@@ -1,0 +1,91 @@
+"""Calibrate a program as it is loaded, where that is asked for, and warn of what does not hold."""
+
+import logging
+from collections.abc import Collection
+from functools import cache
+from pathlib import Path
+
+from ..delegator import Delegator
+from ..errors import InputError
+from ..registry import Registry
+from .self_calibration import calibrate_itself, written_samples
+
+_log = logging.getLogger(__name__)
+
+
+def calibrate_as_asked(
+    delegator: Delegator,
+    how: str | None,
+    written: Collection[str] | None,
+    registry: Registry | str | Path,
+    precision: float | None,
+    out_of_scope_share: float | None,
+) -> bool:
+    """Calibrate a program by ``calibrate`` of ``load``; return whether samples calibrated it.
+
+    Args:
+        delegator: the program.
+        how, written, registry, precision, out_of_scope_share: as ``load`` was given them.
+
+    Raises:
+        InputError: there is no such way, or the confidence of other registries was to reach
+            another aim than its own.
+    """
+    if how == "transfer":
+        _check_transfer(delegator, precision, out_of_scope_share)
+        return False
+    if how is None:
+        return False
+    if how != "self":
+        raise InputError(f"calibrate={how!r}: is no way to calibrate; use 'self' or 'transfer'")
+    try:
+        calibrate_itself(
+            delegator, written_samples(registry) if written is None else written, precision
+        )
+    except InputError as error:
+        _log.warning("%s", error)
+        return False
+    bare = sum(not agent.user_request_samples for agent in delegator.registry)
+    if bare:
+        _log.warning(
+            "%d of %d agents have no user_request_samples: tasks that seem to be for them are "
+            "reviewed", bare, len(delegator.registry),
+        )  # fmt: skip
+    return True
+
+
+def _check_transfer(delegator: Delegator, *aims: float | None) -> None:
+    """Warn where no confidence of other registries carries over, and why.
+
+    Args:
+        delegator: the program.
+        aims: precision and share that were asked for.
+
+    Raises:
+        InputError: it carries over, and its threshold was chosen for another aim.
+    """
+    calibrated, transfers = delegator.calibrated(), delegator.transfers()
+    if transfers and not calibrated and any(aim is not None for aim in aims):
+        raise InputError(
+            "calibrate='transfer' takes no target precision and no out-of-scope share: leave "
+            "them out, or set the knob transfer.assign_threshold"
+        )
+    if calibrated or transfers:
+        return
+    known, number = delegator.knobs.values.transfer, len(delegator.registry)
+    if known.assign_threshold is None:
+        _log.warning("the program has no confidence of other registries: run optimize transfer")
+    elif delegator.calibrated_for.trusted:
+        _log.warning("the program's own confidence is believed, not that of other registries")
+    else:
+        _log.warning(
+            "the confidence of other registries holds for %d to %d agents, not for %d: every task "
+            "is reviewed", known.least_agents, known.most_agents, number,
+        )  # fmt: skip
+
+
+@cache  # a service loads the same program often: once says it
+def tell_uncalibrated(name: str, registry: str, transfers: bool) -> None:
+    """Warn that a program was not calibrated for a registry, by its digest."""
+    other = ": that of other registries is used" if transfers else ""
+    _log.warning("%s: its confidence is not calibrated for this registry%s", name, other)

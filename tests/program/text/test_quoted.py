@@ -1,0 +1,32 @@
+"""What a mail says itself, without the mails that it quotes."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from task_delegator.text import own_words
+
+
+@pytest.mark.parametrize(
+    ("text", "own"),
+    [
+        ("Table for eight, please.\n\n> Your kegs come on Thursday.", "Table for eight, please."),
+        ("> Your kegs come.\nTable for eight, please.", "Table for eight, please."),
+        ("I want my money back\nOn 3 May Ann wrote:\nhello\nagain", "I want my money back"),
+        ("pay me back now\n-----Original Message-----\nFrom: x\n", "pay me back now"),
+        # nothing is quoted, or nothing else said
+        ("Table for eight, please.", None),
+        ("5 > 3, is it?", None),
+        ("see below\n> pay me back", None),
+        ("> pay me back, I was charged twice", None),
+        ('she said "pay me back" and left', None),
+    ],
+)
+def test_own_words_are_those_that_no_mail_is_quoted_for(text, own):
+    assert own_words(text) == own
+
+
+@given(st.text(">ab \n", max_size=60))
+def test_what_is_left_quotes_nothing(text):
+    own = own_words(text)
+    assert own is None or (own_words(own) is None and len(own.split()) >= 3)
