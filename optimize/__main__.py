@@ -40,9 +40,12 @@ finetune   train a LoRA adapter of the embedded LM; takes hours; resumable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return 0, 2 on bad input, or 3 where LM, embedder or store fail."""
+    """Run one command; return its code, 2 on bad input, or 3 where LM, embedder or store fail.
+
+    Who stops it with Ctrl-C gets 130, as from a shell.
+    """
     options = parser().parse_args(arguments)
-    from task_delegator.errors import DelegatorError
+    from task_delegator.errors import STOPPED, DelegatorError
     from task_delegator.system import accept_any_text
 
     accept_any_text()
@@ -51,6 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DelegatorError as error:
         print(f"optimize {options.command}: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print(f"optimize {options.command}: stopped", file=sys.stderr)
+        return STOPPED
 
 
 def parser() -> argparse.ArgumentParser:

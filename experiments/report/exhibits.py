@@ -1,6 +1,8 @@
 """Render the tables of experiments/README.md, from result files."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from experiments.studies.optimizers import best_optimizer
@@ -267,6 +269,29 @@ def encoder() -> str:
     )
 
 
+def samples() -> str:
+    """Return top-1 by the number of samples, of the encoder that ships and of a larger one."""
+    found = {(r["data"], r["encoder"], r["samples"]): r for r in rows("samples")}
+    counts = sorted({count for _, _, count in found})
+    sizes = {data: row["n"] for (data, _, _), row in found.items()}
+    return markdown(
+        [(data, spec) for data in sizes for spec in (DEFAULT, "mpnet")],
+        {
+            "data": lambda line: line[0],
+            "n": lambda line: f"{sizes[line[0]]:,}",
+            "encoder": lambda line: line[1],
+        }
+        | {str(count): partial(_top1_of, found, count) for count in counts},
+    )
+
+
+def _top1_of(
+    found: Mapping[tuple[str, str, int], dict[str, Any]], count: int, line: tuple[str, str]
+) -> str:
+    row = found.get((*line, count))
+    return "-" if row is None else percent(row["top1"])
+
+
 def embedders() -> str:
     """Return what each embedder brings and costs, a line each."""
     found = rows("embedders")
@@ -302,6 +327,7 @@ def embedders() -> str:
 EXHIBITS = {
     "embedders": embedders,
     "encoder": encoder,
+    "samples": samples,
     "transfer": transfer,
     "accuracy": accuracy,
     "scale": scale,

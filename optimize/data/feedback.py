@@ -23,7 +23,8 @@ class Merged:
     Attributes:
         added, out_of_scope: added requests, labeled and out of scope.
         known: tasks that the dataset already holds.
-        conflicts: tasks with two different outcomes; they are not added.
+        conflicts: tasks with two different outcomes, or another than the dataset's label; they
+            are not added.
         unknown: agents that are not in the registry; their tasks are not added.
     """
 
@@ -64,7 +65,7 @@ def _check_split(split: str) -> None:
 
 
 def _merge(given_rows: Iterable[Feedback], dataset: Dataset, split: str) -> Merged:
-    known = known_texts(dataset)
+    known, labels = known_texts(dataset), _labels(dataset)
     outcomes: dict[str, list[Feedback]] = {}
     for row in given_rows:
         outcomes.setdefault(fold(row.task), []).append(row)
@@ -73,7 +74,9 @@ def _merge(given_rows: Iterable[Feedback], dataset: Dataset, split: str) -> Merg
     seen, conflicts, unknown = 0, [], []
     for key, given in outcomes.items():
         last = given[-1]
-        if len({row.correct_agent for row in given}) > 1:
+        if len({row.correct_agent for row in given}) > 1 or (
+            last.correct_agent not in labels.get(key, {last.correct_agent})
+        ):
             conflicts.append(last.task)
         elif last.correct_agent is not None and last.correct_agent not in dataset.registry:
             unknown.append(last.correct_agent)
@@ -92,6 +95,18 @@ def _merge(given_rows: Iterable[Feedback], dataset: Dataset, split: str) -> Merg
     _append(dataset.path / SPLITS[split], rows)
     _append(dataset.path / "out_of_scope.json", out_of_scope)
     return Merged(len(rows), len(out_of_scope), seen, tuple(conflicts), tuple(sorted(set(unknown))))
+
+
+def _labels(dataset: Dataset) -> dict[str, set[str | None]]:
+    """Return who is right for each request, folded for comparison; None for nobody."""
+    labels: dict[str, set[str | None]] = {}
+    for split in dataset.splits.values():
+        for request in split:
+            labels.setdefault(fold(request.text), set()).update(request.acceptable)
+    for texts in dataset.out_of_scope.values():
+        for text in texts:
+            labels.setdefault(fold(text), set()).add(None)
+    return labels
 
 
 def _provenance(row: Feedback) -> dict[str, Any]:

@@ -72,7 +72,10 @@ def drift(log: str | Path) -> Drift:
     """
     found = compare_with_confidence(list(read_feedback(log)))
     if found is None:
-        raise InputError(f"{log}: no delegation with a confidence; record them with --delegate")
+        raise InputError(
+            f"{log}: no delegation that named an agent, with its confidence; record them with "
+            "--delegate (that nobody fits is not tested)"
+        )
     return found
 
 

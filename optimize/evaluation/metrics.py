@@ -29,6 +29,7 @@ def precision_at_share(
 
     Its rates are drawn from their posteriors under Jeffreys' priors, each on its own: unlike a
     bootstrap, that does not say "certain" where no error was seen (Brown, Cai and DasGupta, 2001).
+    The estimate itself is always within, as they have it for rates of 0 and 1.
 
     Args:
         counts: of labeled requests in scope and, with a share above 0, out of scope.
@@ -36,7 +37,8 @@ def precision_at_share(
         draws: how often to draw.
         seed: of the draws.
     """
-    if counts.precision(share) is None:
+    found = counts.precision(share)
+    if found is None:
         return None
     rng = np.random.default_rng(seed)
 
@@ -46,7 +48,8 @@ def precision_at_share(
     right = rates(counts.right, counts.assigned)
     inside = (1 - share) * rates(counts.assigned, counts.n_in)
     outside = share * rates(counts.out_of_scope, counts.n_out)
-    return _central(right * inside / (inside + outside))
+    low, high = _central(right * inside / (inside + outside))
+    return min(low, found), max(high, found)
 
 
 def bootstrap(

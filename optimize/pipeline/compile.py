@@ -122,7 +122,7 @@ def compile_program(
         optimizer=config.optimizer or "none",
         lm=lm,
         embedder=config.embedder,
-    )
+    ) | {"out": str(config.out)}
     name = run_name(tags)
     settings = shown_settings(config)
     identity = identity_of(

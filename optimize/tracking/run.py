@@ -317,7 +317,7 @@ class Run:
 
     @_continue_on_store_error
     def _end(self, status: str) -> None:
-        if self.model_id is not None and status == "FAILED":
+        if self.model_id is not None and status != "FINISHED":
             models.fail(self.model_id)
         mlflow.end_run(status)
 
@@ -342,6 +342,9 @@ def run(name: str, tags: Mapping[str, str], resume_id: str | None = None) -> Ite
         with dspy.context(callbacks=_without_autolog()), without_active_model():
             yield tracked
         status = "FINISHED"
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
     finally:
         tracked._end(status)
         if tracked.store_failed:  # what is missing in it shows, if the store is back

@@ -20,6 +20,7 @@ options, keys, packages), 3 for surroundings that may answer when they are asked
 
 from .text import shown_safely
 
+STOPPED = 130  # exit code of a command that was stopped by Ctrl-C, as shells have it
 _MOST_CHARACTERS = 1000  # of a message
 
 

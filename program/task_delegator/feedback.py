@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -208,26 +209,35 @@ def _content(path: str | Path) -> bytes:
         raise InputError(f"{path}: cannot be read: {error}") from error
 
 
-def jsonl_lines(path: str | Path) -> Iterator[tuple[int, str]]:
-    """Read a file as ``read_log`` does, but leave its lines as they are.
+def jsonl_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a file as they are, with their numbers from 1, blank ones left out.
 
     Raises:
         InputError: it cannot be read, or is no regular file.
     """
-    return _lines(path, _content(path))
+    return _lines(_content(path))
+
+
+def json_of(line: bytes, where: str) -> Any:
+    """Return the JSON value of a line.
+
+    Raises:
+        InputError: it is no UTF-8, or no JSON.
+    """
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{where}: cannot be read: {error}") from error
+    return parse_json(text, where)
 
 
 def _rows(path: str | Path, content: bytes) -> Iterator[tuple[int, Any]]:
-    for number, line in _lines(path, content):
-        yield number, parse_json(line, f"{path}: line {number}")
+    for number, line in _lines(content):
+        yield number, json_of(line, f"{path}: line {number}")
 
 
-def _lines(path: str | Path, content: bytes) -> Iterator[tuple[int, str]]:
-    try:
-        # Not splitlines: a string may hold line separators of Unicode.
-        lines = content.decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
-    for number, line in enumerate(lines, 1):
+def _lines(content: bytes) -> Iterator[tuple[int, bytes]]:
+    # Not splitlines: a string may hold line separators of Unicode.
+    for number, line in enumerate(content.removeprefix(BOM_UTF8).split(b"\n"), 1):
         if line.strip():
             yield number, line

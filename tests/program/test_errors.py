@@ -2,7 +2,7 @@
 
 import pytest
 
-from task_delegator import errors
+from task_delegator import cli, errors
 from task_delegator.errors import (
     DelegatorError,
     EmbedderError,
@@ -39,3 +39,12 @@ def test_a_misnamed_lm_is_an_lm_error_of_the_callers_making(spec):
     with pytest.raises(LMError) as caught:
         check_spec(spec)
     assert caught.value.exit_code == 2
+
+
+def test_who_stops_a_command_sees_one_line(capsys, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("task_delegator.registry.Registry.load", stopped)
+    assert cli.main(["lint", "--agents", "x.json"]) == 130
+    assert capsys.readouterr() == ("", "task-delegator: stopped\n")

@@ -67,7 +67,7 @@ def test_rows_without_a_delegation_do_not_count_as_drift(tmp_path, decision):
         found = drift(log)
         assert (found.n, found.accuracy, found.fits) == (40, 1.0, True)
     else:
-        with pytest.raises(InputError, match="no delegation with a confidence"):
+        with pytest.raises(InputError, match="no delegation that named an agent"):
             drift(log)
 
 

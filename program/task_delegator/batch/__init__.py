@@ -1,7 +1,7 @@
 """Delegate many tasks into a file: resumable, in several processes, as JSONL or Parquet."""
 
 from .engine import one_process, several_processes
-from .files import check_format, read_tasks, write_bad
+from .files import check_format, read_tasks, write_bad, written_beside
 from .ray_engine import on_ray
 from .run import delegate_batch, program_digest
 
@@ -14,4 +14,5 @@ __all__ = [
     "read_tasks",
     "several_processes",
     "write_bad",
+    "written_beside",
 ]

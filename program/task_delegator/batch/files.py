@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..feedback import jsonl_lines
+from ..feedback import json_of, jsonl_lines
 from ..settings import check_task
-from ..system import atomic_write, needed, parse_json, require_regular
+from ..system import PARTIAL, atomic_write, needed, require_regular
 
 PARQUET = ".parquet"
 BAD = ".bad"  # suffix of the file of lines that hold no task
@@ -56,6 +56,11 @@ def read_tasks(path: str) -> TaskFile:
     if bad and not tasks:
         raise InputError(bad[0][1])
     return TaskFile(tuple(tasks), tuple(bad))
+
+
+def written_beside(out: Path) -> tuple[Path, ...]:
+    """Return what a batch writes: its output, the journal, and the list of bad lines."""
+    return out, out.with_name(out.name + PARTIAL), out.with_name(out.name + BAD)
 
 
 def write_bad(out: Path, bad: Iterable[tuple[int, str]]) -> Path:
@@ -132,12 +137,12 @@ def _jsonl_rows(path: str) -> Iterator[tuple[int, Any]]:
         yield number, partial(_parsed, line, f"{path}: line {number}")
 
 
-def _parsed(line: str, where: str) -> Any:
+def _parsed(line: bytes, where: str) -> Any:
     try:
-        return parse_json(line, where)
+        return json_of(line, where)
     except InputError as error:
-        broken = str(error).partition(": broken JSON")[2]
-        raise InputError(f"{where}: expected {_TASK_LINE}: broken JSON{broken}") from error
+        said = str(error).removeprefix(f"{where}: ")
+        raise InputError(f"{where}: expected {_TASK_LINE}: {said}") from error
 
 
 def _parquet_rows(path: str) -> Iterator[tuple[int, Any]]:

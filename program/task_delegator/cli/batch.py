@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .options import add_lm_share, load_program, permissions_of, tell
+from .options import add_lm_share, check_written, load_program, permissions_of, tell
 
 
 def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
@@ -42,13 +42,22 @@ def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from ..batch import check_format, delegate_batch, program_digest, read_tasks, write_bad
+    from ..batch import (
+        check_format,
+        delegate_batch,
+        program_digest,
+        read_tasks,
+        write_bad,
+        written_beside,
+    )
     from ..errors import InputError
 
     if (options.workers > 1 or options.ray) and options.max_lm_calls is not None:
         raise InputError("--max-lm-calls is counted in one process: leave out --workers and --ray")
     check_format(options.tasks, options.out)
-    given, permissions, out = read_tasks(options.tasks), permissions_of(options), Path(options.out)
+    out = Path(options.out)
+    check_written(options, written_beside(out), options.tasks, options.enrichment)
+    given, permissions = read_tasks(options.tasks), permissions_of(options)
     delegator = load_program(options)
     caps = {"max_lm_calls": options.max_lm_calls, "max_lm_share": options.max_lm_share}
     program = program_digest(

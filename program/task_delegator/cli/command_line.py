@@ -10,9 +10,12 @@ _COMMANDS = (delegate, batch, feedback, calibrate, serve, exchange, cache, fetch
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return 0, 2 on bad input, or 3 where LM or embedder fail."""
+    """Run one command; return 0, 2 on bad input, or 3 where LM or embedder fail.
+
+    Who stops it with Ctrl-C gets 130, as from a shell.
+    """
     parsed = parser().parse_args(arguments)
-    from ..errors import DelegatorError
+    from ..errors import STOPPED, DelegatorError
     from ..system import accept_any_text, draw_bars_on_terminals_only
 
     accept_any_text()
@@ -22,6 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DelegatorError as error:
         tell(error)
         return error.exit_code
+    except KeyboardInterrupt:
+        tell("stopped")
+        return STOPPED
 
 
 class _Version(argparse.Action):

@@ -4,6 +4,7 @@ import argparse
 import math
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,6 +115,37 @@ def add_program(parser: argparse.ArgumentParser) -> None:
         help="of a program that was compiled with one: its folder, or st:MODEL; "
         "default: TASK_DELEGATOR_RERANKER, else none",
     )
+
+
+def check_written(options: argparse.Namespace, written: Iterable[Path], *read: str | None) -> None:
+    """Refuse to write to what the same command reads.
+
+    Args:
+        options: that name the agents and their additions.
+        written: paths that the command writes or appends to.
+        read: other files that it reads; None for one that is not named.
+
+    Raises:
+        InputError: the first path that is one of them.
+    """
+    from ..errors import InputError
+
+    sources = {os.path.realpath(path) for path in (options.agents or _AGENTS, *read) if path}
+    for path in written:
+        if os.path.realpath(path) in sources:
+            raise InputError(f"{path}: is read by this command: name another file to write to")
+
+
+def check_folder(path: Path) -> None:
+    """Refuse a file to append to whose folder is not there: better now than at the first row.
+
+    Raises:
+        InputError: it is not.
+    """
+    from ..errors import InputError
+
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"{path}: there is no such folder: make it, or name another file")
 
 
 def add_lm_share(parser: argparse.ArgumentParser) -> None:

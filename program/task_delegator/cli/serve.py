@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..system import needed
-from .options import add_lm_share, enriched, load_program, permissions_of, read_registry, tell
+from .options import (
+    add_lm_share,
+    check_folder,
+    check_written,
+    enriched,
+    load_program,
+    permissions_of,
+    read_registry,
+    tell,
+)
 
 if TYPE_CHECKING:
     from ..registry import Registry, Watch
@@ -84,6 +93,10 @@ def _serve(options: argparse.Namespace) -> int:
         from ..service import Access, Desk, read_tokens, serve
     access = Access(read_tokens(options.tokens) if options.tokens else ())
     feedback = Path(options.feedback) if options.feedback else None
+    kept = [path for path in (feedback, options.decisions and Path(options.decisions)) if path]
+    check_written(options, kept, options.tokens, options.enrichment)
+    for path in kept:
+        check_folder(path)
     traces = _traces(options)
     delegator = load_program(options)
     with _watched(options, delegator.registry) if options.watch else nullcontext():

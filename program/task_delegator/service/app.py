@@ -14,7 +14,7 @@ from ..errors import DelegatorError
 from ..text import printable
 from . import routes
 from .access import LOOPBACK, Access
-from .desk import Desk, NotFoundError
+from .desk import Desk, NotFoundError, NotKeptError
 from .limits import BodyLimit
 from .tools import PATH, Tools, transport_security
 
@@ -86,9 +86,14 @@ async def _file(request: Request) -> Response:
 
 
 async def _failed(request: Request, error: Exception) -> JSONResponse:
-    """Answer 400 for what is wrong with a request, 404 for what is not there, 502 for the LM."""
+    """Answer 400 for what is wrong with a request, 404 for what is not there, 502 for the LM.
+
+    And 503 for what cannot be kept.
+    """
     if isinstance(error, NotFoundError):
         status = 404
+    elif isinstance(error, NotKeptError):
+        status = 503
     else:
         status = 400 if getattr(error, "exit_code", 3) == 2 else 502
     return JSONResponse({"detail": str(error)}, status_code=status)

@@ -16,7 +16,7 @@ import dspy
 from ..choice import Choice, PlanWishes, Wishes
 from ..delegation import Delegation, Plan
 from ..delegator import Delegator
-from ..errors import DelegatorError, InputError
+from ..errors import DelegatorError, InputError, StoreError
 from ..feedback import record
 from ..registry import Agent
 from ..retrieval import Asked, Retrieval, score_many
@@ -41,6 +41,10 @@ _log = logging.getLogger(__name__)
 
 _AT_ONCE = 64  # tasks that are worked on; others wait for their turn
 _TRACES_SECONDS = 20.0  # that the last traces may take, when the service is told to stop
+
+
+class NotKeptError(StoreError):
+    """Report that what was sent could not be kept; why is in the service's log."""
 
 
 class NotFoundError(InputError):
@@ -195,7 +199,8 @@ class Desk:
         """Append who was right to the feedback file; return the delegation that it is about.
 
         Raises:
-            InputError: no feedback is kept, or the file cannot be written.
+            InputError: no feedback is kept.
+            NotKeptError: the file cannot be written.
             NotFoundError: the caller was given no such delegation, it is forgotten, or the caller
                 may use no such agent.
         """
@@ -207,15 +212,39 @@ class Desk:
         names = self.delegator.registry.permitted(given.permissions)
         if correct_agent is not None and correct_agent not in names:
             raise NotFoundError(f"no agent that you may use is named {correct_agent!r}")
-        row = await asyncio.to_thread(
-            record, self._feedback, given.delegation, correct_agent, caller.name
-        )
+        try:
+            row = await asyncio.to_thread(
+                record, self._feedback, given.delegation, correct_agent, caller.name
+            )
+        except InputError as error:
+            _log.error("feedback is lost: %s", error)
+            raise NotKeptError("feedback cannot be kept now: try again later") from error
         self.reviews.settle(request_id)
         if self._traces is not None and self._traces.traced:
             shown = self._shown(correct_agent)
             self._traces.put(Assessed(request_id, shown, caller.name))
         self.metrics.count_feedback(row.correct)
         return given
+
+    async def waiting(self, caller: Caller) -> list[Given]:
+        """Return the caller's delegations that wait for a person, the oldest first.
+
+        One that names an agent which the caller may use no more is made again, without an LM.
+        """
+        found = []
+        for given in self.reviews.waiting(caller):
+            names = self.delegator.registry.permitted(given.permissions)
+            if not {candidate.name for candidate in given.delegation.ranking} <= set(names):
+                given = await self._renewed(given)
+            found.append(given)
+        return found
+
+    async def _renewed(self, given: Given) -> Given:
+        with dspy.context(lm=None):
+            found = await self.delegator.acall(
+                task=given.delegation.task, permissions=given.permissions
+            )
+        return self.reviews.renew(given, cast("Delegation", found))
 
     def agents(self, caller: Caller) -> list[Agent]:
         """Return the agents that a caller may use, by name."""

@@ -1,7 +1,7 @@
 """What was delegated lately: feedback joins to it, and reviewers see what waits for them."""
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 from ..delegation import Delegation
@@ -60,6 +60,14 @@ class Reviews:
         with self._lock:
             given = self._given.get(request_id)
         return given if given is not None and given.caller == caller.name else None
+
+    def renew(self, given: Given, delegation: Delegation) -> Given:
+        """Put another delegation of the same task in the place of one; return what is known now."""
+        renewed = replace(given, delegation=delegation)
+        with self._lock:
+            if given.request_id in self._given:
+                self._given[given.request_id] = renewed
+        return renewed
 
     def settle(self, request_id: str) -> None:
         """Take a delegation out of the queue: somebody said who was right."""

@@ -36,7 +36,8 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     502: _problem("The LM or the embedder failed."),
 }
 _UNKNOWN: dict[int | str, dict[str, Any]] = {
-    404: _problem("No such delegation, or no such agent, for this caller.")
+    404: _problem("No such delegation, or no such agent, for this caller."),
+    503: _problem("The feedback cannot be kept now."),
 }
 
 
@@ -116,7 +117,7 @@ async def reviews(desk: Answering, caller: Calling) -> list[Waiting]:
             task=given.delegation.task,
             delegation=DelegationResponse.of(given.request_id, given.delegation, False),
         )
-        for given in desk.reviews.waiting(caller)
+        for given in await desk.waiting(caller)
     ]
 
 
@@ -135,7 +136,17 @@ async def readiness(desk: Answering, response: Response) -> Status:
     return Status(status="starting")
 
 
-@operation.get("/metrics", responses={401: _REFUSALS[401]}, response_class=Response)
+@operation.get(
+    "/metrics",
+    responses={401: _REFUSALS[401], 403: _problem("A token that has limits.")},
+    response_class=Response,
+)
 async def metrics(desk: Answering, caller: Calling) -> Response:
-    """Return the counters, in the text format of Prometheus."""
+    """Return the counters of all callers and agents, in the text format of Prometheus.
+
+    Raises:
+        HTTPException: the caller may not use all agents.
+    """
+    if caller.permissions is not None:
+        raise HTTPException(403, "the counters are of all agents: send a token without limits")
     return Response(desk.counted(), media_type=CONTENT_TYPE)

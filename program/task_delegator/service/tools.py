@@ -11,6 +11,7 @@ from pydantic import Field
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ..choice import Wishes
 from ..errors import DelegatorError
 from ..settings import MAX_TASK_CHARACTERS
 from .access import LOOPBACK, Access, Caller
@@ -35,6 +36,13 @@ _History = Annotated[
     Field(
         max_length=100,
         description="The user's earlier tasks in this conversation, oldest first.",
+    ),
+]
+_Permissions = Annotated[
+    tuple[str, ...] | None,
+    Field(
+        max_length=1000,
+        description="Permissions of the person behind the task; never more than the caller's.",
     ),
 ]
 PATH = "/mcp"
@@ -63,20 +71,30 @@ def create_tools(
 
     @server.tool()
     async def find_agent(
-        task: _Task, context: Context, exclude: _Exclude = (), history: _History = ()
+        task: _Task,
+        context: Context,
+        exclude: _Exclude = (),
+        history: _History = (),
+        permissions: _Permissions = None,
     ) -> DelegationResponse:
         """Name the right agent for a task: assign it, have it reviewed, or neither."""
         with _told():
             asking = calling(context)
-            request_id, found = await desk.delegate(asking, task, exclude=exclude, history=history)
+            wishes = Wishes(exclude=exclude, history=history)
+            request_id, found = await desk.delegate(asking, task, permissions, **wishes)
         return DelegationResponse.of(request_id, found, False)
 
     @server.tool()
-    async def plan_task(task: _Task, context: Context, exclude: _Exclude = ()) -> PlanResponse:
+    async def plan_task(
+        task: _Task,
+        context: Context,
+        exclude: _Exclude = (),
+        permissions: _Permissions = None,
+    ) -> PlanResponse:
         """Split a task that needs several agents, and name the right agent for each part."""
         with _told():
             asking = calling(context)
-            request_ids, found = await desk.plan(asking, task, exclude=exclude)
+            request_ids, found = await desk.plan(asking, task, permissions, exclude=exclude)
         return PlanResponse.of(request_ids, found, False)
 
     return server

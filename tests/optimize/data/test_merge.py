@@ -29,11 +29,15 @@ def test_outcomes_become_ground_truth_once(tmp_path):
         ("disputed by two people", known.expected),
         ("disputed by two people", other),
         ("for an agent that left", "Gone"),
+        (dataset.splits["train"][0].text, None),
+        (dataset.out_of_scope["test"][0], known.expected),
     ]:
         append(log, Feedback(task=task, correct_agent=agent, source="desk", time="2026-01-01"))
     found = merge(log, folder)
     assert (found.added, found.out_of_scope, found.known) == (1, 1, 1)
-    assert found.conflicts == ("disputed by two people",)
+    assert found.conflicts == (  # and what contradicts a label
+        "disputed by two people", dataset.splits["train"][0].text, dataset.out_of_scope["test"][0]
+    )  # fmt: skip
     assert found.unknown == ("Gone",)
     after = load_dataset(folder)
     assert len(after.splits["train"]) == len(dataset.splits["train"]) + 1

@@ -94,5 +94,5 @@ def test_few_outcomes_say_nothing(tmp_path):
     message = "1 outcomes: too few to test calibration (20 needed)"
     assert drift(log).sentence() == message
     append(tmp_path / "bare.jsonl", Feedback(task="t", correct_agent="b"))
-    with pytest.raises(InputError, match="no delegation with a confidence"):
+    with pytest.raises(InputError, match="no delegation that named an agent"):
         drift(tmp_path / "bare.jsonl")

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from optimize.evaluation import metrics
+from task_delegator.decision import Counts
 
 outcomes = st.lists(st.booleans(), min_size=1, max_size=60).map(lambda v: np.array(v, dtype=bool))
 
@@ -125,3 +126,11 @@ def test_the_worst_ranking_has_an_auroc_of_nothing_and_one_class_has_none():
     assert metrics.auroc(scores, positive) == 0.0
     assert metrics.bootstrap_auroc(scores, positive) == (0.0, 0.0)
     assert metrics.bootstrap_auroc(scores, np.ones(6, dtype=bool)) is None
+
+
+@pytest.mark.parametrize("right", [0, 3, 15])
+def test_the_precision_at_a_share_lies_in_its_interval(right):
+    counts = Counts(n_in=45, n_out=12, right=right, wrong=15 - right, out_of_scope=0)
+    low, high = metrics.precision_at_share(counts, 0.2) or (1.0, 0.0)
+    assert low <= (counts.precision(0.2) or 0.0) <= high
+    assert high - low > 0.1

@@ -90,6 +90,11 @@ def test_an_interrupted_compilation_does_not_ask_its_lm_again(tmp_path, monkeypa
         patch.setattr(compiling, "_evaluate", stopped)
         with pytest.raises(KeyboardInterrupt):
             compile_program(dataset, options, lm)
+    client = MlflowClient()
+    experiment = client.get_experiment_by_name("task-delegator")
+    assert experiment is not None
+    [stopped_run] = client.search_runs([experiment.experiment_id], "tags.kind = 'compile'")
+    assert (stopped_run.info.status, stopped_run.data.tags["out"]) == ("KILLED", str(options.out))
     taught = len(engine.prompts)
     assert taught > 0
     assert not options.out.exists()

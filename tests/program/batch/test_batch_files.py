@@ -44,6 +44,28 @@ def test_a_line_that_wishes_what_a_batch_does_not_read_is_not_done_without_it(
     assert [row["task"] for row in rows_of(out)] == TEXTS[1:2]
 
 
+def test_a_batch_writes_over_nothing_that_it_reads(tmp_path, capsys):
+    tasks, agents = tmp_path / "t.jsonl", tmp_path / "agents.json"
+    tasks.write_text(json.dumps(TEXTS[0]) + "\n{}\n")
+    agents.write_text('[{"name": "A"}]')
+    (tmp_path / "link").symlink_to(tasks)
+    (tmp_path / "out.bad").symlink_to(tasks)
+    for out in (tasks, agents, tmp_path / "link", tmp_path / "out"):
+        assert main(["batch", str(tasks), str(out), "--agents", str(agents), "--no-lm"]) == 2
+        assert "is read by this command" in capsys.readouterr().err
+    assert tasks.read_text() == json.dumps(TEXTS[0]) + "\n{}\n"
+    assert agents.read_text() == '[{"name": "A"}]'
+
+
+def test_a_line_that_is_no_text_is_a_bad_line(tmp_path, capsys):
+    tasks, out = tmp_path / "t.jsonl", tmp_path / "out.jsonl"
+    tasks.write_bytes(b'\xef\xbb\xbf"pay me back"\n{"task": "caf\xe9"}\n"book a train"\n')
+    assert batch(tasks, out) == 2
+    assert "1 bad lines" in (said := capsys.readouterr().err)
+    assert "line 2: expected" in said
+    assert [row["task"] for row in rows_of(out)] == ["pay me back", "book a train"]
+
+
 def test_a_column_of_permissions_is_refused(tmp_path):
     arrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")

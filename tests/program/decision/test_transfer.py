@@ -100,7 +100,7 @@ def test_who_excludes_agents_is_reviewed():
 def test_hidden_agents_change_nothing_of_what_is_decided(hidden):
     """Neither that there are some, nor that with them there are more than it was fitted on."""
     open_to_all = [agent for agent in office_registry() if not agent.required_permissions]
-    more = [Agent(name=f"Fraud {n}", required_permissions={"x"}) for n in range(hidden)]
+    more = [Agent(name=f"Fraud {n}", required_permissions=frozenset({"x"})) for n in range(hidden)]
     alone, beside = (
         stranger(registry=Registry(agents))(TASK, permissions=[])
         for agents in (open_to_all, [*open_to_all, *more])
@@ -112,10 +112,12 @@ def test_hidden_agents_change_nothing_of_what_is_decided(hidden):
 
 
 def test_a_caller_of_too_few_agents_is_reviewed_however_many_there_are():
-    registry = Registry([*office_registry(), Agent(name="Fraud", required_permissions={"x"})])
+    registry = Registry(
+        [*office_registry(), Agent(name="Fraud", required_permissions=frozenset({"x"}))]
+    )
     few = [agent.name for agent in registry if not agent.required_permissions][2:]
     for name in few:
-        registry.replace(Agent(name=name, required_permissions={"y"}))
+        registry.replace(Agent(name=name, required_permissions=frozenset({"y"})))
     assert stranger(registry=registry)(TASK, permissions=[]).decision == "review"
 
 

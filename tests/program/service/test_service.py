@@ -1,4 +1,7 @@
-"""The service over HTTP: who may ask, what is answered, what feedback joins to."""
+"""The service over HTTP: who may ask, what is answered, what feedback joins to.
+
+Long because every route is asked by callers with and without limits.
+"""
 
 import asyncio
 import json
@@ -204,6 +207,44 @@ def test_reviews_wait_until_somebody_says_who_was_right(guarded, desk):
     assert [one["task"] for one in guarded.get("/reviews", headers=bearer("bob")).json()] == [
         "book a train"
     ]
+
+
+@pytest.mark.parametrize("change", ["hidden", "removed"])
+def test_a_review_names_no_agent_that_the_caller_may_use_no_more(guarded, desk, change):
+    desk.delegator.knobs.set({"confidence.assign_threshold": None, "scope.threshold": None})
+    given = guarded.post("/delegate", json={"task": TASK}, headers=bearer("bob")).json()
+    assert (given["decision"], given["agent"]) == ("review", "Refunds")
+    agent = next(agent for agent in desk.delegator.registry if agent.name == "Refunds")
+    if change == "hidden":
+        desk.delegator.registry.replace(
+            agent.model_copy(update={"required_permissions": frozenset({"x"})})
+        )
+    else:
+        desk.delegator.registry.remove("Refunds")
+    [waiting] = guarded.get("/reviews", headers=bearer("bob")).json()
+    assert "Refunds" not in json.dumps(waiting)
+    assert waiting["delegation"]["request_id"] == given["request_id"]
+    right = {"request_id": given["request_id"], "correct_agent": waiting["delegation"]["agent"]}
+    assert guarded.post("/feedback", json=right, headers=bearer("bob")).status_code == 204
+    assert guarded.get("/reviews", headers=bearer("bob")).json() == []
+
+
+def test_feedback_that_cannot_be_kept_is_a_fault_of_the_service(client, desk, caplog, tmp_path):
+    given = client.post("/delegate", json={"task": TASK}).json()
+    (tmp_path / "feedback.jsonl").mkdir()
+    right = {"request_id": given["request_id"], "correct_agent": "Refunds"}
+    answer = client.post("/feedback", json=right)
+    assert answer.status_code == 503
+    assert str(tmp_path) not in answer.text
+    assert "feedback is lost" in caplog.text
+    (tmp_path / "feedback.jsonl").rmdir()
+    assert client.post("/feedback", json=right).status_code == 204
+
+
+def test_who_may_not_use_all_agents_sees_no_counters(guarded):
+    """They would tell how many agents there are, and what others ask."""
+    assert guarded.get("/metrics", headers=bearer("bob")).status_code == 403
+    assert guarded.get("/metrics", headers=bearer("ada")).status_code == 200
 
 
 def test_metrics_count_decisions_and_tell_no_task(client):

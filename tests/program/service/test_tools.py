@@ -49,6 +49,17 @@ def test_an_assistant_asks_for_the_right_agent(desk):
     assert [one["name"] for one in found.structured_content["top3"]] == [c.name for c in alone.top3]
 
 
+def test_an_assistant_asks_for_a_person_who_may_use_fewer_agents(desk):
+    for tool in ("find_agent", "plan_task"):
+        _, found = asked(create_tools(desk), tool, task=TASK)
+        assert "Fraud" in json.dumps(found.structured_content)
+        _, found = asked(create_tools(desk), tool, task=TASK, permissions=[])
+        assert "Fraud" not in json.dumps(found.structured_content)
+    bob = create_tools(desk, caller=Caller("bob", frozenset()))
+    _, found = asked(bob, "find_agent", task=TASK, permissions=["fraud"])
+    assert "Fraud" not in json.dumps(found.structured_content)
+
+
 def test_an_assistant_asks_again_without_who_failed_and_goes_on_from_what_was_said(desk):
     _, found = asked(create_tools(desk), "find_agent", task=TASK, exclude=["Fraud"])
     assert found.structured_content["agent"] == desk.delegator(TASK, exclude=["Fraud"]).agent
