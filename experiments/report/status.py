@@ -13,10 +13,11 @@ Status = Literal["current", "stale", "unknown"]
 
 _ROOT = Path(__file__).parents[2]
 _LINE = "Status: "
+_SHARED = "experiments.support."
 
 
 def status(name: str) -> Status:
-    """Return whether ``program/`` or the study's file changed after its result's commit.
+    """Return whether ``program/``, the study or what it shares with others changed since.
 
     ``unknown`` where there is no result, no git, or a history that does not hold the commit.
     What is compared is code, not numbers: a stale result may well come out the same again.
@@ -25,7 +26,7 @@ def status(name: str) -> Status:
     result = latest(name)
     if result is None or not _git("merge-base", "--is-ancestor", result["commit"], "HEAD"):
         return "unknown"
-    sources = ("program", f"experiments/studies/{name}.py")
+    sources = ("program", *_sources(f"experiments/studies/{name}.py"))
     found = _git("rev-parse", "HEAD")
     head = found.stdout.strip() if found else "HEAD"
     changed = _git("diff", "--name-only", "--no-renames", result["commit"], head, "--", *sources)
@@ -33,6 +34,19 @@ def status(name: str) -> Status:
         return "unknown"
     same = all(_same_code(path, result["commit"], head) for path in changed.stdout.splitlines())
     return "current" if same else "stale"
+
+
+@cache
+def _sources(path: str) -> tuple[str, ...]:
+    """Return a file of a study, and those of ``experiments.support`` that it imports, in turn."""
+    file = _ROOT / path
+    if not file.is_file():
+        return (path,)
+    found = [path]
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(_SHARED):
+            found += _sources(f"{(node.module or '').replace('.', '/')}.py")
+    return tuple(dict.fromkeys(found))
 
 
 def _same_code(path: str, before: str, after: str) -> bool:

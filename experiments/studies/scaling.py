@@ -7,8 +7,8 @@ are, else made from descriptions by template), and our own agents enriched. Belo
 ours, random (each agent in 20 of them) or whole domains; a request's accuracy is its mean over the
 subsets that hold its agent. Above: distractors (MCP servers, tools of Seal-Tools, ToolAlpaca,
 APIBench, BFCL, and the public intent sets), with and without those nearer to one of ours than its
-own domain. BM25 and embeddings run at their best settings on the same validation requests. No LM
-is asked.
+own domain, as the encoder that ships sees it. BM25 and embeddings run at their best settings on
+the same validation requests. No LM is asked.
 """
 
 import csv

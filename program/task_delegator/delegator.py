@@ -42,7 +42,7 @@ from .errors import InputError, LMAnswerError, LMError, LMSpecError
 from .knobs import Knobs, KnobValues, LMKnobs
 from .lm import context_tokens, fault_of, is_up, language_model, task_budget, writes
 from .many import DelegatesMany
-from .registry import Registry, description_text
+from .registry import Agent, Registry, description_text
 from .rerankers import Reranker
 from .retrieval import IndexCache, Query, ReadAhead, Retrieval, Retrieve, glance
 from .settings import TIMEOUT, LMFailurePolicy, check_policy, check_portable, check_task
@@ -221,8 +221,8 @@ class Delegator(DelegatesMany, dspy.Module):
                 found = self.retrieve(task=task, knobs=knobs, found=found)
             if (query := found.query) is None:
                 return nobody(task, perf_counter() - started)
-            scoped = self.calibrated(permissions) and not self._is_unsampled(found)
-            advice = await self._advise(found, query, knobs, scoped)
+            advice = await self._advise(found, query, knobs, permissions)
+            scoped = self.scoped(permissions, advice.first)
             calls = max(advice.calls, budget.attempts)
             several = await compute_off_loop(self._several, task, cuts, knobs, found, ahead, scoped)
             other = await compute_off_loop(self._without_quoted, task, knobs, permissions, found)
@@ -240,7 +240,7 @@ class Delegator(DelegatesMany, dspy.Module):
             named=tuple(dict.fromkeys((*query.named, *query.mentions))),
             by_name=advice.found.by_name and advice.first.name in query.named,
             repeated=repeated,
-            unsampled=self._is_unsampled(found),
+            unsampled=not scoped and self.calibrated(permissions),
             without_quoted=other if other != advice.first.name else None,
         )
         return Delegation(
@@ -288,11 +288,13 @@ class Delegator(DelegatesMany, dspy.Module):
             return found
         return max(found, retrieve(task=text), key=partial(self._fit, knobs=knobs))
 
-    def _is_unsampled(self, found: Retrieval) -> bool:
-        """Tell whether the first agent has no samples, where the confidence is that of samples."""
-        first = found.agents[0] if found.agents else None
-        sampled = first is None or bool(first.user_request_samples)
-        return self.calibrated_for.by == "samples" and not sampled
+    def scoped(self, permissions: Collection[str] | None, first: Agent) -> bool:
+        """Tell whether the confidence in an agent was calibrated for it and the caller's others.
+
+        Samples calibrate nothing of an agent that has none.
+        """
+        sampled = self.calibrated_for.by != "samples" or bool(first.user_request_samples)
+        return sampled and self.calibrated(permissions)
 
     def _without_quoted(
         self,
@@ -340,10 +342,15 @@ class Delegator(DelegatesMany, dspy.Module):
         return assessment.confidence * assessment.in_scope_score
 
     async def _advise(
-        self, found: Retrieval, query: Query, knobs: KnobValues, calibrated: bool
+        self,
+        found: Retrieval,
+        query: Query,
+        knobs: KnobValues,
+        permissions: Collection[str] | None,
     ) -> Consultation:
         """Judge what retrieval found, and consult the LM where that could change the decision."""
-        advice = self.judge(found, query, knobs, scoped=calibrated)
+        scoped = self.scoped(permissions, found.agents[0])
+        advice = self.judge(found, query, knobs, scoped=scoped)
         needed = self.needs_lm(advice.gate, knobs)
         withheld = self._lm_cap.withholds(advice.gate.certainty if needed else None)
         if not needed:
@@ -356,7 +363,7 @@ class Delegator(DelegatesMany, dspy.Module):
                 return advice
             # DSPy would keep every prompt and answer of a service in memory.
             with dspy.context(lm=lm, disable_history=True):
-                consulted = await self.consult(advice, query, knobs, scoped=calibrated)
+                consulted = await self.consult(advice, query, knobs, scoped=scoped)
             if consulted.failure is not None:
                 self._degrade(LMAnswerError(consulted.failure.message))
             return consulted

@@ -239,5 +239,5 @@ def _rows(path: str | Path, content: bytes) -> Iterator[tuple[int, Any]]:
 def _lines(content: bytes) -> Iterator[tuple[int, bytes]]:
     # Not splitlines: a string may hold line separators of Unicode.
     for number, line in enumerate(content.removeprefix(BOM_UTF8).split(b"\n"), 1):
-        if line.strip():
+        if line.decode(errors="replace").strip():
             yield number, line

@@ -50,7 +50,7 @@ class DelegatesMany:
         knobs: Knobs
         retrieve: Retrieve
         _lm_cap: LMShareCap
-        calibrated: Callable[..., bool]
+        scoped: Callable[..., bool]
         judge: Callable[..., Consultation]
 
     def delegate_many(
@@ -175,11 +175,12 @@ class DelegatesMany:
         self, found: Sequence[Retrieval | DelegatorError], permissions: Collection[str] | None
     ) -> list[float | None]:
         """Return how certain each decision without the LM is; None where no LM is needed."""
-        knobs, scoped = self.knobs.values, self.calibrated(permissions)
+        knobs = self.knobs.values
 
         def certainty(own: Retrieval | DelegatorError) -> float | None:
             if isinstance(own, DelegatorError) or own.query is None:
                 return None
+            scoped = self.scoped(permissions, own.agents[0])
             gate = self.judge(own, own.query, knobs, scoped=scoped).gate
             return gate.certainty if self.needs_lm(gate, knobs) else None
 

@@ -136,7 +136,15 @@ def test_who_says_goodbye_asks_for_nothing_again(task):
     assert not refers_back(task)
 
 
-@pytest.mark.parametrize("task", ["Thanks, and the other one?", "no, that", "that's it", "again"])
+def test_thanks_between_tasks_are_passed_over():
+    history = ["Refund order 17 to the customer today.", "Thanks!", "ok thank you"]
+    read = "Refund order 17 to the customer today. And the other one?"
+    assert with_earlier("And the other one?", history) == read
+
+
+@pytest.mark.parametrize(
+    "task", ["Thanks, and the other one?", "no, that", "that's it", "again", "yes, that, thanks"]
+)
 def test_who_goes_on_is_read_behind_what_came_before(task):
     assert refers_back(task)
 

@@ -224,6 +224,12 @@ def test_what_lacks_to_an_assignment_is_told_apart(confidence, said):
     assert (decision, reason) == ("review", f"{said}; else look at B.")
 
 
+def test_what_is_assigned_is_not_called_unlikely():
+    thresholds = Thresholds(assign=0.1, in_scope=None)
+    decision, reason = decide((Candidate("A", 0.9),), 0.2, 0.9, thresholds, calibrated=True)
+    assert (decision, reason) == ("assign", "A is right with a probability of 20%.")
+
+
 def test_an_agent_that_is_named_twice_is_told_once(office):
     answer = delegator(office)("Refund Desk says hello to Ada: refund my order, says Ada")
     assert answer.reason.count("Ada") <= 1

@@ -109,7 +109,7 @@ def _task_of(row: Any, where: str) -> str:
     if not isinstance(task, str):
         raise InputError(f"{where}: expected {_TASK_LINE}")
     if isinstance(row, dict):
-        _check_fields(row, where)
+        _check_fields([name for name, value in row.items() if value is not None], where)
     try:
         check_task(task)
     except InputError as error:

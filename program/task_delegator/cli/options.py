@@ -129,11 +129,19 @@ def check_written(options: argparse.Namespace, written: Iterable[Path], *read: s
         InputError: the first path that is one of them.
     """
     from ..errors import InputError
+    from ..registry import enrichment_next_to
 
-    sources = {os.path.realpath(path) for path in (options.agents or _AGENTS, *read) if path}
+    agents = options.agents or str(_AGENTS)
+    sources = [Path(path) for path in (agents, enrichment_next_to(agents), *read) if path]
     for path in written:
-        if os.path.realpath(path) in sources:
+        if any(_is_same(path, source) for source in sources):
             raise InputError(f"{path}: is read by this command: name another file to write to")
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    if path.exists() and other.exists():
+        return path.samefile(other)
+    return os.path.realpath(path) == os.path.realpath(other)
 
 
 def check_folder(path: Path) -> None:

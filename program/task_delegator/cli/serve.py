@@ -89,6 +89,8 @@ def _port(text: str) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    from ..errors import InputError
+
     with needed("serve"):
         from ..service import Access, Desk, read_tokens, serve
     access = Access(read_tokens(options.tokens) if options.tokens else ())
@@ -97,6 +99,8 @@ def _serve(options: argparse.Namespace) -> int:
     check_written(options, kept, options.tokens, options.enrichment)
     for path in kept:
         check_folder(path)
+    if len(kept) > len(set(kept)):
+        raise InputError(f"{feedback}: --feedback and --decisions are files of their own")
     traces = _traces(options)
     delegator = load_program(options)
     with _watched(options, delegator.registry) if options.watch else nullcontext():

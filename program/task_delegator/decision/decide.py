@@ -78,7 +78,6 @@ def decide(
         without_quoted: for whom the task is without the mail that it quotes; None for the same.
     """
     first, *rivals = [printable(candidate.name) for candidate in candidates[:3]]
-    finding = _finding(first, confidence)
     others = f"; else look at {' and '.join(rivals)}" if rivals else ""
     if language is not None:
         return "review", (
@@ -86,7 +85,7 @@ def decide(
             f"know: a person should read it. The guess is {first}{others}."
         )
     if not calibrated and not trusted:
-        believed = finding if transferred else None
+        believed = _finding(first, confidence) if transferred else None
         return "review", _unbelieved(believed, first, others, unsampled=unsampled)
     if by_name:
         other = rivals[0] if rivals else "another"
@@ -103,13 +102,16 @@ def decide(
     objection = _objection(first, () if meant else named, without_quoted, repeated)
     if objection is not None:
         return "review", f"{objection} ({confidence:.0%}{others}): a person should look."
-    return "assign", f"{finding}{f', ahead of {rivals[0]}' if rivals else ''}."
+    ahead = f", ahead of {rivals[0]}" if rivals else ""
+    return "assign", f"{_finding(first, confidence, assigned=True)}{ahead}."
 
 
-def _finding(first: str, confidence: float, shown: str | None = None) -> str:
+def _finding(
+    first: str, confidence: float, shown: str | None = None, *, assigned: bool = False
+) -> str:
     """Return how likely the first agent is right, as the beginning of a sentence."""
     shown = shown or f"{confidence:.0%}"
-    if confidence < _UNLIKELY:
+    if confidence < _UNLIKELY and not assigned:
         return f"No agent is likely: {first}, the closest, is right with {shown}"
     return f"{first} is right with a probability of {shown}"
 
@@ -123,7 +125,7 @@ def _unsure(first: str, confidence: float, in_scope: float, thresholds: Threshol
         own, needed = _told_apart(confidence, thresholds.assign)
         return f"{_finding(first, confidence, own)}, {needed} is needed to assign"
     if not in_scope >= (thresholds.in_scope or 0.0):
-        return f"{finding}, but that any agent fits is likely by {in_scope:.0%} alone"
+        return f"{finding}, but it is only {in_scope:.0%} likely that any agent fits"
     if not above_floor(confidence, in_scope, thresholds):
         even = at_even_odds(confidence, in_scope, thresholds.share)
         own, needed = _told_apart(even, thresholds.floor or 0.0)

@@ -140,7 +140,7 @@ class Desk:
         delegation = cast("Delegation", found)  # DSPy types it as a plain Prediction
         usage = delegation.usage
         delegation = delegation.copy(usage=replace(usage, seconds=usage.seconds + waited))
-        return self._note(caller, allowed, delegation, recorder.spans), delegation
+        return self._note(caller, allowed, choice, delegation, recorder.spans), delegation
 
     async def plan(
         self,
@@ -166,7 +166,11 @@ class Desk:
             with self._recorded() as recorder:
                 plan = await asyncio.to_thread(self.delegator.plan, task, allowed, **wishes)
         steps = zip_longest(plan.steps, by_delegation(recorder.spans)[: len(plan.steps)])
-        return [self._note(caller, allowed, s.delegation, spans or ()) for s, spans in steps], plan
+        choice = Choice.of(**wishes)
+        return [
+            self._note(caller, allowed, choice, step.delegation, spans or ())
+            for step, spans in steps
+        ], plan
 
     async def search(
         self,
@@ -233,17 +237,27 @@ class Desk:
         """
         found = []
         for given in self.reviews.waiting(caller):
-            names = self.delegator.registry.permitted(given.permissions)
-            if not {candidate.name for candidate in given.delegation.ranking} <= set(names):
-                given = await self._renewed(given)
-            found.append(given)
+            if given.names <= set(self.delegator.registry.permitted(given.permissions)):
+                found.append(given)
+                continue
+            try:
+                found.append(await self._renewed(given))
+            except DelegatorError as error:
+                _log.warning("a review is not shown: %s", error)
         return found
 
     async def _renewed(self, given: Given) -> Given:
-        with dspy.context(lm=None):
-            found = await self.delegator.acall(
-                task=given.delegation.task, permissions=given.permissions
-            )
+        choice = given.choice
+        async with self._at_work():
+            with dspy.context(lm=None):
+                found = await self.delegator.acall(
+                    task=given.delegation.task,
+                    permissions=given.permissions,
+                    exclude=choice.exclude,
+                    include=choice.include,
+                    history=choice.history,
+                    k=choice.k,
+                )
         return self.reviews.renew(given, cast("Delegation", found))
 
     def agents(self, caller: Caller) -> list[Agent]:
@@ -286,11 +300,12 @@ class Desk:
         self,
         caller: Caller,
         permissions: frozenset[str] | None,
+        choice: Choice,
         delegation: Delegation,
         spans: Sequence[Span],
     ) -> str:
         self.metrics.count(delegation)
-        request_id = self.reviews.remember(caller, permissions, delegation)
+        request_id = self.reviews.remember(caller, permissions, choice, delegation)
         if self._traces is not None:
             decided = Decided.of(request_id, delegation)
             first = self._shown(decided.agent)

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
+from ..choice import Choice
 from ..delegation import Delegation
 from ..system import Lock
 from .access import Caller
@@ -19,13 +20,23 @@ class Given:
         request_id: that the caller knows it by.
         caller: who asked.
         permissions: under which the task was delegated; None without limits.
+        choice: what the caller wished for beside it.
         delegation: what was answered.
     """
 
     request_id: str
     caller: str
     permissions: frozenset[str] | None
+    choice: Choice
     delegation: Delegation
+
+    @property
+    def names(self) -> set[str]:
+        """The agents that the delegation names anywhere."""
+        evidence = self.delegation.evidence
+        candidates = (*self.delegation.top3, *self.delegation.ranking)
+        listed = (*evidence.ranking, *evidence.named, *evidence.mentions)
+        return {candidate.name for candidate in candidates} | set(listed)
 
 
 class Reviews:
@@ -42,12 +53,18 @@ class Reviews:
         self._open: OrderedDict[str, None] = OrderedDict()  # ids that wait for a person
 
     def remember(
-        self, caller: Caller, permissions: frozenset[str] | None, delegation: Delegation
+        self,
+        caller: Caller,
+        permissions: frozenset[str] | None,
+        choice: Choice,
+        delegation: Delegation,
     ) -> str:
         """Keep a delegation; return the id of the request."""
         request_id = uuid4().hex
         with self._lock:
-            self._given[request_id] = Given(request_id, caller.name, permissions, delegation)
+            self._given[request_id] = Given(
+                request_id, caller.name, permissions, choice, delegation
+            )
             if delegation.decision == "review":
                 self._open[request_id] = None
             while len(self._given) > self._most:

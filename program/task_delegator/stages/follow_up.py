@@ -20,13 +20,16 @@ _REFERS = re.compile(
     r"|\b(?:it|its|that|this|these|those|them|they|their|he|she|him|his|her|same|other|others|"
     r"one|ones|again|another|too|as well|both|former|latter|first thing|instead|i meant)\b"
 )
-# A task of these words alone ends a conversation, where it has one of those that do.
+# A task of these alone ends a conversation, where it has one of the last line.
+_ALL_SAID = re.compile(
+    r"\b(?:that(?:'s| is| was) (?:all|it)|nothing else|have a (?:good|great|nice) day"
+    r"|for (?:now|today|everything|(?:the|your) help))\b"
+)
 _CLOSING = frozenset(
     re.findall(
         r"\w+",
-        "a all alright and bye cheers day done else everything for good goodbye great have help it "
-        "lot many more much nice no nothing now ok okay perfect s so thank thanks that thats the "
-        "very was yes you your",
+        "a all alright and done good great lot many much nice no now ok okay perfect so very yes "
+        "you",
     )
 )
 _ENDS = frozenset({"bye", "cheers", "goodbye", "thank", "thanks"})
@@ -34,17 +37,21 @@ _ENDS = frozenset({"bye", "cheers", "goodbye", "thank", "thanks"})
 
 def refers_back(task: str) -> bool:
     """Tell whether a task may refer to an earlier one; the words are English."""
-    said = " ".join(plain(task).casefold().split())
+    said = _folded(task)
     if _closes(said):
         return False
     words = len(said.split())
     return words <= _FEW_WORDS or (words <= _MOST_WORDS and _REFERS.search(said) is not None)
 
 
+def _folded(text: str) -> str:
+    return " ".join(plain(text).casefold().split())
+
+
 def _closes(said: str) -> bool:
     """Tell whether a task asks for nothing: it thanks, or says goodbye."""
-    words = set(re.findall(r"\w+", said))
-    return words <= _CLOSING and not words.isdisjoint(_ENDS)
+    words = set(re.findall(r"\w+", _ALL_SAID.sub("", said)))
+    return words <= _CLOSING | _ENDS and not words.isdisjoint(_ENDS)
 
 
 def with_earlier(task: str, history: Sequence[str]) -> str:
@@ -57,7 +64,8 @@ def with_earlier(task: str, history: Sequence[str]) -> str:
         history: the earlier tasks of the same conversation, oldest first.
     """
     said = [task]
-    for turn in reversed(history[-_TURNS:]):
+    asked = [turn for turn in history[-_TURNS:] if not _closes(_folded(turn))]
+    for turn in reversed(asked):
         said.insert(0, turn.strip())
         if not refers_back(turn):
             break

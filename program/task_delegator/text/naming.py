@@ -1,7 +1,8 @@
 """Agents that a task names on purpose: exactly, in its own words, and not to rule them out.
 
 An identifier ("csharp-xunit", "getQuote"), a name of several words as it is registered, any name
-that stands alone in quotes, and one that is all of the task count. A common word that is a name,
+that stands alone in quotes, and one that is all of the task count: in any case where it has
+several words. A common word that is a name,
 other spellings, and names in text that is quoted, pasted or negated do not. The time grows
 linearly with the text.
 """
@@ -104,8 +105,10 @@ def _is_exact(text: str, start: int, end: int, core: str, *, alone: bool) -> boo
         alone: whether the text has no other word; then it may be written in any case.
     """
     written = " ".join(text[start:end].split())
-    if _in_quotes(text, start, end) or alone:
+    if _in_quotes(text, start, end) or (alone and " " in core):
         return written.casefold() == core.casefold()
+    if alone and written == core:
+        return True
     if written[1:] != core[1:] or written[:1].casefold() != core[:1].casefold():
         return False
     before, behind = text[max(start - 1, 0) : start], text[end : end + 2]

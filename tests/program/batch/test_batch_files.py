@@ -37,7 +37,7 @@ def test_a_line_that_wishes_what_a_batch_does_not_read_is_not_done_without_it(
     field, tmp_path, capsys
 ):
     tasks, out = tmp_path / "t.jsonl", tmp_path / "out.jsonl"
-    rows = [{"task": TEXTS[0], field: []}, {"task": TEXTS[1], "id": 7}]
+    rows = [{"task": TEXTS[0], field: []}, {"task": TEXTS[1], "id": 7, field: None}]
     tasks.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert batch(tasks, out) == 2
     assert f"line 1: {field} is not read from a batch" in capsys.readouterr().err
@@ -50,7 +50,10 @@ def test_a_batch_writes_over_nothing_that_it_reads(tmp_path, capsys):
     agents.write_text('[{"name": "A"}]')
     (tmp_path / "link").symlink_to(tasks)
     (tmp_path / "out.bad").symlink_to(tasks)
-    for out in (tasks, agents, tmp_path / "link", tmp_path / "out"):
+    enrichment = tmp_path / "enrichment.json"
+    enrichment.write_text("[]")
+    (tmp_path / "hard").hardlink_to(tasks)
+    for out in (tasks, agents, enrichment, tmp_path / "link", tmp_path / "hard", tmp_path / "out"):
         assert main(["batch", str(tasks), str(out), "--agents", str(agents), "--no-lm"]) == 2
         assert "is read by this command" in capsys.readouterr().err
     assert tasks.read_text() == json.dumps(TEXTS[0]) + "\n{}\n"

@@ -82,10 +82,6 @@ def test_a_file_of_tokens_is_checked(tmp_path, capsys, content, says):
     assert says in capsys.readouterr().err
 
 
-@pytest.mark.slow
-@pytest.mark.fault(
-    "SIGTERM", "`serve`", holds="Tasks under way are finished, feedback is on the disk."
-)
 @pytest.mark.parametrize("option", ["--feedback", "--decisions"])
 def test_a_service_does_not_append_to_its_registry_or_to_nowhere(option, tmp_path, capsys):
     agents = tmp_path / "agents.json"
@@ -94,9 +90,17 @@ def test_a_service_does_not_append_to_its_registry_or_to_nowhere(option, tmp_pat
     assert "is read by this command" in capsys.readouterr().err
     assert main(["serve", "--agents", str(agents), option, str(tmp_path / "no" / "f")]) == 2
     assert "there is no such folder" in capsys.readouterr().err
+    same = tmp_path / "same.jsonl"
+    both = ["--feedback", str(same), "--decisions", str(same)]
+    assert main(["serve", "--agents", str(agents), *both]) == 2
+    assert "are files of their own" in capsys.readouterr().err
     assert agents.read_text() == '[{"name": "A"}]'
 
 
+@pytest.mark.slow
+@pytest.mark.fault(
+    "SIGTERM", "`serve`", holds="Tasks under way are finished, feedback is on the disk."
+)
 def test_a_service_that_is_told_to_stop_finishes_its_tasks(tmp_path):
     with serving(tmp_path, "--feedback", "feedback.jsonl") as (address, process):
         given = httpx.post(f"{address}/delegate", json={"task": TASK}).json()

@@ -229,6 +229,18 @@ def test_a_review_names_no_agent_that_the_caller_may_use_no_more(guarded, desk, 
     assert guarded.get("/reviews", headers=bearer("bob")).json() == []
 
 
+def test_a_review_that_is_made_again_keeps_what_the_caller_wished_for(guarded, desk):
+    desk.delegator.knobs.set({"confidence.assign_threshold": None, "scope.threshold": None})
+    wishes = {"exclude": ["Refunds"], "k": 1}
+    first, second, *_ = desk.delegator(TASK, permissions=[], exclude=["Refunds"]).top3
+    guarded.post("/delegate", json={"task": TASK, **wishes}, headers=bearer("bob"))
+    desk.delegator.registry.remove(second.name)  # the ranking does not name it, the reason may
+    [waiting] = guarded.get("/reviews", headers=bearer("bob")).json()
+    assert second.name not in json.dumps(waiting)
+    assert "Refunds" not in json.dumps(waiting)
+    assert [one["name"] for one in waiting["delegation"]["ranking"]] == [first.name]
+
+
 def test_feedback_that_cannot_be_kept_is_a_fault_of_the_service(client, desk, caplog, tmp_path):
     given = client.post("/delegate", json={"task": TASK}).json()
     (tmp_path / "feedback.jsonl").mkdir()

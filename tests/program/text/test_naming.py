@@ -28,9 +28,11 @@ NAMES = [
         ("use the credit score tool", ["credit score"]),
         # in any case, where it is all of the task
         ("refund desk?", ["Refund Desk"]),
-        ("calendar", ["Calendar"]),
+        ("Calendar!", ["Calendar"]),
         (" credit score.", ["credit score"]),
         # a common word, or words that mean the thing
+        ("calendar", []),
+        ("CALENDAR?", []),
         ("what is on my Calendar", []),
         ("search the calendar", []),
         ("the refund desk is closed", []),

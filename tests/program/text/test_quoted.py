@@ -14,6 +14,16 @@ from task_delegator.text import own_words
         ("> Your kegs come.\nTable for eight, please.", "Table for eight, please."),
         ("I want my money back\nOn 3 May Ann wrote:\nhello\nagain", "I want my money back"),
         ("pay me back now\n-----Original Message-----\nFrom: x\n", "pay me back now"),
+        ("pay me back now\nOn 3 May, Ann <a@b.c>\nwrote:\n> no", "pay me back now"),
+        ("pay me back now\n> > no\n>\n> Ann", "pay me back now"),
+        # no mail
+        ("run the job now\n>>> print(1)\n1", None),
+        ("keep the rows where x\n> 3 holds", None),
+        ("fix the job now\nIt writes to /tmp\nand fails", None),
+        # it hands on what it quotes
+        ("please answer the customer:\n> I was charged twice", None),
+        ("take care of this customer\n> I was charged twice", None),
+        ("see the mail below, please\n> I was charged twice", None),
         # nothing is quoted, or nothing else said
         ("Table for eight, please.", None),
         ("5 > 3, is it?", None),
