@@ -71,8 +71,7 @@ from .system import Lock
 from .text import own_words, repeated_words
 
 _log = logging.getLogger(__name__)
-# Confidence times in-scope score from which on what a mail says itself is a task for an agent.
-_READS_LIKE = 0.5
+_CLEAR = 7.4  # times the probability of another: two in log-odds, as for sentences beside a name
 
 
 class Delegator(DelegatesMany, dspy.Module):
@@ -303,15 +302,17 @@ class Delegator(DelegatesMany, dspy.Module):
         permissions: Collection[str] | None,
         found: Retrieval,
     ) -> str | None:
-        """Return for whom a mail is without those that it quotes, where that says enough."""
+        """Return for whom a mail is without those that it quotes, where that is clear."""
         own = own_words(task)
         if own is None:
             return None
         known = {"knobs": knobs, "permissions": permissions, "choice": found.choice}
         alone = self.retrieve(task=own, **known)
-        if not alone.candidates or self._fit(alone, knobs) < _READS_LIKE:
+        if not alone.candidates:
             return None
-        return alone.candidates[0].name
+        shares = {candidate.name: candidate.probability for candidate in alone.candidates}
+        other, before = alone.candidates[0], shares.get(found.candidates[0].name, 0.0)
+        return other.name if other.probability >= _CLEAR * before else None
 
     def _several(
         self,

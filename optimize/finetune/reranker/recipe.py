@@ -27,7 +27,7 @@ class RerankerRecipe:
     rate: float = 1e-4
     head_rate: float = 1e-3
     first: int = 2
-    most_tokens: int = 40
+    most_tokens: int = 32
     every: int = 100
     patience: int = 3
     seed: int = 0
