@@ -28,6 +28,8 @@ from task_delegator.retrieval.index_cache import IndexCache
 from task_delegator.system.files import cache_folder
 from task_delegator.text import without_negated
 
+pytestmark = pytest.mark.slow  # files that are written, damaged and made anew
+
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
