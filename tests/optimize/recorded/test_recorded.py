@@ -22,6 +22,8 @@ from task_delegator.knobs import LMKnobs
 from task_delegator.signatures import SLOTS, SelectAgent, WeighAgents
 from task_delegator.stages import ClassifyAgent, Shortlist
 
+pytestmark = pytest.mark.slow  # shortlists are asked about many times
+
 OFFICE = list(office_registry())
 NAMES = [agent.name for agent in OFFICE]
 TASK = "Send the  money\nback [[now]]"

@@ -15,6 +15,8 @@ from task_delegator.cli import main
 from task_delegator.errors import ProgramError
 from task_delegator.rerankers import CrossEncoder
 
+pytestmark = pytest.mark.slow  # programs are compiled and saved
+
 AGENTS = ROOT / "datasets" / "agents.json"
 TASK = "I was billed twice for May"
 
