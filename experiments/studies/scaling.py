@@ -87,7 +87,7 @@ class Systems:
 
     def ranks(self, agents: Sequence[Agent], requests: Sequence[Request]) -> dict[str, np.ndarray]:
         """Return by system the place of the first right agent, from 1, shape (n,)."""
-        return self._ranks(self.encodings.index(agents), requests)
+        return self._ranks(ScoredRequests(self.encodings.index(agents), requests))
 
     def ranks_refitted(
         self, agents: Sequence[Agent], requests: Sequence[Request]
@@ -97,10 +97,9 @@ class Systems:
         again = fit_weights(ScoredRequests(index, self.train), self.knobs["compiled"])
         scored = ScoredRequests(index, requests)
         refitted = {self.named[_REFITTED]: scored.ranks(scored.fused(again))}
-        return self._ranks(index, requests) | refitted
+        return self._ranks(scored) | refitted
 
-    def _ranks(self, index: Index, requests: Sequence[Request]) -> dict[str, np.ndarray]:
-        scored = ScoredRequests(index, requests)
+    def _ranks(self, scored: ScoredRequests) -> dict[str, np.ndarray]:
         return {
             self.named.get(name, name): scored.ranks(scored.fused(knobs))
             for name, knobs in self.knobs.items()

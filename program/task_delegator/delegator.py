@@ -224,7 +224,7 @@ class Delegator(DelegatesMany, dspy.Module):
             scoped = self.scoped(permissions, advice.first)
             calls = max(advice.calls, budget.attempts)
             several = await compute_off_loop(self._several, task, cuts, knobs, found, ahead, scoped)
-            other = await compute_off_loop(self._without_quoted, task, knobs, permissions, found)
+            other = await self._without_quoted(task, knobs, permissions, found)
         candidates, assessment = advice.candidates, advice.assessment
         repeated = repeated_words(task, description_text(advice.first))
         decision, reason = decide(
@@ -295,7 +295,7 @@ class Delegator(DelegatesMany, dspy.Module):
         sampled = self.calibrated_for.by != "samples" or bool(first.user_request_samples)
         return sampled and self.calibrated(permissions)
 
-    def _without_quoted(
+    async def _without_quoted(
         self,
         task: str,
         knobs: KnobValues,
@@ -307,7 +307,7 @@ class Delegator(DelegatesMany, dspy.Module):
         if own is None:
             return None
         known = {"knobs": knobs, "permissions": permissions, "choice": found.choice}
-        alone = self.retrieve(task=own, **known)
+        alone = await compute_off_loop(self.retrieve, task=own, **known)
         if not alone.candidates:
             return None
         shares = {candidate.name: candidate.probability for candidate in alone.candidates}

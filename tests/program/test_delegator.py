@@ -231,8 +231,12 @@ def test_what_is_assigned_is_not_called_unlikely():
 
 
 def test_an_agent_that_is_named_twice_is_told_once(office):
-    answer = delegator(office)("Refund Desk says hello to Ada: refund my order, says Ada")
-    assert answer.reason.count("Ada") <= 1
+    """Once as it is named on purpose, once as its name is taken out of the text."""
+    office.add(make_agent("Parking Desk", "parking lots and garages"))
+    program = delegator(office, {"confidence.assign_threshold": 0.0, "scope.in_scope.bias": 9.0})
+    answer = program("refund my order, money back please. I told the Parking Desk already.")
+    assert answer.evidence.named == answer.evidence.mentions == ("Parking Desk",)
+    assert answer.reason.startswith("The task names Parking Desk but reads like one for Refunds")
 
 
 @pytest.mark.parametrize("task", [None, 3, b"refund"])

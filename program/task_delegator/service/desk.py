@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from itertools import zip_longest
 from pathlib import Path
 from time import perf_counter
@@ -235,9 +235,9 @@ class Desk:
 
         One that names an agent which the caller may use no more is made again, without an LM.
         """
-        found = []
+        found, permitted = [], cache(self.delegator.registry.permitted)
         for given in self.reviews.waiting(caller):
-            if given.names <= set(self.delegator.registry.permitted(given.permissions)):
+            if given.names <= permitted(given.permissions):
                 found.append(given)
                 continue
             try:

@@ -2,9 +2,8 @@
 
 An identifier ("csharp-xunit", "getQuote"), a name of several words as it is registered, any name
 that stands alone in quotes, and one that is all of the task count: in any case where it has
-several words. A common word that is a name,
-other spellings, and names in text that is quoted, pasted or negated do not. The time grows
-linearly with the text.
+several words. A common word that is a name, other spellings, and names in text that is quoted,
+pasted or negated do not. The time grows linearly with the text.
 """
 
 import re
@@ -102,7 +101,7 @@ def _is_exact(text: str, start: int, end: int, core: str, *, alone: bool) -> boo
     Args:
         text, start, end: where it stands.
         core: the name.
-        alone: whether the text has no other word; then it may be written in any case.
+        alone: whether the text has no other word.
     """
     written = " ".join(text[start:end].split())
     if _in_quotes(text, start, end) or (alone and " " in core):

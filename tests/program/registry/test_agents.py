@@ -125,6 +125,8 @@ def test_lines_of_a_registry_may_end_as_windows_ends_them(tmp_path, newline):
         ('[{"name": "A", "tools": ["x", {"id": 1}]}]', r"agent 0: tools\.1.*has no name"),
         ('[{"name": "A", "tools": [{"name": " "}]}]', r"agent 0: tools\.0.*has no name"),
         ('[{"name": "A", "tools": [3]}]', r"agent 0: tools\.0.*valid dictionary"),
+        ('[{"name": "A", "user_request_samples": "x"}]', "user_request_samples: .*valid list"),
+        ('[{"name": " "}]', "agent 0: name: (?!Value error)"),
         ('{"name": "A"}', "expected a JSON list"),
         ('[{"name": "A"}', "broken JSON at line 1"),
         ('[{"name": "A"}, {"name": "A"}]', "two agents are named 'A'"),
