@@ -8,7 +8,7 @@ from typing import Any
 from experiments.studies.optimizers import best_optimizer
 from experiments.studies.peers import best_library, data_sets
 from experiments.studies.scaling import row_of
-from experiments.studies.transfer import by_size
+from experiments.support.drawn_registries import by_size
 from experiments.support.format import (
     difference,
     estimate,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from .decision import Assessment, transferred_confidence, transfers
+from .decision import Assessment, probabilities_of_lm, transferred_confidence, transfers
 from .delegation import (
     CalibratedBy,
     Candidate,
@@ -42,6 +42,7 @@ class Consultation(FrozenPrediction):
         calls: LM calls that it took.
         transferred: whether the confidence is that of other registries, as the program was not
             calibrated for this one.
+        at_its_word: whether nobody measured for these agents how right the LM is.
     """
 
     found: Retrieval
@@ -53,12 +54,23 @@ class Consultation(FrozenPrediction):
     failure: LMFailure | None = None
     calls: int = 0
     transferred: bool = False
+    at_its_word: bool = False
 
     def thresholds(self, knobs: KnobValues) -> Thresholds:
         """Return what the decision compares the probabilities with."""
+        least = knobs.transfer.assign_threshold
+        if self.with_lm and self.at_its_word and least is not None:
+            return Thresholds(least, min(1.0 - least, 0.5))  # "none" as surely as an assignment
         if self.transferred:
-            return Thresholds(knobs.transfer.assign_threshold, None)
+            return Thresholds(least, None)
         return knobs.thresholds(with_lm=self.with_lm)
+
+    @property
+    def believed(self) -> CalibratedBy | None:
+        """Return what the confidence is of where the program's own calibration is not."""
+        if self.with_lm and self.at_its_word:
+            return "lm"
+        return "registries" if self.transferred else None
 
     @property
     def first(self) -> Agent:
@@ -82,6 +94,20 @@ def transfer(alone: Assessment, found: Retrieval, knobs: KnobValues) -> Assessme
     sampled = float(index.has_samples.mean())
     known = (found.signals, alone.features, len(index.names), sampled)
     return alone.copy(confidence=transferred_confidence(*known, knobs))
+
+
+def taken_at_its_word(
+    assessment: Assessment, candidates: Sequence[Candidate], belief: Classification
+) -> Assessment:
+    """Return an assessment with what the LM says, where nobody measured how right it is.
+
+    Args:
+        assessment: of the candidates, by another scale.
+        candidates: the posterior that the LM's belief was pooled with, best first.
+        belief: what the LM said.
+    """
+    right, fits = probabilities_of_lm(belief.probabilities, belief.none, candidates[0].name)
+    return assessment.copy(confidence=right, in_scope_score=fits)
 
 
 def lm_shortlist(
@@ -182,5 +208,5 @@ def collect_evidence(
         correct_score=assessment.confidence,
         in_scope_score=assessment.in_scope_score,
         calibrated=calibrated_by is not None,
-        calibrated_by="registries" if advice.transferred else calibrated_by,
+        calibrated_by=advice.believed or calibrated_by,
     )

@@ -12,7 +12,7 @@ from .prediction import FrozenPrediction, plain_json
 Decision = Literal["assign", "review", "none"]
 Settled = Literal["language", "uncalibrated"]
 Withheld = Literal["share", "calls"]
-CalibratedBy = Literal["labels", "samples", "registries"]
+CalibratedBy = Literal["labels", "samples", "registries", "lm"]
 
 _MOST_TOKENS = 10**12  # that a provider may report of a call
 
@@ -223,6 +223,7 @@ class Evidence:
         calibrated: whether the confidence was calibrated on all of the caller's agents.
         calibrated_by: what on: ``labels`` (requests whose right agent is known), or ``samples``
             (the agents' own, each held out); where it was not, ``registries`` of others, or None.
+            Where an LM was heard that nobody measured for these agents, ``lm``: its own word.
     """
 
     ranking: tuple[str, ...] = ()

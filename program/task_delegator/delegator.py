@@ -24,6 +24,7 @@ from .consultation import (
     lm_shortlist,
     open_agents,
     ranked_agents,
+    taken_at_its_word,
     transfer,
 )
 from .decision import (
@@ -40,7 +41,17 @@ from .delegation import Delegation, GateEvidence, LMFailure, Plan, Step, Usage, 
 from .embedders import Embedder, embedder
 from .errors import InputError, LMAnswerError, LMError, LMSpecError
 from .knobs import Knobs, KnobValues, LMKnobs
-from .lm import context_tokens, fault_of, is_up, language_model, task_budget, writes
+from .lm import (
+    PACKAGED,
+    context_tokens,
+    fault_of,
+    gives_logprobs,
+    is_packaged,
+    is_up,
+    language_model,
+    task_budget,
+    writes,
+)
 from .many import DelegatesMany
 from .registry import Agent, Registry, description_text
 from .rerankers import Reranker
@@ -210,7 +221,7 @@ class Delegator(DelegatesMany, dspy.Module):
         """Delegate one task; its LM calls are awaited, so that many tasks can wait at once."""
         started = perf_counter()
         check_task(task)
-        knobs, choice = self.knobs.values, Choice.of(**wishes)
+        knobs, choice = self.numbers(permissions), Choice.of(**wishes)
         with dspy.track_usage() as tracker, task_budget(self.timeout) as budget:
             cuts = None if found is not None and found.part else guessed_cuts(task, knobs)
             ahead = _read_ahead(task, looked_at(cuts or ()), found)
@@ -233,8 +244,8 @@ class Delegator(DelegatesMany, dspy.Module):
             assessment.in_scope_score,
             advice.thresholds(knobs),
             calibrated=scoped,
-            trusted=self.calibrated_for.believes(transferred=advice.transferred),
-            transferred=advice.transferred,
+            trusted=self.calibrated_for.believes(elsewhere=advice.believed is not None),
+            elsewhere=advice.believed is not None,
             language=query.language,
             named=tuple(dict.fromkeys((*query.named, *query.mentions))),
             by_name=advice.found.by_name and advice.first.name in query.named,
@@ -269,6 +280,22 @@ class Delegator(DelegatesMany, dspy.Module):
         ) -> Delegation:
             """Delegate one task; see ``forward``."""
             ...
+
+    def asks_packaged_lm(self) -> bool:
+        """Tell whether the LM that it was given is the packaged one, which is not started here."""
+        return self._lm in PACKAGED or is_packaged(self._lm)
+
+    def numbers(self, permissions: Collection[str] | None = None) -> KnobValues:
+        """Return the program's numbers as they hold for what a caller may use.
+
+        Where no labels calibrated it, an LM is asked about what would not be assigned.
+        """
+        knobs, known = self.knobs.values, self.calibrated_for
+        calibrated = self.calibrated(permissions)
+        if not (known.by == "samples" if calibrated else known.transfer) or not self.has_lm():
+            return knobs
+        own, others = knobs.confidence.assign_threshold, knobs.transfer.assign_threshold
+        return knobs.asking_below(own if calibrated else others)
 
     def _find(
         self,
@@ -360,7 +387,7 @@ class Delegator(DelegatesMany, dspy.Module):
             return advice.copy(gate=replace(advice.gate, withheld=withheld))
         try:
             lm = await compute_off_loop(self._language_model)
-            if lm is None:
+            if lm is None or (advice.at_its_word and is_packaged(lm)):
                 return advice
             # DSPy would keep every prompt and answer of a service in memory.
             with dspy.context(lm=lm, disable_history=True):
@@ -388,18 +415,21 @@ class Delegator(DelegatesMany, dspy.Module):
             unsupported_language=query.language is not None,
             scoped=scoped,
         )
-        may_assign = scoped or self.calibrated_for.trusted
-        elsewhere = None
-        if not scoped and not self.calibrated_for.trusted:
-            elsewhere = transfer(alone, found, knobs)
-        settled = settled_by(calibrated=may_assign, language=query.language)
+        known = scoped or self.calibrated_for.trusted
         certainty = decision_certainty(alone.confidence, alone.in_scope_score, knobs.thresholds())
+        elsewhere = None if known else transfer(alone, found, knobs)
+        if not known and self.calibrated_for.transfer:
+            certainty = 0.0 if elsewhere is None else elsewhere.confidence
+        settled = settled_by(
+            calibrated=known or self.calibrated_for.transfer, language=query.language
+        )
         return Consultation(
             found=found,
             candidates=found.candidates,
             assessment=elsewhere or alone,
             gate=GateEvidence(certainty, knobs.lm.gate, settled),
             transferred=elsewhere is not None,
+            at_its_word=not known or self.calibrated_for.by == "samples",
         )
 
     def _degrade(self, error: LMError) -> LMFailure:
@@ -432,7 +462,7 @@ class Delegator(DelegatesMany, dspy.Module):
     def _plan(self, task: str, permissions: Collection[str] | None, wishes: PlanWishes) -> Plan:
         started = perf_counter()
         check_task(task)
-        knobs, choice = self.knobs.values, Choice.of(**wishes)
+        knobs, choice = self.numbers(permissions), Choice.of(**wishes)
         read: dict[str, Retrieval] = {}
         scoped = self.calibrated(permissions)
 
@@ -512,9 +542,7 @@ class Delegator(DelegatesMany, dspy.Module):
         Raises:
             LMError: the LM cannot be reached or refuses.
         """
-        if not writes(dspy.settings.lm):
-            knobs = knobs.without_writing()
-        found = alone.found
+        knobs, found = _answerable(knobs, alone), alone.found
         expansion = await call_module(self.expand, task=query.shown, knobs=knobs)
         if expansion.texts:
             texts = {"further": expansion.texts, "found": found}
@@ -539,6 +567,8 @@ class Delegator(DelegatesMany, dspy.Module):
             picked = [answer.picked for answer in belief.answers]
             assess = partial(assess, belief=belief.probabilities, none=belief.none, orders=picked)
         assessment, rubric = assess(), belief.rubric
+        if with_lm and alone.at_its_word:
+            assessment = taken_at_its_word(assessment, candidates, belief)
         if rubric is None and knobs.lm.rubric_low <= assessment.confidence < knobs.lm.rubric_high:
             rivals = ranked_agents(found, candidates)[:4]
             rubric = (await call_module(self.rate, task=query.shown, agents=rivals)).rubric
@@ -550,7 +580,6 @@ class Delegator(DelegatesMany, dspy.Module):
             said=evidence_of(belief, expansion.texts, rubric),
             with_lm=with_lm,
             calls=calls,
-            transferred=False,
         )
 
     def _shortlist(self, found: Retrieval, query: Query, knobs: LMKnobs) -> Shortlist:
@@ -580,6 +609,15 @@ def _read_ahead(task: str, parts: Sequence[str], found: Retrieval | None) -> Rea
     query = None if found is None else found.query
     own = query is not None and query.task == task
     return ReadAhead(parts, query.encoded if query and own else None)
+
+
+def _answerable(knobs: KnobValues, alone: Consultation) -> KnobValues:
+    """Return the numbers for the LM that is asked, without what it cannot answer."""
+    if not writes(dspy.settings.lm):
+        return knobs.without_writing()
+    if alone.at_its_word and not gives_logprobs(dspy.settings.lm):
+        return knobs.replaced({"lm.answer": "ranking"})
+    return knobs
 
 
 def _as_part(found: Retrieval | None) -> Retrieval | None:

@@ -52,6 +52,7 @@ class DelegatesMany:
         _lm_cap: LMShareCap
         scoped: Callable[..., bool]
         judge: Callable[..., Consultation]
+        numbers: Callable[..., KnobValues]
 
     def delegate_many(
         self,
@@ -122,15 +123,19 @@ class DelegatesMany:
 
     def may_ask_lm(self) -> bool:
         """Tell whether a task could need the LM, without looking for the one that a spec names."""
-        asking, program = self.knobs.values.lm, cast("Any", self)
-        if asking.gate is None and not asking.ask_settled:
-            return False
-        bound = (predict.lm for predict in program.predictors())
-        return any(lm is not None for lm in (program._lm, dspy.settings.lm, *bound))
+        asking = self.numbers().lm
+        return self.has_lm() and (asking.gate is not None or asking.ask_settled)
+
+    def has_lm(self) -> bool:
+        """Tell whether there is an LM, without looking for the one that a spec names."""
+        program = cast("Any", self)
+        if program._lm is not None or dspy.settings.lm is not None:
+            return True
+        return any(predict.lm is not None for predict in program.predictors())
 
     def needs_lm(self, gate: GateEvidence, knobs: KnobValues) -> bool:
         """Tell whether the LM is to be asked about a task, where there is one."""
-        return asks_lm(gate.certainty, knobs.lm, gate.settled) and self.may_ask_lm()
+        return asks_lm(gate.certainty, knobs.lm, gate.settled) and self.has_lm()
 
     def _groups(self, found: Iterator[Retrieval], number: int, at_once: int) -> Iterator[_Group]:
         """Yield tasks that are decided together, as they were retrieved."""
@@ -154,7 +159,8 @@ class DelegatesMany:
         while seen < len(tasks):
             started = perf_counter()
             batch = tasks[seen : seen + at_once]
-            some = [*map(self._ranked, batch, islice(scored, len(batch)))]
+            rank = partial(self._ranked, knobs=self.numbers(permissions))
+            some = [*map(rank, batch, islice(scored, len(batch)))]
             seen += len(some)
             certainties = self._certainties(some, permissions)
             chosen = least_certain(certainties, allowed_by_share(share, seen) - asked)
@@ -164,10 +170,12 @@ class DelegatesMany:
             ]
             yield _Group(some, verdicts, (perf_counter() - started) / len(some))
 
-    def _ranked(self, task: str, scored: Retrieval) -> Retrieval | DelegatorError:
+    def _ranked(
+        self, task: str, scored: Retrieval, knobs: KnobValues
+    ) -> Retrieval | DelegatorError:
         """Return what is retrieved for a task by its scores, or how that failed: others go on."""
         try:
-            return self.retrieve(task=task, knobs=self.knobs.values, found=scored)
+            return self.retrieve(task=task, knobs=knobs, found=scored)
         except DelegatorError as error:
             return error
 
@@ -175,7 +183,7 @@ class DelegatesMany:
         self, found: Sequence[Retrieval | DelegatorError], permissions: Collection[str] | None
     ) -> list[float | None]:
         """Return how certain each decision without the LM is; None where no LM is needed."""
-        knobs = self.knobs.values
+        knobs = self.numbers(permissions)
 
         def certainty(own: Retrieval | DelegatorError) -> float | None:
             if isinstance(own, DelegatorError) or own.query is None:

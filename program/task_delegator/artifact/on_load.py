@@ -11,6 +11,10 @@ from ..registry import Registry
 from .self_calibration import calibrate_itself, written_samples
 
 _log = logging.getLogger(__name__)
+_SMALL = (
+    "the packaged LM is too small to decide about agents that it was not compiled with, and is not "
+    "asked: name a larger one, or compile with it"
+)
 
 
 def calibrate_as_asked(
@@ -31,10 +35,12 @@ def calibrate_as_asked(
         InputError: there is no such way, or the confidence of other registries was to reach
             another aim than its own.
     """
+    if how is None:
+        return False
+    if delegator.asks_packaged_lm():
+        _log.warning("%s", _SMALL)
     if how == "transfer":
         _check_transfer(delegator, precision, out_of_scope_share)
-        return False
-    if how is None:
         return False
     if how != "self":
         raise InputError(f"calibrate={how!r}: is no way to calibrate; use 'self' or 'transfer'")
@@ -80,7 +86,8 @@ def _check_transfer(delegator: Delegator, *aims: float | None) -> None:
     else:
         _log.warning(
             "the confidence of other registries holds for %d to %d agents, not for %d: every task "
-            "is reviewed", known.least_agents, known.most_agents, number,
+            "is %s", known.least_agents, known.most_agents, number,
+            "for the LM" if delegator.may_ask_lm() else "reviewed",
         )  # fmt: skip
 
 

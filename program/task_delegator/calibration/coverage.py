@@ -52,10 +52,10 @@ class CalibratedAgents:
                 self._known[key] = enough and self.digests.issuperset(found)
             return self._known[key]
 
-    def believes(self, *, transferred: bool) -> bool:
+    def believes(self, *, elsewhere: bool) -> bool:
         """Tell whether a confidence is believed that was not calibrated for the caller's agents.
 
         Args:
-            transferred: whether it is that of other registries.
+            elsewhere: whether it is that of other registries, or an LM's own word.
         """
-        return self.trusted or (self.transfer and transferred)
+        return self.trusted or (self.transfer and elsewhere)

@@ -19,7 +19,12 @@ from .lm_share import LMShareCap, LMVerdict, allowed_by_share, least_certain, lm
 from .pooling import weigh
 from .probability import CONFIDENCE_FLOOR, PROBABILITY_FLOOR
 from .thresholds import OperatingPoint, Sample, Target, choose_threshold, estimate_threshold
-from .transfer import transfer_features, transferred_confidence, transfers
+from .transfer import (
+    probabilities_of_lm,
+    transfer_features,
+    transferred_confidence,
+    transfers,
+)
 
 __all__ = [
     "CONFIDENCE_FLOOR",
@@ -50,6 +55,7 @@ __all__ = [
     "lm_decided",
     "lower_bound",
     "p_value",
+    "probabilities_of_lm",
     "settled_by",
     "sigmoid",
     "transfer_features",

@@ -46,7 +46,7 @@ def decide(
     *,
     calibrated: bool,
     trusted: bool = False,
-    transferred: bool = False,
+    elsewhere: bool = False,
     language: str | None = None,
     named: Sequence[str] = (),
     by_name: bool = False,
@@ -70,7 +70,7 @@ def decide(
         thresholds: what they are compared with.
         calibrated, trusted: whether the numbers were calibrated for the caller's agents, and
             whether the confidence is believed where they were not.
-        transferred: whether the confidence is that of other registries.
+        elsewhere: whether the confidence is that of other registries, or an LM's own word.
         language, named: the task's, where the embedder does not support it; agents it names.
         by_name: whether the first is first for nothing but its name in the task.
         repeated: words of the task that repeat what the first agent says of itself.
@@ -85,14 +85,14 @@ def decide(
             f"know: a person should read it. The guess is {first}{others}."
         )
     if not calibrated and not trusted:
-        believed = _finding(first, confidence) if transferred else None
+        believed = _finding(first, confidence) if elsewhere else None
         return "review", _unbelieved(believed, first, others, unsampled=unsampled)
     if by_name:
         other = rivals[0] if rivals else "another"
         return "review", (
             f"The task names {first}, but reads more like one for {other}: a person should look."
         )
-    if not calibrated:  # a confidence of other agents says no "none", and has no floor
+    if not calibrated and not elsewhere:  # a scale for other agents says no "none"
         thresholds = Thresholds(thresholds.assign, in_scope=None)
     meant, least = candidates[0].name in named, thresholds.in_scope or 0.0
     if not meant and in_scope < least:

@@ -2,14 +2,19 @@
 
 What retrieval shows of a task, margins, agreement and closeness, means much the same in any
 registry, once its size and whether its agents have samples are known: a logistic model of these,
-fitted on many small registries (``optimize transfer``), carries over to others.
+fitted on many small registries (``optimize transfer``), carries over to others. An LM that nobody
+measured there is taken at its word.
 """
 
 import math
+from collections.abc import Mapping
 
 from ..delegation import Features, Signals
 from ..knobs import KnobValues
 from .confidence import in_scope_features, sigmoid
+
+# An LM's word counts for no more: some never say less than certainty.
+_MOST = 0.98
 
 
 def transfers(agents: int, knobs: KnobValues) -> bool:
@@ -46,3 +51,23 @@ def transfer_features(
         "sampled_description": sampled * signals.description,
         "sampled_sample": sampled * signals.sample,
     }
+
+
+def probabilities_of_lm(
+    belief: Mapping[str, float], none: float, first: str
+) -> tuple[float, float]:
+    """Return P(the first place is right and some agent fits), and P(some fits), as an LM says.
+
+    Args:
+        belief: its probability per agent that it was shown, if any of them fits.
+        none: its probability that none of them does.
+        first: the agent that is first, of the LM and retrieval together.
+
+    Returns:
+        Both within 0.02..0.98.
+    """
+    return _bounded(belief.get(first, 0.0) * (1.0 - none)), _bounded(1.0 - none)
+
+
+def _bounded(probability: float) -> float:
+    return min(max(probability, 1.0 - _MOST), _MOST)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .group import KnobGroup, Probability, Weight
+from .group import ChannelWeight, KnobGroup, Probability, Weight
 
 
 class LogisticKnobs(KnobGroup):
@@ -157,9 +157,12 @@ class TransferKnobs(KnobGroup):
         right: weights, fitted on many small registries with these weights of retrieval.
         assign_threshold: least confidence to assign there; None never assigns.
         least_agents, most_agents: sizes of the registries that it was fitted on.
+        lm_weight: of an LM's log-probabilities beside retrieval's, where no compilation measured
+            it; with 0 it is not asked there.
     """
 
     right: TransferWeights = TransferWeights()
     assign_threshold: Probability | None = None
     least_agents: Annotated[int, Field(ge=2)] = 3
     most_agents: Annotated[int, Field(ge=2)] = 150
+    lm_weight: ChannelWeight = 0.0

@@ -27,7 +27,8 @@ _LATER = frozenset(
     + ["retrieval.rerank", "retrieval.reranked", "retrieval.rerank_below"]
     + ["scope.in_scope.rerank", "scope.in_scope_with_lm.rerank"]
     + [f"transfer.right.{name}" for name in ("bias", *TransferWeights.features())]
-    + [f"transfer.{name}" for name in ("assign_threshold", "least_agents", "most_agents")]
+    + [f"transfer.{name}"
+       for name in ("assign_threshold", "least_agents", "most_agents", "lm_weight")]
 )  # fmt: skip
 
 
@@ -117,6 +118,22 @@ class KnobValues(KnobGroup):
         if assign is not None and before is not None:
             assign = max(assign, before)
         return Thresholds(assign, *rest)
+
+    def asking_below(self, gate: float | None) -> "KnobValues":
+        """Return a copy that asks an LM, measured or not, about what it is less certain of.
+
+        An LM that the program was compiled with keeps its weight.
+
+        Args:
+            gate: that certainty, 0..1; None for every task.
+        """
+        weight = self.lm.weight or self.transfer.lm_weight
+        if not weight or self.transfer.assign_threshold is None:
+            return self
+        asked = {"gate": 1.0 if gate is None else gate, "ask_settled": False, "weight": weight}
+        if not self.lm.weight:
+            asked["orders"] = 1
+        return self.model_copy(update={"lm": self.lm.model_copy(update=asked)})
 
     def without_writing(self) -> "KnobValues":
         """Return a copy for an LM that decides and writes nothing: no expansion, no rubric."""

@@ -9,6 +9,7 @@ Keys are read from the environment by DSPy and never written anywhere.
 import os
 from functools import lru_cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dspy
@@ -16,7 +17,7 @@ import dspy
 from .._compat import LM15Error, LMRouter, RouterConfig, UnknownModelError
 from ..errors import LMSpecError
 from ..text import redact
-from .weights import Weights, find_weights
+from .weights import RAW, SMOLLM2, SMOLLM2_SHA256, Weights, find_weights
 
 # LiteLLM, which DSPy imports at the first call, would fetch a price list from the network.
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from .systemone import SystemOne
 
 _SYSTEM_ONE = "systemone"
+PACKAGED = ("embedded", f"embedded:{RAW}")  # specs of the LM that comes as a package
 CALL_SECONDS = 120.0
 EMBEDDED_PROVIDER = "task-delegator-embedded"
 EMBEDDED_CONTEXT = 8192  # tokens; SmolLM2's own limit, and room for a shortlist with demos
@@ -71,6 +73,11 @@ def with_logprobs(lm: dspy.LM) -> dspy.LM:
     return lm.copy(logprobs=True, top_logprobs=_HOSTED_TOP_LOGPROBS)
 
 
+def gives_logprobs(lm: Any) -> bool:
+    """Tell whether an LM is asked for log-probabilities."""
+    return bool(getattr(lm, "kwargs", {}).get("logprobs"))
+
+
 def without_logprobs(lm: Any) -> Any:
     """Return a copy of an LM that is asked for no log-probabilities."""
     return lm.copy(logprobs=None, top_logprobs=None)
@@ -90,6 +97,12 @@ def context_tokens(lm: Any) -> int | None:
 def is_embedded(lm: Any) -> bool:
     """Tell whether an LM is served on this machine by the package itself."""
     return str(getattr(lm, "model", "")).startswith(f"{EMBEDDED_PROVIDER}/")
+
+
+def is_packaged(lm: Any) -> bool:
+    """Tell whether an LM is the packaged one, with any adapter: 135M parameters read little."""
+    name = f"{EMBEDDED_PROVIDER}/{Path(SMOLLM2).stem}-{SMOLLM2_SHA256[:8]}"
+    return str(getattr(lm, "model", "")).startswith(name)
 
 
 def writes(lm: Any) -> bool:
