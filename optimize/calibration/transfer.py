@@ -34,7 +34,8 @@ from task_delegator.retrieval import Index, read_words
 DRAWN = 1000
 SHARE = 0.2  # of the traffic, requests that no agent fits: half of them close to what agents do
 _SIZES = (3, 3, 4, 5, 6, 8, 10, 15, 20, 40, 80, 150)
-_SAMPLES: tuple[int | None, ...] = (0, 0, 1, 3, 6, None)  # of each agent; None: any number each
+# Of each agent; None: any number each, as where teams differ.
+_SAMPLES: tuple[int | None, ...] = (0, 0, 1, 3, 6, None, None, None)
 _WHOLE = 0.5  # share of the draws whose agents are look-alikes of a few registries
 _ASKED, _MISSING, _FAR = 12, 6, 6  # requests of a draw: right agent there, taken out, of others
 _FOLDS = 5

@@ -51,6 +51,10 @@ class Signals:
         maxsim: share of the task that is found in the best agent's texts.
         agreement: share of the channels that put the same agent first as their fusion, 0..1.
         similarity: cosine of the descriptions of the two best agents; 0 where there is one.
+        described: cosine of the task and the first place's description, less that of the closest
+            description; 0 where they are the same.
+        described_ahead: the same less that of the second place's; 0 where there is none.
+        first_sampled: 1 where the first place has samples, else 0.
         rerank: the reranker's largest score; 0 where it was not asked.
     """
 
@@ -63,6 +67,9 @@ class Signals:
     maxsim: float = 0.0
     agreement: float = 0.0
     similarity: float = 0.0
+    described: float = 0.0
+    described_ahead: float = 0.0
+    first_sampled: float = 0.0
     rerank: float = 0.0
 
 

@@ -416,20 +416,19 @@ class Delegator(DelegatesMany, dspy.Module):
             scoped=scoped,
         )
         known = scoped or self.calibrated_for.trusted
+        strange = self.calibrated_for.transfer and not known
         certainty = decision_certainty(alone.confidence, alone.in_scope_score, knobs.thresholds())
         elsewhere = None if known else transfer(alone, found, knobs)
-        if not known and self.calibrated_for.transfer:
+        if strange:
             certainty = 0.0 if elsewhere is None else elsewhere.confidence
-        settled = settled_by(
-            calibrated=known or self.calibrated_for.transfer, language=query.language
-        )
+        settled = settled_by(calibrated=known or strange, language=query.language)
         return Consultation(
             found=found,
             candidates=found.candidates,
             assessment=elsewhere or alone,
             gate=GateEvidence(certainty, knobs.lm.gate, settled),
             transferred=elsewhere is not None,
-            at_its_word=not known or self.calibrated_for.by == "samples",
+            at_its_word=strange or self.calibrated_for.by == "samples",
         )
 
     def _degrade(self, error: LMError) -> LMFailure:

@@ -50,6 +50,9 @@ def transfer_features(
         "sampled": sampled,
         "sampled_description": sampled * signals.description,
         "sampled_sample": sampled * signals.sample,
+        # Of some agents with samples and some without, those with them draw tasks.
+        "first_sampled": signals.first_sampled * (1.0 - sampled),
+        "first_bare": (1.0 - signals.first_sampled) * sampled,
     }
 
 

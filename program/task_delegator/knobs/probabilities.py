@@ -144,10 +144,14 @@ class SplitKnobs(KnobGroup):
 class TransferWeights(InScopeWeights):
     """P(the first place is right and some agent fits), in registries that were never seen."""
 
+    described: Weight = 0.0
+    described_ahead: Weight = 0.0
     log_agents: Weight = 0.0
     sampled: Weight = 0.0
     sampled_description: Weight = 0.0
     sampled_sample: Weight = 0.0
+    first_sampled: Weight = 0.0
+    first_bare: Weight = 0.0
 
 
 class TransferKnobs(KnobGroup):

@@ -275,7 +275,9 @@ def fuse(z_scores: Mapping[str, np.ndarray], knobs: KnobValues) -> np.ndarray:
 def signals(index: Comparing, scored: Scored, best: np.ndarray, knobs: KnobValues) -> Signals:
     """Return the signals of a task, given its best agents in order."""
     channels, first = scored.channels, int(best[0])
-    description = float(channels.description.max())
+    second = int(best[1]) if len(best) > 1 else None
+    described = channels.description
+    description = float(described.max())
     sample, head = _known(channels.sample_best), channels.head
     weighted = [scored.z_scores[c] for c in CHANNELS if knobs.retrieval.weight(c) > 0]
     return Signals(
@@ -287,7 +289,10 @@ def signals(index: Comparing, scored: Scored, best: np.ndarray, knobs: KnobValue
         sample_mean=float(scored.z_scores["sample_mean"][first]),
         maxsim=scored.maxsim,
         agreement=_agreement(weighted, first),
-        similarity=index.closeness(first, int(best[1])) if len(best) > 1 else 0.0,
+        similarity=0.0 if second is None else index.closeness(first, second),
+        described=float(described[first]) - description,
+        described_ahead=0.0 if second is None else float(described[first] - described[second]),
+        first_sampled=0.0 if np.isnan(channels.sample_best[first]) else 1.0,
     )
 
 
