@@ -22,7 +22,7 @@ def add_parser(commands: Commands, parents: Parents) -> None:
     parser.add_argument(
         "--target-precision",
         type=rate,
-        default=0.91,
+        default=0.925,
         help="target precision of everything that is assigned in registries like these, 0 to 1",
     )
     parser.add_argument("--out", default="runs/transfer", help="output folder")
