@@ -8,6 +8,7 @@ from typing import Any
 from experiments.studies.optimizers import best_optimizer
 from experiments.studies.peers import best_library, data_sets
 from experiments.studies.scaling import row_of
+from experiments.studies.transfer_lm import by_size as lm_by_size
 from experiments.support.drawn_registries import by_size
 from experiments.support.format import (
     difference,
@@ -245,6 +246,11 @@ def transfer() -> str:
     return by_size(rows("transfer"))
 
 
+def transfer_lm() -> str:
+    """Return the same where a large LM decides what would not be assigned without it."""
+    return lm_by_size(rows("transfer_lm"))
+
+
 def encoder() -> str:
     """Return what the encoder that ships finds more often than the published one, a line a set."""
     found = {(r["data"], r["samples"], r["encoder"]): r for r in rows("encoder")}
@@ -329,6 +335,7 @@ EXHIBITS = {
     "encoder": encoder,
     "samples": samples,
     "transfer": transfer,
+    "transfer_lm": transfer_lm,
     "accuracy": accuracy,
     "scale": scale,
     "trust": trust,

@@ -67,7 +67,8 @@ def program_options() -> argparse.ArgumentParser:
         "--calibrate",
         choices=["self", "transfer"],
         help="self: calibrate the confidence on the agents' own samples, without labeled requests; "
-        "transfer: assign on the confidence of other registries, which needs no samples",
+        "transfer: assign on the confidence of other registries, which needs no samples; with "
+        "either, an LM decides what would be reviewed",
     )
     program.add_argument(
         "--target-precision",

@@ -7,6 +7,7 @@ from small import ROOT, HashedWords, office_registry
 
 from optimize.calibration import draw_registries, fit_transfer
 from optimize.data import ENCODER_REGISTRIES, read_registries
+from optimize.recorded import read_folder
 from task_delegator.calibration import CalibratedAgents
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
@@ -38,6 +39,27 @@ def test_a_second_labeling_agrees():
         owners = [one for one in written[said["registry"]] if said["request"] in one.requests]
         agreed += [one.agent.name for one in owners] == [said["agent"]]
     assert (agreed, len(lines)) == (146, 150)
+
+
+def test_what_a_large_lm_answered_is_as_the_data_card_says():
+    (said,) = read_folder(ROOT / "datasets" / "lm_answers", "registries")
+    written = [one for own in WRITTEN.values() for one in own]
+    owners = {text: one for one in written for text in one.requests}
+    right, near, groups = [], [], set()
+    for belief in said.beliefs.values():
+        owner, shown = owners[belief.task], belief.shortlist or frozenset()
+        here = {one.registry for one in written if one.agent.name in shown}
+        likeliest = max(belief.probabilities, key=lambda name: belief.probabilities[name])
+        none = belief.none > belief.probabilities[likeliest]
+        groups.add(shown)
+        if owner.agent.name in shown:
+            right.append(likeliest == owner.agent.name and not none)
+        elif owner.registry in here:
+            near.append(none)
+    assert {len(shown) for shown in groups} == {18}
+    assert len(groups) == 24
+    assert (sum(right), len(right)) == (847, 864)
+    assert (sum(near), len(near)) == (285, 288)
 
 
 def test_a_draw_asks_what_its_agents_are_right_for_and_what_nobody_there_is():

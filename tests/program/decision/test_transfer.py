@@ -159,3 +159,15 @@ def test_every_feature_is_one_that_is_read():
 
     seen = transfer_features(Signals(), Features(), 3, 1.0)
     assert set(TransferWeights.features()) <= seen.keys()
+
+
+@pytest.mark.parametrize(
+    ("sampled", "first", "expected"),
+    [(1.0, 1.0, (0.0, 0.0)), (0.0, 0.0, (0.0, 0.0)), (0.25, 1.0, (0.75, 0.0)),
+     (0.25, 0.0, (0.0, 0.25))],
+)  # fmt: skip
+def test_who_has_samples_counts_where_teams_differ(sampled, first, expected):
+    from task_delegator.decision import transfer_features
+
+    seen = transfer_features(Signals(first_sampled=first), Features(), 8, sampled)
+    assert (seen["first_sampled"], seen["first_bare"]) == expected

@@ -79,3 +79,26 @@ def test_a_caller_of_few_agents_is_not_turned_away(dataset):
         asked = [r.text for r in dataset.splits["validation"] if set(r.acceptable) & names]
         turned_away += [program(text).decision == "none" for text in asked]
     assert np.mean(turned_away) < 0.1
+
+
+def test_the_first_place_is_held_against_the_closest_description(office):
+    index, knobs = Index(office, HashedWords()), KnobValues()
+    scored = score(index, index.read("money back please"), knobs)
+    closest = np.argsort(-scored.channels.description)
+    first = signals(index, scored, closest, knobs)
+    gap = scored.channels.description[closest[0]] - scored.channels.description[closest[1]]
+    assert first.described == 0.0
+    assert first.described_ahead == pytest.approx(gap)
+    other = signals(index, scored, closest[[1, 0]], knobs)
+    assert other.described == other.described_ahead == pytest.approx(-gap)
+    lone = signals(index, scored, closest[1:2], knobs)
+    assert (lone.described, lone.described_ahead) == (pytest.approx(-gap), 0.0)
+
+
+def test_whether_the_first_place_has_samples(office):
+    index, knobs = Index(office, HashedWords()), KnobValues()
+    scored = score(index, index.read("money back please"), knobs)
+    for place, agent in enumerate(index.agents):
+        found = signals(index, scored, np.array([place]), knobs)
+        assert found.first_sampled == float(bool(agent.user_request_samples))
+    assert {bool(agent.user_request_samples) for agent in index.agents} == {True, False}

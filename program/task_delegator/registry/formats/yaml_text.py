@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 else:  # the library's C parser, where it was built
     _SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-_CHARACTERS = 4_000_000  # a second or two
+_CHARACTERS = 2_000_000  # three seconds
 _PLAIN = "tag:yaml.org,2002:"
 
 
