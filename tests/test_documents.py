@@ -19,6 +19,7 @@ from experiments.support.results import digests, latest
 from optimize.__main__ import parser as optimize_parser
 from optimize.cli.reference import FILE, reference
 from optimize.data import OURS
+from optimize.tracking.tables import HEADLINES
 from task_delegator.cli import parser as package_parser
 
 README = ROOT / "README.md"
@@ -159,3 +160,12 @@ def test_every_fault_has_a_test_and_every_mark_of_one_is_in_the_table(monkeypatc
         for path in (ROOT / "tests").rglob("*.py")
     )
     assert marked == len(rows)
+
+
+def test_every_metric_of_a_run_is_explained():
+    text = (ROOT / "docs" / "mlflow.md").read_text(encoding="utf-8")
+    table = [line for line in text.splitlines() if line.startswith("| `")]
+    for report, headlines in HEADLINES.items():
+        assert f"`{report}_`" in text
+        for name in headlines:
+            assert any(f"`{name}`" in row.split("|")[1] for row in table), name

@@ -9,6 +9,7 @@ from recorded import said_by_lm
 from small import HashedWords
 from wire import Provider
 
+from task_delegator.calibration import CalibratedAgents
 from task_delegator.delegator import Delegator
 from task_delegator.errors import LMError
 from task_delegator.knobs import LMKnobs
@@ -38,6 +39,27 @@ def test_a_provider_is_asked_for_log_probabilities_on_the_wire(office, monkeypat
     assert [a.mass for a in said_by_lm(delegation).answers] == pytest.approx([1.0, 1.0])
     assert delegation.usage.tokens == 206
     assert "sk-of" not in str(delegation.to_dict())
+
+
+@pytest.mark.parametrize("logprobs", [True, False])
+def test_a_provider_decides_about_agents_that_nobody_calibrated(office, monkeypatch, logprobs):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment")
+    strangers = CalibratedAgents(frozenset({"0" * 16}), transfer=True)
+    with Provider(logprobs=logprobs) as provider:
+        lm = language_model("openai/gpt-4o-mini" if logprobs else "openai/gpt-5-mini")
+        program = Delegator(office, HashedWords(), lm.copy(api_base=provider.url), strangers)
+        program.knobs.set({"transfer.assign_threshold": 0.6, "transfer.lm_weight": 100.0})
+        found = program("refund my order")
+    [sent] = provider.requests
+    assert ("logprobs" in sent) is logprobs
+    fields = sent["response_format"]["json_schema"]["schema"]["properties"]
+    assert ("ranking" in fields) is not logprobs
+    if not logprobs:  # the answer on this wire is a slot alone: nobody is taken at half a word
+        assert (found.decision, found.evidence.calibrated_by) == ("review", "registries")
+        return
+    assert found.evidence.calibrated_by == "lm"
+    said, first = said_by_lm(found), found.top3[0].name
+    assert found.confidence == pytest.approx(said.probabilities[first] * (1 - said.none))
 
 
 def test_a_provider_without_log_probabilities_is_believed_in_part(office, monkeypatch):
