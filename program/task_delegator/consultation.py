@@ -60,7 +60,9 @@ class Consultation(FrozenPrediction):
         """Return what the decision compares the probabilities with."""
         least = knobs.transfer.assign_threshold
         if self.with_lm and self.at_its_word and least is not None:
-            return Thresholds(least, min(1.0 - least, 0.5))  # "none" as surely as an assignment
+            own = None if self.transferred else knobs.confidence.assign_threshold
+            # "none" as surely as an assignment
+            return Thresholds(max(least, own or 0.0), min(1.0 - least, 0.5))
         if self.transferred:
             return Thresholds(least, None)
         return knobs.thresholds(with_lm=self.with_lm)
@@ -97,7 +99,9 @@ def transfer(alone: Assessment, found: Retrieval, knobs: KnobValues) -> Assessme
 
 
 def taken_at_its_word(
-    assessment: Assessment, candidates: Sequence[Candidate], belief: Classification
+    assessment: Assessment,
+    candidates: Sequence[Candidate],
+    belief: Classification,
 ) -> Assessment:
     """Return an assessment with what the LM says, where nobody measured how right it is.
 
@@ -106,7 +110,8 @@ def taken_at_its_word(
         candidates: the posterior that the LM's belief was pooled with, best first.
         belief: what the LM said.
     """
-    right, fits = probabilities_of_lm(belief.probabilities, belief.none, candidates[0].name)
+    first = belief.probabilities.get(candidates[0].name, 0.0)
+    right, fits = probabilities_of_lm(first, belief.none, belief.mass)
     return assessment.copy(confidence=right, in_scope_score=fits)
 
 
@@ -207,6 +212,6 @@ def collect_evidence(
         features=assessment.features,
         correct_score=assessment.confidence,
         in_scope_score=assessment.in_scope_score,
-        calibrated=calibrated_by is not None,
+        calibrated=calibrated_by is not None and advice.believed is None,
         calibrated_by=advice.believed or calibrated_by,
     )

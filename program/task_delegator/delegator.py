@@ -243,8 +243,8 @@ class Delegator(DelegatesMany, dspy.Module):
             assessment.confidence,
             assessment.in_scope_score,
             advice.thresholds(knobs),
-            calibrated=scoped,
-            trusted=self.calibrated_for.believes(elsewhere=advice.believed is not None),
+            calibrated=scoped and advice.believed != "lm",
+            trusted=self.calibrated_for.believes(advice.believed),
             elsewhere=advice.believed is not None,
             language=query.language,
             named=tuple(dict.fromkeys((*query.named, *query.mentions))),
@@ -282,17 +282,20 @@ class Delegator(DelegatesMany, dspy.Module):
             ...
 
     def asks_packaged_lm(self) -> bool:
-        """Tell whether the LM that it was given is the packaged one, which is not started here."""
-        return self._lm in PACKAGED or is_packaged(self._lm)
+        """Tell whether the LM is the packaged one, which is not started here."""
+        lm = self.given_lm()
+        return lm in PACKAGED if isinstance(lm, str) else is_packaged(lm)
 
     def numbers(self, permissions: Collection[str] | None = None) -> KnobValues:
         """Return the program's numbers as they hold for what a caller may use.
 
-        Where no labels calibrated it, an LM is asked about what would not be assigned.
+        Where no labels calibrated it, an LM is asked about what would not be assigned; not the
+        packaged one, nor where the program's own scale is believed.
         """
         knobs, known = self.knobs.values, self.calibrated_for
         calibrated = self.calibrated(permissions)
-        if not (known.by == "samples" if calibrated else known.transfer) or not self.has_lm():
+        unmeasured = known.by == "samples" if calibrated else known.transfer and not known.trusted
+        if not unmeasured or self.given_lm() is None or self.asks_packaged_lm():
             return knobs
         own, others = knobs.confidence.assign_threshold, knobs.transfer.assign_threshold
         return knobs.asking_below(own if calibrated else others)
@@ -416,7 +419,8 @@ class Delegator(DelegatesMany, dspy.Module):
             scoped=scoped,
         )
         known = scoped or self.calibrated_for.trusted
-        strange = self.calibrated_for.transfer and not known
+        by_samples = self.calibrated_for.by == "samples"
+        strange = (self.calibrated_for.transfer or by_samples) and not known
         certainty = decision_certainty(alone.confidence, alone.in_scope_score, knobs.thresholds())
         elsewhere = None if known else transfer(alone, found, knobs)
         if strange:
@@ -428,7 +432,7 @@ class Delegator(DelegatesMany, dspy.Module):
             assessment=elsewhere or alone,
             gate=GateEvidence(certainty, knobs.lm.gate, settled),
             transferred=elsewhere is not None,
-            at_its_word=strange or self.calibrated_for.by == "samples",
+            at_its_word=strange or by_samples,
         )
 
     def _degrade(self, error: LMError) -> LMFailure:

@@ -107,8 +107,9 @@ class DelegatesMany:
         permitted = permission_set(permissions)
         asked = [Asked(task, permitted) for task in tasks]
         found = score_many(self.retrieve, asked, knobs, partial(guessed_parts, knobs=knobs))
-        waits = threads > 1 and max_lm_calls is None and self.may_ask_lm()
-        capped = self._lm_cap.share is not None and not arriving and self.may_ask_lm()
+        may_ask = self.may_ask_lm(permissions)
+        waits = threads > 1 and max_lm_calls is None and may_ask
+        capped = self._lm_cap.share is not None and not arriving and may_ask
         at_once = _AT_ONCE if waits else min(max(_NUMBERS // self._agents(), 1), _AT_ONCE)
         groups = self._groups(found, len(tasks), at_once)
         if capped:
@@ -121,21 +122,23 @@ class DelegatesMany:
         """Return how many agents there are, 1 where all were removed."""
         return max(len(self.retrieve.library.registry), 1)
 
-    def may_ask_lm(self) -> bool:
+    def may_ask_lm(self, permissions: Collection[str] | None = None) -> bool:
         """Tell whether a task could need the LM, without looking for the one that a spec names."""
-        asking = self.numbers().lm
-        return self.has_lm() and (asking.gate is not None or asking.ask_settled)
+        asking = self.numbers(permissions).lm
+        asked = asking.gate is not None or asking.ask_settled
+        return asked and self.given_lm() is not None
 
-    def has_lm(self) -> bool:
-        """Tell whether there is an LM, without looking for the one that a spec names."""
+    def given_lm(self) -> Any:
+        """Return the LM, or the spec that names it; None where there is none."""
         program = cast("Any", self)
-        if program._lm is not None or dspy.settings.lm is not None:
-            return True
-        return any(predict.lm is not None for predict in program.predictors())
+        if program._lm is not None:
+            return program._lm
+        own = (predict.lm for predict in program.predictors() if predict.lm is not None)
+        return next(own, dspy.settings.lm)
 
     def needs_lm(self, gate: GateEvidence, knobs: KnobValues) -> bool:
         """Tell whether the LM is to be asked about a task, where there is one."""
-        return asks_lm(gate.certainty, knobs.lm, gate.settled) and self.has_lm()
+        return asks_lm(gate.certainty, knobs.lm, gate.settled) and self.given_lm() is not None
 
     def _groups(self, found: Iterator[Retrieval], number: int, at_once: int) -> Iterator[_Group]:
         """Yield tasks that are decided together, as they were retrieved."""

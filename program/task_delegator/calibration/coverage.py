@@ -52,10 +52,11 @@ class CalibratedAgents:
                 self._known[key] = enough and self.digests.issuperset(found)
             return self._known[key]
 
-    def believes(self, *, elsewhere: bool) -> bool:
+    def believes(self, source: CalibratedBy | None) -> bool:
         """Tell whether a confidence is believed that was not calibrated for the caller's agents.
 
         Args:
-            elsewhere: whether it is that of other registries, or an LM's own word.
+            source: of it: other ``registries``, an ``lm``'s own word, or None for the program's
+                own scale.
         """
-        return self.trusted or (self.transfer and elsewhere)
+        return self.trusted or source == "lm" or (self.transfer and source == "registries")

@@ -56,12 +56,12 @@ def decide(
 ) -> tuple[Decision, str]:
     """Return the decision and the reason for it, in words that a person can act on.
 
-    A task in a language that the embedder does not support, or for agents that the confidence was
-    not calibrated for, is reviewed: neither threshold means anything there. A user who trusts the
-    confidence all the same is never told "none", and the floor does not hold. A task that names
-    another agent than the one found, or found it by its name alone, or repeats at length what it
-    says of itself, or reads otherwise without the mail that it quotes, is not assigned. The reason
-    is one line.
+    A task in a language that the embedder does not support, or for agents that the confidence
+    was not calibrated for, is reviewed: neither threshold means anything there. A user who
+    trusts the program's own scale all the same is never told "none", and the floor does not
+    hold. A task that names another agent than the one found, or found it by its name alone, or
+    repeats at length what it says of itself, or reads otherwise without the mail that it
+    quotes, is not assigned. The reason is one line.
 
     Args:
         candidates: the posterior, best first, one at least.

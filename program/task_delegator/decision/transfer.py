@@ -7,7 +7,6 @@ measured there is taken at its word.
 """
 
 import math
-from collections.abc import Mapping
 
 from ..delegation import Features, Signals
 from ..knobs import KnobValues
@@ -56,20 +55,19 @@ def transfer_features(
     }
 
 
-def probabilities_of_lm(
-    belief: Mapping[str, float], none: float, first: str
-) -> tuple[float, float]:
+def probabilities_of_lm(first: float, none: float, mass: float = 1.0) -> tuple[float, float]:
     """Return P(the first place is right and some agent fits), and P(some fits), as an LM says.
 
     Args:
-        belief: its probability per agent that it was shown, if any of them fits.
+        first: its probability that the first of it and retrieval together is right, if any agent
+            that it was shown fits.
         none: its probability that none of them does.
-        first: the agent that is first, of the LM and retrieval together.
+        mass: share of its belief that these answers are at all.
 
     Returns:
         Both within 0.02..0.98.
     """
-    return _bounded(belief.get(first, 0.0) * (1.0 - none)), _bounded(1.0 - none)
+    return _bounded(first * (1.0 - none) * mass), _bounded(1.0 - none * mass)
 
 
 def _bounded(probability: float) -> float:

@@ -16,6 +16,7 @@ from .probabilities import (
 )
 from .stages import ExpansionKnobs, LMKnobs, RetrievalKnobs
 
+_MOST_SHOWN = 19  # of an LM's slots; nobody measured how few would do
 # What programs had no number for before; without it they decide as they did.
 _LATER = frozenset(
     [f"confidence.{model}.{name}" for model in ("correct", "correct_with_lm")
@@ -131,8 +132,9 @@ class KnobValues(KnobGroup):
         if not weight or self.transfer.assign_threshold is None:
             return self
         asked = {"gate": 1.0 if gate is None else gate, "ask_settled": False, "weight": weight}
+        asked |= {"rubric_low": 0.0, "rubric_high": 0.0}  # what it adds was fitted elsewhere
         if not self.lm.weight:
-            asked["orders"] = 1
+            asked |= {"orders": 1, "shortlist": _MOST_SHOWN}
         return self.model_copy(update={"lm": self.lm.model_copy(update=asked)})
 
     def without_writing(self) -> "KnobValues":

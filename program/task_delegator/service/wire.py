@@ -86,7 +86,8 @@ class DelegationResponse(BaseModel):
     agent: str | None
     confidence: float
     calibrated_by: CalibratedBy | None = Field(
-        description="Labels or samples of these agents, or other registries; null: it is not."
+        description="Labels or samples of these agents, other registries, or an LM's own word; "
+        "null: it is not."
     )
     top3: list[Share]
     ranking: list[Share] = Field(description="The best `k` agents.")

@@ -61,6 +61,12 @@ class Classification(FrozenPrediction):
     calls: int = 0
 
     @property
+    def mass(self) -> float:
+        """Share of its belief that the answers offered have, mean over the orders, 0..1."""
+        known = [1.0 if answer.mass is None else answer.mass for answer in self.answers]
+        return math.fsum(known) / len(known)
+
+    @property
     def readable(self) -> bool:
         """Whether an answer could be read."""
         return any(answer.source != "unreadable" for answer in self.answers)

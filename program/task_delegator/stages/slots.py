@@ -22,8 +22,8 @@ class SlotDistribution:
 
     Attributes:
         probabilities: one per offered slot, summing to 1.
-        mass: probability that the offered slots had before renormalizing; None where
-            the LM gave no log-probabilities.
+        mass: probability that the offered slots had before renormalizing; None where that is
+            all, or the LM gave no log-probabilities.
         source: ``logprobs``, ``answer`` (a bare answer stands in for them), ``repeated``
             (shares of several answers), ``verbalized`` (the LM wrote it down), ``decision``
             (a System One backend's own) or ``unreadable`` (no offered slot was answered: the
@@ -150,7 +150,8 @@ def ranked(
     weights = {slot: said[slot] * scale if slot in said else rest for slot in slots}
     whole = math.fsum(weights.values())
     shares = {slot: weight / whole for slot, weight in weights.items()}
-    return SlotDistribution(shares, None, "verbalized")
+    mass = whole if whole < 1.0 - _ROUNDING else None  # of a ranking that leaves nobody out
+    return SlotDistribution(shares, mass, "verbalized")
 
 
 def _flat(slots: Sequence[str]) -> SlotDistribution:

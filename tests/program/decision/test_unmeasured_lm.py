@@ -1,7 +1,7 @@
 """An LM that nobody measured for these agents: when it is asked, and what its word counts for."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -166,11 +166,10 @@ def test_a_program_that_samples_calibrated_asks_about_what_it_would_not_assign()
     program, engine = stranger(ranks(("Ada", 0.95)), registry)
     known = frozenset(agent.digest() for agent in registry)
     program.calibrated_for = CalibratedAgents(known, "samples")
-    for threshold, decision in ((1.0, "assign"), (0.0, "assign")):
-        program.knobs.set({"confidence.assign_threshold": threshold, "confidence.correct.bias": 1})
+    for bias, calibrated_by in ((-9.0, "lm"), (9.0, "samples")):
+        program.knobs.set({"confidence.assign_threshold": 0.9, "confidence.correct.bias": bias})
         found = program(TASK)
-        assert found.decision == decision
-        assert found.evidence.calibrated_by == ("lm" if threshold else "samples")
+        assert (found.decision, found.evidence.calibrated_by) == ("assign", calibrated_by)
     assert len(engine.prompts) == 1
 
 
@@ -187,9 +186,9 @@ def test_a_program_that_labels_calibrated_without_an_lm_asks_none():
 def test_an_lm_that_the_program_was_compiled_with_keeps_its_weight():
     values = KnobValues().replaced({**UNSURE, "lm.weight": 0.7, "lm.orders": 2})
     asking = values.asking_below(0.9).lm
-    assert (asking.gate, asking.weight, asking.orders) == (0.9, 0.7, 2)
+    assert (asking.gate, asking.weight, asking.orders, asking.shortlist) == (0.9, 0.7, 2, 12)
     other = values.replaced({"lm.weight": 0.0}).asking_below(0.8).lm
-    assert (other.gate, other.weight, other.orders) == (0.8, 2.0, 1)
+    assert (other.gate, other.weight, other.orders, other.shortlist) == (0.8, 2.0, 1, 19)
 
 
 @pytest.mark.parametrize("cap", [None, 0.5])
@@ -216,16 +215,89 @@ def test_dspy_context_gives_the_lm_too():
     assert program(TASK).agent == "Refunds"
 
 
-@given(
-    st.lists(st.floats(0, 1), min_size=1, max_size=5),
-    st.floats(0, 1),
-    st.integers(0, 4),
-)
-def test_its_word_counts_for_no_more_than_it_says(shares: Sequence[float], none: float, place: int):
-    total = sum(shares) or 1.0
-    belief = {str(n): share / total for n, share in enumerate(shares)}
-    right, fits = probabilities_of_lm(belief, none, str(place))
+def test_who_believes_the_programs_own_scale_gets_no_lm():
+    program, engine = stranger(ranks(("nobody", 0.95)))
+    program.calibrated_for = CalibratedAgents(frozenset({"0" * 16}), trusted=True, transfer=True)
+    assert program(TASK).evidence.calibrated_by is None
+    assert not engine.prompts
+
+
+def test_a_rubric_that_was_fitted_elsewhere_is_not_asked_for():
+    changes = {"lm.rubric_low": 0.0, "lm.rubric_high": 1.0, "confidence.correct_with_lm.bias": 9.0}
+    program, engine = stranger(ranks(("Ada", 0.6), ("Refunds", 0.4)), None, changes)
+    found = program(TASK)
+    assert (found.decision, len(engine.prompts)) == ("review", 1)
+    assert found.confidence == pytest.approx(0.6, abs=0.01)
+
+
+@pytest.mark.parametrize(("own", "decision"), [(0.5, "assign"), (0.96, "review")])
+def test_its_word_has_to_reach_what_was_aimed_at_on_samples(own, decision):
+    registry = office_registry()
+    changes = {"confidence.assign_threshold": own, "confidence.correct.bias": -9.0}
+    program, _ = stranger(ranks(("Ada", 0.95)), registry, changes)
+    known = frozenset(agent.digest() for agent in registry)
+    program.calibrated_for = CalibratedAgents(known, "samples")
+    found = program(TASK)
+    assert (found.decision, found.evidence.calibrated) == (decision, False)
+
+
+def test_an_agent_without_samples_is_for_the_lm_where_samples_calibrated():
+    registry = office_registry()
+    program, engine = stranger(ranks(("Events", 0.97)), registry)
+    program.calibrated_for = CalibratedAgents(
+        frozenset(agent.digest() for agent in registry), "samples"
+    )
+    found = program("invite people to our webinar")
+    assert (found.decision, found.agent, len(engine.prompts)) == ("assign", "Events", 1)
+    alone = program_with(None, registry)
+    alone.calibrated_for = program.calibrated_for
+    said = alone("invite people to our webinar")
+    assert said.decision == "review"
+    assert "has no sample requests" in said.reason
+
+
+def test_a_ranking_that_adds_up_to_little_is_not_made_more_of():
+    two = Registry([make_agent("Ada", "angry customers"), make_agent("Refunds", "pays money")])
+    program, _ = stranger(ranks(("Ada", 0.5), ("Refunds", 0.03), ("nobody", 0.02)), two)
+    found = program(TASK)
+    assert found.decision == "review"
+    assert found.confidence == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_caller_of_few_agents_asks_as_many_at_once():
+    """The LM is for this caller's agents alone: labels calibrated the program for all of them."""
+    desks = [
+        make_agent(f"Desk {n}", f"errand {n}", needs=("x",) if n > 5 else ()) for n in range(20)
+    ]
+    program, engine = stranger(
+        ranks(("Desk 1", 0.95)), Registry(desks), {"transfer.right.bias": -9}
+    )
+    known = frozenset(agent.digest() for agent in desks)
+    program.calibrated_for = CalibratedAgents(known, transfer=True)
+    assert not program.may_ask_lm()
+    assert program.may_ask_lm([])
+    program.max_lm_share = 0.25
+    many = program.delegate_many([f"errand {n}" for n in range(4)], permissions=[])
+    assert len(engine.prompts) == sum(found.evidence.lm is not None for found in many) == 1
+
+
+def test_the_packaged_lm_is_not_started_and_counts_for_no_cap(caplog):
+    from task_delegator import load
+
+    pair = Registry([make_agent("Ada", "angry customers"), make_agent("Refunds", "pays money")])
+    program = load("default", pair, lm="embedded", calibrate="transfer", max_lm_share=0.5)
+    assert "every task is reviewed" in caplog.text
+    for _ in range(3):
+        found = program(TASK)
+        assert (found.decision, found.evidence.gate.withheld) == ("review", None)
+    assert not program.may_ask_lm()
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
+def test_its_word_counts_for_no_more_than_it_says(first: float, none: float, mass: float):
+    right, fits = probabilities_of_lm(first, none, mass)
     assert 0.02 <= right <= 0.98
     assert 0.02 <= fits <= 0.98
-    assert right <= max(belief.get(str(place), 0.0), 0.02) + 1e-12
+    assert right <= max(first * mass, 0.02) + 1e-12
+    assert 1 - fits <= max(none * mass, 0.02) + 1e-12
     assert right <= fits + 1e-12
