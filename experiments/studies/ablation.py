@@ -231,5 +231,6 @@ def answer(rows: list[dict[str, Any]]) -> str:
         points(-worth[name]["difference"])
         for name in ("lean without head", "fixed weights (the uncompiled program)")
     )
-    p = min(row["p"] for name, row in worth.items() if name.startswith("lean without"))
+    left = ("lean without", "fixed weights")
+    p = min(row["p"] for name, row in worth.items() if name.startswith(left))
     return f"Linear head {head} points, learned weights {fixed}; smallest {p_value(p)}"
