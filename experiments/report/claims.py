@@ -7,12 +7,15 @@ from experiments.studies.large_lm import CAPPED, MIXED, MOST_ASKED, MPNET
 from experiments.studies.lm_answers import table as ways_asked
 from experiments.studies.peers import best_library
 from experiments.studies.scaling import row_of
+from experiments.studies.transfer_lm import whole
+from experiments.support.drawn_registries import assigned_share
 from experiments.support.format import difference, interval, markdown, percent, rate
 from experiments.support.reports import TRUST
 from experiments.support.results import rows
 from experiments.support.terms import term
 from task_delegator.artifact import find, read_manifest
 
+_UNLABELED = "docs/confidence.md#with-an-lm-and-no-label"
 _REFITTED = "compiled, weights fitted again"
 
 
@@ -21,7 +24,7 @@ def claim() -> str:
     shares = {row["ask_share"]: row for row in rows("large_lm") if row["data"] == "ours"}
     alone, asked = shares[0.0], shares[MOST_ASKED]
     [enriched] = rows("default")
-    best = best_library(rows("peers"), "ours")
+    best, new = best_library(rows("peers"), "ours"), whole(rows("transfer_lm"))
     return (
         f"**{percent(asked['top1'])} top-1** {interval(asked['top1_ci95'])} with a large LM that "
         f"is asked about {percent(asked['lm_share'])} of the tasks, and "
@@ -34,7 +37,10 @@ def claim() -> str:
         f"{percent(enriched['top1'])} {interval(enriched['top1_ci95'])} in "
         f"{enriched['latency_ms']['p50']:.0f} ms (median); BM25 "
         f"{percent(enriched['baseline_bm25_top1'])}, best router library {percent(best['top1'])} "
-        f"({best['system']}). The shipped program asks no LM: compile with yours."
+        f"({best['system']}).\n\n"
+        f"Without a label such an LM [decides what would be reviewed]({_UNLABELED}): "
+        f"{percent(assigned_share(new))} of the tasks are then assigned, not "
+        f"{percent(assigned_share(new['alone']))} (n {new['counts']['n_in']:,}, recorded too)."
     )
 
 

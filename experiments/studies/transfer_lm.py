@@ -112,14 +112,16 @@ def by_size(rows: Sequence[dict[str, Any]], way: str = "transfer") -> str:
 
 def answer(rows: Sequence[dict[str, Any]]) -> str:
     """Return what is assigned with it and without, over all drawn registries."""
-    whole = _whole([r for r in rows if r["way"] == "transfer" and r["data"] != _WRITTEN])
-    counts = whole["counts"]
+    found = whole(rows)
     return (
-        f"{percent(assigned_share(whole['alone']))} of the tasks assigned without, "
-        f"{percent(assigned_share(whole))} with it; top-1 "
-        f"{percent(whole['alone']['first'] / counts['n_in'])} to "
-        f"{percent(whole['first'] / counts['n_in'])}"
+        f"Assigned {percent(assigned_share(found['alone']))} to {percent(assigned_share(found))}, "
+        f"top-1 {COLUMNS['top-1'](found['alone'])} to {COLUMNS['top-1'](found)}"
     )
+
+
+def whole(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the rows of every drawn registry that ``transfer`` decides about as one."""
+    return _whole([r for r in rows if r["way"] == "transfer" and r["data"] != _WRITTEN])
 
 
 def _whole(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
