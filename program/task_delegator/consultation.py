@@ -19,6 +19,7 @@ from .prediction import FrozenPrediction
 from .registry import Agent, Registry
 from .retrieval import Query, Retrieval
 from .stages import Classification, Shortlist, estimate_tokens
+from .text import printable
 
 UNREADABLE = LMFailure("unreadable", "the LM answered, but nothing that can be read as an answer")
 _CAPS: dict[Withheld, str] = {
@@ -183,9 +184,11 @@ def explain(reason: str, decision: Decision, advice: Consultation, several: bool
         return f"{reason} The LM failed: {advice.failure.fault}."
     if advice.gate.withheld is not None and advice.gate.settled is None:
         return f"{reason} The LM was not asked: {_CAPS[advice.gate.withheld]}."
-    if advice.said is None or not advice.said.reason:
+    if advice.said is None:
         return reason
-    return f"{reason} The LM says: {advice.said.reason}"
+    if advice.at_its_word and (picked := advice.said.picked) not in (None, advice.first.name):
+        reason = f"{reason} The LM is for {printable(str(picked))}."
+    return f"{reason} The LM says: {advice.said.reason}" if advice.said.reason else reason
 
 
 def collect_evidence(

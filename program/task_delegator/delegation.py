@@ -192,6 +192,14 @@ class LMEvidence:
     rubric: int | None = None
     reason: str = ""
 
+    @property
+    def picked(self) -> str | None:
+        """The likeliest agent; None where that is nobody."""
+        first = max(self.probabilities, key=lambda name: self.probabilities[name], default=None)
+        if first is None or self.probabilities[first] * (1.0 - self.none) < self.none:
+            return None
+        return first
+
 
 @dataclass(frozen=True, slots=True)
 class LMFailure:

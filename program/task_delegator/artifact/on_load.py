@@ -91,6 +91,16 @@ def _check_transfer(delegator: Delegator, *aims: float | None) -> None:
         )  # fmt: skip
 
 
+def tell_unasked(delegator: Delegator) -> None:
+    """Warn that the LM of a program is asked about no task, and say what would help."""
+    if delegator.may_ask_lm() or delegator.asks_packaged_lm():
+        return
+    if delegator.calibrated():
+        _log.warning("the LM is not asked: the program was compiled without one; compile with it")
+    else:
+        _log.warning("the LM is not asked without a calibration: calibrate='transfer' asks it")
+
+
 @cache  # a service loads the same program often: once says it
 def tell_uncalibrated(name: str, registry: str, transfers: bool) -> None:
     """Warn that a program was not calibrated for a registry, by its digest."""

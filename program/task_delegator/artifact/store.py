@@ -39,7 +39,7 @@ from ..signatures import (
 )
 from ..system import is_file, read_json, read_mlflow, replacing_folder, sha256_text
 from .models import check_reranker, embedder_of, names_reranker
-from .on_load import calibrate_as_asked, tell_uncalibrated
+from .on_load import calibrate_as_asked, tell_unasked, tell_uncalibrated
 from .prompt_text import set_prompts
 from .state import FORMAT, MANIFEST, READABLE, read_scores, read_state, read_target
 
@@ -139,6 +139,8 @@ def load(
     set_prompts(delegator, prompts)
     aims = target_precision, out_of_scope_share
     on_samples = calibrate_as_asked(delegator, calibrate, written, registry, *aims)
+    if lm is not None:
+        tell_unasked(delegator)
     if not delegator.calibrated():
         tell_uncalibrated(folder.name, delegator.registry.sha256(), delegator.transfers())
     if (target_precision is not None or out_of_scope_share is not None) and not on_samples:

@@ -134,7 +134,8 @@ class KnobValues(KnobGroup):
         asked = {"gate": 1.0 if gate is None else gate, "ask_settled": False, "weight": weight}
         asked |= {"rubric_low": 0.0, "rubric_high": 0.0}  # what it adds was fitted elsewhere
         if not self.lm.weight:
-            asked |= {"orders": 1, "shortlist": _MOST_SHOWN}
+            # Where a server drops the log-probabilities, it writes its belief down.
+            asked |= {"orders": 1, "shortlist": _MOST_SHOWN, "repeats": 0}
         return self.model_copy(update={"lm": self.lm.model_copy(update=asked)})
 
     def without_writing(self) -> "KnobValues":

@@ -11,6 +11,7 @@ deadline and counted until it ends.
 
 import asyncio
 import atexit
+import contextlib
 import contextvars
 import os
 import threading
@@ -51,14 +52,25 @@ class _Background:
             return self.loop
 
     def stop(self) -> None:
-        """Stop the loop; calls that still run are left."""
+        """Stop the loop; calls and connections that are open are given up."""
         with self.lock:
             if self.loop is not None and self.thread is not None:
+                ending = asyncio.run_coroutine_threadsafe(_cancel_all(), self.loop)
+                with contextlib.suppress(FutureTimeoutError):  # then they are left
+                    ending.result(_GRACE_SECONDS)
                 self.loop.call_soon_threadsafe(self.loop.stop)
                 self.thread.join(_GRACE_SECONDS)
                 if not self.thread.is_alive():  # else a callback of a user's blocks it
                     self.loop.close()
                 self.loop = self.thread = None
+
+
+async def _cancel_all() -> None:
+    """Cancel every other task of this loop, and wait until they have ended."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 _background = _Background()

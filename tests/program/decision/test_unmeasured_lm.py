@@ -293,6 +293,33 @@ def test_the_packaged_lm_is_not_started_and_counts_for_no_cap(caplog):
     assert not program.may_ask_lm()
 
 
+def test_a_reviewer_is_told_whom_the_lm_is_for():
+    program, _ = stranger(ranks(("Ada", 0.6), ("Refunds", 0.4)), None, {"transfer.lm_weight": 0.01})
+    found = program(TASK)
+    assert (found.decision, found.agent) == ("review", "Refunds")
+    assert found.reason.endswith("The LM is for Ada.")
+    agreed, _ = stranger(ranks(("Refunds", 0.6), ("Ada", 0.4)))
+    assert "The LM is for" not in agreed(TASK).reason
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "without a calibration: calibrate='transfer' asks it"),
+        ({"calibrate": "transfer"}, None),
+        ({"lm": "embedded"}, None),
+    ],
+)
+def test_who_brings_an_lm_that_is_not_asked_is_told(caplog, options, said):
+    from task_delegator import load
+
+    lm, _ = recorded_lm(ranks(("Ada", 0.95)))
+    load("default", office_registry(), **{"lm": lm, **options})
+    told = [r.getMessage() for r in caplog.records if "the LM is not asked" in r.getMessage()]
+    assert len(told) == (said is not None)
+    assert all(said in message for message in told)
+
+
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
 def test_its_word_counts_for_no_more_than_it_says(first: float, none: float, mass: float):
     right, fits = probabilities_of_lm(first, none, mass)

@@ -265,3 +265,21 @@ def test_a_forked_process_asks_on_a_loop_of_its_own():
         _, status = os.waitpid(child, 0)
         assert os.waitstatus_to_exitcode(status) == 0
         assert server.requests == 2
+
+
+def test_what_is_open_when_the_process_ends_is_ended_and_not_left_pending():
+    """A connection that a client keeps; Python would tell of its task on standard error."""
+    beside, begun, ended = background._Background(), threading.Event(), threading.Event()
+
+    async def kept() -> None:
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+
+    task = asyncio.run_coroutine_threadsafe(kept(), beside.running())
+    assert begun.wait(10)
+    beside.stop()
+    assert ended.is_set()
+    assert task.done()

@@ -62,6 +62,19 @@ def test_a_provider_decides_about_agents_that_nobody_calibrated(office, monkeypa
     assert found.confidence == pytest.approx(said.probabilities[first] * (1 - said.none))
 
 
+def test_a_server_that_drops_log_probabilities_writes_its_belief_down(office, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment")
+    strangers = CalibratedAgents(frozenset({"0" * 16}), transfer=True)
+    with Provider(logprobs=False) as provider:
+        lm = language_model("openai/gpt-4o-mini").copy(api_base=provider.url)
+        program = Delegator(office, HashedWords(), lm, strangers)
+        program.knobs.set({"transfer.assign_threshold": 0.6, "transfer.lm_weight": 100.0})
+        found = program("refund my order")
+    assert len(provider.requests) == 2
+    assert [answer.source for answer in said_by_lm(found).answers] == ["verbalized"]
+    assert (found.decision, found.evidence.calibrated_by) == ("assign", "lm")
+
+
 def test_a_provider_without_log_probabilities_is_believed_in_part(office, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment")
     with Provider(logprobs=False) as provider:
