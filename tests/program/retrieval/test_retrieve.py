@@ -4,6 +4,7 @@ from weakref import ref
 
 import numpy as np
 import pytest
+from faults import wait_until
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small import HashedWords, make_agent, only
@@ -100,7 +101,7 @@ def test_an_index_that_nobody_uses_is_gone_at_once(office):
         for n in range(2):
             office.replace(make_agent("Travel", f"books {n} ferries", "a ferry"))
             library.index({}).wait()  # a head that is being fitted has its index
-        assert gone() is None
+        assert wait_until(lambda: gone() is None)  # the thread that fitted holds it until it ends
     finally:
         gc.enable()
 
