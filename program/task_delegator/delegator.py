@@ -42,7 +42,6 @@ from .embedders import Embedder, embedder
 from .errors import InputError, LMAnswerError, LMError, LMSpecError
 from .knobs import Knobs, KnobValues, LMKnobs
 from .lm import (
-    PACKAGED,
     context_tokens,
     fault_of,
     gives_logprobs,
@@ -281,11 +280,6 @@ class Delegator(DelegatesMany, dspy.Module):
             """Delegate one task; see ``forward``."""
             ...
 
-    def asks_packaged_lm(self) -> bool:
-        """Tell whether the LM is the packaged one, which is not started here."""
-        lm = self.given_lm()
-        return lm in PACKAGED if isinstance(lm, str) else is_packaged(lm)
-
     def numbers(self, permissions: Collection[str] | None = None) -> KnobValues:
         """Return the program's numbers as they hold for what a caller may use.
 
@@ -295,7 +289,7 @@ class Delegator(DelegatesMany, dspy.Module):
         knobs, known = self.knobs.values, self.calibrated_for
         calibrated = self.calibrated(permissions)
         unmeasured = known.by == "samples" if calibrated else known.transfer and not known.trusted
-        if not unmeasured or self.given_lm() is None or self.asks_packaged_lm():
+        if not unmeasured or (lm := self.given_lm()) is None or is_packaged(lm):
             return knobs
         own, others = knobs.confidence.assign_threshold, knobs.transfer.assign_threshold
         return knobs.asking_below(own if calibrated else others)
@@ -589,20 +583,25 @@ class Delegator(DelegatesMany, dspy.Module):
         prompt = f"{self.classify.select.signature}{self.classify.select.demos}"
         return lm_shortlist(found, query, knobs, context_tokens(dspy.settings.lm), prompt)
 
-    def _language_model(self) -> Any:
-        """Return the one LM that every stage of a call asks, None where there is none.
+    def given_lm(self) -> Any:
+        """Return the LM, or the spec that names it; None where there is none.
 
         The program's own, else the predictors' (that of ``classify.select`` first), else
         ``dspy.settings.lm``.
         """
+        if self._lm is not None:
+            return self._lm
+        bound = (self.classify.select, *self.predictors())
+        return next((predict.lm for predict in bound if predict.lm is not None), dspy.settings.lm)
+
+    def _language_model(self) -> Any:
+        """Return the one LM that every stage of a call asks, None where there is none."""
         if isinstance(self._lm, str):
             with self._resolving:
                 if self._resolved is None or not is_up(self._lm, self._resolved):
                     self._resolved = language_model(self._lm)
                 return self._resolved
-        bound = (self.classify.select, *self.predictors())
-        own = next((predict.lm for predict in bound if predict.lm is not None), None)
-        return self._lm or own or dspy.settings.lm
+        return self.given_lm()
 
 
 def _read_ahead(task: str, parts: Sequence[str], found: Retrieval | None) -> ReadAhead:

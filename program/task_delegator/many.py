@@ -7,9 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, cast
-
-import dspy
+from typing import TYPE_CHECKING, Any
 
 from .consultation import Consultation
 from .decision import LMShareCap, LMVerdict, allowed_by_share, asks_lm, least_certain, lm_decided
@@ -53,6 +51,7 @@ class DelegatesMany:
         scoped: Callable[..., bool]
         judge: Callable[..., Consultation]
         numbers: Callable[..., KnobValues]
+        given_lm: Callable[[], Any]
 
     def delegate_many(
         self,
@@ -127,14 +126,6 @@ class DelegatesMany:
         asking = self.numbers(permissions).lm
         asked = asking.gate is not None or asking.ask_settled
         return asked and self.given_lm() is not None
-
-    def given_lm(self) -> Any:
-        """Return the LM, or the spec that names it; None where there is none."""
-        program = cast("Any", self)
-        if program._lm is not None:
-            return program._lm
-        own = (predict.lm for predict in program.predictors() if predict.lm is not None)
-        return next(own, dspy.settings.lm)
 
     def needs_lm(self, gate: GateEvidence, knobs: KnobValues) -> bool:
         """Tell whether the LM is to be asked about a task, where there is one."""

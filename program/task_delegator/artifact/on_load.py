@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..delegator import Delegator
 from ..errors import InputError
+from ..lm import is_packaged
 from ..registry import Registry
 from .self_calibration import calibrate_itself, written_samples
 
@@ -37,7 +38,7 @@ def calibrate_as_asked(
     """
     if how is None:
         return False
-    if delegator.asks_packaged_lm():
+    if is_packaged(delegator.given_lm()):
         _log.warning("%s", _SMALL)
     if how == "transfer":
         _check_transfer(delegator, precision, out_of_scope_share)
@@ -93,7 +94,7 @@ def _check_transfer(delegator: Delegator, *aims: float | None) -> None:
 
 def tell_unasked(delegator: Delegator) -> None:
     """Warn that the LM of a program is asked about no task, and say what would help."""
-    if delegator.may_ask_lm() or delegator.asks_packaged_lm():
+    if delegator.may_ask_lm() or is_packaged(delegator.given_lm()):
         return
     if delegator.calibrated():
         _log.warning("the LM is not asked: the program was compiled without one; compile with it")

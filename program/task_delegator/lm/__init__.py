@@ -7,7 +7,6 @@ from .faults import Fault, fault_of
 from .guard import guarded
 from .specs import (
     EMBEDDED_PROVIDER,
-    PACKAGED,
     check_spec,
     context_tokens,
     gives_logprobs,
@@ -24,7 +23,6 @@ __all__ = [
     "ADAPTER",
     "EMBEDDED_PROVIDER",
     "MANIFEST",
-    "PACKAGED",
     "RAW",
     "SHIPPED",
     "BoundedJSONAdapter",

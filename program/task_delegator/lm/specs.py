@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .systemone import SystemOne
 
 _SYSTEM_ONE = "systemone"
-PACKAGED = ("embedded", f"embedded:{RAW}")  # specs of the LM that comes as a package
+_PACKAGED = ("embedded", f"embedded:{RAW}")  # specs of the LM that comes as a package
 CALL_SECONDS = 120.0
 EMBEDDED_PROVIDER = "task-delegator-embedded"
 EMBEDDED_CONTEXT = 8192  # tokens; SmolLM2's own limit, and room for a shortlist with demos
@@ -100,7 +100,9 @@ def is_embedded(lm: Any) -> bool:
 
 
 def is_packaged(lm: Any) -> bool:
-    """Tell whether an LM is the packaged one, with any adapter: 135M parameters read little."""
+    """Tell whether an LM, or its spec, is the packaged one: 135M parameters read little."""
+    if isinstance(lm, str):
+        return lm in _PACKAGED
     name = f"{EMBEDDED_PROVIDER}/{Path(SMOLLM2).stem}-{SMOLLM2_SHA256[:8]}"
     return str(getattr(lm, "model", "")).startswith(name)
 
