@@ -33,7 +33,7 @@ ONLY_IN = {
         *(f"program/task_delegator/{name}.py" for name in ("serve", "system/mlflow_access")),
         "program/task_delegator/tracing/mlflow_store.py",  # loaded where traces are asked for
     },
-    "optuna": {"optimize/search/study.py"},
+    "optuna": {f"optimize/search/{name}.py" for name in ("storages", "study")},
 }
 TOPS = [(ROOT / "program", "task_delegator"), (ROOT, "optimize"), (ROOT, "experiments")]
 # What a door would load for everybody: servers need POSIX, training needs torch, a command its own.

@@ -1,9 +1,8 @@
-"""Optuna studies that processes share and continue: the only file that imports Optuna."""
+"""Optuna studies that processes share and continue."""
 
 import os
 import platform
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,29 +12,21 @@ from typing import Any, Literal, TypeAlias
 
 import optuna
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
-from optuna.exceptions import ExperimentalWarning, OptunaError, UpdateFinishedTrialError
-from optuna.storages import (
-    BaseStorage,
-    GrpcStorageProxy,
-    JournalStorage,
-    RDBStorage,
-    RetryHeartbeatStaleTrialCallback,
-    fail_stale_trials,
-)
-from optuna.storages.journal import JournalFileBackend
+from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
+from optuna.storages import BaseStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.trial import TrialState
-from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
+from optimize.search.storages import (
+    GRACE_SECONDS,
+    STORAGE_ERRORS,
+    describe_error,
+    experimental,
+    open_storage,
+)
 from task_delegator.errors import InputError
 
-_HEARTBEAT_SECONDS = 5
-_GRACE_SECONDS = 15  # without a heartbeat, after which a trial counts as dead
-_MAX_TRIES = 5  # to open a storage whose tables another process is making
 _POLL_SECONDS = 1.0  # between checks of the trials that other processes run
 _ENQUEUED, _IDENTITY, _BEGUN, _PROCESS = "enqueued", "identity", "begun", "process"
-_JOURNAL, _GRPC = "journal:", "grpc://"
-# A driver that is not installed is an ImportError; a proxy that is silent a TimeoutError.
-_STORAGE_ERRORS = (SQLAlchemyError, OptunaError, OSError, ImportError)
 _DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 Objective: TypeAlias = Callable[[optuna.Trial], Any]
 # Runs so many trials of a study elsewhere, and returns when they are finished.
@@ -94,17 +85,12 @@ def open_study(
         "pruner": pruner or optuna.pruners.NopPruner(),
     }
     try:
-        settings["storage"] = storage = _open_storage(location.storage)
-        if _is_kept(storage, location.name):
-            study = optuna.load_study(**settings)
-        else:
-            study = optuna.create_study(
-                directions=list(directions), load_if_exists=True, **settings
-            )
+        settings["storage"] = storage = open_storage(location.storage)
+        study, created = _create_or_join(storage, list(directions), settings)
         if _IDENTITY not in study.user_attrs:
             study.set_user_attr(_IDENTITY, location.identity)
-    except _STORAGE_ERRORS as error:
-        raise InputError(_describe_open_error(location.storage, error)) from error
+    except STORAGE_ERRORS as error:
+        raise InputError(describe_error(location.storage, error)) from error
     if study.user_attrs[_IDENTITY] != location.identity:
         raise InputError(
             f"study {location.name!r} was begun with other data, settings or code; "
@@ -114,11 +100,39 @@ def open_study(
         raise InputError(f"study {location.name!r} has other objectives; name another --study")
     if isinstance(location.storage, Path):
         _retry_running(study)
-    if _ENQUEUED not in study.user_attrs:
+    if created or not _wait_for_starts(study):
         for start in starts:
             study.enqueue_trial(dict(start), skip_if_exists=True)
         study.set_user_attr(_ENQUEUED, len(starts))
     return study
+
+
+def _create_or_join(
+    storage: BaseStorage | None, directions: list[Any], settings: dict[str, Any]
+) -> tuple[optuna.Study, bool]:
+    """Return the study, and whether it was this process that created it: one of all does."""
+    if not _is_kept(storage, settings["study_name"]):
+        try:
+            return optuna.create_study(directions=directions, **settings), True
+        except DuplicatedStudyError:
+            pass
+    return optuna.load_study(**settings), False
+
+
+def _wait_for_starts(study: optuna.Study) -> bool:
+    """Tell whether the process that created a study has enqueued what is tried first.
+
+    Two that do it at once would have the same parameters tried twice.
+
+    Returns:
+        False where it has not within ``GRACE_SECONDS`` seconds; it counts as dead then.
+    """
+    deadline = time.monotonic() + GRACE_SECONDS
+    while _ENQUEUED not in study.user_attrs:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
 
 
 def run_trials(
@@ -126,7 +140,7 @@ def run_trials(
 ) -> list[optuna.trial.FrozenTrial]:
     """Run trials until the study has this many finished ones, of all processes; return them.
 
-    Trials of a process that died are tried again after ``_GRACE_SECONDS`` seconds. Each trial
+    Trials of a process that died are tried again after ``GRACE_SECONDS`` seconds. Each trial
     stores the host and the id of its process. The function waits for trials of other processes,
     so every process returns the same trials.
 
@@ -146,7 +160,7 @@ def run_trials(
         return _run_elsewhere(study, tagged_objective, trials, spread)
     started_since: dict[int, float] = {}
     while True:
-        with _experimental():
+        with experimental():
             fail_stale_trials(study)
         lost = _retry_dead(study)
         _retry_unbegun(study, started_since)
@@ -208,7 +222,7 @@ def wilcoxon_pruner() -> optuna.pruners.BasePruner:
 
     It ends trials that are worse than the best by Wilcoxon's signed-rank test.
     """
-    with _experimental():
+    with experimental():
         return optuna.pruners.WilcoxonPruner(p_threshold=0.1)
 
 
@@ -233,39 +247,6 @@ def _refused_by(artifacts: Path) -> Iterator[None]:
         ) from error
 
 
-def _describe_open_error(storage: str | Path | BaseStorage | None, error: Exception) -> str:
-    """Return one line that does not show the password that a URL may hold."""
-    reason = f"cannot be opened ({type(error).__name__})"
-    if isinstance(storage, Path):
-        return f"{storage}: {reason}; name another --out"
-    scheme, found, _ = str(storage).partition("://")
-    shown = f"--storage {scheme}://..." if found else "--storage"
-    if isinstance(error, ImportError) and str(storage).startswith(_GRPC):
-        return f"{shown}: {reason}; run pip install grpcio protobuf"
-    return (
-        f"{shown}: {reason}; give an Optuna storage URL such as sqlite:///study.db, journal:FILE, "
-        f"{_GRPC}HOST:PORT or mlflow"
-    )
-
-
-def _open_storage(location: str | Path | BaseStorage | None) -> BaseStorage | None:
-    if location is None or isinstance(location, BaseStorage):
-        return location
-    if isinstance(location, Path):
-        return JournalStorage(JournalFileBackend(str(location)))
-    if location.startswith(_JOURNAL):
-        return JournalStorage(JournalFileBackend(location.removeprefix(_JOURNAL)))
-    if location.startswith(_GRPC):
-        host, _, port = location.removeprefix(_GRPC).rpartition(":")
-        if not host or not port.isdecimal():
-            raise InputError(f"--storage {location!r:.100}: must be {_GRPC}HOST:PORT")
-        with _experimental():
-            proxy = GrpcStorageProxy(host=host, port=int(port))
-            proxy.wait_server_ready(timeout=_GRACE_SECONDS)
-            return proxy
-    return _open_database(location)
-
-
 def _is_kept(storage: BaseStorage | None, name: str) -> bool:
     """Tell whether a storage of MLflow's holds a study.
 
@@ -273,23 +254,6 @@ def _is_kept(storage: BaseStorage | None, name: str) -> bool:
     """
     find = getattr(storage, "get_study_id_by_name_if_exists", None)
     return find is not None and find(name) is not None
-
-
-def _open_database(location: str) -> BaseStorage:
-    for tries_left in reversed(range(_MAX_TRIES)):
-        try:
-            with _experimental():
-                return RDBStorage(
-                    location,
-                    heartbeat_interval=_HEARTBEAT_SECONDS,
-                    grace_period=_GRACE_SECONDS,
-                    heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
-                )
-        except (IntegrityError, ProgrammingError):  # two processes made the same tables
-            if not tries_left:
-                raise
-            time.sleep(_POLL_SECONDS)
-    raise AssertionError("the last try returns or raises")
 
 
 def _retry_running(study: optuna.Study) -> None:
@@ -347,7 +311,7 @@ def _retry_unbegun(study: optuna.Study, since: dict[int, float]) -> None:
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if trial.user_attrs.get(_BEGUN) == trial.number:
             continue
-        if time.monotonic() - since.setdefault(trial.number, time.monotonic()) > _GRACE_SECONDS:
+        if time.monotonic() - since.setdefault(trial.number, time.monotonic()) > GRACE_SECONDS:
             _retry(study, trial)
 
 
@@ -356,16 +320,8 @@ def _retry(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
         study.tell(trial.number, state=TrialState.FAIL)
     except (UpdateFinishedTrialError, ValueError):  # another process was faster
         return
-    with _experimental():
+    with experimental():
         RetryHeartbeatStaleTrialCallback()(study, trial)
-
-
-@contextmanager
-def _experimental() -> Iterator[None]:
-    """Use what Optuna has called experimental for years: heartbeats, and Wilcoxon's pruner."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        yield
 
 
 class _SeededByTrialNumber(optuna.samplers.BaseSampler):

@@ -8,7 +8,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -132,6 +134,33 @@ def test_processes_share_a_study_and_one_may_be_killed(postgres, request, tmp_pa
     assert len(set(tried)) == len(tried)
 
 
+@pytest.mark.parametrize("dies", [False, True], ids=["alive", "dead"])
+def test_what_is_tried_first_is_enqueued_once_whoever_joins_meanwhile(tmp_path, monkeypatch, dies):
+    monkeypatch.setattr("optimize.search.study.GRACE_SECONDS", 0.2 if dies else 20)
+    monkeypatch.setattr("optimize.search.study._POLL_SECONDS", 0.01)
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    place, starts = StudyLocation("s", url), [{"x": 0.25}, {"x": 0.75}]
+    add, joining = optuna.Study.add_trial, []
+
+    def add_while_another_joins(study, trial):
+        if not joining:
+            joining.append(
+                threading.Thread(target=open_study, args=(place, starts), kwargs={"seed": 0})
+            )
+            joining[0].start()
+            if dies:
+                raise KeyboardInterrupt
+            joining[0].join(1)  # it would have enqueued them by then
+        add(study, trial)
+
+    monkeypatch.setattr(optuna.Study, "add_trial", add_while_another_joins)
+    with pytest.raises(KeyboardInterrupt) if dies else nullcontext():
+        open_study(place, starts, seed=0)
+    joining[0].join()
+    study = optuna.load_study(study_name="s", storage=url)
+    assert [trial.system_attrs["fixed_params"] for trial in study.get_trials()] == starts
+
+
 def test_what_a_trial_draws_follows_from_its_number(tmp_path):
     def objective(trial):
         return trial.suggest_float("x", 0, 1)
@@ -167,7 +196,7 @@ def test_what_a_dead_process_was_trying_is_tried_again(tmp_path):
 
 
 def test_a_trial_that_never_showed_a_sign_of_life_is_tried_again(tmp_path, monkeypatch):
-    monkeypatch.setattr("optimize.search.study._GRACE_SECONDS", 0.2)
+    monkeypatch.setattr("optimize.search.study.GRACE_SECONDS", 0.2)
     monkeypatch.setattr("optimize.search.study._POLL_SECONDS", 0.05)
     url = f"sqlite:///{tmp_path / 'study.db'}"
     open_study(StudyLocation("s", url), [{"x": 0.25}], seed=0)
