@@ -10,6 +10,7 @@ from ..decision import PROBABILITY_FLOOR
 from ..signatures import NONE_SLOT, SLOTS
 
 ANSWER_SHARE = 0.6  # belief in a bare answer without log-probabilities; the rest is spread
+_MOST_PERCENT = 50.0  # that numbers beyond 1 add up to, where they are percentages
 _SPREAD = 0.01  # that a written ranking leaves at least to the slots it does not name
 _ROUNDING = 1e-6  # that a probability may be above 1, or its logarithm above 0
 
@@ -129,7 +130,8 @@ def ranked(
     """Return a distribution from the likeliest slots with probabilities, as the LM wrote them.
 
     What they leave of 1 is spread evenly over the offered slots that are not ranked; a ranking
-    that is not led by the answer, or no probabilities, leaves the bare answer.
+    that is not led by the answer, or no probabilities, leaves the bare answer. Percentages that
+    account for most of a hundred are read as such.
 
     Args:
         answer: the slot that was answered.
@@ -138,7 +140,7 @@ def ranked(
     """
     bare = slot_distribution(answer, None, "slot", slots)
     said: dict[str, float] = {}
-    for slot, probability in pairs:
+    for slot, probability in _fractions(pairs):
         if slot in slots and _is_number(probability) and 0 <= probability <= 1 + _ROUNDING:
             said.setdefault(slot, float(probability))
     total = math.fsum(said.values())
@@ -152,6 +154,17 @@ def ranked(
     shares = {slot: weight / whole for slot, weight in weights.items()}
     mass = whole if whole < 1.0 - _ROUNDING else None  # of a ranking that leaves nobody out
     return SlotDistribution(shares, mass, "verbalized")
+
+
+def _fractions(pairs: Sequence[tuple[str, float]]) -> Sequence[tuple[str, float]]:
+    """Return probabilities that were written in percent in parts of 1, others as they are."""
+    written = [probability for _, probability in pairs]
+    if not written or not all(_is_number(p) and 0 <= p <= 100 for p in written):
+        return pairs
+    total = math.fsum(written)
+    if max(written) <= 1 + _ROUNDING or not _MOST_PERCENT <= total <= 100 * (1 + _ROUNDING):
+        return pairs
+    return [(slot, probability / 100) for slot, probability in pairs]
 
 
 def _flat(slots: Sequence[str]) -> SlotDistribution:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from task_delegator.signatures import NONE_SLOT, SLOTS, SelectAgent, Slot, SlotAdapter
 from task_delegator.stages.slots import given as given_distribution
-from task_delegator.stages.slots import slot_distribution
+from task_delegator.stages.slots import ranked, slot_distribution
 
 OFFERED = ("A", "B", "C", "Z")
 
@@ -216,3 +216,20 @@ def is_distribution(found) -> None:
     assert all(math.isfinite(p) and 0 <= p <= 1 for p in found.probabilities.values())
     assert math.fsum(found.probabilities.values()) == pytest.approx(1)
     assert found.mass is None or 0 <= found.mass <= 1
+
+
+@given(st.integers(0, 100), st.integers(0, 100))
+def test_a_ranking_in_percent_is_that_in_parts_of_one(one, other):
+    low, high = sorted((one, other))
+    parts = sorted((low, high - low, 100 - high), reverse=True)
+    pairs = list(zip(OFFERED, parts, strict=False))
+    percent = ranked(pairs[0][0], pairs, OFFERED)
+    fractions = ranked(pairs[0][0], [(slot, p / 100) for slot, p in pairs], OFFERED)
+    assert percent.source == "verbalized"
+    assert percent.probabilities == pytest.approx(fractions.probabilities)
+
+
+@pytest.mark.parametrize("parts", [(3.0, 0.5), (900.0, 5.0), (40.0, -1.0), (float("nan"), 60.0)])
+def test_numbers_that_are_neither_leave_the_bare_answer_or_what_is_a_probability(parts):
+    found = ranked("A", list(zip("AB", parts, strict=True)), OFFERED)
+    assert found.probabilities == slot_distribution("A", None, "slot", OFFERED).probabilities
