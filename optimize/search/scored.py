@@ -111,7 +111,7 @@ class ScoredRequests:
         if reading not in self._fixed:
             index = self._index.reading(reading)
             self._fixed[reading] = [
-                (index.chars(q.text), index.description(v), *index.samples(v))
+                (index.chars(q.text), index.description(v), *index.samples(v)[1:])
                 for q in self._queries
                 for v in (q.encoded.vector,)
             ]

@@ -211,6 +211,6 @@ def _repeats(text: frozenset[str], others: Sequence[frozenset[str]]) -> bool:
 
 def _rank(index: Index, request: str, place: int) -> int:
     vector = index.read(request).encoded.vector
-    closest_sample, _ = index.samples(vector)
+    _, closest_sample, _ = index.samples(vector)
     scores = np.fmax(closest_sample, index.description(vector))
     return int((scores > scores[place]).sum()) + 1

@@ -14,7 +14,14 @@ from task_delegator.service import Desk, create_app
 from task_delegator.tracing import TraceLog
 from task_delegator.tracing.mlflow_store import MlflowStore
 
-TASKS = [f"xylophone paperwork number {word}" for word in ("one", "two", "three", "four", "five")]
+# No agent's words: each is reviewed, and each label of one teaches that one alone.
+TASKS = [
+    "xylophone quartet paperwork",
+    "zeppelin moorings beside glaciers",
+    "quince marmalade rosters",
+    "walrus census brochures",
+    "obsidian yodel permits",
+]
 
 
 def serve(

@@ -37,7 +37,7 @@ def confusions(dataset: Dataset, texts: Sequence[AgentTexts], embed: Embedder) -
     for own in texts:
         text = own.samples[0] if own.samples else own.description
         vector = index.encodings[text].vector
-        _, by_samples = index.samples(vector)
+        _, _, by_samples = index.samples(vector)
         scores = np.where(index.has_samples, by_samples, index.description(vector))
         order = np.argsort(-scores, kind="stable")[: 4 * _NEAREST]
         near = [index.names[place] for place in order if scores[place] < _SAME]

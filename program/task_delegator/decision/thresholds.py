@@ -9,9 +9,9 @@ import numpy as np
 from ..errors import InputError
 from .certify import Counts, lower_bound, p_value
 
-# A confidence that is calculated in another order differs in its last digit. A threshold is lower
-# than the confidences that it is to assign, or all that share one would fall below it.
-_BELOW = 1e-9
+# A confidence differs by some 1e-6 where tasks are read together. A threshold is lower than the
+# confidences that it is to assign, or all that share one would fall below it.
+_BELOW = 1e-5
 # What is assigned at the threshold that is tested first: so many requests in scope that few errors
 # do not end the sequence, so large a share that the bound of what is assigned out of scope costs
 # a point of precision at most, but no more than the larger share of the requests.

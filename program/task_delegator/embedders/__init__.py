@@ -4,7 +4,7 @@ from .base import Embedder, Encoded, utf8_bytes
 from .cache import VectorCache, clear_cache, kept_files
 from .cached import encode_documents, forget_tasks, forgetting, maker_of, remembering
 from .fetch import RECIPES, fetch_embedder
-from .late_chunking import EncodedPart, encode_parts, pools_tokens
+from .late_chunking import encode_parts, pools_tokens
 from .minilm import MiniLM, packaged_minilm
 from .onnx_encoder import OnnxEncoder, onnx_session
 from .packages import keep_files
@@ -27,7 +27,6 @@ __all__ = [
     "clear_cache",
     "embedder",
     "encode_documents",
-    "EncodedPart",
     "encode_parts",
     "fetch_embedder",
     "forget_tasks",

@@ -6,7 +6,6 @@ would give others.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol, TypeGuard
 
 import numpy as np
@@ -33,23 +32,12 @@ def pools_tokens(embed: Embedder) -> TypeGuard[PoolingEmbedder]:
     return bool(getattr(embed, "pools_tokens", False))
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedPart(Encoded):
-    """A part of a text.
-
-    Attributes:
-        places: of its tokens among those of the text.
-    """
-
-    places: tuple[int, ...]
-
-
 def encode_parts(
     embed: PoolingEmbedder,
     whole: Encoded,
     parts: Sequence[str],
     token_ids: Sequence[np.ndarray] | None = None,
-) -> list[EncodedPart] | None:
+) -> list[Encoded] | None:
     """Return one encoding per part of a text.
 
     Args:
@@ -70,7 +58,7 @@ def encode_parts(
         vectors = whole.token_vectors[places]
         mean = vectors.mean(axis=0, dtype=np.float32)
         length = max(float(np.linalg.norm(mean)), 1e-12)
-        found.append(EncodedPart(mean / length, ids, vectors, tuple(places)))
+        found.append(Encoded(mean / length, ids, vectors))
     return found
 
 

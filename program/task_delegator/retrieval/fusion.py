@@ -83,7 +83,7 @@ def score_channels(
         left_out: places of agents that late interaction does not compare.
     """
     z_scores = standardize(channels)
-    late = late_scores(index, query, z_scores, left_out=left_out)
+    late = late_scores(index, query, z_scores, left_out=left_out, samples=channels.samples)
     return Scored(channels, z_scores | late.z_scores, late.largest)
 
 
@@ -91,6 +91,7 @@ def score_channels_of_many(
     index: Index,
     queries: Sequence[Query],
     raw: Sequence[np.ndarray],
+    samples: np.ndarray,
     left_out: Sequence[Sequence[int]],
 ) -> Iterator[Scored]:
     """Yield what ``score_channels`` returns for each of many texts.
@@ -99,19 +100,20 @@ def score_channels_of_many(
         index: as there.
         queries, left_out: one of each per text.
         raw: the channels that look at all agents, in order, shape (texts, agents) each.
+        samples: as in ``Channels``, shape (texts, samples).
     """
     at_once = max(_NUMBERS // len(index.names), 1)
     for start in range(0, len(queries), at_once):
         block = slice(start, start + at_once)
         own = [channel[block] for channel in raw]
         z = standardized(own, index.read_passages)
-        late = _late_of_many(index, queries[block], z, left_out[block])
-        for scores, z_scores, found in zip(
-            zip(*own, strict=True), zip(*z, strict=True), late, strict=True
-        ):
+        texts = zip(queries[block], samples[block], left_out[block], strict=True)
+        every = zip(zip(*own, strict=True), zip(*z, strict=True), texts, strict=True)
+        for scores, standard, (query, near, out) in every:
             channels = Channels(*scores, read=index.read_passages)
-            by_name = dict(zip(_OF_ALL_AGENTS, z_scores, strict=True))
-            yield Scored(channels, by_name | found.z_scores, found.largest)
+            z_scores: dict[str, np.ndarray] = dict(zip(_OF_ALL_AGENTS, standard, strict=True))
+            late = late_scores(index, query, z_scores, left_out=out, samples=near)
+            yield Scored(channels, z_scores | late.z_scores, late.largest)
 
 
 def standardize(channels: Channels) -> dict[str, np.ndarray]:
@@ -157,7 +159,9 @@ def standardized(
 class Comparing(Protocol):
     """Agents whose texts can be compared: an index, or a part of one."""
 
-    def late(self, query: Query, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def late(
+        self, query: Query, rows: np.ndarray, samples: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return late-interaction scores of some agents, to and fro."""
         ...
 
@@ -180,6 +184,7 @@ def late_scores(
     z_scores: Mapping[str, np.ndarray],
     number: int | None = None,
     left_out: Sequence[int] = (),
+    samples: np.ndarray | None = None,
 ) -> Late:
     """Compare token by token the agents that are best by characters, description and samples.
 
@@ -191,13 +196,14 @@ def late_scores(
         z_scores: of the other channels, shape (agents,) each.
         number: how many agents to compare; None for what suits the index.
         left_out: places of agents that are not compared, not all of them.
+        samples: as in ``Channels``.
     """
     rough = z_scores["chars"] + z_scores["description"] + z_scores["sample_best"]
     suits = min(max(_COMPARED_LEAST, len(rough) // _COMPARED_ONE_IN), _COMPARED_MOST)
     if left_out:
         rough[list(left_out)] = -np.inf
     near = largest(rough, min(suits if number is None else number, len(rough) - len(left_out)))
-    raw = dict(zip(("maxsim", "maxsim_reverse"), index.late(query, near), strict=True))
+    raw = dict(zip(("maxsim", "maxsim_reverse"), index.late(query, near, samples), strict=True))
     if np.isnan(raw["maxsim"]).any():
         return Late(dict.fromkeys(raw, z_scores["description"]), 0.0)
     compared = _z(np.array([*raw.values()]))
@@ -205,37 +211,6 @@ def late_scores(
     spread[:] = compared.min(axis=1, keepdims=True)
     spread[:, near] = compared
     return Late(dict(zip(raw, spread, strict=True)), float(raw["maxsim"].max()))
-
-
-def _late_of_many(
-    index: Index,
-    queries: Sequence[Query],
-    z: Sequence[np.ndarray],
-    left_out: Sequence[Sequence[int]],
-) -> list[Late]:
-    """Return ``late_scores`` of many texts; z-scores of shape (texts, agents) each."""
-    texts, agents = z[0].shape
-    by_name = dict(zip(_OF_ALL_AGENTS, z, strict=True))
-    suits = min(max(_COMPARED_LEAST, agents // _COMPARED_ONE_IN), _COMPARED_MOST, agents)
-    if any(agents - len(out) < suits for out in left_out):
-        own = [{name: scores[i] for name, scores in by_name.items()} for i in range(texts)]
-        every = zip(queries, own, left_out, strict=True)
-        return [late_scores(index, query, one, left_out=out) for query, one, out in every]
-    rough = by_name["chars"] + by_name["description"] + by_name["sample_best"]
-    for scores, out in zip(rough, left_out, strict=True):
-        if out:
-            scores[list(out)] = -np.inf
-    near = np.stack([largest(scores, suits) for scores in rough])
-    raw = np.stack(index.late_of_many([query.encoded for query in queries], near))
-    compared = _z(raw)
-    spread = np.repeat(compared.min(axis=-1, keepdims=True), agents, axis=-1)
-    np.put_along_axis(spread, near[None], compared, axis=-1)
-    bare = np.isnan(raw[0]).any(axis=-1)
-    spread[:, bare] = by_name["description"][bare]
-    most = np.where(bare, 0.0, raw[0].max(axis=-1)).tolist()
-    return [
-        Late(dict(zip(CHANNELS[-2:], spread[:, i], strict=True)), most[i]) for i in range(texts)
-    ]
 
 
 def masked(scored: Scored, left_out: Sequence[int]) -> Scored:

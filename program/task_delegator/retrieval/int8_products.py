@@ -20,8 +20,8 @@ _SMALL = 64
 _SIGNED_ZERO = np.array(0, dtype=np.int8)
 _UINT8, _INT8, _INT32 = 2, 3, 6  # ONNX types
 _turn = Lock()
-# By process, type and what is turned round; those of parents stay, as they cannot end here.
-_sessions: dict[tuple[int, int, bool], Any] = {}
+# By process and type; those of parents stay, as they cannot end here.
+_sessions: dict[tuple[int, int], Any] = {}
 
 
 def unsigned(vectors: np.ndarray) -> np.ndarray:
@@ -40,7 +40,7 @@ def products(held: Iterable[np.ndarray], task: np.ndarray) -> Iterator[np.ndarra
         task: int8, shape (m, dim); where no number is beyond 64, as in most unit vectors times
             127, it takes half the time.
     """
-    if are_small(task):
+    if _are_small(task):
         kind, columns, zero = _INT8, task.T, _SIGNED_ZERO
     else:
         kind, columns, zero = _UINT8, unsigned(task).T, _ZERO
@@ -50,30 +50,17 @@ def products(held: Iterable[np.ndarray], task: np.ndarray) -> Iterator[np.ndarra
         yield multiply(None, {"a": vectors, **fed})[0]
 
 
-def product_with_many(held: np.ndarray, tasks: np.ndarray) -> np.ndarray:
-    """Return the dot product of each vector with each, int32, shape (n, m).
-
-    The vectors of many tasks are turned round as a block, and the result, which is larger, is not.
-
-    Args:
-        held: an array of ``unsigned``, shape (n, dim), each row in one piece.
-        tasks: int8, shape (m, dim), no number beyond 64 (``are_small``).
-    """
-    fed = {"a": held, "b": tasks, "y": _ZERO, "z": _SIGNED_ZERO}
-    return _session_here(_INT8, turned=False).run(None, fed)[0]
-
-
-def are_small(task: np.ndarray) -> bool:
+def _are_small(task: np.ndarray) -> bool:
     """Tell whether no number is beyond 64, as in most unit vectors times 127."""
     return bool(task.min() >= -_SMALL and task.max() <= _SMALL)
 
 
-def _session_here(kind: int, *, turned: bool = True) -> Any:
+def _session_here(kind: int) -> Any:
     """Return this process's own: a forked child cannot use its parent's threads and locks."""
-    key = os.getpid(), kind, turned
+    key = os.getpid(), kind
     with _turn:
         if key not in _sessions:
-            _sessions[key] = _session(_model(kind, turned=turned))
+            _sessions[key] = _session(_model(kind))
         return _sessions[key]
 
 
@@ -85,21 +72,17 @@ def _session(model: bytes) -> Any:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def _model(kind: int, *, turned: bool) -> bytes:
-    """Return an ONNX model (a protocol buffer) of MatMulInteger(a, b, y, z) and a transpose.
+def _model(kind: int) -> bytes:
+    """Return an ONNX model (a protocol buffer): MatMulInteger(a, b, y, z), turned round.
 
     Args:
         kind: type of ``b`` and of its zero.
-        turned: whether the product is turned round, else ``b``.
     """
-    own, made = (b"b", b"p") if turned else (b"t", b"c")
-    product = b"".join(_field(1, name) for name in (b"a", own, b"y", b"z"))
-    product += _field(2, made) + _field(4, b"MatMulInteger")
-    ends = (b"p", b"c") if turned else (b"b", b"t")
-    turn = _field(1, ends[0]) + _field(2, ends[1]) + _field(4, b"Transpose")
+    product = b"".join(_field(1, name) for name in (b"a", b"b", b"y", b"z"))
+    product += _field(2, b"p") + _field(4, b"MatMulInteger")
+    turn = _field(1, b"p") + _field(2, b"c") + _field(4, b"Transpose")
     types = {b"a": _UINT8, b"b": kind, b"y": _UINT8, b"z": kind}
-    nodes = (product, turn) if turned else (turn, product)
-    graph = b"".join(_field(1, node) for node in nodes) + _field(2, b"g")
+    graph = b"".join(_field(1, node) for node in (product, turn)) + _field(2, b"g")
     graph += b"".join(_port(11, name, held) for name, held in types.items())
     graph += _port(12, b"c", _INT32)
     return _number(1, 8) + _field(8, _number(2, 10)) + _field(7, graph)  # versions: IR, operators

@@ -1,6 +1,7 @@
 """The store of a large registry, from one process to the next: what is kept, and read again."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from threading import Thread
 
 import bm25s
@@ -154,10 +155,9 @@ def _entries(
                 vector, starts[text:after], starts[text + 1 : after + 1], strict=True
             )
         )
-        lengths = counts[text:after]
-        whole = slice(starts[text], starts[after])
-        pieces = (vectors[whole],) if starts[after] > starts[text] else ()
-        tokens = Tokens(pieces, numbers[whole], lengths[lengths > 0])
+        own = (*accumulate(counts[text:after].tolist(), initial=0),)
+        whole = numbers[starts[text] : starts[after]]
+        tokens = Tokens(tuple(one.tokens for one in held), whole, own)
         entries.append(Entry(number, sample, content, held, tokens))
         text, sample = after, sample + len(content.samples)
     return entries

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from .token_products import Block, TokenProducts, Tokens
+from .token_products import Block, Compared, blocks
 
 _UNIT = 127**2  # of a token's vector with itself
 
@@ -31,29 +31,27 @@ class LateInteraction:
         return self._rarity.nbytes
 
     def __call__(
-        self, products: TokenProducts, numbers: np.ndarray, near: Sequence[Tokens]
+        self, vectors: np.ndarray, numbers: np.ndarray, near: Compared
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return *to* and *fro* per agent, mean cosines, NaN without tokens, shape (near,) each.
+        """Return *to* and *fro* per agent, mean cosines, NaN without tokens, shape (agents,) each.
 
         Args:
-            products: of the task's tokens with those of agents.
-            numbers: of the task's tokens; -1 for one that no agent ever had.
-            near: the agents to compare.
+            vectors: of the task's tokens, int8, shape (tokens, dim).
+            numbers: of the same; -1 for a token that no agent ever had.
+            near: texts of the agents to compare.
         """
-        to, fro = np.full(len(near), np.nan), np.full(len(near), np.nan)
-        filled = [i for i, agent in enumerate(near) if len(agent.numbers)]
-        if not filled or len(numbers) == 0:
+        to, fro = np.full(len(near.texts), np.nan), np.full(len(near.texts), np.nan)
+        if not near.lengths or len(numbers) == 0:
             return to, fro
-        agents = [near[i] for i in filled]
-        of_agents, of_tokens = _best(products(agents))
+        filled = np.array(near.texts) > 0
+        of_agents, of_tokens = _best(blocks(vectors, near))
         rarity = self.rarity(numbers)
         to[filled] = rarity @ _cosines(of_agents)
         to[filled] /= rarity.sum()
-        own = self._rarity.take(np.concatenate([agent.numbers for agent in agents]))
-        covered = _cosines(of_tokens) * own
-        text_starts = offsets(np.concatenate([agent.lengths for agent in agents]))
-        shares = np.add.reduceat(covered, text_starts) / np.add.reduceat(own, text_starts)
-        fro[filled] = np.maximum.reduceat(shares, offsets([len(a.lengths) for a in agents]))
+        own = self._rarity.take(near.numbers)
+        covered, starts = _cosines(of_tokens) * own, offsets(near.lengths)
+        shares = np.add.reduceat(covered, starts) / np.add.reduceat(own, starts)
+        fro[filled] = np.maximum.reduceat(shares, offsets([*filter(None, near.texts)]))
         return to, fro
 
     def rarity(self, numbers: np.ndarray) -> np.ndarray:

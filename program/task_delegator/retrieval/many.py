@@ -250,9 +250,11 @@ def _scores(
         *index.words_of_many(said, ranked.bm25_k1, ranked.bm25_b),
         np.ascontiguousarray(index.description(vectors).T),
     ]
+    samples, *learned = index.samples(vectors)
     if index.has_samples.any():
-        learned = *index.samples(vectors), index.head(vectors, ranked.head_c)
+        learned.append(index.head(vectors, ranked.head_c))
         raw += [np.ascontiguousarray(scores.T) for scores in learned]
     else:
         raw += [np.broadcast_to(np.nan, raw[0].shape)] * 3
-    return score_channels_of_many(index, queries, raw, [out for _, out in texts])
+    own = np.ascontiguousarray(samples.T)
+    return score_channels_of_many(index, queries, raw, own, [out for _, out in texts])

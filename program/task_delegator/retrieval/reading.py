@@ -6,13 +6,12 @@ from functools import partial
 
 import numpy as np
 
-from ..embedders import Encoded, EncodedPart, encode_parts, pools_tokens
+from ..embedders import Encoded, encode_parts, pools_tokens
 from ..knobs import KnobValues
 from ..system import beside
 from ..text import without_negated
 from .fusion import read_lexically
 from .index import Index, Lexical, Query
-from .token_products import KeptProducts, TokenProducts
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +38,9 @@ def read_words(index: Index, task: str) -> Words:
 class ReadAhead:
     """Texts that one delegation reads: the task, and parts of it.
 
-    Where the embedder can, the parts are encoded from the one pass over the task, and share the
-    products of its tokens. Else they are encoded side by side with it: a pass over a short text
-    leaves a processor idle for a third of the time. Words are looked at meanwhile, of the parts
-    too.
+    Where the embedder can, the parts are encoded from the one pass over the task. Else they are
+    encoded side by side with it: a pass over a short text leaves a processor idle for a third of
+    the time. Words are looked at meanwhile, of the parts too.
 
     Args:
         parts: of the task, as ``encode_parts`` takes them; nothing is done before a text is read.
@@ -52,7 +50,6 @@ class ReadAhead:
 
     def __init__(self, parts: Sequence[str] = (), whole: Encoded | None = None) -> None:
         self._parts, self._whole = tuple(parts), whole
-        self._products: KeptProducts | None = None  # of the task's tokens
         self._encodings: dict[str, Encoded] = {}
         self._index: Index | None = None
         self._words: dict[str, Words] = {}  # of that index
@@ -81,10 +78,8 @@ class ReadAhead:
         else:
             made, language = beside(encode, partial(self._look, index, words, knobs, language_of))
         self._encodings |= made
-        encoded = self._encodings[words.text]
-        query = words.with_encoding(encoded, language)
-        lexical = self._lexical.get(words.text)
-        return replace(query, lexical=lexical, products=self._products_of(encoded))
+        query = words.with_encoding(self._encodings[words.text], language)
+        return replace(query, lexical=self._lexical.get(words.text))
 
     def _look(
         self,
@@ -127,17 +122,7 @@ class ReadAhead:
             pooled = embed.encode(parts)
         if self._whole is None and not is_part:
             self._whole = pooled[0]
-            if self._parts and pools_tokens(embed):
-                self._products = KeptProducts(self._whole.token_vectors)
         return dict(zip(parts, pooled, strict=True))
-
-    def _products_of(self, encoded: Encoded) -> TokenProducts | None:
-        """Return the products of the task's tokens, or of a part's, where they are kept."""
-        if self._products is None:
-            return None
-        if isinstance(encoded, EncodedPart):
-            return self._products.of_part(encoded.places)
-        return self._products if encoded is self._whole else None
 
 
 def read_task(index: Index, task: str, language: str | None = None) -> Query:

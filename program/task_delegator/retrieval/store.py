@@ -7,6 +7,7 @@ that it sees; what is added later is not in it.
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -306,20 +307,17 @@ class Store:
         )
 
     def _tokens(self, texts: Sequence[HeldText]) -> Tokens:
+        numbers = [self.token_numbers.numbered(text.token_ids.tolist()) for text in texts]
         shown = [text for text in texts if len(text.token_ids)]
-        numbers = [self.token_numbers.numbered(text.token_ids.tolist()) for text in shown]
-        if self._vectors and shown:  # in one piece, that is compared sooner
-            ends = np.cumsum([len(own) for own in numbers])
+        if self._vectors and shown:  # side by side, where they are gathered sooner
+            ends = np.cumsum([len(text.token_ids) for text in shown])[:-1]
             piece = np.concatenate([text.tokens for text in shown])
-            for text, tokens in zip(shown, np.split(piece, ends[:-1]), strict=True):
+            for text, tokens in zip(shown, np.split(piece, ends), strict=True):
                 text.tokens = tokens
-            pieces = (piece,)
-        else:
-            pieces = tuple(text.tokens for text in shown)
         return Tokens(
-            vectors=pieces,
+            vectors=tuple(text.tokens for text in texts),
             numbers=np.array([n for own in numbers for n in own], dtype=np.int32),
-            lengths=np.array([len(own) for own in numbers], dtype=np.int32),
+            starts=(*accumulate(map(len, numbers), initial=0),),
         )
 
     def _encoded(self, texts: Sequence[str]) -> dict[str, HeldText]:

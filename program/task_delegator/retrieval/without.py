@@ -25,9 +25,11 @@ class _Kept:
     def __init__(self, index: Index, kept: np.ndarray) -> None:
         self._index, self._kept = index, kept
 
-    def late(self, query: Query, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def late(
+        self, query: Query, rows: np.ndarray, samples: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return late-interaction scores of some of the kept agents."""
-        return self._index.late(query, self._kept[rows])
+        return self._index.late(query, self._kept[rows], samples)
 
     def closeness(self, left: int, right: int) -> float:
         """Return the cosine of the descriptions of two of them."""
@@ -59,7 +61,7 @@ def without(
     channels = _columns(scored.channels, kept)
     rest = _Kept(index.reading(reading_of(knobs)), kept)
     z_scores = standardize(channels)
-    late = late_scores(rest, query, z_scores)
+    late = late_scores(rest, query, z_scores, samples=channels.samples)
     left = Scored(channels, z_scores | late.z_scores, late.largest)
     logits = np.full(len(index.names), -np.inf)
     logits[kept] = fuse(left.z_scores, knobs) / knobs.retrieval.temperature

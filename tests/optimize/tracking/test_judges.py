@@ -118,7 +118,7 @@ def test_the_judge_reads_a_trace_and_answers_as_a_reviewer_does(
     assert first in told
     assert "found" not in trace.data.spans[0].inputs
     assert "ndarray" not in told
-    assert ("xylophone paperwork" in told) == (described in told) == texts
+    assert ("xylophone quartet" in told) == (described in told) == texts
     schema = json.dumps(asked["response_format"])
     assert all(answer in schema for answer in judges.ANSWERS)
 

@@ -117,7 +117,7 @@ def test_too_few_requests_say_what_they_can_carry():
     sample = Sample.of([0.9] * 20, [True] * 20, [0.1] * 10)
     found = choose_threshold(sample, Target())
     assert not found.kept
-    assert found.threshold == pytest.approx(0.9)
+    assert found.threshold == pytest.approx(0.9, abs=1e-4)
     assert found.best == pytest.approx(0.9, abs=0.05)
     assert (
         "cannot be certified with n = 20 in scope and 10 out of scope, the best is"
@@ -136,7 +136,7 @@ def test_what_is_always_assigned_counts_beside_the_threshold():
     alone = choose_threshold(Sample.of([0.5] * 84, right), Target(0.95, 0.0))
     beside = Sample.of([0.5] * 84 + [np.inf] * 100, [*right, *[True] * 100])
     assert not alone.kept
-    assert choose_threshold(beside, Target(0.95, 0.0)).threshold == pytest.approx(0.5)
+    assert choose_threshold(beside, Target(0.95, 0.0)).threshold == pytest.approx(0.5, abs=1e-4)
 
 
 def test_nothing_that_is_turned_away_is_assigned():
@@ -156,9 +156,9 @@ def test_a_number_out_of_range_is_refused(numbers, named):
 
 @pytest.mark.parametrize("shared", [105.5 / 106, 0.9, 1.0, 1 / 3])
 def test_requests_that_share_a_confidence_are_assigned_whatever_its_last_digit(shared):
-    """A constant model gives one confidence to all; serving calculates it from log-odds."""
+    """A constant model gives one confidence to all; tasks that are read together differ by 1e-6."""
     sample = Sample(np.full(200, shared), np.arange(200) > 1, np.zeros(0))
     threshold = estimate_threshold(sample, 0.95)
     assert threshold is not None
-    assert threshold <= np.nextafter(shared, 0)
-    assert threshold == pytest.approx(shared, abs=1e-8)
+    assert threshold <= shared - 2e-6
+    assert threshold == pytest.approx(shared, abs=1e-4)

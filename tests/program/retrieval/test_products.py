@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from task_delegator.retrieval.int8_products import product_with_many, products, unsigned
+from task_delegator.retrieval.int8_products import products, unsigned
 
 
 def exact(left, right):
@@ -18,15 +18,6 @@ def test_products_equal_those_of_whole_numbers(shape):
     for least, most in ((-128, 127), (-64, 64)):
         left = rng.integers(least, most + 1, (rows, dim)).astype(np.int8)
         assert (next(products([unsigned(right)], left)) == exact(left, right)).all()
-
-
-@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 7, 5), (300, 25, 384)])
-def test_the_product_of_many_tasks_equals_that_of_whole_numbers(shape):
-    rows, others, dim = shape
-    rng = np.random.default_rng(0)
-    tasks = rng.integers(-64, 65, (rows, dim)).astype(np.int8)
-    held = rng.integers(-128, 128, (others, dim)).astype(np.int8)
-    assert (product_with_many(unsigned(held), tasks) == exact(held, tasks)).all()
 
 
 @pytest.mark.parametrize("one", [-128, -127, -65, -64, 64, 65, 127])

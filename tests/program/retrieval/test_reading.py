@@ -1,14 +1,11 @@
-"""What is read ahead of a task serves its parts: token ids, products of tokens."""
+"""What is read ahead of a task serves its parts: token ids."""
 
-from dataclasses import replace
-
-import numpy as np
 import pytest
 from small import office_registry
 
 from task_delegator.embedders.minilm import MiniLM
 from task_delegator.knobs import KnobValues
-from task_delegator.retrieval import Index, ReadAhead, token_products
+from task_delegator.retrieval import Index, ReadAhead
 
 TASK = "Refund the order of Ada, and then book a train to Porto."
 PARTS = ("Refund the order of Ada,", "book a train to Porto.")
@@ -28,17 +25,6 @@ class Counted(MiniLM):
 @pytest.fixture(scope="module")
 def index():
     return Index(office_registry(), Counted())
-
-
-def test_parts_are_multiplied_with_no_agent_that_the_task_was(index, monkeypatch):
-    ahead, every = ReadAhead(PARTS), np.arange(len(index.names))
-    index.late(ahead.read(index, TASK, KNOBS), every)
-    monkeypatch.setattr(token_products, "products", None)  # nothing is multiplied any more
-    queries = [ahead.read(index, part, KNOBS) for part in PARTS]
-    found = [index.late(query, every) for query in queries]
-    monkeypatch.undo()
-    for query, scores in zip(queries, found, strict=True):
-        np.testing.assert_array_equal(scores, index.late(replace(query, products=None), every))
 
 
 def test_parts_are_cut_into_tokens_once_and_beside_the_pass(index):

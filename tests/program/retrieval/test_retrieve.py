@@ -161,9 +161,9 @@ def test_a_larger_registry_has_more_agents_compared_token_by_token(monkeypatch, 
     asked = []
     late = Index.late
 
-    def spy(self, task, rows):
+    def spy(self, task, rows, samples):
         asked.append(len(rows))
-        return late(self, task, rows)
+        return late(self, task, rows, samples)
 
     monkeypatch.setattr(Index, "late", spy)
     ranked(registry, "do work 7")
