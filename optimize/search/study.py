@@ -98,9 +98,10 @@ def open_study(
         )
     if [d.name.lower() for d in study.directions] != list(directions):
         raise InputError(f"study {location.name!r} has other objectives; name another --study")
-    if isinstance(location.storage, Path):
+    alone = isinstance(location.storage, Path)
+    if alone:
         _retry_running(study)
-    if created or not _wait_for_starts(study):
+    if created or not _wait_for_starts(study, 0 if alone else GRACE_SECONDS):
         for start in starts:
             study.enqueue_trial(dict(start), skip_if_exists=True)
         study.set_user_attr(_ENQUEUED, len(starts))
@@ -119,17 +120,18 @@ def _create_or_join(
     return optuna.load_study(**settings), False
 
 
-def _wait_for_starts(study: optuna.Study) -> bool:
+def _wait_for_starts(study: optuna.Study, seconds: float) -> bool:
     """Tell whether the process that created a study has enqueued what is tried first.
 
     Two that do it at once would have the same parameters tried twice.
 
-    Returns:
-        False where it has not within ``GRACE_SECONDS`` seconds; it counts as dead then.
+    Args:
+        study: any.
+        seconds: after which that process counts as dead.
     """
-    deadline = time.monotonic() + GRACE_SECONDS
+    deadline = time.monotonic() + seconds
     while _ENQUEUED not in study.user_attrs:
-        if time.monotonic() > deadline:
+        if time.monotonic() >= deadline:
             return False
         time.sleep(_POLL_SECONDS)
     return True

@@ -14,6 +14,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import mlflow
 import optuna
@@ -158,6 +159,17 @@ def test_what_is_tried_first_is_enqueued_once_whoever_joins_meanwhile(tmp_path, 
         open_study(place, starts, seed=0)
     joining[0].join()
     study = optuna.load_study(study_name="s", storage=url)
+    assert [trial.system_attrs["fixed_params"] for trial in study.get_trials()] == starts
+
+
+def test_nobody_is_waited_for_where_one_process_has_the_study(tmp_path, monkeypatch):
+    """A process that died before it had enqueued its starts is not at work elsewhere."""
+    place, starts = StudyLocation("s", tmp_path / "journal"), [{"x": 0.25}, {"x": 0.75}]
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(optuna.Study, "enqueue_trial", Mock(side_effect=KeyboardInterrupt))
+        open_study(place, starts, seed=0)
+    monkeypatch.setattr("optimize.search.study.time.sleep", None)
+    study = open_study(place, starts, seed=0)
     assert [trial.system_attrs["fixed_params"] for trial in study.get_trials()] == starts
 
 
