@@ -15,6 +15,7 @@ from .delegation import (
     Withheld,
 )
 from .knobs import KnobValues, LMKnobs, Thresholds
+from .lm import Fault
 from .prediction import FrozenPrediction
 from .registry import Agent, Registry
 from .retrieval import Query, Retrieval
@@ -25,6 +26,11 @@ UNREADABLE = LMFailure("unreadable", "the LM answered, but nothing that can be r
 _CAPS: dict[Withheld, str] = {
     "share": "other tasks take up the share that it may be asked about",
     "calls": "it was called as often as was allowed",
+}
+# Faults that say nothing of this task's call.
+_NOT_SENT: dict[Fault, str] = {
+    "paused": "it failed before and is left alone for a while",
+    "overloaded": "too many of its calls hang",
 }
 _FORMAT_TOKENS = 500  # of the adapter's instructions and the answer
 
@@ -181,7 +187,10 @@ def explain(reason: str, decision: Decision, advice: Consultation, several: bool
     if decision != "review":
         return reason
     if advice.failure is not None:
-        return f"{reason} The LM failed: {advice.failure.fault}."
+        fault = advice.failure.fault
+        if fault in _NOT_SENT:
+            return f"{reason} The LM was not asked: {_NOT_SENT[fault]}."
+        return f"{reason} The LM failed: {fault}."
     if advice.gate.withheld is not None and advice.gate.settled is None:
         return f"{reason} The LM was not asked: {_CAPS[advice.gate.withheld]}."
     if advice.said is None:

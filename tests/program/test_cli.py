@@ -31,10 +31,9 @@ def delegate(capsys, task, *options):
 
 @pytest.mark.slow
 def test_a_task_is_delegated_in_words(capsys):
-    code, out, _ = delegate(capsys, "Our card was charged twice in May, who checks that?")
-    assert code == 0
-    assert "Billing Dispute Resolver" in out
-    assert "confidence" in out
+    _, out, _ = delegate(capsys, "Our card was charged twice in May, who checks that?")
+    assert out.startswith("assign: Billing Dispute Resolver\nconfidence 0.")
+    assert "\nif one of the agents is right, it is\n   9" in out
 
 
 @pytest.mark.slow

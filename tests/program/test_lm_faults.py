@@ -78,6 +78,16 @@ def test_a_reviewer_is_told_that_the_lm_failed():
     assert delegation.reason.endswith("The LM failed: refused.")
 
 
+def test_a_reviewer_is_told_that_the_lm_is_left_alone():
+    with FaultServer("hang") as server:
+        delegate = program(hosted(server), timeout=0.5)
+        delegate.knobs.set({"confidence.assign_threshold": None})
+        first, second = delegate(TASK), delegate(TASK)
+    assert first.reason.endswith("The LM failed: time-out.")
+    told = "The LM was not asked: it failed before and is left alone for a while."
+    assert second.reason.endswith(told)
+
+
 def test_attempts_are_counted_in_the_usage():
     with FaultServer("500") as server:
         delegation = program(hosted(server, num_retries=2), timeout=CAP)(TASK)

@@ -84,6 +84,8 @@ def _run(options: argparse.Namespace) -> int:
     print(f"{delegation.decision}: {printable(delegation.agent or 'no agent')}")
     sure = "confidence" if delegation.evidence.calibrated_by else "uncalibrated score"
     print(f"{sure} {delegation.confidence:.2f}. {printable(delegation.reason)}")
+    if delegation.ranking:
+        print("if one of the agents is right, it is")
     for candidate in delegation.ranking:
         print(f"  {candidate.probability:6.1%}  {printable(candidate.name)}")
     return 0

@@ -32,6 +32,7 @@ def _problem(description: str) -> dict[str, Any]:
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     400: _problem("The request cannot be used."),
     401: _problem("No token, or one that is not known."),
+    408: _problem("The body of the request did not arrive in time."),
     413: _problem("The request is too large."),
     502: _problem("The LM or the embedder failed."),
 }

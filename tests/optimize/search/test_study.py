@@ -165,9 +165,10 @@ def test_what_is_tried_first_is_enqueued_once_whoever_joins_meanwhile(tmp_path, 
 def test_nobody_is_waited_for_where_one_process_has_the_study(tmp_path, monkeypatch):
     """A process that died before it had enqueued its starts is not at work elsewhere."""
     place, starts = StudyLocation("s", tmp_path / "journal"), [{"x": 0.25}, {"x": 0.75}]
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(optuna.Study, "enqueue_trial", Mock(side_effect=KeyboardInterrupt))
-        open_study(place, starts, seed=0)
+        with pytest.raises(KeyboardInterrupt):
+            open_study(place, starts, seed=0)
     monkeypatch.setattr("optimize.search.study.time.sleep", None)
     study = open_study(place, starts, seed=0)
     assert [trial.system_attrs["fixed_params"] for trial in study.get_trials()] == starts

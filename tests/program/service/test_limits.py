@@ -1,0 +1,42 @@
+"""A body that is too slow; one that is too large is tested with the routes."""
+
+import asyncio
+from typing import Any
+from unittest.mock import AsyncMock
+
+import pytest
+from fastapi import HTTPException
+
+from task_delegator.service.limits import BodyLimit
+
+HALF = {"type": "http.request", "body": b"{", "more_body": True}
+WHOLE = {"type": "http.request", "body": b"{}"}
+GONE = {"type": "http.disconnect"}
+
+
+def read(*sent: tuple[float, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what an application reads that asks twice, each sent after so many seconds."""
+    coming, answers = iter(sent), []
+
+    async def receive():
+        seconds, message = next(coming)
+        await asyncio.sleep(seconds)
+        return message
+
+    async def reads(_scope, receive, _send):
+        answers.extend([await receive(), await receive()])
+
+    asyncio.run(BodyLimit(reads, seconds=0.05)({"type": "http"}, receive, AsyncMock()))
+    return answers
+
+
+@pytest.mark.fault("overload", "a body that does not arrive", holds="408 after ten seconds.")
+def test_a_body_that_does_not_arrive_is_not_waited_for():
+    """A service that is told to stop would wait for it until it is killed."""
+    with pytest.raises(HTTPException, match="did not arrive within") as refused:
+        read((0, HALF), (60, WHOLE))
+    assert refused.value.status_code == 408
+
+
+def test_a_caller_may_stay_as_long_as_a_task_takes_once_its_body_is_there():
+    assert read((0, WHOLE), (0.2, GONE)) == [WHOLE, GONE]
