@@ -1,11 +1,12 @@
 """The same as tools of MCP, so that an assistant can ask for the right agent."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.tools import Tool
 from mcp.server.transport_security import TransportSecuritySettings
 from pydantic import Field
 from starlette.responses import JSONResponse
@@ -58,7 +59,6 @@ def create_tools(
         access: tells callers over HTTP by their tokens.
         caller: who calls where there are no headers (stdio); None for one without limits.
     """
-    server = MCPServer("task-delegator", instructions=_INSTRUCTIONS, log_level="WARNING")
     alone = caller or Caller("local")
 
     def calling(context: Context) -> Caller:
@@ -69,7 +69,6 @@ def create_tools(
             raise PermissionError("no token that is known")
         return known
 
-    @server.tool()
     async def find_agent(
         task: _Task,
         context: Context,
@@ -84,7 +83,6 @@ def create_tools(
             request_id, found = await desk.delegate(asking, task, permissions, **wishes)
         return DelegationResponse.of(request_id, found, False)
 
-    @server.tool()
     async def plan_task(
         task: _Task,
         context: Context,
@@ -97,7 +95,21 @@ def create_tools(
             request_ids, found = await desk.plan(asking, task, permissions, exclude=exclude)
         return PlanResponse.of(request_ids, found, False)
 
-    return server
+    return MCPServer(
+        "task-delegator",
+        instructions=_INSTRUCTIONS,
+        tools=[_strict(find_agent), _strict(plan_task)],
+        log_level="WARNING",
+    )
+
+
+def _strict(answer: Callable[..., Any]) -> Tool:
+    """Return a tool that refuses arguments which it does not have: the SDK drops them."""
+    tool = Tool.from_function(answer)
+    arguments = tool.fn_metadata.arg_model
+    arguments.model_config["extra"] = "forbid"
+    arguments.model_rebuild(force=True)
+    return tool.model_copy(update={"parameters": arguments.model_json_schema(by_alias=True)})
 
 
 @contextmanager

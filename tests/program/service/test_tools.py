@@ -85,6 +85,13 @@ def test_an_empty_task_is_refused_in_words(desk):
     assert "empty" in found.content[0].model_dump()["text"]
 
 
+@pytest.mark.parametrize("tool", ["find_agent", "plan_task"])
+def test_a_wish_that_is_misspelled_is_refused_by_its_name(desk, tool):
+    _, found = asked(create_tools(desk), tool, task=TASK, exlude=["Refunds"])
+    assert found.is_error
+    assert "exlude" in found.content[0].model_dump()["text"]
+
+
 CALL = {
     "jsonrpc": "2.0",
     "id": 1,
