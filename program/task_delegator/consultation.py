@@ -206,6 +206,7 @@ def collect_evidence(
     query: Query,
     calibrated_by: CalibratedBy | None,
     repeated: int,
+    without_quoted: str | None,
 ) -> Evidence:
     """Return what every stage saw of a task."""
     found, assessment = advice.found, advice.assessment
@@ -217,6 +218,7 @@ def collect_evidence(
         mentions=query.mentions,
         named=query.named,
         repeated_words=repeated,
+        without_quoted=without_quoted,
         gate=advice.gate,
         lm=advice.said,
         lm_failure=advice.failure,

@@ -48,7 +48,8 @@ class Signals:
         chars: cosine of character n-grams, the task's and the first place's.
         sample_mean: similarity of the task to the samples of the first place on average, in
             standard deviations above the mean of the best hundred agents.
-        maxsim: share of the task that is found in the best agent's texts.
+        maxsim: share of the task that is found in those texts of one agent that were compared;
+            the largest.
         agreement: share of the channels that put the same agent first as their fusion, 0..1.
         similarity: cosine of the descriptions of the two best agents; 0 where there is one.
         described: cosine of the task and the first place's description, less that of the closest
@@ -227,6 +228,8 @@ class Evidence:
         named: those that it names exactly and on purpose: they are on the shortlist.
         repeated_words: words of the task, without a gap, that repeat what the first agent says
             of itself; 0 where they are few.
+        without_quoted: for whom a mail is without those that it quotes, where that is clear and
+            somebody else; None elsewhere.
         gate: why the LM was asked or not.
         lm: what the LM said; None where it was not asked.
         lm_failure: how the LM failed, so that retrieval alone was believed; None where it did not.
@@ -248,6 +251,7 @@ class Evidence:
     mentions: tuple[str, ...] = ()
     named: tuple[str, ...] = ()
     repeated_words: int = 0
+    without_quoted: str | None = None
     gate: GateEvidence = GateEvidence()
     lm: LMEvidence | None = None
     lm_failure: LMFailure | None = None

@@ -227,14 +227,14 @@ class Delegator(DelegatesMany, dspy.Module):
             if found is None:
                 found = await compute_off_loop(self._find, task, knobs, permissions, choice, ahead)
             elif not found.ranked:
-                found = self.retrieve(task=task, knobs=knobs, found=found)
+                found = await compute_off_loop(self.retrieve, task=task, knobs=knobs, found=found)
             if (query := found.query) is None:
                 return nobody(task, perf_counter() - started)
             advice = await self._advise(found, query, knobs, permissions)
             scoped = self.scoped(permissions, advice.first)
             calls = max(advice.calls, budget.attempts)
             several = await compute_off_loop(self._several, task, cuts, knobs, found, ahead, scoped)
-            other = await self._without_quoted(task, knobs, permissions, found)
+            other = await self._without_quoted(task, knobs, permissions, advice)
         candidates, assessment = advice.candidates, advice.assessment
         repeated = repeated_words(task, description_text(advice.first))
         decision, reason = decide(
@@ -250,7 +250,7 @@ class Delegator(DelegatesMany, dspy.Module):
             by_name=advice.found.by_name and advice.first.name in query.named,
             repeated=repeated,
             unsampled=not scoped and self.calibrated(permissions),
-            without_quoted=other if other != advice.first.name else None,
+            without_quoted=other,
         )
         return Delegation(
             task=task,
@@ -263,7 +263,7 @@ class Delegator(DelegatesMany, dspy.Module):
             several=several,
             ranking=candidates[: choice.k],
             evidence=collect_evidence(
-                task, advice, query, self.calibrated_for.by if scoped else None, repeated
+                task, advice, query, self.calibrated_for.by if scoped else None, repeated, other
             ),
             usage=Usage(calls, total_tokens(tracker), perf_counter() - started),
         )
@@ -324,19 +324,23 @@ class Delegator(DelegatesMany, dspy.Module):
         task: str,
         knobs: KnobValues,
         permissions: Collection[str] | None,
-        found: Retrieval,
+        advice: Consultation,
     ) -> str | None:
-        """Return for whom a mail is without those that it quotes, where that is clear."""
+        """Return for whom else a mail is without those that it quotes, where that is clear."""
         own = own_words(task)
         if own is None:
             return None
-        known = {"knobs": knobs, "permissions": permissions, "choice": found.choice}
+        found = advice.found
+        first = found.candidates[0].name
+        choice = replace(found.choice, include=found.choice.include | {first})
+        known = {"knobs": knobs, "permissions": permissions, "choice": choice}
         alone = await compute_off_loop(self.retrieve, task=own, **known)
         if not alone.candidates:
             return None
         shares = {candidate.name: candidate.probability for candidate in alone.candidates}
-        other, before = alone.candidates[0], shares.get(found.candidates[0].name, 0.0)
-        return other.name if other.probability >= _CLEAR * before else None
+        other, before = alone.candidates[0], shares.get(first, 0.0)
+        clear = other.probability >= _CLEAR * before and other.name != advice.first.name
+        return other.name if clear else None
 
     def _several(
         self,

@@ -1,5 +1,7 @@
 """A delegation says who, how sure and what to do; hidden agents show nowhere."""
 
+from unittest.mock import Mock
+
 import dspy
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -256,8 +258,20 @@ def test_a_mail_is_not_assigned_by_what_it_quotes(office):
     given = program(QUOTING)
     assert given.decision == "review", given.reason
     assert "Without what it quotes the task reads like one for" in given.reason
+    assert given.evidence.without_quoted == "Refunds"
     [many] = program.delegate_many([QUOTING])
     assert (many.decision, many.reason) == (given.decision, given.reason)
+
+
+def test_whom_a_mail_is_for_without_its_quotes_is_compared_with_the_first(office, monkeypatch):
+    """Wherever that one stands then: beyond the third place it counted as impossible."""
+    program = delegator(office, {"retrieval.k": 3})
+    first = program(QUOTING).top3[0].name
+    wanted = Mock(wraps=program.retrieve.forward)
+    monkeypatch.setattr(program.retrieve, "forward", wanted)
+    program(QUOTING)
+    (alone,) = [c for c in wanted.call_args_list if c.kwargs["task"] == "refund my order please"]
+    assert alone.kwargs["choice"].include == {first}
 
 
 def test_text_of_agents_and_tasks_cannot_forge_lines_or_fields():

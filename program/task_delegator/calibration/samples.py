@@ -8,8 +8,10 @@ tenth of every agent's: the right agent has no fewer of them than its rivals, an
 import hashlib
 import json
 import random
+from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -29,9 +31,9 @@ LEAST_SAMPLES = 30  # held out; fewer are too few for the models
 LEAST_AGENTS = 4  # with fewer, hiding one leaves too few to compare
 _CAUTION = 0.6  # share of the errors that are allowed: 0.97 for 0.95, as samples are no requests
 _MOST_FOLDS = 10
-_ONE_FOLD = 1000  # agents beyond which an index takes long: one is built
+_MANY = 1000  # agents beyond which an index takes long: as few are built as hold out enough
 _MOST = 2000  # samples that are asked
-_METHOD = "self-calibration 4"  # with another number, what was kept is calculated again
+_METHOD = "self-calibration 5"  # with another number, what was kept is calculated again
 _KEPT = VectorCache("calibrations.sqlite", limit=2**24)
 # To choose from, the smallest first.
 _FEATURE_SETS: tuple[tuple[str, ...], ...] = (
@@ -106,6 +108,8 @@ def calibrate_on_samples(
     """
     index = retrieve.library.index(retrieve.learned.values)
     folds = _folds(index.agents, written)
+    if len(index.agents) > _MANY:
+        folds = _fewest(folds)
     number = sum(map(len, folds))
     if len(index.agents) < LEAST_AGENTS or number < LEAST_SAMPLES:
         raise InputError(
@@ -113,8 +117,6 @@ def calibrate_on_samples(
             f"{len(index.agents)} agents, and {LEAST_SAMPLES} samples of {LEAST_AGENTS} agents "
             "are needed; add samples, or calibrate with labeled requests"
         )
-    if len(index.agents) > _ONE_FOLD:
-        folds = folds[:1]
     inside: list[Observed] = []
     near: list[Observed] = []
     for fold in folds:
@@ -125,6 +127,12 @@ def calibrate_on_samples(
             inside.append(seen)
             near += [left] if left is not None else []
     return _fitted(knobs, inside, near, 1 - _CAUTION * (1 - target))
+
+
+def _fewest(folds: list[dict[str, set[str]]]) -> list[dict[str, set[str]]]:
+    """Return the first folds, as few as hold out enough samples; all where these do not."""
+    held = list(accumulate(map(len, folds)))
+    return folds[: bisect_left(held, LEAST_SAMPLES) + 1]
 
 
 def _folds(agents: Sequence[Agent], written: Collection[str] | None) -> list[dict[str, set[str]]]:

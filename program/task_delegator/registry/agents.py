@@ -141,7 +141,7 @@ class Agent(BaseModel):
     @field_validator("user_request_samples")
     @classmethod
     def _samples_say_something(cls, samples: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(sample for sample in samples if sample.strip())
+        return tuple(dict.fromkeys(sample for sample in samples if sample.strip()))
 
     @model_validator(mode="after")
     def _says_no_more_than_can_be_searched(self) -> "Agent":

@@ -21,24 +21,34 @@ class BuildOnce(Generic[K, V]):
     def __init__(self, make: Callable[[K], V], most: int) -> None:
         self._make = make
         self._most = most
-        self._lock = Lock()
+        self._lock = Lock()  # held for an instant
         self._values: OrderedDict[K, V] = OrderedDict()
+        self._making: dict[K, Lock] = {}
 
     def __len__(self) -> int:
         """Return how many values are held."""
         return len(self._values)
 
-    def asked(self) -> list[K]:
-        """Return the keys of the values that are held, the one asked for last at the end."""
+    def held(self) -> dict[K, V]:
+        """Return the values that are held, the one asked for last at the end."""
         with self._lock:
-            return list(self._values)
+            return dict(self._values)
 
     def __call__(self, key: K) -> V:
-        """Return the key's value; who asks while one is made waits."""
+        """Return the key's value; who asks for one that is being made waits."""
         with self._lock:
-            if key not in self._values:
-                self._values[key] = self._make(key)
-                if len(self._values) > self._most:
-                    self._values.popitem(last=False)
-            self._values.move_to_end(key)
-            return self._values[key]
+            if key in self._values:
+                self._values.move_to_end(key)
+                return self._values[key]
+            making = self._making.setdefault(key, Lock())
+        with making:
+            made = self.held()
+            return made[key] if key in made else self._hold(key, self._make(key))
+
+    def _hold(self, key: K, value: V) -> V:
+        with self._lock:
+            self._making.pop(key, None)
+            self._values[key] = value
+            if len(self._values) > self._most:
+                self._values.popitem(last=False)
+        return value

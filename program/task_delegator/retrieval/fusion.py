@@ -66,10 +66,9 @@ def score(index: Index, query: Query, knobs: KnobValues, left_out: Sequence[int]
 
 def read_lexically(index: Index, text: str, knobs: KnobValues) -> Lexical:
     """Return the scores of a text's words, as ``score`` takes them of a query."""
+    index = index.reading(reading_of(knobs))  # before: it may encode passages, and take long
     with no_fork():
-        return index.reading(reading_of(knobs)).lexical(
-            text, knobs.retrieval.bm25_k1, knobs.retrieval.bm25_b
-        )
+        return index.lexical(text, knobs.retrieval.bm25_k1, knobs.retrieval.bm25_b)
 
 
 def score_channels(

@@ -11,9 +11,8 @@ import numpy as np
 
 from ..embedders import VectorCache
 from ..system import Lock
-from .late_interaction import offsets
 from .linear_head import Head, fit_head
-from .rows import ChosenRows
+from .rows import ChosenRows, offsets
 
 _log = logging.getLogger(__name__)
 _SETTINGS = 4  # that an index holds: a service has one, a search many

@@ -16,18 +16,18 @@ from ..embedders import Embedder, Encoded
 from ..registry import Agent
 from .build_once import BuildOnce
 from .heads import ClassRows, Heads
-from .late_interaction import LateInteraction, offsets
+from .late_interaction import LateInteraction
 from .lexical import GramCosines, WordScores
 from .members import Members
 from .passages import read_passages
 from .postings import ChosenDocuments
-from .rows import ChosenRows
+from .rows import ChosenRows, offsets
 from .token_products import Compared
 
 _READINGS = 2  # of passages that an index holds beside none
 # Samples of an agent that are compared token by token. All fifteen found five more of 420 of ours,
 # none on four public sets, in twice the time; two found fewer.
-_COMPARED = 3
+_SAMPLES_COMPARED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +179,11 @@ class Index:
         return vectors + sum(index._own_bytes for index in (self, *self._further()))
 
     @property
+    def samples_held(self) -> int:
+        """Return how many samples the agents have."""
+        return len(self._samples)
+
+    @property
     def _own_bytes(self) -> int:
         lexical = (self._bm25, self._chars, self._late)
         return sum(part.nbytes for part in lexical) + self._members.nbytes
@@ -195,8 +200,7 @@ class Index:
 
     def _further(self) -> "list[Index]":
         """Return the indexes that read passages and are there."""
-        found = map(self._readings, self._readings.asked())
-        return [index for index in found if index is not None]
+        return [index for index in self._readings.held().values() if index is not None]
 
     def showing(self, names: Collection[str]) -> "Index":
         """Return this index, of which only some agents are named; scores still see all."""
@@ -210,7 +214,7 @@ class Index:
         if older is self:
             return
         self._heads.follow(older._heads)
-        for reading in older._readings.asked():
+        for reading in older._readings.held():
             self.reading(reading)
 
     def wait(self) -> None:
@@ -314,7 +318,7 @@ class Index:
         Args:
             query: the task.
             rows: places of the agents.
-            samples: as in ``Channels``; None where they are not known yet.
+            samples: as in ``Channels``; None to calculate them.
         """
         encoded, members = query.encoded, self._members
         if samples is None:
@@ -337,7 +341,7 @@ class Index:
         own = self._first_samples[rows][:, None] + each
         cosines = samples.take(own, mode="clip")
         cosines[each >= counts[:, None]] = -np.inf
-        order = np.argsort(-cosines, axis=1, kind="stable")[:, :_COMPARED] + 1
+        order = np.argsort(-cosines, axis=1, kind="stable")[:, :_SAMPLES_COMPARED] + 1
         return [row[:n] for row, n in zip(order.tolist(), counts.tolist(), strict=True)]
 
     def closeness(self, left: int, right: int) -> float:

@@ -10,10 +10,9 @@ import Stemmer
 
 from ..embedders import maker_of
 from .kept import KeptArrays
-from .late_interaction import offsets
 from .lexical import Terms
 from .postings import Corpus, Postings
-from .rows import Rows
+from .rows import Rows, offsets
 from .store import Content, Entry, HeldText, Snapshot, Store
 from .token_products import Tokens
 

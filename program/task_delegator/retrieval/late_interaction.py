@@ -1,9 +1,10 @@
 """MaxSim late interaction between a task and the texts of agents, in both directions."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
+from .rows import offsets
 from .token_products import Block, Compared, blocks
 
 _UNIT = 127**2  # of a token's vector with itself
@@ -13,8 +14,8 @@ class LateInteraction:
     """The MaxSim of ColBERT (Khattab and Zaharia, 2020) over a sentence encoder's token vectors.
 
     Each token is weighted by its inverse document frequency over agents. *To* is how much
-    of the task is found in any of an agent's texts; *fro* how much of the agent's best
-    covered text is found in the task.
+    of the task is found in any of the compared texts of an agent; *fro* how much of the best
+    covered of them is found in the task.
 
     Args:
         holders: how many of the agents have each token, by its number, shape (tokens,).
@@ -75,9 +76,3 @@ def _best(blocks: Iterable[Block]) -> tuple[np.ndarray, np.ndarray]:
 def _cosines(dots: np.ndarray) -> np.ndarray:
     """Return the cosines of dot products of tokens, float32, shape as given."""
     return dots.astype(np.float32) / _UNIT
-
-
-def offsets(lengths: Sequence[int] | np.ndarray) -> np.ndarray:
-    """Return where each of so many things in a row begins, shape (things,)."""
-    held = np.asarray(lengths, dtype=int)
-    return np.cumsum(held) - held

@@ -33,7 +33,7 @@ _AHEAD = 2  # windows that are read meanwhile: of one the words, while the other
 _CHARACTERS = 2**18  # of a window's tasks, some 30 MB of encodings
 _ENCODED = 256  # texts that are encoded before it is asked whether somebody still waits
 _TOGETHER = 128  # tasks and parts that are scored at once
-_NUMBERS = 2**21  # of one channel that are held at once, 16 MB: fewer tasks where agents are many
+_NUMBERS = 2**21  # of a channel or of samples that are held at once, 16 MB: else fewer tasks
 PartsOf = Callable[[str], Sequence[str]]
 
 
@@ -211,7 +211,7 @@ def _scored(read: Sequence[_Read], knobs: KnobValues) -> Iterator[Retrieval]:
     """Yield the scores of tasks that are read against one index."""
     index = read[0].index
     scored_by = index.reading(reading_of(knobs))
-    at_once = max(min(_NUMBERS // len(index.names), _TOGETHER), 1)
+    at_once = max(min(_NUMBERS // max(len(index.names), scored_by.samples_held), _TOGETHER), 1)
     for some in _chunks(read, at_once):
         every = [(query, one.out) for one in some for query in (one.query, *one.parts)]
         with no_fork(), one_thread():

@@ -24,7 +24,11 @@ _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 
 
 def favor_named(
-    index: Index, query: Query, knobs: KnobValues, logits: np.ndarray
+    index: Index,
+    query: Query,
+    knobs: KnobValues,
+    logits: np.ndarray,
+    left_out: Sequence[int] = (),
 ) -> tuple[np.ndarray, bool, bool]:
     """Return the log-posterior of the agents with those that the task names among the best.
 
@@ -32,6 +36,7 @@ def favor_named(
         index, query: the agents and the task as it was read.
         knobs: as for ``score``.
         logits: of the posterior without their names, shape (agents,).
+        left_out: places of agents that nothing is for.
 
     Returns:
         The log-posterior up to a constant, shape (agents,); whether one agent is named and the
@@ -48,17 +53,20 @@ def favor_named(
     first = int(logits.argmax())
     if first == rows[0]:
         return raised, True, False
-    if _rest_objects(index, query, knobs, rows[0]):
+    if _rest_objects(index, query, knobs, rows[0], left_out):
         return raised, False, False
     raised[rows[0]] = logits[first] + _AHEAD
     return raised, True, True
 
 
-def _rest_objects(index: Index, query: Query, knobs: KnobValues, named: int) -> bool:
+def _rest_objects(
+    index: Index, query: Query, knobs: KnobValues, named: int, left_out: Sequence[int]
+) -> bool:
     """Tell whether the sentences without the name read like a task for an agent of another kind."""
     for text in _rest(index, query.task):
-        scored = score(index, index.read(text), knobs)
+        scored = score(index, index.read(text), knobs, left_out)
         logits = fuse(scored.z_scores, knobs) / knobs.retrieval.temperature
+        logits[list(left_out)] = -np.inf
         first = int(logits.argmax())
         if (
             scored.maxsim >= _FOUND

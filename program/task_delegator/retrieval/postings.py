@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .late_interaction import offsets
+from .rows import offsets
 
 _MOST_APART = 256  # documents beside the large part; joining them takes some 0.1 s at 10,000 agents
 _MOST_COUNTED = 2**16 - 1

@@ -129,7 +129,7 @@ class Retrieve(dspy.Module):
             others = [score(index, index.read(text), knobs).z_scores for text in further]
             z_scores = blend(z_scores, others, knobs.expansion.weight)
         reranked = self.rerank(index, query, knobs, _log_posterior(z_scores, knobs, out))
-        logits, wanted, by_name = favor_named(index, query, knobs, reranked.logits)
+        logits, wanted, by_name = favor_named(index, query, knobs, reranked.logits, out)
         posterior = softmax(logits)
         best = _best(logits, index.names, out, knobs, choice)
         agents = tuple(index.agents[i] for i in best)
@@ -182,7 +182,7 @@ def glance(
     query = _unnamed(query, {index.names[place] for place in out})
     scored = scored or score(index, query, knobs, out)
     logits, _, by_name = favor_named(
-        index, query, knobs, _log_posterior(scored.z_scores, knobs, out)
+        index, query, knobs, _log_posterior(scored.z_scores, knobs, out), out
     )
     posterior = softmax(logits)
     best = largest(logits, min(_SHOWN, len(index.names) - len(out)))

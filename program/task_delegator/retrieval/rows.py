@@ -148,3 +148,9 @@ class ChosenRows:
 def stacked(vectors: Sequence[np.ndarray]) -> np.ndarray:
     """Return vectors as rows, float32, shape (n, dim); (0, 1) of none."""
     return np.stack(vectors) if len(vectors) else np.zeros((0, 1), dtype=np.float32)
+
+
+def offsets(lengths: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Return where each of so many things in a row begins, shape (things,)."""
+    held = np.asarray(lengths, dtype=int)
+    return np.cumsum(held) - held

@@ -40,6 +40,7 @@ from .reviews import Given, Reviews
 _log = logging.getLogger(__name__)
 
 _AT_ONCE = 64  # tasks that are worked on; others wait for their turn
+_PAUSE_SECONDS = 10.0  # before an index that could not be built is tried again
 _TRACES_SECONDS = 20.0  # that the last traces may take, when the service is told to stop
 
 
@@ -88,13 +89,17 @@ class Desk:
                 await asyncio.to_thread(self._traces.close, _TRACES_SECONDS)
 
     async def _build(self) -> None:
-        try:
-            await asyncio.to_thread(self.delegator.warm_up)
-        except DelegatorError as error:
-            _log.error("not ready: %s", error)
-        else:
-            self._gathering.meet(None)
-            self.ready = True
+        while not self.ready:
+            try:
+                await asyncio.to_thread(self.delegator.warm_up)
+            except Exception as error:  # whatever it was may pass
+                known = isinstance(error, DelegatorError)
+                told = "not ready, tried again in %g seconds: %s"
+                _log.error(told, _PAUSE_SECONDS, error, exc_info=None if known else error)
+                await asyncio.sleep(_PAUSE_SECONDS)
+            else:
+                self._gathering.meet(None)
+                self.ready = True
 
     def _score(self, asked: Sequence[Asked]) -> list[Retrieval]:
         """Return the scores of tasks that wait at the same time, and of their parts."""

@@ -36,7 +36,8 @@ class Given:
         evidence = self.delegation.evidence
         candidates = (*self.delegation.top3, *self.delegation.ranking)
         listed = (*evidence.ranking, *evidence.named, *evidence.mentions)
-        return {candidate.name for candidate in candidates} | set(listed)
+        alone = filter(None, [evidence.without_quoted])
+        return {candidate.name for candidate in candidates} | {*listed, *alone}
 
 
 class Reviews:

@@ -26,12 +26,13 @@ from .files import (
     write_text,
 )
 from .fork_gate import hold_at_forks, no_fork
-from .json_text import check_depth, parse_json
+from .json_text import MOST_LEVELS, parse_json, too_deep
 from .locks import held, one_at_a_time
 from .mlflow_access import read_mlflow
 from .thread_lock import Lock
 
 __all__ = [
+    "MOST_LEVELS",
     "PARTIAL",
     "Lock",
     "accept_any_text",
@@ -39,7 +40,6 @@ __all__ = [
     "atomic_write",
     "beside",
     "cache_folder",
-    "check_depth",
     "draw_bars_on_terminals_only",
     "flush",
     "held",
@@ -49,6 +49,7 @@ __all__ = [
     "no_fork",
     "one_at_a_time",
     "parse_json",
+    "too_deep",
     "private_cache_folder",
     "read_bytes",
     "read_json",

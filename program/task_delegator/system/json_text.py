@@ -5,7 +5,7 @@ from typing import Any
 
 from ..errors import InputError
 
-_DEPTH = 100  # levels; pydantic writes 255, Python's own recursion ends near 1,000
+MOST_LEVELS = 100  # levels; pydantic writes 255, Python's own recursion ends near 1,000
 
 
 def parse_json(text: str, where: str) -> Any:
@@ -30,21 +30,12 @@ def parse_json(text: str, where: str) -> Any:
             f"{where}: broken JSON: an object has the key {error.key!r} twice: remove one of them"
         ) from error
     except RecursionError as error:
-        raise _too_deep(where) from error
+        raise too_deep(where) from error
     except ValueError as error:  # Python refuses to read integers of thousands of digits
         raise InputError(f"{where}: broken JSON: a number has too many digits") from error
-    check_depth(value, where)
+    if _is_deeper(value, MOST_LEVELS):
+        raise too_deep(where)
     return value
-
-
-def check_depth(value: Any, where: str, language: str = "JSON") -> None:
-    """Check that lists and objects are not nested too deeply to be written again.
-
-    Raises:
-        InputError: they are.
-    """
-    if _is_deeper(value, _DEPTH):
-        raise _too_deep(where, language)
 
 
 class _TwiceError(Exception):
@@ -79,5 +70,7 @@ def _is_deeper(value: Any, levels: int) -> bool:
     return True
 
 
-def _too_deep(where: str, language: str = "JSON") -> InputError:
-    return InputError(f"{where}: broken {language}: nested deeper than {_DEPTH} levels: flatten it")
+def too_deep(where: str, language: str = "JSON") -> InputError:
+    """Return the error of lists and objects that are nested too deeply to be written again."""
+    too = f"nested deeper than {MOST_LEVELS} levels"
+    return InputError(f"{where}: broken {language}: {too}: flatten it")

@@ -1,6 +1,7 @@
 """Calibration on samples: each is asked of an index that does not hold it."""
 
 import logging
+from unittest.mock import Mock
 
 import pytest
 from rerankers import SharedWords
@@ -67,6 +68,16 @@ def test_no_fold_takes_more_than_its_share_of_an_agents_samples():
     for agent in registry():
         for fold in folds:
             assert len(fold.keys() & set(agent.user_request_samples)) <= 2
+
+
+def test_of_a_large_registry_no_fewer_samples_are_asked_than_are_needed(program, monkeypatch):
+    monkeypatch.setattr(samples, "_MANY", 2)
+    asked = Mock(wraps=samples.observe)
+    monkeypatch.setattr(samples, "observe", asked)
+    calibrate_on_samples(program.retrieve, KnobValues(), None, 0.95)
+    indexes = {id(call.args[0]) for call in asked.call_args_list}
+    assert asked.call_count >= samples.LEAST_SAMPLES
+    assert len(indexes) < len(samples._folds(list(registry()), None))
 
 
 def test_a_sample_that_several_agents_have_is_right_for_each():

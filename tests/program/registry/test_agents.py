@@ -82,6 +82,10 @@ TOOLS = [
 ]
 
 
+def test_a_sample_that_stands_twice_says_no_more_than_once():
+    assert Agent(name="A", user_request_samples=("b", "a", "b")).user_request_samples == ("b", "a")
+
+
 @pytest.mark.parametrize(("tool", "text"), TOOLS, ids=[text for _, text in TOOLS])
 def test_a_tool_is_read_as_others_describe_it_and_written_back(tmp_path, tool, text):
     path = tmp_path / "agents.json"
@@ -145,7 +149,7 @@ def test_lines_of_a_registry_may_end_as_windows_ends_them(tmp_path, newline):
         (f'[{{"name": "A", "user_request_samples": ["{"a" * 20_001}"]}}]', "at most 20000"),
         (f'[{{"name": "A", "tools": {json.dumps(["a"] * 1001)}}}]', "at most 1000 items"),
         (
-            json.dumps([{"name": "A", "user_request_samples": ["a" * 1_000] * 301}]),
+            json.dumps([{"name": "A", "user_request_samples": [f"{i:1000}" for i in range(301)]}]),
             "agent 0: .*'A' has 301,000 characters",
         ),
         (f'[{{"name": "A", "id": {"1" * 5_000}}}]', "too many digits"),

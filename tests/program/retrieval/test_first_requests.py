@@ -1,5 +1,6 @@
 """Many threads on a fresh program make each part of its index once."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
@@ -61,6 +62,26 @@ def test_what_was_asked_for_last_is_held():
     value = BuildOnce(lambda key: asked.append(key) or f"{key}!", most=2)
     assert [value(key) for key in (1, 2, 1, 3, 1, 2)] == ["1!", "2!", "1!", "3!", "1!", "2!"]
     assert asked == [1, 2, 3, 2]
+
+
+def test_nobody_waits_for_what_another_asks_for():
+    begun, may_end = threading.Event(), threading.Event()
+
+    def make(key):
+        if key == "slow":
+            begun.set()
+            assert may_end.wait(10)
+        return key
+
+    value = BuildOnce(make, most=3)
+    value("known")
+    with ThreadPoolExecutor(2) as threads:
+        twice = [threads.submit(value, "slow") for _ in range(2)]
+        assert begun.wait(10)
+        assert (value("known"), value("new")) == ("known", "new")
+        assert list(value.held()) == ["known", "new"]
+        may_end.set()
+        assert [one.result() for one in twice] == ["slow", "slow"]
 
 
 def test_what_failed_is_made_again():

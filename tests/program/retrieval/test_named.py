@@ -44,6 +44,13 @@ def test_a_named_agent_is_on_the_shortlist_where_the_rest_objects(program):
     assert given.decision == "review"
 
 
+def test_agents_that_are_excluded_do_not_object(program):
+    """They could not do it, or are gone: what reads like one for them is for the named one."""
+    task = "Ask the Press Office. send the invoice again with the VAT id, wrong copies"
+    given = program(task, exclude=["Invoice Copies"])
+    assert given.top3[0].name == "Press Office"
+
+
 @pytest.mark.parametrize("temperature", [1.0, 0.3, 0.1, 0.03, 0.01, 0.003])
 @pytest.mark.parametrize("named", ["Press Office", "Travel"])
 def test_a_named_agent_is_on_the_shortlist_however_sure_the_posterior_is(temperature, named):

@@ -1,3 +1,5 @@
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 from small import CountingWords, HashedWords, make_agent
@@ -7,7 +9,7 @@ from optimize.search import ScoredRequests, fit_weights
 from optimize.search.retrieval import search
 from task_delegator.knobs import KnobValues
 from task_delegator.registry import Registry
-from task_delegator.retrieval import IndexCache, Retrieve
+from task_delegator.retrieval import IndexCache, Retrieve, fusion
 from task_delegator.retrieval import passages as module
 from task_delegator.retrieval.index import Index
 from task_delegator.retrieval.passages import read_passages
@@ -52,6 +54,21 @@ def test_instructions_of_agents_with_samples_are_read_only_where_that_is_asked(o
     office.replace(told(office["Travel"], "Never book the espresso machine a hotel room."))
     assert found(office, KnobValues()) == found(office, OFF)
     assert found(office, ALL)["Travel"] > found(office, OFF)["Travel"]
+
+
+def test_passages_are_encoded_where_a_fork_need_not_wait(office, monkeypatch):
+    index, inside = Index(kitchen(office), HashedWords()), []
+
+    @contextmanager
+    def no_fork():
+        inside.append(index.reading)
+        monkeypatch.setattr(index, "reading", None)
+        yield
+        monkeypatch.setattr(index, "reading", inside.pop())
+
+    monkeypatch.setattr(fusion, "no_fork", no_fork)
+    read = fusion.read_lexically(index, TASK, KnobValues())
+    assert read.index.read_passages is not None
 
 
 def test_turned_off_instructions_change_nothing(office):

@@ -1,12 +1,14 @@
 """Tasks that are scored together keep their own caller: permissions, and whom it excludes."""
 
+from unittest.mock import Mock
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small import delegator, office_registry
 
 from task_delegator.choice import Choice
-from task_delegator.retrieval import Asked, score_many
+from task_delegator.retrieval import Asked, many, score_many
 
 PROGRAM = delegator(office_registry())
 NAMES = sorted(agent.name for agent in PROGRAM.registry)
@@ -32,6 +34,18 @@ def test_each_is_ranked_as_alone(asked):
         for own, other in zip(ranked.candidates, alone.candidates, strict=True):
             assert own.probability == pytest.approx(other.probability, abs=1e-6)
         assert ranked.signals.maxsim == pytest.approx(alone.signals.maxsim, abs=1e-6)
+
+
+def test_where_samples_are_many_fewer_tasks_are_scored_at_once(monkeypatch):
+    """What is held at once is bounded: cosines of tasks with agents, and with their samples."""
+    index = PROGRAM.retrieve.library.index({})
+    assert index.samples_held > len(index.names)
+    monkeypatch.setattr(many, "_NUMBERS", 2 * index.samples_held)
+    together = Mock(wraps=many._scores)
+    monkeypatch.setattr(many, "_scores", together)
+    found = list(score_many(PROGRAM.retrieve, [*map(Asked, TASKS)], PROGRAM.knobs.values))
+    assert len(found) == len(TASKS)
+    assert [len(call.args[1]) for call in together.call_args_list] == [2, 2]
 
 
 def test_scores_are_ranked_by_the_delegation_that_they_are_given_to():

@@ -107,6 +107,20 @@ def test_a_request_that_fails_fails_alone():
     assert [found[0][1].task, found[3][1].task] == [TASKS[0], TASKS[1]]
 
 
+def test_no_retrieval_stops_the_loop_that_all_requests_are_answered_by(monkeypatch):
+    desk, _ = warm_desk()
+    ranks, loops = desk.delegator.retrieve.forward, []
+
+    def spy(**inputs):
+        loops.append(threading.current_thread() is threading.main_thread())
+        return ranks(**inputs)
+
+    monkeypatch.setattr(desk.delegator.retrieve, "forward", spy)
+    asyncio.run(desk.delegate(Caller("a"), "ask Travel, the refund of my order is late"))
+    assert loops == [False] * len(loops)
+    assert loops
+
+
 def test_the_first_task_of_a_caller_keeps_no_other_waiting():
     desk, embed = warm_desk()
     desk._gathering._batches = 1

@@ -12,11 +12,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from small import HashedWords, office_registry, public
 from starlette.testclient import TestClient
 
+from task_delegator.choice import Choice
+from task_delegator.delegation import Evidence
 from task_delegator.delegator import Delegator
-from task_delegator.errors import InputError, LMError
+from task_delegator.errors import EmbedderError, InputError, LMError
 from task_delegator.feedback import read_feedback
 from task_delegator.registry import Agent
 from task_delegator.service import Access, Caller, Desk, Token, create_app, serve, token_sha256
+from task_delegator.service.reviews import Given
 
 TASK = "the refund of my order is late"
 HERE = "http://127.0.0.1"
@@ -229,6 +232,13 @@ def test_a_review_names_no_agent_that_the_caller_may_use_no_more(guarded, desk, 
     assert guarded.get("/reviews", headers=bearer("bob")).json() == []
 
 
+def test_a_review_names_whom_a_mail_is_for_without_its_quotes(desk):
+    """Nobody else may be in the reason: whoever lost an agent is told another."""
+    evidence = Evidence(without_quoted="Travel")
+    delegation = desk.delegator(TASK).copy(evidence=evidence, top3=(), ranking=())
+    assert Given("1", "bob", None, Choice(), delegation).names == {"Travel"}
+
+
 def test_a_review_that_is_made_again_keeps_what_the_caller_wished_for(guarded, desk):
     desk.delegator.knobs.set({"confidence.assign_threshold": None, "scope.threshold": None})
     wishes = {"exclude": ["Refunds"], "k": 1}
@@ -410,9 +420,29 @@ def test_a_service_that_is_not_ready_says_what_failed(caplog):
     made.knobs.set({"retrieval.rerank": 1.0})
     desk = Desk(made)
     with TestClient(create_app(desk), base_url=HERE):
-        deadline = time.monotonic() + 10
-        while not caplog.records and time.monotonic() < deadline:
-            time.sleep(0.01)
+        until(lambda: caplog.records)
     assert not desk.ready
     (said,) = [record.getMessage() for record in caplog.records]
-    assert said.startswith("not ready: reranker broken: failed")
+    assert said.startswith("not ready, tried again in 10 seconds: reranker broken: failed")
+
+
+def test_a_service_is_ready_once_what_failed_has_passed(desk, caplog, monkeypatch):
+    monkeypatch.setattr("task_delegator.service.desk._PAUSE_SECONDS", 0.01)
+    failing = [RuntimeError("the disk is away"), EmbedderError("no answer")]
+
+    def warm_up():
+        if failing:
+            raise failing.pop()
+
+    monkeypatch.setattr(desk.delegator, "warm_up", warm_up)
+    with TestClient(create_app(desk), base_url=HERE):
+        until(lambda: desk.ready)
+    assert "no answer" in caplog.text
+    assert "the disk is away" in caplog.text
+
+
+def until(holds):
+    deadline = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from ...errors import InputError
-from ...system import check_depth
+from ...system import MOST_LEVELS, too_deep
 
 if TYPE_CHECKING:
     from yaml import SafeLoader as _SafeLoader
@@ -66,21 +66,22 @@ def parse_yaml(text: str, where: str) -> list[Any]:
     if len(text) > _CHARACTERS:
         raise InputError(f"{where}: has {len(text):,} characters: split it, or convert it to JSON")
     try:
+        depth = 0  # counted before the library's parser, which recurses without a limit
         for event in yaml.parse(text, Loader=_Loader):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > MOST_LEVELS:
+                raise too_deep(where, "YAML")
             if isinstance(event, yaml.AliasEvent):
                 line = event.start_mark.line + 1
                 raise InputError(
                     f"{where}: broken YAML at line {line}: aliases (*{event.anchor:.80}) are not "
                     "read: write out what it stands for"
                 )
-        documents = list(yaml.load_all(text, Loader=_Loader))  # safe: derived from SafeLoader
+        return list(yaml.load_all(text, Loader=_Loader))  # safe: derived from SafeLoader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         at = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise InputError(f"{where}: broken YAML{at}: {error.problem}") from error
     except (yaml.YAMLError, ValueError) as error:
         raise InputError(f"{where}: broken YAML: {error}") from error
-    except RecursionError as error:
-        raise InputError(f"{where}: broken YAML: nested too deeply: flatten it") from error
-    check_depth(documents, where, "YAML")
-    return documents

@@ -32,7 +32,9 @@ JSON_VALUES = st.recursive(
         ("x.yaml", "name: A\nname: B\n", "line 2.*'name' stands twice"),
         ("x.yaml", "? [a]\n: b\n", "key is no text"),
         ("x.yaml", "a: [\n", "broken YAML"),
-        ("x.yaml", "[" * 3000, "broken YAML"),
+        ("x.yaml", "[" * 3000, "deeper than 100 levels"),
+        ("x.yaml", "- " * 60_000 + "x", "deeper than 100 levels"),  # a crash of the process before
+        ("SKILL.md", "---\nname: x\ntools: " + "- " * 60_000 + "x\n---\n", "broken YAML"),
         ("x.yaml", "[" * 200 + "]" * 200, "deeper than 100 levels"),
         ("x.yaml", "- " + "a" * 4_000_001, "characters: split it"),
         ("x.yaml", "name: \x07\n", "broken YAML"),
