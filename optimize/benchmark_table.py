@@ -251,7 +251,10 @@ def processes(options: argparse.Namespace) -> dict[str, Row]:
             "2 of 10",
             f"{hung} of {_CHILDREN}",
         ),
-        "pickle": ("TypeError", "answers the same" if same else "answers otherwise"),
+        "cloudpickle, which DSPy's signatures need": (
+            "TypeError",
+            "answers the same" if same else "answers otherwise",
+        ),
         "`calibrated()` while agents change": (
             "KeyError in 108 of 825,000 calls",
             f"{errors} errors in {calls:,} calls",

@@ -24,7 +24,7 @@ FAULTS = (
     "two writers",
     "fork",
     "spawn",
-    "pickle",
+    "cloudpickle",
     "damaged cache",
     "hostile content",
     "100 MB",

@@ -15,7 +15,7 @@ from optimize.calibration.confidence import (
     tell,
 )
 from optimize.calibration.logistic import Logistic, held_out_probabilities
-from optimize.calibration.plans import PlanReport, evaluate_plans, fit_split
+from optimize.calibration.plans import PlanReport, evaluate_plans, few_for_several, fit_split
 from optimize.calibration.transfer import TransferFit, draw_registries, fit_transfer
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "evaluate_plans",
     "features_of",
     "fit_confidence",
+    "few_for_several",
     "fit_split",
     "fit_transfer",
     "held_out_probabilities",

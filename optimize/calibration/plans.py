@@ -1,5 +1,6 @@
 """Fit when a program splits a task, and evaluate its plans."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,14 +13,18 @@ from tqdm import tqdm
 from optimize.calibration.logistic import Logistic, held_out_probabilities
 from optimize.data import Dataset, Request
 from optimize.evaluation import metrics, plan_measured
+from task_delegator.artifact import PROGRAM, find
 from task_delegator.delegation import Plan
 from task_delegator.delegator import Delegator
-from task_delegator.knobs import SeveralWeights
+from task_delegator.knobs import KnobValues, SeveralWeights
 from task_delegator.stages import MAX_PARTS, PartScore, best_split, split_features
+from task_delegator.system import read_json
 
+_log = logging.getLogger(__name__)
 MOST_IN_VAIN = 0.05  # of the tasks for one agent: half of what is promised, n is small
 _FOLDS = 5
-_FEWEST = 10  # tasks for several agents; with fewer nothing is fitted
+_FEWEST = 10  # tasks for several agents, in train and in validation, to fit on
+_FITTED_ON = ("train", "validation")
 _SINGLE = 300  # tasks for one agent to look at: each takes up to 21 looks
 
 
@@ -62,14 +67,17 @@ def fit_split(program: Delegator, dataset: Dataset) -> None:
 
     The threshold is chosen on out-of-fold probabilities: those of the tasks that the
     weights were fitted on would be too good. Where a dataset has too few tasks for several
-    agents, the knobs stay as they are.
+    agents, the knobs stay as they are; where none were fitted, those of the program that ships
+    serve.
     """
-    if min(len(dataset.multi[split]) for split in ("train", "validation")) < _FEWEST:
+    if (few := few_for_several(dataset)) is not None:
+        _split_as_shipped(program, few)
         return
-    parts = [_examples(program, dataset, split) for split in ("train", "validation")]
+    parts = [_examples(program, dataset, split) for split in _FITTED_ON]
     table, several = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
     fewest = int(min(several.sum(), (~several).sum()))
     if fewest < 2:
+        _split_as_shipped(program, "hardly a task of multi.json, or for one agent, can be cut")
         return
     model = Logistic.fit(table, several, balanced=True)
     program.knobs.set(model.knobs("split.several", SeveralWeights.features()))
@@ -81,6 +89,24 @@ def fit_split(program: Delegator, dataset: Dataset) -> None:
     allowed = int(MOST_IN_VAIN * looked_at)
     threshold = float(np.nextafter(single[allowed], 2)) if allowed < len(single) else 0.0
     program.knobs.set({"split.threshold": threshold})
+
+
+def few_for_several(dataset: Dataset) -> str | None:
+    """Return what is missing of tasks for several agents to fit on, None where they suffice."""
+    held = {split: len(dataset.multi[split]) for split in _FITTED_ON}
+    if min(held.values()) >= _FEWEST:
+        return None
+    shown = " and ".join(f"{number} of split {split!r}" for split, number in held.items())
+    return f"multi.json has {shown}, and {_FEWEST} of each are needed"
+
+
+def _split_as_shipped(program: Delegator, because: str) -> None:
+    values = program.knobs.values
+    if values.split.threshold is not None:
+        return
+    shipped = KnobValues.read(read_json(find("default") / PROGRAM)["knobs"])
+    program.knobs.values = values.model_copy(update={"split": shipped.split})
+    _log.warning("plans: when to split a task is that of the program that ships: %s", because)
 
 
 def evaluate_plans(

@@ -33,6 +33,7 @@ def add_parser(commands: Commands, parents: Parents) -> None:
 def run(options: argparse.Namespace) -> int:
     """Add recorded outcomes to a dataset."""
     from optimize.data import merge_rows
+    from task_delegator.cli.options import tell
     from task_delegator.errors import InputError
     from task_delegator.feedback import read_feedback
 
@@ -46,7 +47,13 @@ def run(options: argparse.Namespace) -> int:
         answers = _answers(options)
         rows += answers.feedback
         counts = {"assessments": asdict(answers) | {"feedback": len(answers.feedback)}}
-    print_json(asdict(merge_rows(rows, options.data, options.split)) | counts)
+    merged = merge_rows(rows, options.data, options.split)
+    if merged.out_of_scope and options.split == "train":
+        tell(
+            f"what is for nobody ({merged.out_of_scope}) went to train, of which no confidence is "
+            "fitted: with --split validation it counts"
+        )
+    print_json(asdict(merged) | counts)
     return 0
 
 

@@ -18,15 +18,13 @@ def add_parser(commands: Commands, parents: Parents) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Fit when a program splits a task."""
-    from optimize.calibration import evaluate_plans, fit_split
+    from optimize.calibration import evaluate_plans, few_for_several, fit_split
     from optimize.pipeline import provenance
     from task_delegator.errors import InputError
 
     dataset, program, manifest = open_program(options)
-    if not dataset.multi["validation"]:
-        raise InputError(
-            f"{dataset.path}: no tasks for several agents to validate on: add multi.json"
-        )
+    if (few := few_for_several(dataset)) is not None:
+        raise InputError(f'{dataset.path}: {few}: add tasks, each with its "split"')
     fit_split(program, dataset)
     validation = dataset.multi["validation"], dataset.splits["validation"]
     on_validation = evaluate_plans(program, *validation)

@@ -30,6 +30,7 @@ from .consultation import (
 from .decision import (
     AssessConfidence,
     LMShareCap,
+    Unmeasured,
     assess_confidence,
     decide,
     decision_certainty,
@@ -249,7 +250,7 @@ class Delegator(DelegatesMany, dspy.Module):
             named=tuple(dict.fromkeys((*query.named, *query.mentions))),
             by_name=advice.found.by_name and advice.first.name in query.named,
             repeated=repeated,
-            unsampled=not scoped and self.calibrated(permissions),
+            unmeasured=self._unmeasured(permissions, choice, scoped=scoped),
             without_quoted=other,
         )
         return Delegation(
@@ -318,6 +319,15 @@ class Delegator(DelegatesMany, dspy.Module):
         """
         sampled = self.calibrated_for.by != "samples" or bool(first.user_request_samples)
         return sampled and self.calibrated(permissions)
+
+    def _unmeasured(
+        self, permissions: Collection[str] | None, choice: Choice, *, scoped: bool
+    ) -> Unmeasured | None:
+        """Return of what the confidence says nothing, None where it is the registry."""
+        if not scoped and self.calibrated(permissions):
+            return "first"
+        excluding = self.calibrated_for.transfer and self.transfers()
+        return "excluded" if excluding and choice.exclude else None
 
     async def _without_quoted(
         self,
@@ -463,6 +473,8 @@ class Delegator(DelegatesMany, dspy.Module):
     def _plan(self, task: str, permissions: Collection[str] | None, wishes: PlanWishes) -> Plan:
         started = perf_counter()
         check_task(task)
+        if further := wishes.keys() - PlanWishes.__annotations__.keys():
+            raise TypeError(f"a plan takes no {' and no '.join(sorted(further))}")
         knobs, choice = self.numbers(permissions), Choice.of(**wishes)
         read: dict[str, Retrieval] = {}
         scoped = self.calibrated(permissions)

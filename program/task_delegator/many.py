@@ -73,6 +73,7 @@ class DelegatesMany:
         Raises:
             InputError: a task is no text, empty or too long; nothing was begun.
             LMError: as for ``forward``; the other tasks were finished.
+            TypeError: it is one text, not a list of some.
         """
         found = list(self.delegate_each(tasks, permissions, threads))
         for answer in found:
@@ -101,6 +102,8 @@ class DelegatesMany:
         Raises:
             InputError: a task is no text, empty or too long; nothing was begun.
         """
+        if isinstance(tasks, str | bytes):
+            raise TypeError(f"tasks must be a list of texts, not the one {tasks!r:.80}")
         check_tasks(tasks)
         knobs = self.knobs.values
         permitted = permission_set(permissions)

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -207,3 +208,9 @@ def test_the_lm_is_shown_whom_the_caller_includes(shortlist):
     assert shown[0] == found.candidates[0].name
     assert {"Agent 37", "Agent 38"} <= set(shown)
     assert len(shown) == 3
+
+
+def test_a_plan_takes_no_wish_that_it_does_not_read():
+    history: dict[str, Any] = {"history": ["refund my order"]}
+    with pytest.raises(TypeError, match="a plan takes no history"):
+        PROGRAM.plan("and the invoice?", **history)

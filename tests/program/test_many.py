@@ -202,3 +202,9 @@ def test_an_answer_that_nobody_waits_for_is_not_asked_for(monkeypatch):
     assert next(answers) == "refund"
     answers.close()
     assert len(begun) < 50
+
+
+@pytest.mark.parametrize("ask", ["delegate_many", "delegate_each"])
+def test_one_text_is_no_list_of_tasks(office, ask):
+    with pytest.raises(TypeError, match="a list of texts, not the one 'refund'"):
+        list(getattr(delegator(office), ask)("refund"))

@@ -15,7 +15,7 @@ from task_delegator.embedders import embedder
 
 
 @pytest.mark.parametrize("embed", [HashedWords, embedder], ids=["words", "default"])
-@pytest.mark.fault("pickle", "a program", holds="The same answers.")
+@pytest.mark.fault("cloudpickle", "a program", holds="The same answers.")
 def test_a_pickled_program_gives_the_same_answers(office, embed):
     program = Delegator(office, embed(), calibrated_for=frozenset())
     expected = program("refund my order")
@@ -28,9 +28,11 @@ def test_a_pickled_program_gives_the_same_answers(office, embed):
 
 
 @pytest.mark.parametrize("give", ["the program", "its predictors"])
-@pytest.mark.fault("pickle", "`copy.deepcopy` of a program", holds="The same answers, its LM kept.")
 @pytest.mark.fault(
-    "pickle",
+    "cloudpickle", "`copy.deepcopy` of a program", holds="The same answers, its LM kept."
+)
+@pytest.mark.fault(
+    "cloudpickle",
     "a program with an LM object",
     holds="Refused in one line, as its key would be pickled.",
 )

@@ -252,11 +252,11 @@ def find(program: str | Path) -> Path:
     """
     if str(program).startswith(_REGISTERED):
         return _downloaded(str(program))
-    shipped = Path(str(files("task_delegator"))) / "compiled" / str(program)
-    for folder in (Path(program), shipped):
+    shipped = Path(str(files("task_delegator"))) / "compiled"
+    for folder in (Path(program), shipped / program):
         if is_file(folder / MANIFEST):
             return folder
-    names = sorted(p.name for p in shipped.parent.glob("*") if (p / MANIFEST).is_file())
+    names = sorted(p.name for p in shipped.glob("*") if (p / MANIFEST).is_file())
     raise ProgramError(
         f"{str(program)[:200]}: no compiled program; name a folder with {MANIFEST}, or one of: "
         f"{', '.join(names) or 'none ships'}"

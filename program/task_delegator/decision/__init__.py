@@ -14,7 +14,7 @@ from .confidence import (
     in_scope_probability,
     sigmoid,
 )
-from .decide import asks_lm, decide, decision_certainty, settled_by
+from .decide import Unmeasured, asks_lm, decide, decision_certainty, settled_by
 from .lm_share import LMShareCap, LMVerdict, allowed_by_share, least_certain, lm_decided
 from .pooling import weigh
 from .probability import CONFIDENCE_FLOOR, PROBABILITY_FLOOR
@@ -27,6 +27,7 @@ from .transfer import (
 )
 
 __all__ = [
+    "Unmeasured",
     "CONFIDENCE_FLOOR",
     "PROBABILITY_FLOOR",
     "AssessConfidence",

@@ -1,12 +1,14 @@
 """Rules of the decision: when to assign, review or refuse, and when to ask the LM."""
 
 from collections.abc import Sequence
+from typing import Literal, TypeAlias
 
 from ..delegation import Candidate, Decision, Settled
 from ..knobs import LMKnobs, Thresholds
 from ..text import printable
 from .confidence import above_floor, at_even_odds
 
+Unmeasured: TypeAlias = Literal["first", "excluded"]
 _UNLIKELY = 0.25  # confidence below which the reason opens with that nobody is likely
 
 
@@ -51,7 +53,7 @@ def decide(
     named: Sequence[str] = (),
     by_name: bool = False,
     repeated: int = 0,
-    unsampled: bool = False,
+    unmeasured: Unmeasured | None = None,
     without_quoted: str | None = None,
 ) -> tuple[Decision, str]:
     """Return the decision and the reason for it, in words that a person can act on.
@@ -74,7 +76,7 @@ def decide(
         language, named: the task's, where the embedder does not support it; agents it names.
         by_name: whether the first is first for nothing but its name in the task.
         repeated: words of the task that repeat what the first agent says of itself.
-        unsampled: whether what was not calibrated is the first agent alone, which has no samples.
+        unmeasured: whether that is the first alone, without samples, or as some are excluded.
         without_quoted: for whom the task is without the mail that it quotes; None for the same.
     """
     first, *rivals = [printable(candidate.name) for candidate in candidates[:3]]
@@ -86,7 +88,7 @@ def decide(
         )
     if not calibrated and not trusted:
         believed = _finding(first, confidence) if elsewhere else None
-        return "review", _unbelieved(believed, first, others, unsampled=unsampled)
+        return "review", _unbelieved(believed, first, others, unmeasured)
     if by_name:
         other = rivals[0] if rivals else "another"
         return "review", (
@@ -160,24 +162,26 @@ def _told_apart(less: float, more: float) -> tuple[str, str]:
     return next((pair for pair in shown if pair[0] != pair[1]), shown[-1])
 
 
-def _unbelieved(elsewhere: str | None, first: str, others: str, *, unsampled: bool) -> str:
+def _unbelieved(
+    elsewhere: str | None, first: str, others: str, unmeasured: Unmeasured | None
+) -> str:
     """Return why a person decides where the program was not calibrated for the caller's agents.
 
     Args:
         elsewhere: what other registries say of the first; None where they say nothing.
         first, others: the guess, and whom else to look at.
-        unsampled: whether that is the first agent alone, which has no samples.
+        unmeasured: as of ``decide``.
     """
-    if unsampled:
+    if unmeasured == "first":
         return (
             f"{first} has no sample requests, which the confidence was calibrated on: a person "
             f"should decide{others}."
         )
     if elsewhere is None:
-        return (
-            f"The confidence is not calibrated for this registry: a person should decide. "
-            f"The guess is {first}{others}."
-        )
+        why = "The confidence is not calibrated for this registry"
+        if unmeasured == "excluded":
+            why = "How sure this is was not measured where agents are excluded"
+        return f"{why}: a person should decide. The guess is {first}{others}."
     return (
         f"{elsewhere}, as other registries show; the program was not calibrated for this one: "
         f"a person should decide{others}."

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import dspy
 import pytest
 from recorded import recorded_lm, until_it_dies
@@ -61,16 +63,22 @@ def test_when_to_split_is_fitted_and_measured(office, tmp_path):
     assert evaluate_plans(never, SEVERAL, SINGLE).f1 < report.f1
 
 
-def test_without_examples_nothing_is_fitted(office, tmp_path):
+@pytest.mark.parametrize("own", [None, 0.25])
+def test_with_few_examples_a_task_is_split_as_before_or_as_shipped(office, tmp_path, caplog, own):
     program = Delegator(office, HashedWords())
+    program.knobs.set({"split.threshold": own})
     before = program.knobs.values
     bare = dataset(office, tmp_path)
     few = dict.fromkeys(bare.multi, SEVERAL[:3])
-    fit_split(
-        program,
-        Dataset(tmp_path, office, bare.splits, bare.out_of_scope, few, bare.other_languages),
-    )
-    assert program.knobs.values == before
+    fit_split(program, replace(bare, multi=few))
+    if own is not None:
+        assert program.knobs.values == before
+        return
+    split = program.knobs.values.split
+    assert split.threshold is not None
+    assert split.several.weakest_part > 0
+    assert program.knobs.values.model_copy(update={"split": before.split}) == before
+    assert "multi.json has 3 of split 'train' and 3 of split 'validation'" in caplog.text
 
 
 def test_candidates_of_a_plan_are_interleaved_by_rank(office):

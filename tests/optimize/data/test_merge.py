@@ -8,6 +8,7 @@ import pytest
 from children import end_of, killed_before, on_a_full_disk, start_child
 from small import small_dataset
 
+from optimize.__main__ import main
 from optimize.data import feedback as merging
 from optimize.data.dataset import load_dataset
 from optimize.data.feedback import merge
@@ -118,6 +119,14 @@ def test_a_full_disk_leaves_the_dataset_as_it_was(tmp_path):
     assert on_a_full_disk(100, fill) == 0
     assert contents(data) == before
     assert merge(log, data).added == 1
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_what_is_for_nobody_is_told_where_it_counts(tmp_path, capsys, split):
+    data, log = dataset_with_two_outcomes(tmp_path)
+    assert main(["merge", str(log), "--data", str(data), "--split", split]) == 0
+    told = "what is for nobody (1) went to train" in capsys.readouterr().err
+    assert told == (split == "train")
 
 
 LAYOUTS = {

@@ -351,9 +351,10 @@ def test_a_damaged_state_is_refused(folder, registry):
         load(folder, registry)
 
 
-def test_a_missing_program_names_those_that_ship(registry):
+@pytest.mark.parametrize("missing", ["nowhere", "runs/nowhere", "/nowhere"])
+def test_a_missing_program_names_those_that_ship(registry, missing):
     with pytest.raises(ProgramError, match=r"no compiled program; .* default"):
-        load("nowhere", registry)
+        load(missing, registry)
 
 
 def test_on_another_registry_the_program_works_but_does_not_assign(folder, office):

@@ -93,7 +93,9 @@ def test_an_aim_that_its_threshold_was_not_chosen_for_is_refused(aim):
 
 def test_who_excludes_agents_is_reviewed():
     assert stranger()(TASK).decision == "assign"
-    assert stranger()(TASK, exclude=["Travel"]).decision == "review"
+    given = stranger()(TASK, exclude=["Travel"])
+    assert given.decision == "review"
+    assert given.reason.startswith("How sure this is was not measured where agents are excluded")
 
 
 @pytest.mark.parametrize("hidden", [1, 2, 200])
