@@ -7,8 +7,6 @@ import pytest
 from small import ROOT, HashedWords
 
 from task_delegator import cli
-from task_delegator.artifact import on_load
-from task_delegator.artifact import store as artifact
 from task_delegator.cli.options import load_program
 from task_delegator.delegation import Delegation, Usage
 from task_delegator.embedders import VectorCache
@@ -316,18 +314,6 @@ def test_the_version_is_that_of_the_installed_package(capsys):
         cli.main(["--version"])
     assert ended.value.code == 0
     assert capsys.readouterr().out == f"task-delegator {version('task-delegator')}\n"
-
-
-def test_a_program_is_called_uncalibrated_once_per_registry_and_by_its_name(caplog, office):
-    on_load.tell_uncalibrated.cache_clear()
-    for _ in range(2):
-        artifact.load("default", office)
-    artifact.load("default", Registry(list(office)[:-1]))
-    said = [r.getMessage() for r in caplog.records if "not calibrated" in r.getMessage()]
-    other = "default: its confidence is not calibrated for this registry"
-    assert said == [f"{other}: that of other registries is used"] * 2
-    artifact.load("default", Registry(list(office)[:2]))
-    assert caplog.records[-1].getMessage() == other
 
 
 @pytest.mark.parametrize(

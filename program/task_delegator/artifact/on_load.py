@@ -9,9 +9,11 @@ from ..delegator import Delegator
 from ..errors import InputError
 from ..lm import is_packaged
 from ..registry import Registry
+from ..text import printable
 from .self_calibration import calibrate_itself, written_samples
 
 _log = logging.getLogger(__name__)
+_NAMED = 3  # agents, in a warning
 _SMALL = (
     "the packaged LM is too small to decide about agents that it was not compiled with, and is not "
     "asked: name a larger one, or compile with it"
@@ -103,7 +105,23 @@ def tell_unasked(delegator: Delegator) -> None:
 
 
 @cache  # a service loads the same program often: once says it
-def tell_uncalibrated(name: str, registry: str, transfers: bool) -> None:
-    """Warn that a program was not calibrated for a registry, by its digest."""
+def tell_uncalibrated(name: str, registry: str, transfers: bool, whom: str = "") -> None:
+    """Warn that a program was not calibrated for a registry, by its digest.
+
+    Args:
+        name: of the program.
+        registry: its digest.
+        transfers: whether the confidence of other registries is used instead.
+        whom: of a registry that is hardly another, the agents that it was not calibrated for.
+    """
     other = ": that of other registries is used" if transfers else ""
-    _log.warning("%s: its confidence is not calibrated for this registry%s", name, other)
+    _log.warning("%s: its confidence is not calibrated for this registry%s%s", name, whom, other)
+
+
+def few_strangers(delegator: Delegator) -> str:
+    """Return who is new or changed, where that is less than half of the agents."""
+    names, agents = delegator.calibrated_for.strangers(delegator.registry), delegator.registry
+    if not 0 < len(names) < len(agents) / 2:
+        return ""
+    shown = ", ".join(map(printable, names[:_NAMED])) + (", ..." if len(names) > _NAMED else "")
+    return f", of which {len(names)} of {len(agents)} agents are new or changed ({shown})"

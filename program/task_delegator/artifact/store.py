@@ -39,7 +39,7 @@ from ..signatures import (
 )
 from ..system import is_file, read_json, read_mlflow, replacing_folder, sha256_text
 from .models import check_reranker, embedder_of, names_reranker
-from .on_load import calibrate_as_asked, tell_unasked, tell_uncalibrated
+from .on_load import calibrate_as_asked, few_strangers, tell_unasked, tell_uncalibrated
 from .prompt_text import set_prompts
 from .state import FORMAT, MANIFEST, READABLE, read_scores, read_state, read_target
 
@@ -142,7 +142,8 @@ def load(
     if lm is not None:
         tell_unasked(delegator)
     if not delegator.calibrated():
-        tell_uncalibrated(folder.name, delegator.registry.sha256(), delegator.transfers())
+        digest, whom = delegator.registry.sha256(), few_strangers(delegator)
+        tell_uncalibrated(folder.name, digest, delegator.transfers(), whom)
     if (target_precision is not None or out_of_scope_share is not None) and not on_samples:
         _aim(delegator, folder, manifest, target_precision, out_of_scope_share)
     return delegator

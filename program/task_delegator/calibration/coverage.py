@@ -52,6 +52,13 @@ class CalibratedAgents:
                 self._known[key] = enough and self.digests.issuperset(found)
             return self._known[key]
 
+    def strangers(self, registry: Registry) -> list[str]:
+        """Return the names of agents that are not among them: new ones, and those that changed."""
+        known = self.digests
+        if known is None:
+            return []
+        return [agent.name for agent in registry if agent.digest() not in known]
+
     def believes(self, source: CalibratedBy | None) -> bool:
         """Tell whether a confidence is believed that was not calibrated for the caller's agents.
 

@@ -1,0 +1,22 @@
+"""What is told of a program whose confidence does not hold for the registry."""
+
+from small import ROOT
+
+from task_delegator.artifact import load, on_load
+from task_delegator.registry import Registry
+
+
+def test_a_program_is_called_uncalibrated_once_per_registry_and_by_its_name(caplog, office):
+    on_load.tell_uncalibrated.cache_clear()
+    for _ in range(2):
+        load("default", office)
+    load("default", Registry(list(office)[:-1]))
+    said = [r.getMessage() for r in caplog.records if "not calibrated" in r.getMessage()]
+    other = "default: its confidence is not calibrated for this registry"
+    assert said == [f"{other}: that of other registries is used"] * 2
+    load("default", Registry(list(office)[:2]))
+    assert caplog.records[-1].getMessage() == other
+    own = load("default", ROOT / "datasets" / "agents.json").registry
+    own.replace(own["Refund Desk"].model_copy(update={"description": "x"}))
+    load("default", own)
+    assert "of which 1 of 70 agents are new or changed (Refund Desk)" in caplog.text
