@@ -278,8 +278,8 @@ class Delegation(FrozenPrediction):
         decision: ``assign`` to ``agent``, let a person ``review`` it, or ``none``
             of the agents fits.
         agent: the best agent's name; None where none fits or none is permitted.
-        top3: the three best agents, best first, with probabilities that sum to 1
-            over all permitted agents.
+        top3: the three best agents, best first, with probabilities that sum to 1 over all
+            permitted agents: who it is if it is one of them, not how sure that is.
         ranking: as many of the best agents as were asked for (``k``), likewise.
         confidence: calibrated probability (0..1) that the decision's finding is right: that the
             first of ``top3`` is the right agent; where the decision is ``none``, that no agent is.
