@@ -175,7 +175,7 @@ def test_the_command_prints_any_name_on_one_line_in_any_encoding(agents, encodin
         lines = out.split("\n") + err.split("\n")
         assert all(is_clean(line) for line in lines)
         assert not any(line.startswith("assign: root") for line in lines)
-    assert len(outputs[0][1].split("\n")) == 2 + 3 + 1
+    assert len(outputs[0][1].split("\n")) == 3 + 3 + 1
     assert ("Bücher" if encoding == "utf-8" else r"B\xfccher") in outputs[0][1]
 
 
