@@ -24,13 +24,20 @@ _VERB = (
     r"produce|publish|put|record|remind|review|run|say|schedule|send|set|show|sort|start|"
     r"summari[sz]e|tell|translate|turn|update|work|write)\b"
 )
+# "my bin was not emptied", of "..., and my bin was not emptied": it asks by what it says.
+_STATED = (
+    r"(?:the|my|our|this|that|these|those|there|it)\s+"
+    r"(?:(?!that\b|which\b|who\b|where\b)\S{1,30}\s+){0,3}?"
+    r"(?:is|are|was|were|has|have|had|will|does|do|did|(?:is|are|was|were|has|have|wo|does|do|did)n't)\b"
+)
 _NUMBER, _BULLET = r"\d+[.)]", r"[-*\u2022]"  # that mark the items of a list
 _SEQUENCE = r"(?:and then|then|after that|afterwards|once (?:that|this|it)|when (?:that|this|it))\b"
 _RUN = r"(?<!\s)\s+"  # from anywhere within a run, a search would be quadratic in its length
 _BOUNDARY = re.compile(
     rf"(?<=[.!?;:])(?<!^\d\.)(?<!\s\d\.)\s+|\n+|\s(?=\d[.)]\s)"
     rf"|{_RUN}(?={_SEQUENCE}|and also\b|also\b|plus\b)"
-    rf"|(?<=,)\s+(?=(?:and\s+)?{_VERB})|{_RUN}(?=and\s+{_VERB})",
+    rf"|(?<=,)\s+(?=(?:and\s+)?{_VERB})|{_RUN}(?=and\s+{_VERB})"
+    rf"|(?<=,)\s+(?=and\s+{_STATED})",
     re.IGNORECASE | re.MULTILINE,
 )
 _LINK = re.compile(
@@ -40,6 +47,7 @@ _ITEM = re.compile(rf"({_NUMBER}|{_BULLET})\s+(?=\S)")  # a thing of its own, ho
 _JOINT = re.compile(rf"(?:,\s+|{_RUN})(?:and(?:\s+also)?|as\s+well\s+as|plus)\s+", re.IGNORECASE)
 _HEAD = re.compile(r"(?:\S+\s+){0,2}\S+(?=\s+(?:an?|the|my|our|some)\s)", re.IGNORECASE)
 _NOUN_PHRASE = re.compile(r"(?:an?|the|my|our|some)\s", re.IGNORECASE)
+_STATEMENT = re.compile(_STATED, re.IGNORECASE)
 _ITEM_LINE = re.compile(rf"^\s*{_ITEM.pattern}", re.MULTILINE)
 _SENTENCE = re.compile(r"[.!?;]\s")
 _AFTER = re.compile(rf"^(?:and\s+)?{_SEQUENCE}", re.IGNORECASE)
@@ -113,13 +121,14 @@ def phrase_cuts(task: str) -> list[tuple[str, str]]:
     """Return every way to cut a task in two at an "and", the first few.
 
     "book a flight and a hotel" is "book a flight" and "book a hotel": the second part takes the
-    words before the first noun phrase where it opens with one.
+    words before the first noun phrase where it opens with one, and says nothing of it.
     """
     found = []
     for joint in islice(_JOINT.finditer(task), MAX_PHRASE_CUTS):
         left, right = task[: joint.start()].strip(), task[joint.end() :].strip()
         if min(len(left.split()), len(right.split())) >= _FEWEST_OF_PHRASE:
-            head = _HEAD.match(left) if _NOUN_PHRASE.match(right) else None
+            takes = _NOUN_PHRASE.match(right) and not _STATEMENT.match(right)
+            head = _HEAD.match(left) if takes else None
             found.append((left, f"{head[0]} {right}" if head else right))
     return found
 
