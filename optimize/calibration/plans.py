@@ -13,7 +13,7 @@ from tqdm import tqdm
 from optimize.calibration.logistic import Logistic, held_out_probabilities
 from optimize.data import Dataset, Request
 from optimize.evaluation import metrics, plan_measured
-from task_delegator.artifact import PROGRAM, find
+from task_delegator.artifact import PROGRAM, SHIPPED
 from task_delegator.delegation import Plan
 from task_delegator.delegator import Delegator
 from task_delegator.knobs import KnobValues, SeveralWeights
@@ -104,7 +104,7 @@ def _split_as_shipped(program: Delegator, because: str) -> None:
     values = program.knobs.values
     if values.split.threshold is not None:
         return
-    shipped = KnobValues.read(read_json(find("default") / PROGRAM)["knobs"])
+    shipped = KnobValues.read(read_json(SHIPPED / "default" / PROGRAM)["knobs"])
     program.knobs.values = values.model_copy(update={"split": shipped.split})
     _log.warning("plans: when to split a task is that of the program that ships: %s", because)
 

@@ -326,8 +326,8 @@ class Delegator(DelegatesMany, dspy.Module):
         """Return of what the confidence says nothing, None where it is the registry."""
         if not scoped and self.calibrated(permissions):
             return "first"
-        excluding = self.calibrated_for.transfer and self.transfers()
-        return "excluded" if excluding and choice.exclude else None
+        elsewhere = choice.exclude and self.calibrated_for.transfer and self.transfers()
+        return "excluded" if elsewhere else None
 
     async def _without_quoted(
         self,

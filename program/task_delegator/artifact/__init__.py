@@ -3,12 +3,13 @@
 from .prompt_text import prompt_texts
 from .self_calibration import calibrate_itself, self_calibrated_manifest, written_samples
 from .state import MANIFEST, ValidationScores
-from .store import AGENTS, PROGRAM, check_target, find, load, read_manifest, save
+from .store import AGENTS, PROGRAM, SHIPPED, check_target, find, load, read_manifest, save
 
 __all__ = [
     "AGENTS",
     "MANIFEST",
     "PROGRAM",
+    "SHIPPED",
     "ValidationScores",
     "calibrate_itself",
     "check_target",

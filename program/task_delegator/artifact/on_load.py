@@ -105,7 +105,7 @@ def tell_unasked(delegator: Delegator) -> None:
 
 
 @cache  # a service loads the same program often: once says it
-def tell_uncalibrated(name: str, registry: str, transfers: bool, whom: str = "") -> None:
+def tell_uncalibrated(name: str, registry: str, transfers: bool, whom: str) -> None:
     """Warn that a program was not calibrated for a registry, by its digest.
 
     Args:
@@ -119,9 +119,10 @@ def tell_uncalibrated(name: str, registry: str, transfers: bool, whom: str = "")
 
 
 def few_strangers(delegator: Delegator) -> str:
-    """Return who is new or changed, where that is less than half of the agents."""
-    names, agents = delegator.calibrated_for.strangers(delegator.registry), delegator.registry
-    if not 0 < len(names) < len(agents) / 2:
+    """Return in words who is new or changed, where that is less than half of the agents."""
+    agents = delegator.registry
+    names = delegator.calibrated_for.few_strangers(agents)
+    if not names:
         return ""
     shown = ", ".join(map(printable, names[:_NAMED])) + (", ..." if len(names) > _NAMED else "")
     return f", of which {len(names)} of {len(agents)} agents are new or changed ({shown})"

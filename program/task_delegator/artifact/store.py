@@ -45,6 +45,7 @@ from .state import FORMAT, MANIFEST, READABLE, read_scores, read_state, read_tar
 
 _log = logging.getLogger(__name__)
 
+SHIPPED = Path(str(files("task_delegator"))) / "compiled"  # programs by name
 PROGRAM = "program.json"
 AGENTS = "agents.json"  # in the same folder of a registered model: the agents it serves
 _REGISTERED = "models:/"
@@ -253,11 +254,10 @@ def find(program: str | Path) -> Path:
     """
     if str(program).startswith(_REGISTERED):
         return _downloaded(str(program))
-    shipped = Path(str(files("task_delegator"))) / "compiled"
-    for folder in (Path(program), shipped / program):
+    for folder in (Path(program), SHIPPED / program):
         if is_file(folder / MANIFEST):
             return folder
-    names = sorted(p.name for p in shipped.glob("*") if (p / MANIFEST).is_file())
+    names = sorted(p.name for p in SHIPPED.glob("*") if (p / MANIFEST).is_file())
     raise ProgramError(
         f"{str(program)[:200]}: no compiled program; name a folder with {MANIFEST}, or one of: "
         f"{', '.join(names) or 'none ships'}"

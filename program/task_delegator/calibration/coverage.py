@@ -52,12 +52,13 @@ class CalibratedAgents:
                 self._known[key] = enough and self.digests.issuperset(found)
             return self._known[key]
 
-    def strangers(self, registry: Registry) -> list[str]:
-        """Return the names of agents that are not among them: new ones, and those that changed."""
-        known = self.digests
-        if known is None:
+    def few_strangers(self, registry: Registry) -> list[str]:
+        """Return the names of agents that are new or changed, where these are less than half."""
+        known, agents = self.digests, len(registry)
+        if known is None or agents >= 2 * len(known):  # no agent need be looked at
             return []
-        return [agent.name for agent in registry if agent.digest() not in known]
+        found = [agent.name for agent in registry if agent.digest() not in known]
+        return found if 2 * len(found) < agents else []
 
     def believes(self, source: CalibratedBy | None) -> bool:
         """Tell whether a confidence is believed that was not calibrated for the caller's agents.

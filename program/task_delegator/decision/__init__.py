@@ -27,7 +27,6 @@ from .transfer import (
 )
 
 __all__ = [
-    "Unmeasured",
     "CONFIDENCE_FLOOR",
     "PROBABILITY_FLOOR",
     "AssessConfidence",
@@ -38,6 +37,7 @@ __all__ = [
     "OperatingPoint",
     "Sample",
     "Target",
+    "Unmeasured",
     "above_floor",
     "allowed_by_share",
     "asks_lm",

@@ -93,7 +93,9 @@ def score_channels_of_many(
     samples: np.ndarray,
     left_out: Sequence[Sequence[int]],
 ) -> Iterator[Scored]:
-    """Yield what ``score_channels`` returns for each of many texts.
+    """Yield what ``score_channels`` returns for each of many texts, without the cosines of samples.
+
+    A row of these would hold those of all texts.
 
     Args:
         index: as there.

@@ -46,7 +46,7 @@ class LateInteraction:
             return to, fro
         filled = np.array(near.texts) > 0
         of_agents, of_tokens = _best(blocks(vectors, near))
-        rarity = self.rarity(numbers)
+        rarity = self._weights(numbers)
         to[filled] = rarity @ _cosines(of_agents)
         to[filled] /= rarity.sum()
         own = self._rarity.take(near.numbers)
@@ -55,7 +55,7 @@ class LateInteraction:
         fro[filled] = np.maximum.reduceat(shares, offsets([*filter(None, near.texts)]))
         return to, fro
 
-    def rarity(self, numbers: np.ndarray) -> np.ndarray:
+    def _weights(self, numbers: np.ndarray) -> np.ndarray:
         """Return the weights of tokens by their numbers, float64, shape as given."""
         return self._rarity[np.minimum(numbers, len(self._rarity) - 1)]
 

@@ -49,7 +49,6 @@ __all__ = [
     "no_fork",
     "one_at_a_time",
     "parse_json",
-    "too_deep",
     "private_cache_folder",
     "read_bytes",
     "read_json",
@@ -60,6 +59,7 @@ __all__ = [
     "require_regular",
     "sha256_file",
     "sha256_text",
+    "too_deep",
     "unfinished_line",
     "write_text",
 ]
