@@ -40,12 +40,12 @@ def test_where_samples_are_many_fewer_tasks_are_scored_at_once(monkeypatch):
     """What is held at once is bounded: cosines of tasks with agents, and with their samples."""
     index = PROGRAM.retrieve.library.index({})
     assert index.samples_held > len(index.names)
-    monkeypatch.setattr(many, "_NUMBERS", 2 * index.samples_held)
+    monkeypatch.setattr(many, "_NUMBERS", 2 * index.samples_held - 1)
     together = Mock(wraps=many._scores)
     monkeypatch.setattr(many, "_scores", together)
     found = list(score_many(PROGRAM.retrieve, [*map(Asked, TASKS)], PROGRAM.knobs.values))
     assert len(found) == len(TASKS)
-    assert [len(call.args[1]) for call in together.call_args_list] == [2, 2]
+    assert [len(call.args[1]) for call in together.call_args_list] == [1] * len(TASKS)
 
 
 def test_scores_are_ranked_by_the_delegation_that_they_are_given_to():
