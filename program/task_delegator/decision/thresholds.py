@@ -249,7 +249,8 @@ def _below(threshold: float, sample: Sample) -> float:
     known = np.concatenate([sample.confidences, sample.out_of_scope])
     lower = known[(known > 0) & (known < threshold)]
     nearest = float(lower.max()) if len(lower) else 0.0
-    return max(threshold - _BELOW, (threshold + nearest) / 2)
+    between = (threshold + nearest) / 2  # of neighboring floats it may round to the lower one
+    return max(threshold - _BELOW, between if between > nearest else threshold)
 
 
 def _estimate(

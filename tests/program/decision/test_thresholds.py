@@ -162,3 +162,11 @@ def test_requests_that_share_a_confidence_are_assigned_whatever_its_last_digit(s
     assert threshold is not None
     assert threshold <= shared - 2e-6
     assert threshold == pytest.approx(shared, abs=1e-4)
+
+
+@pytest.mark.parametrize("wrong", [0.3, 0.5, 0.7, 0.9])
+def test_a_threshold_keeps_apart_what_differs_in_its_last_digit(wrong):
+    """The mean of neighboring floats may be the lower one."""
+    right = float(np.nextafter(wrong, 1))
+    sample = Sample.of([right] * 5 + [wrong] * 5, [True] * 5 + [False] * 5)
+    assert choose_threshold(sample, Target(0.9, 0.0)).n == 5
