@@ -149,8 +149,9 @@ def standardized(
         if shown.all():
             z_scores.append(_z_of_each(scores))
         elif shown.sum() > 1:
-            z = missing.copy()
-            z[..., shown] = _z_of_each(scores[..., shown])
+            z, own = missing.copy(), _z_of_each(scores[..., shown])
+            best = described[..., shown].max(axis=-1, keepdims=True)
+            z[..., shown] = own - own.max(axis=-1, keepdims=True) + best
             z_scores.append(z)
         else:
             z_scores.append(missing)

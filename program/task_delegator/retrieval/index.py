@@ -329,7 +329,7 @@ class Index:
             (entry.tokens, (0, *own, *range(entry.samples + 1, len(entry.held))))
             for entry, own in zip(entries, self._nearest(rows, samples), strict=True)
         )
-        return self._late(encoded.token_vectors, numbers, near)
+        return self._late(encoded.token_vectors, numbers, near, self.has_samples[rows])
 
     def _nearest(self, rows: np.ndarray, samples: np.ndarray) -> list[list[int]]:
         """Return the places of samples among the texts of each agent: those nearest to a task."""

@@ -32,7 +32,7 @@ class LateInteraction:
         return self._rarity.nbytes
 
     def __call__(
-        self, vectors: np.ndarray, numbers: np.ndarray, near: Compared
+        self, vectors: np.ndarray, numbers: np.ndarray, near: Compared, sampled: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return *to* and *fro* per agent, mean cosines, NaN without tokens, shape (agents,) each.
 
@@ -40,19 +40,25 @@ class LateInteraction:
             vectors: of the task's tokens, int8, shape (tokens, dim).
             numbers: of the same; -1 for a token that no agent ever had.
             near: texts of the agents to compare.
+            sampled: whether samples are among them, bool, shape (agents,).
         """
         to, fro = np.full(len(near.texts), np.nan), np.full(len(near.texts), np.nan)
         if not near.lengths or len(numbers) == 0:
             return to, fro
         filled = np.array(near.texts) > 0
-        of_agents, of_tokens = _best(blocks(vectors, near))
+        of_texts, of_tokens = _best(blocks(vectors, near))
         rarity = self._weights(numbers)
-        to[filled] = rarity @ _cosines(of_agents)
-        to[filled] /= rarity.sum()
+        firsts = offsets([*filter(None, near.texts)])
+        of_agents = np.maximum.reduceat(of_texts, firsts, axis=1)
         own = self._rarity.take(near.numbers)
         covered, starts = _cosines(of_tokens) * own, offsets(near.lengths)
         shares = np.add.reduceat(covered, starts) / np.add.reduceat(own, starts)
-        fro[filled] = np.maximum.reduceat(shares, offsets([*filter(None, near.texts)]))
+        to[filled] = rarity @ _cosines(of_agents) / rarity.sum()
+        fro[filled] = np.maximum.reduceat(shares, firsts)
+        if (some := sampled[filled]).any() and not some.all():
+            described = rarity @ _cosines(of_texts[:, firsts]) / rarity.sum()
+            to[filled] = _evened(to[filled], described, some)
+            fro[filled] = _evened(fro[filled], shares[firsts], some)
         return to, fro
 
     def _weights(self, numbers: np.ndarray) -> np.ndarray:
@@ -60,17 +66,32 @@ class LateInteraction:
         return self._rarity[np.minimum(numbers, len(self._rarity) - 1)]
 
 
+def _evened(scores: np.ndarray, described: np.ndarray, sampled: np.ndarray) -> np.ndarray:
+    """Return scores of agents to be compared, although some have samples and others none.
+
+    The largest of several cosines is larger than that of one: agents without samples are given
+    what samples bring to the better half of the others.
+
+    Args:
+        scores, described: by all of an agent's texts, and by its description, shape (agents,).
+        sampled: whether samples are among the texts, bool, shape (agents,).
+    """
+    brought = (scores - described)[sampled]
+    better = np.argsort(-scores[sampled], kind="stable")[: (len(brought) + 1) // 2]
+    return np.where(sampled, scores, scores + brought[better].mean())
+
+
 def _best(blocks: Iterable[Block]) -> tuple[np.ndarray, np.ndarray]:
-    """Return each token's largest product: the task's with each agent, the agents' with the task.
+    """Return each token's largest product: the task's with each text, the texts' with the task.
 
     Returns:
-        int32, shape (task's tokens, agents) and shape (agents' tokens,).
+        int32, shape (task's tokens, texts) and shape (texts' tokens,).
     """
-    of_agents, of_tokens = [], []
+    of_texts, of_tokens = [], []
     for block in blocks:
-        of_agents.append(np.maximum.reduceat(block.dots, block.starts, axis=1))
+        of_texts.append(np.maximum.reduceat(block.dots, block.starts, axis=1))
         of_tokens.append(np.maximum.reduce(block.dots, axis=0))
-    return np.concatenate(of_agents, axis=1), np.concatenate(of_tokens)
+    return np.concatenate(of_texts, axis=1), np.concatenate(of_tokens)
 
 
 def _cosines(dots: np.ndarray) -> np.ndarray:

@@ -59,11 +59,11 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Dot products of a text's tokens with those of some agents.
+    """Dot products of a text's tokens with those of some agents' texts.
 
     Attributes:
         dots: int32, shape (text's tokens, agents' tokens).
-        starts: where the tokens of each agent begin.
+        starts: where the tokens of each of the agents' texts begin.
     """
 
     dots: np.ndarray
@@ -84,14 +84,13 @@ def blocks(vectors: np.ndarray, compared: Compared) -> Iterator[Block]:
 
 
 def _grouped(compared: Compared) -> Iterator[tuple[slice, list[int]]]:
-    """Yield texts of whole agents, ``_AT_ONCE`` tokens and hardly more, and where each begins."""
-    first = text = tokens = 0
+    """Yield texts, ``_AT_ONCE`` tokens and hardly more, and where the tokens of each begin."""
+    first = tokens = 0
     starts: list[int] = []
-    for texts in filter(None, compared.texts):
+    for text, length in enumerate(compared.lengths):
         if tokens >= _AT_ONCE:
             yield slice(first, text), starts
             first, tokens, starts = text, 0, []
         starts.append(tokens)
-        tokens += sum(compared.lengths[text : text + texts])
-        text += texts
-    yield slice(first, text), starts
+        tokens += length
+    yield slice(first, len(compared.lengths)), starts

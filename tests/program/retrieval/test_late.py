@@ -28,14 +28,15 @@ def tokens_of(texts: list[Encoded]) -> Tokens:
     return Tokens(tuple(unsigned(text.token_vectors) for text in texts), numbers, starts)
 
 
-def compared(agents, task, rows):
+def compared(agents, task, rows, sampled=None):
     """Return *to* and *fro* of some agents, all of whose texts are compared."""
     holders = np.zeros(10, dtype=int)
     for own in agents:
         holders[list({int(token) for text in own for token in text.token_ids})] += 1
     late = LateInteraction(holders, len(agents))
     near = Compared.of((tokens_of(agents[row]), range(len(agents[row]))) for row in rows)
-    return late(task.token_vectors, task.token_ids, near)
+    alike = np.ones(len(rows), dtype=bool) if sampled is None else sampled
+    return late(task.token_vectors, task.token_ids, near, alike)
 
 
 def by_hand(agents: list[list[list[int]]], task: list[int], row: int) -> tuple[float, float]:
@@ -70,6 +71,49 @@ def test_both_directions_are_the_weighted_maxima(agents, task):
     np.testing.assert_allclose(np.stack([to, fro], axis=1), expected, rtol=1e-5, atol=1e-6)
 
 
+@given(
+    st.lists(st.tuples(_TEXTS.filter(all), st.booleans()), min_size=1, max_size=6),
+    st.lists(st.integers(0, 9), min_size=1, max_size=5),
+)
+def test_who_has_no_samples_is_given_what_samples_bring_to_the_better_half(agents, task):
+    agents = [(texts, has) for texts, has in agents if texts]
+    sampled = np.array([has for _, has in agents], dtype=bool)
+    every = [texts for texts, _ in agents]
+    both = compared([[*map(encoded, own)] for own in every], encoded(task), range(len(every)))
+    found = compared(
+        [[*map(encoded, own)] for own in every], encoded(task), range(len(every)), sampled
+    )
+    if sampled.all() or not sampled.any():
+        np.testing.assert_array_equal(found, both)
+        return
+    described = compared_of_all(every, task)
+    for scores, evened, by_description in zip(both, found, described, strict=True):
+        np.testing.assert_array_equal(evened[sampled], scores[sampled])
+        order = sorted(np.flatnonzero(sampled), key=lambda i: -scores[i])
+        better = order[: (len(order) + 1) // 2]
+        given_them = np.mean([scores[i] - by_description[i] for i in better])
+        expected = scores[~sampled] + given_them
+        np.testing.assert_allclose(evened[~sampled], expected, atol=1e-6)
+
+
+def compared_of_all(agents: list[list[list[int]]], task: list[int]) -> np.ndarray:
+    """Return *to* and *fro* by descriptions alone, where tokens are as rare as among all texts."""
+    holders = np.zeros(10, dtype=int)
+    for own in agents:
+        holders[list({token for text in own for token in text})] += 1
+    late = LateInteraction(holders, len(agents))
+    near = Compared.of((tokens_of([encoded(text) for text in own]), (0,)) for own in agents)
+    seen = encoded(task)
+    return np.array(late(seen.token_vectors, seen.token_ids, near, np.ones(len(agents), bool)))
+
+
+def test_an_agent_without_samples_is_level_with_one_that_differs_in_them_alone():
+    agents = [make_agent("a", "60 60", "10 10"), make_agent("b", "60 60")]
+    index = Index(agents, Angles())
+    for scores in index.late(index.read("0 0"), np.arange(2)):
+        assert scores[0] == scores[1] > np.cos(np.radians(30))
+
+
 def test_agents_multiplied_piece_by_piece_score_the_same(monkeypatch):
     rng = np.random.default_rng(1)
     texts = [
@@ -101,7 +145,9 @@ class Angles:
 
 
 @given(
-    st.lists(st.lists(st.integers(0, 90), unique=True, max_size=6), min_size=1, max_size=4),
+    st.lists(
+        st.lists(st.integers(0, 90), unique=True, min_size=1, max_size=6), min_size=1, max_size=4
+    ),
     st.randoms(use_true_random=False),
 )
 def test_the_samples_nearest_to_the_task_are_compared(angles, random):
