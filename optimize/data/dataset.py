@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from task_delegator.errors import InputError
-from task_delegator.registry import FILE, Registry, complete, read_enrichment
+from task_delegator.registry import FILE, Registry, complete, no_such_agent, read_enrichment
 from task_delegator.system import read_json, sha256_file
 from task_delegator.text import fold
 
@@ -144,7 +144,8 @@ def _known(names: Iterable[Any], registry: Registry, where: str) -> tuple[str, .
     known = tuple(names)
     for name in known:
         if not isinstance(name, str) or name not in registry:
-            raise InputError(f"{where}: no agent is named {name!r}; correct the label or add it")
+            said = no_such_agent(name, (agent.name for agent in registry))
+            raise InputError(f"{where}: {said}; correct the label or add it")
     return known
 
 

@@ -58,7 +58,7 @@ def calibrate_as_asked(
     if bare:
         _log.warning(
             "%d of %d agents have no user_request_samples: tasks that seem to be for them are "
-            "reviewed", bare, len(delegator.registry),
+            "reviewed; calibrate='transfer' assigns some", bare, len(delegator.registry),
         )  # fmt: skip
     return True
 

@@ -64,6 +64,7 @@ def _count(text: str) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     from ..errors import InputError
+    from ..registry import no_such_agent
     from ..settings import check_task
     from ..text import printable
 
@@ -72,6 +73,11 @@ def _run(options: argparse.Namespace) -> int:
     if options.plan and options.history:
         raise InputError("--plan reads no earlier tasks: leave out --history")
     delegator = load_program(options)
+    for option, names in whom.items():
+        for name in names:
+            if name not in delegator.registry:
+                known = (agent.name for agent in delegator.registry)
+                raise InputError(f"--{option}: {no_such_agent(name, known)}")
     if options.plan:
         plan = delegator.plan(options.task, permissions=permissions_of(options), **whom)
         print(json.dumps(plan.to_dict(), indent=1) if options.json else _lines(plan))

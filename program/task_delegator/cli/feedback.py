@@ -44,6 +44,7 @@ def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     from ..errors import InputError
     from ..feedback import Feedback, append, now, record
+    from ..registry import no_such_agent
     from ..settings import check_task
     from ..tracing import shown_names
 
@@ -52,7 +53,8 @@ def _run(options: argparse.Namespace) -> int:
     check_task(options.task)
     path, registry = read_registry(options)
     if options.correct is not None and options.correct not in registry:
-        raise InputError(f"{path}: no agent is named {options.correct!r}")
+        names = (agent.name for agent in registry)
+        raise InputError(f"{path}: {no_such_agent(options.correct, names)}")
     if (options.correct is None) != options.nobody:
         raise InputError("the right agent is unclear: give either --correct NAME or --nobody")
     store = None if options.request_id is None else _store_of(options)

@@ -167,7 +167,8 @@ def _require_route(spec: str, keys: frozenset[str]) -> None:
     except UnknownModelError:
         pass  # not one of DSPy's own providers: LiteLLM may know it
     except LM15Error as error:
-        raise LMSpecError(f"lm {spec}: {redact(str(error))}") from error
+        said = str(error).partition(", or pass RouterConfig")[0]  # DSPy's own, which nobody passes
+        raise LMSpecError(f"lm {spec}: {redact(said)}") from error
     import litellm
 
     litellm.suppress_debug_info = True

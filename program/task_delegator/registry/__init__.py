@@ -11,7 +11,7 @@ from .enrichment import (
     read_enrichment,
 )
 from .formats import catalog, catalog_entry, read_agents
-from .rules import AGENT_CHARACTERS, NAME_CHARACTERS, first_fault, name_key
+from .rules import AGENT_CHARACTERS, NAME_CHARACTERS, first_fault, name_key, no_such_agent
 from .texts import cut_passages, description_text, passages_of, readable, texts_of, tool_names
 from .watch import Watch
 
@@ -34,6 +34,7 @@ __all__ = [
     "enrichment_next_to",
     "first_fault",
     "name_key",
+    "no_such_agent",
     "passages_of",
     "permission_set",
     "read_agents",

@@ -31,6 +31,7 @@ from .rules import (
     check_name,
     misspelled,
     name_key,
+    no_such_agent,
 )
 
 if TYPE_CHECKING:
@@ -379,7 +380,7 @@ class Registry:
 
     def _require(self, name: str) -> None:
         if name not in self:
-            raise InputError(f"no agent is named {name!r}")
+            raise InputError(no_such_agent(name, (agent.name for agent in self)))
 
 
 def _by_key(agents: Iterable[Agent]) -> dict[str, Agent]:

@@ -2,8 +2,8 @@
 
 import re
 import unicodedata
-from collections.abc import Collection
-from difflib import SequenceMatcher
+from collections.abc import Collection, Iterable
+from difflib import SequenceMatcher, get_close_matches
 from typing import Annotated
 
 from pydantic import Field, ValidationError
@@ -24,6 +24,7 @@ Samples = Annotated[tuple[Sample, ...], Field(max_length=SAMPLES)]
 
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _REFUSED = frozenset({"Cc", "Cs", "Zl", "Zp"})  # controls, lone surrogates, line separators
+_NEAR_NAME = 0.75  # similarity of a name to the one that was meant
 _NEAR = 0.85  # similarity of a misspelled field to the right one
 _NEAR_GUARD = 0.7  # the same of a field whose misspelling would open the agent to all
 _GUARD = "required_permissions"
@@ -86,6 +87,14 @@ def misspelled(field: str, known: Collection[str]) -> str | None:
     near, share = max(shares.items(), key=lambda item: (item[1], item[0]))
     extended = any(field.startswith(f"{name}_") and _spelled(name) != spelled for name in known)
     return near if share >= _NEAR and not extended else None
+
+
+def no_such_agent(name: object, names: Iterable[str]) -> str:
+    """Return that no agent has a name, and which of some names may be meant."""
+    said = f"no agent is named {name!r}"
+    folded = {known.casefold(): known for known in names}
+    close = get_close_matches(str(name).casefold(), folded, n=1, cutoff=_NEAR_NAME)
+    return f"{said} (did you mean {folded[close[0]]!r}?)" if close else said
 
 
 def seems_to_guard(field: str) -> bool:

@@ -73,6 +73,7 @@ def test_an_unusable_spec_is_refused_in_one_line(monkeypatch, spec, message):
     with pytest.raises(LMError, match=message) as caught:
         language_model(spec)
     assert "\n" not in str(caught.value)
+    assert "RouterConfig" not in str(caught.value)
 
 
 def test_a_file_that_is_no_model_is_refused(tmp_path):
