@@ -73,11 +73,15 @@ class Choice:
 
     def included(self, names: Iterable[str]) -> list[int]:
         """Return the places of names that are to be considered."""
-        return _places(names, self.include - self.exclude)
+        known = list(names) if self.include else []
+        out = set(self.excluded(known))
+        return [place for place in _places(known, self.include) if place not in out]
 
 
 def _places(names: Iterable[str], wanted: frozenset[str]) -> list[int]:
-    return [place for place, name in enumerate(names) if name in wanted] if wanted else []
+    """Return the places of some names, in any case: a registry has none that differ in it alone."""
+    folded = {name.casefold() for name in wanted}
+    return [i for i, name in enumerate(names) if name.casefold() in folded] if wanted else []
 
 
 ANY = Choice()

@@ -228,8 +228,8 @@ class Evidence:
         named: those that it names exactly and on purpose: they are on the shortlist.
         repeated_words: words of the task, without a gap, that repeat what the first agent says
             of itself; 0 where they are few.
-        without_quoted: for whom a mail is without those that it quotes, where that is clear and
-            somebody else; None elsewhere.
+        without_quoted: for whom a task is without the mails that it quotes, or without what it
+            says is fine, where that is clear and somebody else; None elsewhere.
         gate: why the LM was asked or not.
         lm: what the LM said; None where it was not asked.
         lm_failure: how the LM failed, so that retrieval alone was believed; None where it did not.
@@ -238,7 +238,8 @@ class Evidence:
         correct_score: how likely it is that the first of the ranking is right, 0..1; the
             delegation's confidence unless the decision is ``none``.
         in_scope_score: how likely it is that some agent fits, 0..1.
-        calibrated: whether the confidence was calibrated on all of the caller's agents.
+        calibrated: whether the confidence was calibrated on the caller's agents: on nine in ten of
+            them, and on all that may be meant.
         calibrated_by: what on: ``labels`` (requests whose right agent is known), or ``samples``
             (the agents' own, each held out); where it was not, ``registries`` of others, or None.
             Where an LM was heard that nobody measured for these agents, ``lm``: its own word.

@@ -38,7 +38,17 @@ from .decision import (
     transfers,
     weigh,
 )
-from .delegation import Delegation, GateEvidence, LMFailure, Plan, Step, Usage, nobody, total_tokens
+from .delegation import (
+    Candidate,
+    Delegation,
+    GateEvidence,
+    LMFailure,
+    Plan,
+    Step,
+    Usage,
+    nobody,
+    total_tokens,
+)
 from .embedders import Embedder, embedder
 from .errors import InputError, LMAnswerError, LMError, LMSpecError
 from .knobs import Knobs, KnobValues, LMKnobs
@@ -79,9 +89,10 @@ from .stages import (
     with_earlier,
 )
 from .system import Lock
-from .text import own_words, repeated_words
+from .text import own_words, repeated_words, without_fine
 
 _log = logging.getLogger(__name__)
+_MAY_BE_MEANT = 0.02  # probability of an agent from which on a task may well be for it
 _CLEAR = 7.4  # times the probability of another: two in log-odds, as for sentences beside a name
 
 
@@ -134,7 +145,7 @@ class Delegator(DelegatesMany, dspy.Module):
             calibrated_for = CalibratedAgents(calibrated_for)
         self.calibrated_for = calibrated_for
         self._resolving = Lock()
-        self._resolved: Any = None  # the LM that a spec named
+        self._resolved: tuple[str, Any] | None = None  # a spec, and the LM that it named
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the LM that a spec named: it holds a key, and is found again."""
@@ -159,7 +170,7 @@ class Delegator(DelegatesMany, dspy.Module):
                 "without one"
             )
             return
-        super().set_lm(lm)
+        super().set_lm(language_model(lm) if isinstance(lm, str) else lm)
 
     @property
     def registry(self) -> Registry:
@@ -232,7 +243,7 @@ class Delegator(DelegatesMany, dspy.Module):
             if (query := found.query) is None:
                 return nobody(task, perf_counter() - started)
             advice = await self._advise(found, query, knobs, permissions)
-            scoped = self.scoped(permissions, advice.first)
+            scoped = self.scoped(permissions, advice.first, advice.candidates)
             calls = max(advice.calls, budget.attempts)
             several = await compute_off_loop(self._several, task, cuts, knobs, found, ahead, scoped)
             other = await self._without_quoted(task, knobs, permissions, advice)
@@ -250,7 +261,7 @@ class Delegator(DelegatesMany, dspy.Module):
             named=tuple(dict.fromkeys((*query.named, *query.mentions))),
             by_name=advice.found.by_name and advice.first.name in query.named,
             repeated=repeated,
-            unmeasured=self._unmeasured(permissions, choice, scoped=scoped),
+            unmeasured=None if scoped else self._unmeasured(permissions, choice, advice.first),
             without_quoted=other,
         )
         return Delegation(
@@ -288,7 +299,7 @@ class Delegator(DelegatesMany, dspy.Module):
         packaged one, nor where the program's own scale is believed.
         """
         knobs, known = self.knobs.values, self.calibrated_for
-        calibrated = self.calibrated(permissions)
+        calibrated = known.strangers(self.registry, permissions) is not None
         unmeasured = known.by == "samples" if calibrated else known.transfer and not known.trusted
         if not unmeasured or (lm := self.given_lm()) is None or is_packaged(lm):
             return knobs
@@ -312,22 +323,41 @@ class Delegator(DelegatesMany, dspy.Module):
             return found
         return max(found, retrieve(task=text), key=partial(self._fit, knobs=knobs))
 
-    def scoped(self, permissions: Collection[str] | None, first: Agent) -> bool:
-        """Tell whether the confidence in an agent was calibrated for it and the caller's others.
+    def scoped(
+        self,
+        permissions: Collection[str] | None,
+        first: Agent,
+        candidates: Sequence[Candidate] = (),
+    ) -> bool:
+        """Tell whether the confidence in an agent was calibrated for it and who else may be meant.
 
-        Samples calibrate nothing of an agent that has none.
+        Samples calibrate nothing of an agent that has none. Few agents that are new or changed
+        take nothing from the confidence in others for tasks that are hardly for them.
+
+        Args:
+            permissions: the caller's.
+            first: the agent.
+            candidates: with their probabilities.
         """
         sampled = self.calibrated_for.by != "samples" or bool(first.user_request_samples)
-        return sampled and self.calibrated(permissions)
+        strangers = self.calibrated_for.strangers(self.registry, permissions)
+        return (
+            sampled
+            and strangers is not None
+            and strangers.isdisjoint(
+                {first.name, *(c.name for c in candidates if c.probability >= _MAY_BE_MEANT)}
+            )
+        )
 
     def _unmeasured(
-        self, permissions: Collection[str] | None, choice: Choice, *, scoped: bool
+        self, permissions: Collection[str] | None, choice: Choice, first: Agent
     ) -> Unmeasured | None:
-        """Return of what the confidence says nothing, None where it is the registry."""
-        if not scoped and self.calibrated(permissions):
-            return "first"
-        elsewhere = choice.exclude and self.calibrated_for.transfer and self.transfers()
-        return "excluded" if elsewhere else None
+        """Return of what the confidence in an agent says nothing, None where it is the registry."""
+        known = self.calibrated_for
+        if known.strangers(self.registry, permissions) is not None:
+            bare = known.by == "samples" and not first.user_request_samples
+            return "first" if bare else "changed"
+        return "excluded" if choice.exclude and known.transfer and self.transfers() else None
 
     async def _without_quoted(
         self,
@@ -336,8 +366,8 @@ class Delegator(DelegatesMany, dspy.Module):
         permissions: Collection[str] | None,
         advice: Consultation,
     ) -> str | None:
-        """Return for whom else a mail is without those that it quotes, where that is clear."""
-        own = own_words(task)
+        """Return for whom else a task is without what it quotes or says is fine, if clear."""
+        own = own_words(task) or without_fine(task)
         if own is None:
             return None
         found = advice.found
@@ -388,7 +418,7 @@ class Delegator(DelegatesMany, dspy.Module):
         permissions: Collection[str] | None,
     ) -> Consultation:
         """Judge what retrieval found, and consult the LM where that could change the decision."""
-        scoped = self.scoped(permissions, found.agents[0])
+        scoped = self.scoped(permissions, found.agents[0], found.candidates)
         advice = self.judge(found, query, knobs, scoped=scoped)
         needed = self.needs_lm(advice.gate, knobs)
         withheld = self._lm_cap.withholds(advice.gate.certainty if needed else None)
@@ -477,7 +507,7 @@ class Delegator(DelegatesMany, dspy.Module):
             raise TypeError(f"a plan takes no {' and no '.join(sorted(further))}")
         knobs, choice = self.numbers(permissions), Choice.of(**wishes)
         read: dict[str, Retrieval] = {}
-        scoped = self.calibrated(permissions)
+        scoped = self.calibrated_for.strangers(self.registry, permissions) is not None
 
         def look(text: str) -> PartScore:
             if text not in read:
@@ -612,12 +642,17 @@ class Delegator(DelegatesMany, dspy.Module):
 
     def _language_model(self) -> Any:
         """Return the one LM that every stage of a call asks, None where there is none."""
-        if isinstance(self._lm, str):
+        lm = self.given_lm()
+        if isinstance(lm, str):
             with self._resolving:
-                if self._resolved is None or not is_up(self._lm, self._resolved):
-                    self._resolved = language_model(self._lm)
-                return self._resolved
-        return self.given_lm()
+                spec, known = self._resolved or ("", None)
+                if spec != lm or not is_up(lm, known):
+                    known = language_model(lm)
+                    self._resolved = lm, known
+                return known
+        if not (lm is None or callable(lm)):
+            raise LMSpecError(f"lm is {lm!r:.80}: give a dspy.LM or a name, as openai/gpt-5-mini")
+        return lm
 
 
 def _read_ahead(task: str, parts: Sequence[str], found: Retrieval | None) -> ReadAhead:

@@ -185,7 +185,7 @@ class DelegatesMany:
         def certainty(own: Retrieval | DelegatorError) -> float | None:
             if isinstance(own, DelegatorError) or own.query is None:
                 return None
-            scoped = self.scoped(permissions, own.agents[0])
+            scoped = self.scoped(permissions, own.agents[0], own.candidates)
             gate = self.judge(own, own.query, knobs, scoped=scoped).gate
             return gate.certainty if self.needs_lm(gate, knobs) else None
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from task_delegator import Registry, load
 from task_delegator.artifact import AGENTS
@@ -25,7 +25,12 @@ from task_delegator.settings import TIMEOUT
 
 
 class Task(BaseModel):
-    """One row of input: a task, and the caller's permissions (None: without limits)."""
+    """One row of input: a task, and the caller's permissions (None: without limits).
+
+    A misspelt ``permissions`` would open all agents: other fields are refused.
+    """
+
+    model_config = ConfigDict(extra="forbid")
 
     task: str
     permissions: list[str] | None = None

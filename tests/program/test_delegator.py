@@ -247,6 +247,7 @@ def test_a_task_that_is_no_text_is_bad_input(office, task):
         delegator(office)(task)
 
 
+FINE = "book a train, hotel in Porto is fine, but refund my order please"
 QUOTING = "refund my order please\n\n> Travel wrote:\n> book a train, hotel in Porto\n"
 
 
@@ -255,12 +256,13 @@ def test_a_mail_is_not_assigned_by_what_it_quotes(office):
     program = delegator(office, {"confidence.assign_threshold": 0.0, "scope.in_scope.bias": 9.0})
     program.knobs.set({"confidence.correct.bias": 9.0})
     assert program("book a train, hotel in Porto\n> book a train").decision == "assign"
-    given = program(QUOTING)
-    assert given.decision == "review", given.reason
-    assert "Without what it quotes the task reads like one for" in given.reason
-    assert given.evidence.without_quoted == "Refunds"
-    [many] = program.delegate_many([QUOTING])
-    assert (many.decision, many.reason) == (given.decision, given.reason)
+    for task in (QUOTING, FINE):
+        given = program(task)
+        assert given.decision == "review", given.reason
+        assert "Without what it quotes or says is fine the task reads like one" in given.reason
+        assert given.evidence.without_quoted == "Refunds"
+        [many] = program.delegate_many([task])
+        assert (many.decision, many.reason) == (given.decision, given.reason)
 
 
 def test_whom_a_mail_is_for_without_its_quotes_is_compared_with_the_first(office, monkeypatch):

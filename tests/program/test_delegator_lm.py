@@ -12,7 +12,7 @@ from small import HashedWords, delegator
 
 from task_delegator.delegation import Candidate
 from task_delegator.delegator import Delegator, weigh
-from task_delegator.errors import LMError
+from task_delegator.errors import LMError, LMSpecError
 from task_delegator.knobs import LMKnobs
 from task_delegator.registry.agents import Agent
 from task_delegator.stages.cards import Shortlist
@@ -164,6 +164,28 @@ def test_a_spec_is_resolved_once(office, monkeypatch):
     assert len(engine.prompts) == 6
     assert resolved == ["openai/some-model"]
     assert program.__getstate__()["_resolved"] is None
+
+
+@pytest.mark.parametrize("by", ["set_lm", "settings"])
+def test_a_spec_is_resolved_wherever_dspy_is_given_it(office, monkeypatch, by):
+    lm, engine = recorded_lm(slot_of("Refunds"))
+    monkeypatch.setattr("task_delegator.delegator.language_model", {"openai/some-model": lm}.get)
+    program = Delegator(office, HashedWords())
+    program.knobs.set({"lm.ask_settled": True, "lm.repeats": 1, "retrieval.k": 6})
+    if by == "set_lm":
+        program.set_lm("openai/some-model")
+        program("refund my order")
+    else:
+        with dspy.context(lm="openai/some-model"):
+            program("refund my order")
+    assert engine.prompts
+
+
+def test_what_is_no_lm_is_refused_in_a_line(office):
+    program = Delegator(office, HashedWords(), lm=3)  # pyright: ignore[reportArgumentType]
+    program.knobs.set({"lm.ask_settled": True, "retrieval.k": 6})
+    with pytest.raises(LMSpecError, match=r"lm is 3: give a dspy\.LM or a name"):
+        program("refund my order")
 
 
 def test_an_embedded_lm_is_found_again_where_its_server_died(office, monkeypatch):

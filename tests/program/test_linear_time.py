@@ -17,6 +17,7 @@ from task_delegator.settings import MAX_TASK_CHARACTERS
 from task_delegator.signatures import RephraseTask, SelectAgent, SplitTask, WeighAgents
 from task_delegator.stages.clauses import clauses, count_cues, cuts, follows, items, without_link
 from task_delegator.text.credentials import without_user
+from task_delegator.text.fine import without_fine
 from task_delegator.text.mentions import AgentMentions
 from task_delegator.text.overlap import fold, words
 from task_delegator.text.quoted import own_words
@@ -105,6 +106,7 @@ TASKS: dict[str, Callable[[str], object]] = {
     "plain": plain,
     "one_line": one_line,
     "own_words": own_words,
+    "without_fine": without_fine,
     "printable": printable,
     "mentions": mentioned,
     "language": lambda text: foreign_language(text, ["en"]),

@@ -105,7 +105,9 @@ def tell_unasked(delegator: Delegator) -> None:
 
 
 @cache  # a service loads the same program often: once says it
-def tell_uncalibrated(name: str, registry: str, transfers: bool, whom: str) -> None:
+def tell_uncalibrated(
+    name: str, registry: str, transfers: bool, whom: str, *, few: bool = False
+) -> None:
     """Warn that a program was not calibrated for a registry, by its digest.
 
     Args:
@@ -113,8 +115,12 @@ def tell_uncalibrated(name: str, registry: str, transfers: bool, whom: str) -> N
         registry: its digest.
         transfers: whether the confidence of other registries is used instead.
         whom: of a registry that is hardly another, the agents that it was not calibrated for.
+        few: whether these are so few that it holds for tasks that are hardly for them.
     """
     other = ": that of other registries is used" if transfers else ""
+    if few:
+        other = f"{other} for tasks" if other else ": a person decides about tasks"
+        other += " that may be for them"
     _log.warning("%s: its confidence is not calibrated for this registry%s%s", name, whom, other)
 
 

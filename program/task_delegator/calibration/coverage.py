@@ -8,6 +8,7 @@ from ..system import Lock
 
 # Of many agents; of fewer that are left, one is far ahead even where none fits.
 ENOUGH_AGENTS = 10
+_FEW = 0.1  # share of a caller's agents that may be others, and the scale still means the same
 _CALLERS = 1024  # sets of permissions that are remembered
 
 
@@ -31,25 +32,34 @@ class CalibratedAgents:
         self.digests, self.trusted, self.transfer = digests, trusted, transfer
         self.by: CalibratedBy = by
         self._turn = Lock()
-        self._known: dict[object, bool] = {}
+        self._known: dict[object, frozenset[str] | None] = {}
 
     def cover(self, registry: Registry, permissions: Collection[str] | None) -> bool:
-        """Tell whether a caller's agents are among them, and enough to mean the same.
+        """Tell whether a caller's agents are among them, and enough to mean the same."""
+        strangers = self.strangers(registry, permissions)
+        return strangers is not None and not strangers
 
-        Of few agents that are left of many, the first is far ahead of the second whatever the
-        task is: the scale was not fitted there.
+    def strangers(
+        self, registry: Registry, permissions: Collection[str] | None
+    ) -> frozenset[str] | None:
+        """Return the names of a caller's agents that are new or changed.
+
+        None where the confidence means nothing: where they are more than one in ten, or few
+        agents are left of many. Of few, the first is far ahead of the second whatever the task is.
         """
         if self.digests is None:
-            return True
+            return frozenset()
         caller = permission_set(permissions)
         key = registry.version, caller
         with self._turn:
             if key not in self._known:
                 if len(self._known) >= _CALLERS:
                     self._known.clear()
-                found = [agent.digest() for agent in registry if agent.permits(caller)]
+                found = [agent for agent in registry if agent.permits(caller)]
+                others = frozenset(a.name for a in found if a.digest() not in self.digests)
                 enough = len(found) >= min(ENOUGH_AGENTS, len(self.digests)) or not found
-                self._known[key] = enough and self.digests.issuperset(found)
+                means = enough and len(others) <= _FEW * len(found)
+                self._known[key] = others if means else None
             return self._known[key]
 
     def few_strangers(self, registry: Registry) -> list[str]:

@@ -30,10 +30,12 @@ from .scope import fit_scope, folds_by_agent, held_out_odds
 LEAST_SAMPLES = 30  # held out; fewer are too few for the models
 LEAST_AGENTS = 4  # with fewer, hiding one leaves too few to compare
 _CAUTION = 0.6  # share of the errors that are allowed: 0.97 for 0.95, as samples are no requests
+# Confidence that is enough to assign, where fewer samples are assigned by what they would choose.
+_HIGH, _ENOUGH = 0.9, 100
 _MOST_FOLDS = 10
 _MANY = 1000  # agents beyond which an index takes long: as few are built as hold out enough
 _MOST = 2000  # samples that are asked
-_METHOD = "self-calibration 5"  # with another number, what was kept is calculated again
+_METHOD = "self-calibration 6"  # with another number, what was kept is calculated again
 _KEPT = VectorCache("calibrations.sqlite", limit=2**24)
 # To choose from, the smallest first.
 _FEATURE_SETS: tuple[tuple[str, ...], ...] = (
@@ -191,7 +193,7 @@ def _fitted(
     confidences = scope.held_out * np.array([correct(row.features) for row in (*inside, *near)])
     own = confidences[: len(inside)]
     right = np.array([row.right for row in inside])
-    threshold = estimate_threshold(Sample.of(own, right), target)
+    threshold = _threshold(Sample.of(own, right), target)
     values = values.replaced({"confidence.assign_threshold": threshold})
     values = values.replaced(as_without_lm(values))
     assigned, astray = np.split(
@@ -206,6 +208,18 @@ def _fitted(
         precision=float(right[assigned].mean()) if assigned.any() else None,
         near_assigned=float(astray.mean()),
     )
+
+
+def _threshold(sample: Sample, target: float) -> float | None:
+    """Return the threshold that is estimated to reach a precision.
+
+    Where it assigns so few samples that two errors more would miss it by far, the confidence has
+    to be high by itself.
+    """
+    found = estimate_threshold(sample, target)
+    if found is None or sample.assigned(found).assigned >= _ENOUGH:
+        return found
+    return max(found, _HIGH)
 
 
 def _assigned(confidences: np.ndarray, in_scope: np.ndarray, thresholds: Thresholds) -> np.ndarray:

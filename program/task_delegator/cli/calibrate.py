@@ -44,7 +44,10 @@ def _run(options: argparse.Namespace) -> int:
     )
     made = calibrate_itself(delegator, written_samples(path), options.target_precision)
     print(f"{made.samples} samples, each held out: {made.right:.1%} find their agent")
-    rightly = "" if made.precision is None else f", {made.precision:.1%} of these rightly"
+    number = round(made.assigned * made.samples)
+    rightly = ""
+    if made.precision is not None:
+        rightly = f", {round(made.precision * number)} of these {number} rightly"
     print(f"{made.assigned:.1%} would be assigned{rightly}")
     print(f"{made.near_assigned:.1%} would be assigned if their agent were missing")
     if options.out is not None:

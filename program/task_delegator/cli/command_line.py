@@ -1,6 +1,8 @@
 """The command ``task-delegator``: the list of its commands, and how one is run."""
 
 import argparse
+import os
+import sys
 from collections.abc import Sequence
 
 from . import batch, cache, calibrate, delegate, exchange, feedback, fetch, lint, serve
@@ -25,6 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DelegatorError as error:
         tell(error)
         return error.exit_code
+    except BrokenPipeError:  # who read the output has what was wanted, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         tell("stopped")
         return STOPPED

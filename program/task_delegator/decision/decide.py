@@ -8,7 +8,8 @@ from ..knobs import LMKnobs, Thresholds
 from ..text import printable
 from .confidence import above_floor, at_even_odds
 
-Unmeasured: TypeAlias = Literal["first", "excluded"]
+Unmeasured: TypeAlias = Literal["first", "changed", "excluded"]
+_NEARLY = 0.995  # confidence that would be rounded to certainty
 _UNLIKELY = 0.25  # confidence below which the reason opens with that nobody is likely
 
 
@@ -76,8 +77,8 @@ def decide(
         language, named: the task's, where the embedder does not support it; agents it names.
         by_name: whether the first is first for nothing but its name in the task.
         repeated: words of the task that repeat what the first agent says of itself.
-        unmeasured: whether that is the first alone, without samples, or as some are excluded.
-        without_quoted: for whom the task is without the mail that it quotes; None for the same.
+        unmeasured: whether they were not for the first, a changed agent, or as some are excluded.
+        without_quoted: for whom it is without what it quotes or says is fine; None for the same.
     """
     first, *rivals = [printable(candidate.name) for candidate in candidates[:3]]
     others = f"; else look at {' and '.join(rivals)}" if rivals else ""
@@ -112,7 +113,7 @@ def _finding(
     first: str, confidence: float, shown: str | None = None, *, assigned: bool = False
 ) -> str:
     """Return how likely the first agent is right, as the beginning of a sentence."""
-    shown = shown or f"{confidence:.0%}"
+    shown = shown or (f"{confidence:.0%}" if confidence < _NEARLY else "more than 99%")
     if confidence < _UNLIKELY and not assigned:
         return f"No agent is likely: {first}, the closest, is right with {shown}"
     return f"{first} is right with a probability of {shown}"
@@ -152,7 +153,8 @@ def _objection(
         wanted = " and ".join(map(printable, named[:3]))
         return f"The task names {wanted} but reads like one for {first}"
     if without_quoted is not None:
-        return f"Without what it quotes the task reads like one for {printable(without_quoted)}"
+        other = printable(without_quoted)
+        return f"Without what it quotes or says is fine the task reads like one for {other}"
     return f"The task repeats {repeated} words of what {first} says of itself" if repeated else None
 
 
@@ -176,6 +178,12 @@ def _unbelieved(
         return (
             f"{first} has no sample requests, which the confidence was calibrated on: a person "
             f"should decide{others}."
+        )
+    if unmeasured == "changed":
+        guess = f"{elsewhere}, as other registries show" if elsewhere else f"The guess is {first}"
+        return (
+            f"{guess}; an agent that may be meant is new or has changed since the confidence was "
+            f"calibrated: a person should decide{others}."
         )
     if elsewhere is None:
         why = "The confidence is not calibrated for this registry"

@@ -27,6 +27,7 @@ class Finding(BaseModel):
         "thin-description",
         "no-samples",
         "no-permission",
+        "unread-field",
         "leak",
         "shared-sample",
         "names-hidden",
@@ -36,6 +37,15 @@ class Finding(BaseModel):
 
 
 _NEAR_DUPLICATE = 0.8  # word overlap of description and samples
+# Names of others' fields by what they hold here.
+_MEANT = {
+    **dict.fromkeys(
+        ("examples", "example_requests", "example_queries", "queries", "requests", "samples",
+         "sample_requests", "training_phrases", "use_cases", "utterances"),
+        "user_request_samples",
+    ),
+    **dict.fromkeys(("desc", "purpose", "role", "summary"), "description"),
+}  # fmt: skip
 _LEAK = 0.7  # word overlap of a sample and a labeled request
 
 
@@ -53,6 +63,7 @@ def find_problems(
         *_look_alikes(agents),
         *_names_of_hidden(agents),
         *_no_permissions(agents),
+        *_unread(agents),
         *_leaks(agents, requests),
     ]
 
@@ -169,6 +180,19 @@ def _no_permissions(agents: Sequence["Agent"]) -> Iterator[Finding]:
             "name what a caller needs in required_permissions"
         )
         yield Finding(rule="no-permission", agents=tuple(names), detail=detail)
+
+
+def _unread(agents: Sequence["Agent"]) -> Iterator[Finding]:
+    """Find fields of the registry's own whose names say that they were meant to be read."""
+    owners: dict[tuple[str, str], list[str]] = {}
+    for agent in agents:
+        for field in agent.model_extra or {}:
+            meant = _MEANT.get(field.casefold().replace("-", "_"))
+            if meant is not None and not getattr(agent, meant):
+                owners.setdefault((field, meant), []).append(agent.name)
+    for (field, meant), names in sorted(owners.items()):
+        detail = f"the field {field!r} is kept and not read: is it what {meant} is for? Rename it"
+        yield Finding(rule="unread-field", agents=tuple(names), detail=detail)
 
 
 def _leaks(agents: Sequence["Agent"], requests: Iterable[tuple[str, str]]) -> Iterator[Finding]:

@@ -35,7 +35,7 @@ _SEQUENCE = r"(?:and then|then|after that|afterwards|once (?:that|this|it)|when 
 _RUN = r"(?<!\s)\s+"  # from anywhere within a run, a search would be quadratic in its length
 _BOUNDARY = re.compile(
     rf"(?<=[.!?;:])(?<!^\d\.)(?<!\s\d\.)\s+|\n+|\s(?=\d[.)]\s)"
-    rf"|{_RUN}(?={_SEQUENCE}|and also\b|also\b|plus\b)"
+    rf"|(?<!\band){_RUN}(?=(?:and )?(?:{_SEQUENCE}|also\b|plus\b))"
     rf"|(?<=,)\s+(?=(?:and\s+)?{_VERB})|{_RUN}(?=and\s+{_VERB})"
     rf"|(?<=,)\s+(?=and\s+{_STATED})",
     re.IGNORECASE | re.MULTILINE,

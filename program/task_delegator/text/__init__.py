@@ -1,6 +1,7 @@
 """Text of others: overlap, sanitizing, agents that are named, negation, redaction."""
 
 from .credentials import without_user
+from .fine import without_fine
 from .mentions import AgentMentions
 from .naming import NamedAgents
 from .negation import negated_spans, without_negated
@@ -29,6 +30,7 @@ __all__ = [
     "shown_safely",
     "strings_in",
     "with_few_marks",
+    "without_fine",
     "without_negated",
     "without_user",
     "words",

@@ -11,7 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.request import Request, urlopen
 
+import mlflow
 import pytest
+from mlflow.exceptions import MlflowException
 from small import ROOT, small_dataset
 from tracking import empty_store
 
@@ -112,6 +114,9 @@ def test_only_a_better_program_becomes_champion_and_is_served(
     assert (loaded.agent, loaded.confidence) == (expected.agent, expected.confidence)
     with pytest.raises(ProgramError, match="MLFLOW_TRACKING_URI"):
         load("models:/nobody@champion", registry)
+    model = mlflow.pyfunc.load_model("models:/delegator@champion")
+    with pytest.raises(MlflowException, match="permission"):  # it would open all agents
+        model.predict([{"task": TASK, "permission": []}])
     assert served(TASK) == pytest.approx(expected.confidence, abs=1e-6)
 
 

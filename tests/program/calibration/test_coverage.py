@@ -1,36 +1,85 @@
-"""For which callers a calibration speaks."""
+"""Which of a caller's agents a calibration does not know, and what that does to their tasks."""
 
-from small import make_agent
+import pytest
+from small import ROOT, make_agent
 
-from task_delegator.calibration.coverage import ENOUGH_AGENTS, CalibratedAgents
-from task_delegator.registry.agents import Registry
+from task_delegator.artifact import load
+from task_delegator.calibration import CalibratedAgents
+from task_delegator.registry import Agent, Registry
 
-MANY = Registry(
-    [make_agent(f"Open {i}", needs=() if i < ENOUGH_AGENTS else ("more",)) for i in range(30)]
+TASK = "I was charged twice and want my money back"
+
+
+def registry_of(number: int, *others: Agent) -> Registry:
+    return Registry([*(make_agent(f"a{i}", f"does {i}") for i in range(number)), *others])
+
+
+def known() -> CalibratedAgents:
+    return CalibratedAgents(frozenset(agent.digest() for agent in registry_of(20)))
+
+
+def ours() -> Registry:
+    """Return the agents that the shipped program was calibrated for."""
+    return load("default", ROOT / "datasets" / "agents.json").registry
+
+
+@pytest.mark.parametrize(
+    ("registry", "strangers"),
+    [
+        (registry_of(20), set()),
+        (registry_of(18), set()),
+        (registry_of(20, make_agent("new", "x")), {"new"}),
+        (registry_of(19, make_agent("a19", "does another thing")), {"a19"}),
+        (registry_of(18, make_agent("new", "x"), make_agent("newer", "x")), {"new", "newer"}),
+        (registry_of(17, *(make_agent(f"new {i}", "x") for i in range(2))), None),  # 2 of 19
+        (registry_of(9), None),
+        (registry_of(8, make_agent("new", "x")), None),
+    ],
 )
-DIGESTS = frozenset(agent.digest() for agent in MANY)
+def test_one_agent_in_ten_may_be_new_or_changed(registry, strangers):
+    calibrated_for = known()
+    assert calibrated_for.strangers(registry, None) == strangers
+    assert calibrated_for.cover(registry, None) == (strangers == set())
 
 
-def test_a_caller_with_few_of_many_agents_is_not_covered():
-    assert CalibratedAgents(DIGESTS).cover(MANY, None)
-    assert CalibratedAgents(DIGESTS).cover(MANY, [])
-    for few in (1, 2, 3, 5):
-        left = Registry(list(MANY)[:few])
-        assert not CalibratedAgents(DIGESTS).cover(left, None)
+def test_agents_that_a_caller_may_not_use_are_no_strangers():
+    secret = Agent(name="secret", required_permissions=frozenset({"hr"}))
+    registry, calibrated_for = registry_of(20, secret), known()
+    assert calibrated_for.strangers(registry, []) == set()
+    assert calibrated_for.strangers(registry, ["hr"]) == {"secret"}
 
 
-def test_a_small_registry_that_was_calibrated_as_a_whole_is_covered():
-    small = Registry([make_agent(name) for name in "ABCDE"])
-    assert CalibratedAgents(frozenset(agent.digest() for agent in small)).cover(small, None)
+def test_a_calibration_for_any_agents_has_no_strangers():
+    assert CalibratedAgents(None).strangers(registry_of(1), None) == set()
 
 
-def test_an_agent_that_is_new_or_changed_is_not_covered():
-    grown = Registry([*MANY, make_agent("New")])
-    assert not CalibratedAgents(DIGESTS).cover(grown, None)
-    grown.remove("New")
-    assert CalibratedAgents(DIGESTS).cover(grown, None)
+@pytest.mark.slow
+def test_only_tasks_that_may_be_for_a_changed_agent_are_no_longer_assigned(caplog):
+    agents = ours()
+    changed = agents["Refund Desk"]
+    other = min(a.name for a in agents if a.domain != changed.domain)
+    agents.replace(agents[other].model_copy(update={"use_when": "It is a Monday."}))
+    program = load("default", agents)
+    assert not program.calibrated()
+    said = program(TASK)
+    assert (said.decision, said.evidence.calibrated_by) == ("assign", "labels")
+    assert said.evidence.calibrated
+    assert f"1 of 70 agents are new or changed ({other})" in caplog.text
+    agents.replace(changed.model_copy(update={"use_when": "It is a Monday."}))
+    (said,) = program.delegate_many([TASK])
+    assert said.decision == "review"
+    assert not said.evidence.calibrated
+    assert "an agent that may be meant is new or has changed since" in said.reason
+    assert program(TASK).reason == said.reason
+    agents.add(make_agent("Double Charges", "Gives money back to whoever was charged twice."))
+    agents.replace(changed)
+    assert program(TASK).decision == "review"  # it may be for the new one
 
 
-def test_who_may_use_nobody_is_told_so():
-    closed = Registry([make_agent("Closed", needs=("x",))])
-    assert CalibratedAgents(frozenset()).cover(closed, [])
+@pytest.mark.slow
+def test_what_may_be_for_a_changed_agent_has_the_confidence_of_other_registries():
+    agents = ours()
+    agents.replace(agents["Refund Desk"].model_copy(update={"use_when": "It is a Monday."}))
+    program = load("default", agents, calibrate="transfer")
+    by = [program(task).evidence.calibrated_by for task in (TASK, "Plan my trip to Rome in May")]
+    assert by == ["registries", "labels"]

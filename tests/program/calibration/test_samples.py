@@ -3,6 +3,7 @@
 import logging
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
 from rerankers import SharedWords
 from small import HashedWords, make_agent
@@ -10,6 +11,7 @@ from small import HashedWords, make_agent
 from task_delegator.artifact import calibrate_itself
 from task_delegator.calibration import samples
 from task_delegator.calibration.samples import calibrate_on_samples, kept_calibration
+from task_delegator.decision import Sample
 from task_delegator.decision.confidence import confidence_of
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
@@ -61,6 +63,16 @@ def test_each_sample_is_asked_once_of_an_index_without_it(program, monkeypatch):
     calibrate_on_samples(program.retrieve, KnobValues(), None, 0.95)
     everything = [s for agent in program.registry for s in agent.user_request_samples]
     assert sorted(asked) == sorted(everything)
+
+
+def test_few_samples_choose_no_threshold_below_a_high_confidence(program):
+    made = calibrate_on_samples(program.retrieve, KnobValues(), None, 0.95)
+    assert made.assigned * made.samples < 100
+    assert (KnobValues().replaced(made.knobs).confidence.assign_threshold or 0.0) >= 0.9
+    for number, least in ((99, 0.9), (100, 0.5)):
+        some = Sample.of(np.full(number, 0.5), np.ones(number, dtype=bool))
+        assert samples._threshold(some, 0.97) == pytest.approx(least, abs=1e-3)
+    assert samples._threshold(Sample.of(np.full(9, 0.5), np.zeros(9, dtype=bool)), 0.97) is None
 
 
 def test_no_fold_takes_more_than_its_share_of_an_agents_samples():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from task_delegator.stages.clauses import clauses, phrase_cuts
+from task_delegator.stages.clauses import clauses, phrase_cuts, without_link
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,16 @@ from task_delegator.stages.clauses import clauses, phrase_cuts
 )
 def test_a_statement_behind_an_and_is_a_clause_of_its_own(task, parts):
     assert clauses(task) == (parts or [task])
+
+
+@pytest.mark.parametrize("link", ["and then", "and afterwards", "and after that", "and also"])
+def test_no_clause_ends_with_the_and_of_the_next(link):
+    task = f"book a hotel in Rome {link} reimburse my taxi from the airport"
+    assert clauses(task) == [
+        "book a hotel in Rome",
+        f"{link} reimburse my taxi from the airport",
+    ]
+    assert without_link(clauses(task)[1]) == "reimburse my taxi from the airport"
 
 
 def test_a_statement_takes_no_words_of_what_stands_before():

@@ -16,6 +16,12 @@ from task_delegator.text import own_words
         ("pay me back now\n-----Original Message-----\nFrom: x\n", "pay me back now"),
         ("pay me back now\nOn 3 May, Ann <a@b.c>\nwrote:\n> no", "pay me back now"),
         ("pay me back now\n> > no\n>\n> Ann", "pay me back now"),
+        ("Please review this contract.\n\nBob wrote:\n> It jams.", "Please review this contract."),
+        ("Is this paid leave?\n>My printer jams", "Is this paid leave?"),
+        ("I am ill today.\n\nBob schrieb:\n> My printer jams", "I am ill today."),
+        ("I am ill today.\n\nOn 3 May Bob said:\n> My printer jams", "I am ill today."),
+        ("I am ill today.\n\nLe 3 mai, Bob a écrit :\n> It jams", "I am ill today."),
+        ("I am ill today.\nFrom: Bob\nSent: Monday\nTo: Ann\n\nIt jams", "I am ill today."),
         # no mail
         ("run the job now\n>>> print(1)\n1", None),
         ("keep the rows where x\n> 3 holds", None),
@@ -24,6 +30,8 @@ from task_delegator.text import own_words
         ("please answer the customer:\n> I was charged twice", None),
         ("take care of this customer\n> I was charged twice", None),
         ("see the mail below, please\n> I was charged twice", None),
+        ("Hello there, dear team, please do this today.\n> My printer jams", None),
+        ("A customer is angry.\nCan you answer her:\n> I was charged twice", None),
         # nothing is quoted, or nothing else said
         ("Table for eight, please.", None),
         ("5 > 3, is it?", None),
