@@ -3,7 +3,8 @@
 The shipped program is calibrated on validation requests for nine in ten agents of a set. Then the
 others join the registry, with their samples or without any, and nothing is calibrated again. Test
 requests for all agents are asked: those for the agents that were there, and those for the new ones.
-Beside it stands the program calibrated on all agents. No LM is asked.
+Beside it stands the program calibrated on all agents. Requests that nobody serves are not asked,
+agents do not change otherwise, and no LM is asked.
 """
 
 import random
@@ -99,6 +100,8 @@ def _precision(row: dict[str, Any]) -> str:
     """Return what is right of all that is assigned, with its interval."""
     assigned = row["old_assigned"] + row["new_assigned"]
     right = row["old_right"] + row["new_right"]
+    if not assigned:
+        return "-"
     return f"{percent(right / assigned)} {interval(metrics.wilson(right, assigned))}"
 
 
@@ -114,7 +117,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
             "requests for the tenth": lambda r: r["new_n"],
             "assigned of these": _assigned("new"),
             "wrongly": lambda r: r["new_assigned"] - r["new_right"],
-            "right of all that is assigned [95% CI]": _precision,
+            "right of what is assigned, in scope [95% CI]": _precision,
         },
     )
 
@@ -124,11 +127,11 @@ def answer(rows: Sequence[dict[str, Any]]) -> str:
 
     def total(who: str) -> dict[str, int]:
         some = [row for row in rows if row["who"] == who]
-        return {what: sum(row[what] for row in some) for what in some[0] if what[3] == "_"}
+        counts = (what for what in some[0] if what not in ("data", "who"))
+        return {what: sum(row[what] for row in some) for what in counts}
 
     before, joined = total(_WHO[0]), total(_WHO[1])
     return (
-        f"Of requests for agents of before {_assigned('old')(joined)} are assigned, "
-        f"{_assigned('old')(before)} where none is new; {_precision(joined)} of all that is "
-        "assigned is right"
+        f"Assigned of the others' requests {_assigned('old')(joined)}, {_assigned('old')(before)} "
+        f"where none joined; {_precision(joined)} right"
     )

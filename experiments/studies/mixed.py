@@ -10,7 +10,7 @@ an LM; what it assigns where some agents have samples is stated as in ``transfer
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
-from experiments.support.drawn_registries import COLUMNS, Drawn, draw, precision, total
+from experiments.support.drawn_registries import COLUMNS, Drawn, draw, total
 from experiments.support.format import markdown, percent
 from experiments.support.sets import load_set
 from task_delegator.artifact import load
@@ -115,7 +115,4 @@ def answer(rows: Sequence[dict[str, Any]]) -> str:
     """Return top-1 of agents without samples beside others, and where nobody has any."""
     whole = _total([row for row in rows if row["without"] == _WITHOUT[0]])
     some, nobody = (_share("bare", who)(whole) for who in ("some", "nobody"))
-    return (
-        f"Of requests for the half without samples {some} find their agent, {nobody} where no "
-        f"agent has any; {precision(whole)} of all that is assigned is right"
-    )
+    return f"{some} of the requests for the half without, {nobody} where nobody has samples"

@@ -89,7 +89,9 @@ def search(
         )
         for trial in run_trials(study, objective, trials, location.spread)
     ]
-    return shorten_shortlist(scored, choose(scored, trials_done).knobs), trials_done
+    chosen = choose(scored, trials_done)
+    study.set_user_attr("chosen_trial", chosen.number)  # it may not be Optuna's best
+    return shorten_shortlist(scored, chosen.knobs), trials_done
 
 
 def measure(scored: ScoredRequests, knobs: KnobValues, number: int = 0) -> Trial:

@@ -98,7 +98,7 @@ class ScoredRequests:
                 if "head" in new
                 else nothing
             )
-            z_scores = standardize(Channels(bm25, *fixed, head, index.read_passages))
+            z_scores = standardize(Channels(bm25, *fixed, head, index.read_passages, index.told))
             if "maxsim" in new:
                 z_scores |= late_scores(index, query, z_scores, self._late).z_scores
             for channel in new:

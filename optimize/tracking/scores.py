@@ -108,7 +108,36 @@ def scores(outputs: Mapping[str, Any], expectations: Mapping[str, Any]) -> dict[
 
 
 def mlflow_scorers() -> list[Any]:
-    """Return the scores as scorers of ``mlflow.genai.evaluate``."""
+    """Return the scores as scorers of ``mlflow.genai.evaluate``.
+
+    What a ``predict_fn`` returns is ``Delegation.to_dict()``, or what ``answered`` returns;
+    expectations are ``{"agent": name}``, with ``acceptable`` where several agents are right.
+    """
     from mlflow.genai.scorers import scorer
 
-    return [scorer(score, name=name) for name, score in SCORES.items()]
+    return [scorer(_of_either(score), name=name) for name, score in SCORES.items()]
+
+
+def _of_either(score: Score) -> Score:
+    """Return a score that takes ``Delegation.to_dict()`` too."""
+
+    def scored(outputs: Mapping[str, Any], expectations: Mapping[str, Any]) -> Any:
+        return score(_as_answered(outputs), expectations)
+
+    scored.__doc__ = score.__doc__
+    return scored
+
+
+def _as_answered(outputs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what ``answered`` does of a delegation that was turned into a dictionary."""
+    if "evidence" not in outputs:
+        return outputs
+    evidence, usage = outputs["evidence"], outputs["usage"]
+    return {
+        "decision": outputs["decision"],
+        "top3": evidence["ranking"][:3],
+        "confidence": evidence["correct_score"],
+        "in_scope_score": evidence["in_scope_score"],
+        "lm_calls": usage["lm_calls"],
+        "tokens": usage["tokens"],
+    }

@@ -144,7 +144,8 @@ def lm_shortlist(
 
 def _shortlist(found: Retrieval, number: int) -> tuple[Agent, ...]:
     """Return the best agents, and before the last of them those that the caller includes."""
-    own = tuple(agent for agent in found.agents[number:] if agent.name in found.choice.include)
+    names = [agent.name for agent in found.agents]
+    own = tuple(found.agents[i] for i in found.choice.included(names) if i >= number)
     best = found.agents[: max(number - len(own), 1)]
     return (best[0], *own, *best[1:]) if own else found.agents[:number]
 

@@ -106,7 +106,8 @@ class Delegator(DelegatesMany, dspy.Module):
             comes. Where None, the LM that ``set_lm`` gave the predictors serves, else
             ``dspy.settings.lm``, and where that is None too, the program works without one.
         calibrated_for: the agents that the confidence was calibrated on, or their digests; None
-            for any. Where a caller may use another, or few of them, a person reviews each task.
+            for any. Tasks that may be for others are reviewed, and all tasks where these are more
+            than one in ten of a caller's agents, or few agents are left.
         on_lm_failure: what to do where the LM is needed and cannot be reached, refuses, takes too
             long or answers what cannot be read: ``degrade`` to retrieval's own decision, marked
             in the evidence, or ``raise``.
@@ -243,7 +244,8 @@ class Delegator(DelegatesMany, dspy.Module):
             if (query := found.query) is None:
                 return nobody(task, perf_counter() - started)
             advice = await self._advise(found, query, knobs, permissions)
-            scoped = self.scoped(permissions, advice.first, advice.candidates)
+            unmeasured = self.unmeasured(permissions, advice.first, advice.candidates)
+            scoped = unmeasured is None
             calls = max(advice.calls, budget.attempts)
             several = await compute_off_loop(self._several, task, cuts, knobs, found, ahead, scoped)
             other = await self._without_quoted(task, knobs, permissions, advice)
@@ -261,7 +263,7 @@ class Delegator(DelegatesMany, dspy.Module):
             named=tuple(dict.fromkeys((*query.named, *query.mentions))),
             by_name=advice.found.by_name and advice.first.name in query.named,
             repeated=repeated,
-            unmeasured=None if scoped else self._unmeasured(permissions, choice, advice.first),
+            unmeasured="excluded" if self._excludes(unmeasured, choice) else unmeasured,
             without_quoted=other,
         )
         return Delegation(
@@ -299,12 +301,18 @@ class Delegator(DelegatesMany, dspy.Module):
         packaged one, nor where the program's own scale is believed.
         """
         knobs, known = self.knobs.values, self.calibrated_for
-        calibrated = known.strangers(self.registry, permissions) is not None
-        unmeasured = known.by == "samples" if calibrated else known.transfer and not known.trusted
-        if not unmeasured or (lm := self.given_lm()) is None or is_packaged(lm):
+        strangers = known.strangers(self.registry, permissions)
+        own = known.by == "samples" and strangers is not None
+        others = known.transfer and not known.trusted and strangers != frozenset()
+        if not (own or others) or (lm := self.given_lm()) is None or is_packaged(lm):
             return knobs
-        own, others = knobs.confidence.assign_threshold, knobs.transfer.assign_threshold
-        return knobs.asking_below(own if calibrated else others)
+        values = knobs.confidence if own else knobs.transfer
+        return knobs.asking_below(values.assign_threshold)
+
+    def own_numbers(self, knobs: KnobValues, unmeasured: Unmeasured | None) -> KnobValues:
+        """Return the numbers for one task: those that labels calibrated, where they hold for it."""
+        labeled = unmeasured is None and self.calibrated_for.by == "labels"
+        return self.knobs.values if labeled else knobs
 
     def _find(
         self,
@@ -331,33 +339,38 @@ class Delegator(DelegatesMany, dspy.Module):
     ) -> bool:
         """Tell whether the confidence in an agent was calibrated for it and who else may be meant.
 
-        Samples calibrate nothing of an agent that has none. Few agents that are new or changed
-        take nothing from the confidence in others for tasks that are hardly for them.
-
         Args:
             permissions: the caller's.
             first: the agent.
             candidates: with their probabilities.
         """
-        sampled = self.calibrated_for.by != "samples" or bool(first.user_request_samples)
-        strangers = self.calibrated_for.strangers(self.registry, permissions)
-        return (
-            sampled
-            and strangers is not None
-            and strangers.isdisjoint(
-                {first.name, *(c.name for c in candidates if c.probability >= _MAY_BE_MEANT)}
-            )
-        )
+        return self.unmeasured(permissions, first, candidates) is None
 
-    def _unmeasured(
-        self, permissions: Collection[str] | None, choice: Choice, first: Agent
+    def unmeasured(
+        self,
+        permissions: Collection[str] | None,
+        first: Agent,
+        candidates: Sequence[Candidate] = (),
     ) -> Unmeasured | None:
-        """Return of what the confidence in an agent says nothing, None where it is the registry."""
+        """Return of what the confidence in an agent says nothing; arguments as of ``scoped``.
+
+        Samples calibrate nothing of an agent that has none. Few agents that are new or changed
+        take nothing from the confidence in others for tasks that are hardly for them.
+        """
+        strangers = self.calibrated_for.strangers(self.registry, permissions)
+        if strangers is None:
+            return "registry"
+        meant = {c.name for c in candidates if c.probability >= _MAY_BE_MEANT}
+        if not strangers.isdisjoint({first.name, *meant}):
+            return "changed"
+        bare = self.calibrated_for.by == "samples" and not first.user_request_samples
+        return "first" if bare else None
+
+    def _excludes(self, unmeasured: Unmeasured | None, choice: Choice) -> bool:
+        """Tell whether the confidence of other registries would hold, but for who is excluded."""
         known = self.calibrated_for
-        if known.strangers(self.registry, permissions) is not None:
-            bare = known.by == "samples" and not first.user_request_samples
-            return "first" if bare else "changed"
-        return "excluded" if choice.exclude and known.transfer and self.transfers() else None
+        elsewhere = unmeasured == "registry" and known.transfer and self.transfers()
+        return elsewhere and bool(choice.exclude)
 
     async def _without_quoted(
         self,
@@ -418,8 +431,9 @@ class Delegator(DelegatesMany, dspy.Module):
         permissions: Collection[str] | None,
     ) -> Consultation:
         """Judge what retrieval found, and consult the LM where that could change the decision."""
-        scoped = self.scoped(permissions, found.agents[0], found.candidates)
-        advice = self.judge(found, query, knobs, scoped=scoped)
+        unmeasured = self.unmeasured(permissions, found.agents[0], found.candidates)
+        scoped, knobs = unmeasured is None, self.own_numbers(knobs, unmeasured)
+        advice = self.judge(found, query, knobs, unmeasured)
         needed = self.needs_lm(advice.gate, knobs)
         withheld = self._lm_cap.withholds(advice.gate.certainty if needed else None)
         if not needed:
@@ -440,15 +454,20 @@ class Delegator(DelegatesMany, dspy.Module):
             return advice.copy(failure=self._degrade(error))
 
     def judge(
-        self, found: Retrieval, query: Query, knobs: KnobValues, *, scoped: bool = True
+        self,
+        found: Retrieval,
+        query: Query,
+        knobs: KnobValues,
+        unmeasured: Unmeasured | None = None,
     ) -> Consultation:
         """Return what is believed without the LM, and how certain that is.
 
         Args:
             found, query: what retrieval found; the task as it read it.
             knobs: of the program.
-            scoped: whether the confidence was calibrated for the caller's agents.
+            unmeasured: of what the confidence says nothing.
         """
+        scoped = unmeasured is None
         alone = self.assess(
             found.candidates,
             found.signals,
@@ -457,7 +476,7 @@ class Delegator(DelegatesMany, dspy.Module):
             scoped=scoped,
         )
         known = scoped or self.calibrated_for.trusted
-        by_samples = self.calibrated_for.by == "samples"
+        by_samples = self.calibrated_for.by == "samples" and unmeasured != "changed"
         strange = (self.calibrated_for.transfer or by_samples) and not known
         certainty = decision_certainty(alone.confidence, alone.in_scope_score, knobs.thresholds())
         elsewhere = None if known else transfer(alone, found, knobs)
@@ -507,14 +526,16 @@ class Delegator(DelegatesMany, dspy.Module):
             raise TypeError(f"a plan takes no {' and no '.join(sorted(further))}")
         knobs, choice = self.numbers(permissions), Choice.of(**wishes)
         read: dict[str, Retrieval] = {}
-        scoped = self.calibrated_for.strangers(self.registry, permissions) is not None
 
-        def look(text: str) -> PartScore:
+        def find(text: str) -> Retrieval:
             if text not in read:
                 read[text] = self.retrieve(
                     task=text, knobs=knobs, permissions=permissions, choice=choice
                 )
-            return self._summary(read[text], knobs, scoped)
+            return read[text]
+
+        def look(text: str) -> PartScore:
+            return self._summary(find(text), knobs, self._measured(permissions, find(task)))
 
         with dspy.track_usage() as tracker, task_budget(None) as budget:
             cut, failure = self._cut(task, knobs, look)
@@ -563,7 +584,11 @@ class Delegator(DelegatesMany, dspy.Module):
         """Retrieve a text: its best agents and how sure that is."""
         knobs = self.knobs.values
         found = self.retrieve(task=text, knobs=knobs, permissions=permissions)
-        return self._summary(found, knobs, self.calibrated(permissions))
+        return self._summary(found, knobs, self._measured(permissions, found))
+
+    def _measured(self, permissions: Collection[str] | None, found: Retrieval) -> bool:
+        """Tell whether the confidence was calibrated for what was found."""
+        return bool(found.agents) and self.scoped(permissions, found.agents[0], found.candidates)
 
     def _summary(self, found: Retrieval, knobs: KnobValues, scoped: bool) -> PartScore:
         if not found.candidates:

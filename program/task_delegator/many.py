@@ -10,7 +10,15 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from .consultation import Consultation
-from .decision import LMShareCap, LMVerdict, allowed_by_share, asks_lm, least_certain, lm_decided
+from .decision import (
+    LMShareCap,
+    LMVerdict,
+    Unmeasured,
+    allowed_by_share,
+    asks_lm,
+    least_certain,
+    lm_decided,
+)
 from .delegation import Delegation, GateEvidence
 from .errors import DelegatorError, InputError, LMError
 from .knobs import Knobs, KnobValues
@@ -48,7 +56,8 @@ class DelegatesMany:
         knobs: Knobs
         retrieve: Retrieve
         _lm_cap: LMShareCap
-        scoped: Callable[..., bool]
+        unmeasured: Callable[..., Unmeasured | None]
+        own_numbers: Callable[..., KnobValues]
         judge: Callable[..., Consultation]
         numbers: Callable[..., KnobValues]
         given_lm: Callable[[], Any]
@@ -185,9 +194,10 @@ class DelegatesMany:
         def certainty(own: Retrieval | DelegatorError) -> float | None:
             if isinstance(own, DelegatorError) or own.query is None:
                 return None
-            scoped = self.scoped(permissions, own.agents[0], own.candidates)
-            gate = self.judge(own, own.query, knobs, scoped=scoped).gate
-            return gate.certainty if self.needs_lm(gate, knobs) else None
+            unmeasured = self.unmeasured(permissions, own.agents[0], own.candidates)
+            numbers = self.own_numbers(knobs, unmeasured)
+            gate = self.judge(own, own.query, numbers, unmeasured).gate
+            return gate.certainty if self.needs_lm(gate, numbers) else None
 
         return [certainty(own) for own in found]
 

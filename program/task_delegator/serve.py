@@ -53,6 +53,7 @@ class Answer(BaseModel):
     confidence: float
     reason: str
     rubric: int | None = None
+    several: float | None = None
 
 
 class DelegatorModel(PythonModel):

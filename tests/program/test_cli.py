@@ -1,5 +1,7 @@
 import io
 import json
+import subprocess
+import sys
 from importlib.metadata import version
 from types import SimpleNamespace
 
@@ -284,6 +286,19 @@ def test_feedback_is_recorded(capsys, tmp_path):
         code, _, err = run(capsys, "feedback", task, *wrong, *options)
         assert code == 2
         assert message in err
+
+
+def test_who_reads_one_line_of_the_output_gets_no_traceback():
+    code = """
+from argparse import Namespace
+from task_delegator.cli import command_line
+told = lambda options: [print("x", flush=True) for _ in range(10**6)]
+command_line.parser = lambda: Namespace(parse_args=lambda _: Namespace(run=told))
+raise SystemExit(command_line.main([]))
+"""
+    piped = ["bash", "-c", f"{sys.executable} -c '{code}' | head -1; echo ${{PIPESTATUS[0]}}"]
+    done = subprocess.run(piped, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("x\n1\n", "")
 
 
 def test_the_cache_says_what_it_holds_and_is_cleared(capsys, tmp_path, monkeypatch):

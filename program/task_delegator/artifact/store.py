@@ -145,6 +145,7 @@ def load(
     if not delegator.calibrated():
         digest, whom = delegator.registry.sha256(), few_strangers(delegator)
         few = calibrated_for.strangers(delegator.registry, None) is not None
+        few = few and not allow_uncalibrated
         tell_uncalibrated(folder.name, digest, delegator.transfers(), whom, few=few)
     if (target_precision is not None or out_of_scope_share is not None) and not on_samples:
         _aim(delegator, folder, manifest, target_precision, out_of_scope_share)

@@ -213,13 +213,13 @@ def _fitted(
 def _threshold(sample: Sample, target: float) -> float | None:
     """Return the threshold that is estimated to reach a precision.
 
-    Where it assigns so few samples that two errors more would miss it by far, the confidence has
-    to be high by itself.
+    Where it assigns fewer than a hundred samples, three errors more would miss it by far: the
+    confidence has to be high by itself.
     """
     found = estimate_threshold(sample, target)
     if found is None or sample.assigned(found).assigned >= _ENOUGH:
         return found
-    return max(found, _HIGH)
+    return max(found, min(_HIGH, target))
 
 
 def _assigned(confidences: np.ndarray, in_scope: np.ndarray, thresholds: Thresholds) -> np.ndarray:

@@ -73,10 +73,10 @@ def _run(options: argparse.Namespace) -> int:
     if options.plan and options.history:
         raise InputError("--plan reads no earlier tasks: leave out --history")
     delegator = load_program(options)
+    known = delegator.registry.permitted(permissions_of(options))
     for option, names in whom.items():
         for name in names:
-            if name not in delegator.registry:
-                known = (agent.name for agent in delegator.registry)
+            if name.casefold() not in {one.casefold() for one in known}:
                 raise InputError(f"--{option}: {no_such_agent(name, known)}")
     if options.plan:
         plan = delegator.plan(options.task, permissions=permissions_of(options), **whom)

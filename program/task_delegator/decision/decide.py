@@ -8,7 +8,7 @@ from ..knobs import LMKnobs, Thresholds
 from ..text import printable
 from .confidence import above_floor, at_even_odds
 
-Unmeasured: TypeAlias = Literal["first", "changed", "excluded"]
+Unmeasured: TypeAlias = Literal["first", "changed", "registry", "excluded"]
 _NEARLY = 0.995  # confidence that would be rounded to certainty
 _UNLIKELY = 0.25  # confidence below which the reason opens with that nobody is likely
 
@@ -77,7 +77,7 @@ def decide(
         language, named: the task's, where the embedder does not support it; agents it names.
         by_name: whether the first is first for nothing but its name in the task.
         repeated: words of the task that repeat what the first agent says of itself.
-        unmeasured: whether they were not for the first, a changed agent, or as some are excluded.
+        unmeasured: for whom they were not: one agent, all, or where some are excluded.
         without_quoted: for whom it is without what it quotes or says is fine; None for the same.
     """
     first, *rivals = [printable(candidate.name) for candidate in candidates[:3]]

@@ -107,11 +107,11 @@ def score_channels_of_many(
     for start in range(0, len(queries), at_once):
         block = slice(start, start + at_once)
         own = [channel[block] for channel in raw]
-        z = standardized(own, index.read_passages)
+        z = standardized(own, index.read_passages, index.told)
         texts = zip(queries[block], samples[block], left_out[block], strict=True)
         every = zip(zip(*own, strict=True), zip(*z, strict=True), texts, strict=True)
         for scores, standard, (query, near, out) in every:
-            channels = Channels(*scores, read=index.read_passages)
+            channels = Channels(*scores, read=index.read_passages, told=index.told)
             z_scores: dict[str, np.ndarray] = dict(zip(_OF_ALL_AGENTS, standard, strict=True))
             late = late_scores(index, query, z_scores, left_out=out, samples=near)
             yield Scored(channels, z_scores | late.z_scores, late.largest)
@@ -121,23 +121,26 @@ def standardize(channels: Channels) -> dict[str, np.ndarray]:
     """Return the channels in standard deviations over the best agents, shape (agents,) each.
 
     Where samples are missing, words and characters of what is read instead count, and the
-    description where nothing is.
+    description where nothing is. The best agent by its samples then counts as much as the best by
+    its description: among those with a description, where agents without samples have one.
     """
     raw = np.array([getattr(channels, name) for name in _OF_ALL_AGENTS])
     known = not np.isnan(raw).any()
-    z_scores = _z(raw) if known else standardized(raw, channels.read)
+    z_scores = _z(raw) if known else standardized(raw, channels.read, channels.told)
     return dict(zip(_OF_ALL_AGENTS, z_scores, strict=True))
 
 
 def standardized(
-    raw: np.ndarray | Sequence[np.ndarray], read: np.ndarray | None
+    raw: np.ndarray | Sequence[np.ndarray],
+    read: np.ndarray | None,
+    told: np.ndarray | None = None,
 ) -> list[np.ndarray]:
     """Return what ``standardize`` does of one text or of many, shape as given.
 
     Args:
         raw: the channels in order, shape (agents,) or (texts, agents) each; what is missing is
             missing for all texts.
-        read: as in ``Channels``.
+        read, told: as in ``Channels``.
     """
     bm25, chars, described = (_z_of_each(scores) for scores in raw[:3])
     missing = described
@@ -149,9 +152,12 @@ def standardized(
         if shown.all():
             z_scores.append(_z_of_each(scores))
         elif shown.sum() > 1:
-            z, own = missing.copy(), _z_of_each(scores[..., shown])
-            best = described[..., shown].max(axis=-1, keepdims=True)
-            z[..., shown] = own - own.max(axis=-1, keepdims=True) + best
+            z = missing.copy()
+            z[..., shown] = _z_of_each(scores[..., shown])
+            alike = shown & told if told is not None and (told & ~shown).any() else shown
+            if alike.any():
+                best = described[..., alike].max(axis=-1, keepdims=True)
+                z[..., shown] += best - z[..., alike].max(axis=-1, keepdims=True)
             z_scores.append(z)
         else:
             z_scores.append(missing)

@@ -90,6 +90,7 @@ class Channels:
         bm25, chars, description: shape (agents,).
         sample_best, sample_mean, head: shape (agents,); NaN for agents without samples.
         read: whether passages of an agent were read, shape (agents,), bool; None of nobody.
+        told: whether an agent has a description, shape (agents,), bool.
         samples: cosines with each sample, agent by agent, shape (samples,); None where unknown.
     """
 
@@ -100,6 +101,7 @@ class Channels:
     sample_mean: np.ndarray
     head: np.ndarray
     read: np.ndarray | None = None
+    told: np.ndarray | None = None
     samples: np.ndarray | None = None
 
 
@@ -118,6 +120,7 @@ class Index:
         agents, names: in the order of every score.
         mentions, named: the same, to be found in texts: in any spelling, and on purpose.
         has_samples: whether an agent has any, shape (agents,), bool.
+        told: whether an agent has a description, shape (agents,), bool.
         read_passages: whether passages of an agent are read, shape (agents,); None of nobody.
         hidden: places of agents that are not to be named, int, shape (hidden,).
     """
@@ -151,6 +154,7 @@ class Index:
         self._chars = GramCosines(store.grams, grams)
         self._late = LateInteraction(tokens.holders(len(store.token_numbers)), len(numbers))
         self.read_passages: np.ndarray | None = None
+        self.told = np.array([bool(agent.description.strip()) for agent in self.agents], dtype=bool)
         self.hidden = np.zeros(0, dtype=int)
 
     def _read_vectors(self) -> None:
@@ -250,6 +254,7 @@ class Index:
             sample_mean=mean,
             head=self.head(vector, head_c),
             read=self.read_passages,
+            told=self.told,
             samples=samples,
         )
 
@@ -329,7 +334,9 @@ class Index:
             (entry.tokens, (0, *own, *range(entry.samples + 1, len(entry.held))))
             for entry, own in zip(entries, self._nearest(rows, samples), strict=True)
         )
-        return self._late(encoded.token_vectors, numbers, near, self.has_samples[rows])
+        return self._late(
+            encoded.token_vectors, numbers, near, self.has_samples[rows], self.told[rows]
+        )
 
     def _nearest(self, rows: np.ndarray, samples: np.ndarray) -> list[list[int]]:
         """Return the places of samples among the texts of each agent: those nearest to a task."""

@@ -32,7 +32,12 @@ class LateInteraction:
         return self._rarity.nbytes
 
     def __call__(
-        self, vectors: np.ndarray, numbers: np.ndarray, near: Compared, sampled: np.ndarray
+        self,
+        vectors: np.ndarray,
+        numbers: np.ndarray,
+        near: Compared,
+        sampled: np.ndarray,
+        told: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return *to* and *fro* per agent, mean cosines, NaN without tokens, shape (agents,) each.
 
@@ -41,6 +46,7 @@ class LateInteraction:
             numbers: of the same; -1 for a token that no agent ever had.
             near: texts of the agents to compare.
             sampled: whether samples are among them, bool, shape (agents,).
+            told: whether their first says more than a name, bool, shape (agents,).
         """
         to, fro = np.full(len(near.texts), np.nan), np.full(len(near.texts), np.nan)
         if not near.lengths or len(numbers) == 0:
@@ -55,10 +61,11 @@ class LateInteraction:
         shares = np.add.reduceat(covered, starts) / np.add.reduceat(own, starts)
         to[filled] = rarity @ _cosines(of_agents) / rarity.sum()
         fro[filled] = np.maximum.reduceat(shares, firsts)
-        if (some := sampled[filled]).any() and not some.all():
+        some, told = sampled[filled], told[filled]
+        if some.any() and not some.all():
             described = rarity @ _cosines(of_texts[:, firsts]) / rarity.sum()
-            to[filled] = _evened(to[filled], described, some)
-            fro[filled] = _evened(fro[filled], shares[firsts], some)
+            to[filled] = _evened(to[filled], described, some, told)
+            fro[filled] = _evened(fro[filled], shares[firsts], some, told)
         return to, fro
 
     def _weights(self, numbers: np.ndarray) -> np.ndarray:
@@ -66,19 +73,27 @@ class LateInteraction:
         return self._rarity[np.minimum(numbers, len(self._rarity) - 1)]
 
 
-def _evened(scores: np.ndarray, described: np.ndarray, sampled: np.ndarray) -> np.ndarray:
+def _evened(
+    scores: np.ndarray, described: np.ndarray, sampled: np.ndarray, told: np.ndarray
+) -> np.ndarray:
     """Return scores of agents to be compared, although some have samples and others none.
 
     The largest of several cosines is larger than that of one: agents without samples are given
-    what samples bring to the better half of the others.
+    what samples bring to the better half of the others, an agent with a description what they
+    bring beside one.
 
     Args:
-        scores, described: by all of an agent's texts, and by its description, shape (agents,).
-        sampled: whether samples are among the texts, bool, shape (agents,).
+        scores, described: by all of an agent's texts, and by the first, shape (agents,).
+        sampled: who has samples, bool, shape (agents,).
+        told: whose first text says more than a name, bool, shape (agents,).
     """
-    brought = (scores - described)[sampled]
-    better = np.argsort(-scores[sampled], kind="stable")[: (len(brought) + 1) // 2]
-    return np.where(sampled, scores, scores + brought[better].mean())
+    evened = scores.copy()
+    for bare, others in ((told, sampled & told), (~told, sampled)):
+        if others.any():
+            brought = (scores - described)[others]
+            better = np.argsort(-scores[others], kind="stable")[: (len(brought) + 1) // 2]
+            evened[bare & ~sampled] += brought[better].mean()
+    return np.minimum(evened, np.maximum(scores, 1.0))
 
 
 def _best(blocks: Iterable[Block]) -> tuple[np.ndarray, np.ndarray]:

@@ -73,6 +73,6 @@ def without(
 
 
 def _columns(channels: Channels, kept: np.ndarray) -> Channels:
-    read = None if channels.read is None else channels.read[kept]
+    read, told = (None if mask is None else mask[kept] for mask in (channels.read, channels.told))
     columns = {name: getattr(channels, name)[kept] for name in CHANNELS[:-2]}
-    return replace(channels, **columns, read=read)
+    return replace(channels, **columns, read=read, told=told)

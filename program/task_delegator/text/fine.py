@@ -7,14 +7,19 @@ part of it, so it is read, and the text without it is compared. The time grows l
 import re
 
 _FEWEST_WORDS = 3  # that are left and may say what should be done
+# Words of a clause that says something else: a condition, a denial, what shall be checked.
+_NOT_SAID = re.compile(
+    r"\b(?:check|confirm|ensure|explain\w*|how|if|make|never|no|nobody|not|nothing|once|sure|that|"
+    r"unless|until|verify|when|whether|why)\b|n't",
+    re.IGNORECASE,
+)
 _FINE = re.compile(
     r"(?:^|(?<=[.!?;]\s))[^.!?;\n]{3,120}?\b"
     r"(?:(?:is|are|was|were|looks?)\s+(?:all\s+|already\s+|now\s+)?"
     r"(?:booked|correct|done|fine|good|great|okay|ok|perfect|right|sorted)"
     r"(?:\s+(?:again|already|now))?"
     r"|works?(?:\s+(?:again|fine|now|well))?)"
-    r"\s*(?:(?:[,;.]\s+)?(?:but|however)[,\s]+"
-    r"|[,;.]\s+(?=(?:i\s+need|i\s+want|it's\s+just|just|only|we\s+need|we\s+want)\b))",
+    r"\s*(?:[,;.]\s+)?(?:but|however)\b[,\s]+",
     re.IGNORECASE,
 )
 
@@ -26,7 +31,7 @@ def without_fine(text: str) -> str | None:
         text: a task.
     """
     found = _FINE.search(text)
-    if found is None:
+    if found is None or _NOT_SAID.search(found[0]):
         return None
     left = f"{text[: found.start()]}{text[found.end() :]}".strip()
     return left if len(left.split()) >= _FEWEST_WORDS else None

@@ -24,12 +24,17 @@ _MAIL = re.compile(
     r"^[ \t]*>(?:[ \t]*>)?(?:[ \t]+(?!\d)[^\n]*|[^\W\d][^\n]*)?(?:\n|\Z)"
     r"|^(?:On [^\n]{0,200}\n)?[^\n]{0,200}\b(?:wrote|writes):[ \t]*\n.*\Z"
     r"|^-{2,}[^\n]{0,20}(?:Original Message|Forwarded message)[^\n]{0,20}\n.*\Z"
-    r"|^From:[^\n]{1,200}\n(?:(?:Sent|Date|To|Cc|Subject):[^\n]{0,300}\n){2,5}.*\Z",
+    r"|^From:[^\n]{1,200}\n(?:Sent|Date):[^\n]{0,200}\n(?:(?:To|Cc):[^\n]{0,300}\n){1,2}"
+    r"Subject:[^\n]{0,300}(?:\n.*)?\Z",
     re.MULTILINE | re.DOTALL,
 )
 _FEWEST_WORDS = 3  # of one's own that may say what should be done
 # A line that introduces what is quoted below it: "Ann schrieb:", "On 3 May Ann said:".
-_HEADER = re.compile(r"^[^\n>]{0,200}:[ \t]*\n(?=[ \t]*>)", re.MULTILINE)
+_HEADER = re.compile(
+    r"^(?=[^\n>]*(?:\d|\b(?:said|says|schrieb|schreibt|\u00e9crit|escribi\u00f3|scritto|skrev|schreef)\b))"
+    r"[^\n>]{0,200}:[ \t]*\n(?=[ \t]*>)",
+    re.MULTILINE,
+)
 _VERB = (
     r"(?:answer|check|fix|fwd|handle|help|look|process|read|reply|respond|review|see|solve|sort)"
 )
@@ -58,6 +63,7 @@ def own_words(text: str) -> str | None:
     Args:
         text: the mail, its answer above or below what is quoted.
     """
+    text = text.replace("\r\n", "\n")
     told = _HEADER.sub(lambda line: line[0] if _ASKS.search(line[0]) else "", text)
     own, quoted = _MAIL.subn("", told)
     if not quoted or len(own.split()) < _FEWEST_WORDS or _HANDS_ON.search(own):

@@ -5,13 +5,14 @@ import pickle
 
 import cloudpickle
 import numpy as np
+import optuna
 import pytest
 from small import HashedWords, office_registry, only, small_dataset
 
 from optimize.__main__ import main
 from optimize.data import Request
 from optimize.search.fit import fit_temperature, fit_weights
-from optimize.search.retrieval import MIN_RECALL, measure, search
+from optimize.search.retrieval import MIN_RECALL, measure, search, shorten_shortlist
 from optimize.search.scored import ScoredRequests
 from optimize.search.study import StudyLocation
 from task_delegator.delegator import Delegator
@@ -105,7 +106,11 @@ def test_a_search_goes_on_where_it_stopped(scored, tmp_path):
     _, first = search(
         scored, [KnobValues()], trials=4, seed=1, location=StudyLocation("s", storage)
     )
-    _, both = search(scored, [KnobValues()], trials=7, seed=2, location=StudyLocation("s", storage))
+    chosen, both = search(
+        scored, [KnobValues()], trials=7, seed=2, location=StudyLocation("s", storage)
+    )
+    number = optuna.load_study(study_name="s", storage=storage).user_attrs["chosen_trial"]
+    assert shorten_shortlist(scored, both[number].knobs) == chosen
     assert both[:4] == first
     assert len(both) == 7
 

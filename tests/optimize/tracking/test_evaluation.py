@@ -197,11 +197,19 @@ def test_the_scores_are_scorers_for_a_function_of_ones_own(store, data):
         for r in data.splits["test"][:2]
     ]
 
-    def predict(task: str):
+    def as_scored(task: str):
         return answered(program(task), names)
 
-    found = mlflow_evaluate(data=rows, scorers=mlflow_scorers(), predict_fn=predict)
-    assert {"top1/mean", "top3/mean", "scope_right/mean", "tokens/mean"} <= set(found.metrics)
+    def as_dictionary(task: str):
+        return program(task).to_dict()
+
+    found = [
+        mlflow_evaluate(data=rows, scorers=mlflow_scorers(), predict_fn=predict).metrics
+        for predict in (as_scored, as_dictionary)
+    ]
+    assert {"top1/mean", "top3/mean", "scope_right/mean", "tokens/mean"} <= set(found[0])
+    assert found[0] == found[1]
+    assert found[0]["top3/mean"] > 0
 
 
 def test_mlflow_registers_the_scores_as_judges_only_where_it_may_run_their_code(store):

@@ -117,6 +117,8 @@ def test_only_a_better_program_becomes_champion_and_is_served(
     model = mlflow.pyfunc.load_model("models:/delegator@champion")
     with pytest.raises(MlflowException, match="permission"):  # it would open all agents
         model.predict([{"task": TASK, "permission": []}])
+    [answer] = model.predict([{"task": "Book a hotel in Rome and then refund my order"}])
+    assert answer.several > 0
     assert served(TASK) == pytest.approx(expected.confidence, abs=1e-6)
 
 

@@ -77,6 +77,17 @@ def test_only_tasks_that_may_be_for_a_changed_agent_are_no_longer_assigned(caplo
 
 
 @pytest.mark.slow
+def test_a_plan_has_the_steps_that_its_delegation_speaks_of():
+    agents = ours()
+    agents.add(make_agent("Beekeeper", "Collects swarms of bees and looks after hives."))
+    program = load("default", agents)
+    task = "Collect the swarm of bees in our garden and then refund my double charge"
+    assert (program(task).several or 0.0) > 0.9
+    plan = program.plan(task)
+    assert [step.delegation.agent for step in plan.steps] == ["Beekeeper", "Refund Desk"]
+
+
+@pytest.mark.slow
 def test_what_may_be_for_a_changed_agent_has_the_confidence_of_other_registries():
     agents = ours()
     agents.replace(agents["Refund Desk"].model_copy(update={"use_when": "It is a Monday."}))

@@ -14,6 +14,7 @@ from small import HashedWords, make_agent, office_registry
 
 from task_delegator.calibration import CalibratedAgents
 from task_delegator.decision import probabilities_of_lm
+from task_delegator.delegation import CalibratedBy
 from task_delegator.delegator import Delegator
 from task_delegator.knobs import KnobValues
 from task_delegator.registry import Registry
@@ -181,6 +182,37 @@ def test_a_program_that_labels_calibrated_without_an_lm_asks_none():
     program.knobs.set({"confidence.assign_threshold": 1.0})
     assert program(TASK).decision == "review"
     assert not engine.prompts
+
+
+def beside_a_changed_one(by: CalibratedBy, transfer: bool) -> tuple[Delegator, Any]:
+    """Return a program to which the agent of ``TASK`` alone is new, and its LM's engine."""
+    others = (make_agent(f"Clerk {i}", f"files form {i}") for i in range(12))
+    registry = Registry([*office_registry(), *others])
+    program, engine = stranger(ranks(("Refunds", 0.95), ("Travel", 0.04)), registry)
+    known = frozenset(agent.digest() for agent in registry if agent.name != "Refunds")
+    program.calibrated_for = CalibratedAgents(known, by, transfer=transfer)
+    program.knobs.set({"confidence.assign_threshold": 1.0})
+    return program, engine
+
+
+def test_no_lm_decides_about_a_changed_agent_where_samples_calibrated_the_others():
+    program, engine = beside_a_changed_one("samples", transfer=False)
+    for found in (program(TASK), *program.delegate_many([TASK])):
+        assert (found.decision, found.evidence.gate.settled) == ("review", "uncalibrated")
+        assert "is new or has changed" in found.reason
+    assert not engine.prompts
+
+
+def test_an_lm_decides_about_a_changed_agent_alone_under_transfer():
+    program, engine = beside_a_changed_one("labels", transfer=True)
+    assert program.may_ask_lm()
+    found = program(TASK)
+    assert (found.decision, found.agent) == ("assign", "Refunds")
+    assert found.evidence.calibrated_by == "lm"
+    asked = len(engine.prompts)
+    program.knobs.set({"retrieval.temperature": 0.05})  # hardly for the changed one
+    assert program("book a train").evidence.calibrated_by == "labels"
+    assert len(engine.prompts) == asked == 1
 
 
 def test_an_lm_that_the_program_was_compiled_with_keeps_its_weight():

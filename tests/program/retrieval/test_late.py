@@ -35,8 +35,9 @@ def compared(agents, task, rows, sampled=None):
         holders[list({int(token) for text in own for token in text.token_ids})] += 1
     late = LateInteraction(holders, len(agents))
     near = Compared.of((tokens_of(agents[row]), range(len(agents[row]))) for row in rows)
-    alike = np.ones(len(rows), dtype=bool) if sampled is None else sampled
-    return late(task.token_vectors, task.token_ids, near, alike)
+    every = np.ones(len(rows), dtype=bool)
+    alike = every if sampled is None else sampled
+    return late(task.token_vectors, task.token_ids, near, alike, every)
 
 
 def by_hand(agents: list[list[list[int]]], task: list[int], row: int) -> tuple[float, float]:
@@ -92,7 +93,8 @@ def test_who_has_no_samples_is_given_what_samples_bring_to_the_better_half(agent
         order = sorted(np.flatnonzero(sampled), key=lambda i: -scores[i])
         better = order[: (len(order) + 1) // 2]
         given_them = np.mean([scores[i] - by_description[i] for i in better])
-        expected = scores[~sampled] + given_them
+        own = scores[~sampled]
+        expected = np.minimum(own + given_them, np.maximum(own, 1.0))
         np.testing.assert_allclose(evened[~sampled], expected, atol=1e-6)
 
 
@@ -104,7 +106,8 @@ def compared_of_all(agents: list[list[list[int]]], task: list[int]) -> np.ndarra
     late = LateInteraction(holders, len(agents))
     near = Compared.of((tokens_of([encoded(text) for text in own]), (0,)) for own in agents)
     seen = encoded(task)
-    return np.array(late(seen.token_vectors, seen.token_ids, near, np.ones(len(agents), bool)))
+    every = np.ones(len(agents), dtype=bool)
+    return np.array(late(seen.token_vectors, seen.token_ids, near, every, every))
 
 
 def test_an_agent_without_samples_is_level_with_one_that_differs_in_them_alone():
@@ -112,6 +115,13 @@ def test_an_agent_without_samples_is_level_with_one_that_differs_in_them_alone()
     index = Index(agents, Angles())
     for scores in index.late(index.read("0 0"), np.arange(2)):
         assert scores[0] == scores[1] > np.cos(np.radians(30))
+
+
+def test_samples_of_agents_without_a_description_say_nothing_of_what_samples_bring():
+    agents = [make_agent("a", "", "10 0"), make_agent("b", "60 60"), make_agent("c", "70 70")]
+    index = Index(agents, NameAtRightAngle())
+    for scores in index.late(index.read("0 0"), np.arange(3)):
+        np.testing.assert_allclose(scores, np.cos(np.radians([0, 60, 70])), atol=0.02)
 
 
 def test_agents_multiplied_piece_by_piece_score_the_same(monkeypatch):
@@ -142,6 +152,13 @@ class Angles:
     def _encoded(self, sentence, token):
         tokens = (at(token) * 127).round().astype(np.int8)[None]
         return Encoded(at(sentence).astype(np.float32), np.array([0]), tokens)
+
+
+class NameAtRightAngle(Angles):
+    """A name alone is as far from every task as can be."""
+
+    def encode(self, texts):
+        return super().encode([text if text[-1].isdigit() else "90 90" for text in texts])
 
 
 @given(

@@ -11,9 +11,13 @@ from task_delegator.text import without_fine
         ("The printer works, but the window is broken", "the window is broken"),
         ("The invoice is correct, but my laptop is broken", "my laptop is broken"),
         ("The invoice is correct but my laptop is broken", "my laptop is broken"),
-        ("The flight is fine, I need a desk in the office", "I need a desk in the office"),
-        ("My laptop works again, only the heating is cold", "only the heating is cold"),
+        ("My laptop works again, but the heating is cold", "the heating is cold"),
         ("Hello. The room is booked; however, I am ill now.", "Hello. I am ill now."),
+        # it says something else
+        ("If the invoice is correct, but my laptop is broken, call me", None),
+        ("Explain how our REST API works, but not for whom", None),
+        ("Nothing works, but I have tried it all", None),
+        ("Make sure that the invoice is correct, but do not pay it", None),
         # nothing is fine, or hardly anything else is said
         ("Is the invoice correct? I need it now", None),
         ("My bank works only on Mondays and I need cash", None),

@@ -21,7 +21,11 @@ from task_delegator.text import own_words
         ("I am ill today.\n\nBob schrieb:\n> My printer jams", "I am ill today."),
         ("I am ill today.\n\nOn 3 May Bob said:\n> My printer jams", "I am ill today."),
         ("I am ill today.\n\nLe 3 mai, Bob a écrit :\n> It jams", "I am ill today."),
-        ("I am ill today.\nFrom: Bob\nSent: Monday\nTo: Ann\n\nIt jams", "I am ill today."),
+        (
+            "I am ill now.\nFrom: Bob\nSent: Monday\nTo: Ann\nSubject: jam\n\nIt jams",
+            "I am ill now.",
+        ),
+        ("I am ill today.\r\nBob schrieb:\r\n> My printer jams", "I am ill today."),
         # no mail
         ("run the job now\n>>> print(1)\n1", None),
         ("keep the rows where x\n> 3 holds", None),
@@ -32,6 +36,8 @@ from task_delegator.text import own_words
         ("see the mail below, please\n> I was charged twice", None),
         ("Hello there, dear team, please do this today.\n> My printer jams", None),
         ("A customer is angry.\nCan you answer her:\n> I was charged twice", None),
+        ("Hello team, good morning.\nTranslate into German:\n> Our documentation is old", None),
+        ("Find me a flight, please.\nFrom: Berlin\nTo: Rome\nDate: 3 May\nThanks", None),
         # nothing is quoted, or nothing else said
         ("Table for eight, please.", None),
         ("5 > 3, is it?", None),
