@@ -244,8 +244,7 @@ class Delegator(DelegatesMany, dspy.Module):
             if (query := found.query) is None:
                 return nobody(task, perf_counter() - started)
             advice = await self._advise(found, query, knobs, permissions)
-            unmeasured = self.unmeasured(permissions, advice.first, advice.candidates)
-            scoped = unmeasured is None
+            scoped = (unmeasured := self._unmeasured(permissions, choice, advice)) is None
             calls = max(advice.calls, budget.attempts)
             several = await compute_off_loop(self._several, task, cuts, knobs, found, ahead, scoped)
             other = await self._without_quoted(task, knobs, permissions, advice)
@@ -263,7 +262,7 @@ class Delegator(DelegatesMany, dspy.Module):
             named=tuple(dict.fromkeys((*query.named, *query.mentions))),
             by_name=advice.found.by_name and advice.first.name in query.named,
             repeated=repeated,
-            unmeasured="excluded" if self._excludes(unmeasured, choice) else unmeasured,
+            unmeasured=unmeasured,
             without_quoted=other,
         )
         return Delegation(
@@ -366,11 +365,13 @@ class Delegator(DelegatesMany, dspy.Module):
         bare = self.calibrated_for.by == "samples" and not first.user_request_samples
         return "first" if bare else None
 
-    def _excludes(self, unmeasured: Unmeasured | None, choice: Choice) -> bool:
-        """Tell whether the confidence of other registries would hold, but for who is excluded."""
-        known = self.calibrated_for
-        elsewhere = unmeasured == "registry" and known.transfer and self.transfers()
-        return elsewhere and bool(choice.exclude)
+    def _unmeasured(
+        self, permissions: Collection[str] | None, choice: Choice, advice: Consultation
+    ) -> Unmeasured | None:
+        """Return ``unmeasured``, or that other registries would tell but for who is excluded."""
+        found = self.unmeasured(permissions, advice.first, advice.candidates)
+        elsewhere = found == "registry" and self.calibrated_for.transfer and self.transfers()
+        return "excluded" if elsewhere and choice.exclude else found
 
     async def _without_quoted(
         self,
