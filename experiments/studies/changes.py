@@ -1,4 +1,4 @@
-"""What does a calibrated program decide when agents have joined?
+"""What is decided when agents have joined?
 
 The shipped program is calibrated on validation requests for nine in ten agents of a set. Then the
 others join the registry, with their samples or without any, and nothing is calibrated again. Test
@@ -132,6 +132,6 @@ def answer(rows: Sequence[dict[str, Any]]) -> str:
 
     before, joined = total(_WHO[0]), total(_WHO[1])
     return (
-        f"Assigned of the others' requests {_assigned('old')(joined)}, {_assigned('old')(before)} "
-        f"where none joined; {_precision(joined)} right"
+        f"Of the others' requests {_assigned('old')(joined)} are assigned, "
+        f"{_assigned('old')(before)} where none joined"
     )

@@ -1,4 +1,4 @@
-"""Do agents without samples lose to agents that have some?
+"""Do agents without samples lose to others?
 
 Registries of 8, 20 and 60 agents are drawn as in ``transfer``, from the sets that have samples,
 three of each agent. Then the samples of some agents are taken away: of every second one, or
@@ -115,4 +115,4 @@ def answer(rows: Sequence[dict[str, Any]]) -> str:
     """Return top-1 of agents without samples beside others, and where nobody has any."""
     whole = _total([row for row in rows if row["without"] == _WITHOUT[0]])
     some, nobody = (_share("bare", who)(whole) for who in ("some", "nobody"))
-    return f"{some} of the requests for the half without, {nobody} where nobody has samples"
+    return f"Of the half without {some} top-1, {nobody} where nobody has samples"
