@@ -44,7 +44,8 @@ def test_compile_evaluate_and_calibrate_from_the_command_line(tmp_path, monkeypa
 
     other = str(small_dataset(tmp_path / "other", agents=11))
     registry = json.loads((tmp_path / "other" / "agents.json").read_text())
-    registry[0]["description"] += " On Sundays too."  # one agent that was not calibrated for
+    for agent in registry[:2]:  # of eleven that were not calibrated for
+        agent["description"] += " On Sundays too."
     (tmp_path / "other" / "agents.json").write_text(json.dumps(registry))
     assert main(["evaluate", "program", "--data", other, "--no-lm", "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["decisions"]["assign"] == 0
