@@ -71,15 +71,16 @@ def test_only_tasks_that_may_be_for_a_changed_agent_are_no_longer_assigned(caplo
     assert not said.evidence.calibrated
     assert "an agent that may be meant is new or has changed since" in said.reason
     assert program(TASK).reason == said.reason
-    agents.add(make_agent("Double Charges", "Gives money back to whoever was charged twice."))
+    agents.add(make_agent("Money Desk", "Pays money out to customers."))
     agents.replace(changed)
-    assert program(TASK).decision == "review"  # it may be for the new one
+    said = program(TASK)  # it may be for the new one
+    assert (said.decision, said.agent) == ("review", "Refund Desk")
 
 
 @pytest.mark.slow
 def test_a_plan_has_the_steps_that_its_delegation_speaks_of():
     agents = ours()
-    agents.add(make_agent("Beekeeper", "Collects swarms of bees and looks after hives."))
+    agents.add(make_agent("Beekeeper", "Looks after bees."))
     program = load("default", agents)
     task = "Collect the swarm of bees in our garden and then refund my double charge"
     assert (program(task).several or 0.0) > 0.9

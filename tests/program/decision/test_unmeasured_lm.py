@@ -210,8 +210,10 @@ def test_an_lm_decides_about_a_changed_agent_alone_under_transfer():
     assert (found.decision, found.agent) == ("assign", "Refunds")
     assert found.evidence.calibrated_by == "lm"
     asked = len(engine.prompts)
-    program.knobs.set({"retrieval.temperature": 0.05})  # hardly for the changed one
-    assert program("book a train").evidence.calibrated_by == "labels"
+    # Hardly for the changed one, and less certain than an LM's word would be asked about.
+    program.knobs.set({"retrieval.temperature": 0.05, "transfer.assign_threshold": 1.0})
+    said = program("book a train")
+    assert (said.decision, said.evidence.calibrated_by) == ("review", "labels")
     assert len(engine.prompts) == asked == 1
 
 
