@@ -35,11 +35,12 @@ def run(quick: bool) -> list[dict[str, Any]]:
     for name in _SETS[:1] if quick else _SETS:
         dataset = load_set(name)
         asked = select(dataset.splits["validation" if quick else "test"], _TEST, seed=0)
+        whole = _calibrated(dataset, list(dataset.registry))
         found: dict[str, dict[str, int]] = {who: {} for who in _WHO}
         for draw in range(1 if quick else _DRAWS):
             agents = sorted(dataset.registry, key=lambda agent: agent.name)
             new = random.Random(draw).sample(agents, int(_NEW * len(agents)))
-            for who, counts in zip(_WHO, _decided(dataset, new, asked), strict=True):
+            for who, counts in zip(_WHO, _decided(whole, dataset, new, asked), strict=True):
                 for what, count in counts.items():
                     found[who][what] = found[who].get(what, 0) + count
         rows += [{"data": name, "who": who, **counts} for who, counts in found.items()]
@@ -47,11 +48,16 @@ def run(quick: bool) -> list[dict[str, Any]]:
 
 
 def _decided(
-    dataset: Dataset, new: Sequence[Agent], asked: Sequence[Request]
+    whole: Delegator, dataset: Dataset, new: Sequence[Agent], asked: Sequence[Request]
 ) -> list[dict[str, int]]:
-    """Return what is decided where all agents were there, and in both ways for some to be new."""
+    """Return what is decided where all agents were there, and in both ways for some to be new.
+
+    Args:
+        whole: the program that was calibrated on all agents.
+        dataset, new: the agents, and those of them that join.
+        asked: requests for all of them.
+    """
     names = {agent.name for agent in new}
-    whole = _calibrated(dataset, list(dataset.registry))
     found = [_counted(whole, asked, names)]
     program = _calibrated(dataset, [agent for agent in dataset.registry if agent.name not in names])
     for bare in (False, True):

@@ -16,7 +16,7 @@ from typing import Any
 from optimize.data import SPLITS, Dataset, Request, load_dataset, read_registries
 from optimize.finetune.decontaminate import decontaminate
 from task_delegator.errors import InputError
-from task_delegator.registry import Registry, readable
+from task_delegator.registry import Registry, no_such_agent, readable
 from task_delegator.system import sha256_file
 from task_delegator.text import fold
 
@@ -113,7 +113,8 @@ def _read_requests(path: Path, registry: Registry) -> dict[str, tuple[Request, .
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{where}: expected agent and requests as JSON") from error
         if agent not in registry:
-            raise InputError(f"{where}: no agent is named {agent!r}; correct the label or add it")
+            said = no_such_agent(agent, (one.name for one in registry))
+            raise InputError(f"{where}: {said}; correct the label or add it")
         acceptable = (agent, *(name for name in also if name in registry))
         split = "validation" if number <= _VALIDATION_AGENTS else "test"
         found.setdefault(split, []).extend(Request(text, acceptable) for text in texts)

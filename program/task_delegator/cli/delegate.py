@@ -74,9 +74,10 @@ def _run(options: argparse.Namespace) -> int:
         raise InputError("--plan reads no earlier tasks: leave out --history")
     delegator = load_program(options)
     known = delegator.registry.permitted(permissions_of(options))
+    folded = {name.casefold() for name in known}
     for option, names in whom.items():
         for name in names:
-            if name.casefold() not in {one.casefold() for one in known}:
+            if name.casefold() not in folded:
                 raise InputError(f"--{option}: {no_such_agent(name, known)}")
     if options.plan:
         plan = delegator.plan(options.task, permissions=permissions_of(options), **whom)

@@ -1,8 +1,8 @@
-"""Score many tasks at once: encoded together, compared with the agents by one product each,
-token by token one after the other.
+"""Score many tasks at once: encoded together, compared with the agents by one product each.
 
-The answers are those of one task after the other, but for the last digits of a float32 product.
-Parts of a task that are looked at beside it are scored with it.
+Token by token they are compared one after the other. The answers are those of one task after the
+other, but for the last digits of a float32 product. Parts of a task that are looked at beside it
+are scored with it.
 """
 
 from collections import deque
