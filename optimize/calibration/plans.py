@@ -22,6 +22,7 @@ from task_delegator.system import read_json
 
 _log = logging.getLogger(__name__)
 MOST_IN_VAIN = 0.05  # of the tasks for one agent: half of what is promised, n is small
+_MOST_REVIEWED = 0.01  # of the same: those that may be kept from the agent that they are for
 _FOLDS = 5
 _FEWEST = 10  # tasks for several agents, in train and in validation, to fit on
 _FITTED_ON = ("train", "validation")
@@ -65,7 +66,7 @@ class PlanReport:
 def fit_split(program: Delegator, dataset: Dataset) -> None:
     """Set the knobs of ``split`` on train and validation; without an LM.
 
-    The threshold is chosen on out-of-fold probabilities: those of the tasks that the
+    The thresholds are chosen on out-of-fold probabilities: those of the tasks that the
     weights were fitted on would be too good. Where a dataset has too few tasks for several
     agents, the knobs stay as they are; where none were fitted, those of the program that ships
     serve.
@@ -85,10 +86,18 @@ def fit_split(program: Delegator, dataset: Dataset) -> None:
     held_out = held_out_probabilities(table, several, folds.split(table, several), balanced=True)
     single = np.sort(held_out[~several])[::-1]
     # Tasks that cannot be cut count as tasks that are not.
-    looked_at = sum(len(dataset.splits[s][:_SINGLE]) for s in ("train", "validation"))
-    allowed = int(MOST_IN_VAIN * looked_at)
-    threshold = float(np.nextafter(single[allowed], 2)) if allowed < len(single) else 0.0
-    program.knobs.set({"split.threshold": threshold})
+    looked_at = sum(len(dataset.splits[s][:_SINGLE]) for s in _FITTED_ON)
+    program.knobs.set(
+        {
+            "split.threshold": _just_above(single, int(MOST_IN_VAIN * looked_at)),
+            "split.review_threshold": _just_above(single, int(_MOST_REVIEWED * looked_at)),
+        }
+    )
+
+
+def _just_above(probabilities: np.ndarray, allowed: int) -> float:
+    """Return the least threshold that so many of some probabilities, largest first, reach."""
+    return float(np.nextafter(probabilities[allowed], 2)) if allowed < len(probabilities) else 0.0
 
 
 def few_for_several(dataset: Dataset) -> str | None:

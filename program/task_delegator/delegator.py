@@ -237,10 +237,8 @@ class Delegator(DelegatesMany, dspy.Module):
         with dspy.track_usage() as tracker, task_budget(self.timeout) as budget:
             cuts = None if found is not None and found.part else guessed_cuts(task, knobs)
             ahead = _read_ahead(task, looked_at(cuts or ()), found)
-            if found is None:
-                found = await compute_off_loop(self._find, task, knobs, permissions, choice, ahead)
-            elif not found.ranked:
-                found = await compute_off_loop(self.retrieve, task=task, knobs=knobs, found=found)
+            known = {"found": found, "choice": choice, "ahead": ahead}
+            found = await compute_off_loop(self._find, task, knobs, permissions, **known)
             if (query := found.query) is None:
                 return nobody(task, perf_counter() - started)
             advice = await self._advise(found, query, knobs, permissions)
@@ -264,6 +262,7 @@ class Delegator(DelegatesMany, dspy.Module):
             repeated=repeated,
             unmeasured=unmeasured,
             without_quoted=other,
+            in_part=seems_several(several, knobs.split.review_threshold),
         )
         return Delegation(
             task=task,
@@ -271,7 +270,7 @@ class Delegator(DelegatesMany, dspy.Module):
             agent=None if decision == "none" else advice.first.name,
             top3=candidates[:3],
             confidence=assessment.confidence_in(decision),
-            reason=explain(reason, decision, advice, seems_several(several, knobs)),
+            reason=explain(reason, decision, advice, seems_several(several, knobs.split.threshold)),
             rubric=advice.said.rubric if advice.said and decision == "review" else None,
             several=several,
             ranking=candidates[: choice.k],
@@ -318,10 +317,16 @@ class Delegator(DelegatesMany, dspy.Module):
         task: str,
         knobs: KnobValues,
         permissions: Collection[str] | None,
+        found: Retrieval | None,
         choice: Choice,
         ahead: ReadAhead,
     ) -> Retrieval:
-        """Retrieve a task, behind those that it may refer to where that fits an agent better."""
+        """Retrieve a task, behind those that it may refer to where that fits an agent better.
+
+        What was found already is ranked, where that is to be done.
+        """
+        if found is not None:
+            return found if found.ranked else self.retrieve(task=task, knobs=knobs, found=found)
         known = {"permissions": permissions, "choice": choice, "ahead": ahead}
         retrieve = partial(self.retrieve, knobs=knobs, **known)
         found = retrieve(task=task)

@@ -349,3 +349,19 @@ def test_parts_are_read_without_a_scale_of_scope_that_was_fitted_on_other_agents
     others.knobs.set(doubt)
     assert others.look("refund my order", permissions).confidence == plain
     assert ours.look("refund my order", permissions).confidence < plain / 100
+
+
+def test_a_task_that_surely_needs_several_agents_is_assigned_to_none_of_them(office):
+    task = "Please book a train and a hotel in Porto, then send the invoice again to the customer."
+    program = Delegator(office, HashedWords())
+    program.knobs.set({"split.threshold": 0.5, "confidence.assign_threshold": 0.0})
+    hinted = program(task)
+    assert (hinted.decision, hinted.several) == ("assign", pytest.approx(0.5))
+    program.knobs.set({"split.review_threshold": 0.5})
+    kept = program(task)
+    assert (kept.decision, kept.agent, kept.top3) == ("review", hinted.agent, hinted.top3)
+    assert kept.reason.startswith(f"{hinted.agent} seems to be right for one part of the task (")
+    assert "`plan` splits it" in kept.reason
+    assert program("refund my order").decision == "assign"
+    program.knobs.set({"split.review_threshold": 0.51})
+    assert program(task).decision == "assign"

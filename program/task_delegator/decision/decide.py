@@ -56,15 +56,16 @@ def decide(
     repeated: int = 0,
     unmeasured: Unmeasured | None = None,
     without_quoted: str | None = None,
+    in_part: bool = False,
 ) -> tuple[Decision, str]:
     """Return the decision and the reason for it, in words that a person can act on.
 
-    A task in a language that the embedder does not support, or for agents that the confidence
-    was not calibrated for, is reviewed: neither threshold means anything there. A user who
-    trusts the program's own scale all the same is never told "none", and the floor does not
-    hold. A task that names another agent than the one found, or found it by its name alone, or
-    repeats at length what it says of itself, or reads otherwise without the mail that it
-    quotes, is not assigned. The reason is one line.
+    A task in a language that the embedder does not support, or for agents that the confidence was
+    not calibrated for, is reviewed: neither threshold means anything there. A user who trusts the
+    program's own scale all the same is never told "none", and the floor does not hold. A task is
+    not assigned that names another agent than the one found, or found it by its name alone,
+    repeats at length what it says of itself, reads otherwise without what it quotes, or needs
+    several agents.
 
     Args:
         candidates: the posterior, best first, one at least.
@@ -79,6 +80,7 @@ def decide(
         repeated: words of the task that repeat what the first agent says of itself.
         unmeasured: for whom they were not: one agent, all, or where some are excluded.
         without_quoted: for whom it is without what it quotes or says is fine; None for the same.
+        in_part: whether it surely needs several agents.
     """
     first, *rivals = [printable(candidate.name) for candidate in candidates[:3]]
     others = f"; else look at {' and '.join(rivals)}" if rivals else ""
@@ -102,9 +104,8 @@ def decide(
         return "none", f"No agent seems to be meant for this; the closest is {first}."
     if (unsure := _unsure(first, confidence, in_scope, thresholds)) is not None:
         return "review", f"{unsure}{others}."
-    objection = _objection(first, () if meant else named, without_quoted, repeated)
-    if objection is not None:
-        return "review", f"{objection} ({confidence:.0%}{others}): a person should look."
+    if against := _objection(first, () if meant else named, without_quoted, repeated, in_part):
+        return "review", f"{against} ({confidence:.0%}{others}): a person should look."
     ahead = f", ahead of {rivals[0]}" if rivals else ""
     return "assign", f"{_finding(first, confidence, assigned=True)}{ahead}."
 
@@ -140,14 +141,14 @@ def _unsure(first: str, confidence: float, in_scope: float, thresholds: Threshol
 
 
 def _objection(
-    first: str, named: Sequence[str], without_quoted: str | None, repeated: int
+    first: str, named: Sequence[str], without_quoted: str | None, repeated: int, in_part: bool
 ) -> str | None:
     """Return what speaks against an assignment that is sure enough, None where nothing does.
 
     Args:
         first: the first agent.
         named: others that the task names.
-        without_quoted, repeated: as of ``decide``.
+        without_quoted, repeated, in_part: as of ``decide``.
     """
     if named:
         wanted = " and ".join(map(printable, named[:3]))
@@ -155,7 +156,9 @@ def _objection(
     if without_quoted is not None:
         other = printable(without_quoted)
         return f"Without what it quotes or says is fine the task reads like one for {other}"
-    return f"The task repeats {repeated} words of what {first} says of itself" if repeated else None
+    if repeated:
+        return f"The task repeats {repeated} words of what {first} says of itself"
+    return f"{first} seems to be right for one part of the task" if in_part else None
 
 
 def _told_apart(less: float, more: float) -> tuple[str, str]:

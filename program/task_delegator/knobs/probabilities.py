@@ -133,11 +133,14 @@ class SplitKnobs(KnobGroup):
     Attributes:
         several: weights of P(a task needs several agents).
         threshold: least such probability to split a task; None never splits.
+        review_threshold: least such probability to hand a task to a person that one agent would
+            be assigned; None for no such limit.
         use_lm: whether the LM, if there is one, splits instead.
     """
 
     several: SeveralWeights = SeveralWeights()
     threshold: Probability | None = None
+    review_threshold: Probability | None = None
     use_lm: bool = False
 
 

@@ -25,7 +25,7 @@ _LATER = frozenset(
        for name in ("margin", "agreement", "similarity", "head_logit", "chars", "sample_mean")]
     + [f"scope.{name}{asked}" for name in ("share", "assign_floor", "even_odds_floor")
        for asked in ("", "_with_lm")]
-    + ["retrieval.rerank", "retrieval.reranked", "retrieval.rerank_below"]
+    + ["retrieval.rerank", "retrieval.reranked", "retrieval.rerank_below", "split.review_threshold"]
     + ["scope.in_scope.rerank", "scope.in_scope_with_lm.rerank"]
     + [f"transfer.right.{name}" for name in ("bias", *TransferWeights.features())]
     + [f"transfer.{name}"

@@ -108,7 +108,7 @@ class DecomposeTask(dspy.Module):
         best = {n: split for n in range(1, MAX_PARTS + 1) if (split := best_split(task, n, look))}
         several = several_probability(task, best, knobs)
         parts = (TaskPart(task),)
-        if 2 in best and seems_several(several, knobs):
+        if 2 in best and seems_several(several, knobs.split.threshold):
             parts = linked(by_items(task, look) or larger(best).texts)
         return Decomposition(parts=parts, several=several, source="lexical", calls=int(lm))
 
@@ -194,9 +194,8 @@ def several_probability(task: str, best: dict[int, "Split"], knobs: KnobValues) 
     return 0.0 if features is None else sigmoid(knobs.split.several.log_odds(features))
 
 
-def seems_several(several: float | None, knobs: KnobValues) -> bool:
-    """Tell whether that is enough to split a task."""
-    threshold = knobs.split.threshold
+def seems_several(several: float | None, threshold: float | None) -> bool:
+    """Tell whether that reaches a threshold: to split a task, or to have a person look."""
     return several is not None and threshold is not None and several >= threshold
 
 

@@ -53,7 +53,8 @@ def dataset(office, tmp_path) -> Dataset:
 def test_when_to_split_is_fitted_and_measured(office, tmp_path):
     program = Delegator(office, HashedWords())
     fit_split(program, dataset(office, tmp_path))
-    assert 0 < (program.knobs.values.split.threshold or 0.0) <= 1
+    split = program.knobs.values.split
+    assert 0 < (split.threshold or 0.0) <= (split.review_threshold or 0.0) <= 1
     report = evaluate_plans(program, SEVERAL, SINGLE)
     assert report.split_in_vain <= 2 / len(SINGLE)
     assert report.f1 > 0.8
