@@ -32,7 +32,8 @@ class CalibratedAgents:
         self.digests, self.trusted, self.transfer = digests, trusted, transfer
         self.by: CalibratedBy = by
         self._turn = Lock()
-        self._known: dict[object, frozenset[str] | None] = {}
+        self._asked: Registry | None = None  # that was last asked about
+        self._known: dict[object, frozenset[str] | None] = {}  # of it
 
     def cover(self, registry: Registry, permissions: Collection[str] | None) -> bool:
         """Tell whether a caller's agents are among them, and enough to mean the same."""
@@ -52,6 +53,8 @@ class CalibratedAgents:
         caller = permission_set(permissions)
         key = registry.version, caller
         with self._turn:
+            if registry is not self._asked:
+                self._asked, self._known = registry, {}
             if key not in self._known:
                 if len(self._known) >= _CALLERS:
                     self._known.clear()

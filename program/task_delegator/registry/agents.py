@@ -319,22 +319,23 @@ class Registry:
             self.version += 1
 
     def swap(self, agents: Iterable[Agent]) -> None:
-        """Replace all agents at once; nothing changes where they are the same.
+        """Replace all agents at once; those that are the same stay the same objects.
 
         Raises:
             InputError: two agents have the same name, or names that look the same.
         """
         fresh = _by_key(agents)
         with self._lock:
-            if list(fresh.values()) != list(self._agents.values()):
-                self._agents = fresh
+            held = self._agents
+            if list(fresh.values()) != list(held.values()):
+                self._agents = {k: held[k] if held.get(k) == a else a for k, a in fresh.items()}
                 self.version += 1
 
     def watch(self, path: str | Path, seconds: float = 1.0) -> "Watch":
-        """Follow a file from now on: its agents are taken over when it changes.
+        """Follow a file or a folder from now on: when it changes, its agents are taken over.
 
         Args:
-            path: what ``load`` reads.
+            path: what ``load`` reads; an ``enrichment.json`` next to it is applied.
             seconds: between two looks.
 
         Returns:

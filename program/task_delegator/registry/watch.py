@@ -1,7 +1,8 @@
-"""Follow the file of a registry: its agents change when it does."""
+"""Follow the file or folder of a registry: its agents change when it does."""
 
 import logging
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event, Thread
 from types import TracebackType
@@ -9,24 +10,28 @@ from typing import Self
 
 from ..errors import InputError
 from .agents import Registry
+from .enrichment import FILE, enrich, enrichment_next_to
+from .formats import NOT_ENTERED
 
 _log = logging.getLogger(__name__)
 
+_BESIDE = (FILE, "tools.json")  # files that are read with the one that is named
 _Stamp = tuple[int, int, int] | None  # what tells one state of a file from another
 
 
 class Watch:
-    """A thread that looks at a file and takes its agents over when it changes.
+    """A thread that looks at a file or a folder and takes its agents over when it changes.
 
     All agents change at once: whoever iterates over the registry sees the old ones or the new
     ones. A file that cannot be used, as while it is edited, changes nothing and is told once.
 
     Args:
         registry: whose agents follow.
-        path: the file.
-        read: reads the agents; None for ``Registry.load(path)``.
+        path: the file or folder.
+        read: reads the agents; None for ``Registry.load(path)``, completed by the enrichment that
+            lies next to it, as when a program is loaded.
         seconds: between two looks.
-        stamp: what tells one state from another; None for that of the file.
+        stamp: what tells one state from another; None for that of all files that are read.
     """
 
     def __init__(
@@ -38,8 +43,8 @@ class Watch:
         stamp: Callable[[], object] | None = None,
     ) -> None:
         self._registry, self._path = registry, Path(path)
-        self._stamp = stamp or (lambda: _stamp(self._path))
-        self._read = read or (lambda: Registry.load(self._path))
+        self._stamp = stamp or (lambda: _stamps(self._path))
+        self._read = read or (lambda: _read(self._path))
         self._seconds = seconds
         self._seen, self._told = self._stamp(), ""
         self._stop = Event()
@@ -69,18 +74,40 @@ class Watch:
                 continue
             self._seen = seen
             try:
-                agents = tuple(self._read())
-                if not agents:
-                    raise InputError(f"{self._path}: holds no agent")
+                self._take_over()
             except InputError as error:
                 if str(error) != self._told:
                     _log.warning("%s; the agents stay as they were", error)
                 self._told = str(error)
-            else:
-                self._told, before = "", self._registry.version
-                self._registry.swap(agents)
-                if self._registry.version != before:
-                    _log.info("%s: %d agents taken over", self._path, len(agents))
+            except Exception:  # of any reader: who follows goes on
+                _log.exception("%s: cannot be read; the agents stay as they were", self._path)
+
+    def _take_over(self) -> None:
+        agents = tuple(self._read())
+        if not agents:
+            raise InputError(f"{self._path}: holds no agent")
+        self._told, before = "", self._registry.version
+        self._registry.swap(agents)
+        if self._registry.version != before:
+            _log.info("%s: %d agents taken over", self._path, len(agents))
+
+
+def _read(path: Path) -> Registry:
+    agents, additions = Registry.load(path), enrichment_next_to(path)
+    return agents if additions is None else enrich(agents, additions)
+
+
+def _stamps(path: Path) -> tuple[_Stamp, ...]:
+    """Return the states of a file and of those beside it, or of all files of a folder."""
+    beside = (path.with_name(name) for name in _BESIDE)
+    return tuple(map(_stamp, (path, *beside, *sorted(_below(path)))))
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Yield the files of a folder that may be read; none of a file."""
+    for above, folders, names in os.walk(folder):
+        folders[:] = (name for name in folders if name[0] != "." and name not in NOT_ENTERED)
+        yield from (Path(above, name) for name in names)
 
 
 def _stamp(path: Path) -> _Stamp:

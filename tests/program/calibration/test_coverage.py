@@ -95,3 +95,9 @@ def test_what_may_be_for_a_changed_agent_has_the_confidence_of_other_registries(
     program = load("default", agents, calibrate="transfer")
     by = [program(task).evidence.calibrated_by for task in (TASK, "Plan my trip to Rome in May")]
     assert by == ["registries", "labels"]
+
+
+def test_what_is_known_of_a_registry_is_not_said_of_another():
+    known, others = Registry([make_agent("Known")]), Registry([make_agent("Other")])
+    calibrated = CalibratedAgents(frozenset(agent.digest() for agent in known))
+    assert [calibrated.cover(each, None) for each in (known, others, known)] == [True, False, True]

@@ -73,3 +73,51 @@ def test_a_swap_of_the_same_agents_is_no_change(path):
     with pytest.raises(InputError, match="two agents"):
         registry.swap([Agent(name="A"), Agent(name="A")])
     assert len(registry) == len(office_registry())
+
+
+def test_the_enrichment_beside_a_file_is_followed_with_it(path):
+    samples = {"Travel": {"user_request_samples": ["book me a flight"]}}
+    beside = path.with_name("enrichment.json")
+    beside.write_text(json.dumps({"agents": samples}))
+    registry = Registry.load(path)
+    with registry.watch(path, seconds=SOON):
+        registry.save(path)
+        path.touch()
+        assert until(lambda: "book me a flight" in registry["Travel"].user_request_samples)
+        samples["Travel"]["user_request_samples"].append("a hotel, too")
+        beside.write_text(json.dumps({"agents": samples}))
+        assert until(lambda: "a hotel, too" in registry["Travel"].user_request_samples)
+
+
+def test_a_file_of_a_folder_that_is_edited_in_its_place_is_followed(path, tmp_path):
+    folder = tmp_path / "cards" / "deep"
+    folder.mkdir(parents=True)
+    card = folder / "one.json"
+    card.write_text('[{"name": "One", "description": "first"}]')
+    registry = Registry.load(tmp_path / "cards")
+    with registry.watch(tmp_path / "cards", seconds=SOON):
+        card.write_text('[{"name": "One", "description": "other"}]')
+        assert until(lambda: registry["One"].description == "other")
+
+
+def test_who_follows_goes_on_whatever_a_reader_raises(path, caplog):
+    registry, states = Registry.load(path), iter([ValueError("of a reader"), Registry.load(path)])
+
+    def read():
+        state = next(states, Registry([Agent(name="Alone")]))
+        if isinstance(state, ValueError):
+            raise state
+        return state
+
+    looks = iter(range(10_000))
+    with Watch(registry, path, read, SOON, stamp=lambda: next(looks)):
+        assert until(lambda: [agent.name for agent in registry] == ["Alone"])
+    assert "of a reader" in caplog.text
+
+
+def test_agents_that_a_swap_leaves_as_they_are_stay_the_same_objects(path):
+    registry = Registry.load(path)
+    before = {agent.name: agent for agent in registry}
+    registry.swap([*Registry.load(path), Agent(name="New")])
+    assert len(registry) == len(before) + 1
+    assert all(registry[name] is agent for name, agent in before.items())

@@ -2,9 +2,11 @@
 
 from .catalogs import CatalogFormat, catalog, catalog_entry
 from .imports import Imported, Split, agents_of_servers, read_agents
+from .sources import NOT_ENTERED
 
 __all__ = [
     "CatalogFormat",
+    "NOT_ENTERED",
     "Imported",
     "Split",
     "agents_of_servers",

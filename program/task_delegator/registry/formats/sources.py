@@ -15,7 +15,7 @@ from .yaml_text import parse_yaml
 
 _FILES = MOST  # of a folder
 _BYTES = 50_000_000  # of a file: four times what 10,000 agents with samples take
-_NOT_ENTERED = {"node_modules", "__pycache__"}
+NOT_ENTERED = {"node_modules", "__pycache__"}
 _SERVERS = ("server.json", "server.yaml", "server.yml")
 _SKILL = "skill.md"
 
@@ -60,7 +60,7 @@ def _files_of(folder: Path, found: Findings) -> Iterator[Path]:
             inside = {name.casefold(): name for name in names}
             if _SKILL in inside:
                 folders[:], names = [], [inside[_SKILL]]
-            folders[:] = sorted(n for n in folders if n[0] != "." and n not in _NOT_ENTERED)
+            folders[:] = sorted(n for n in folders if n[0] != "." and n not in NOT_ENTERED)
             tools_belong = not inside.keys().isdisjoint(_SERVERS)
             for name in sorted(names):
                 seen += 1
