@@ -19,6 +19,7 @@ from .lm import Fault
 from .prediction import FrozenPrediction
 from .registry import Agent, Registry
 from .retrieval import Query, Retrieval
+from .signatures import SLOTS
 from .stages import Classification, Shortlist, estimate_tokens
 from .text import printable
 
@@ -134,20 +135,28 @@ def lm_shortlist(
         context: tokens that the LM reads and writes at most; None where that is not known.
         prompt: what the prompt holds beside the shortlist and the task.
     """
-    agents = _shortlist(found, knobs.shortlist)
+    agents, left_out = _shortlist(found, knobs.shortlist)
     samples = {} if found.index is None else found.index.nearest_samples(query, agents)
     budget = knobs.prompt_tokens
     if context is not None:
         budget = min(budget, context - estimate_tokens(prompt + query.shown) - _FORMAT_TOKENS)
-    return Shortlist(agents, knobs.card, samples).within(max(budget, 0))
+    shown = Shortlist(agents, knobs.card, samples, left_out=left_out)
+    return shown.within(max(budget, 0))
 
 
-def _shortlist(found: Retrieval, number: int) -> tuple[Agent, ...]:
-    """Return the best agents, and before the last of them those that the caller includes."""
-    names = [agent.name for agent in found.agents]
-    own = tuple(found.agents[i] for i in found.choice.included(names) if i >= number)
-    best = found.agents[: max(number - len(own), 1)]
-    return (best[0], *own, *best[1:]) if own else found.agents[:number]
+def _shortlist(found: Retrieval, number: int) -> tuple[tuple[Agent, ...], tuple[str, ...]]:
+    """Return the best agents, and the names of those that the caller includes and have no slot.
+
+    Whom the caller includes takes the place of the last of the others, and stands behind the best.
+    """
+    agents = found.agents
+    included = found.choice.included([agent.name for agent in agents])
+    most = min(max(number, len({0, *included})), len(SLOTS))
+    chosen = list(dict.fromkeys([0, *included, *range(len(agents))]))[:most]
+    behind = sorted(place for place in chosen[1:] if place < number)
+    ahead = (place for place in chosen if place >= number)
+    left_out = (agents[place].name for place in included if place not in chosen)
+    return tuple(agents[place] for place in (0, *ahead, *behind)), tuple(left_out)
 
 
 def ranked_agents(found: Retrieval, candidates: Sequence[Candidate]) -> list[Agent]:

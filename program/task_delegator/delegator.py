@@ -296,7 +296,7 @@ class Delegator(DelegatesMany, dspy.Module):
         """Return the program's numbers as they hold for what a caller may use.
 
         Where no labels calibrated it, an LM is asked about what would not be assigned; not the
-        packaged one, nor where the program's own scale is believed.
+        packaged one, nor where its own scale is believed although nothing calibrated it.
         """
         knobs, known = self.knobs.values, self.calibrated_for
         strangers = known.strangers(self.registry, permissions)
@@ -440,7 +440,7 @@ class Delegator(DelegatesMany, dspy.Module):
         unmeasured = self.unmeasured(permissions, found.agents[0], found.candidates)
         scoped, knobs = unmeasured is None, self.own_numbers(knobs, unmeasured)
         advice = self.judge(found, query, knobs, unmeasured)
-        needed = self.needs_lm(advice.gate, knobs)
+        needed = self.needs_lm(advice, knobs)
         withheld = self._lm_cap.withholds(advice.gate.certainty if needed else None)
         if not needed:
             return advice
@@ -448,7 +448,7 @@ class Delegator(DelegatesMany, dspy.Module):
             return advice.copy(gate=replace(advice.gate, withheld=withheld))
         try:
             lm = await compute_off_loop(self._language_model)
-            if lm is None or (advice.at_its_word and is_packaged(lm)):
+            if lm is None:
                 return advice
             # DSPy would keep every prompt and answer of a service in memory.
             with dspy.context(lm=lm, disable_history=True):

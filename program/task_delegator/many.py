@@ -19,9 +19,10 @@ from .decision import (
     least_certain,
     lm_decided,
 )
-from .delegation import Delegation, GateEvidence
+from .delegation import Delegation
 from .errors import DelegatorError, InputError, LMError
 from .knobs import Knobs, KnobValues
+from .lm import is_packaged
 from .registry import permission_set
 from .retrieval import Asked, Retrieval, Retrieve, score_many
 from .settings import check_task
@@ -110,6 +111,7 @@ class DelegatesMany:
 
         Raises:
             InputError: a task is no text, empty or too long; nothing was begun.
+            EmbedderError: it refuses every task, as where it cannot be reached.
         """
         if isinstance(tasks, str | bytes):
             raise TypeError(f"tasks must be a list of texts, not the one {tasks!r:.80}")
@@ -139,11 +141,19 @@ class DelegatesMany:
         asked = asking.gate is not None or asking.ask_settled
         return asked and self.given_lm() is not None
 
-    def needs_lm(self, gate: GateEvidence, knobs: KnobValues) -> bool:
-        """Tell whether the LM is to be asked about a task, where there is one."""
-        return asks_lm(gate.certainty, knobs.lm, gate.settled) and self.given_lm() is not None
+    def needs_lm(self, advice: Consultation, knobs: KnobValues) -> bool:
+        """Tell whether the LM is to be asked about a task, where there is one.
 
-    def _groups(self, found: Iterator[Retrieval], number: int, at_once: int) -> Iterator[_Group]:
+        The packaged one is not where nobody measured what its word is worth.
+        """
+        gate, lm = advice.gate, self.given_lm()
+        if lm is None or (advice.at_its_word and is_packaged(lm)):
+            return False
+        return asks_lm(gate.certainty, knobs.lm, gate.settled)
+
+    def _groups(
+        self, found: Iterator[Retrieval | DelegatorError], number: int, at_once: int
+    ) -> Iterator[_Group]:
         """Yield tasks that are decided together, as they were retrieved."""
         for _ in range(0, number, at_once):
             started = perf_counter()
@@ -152,7 +162,7 @@ class DelegatesMany:
 
     def _capped_groups(
         self,
-        scored: Iterator[Retrieval],
+        scored: Iterator[Retrieval | DelegatorError],
         tasks: Sequence[str],
         permissions: Collection[str] | None,
     ) -> Iterator[_Group]:
@@ -177,9 +187,11 @@ class DelegatesMany:
             yield _Group(some, verdicts, (perf_counter() - started) / len(some))
 
     def _ranked(
-        self, task: str, scored: Retrieval, knobs: KnobValues
+        self, task: str, scored: Retrieval | DelegatorError, knobs: KnobValues
     ) -> Retrieval | DelegatorError:
         """Return what is retrieved for a task by its scores, or how that failed: others go on."""
+        if isinstance(scored, DelegatorError):
+            return scored
         try:
             return self.retrieve(task=task, knobs=knobs, found=scored)
         except DelegatorError as error:
@@ -196,8 +208,8 @@ class DelegatesMany:
                 return None
             unmeasured = self.unmeasured(permissions, own.agents[0], own.candidates)
             numbers = self.own_numbers(knobs, unmeasured)
-            gate = self.judge(own, own.query, numbers, unmeasured).gate
-            return gate.certainty if self.needs_lm(gate, numbers) else None
+            advice = self.judge(own, own.query, numbers, unmeasured)
+            return advice.gate.certainty if self.needs_lm(advice, numbers) else None
 
         return [certainty(own) for own in found]
 

@@ -4,10 +4,12 @@ import json
 from collections import Counter
 from typing import Any
 
+import dspy
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from recorded import recorded_lm
 from small import ROOT, delegator, make_agent, office_registry
 
 from task_delegator import cli
@@ -157,13 +159,14 @@ def test_earlier_tasks_are_read_only_where_the_task_needs_them():
     assert alone.ranking == PROGRAM("book a train and a hotel in Porto").ranking
     follow = PROGRAM("and the other one?", history=history)
     assert follow.task == "and the other one?"
-    assert follow.evidence.read_as in (None, "refund my order and the other one?")
+    assert follow.evidence.read_as == "refund my order and the other one?"
 
 
 def test_earlier_tasks_are_untrusted_too():
     follow = PROGRAM("and the other one?", history=["Travel, I say, refund my order"], k=9)
     assert not named(PROGRAM("and it?", permissions=[], history=["my salary"])) & {"Payroll"}
-    assert follow.decision in ("review", "none", "assign")
+    assert follow.top3[0].name == "Refunds"
+    assert follow.evidence.named == ()
 
 
 @pytest.mark.slow
@@ -212,6 +215,18 @@ def test_the_lm_is_shown_whom_the_caller_includes(shortlist):
     assert shown[0] == found.candidates[0].name
     assert {"Agent 37", "Agent 38"} <= set(shown)
     assert len(shown) == 3
+
+
+def test_of_more_included_agents_than_there_are_slots_the_lm_is_shown_the_first():
+    program = delegator(many(), {"lm.gate": 1.0, "lm.weight": 1.0, "lm.repeats": 1})
+    names = [agent.name for agent in program.registry]
+    lm, _ = recorded_lm(lambda _: '{"slot": "A"}')
+    with dspy.context(lm=lm):
+        answer = program("thing 0", include=names)
+    assert answer.evidence.lm is not None
+    assert len(answer.evidence.lm.probabilities) == 19
+    assert len(answer.evidence.lm.left_out) == len(names) - 19
+    assert answer.evidence.lm.probabilities.keys().isdisjoint(answer.evidence.lm.left_out)
 
 
 def test_a_plan_takes_no_wish_that_it_does_not_read():

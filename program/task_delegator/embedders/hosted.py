@@ -60,7 +60,8 @@ class HostedEmbedder:
         """Return one encoding per text, without tokens.
 
         Raises:
-            EmbedderError: the provider refuses, is silent or cannot be reached.
+            EmbedderError: the provider refuses, is silent, cannot be reached, or gives no vector
+                of finite numbers for each text.
         """
         if len(texts) == 0:
             return []
@@ -70,9 +71,11 @@ class HostedEmbedder:
         except Exception as error:  # LiteLLM raises its own types per provider
             # Without its cause: providers echo keys and texts, which a traceback would log.
             raise EmbedderError(f"embedder {self.id}: {_refusal(error)}") from None
-        if vectors.shape[:1] != (len(texts),):
+        if vectors.ndim != 2 or len(vectors) != len(texts):
             found = f"{len(vectors)} vectors for {len(texts)} texts"
             raise EmbedderError(f"embedder {self.id}: {found}")
+        if not np.isfinite(vectors).all():
+            raise EmbedderError(f"embedder {self.id}: a vector holds what is no finite number")
         none = np.zeros(0, dtype=np.int64)
         return [encoded(vector, none, np.zeros((0, len(vector)))) for vector in vectors]
 

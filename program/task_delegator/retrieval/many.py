@@ -18,6 +18,7 @@ import numpy as np
 
 from ..choice import ANY, Choice
 from ..embedders import Embedder, Encoded, encode_parts, pools_tokens
+from ..errors import EmbedderError
 from ..knobs import KnobValues
 from ..system import no_fork
 from .fusion import Scored, score_channels_of_many
@@ -32,6 +33,7 @@ from .retrieve import Retrieval, Retrieve, glance, left_out
 _FIRST_WINDOW, _WINDOW = 128, 1024
 _AHEAD = 2  # windows that are read meanwhile: of one the words, while the other is encoded
 _CHARACTERS = 2**18  # of a window's tasks, some 30 MB of encodings
+_FAILED = 4  # tasks that the embedder refuses one after the other: it refuses all
 _ENCODED = 256  # texts that are encoded before it is asked whether somebody still waits
 _TOGETHER = 128  # tasks and parts that are scored at once
 _NUMBERS = 2**21  # of a channel or of samples that are held at once, 16 MB: else fewer tasks
@@ -58,17 +60,21 @@ def score_many(
     asked: Sequence[Asked],
     knobs: KnobValues,
     parts_of: PartsOf = lambda _: (),
-) -> Generator[Retrieval, None, None]:
+) -> Generator[Retrieval | EmbedderError, None, None]:
     """Yield the scores of each task, in their order, for ``retrieve`` to rank as ``found``.
 
-    Agents that are added or removed meanwhile count from the next window on that was not begun to
-    be read: two are read ahead.
+    Where the embedder refuses a task, the error stands in its place. Agents that are added or
+    removed meanwhile count from the next window on that was not begun to be read: two are read
+    ahead.
 
     Args:
         retrieve: of a program.
         asked: tasks, each one that ``check_task`` accepts.
         knobs: as for ``retrieve``.
         parts_of: a task's parts that are to be glanced at, as ``ReadAhead`` takes them.
+
+    Raises:
+        EmbedderError: it refuses every task.
     """
     windows = [asked[window] for window in _windows([len(one.task) for one in asked])]
     unwanted = Event()
@@ -79,7 +85,7 @@ def score_many(
         return
     with ThreadPoolExecutor(_AHEAD, thread_name_prefix="read-ahead") as pool:
         context = copy_context()
-        reading: deque[Future[list[_Read | None]]] = deque()
+        reading: deque[Future[list[_Read | EmbedderError | None]]] = deque()
         try:
             for number in range(len(windows)):
                 for window in windows[number + len(reading) : number + 1 + _AHEAD]:
@@ -106,14 +112,20 @@ def _windows(lengths: Sequence[int]) -> Iterator[slice]:
         start, most = end, min(2 * most, _WINDOW)
 
 
-def _window(read: Sequence["_Read | None"], knobs: KnobValues) -> Iterator[Retrieval]:
-    """Yield the scores of tasks that were read."""
+def _window(
+    read: Sequence["_Read | EmbedderError | None"], knobs: KnobValues
+) -> Iterator[Retrieval | EmbedderError]:
+    """Yield the scores of tasks that were read, or why one was not."""
     by_index: dict[int, list[_Read]] = {}
-    for one in filter(None, read):
-        by_index.setdefault(id(one.index), []).append(one)
+    for one in read:
+        if isinstance(one, _Read):
+            by_index.setdefault(id(one.index), []).append(one)
     scored = {key: _scored(some, knobs) for key, some in by_index.items()}
     for one in read:
-        yield Retrieval(z_scores={}) if one is None else next(scored[id(one.index)])
+        if isinstance(one, _Read):
+            yield next(scored[id(one.index)])
+        else:
+            yield Retrieval(z_scores={}) if one is None else one
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +151,30 @@ class _Worded:
 
 def _read(
     retrieve: Retrieve, asked: Sequence[Asked], *, parts_of: PartsOf, unwanted: Event
+) -> list[_Read | EmbedderError | None]:
+    """Return the tasks as they are read together, or one by one where that fails.
+
+    Raises:
+        CancelledError: they are unwanted.
+        EmbedderError: the first few fail by themselves as well: it is not for what they say.
+    """
+    read = partial(_read_together, retrieve, parts_of=parts_of, unwanted=unwanted)
+    try:
+        return [*read(asked)]
+    except EmbedderError:
+        found: list[_Read | EmbedderError | None] = []
+    for one in asked:
+        try:
+            found += read([one])
+        except EmbedderError as error:
+            found.append(error)
+            if len(found) == _FAILED and all(isinstance(own, EmbedderError) for own in found):
+                raise
+    return found
+
+
+def _read_together(
+    retrieve: Retrieve, asked: Sequence[Asked], *, parts_of: PartsOf, unwanted: Event
 ) -> list[_Read | None]:
     """Return the tasks as they are read, None where no agent is left to name.
 
@@ -146,6 +182,7 @@ def _read(
 
     Raises:
         CancelledError: they are unwanted.
+        EmbedderError: it refuses one of them, or all.
     """
     library, learned = retrieve.library, retrieve.learned.values
     callers = {one.permissions for one in asked}

@@ -16,7 +16,7 @@ import dspy
 from ..choice import Choice, PlanWishes, Wishes
 from ..delegation import Delegation, Plan
 from ..delegator import Delegator
-from ..errors import DelegatorError, InputError, StoreError
+from ..errors import DelegatorError, EmbedderError, InputError, StoreError
 from ..feedback import record
 from ..registry import Agent
 from ..retrieval import Asked, Retrieval, score_many
@@ -101,12 +101,15 @@ class Desk:
                 self._gathering.meet(None)
                 self.ready = True
 
-    def _score(self, asked: Sequence[Asked]) -> list[Retrieval]:
-        """Return the scores of tasks that wait at the same time, and of their parts."""
+    def _score(self, asked: Sequence[Asked]) -> list[Retrieval | None]:
+        """Return the scores of tasks that wait at the same time, and of their parts.
+
+        None stands for a task that the embedder refuses: it is told so when it is read alone.
+        """
         delegator, knobs = self.delegator, self.delegator.knobs.values
-        return list(
-            score_many(delegator.retrieve, asked, knobs, partial(guessed_parts, knobs=knobs))
-        )
+        parts_of = partial(guessed_parts, knobs=knobs)
+        scored = score_many(delegator.retrieve, asked, knobs, parts_of)
+        return [None if isinstance(one, EmbedderError) else one for one in scored]
 
     async def delegate(
         self,

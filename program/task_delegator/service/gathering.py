@@ -27,14 +27,15 @@ class Gathering:
     the next.
 
     Args:
-        score: returns the scores of tasks in their order; called in a thread.
+        score: returns the scores of tasks in their order, None of one that is to be read by
+            itself; called in a thread.
         together: tasks of a batch, at most.
         batches: that are under way at a time, at most.
     """
 
     def __init__(
         self,
-        score: Callable[[Sequence[Asked]], Sequence[Retrieval]],
+        score: Callable[[Sequence[Asked]], Sequence[Retrieval | None]],
         together: int = _TOGETHER,
         batches: int = _BATCHES,
     ) -> None:

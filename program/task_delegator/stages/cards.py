@@ -30,7 +30,7 @@ class Shortlist:
         samples: sample requests by agent, those closest to the task first; agents that are
             left out show their own in the registry's order.
         card_tokens: tokens that one full card may take; None for all that it has.
-        left_out: names of agents that did not fit into the budget.
+        left_out: names of agents that did not fit into the budget, or had no slot.
     """
 
     agents: tuple[Agent, ...]
@@ -64,7 +64,7 @@ class Shortlist:
         number = len(costs)
         while number > _FEWEST and sum(costs[:number]) > tokens:
             number -= 1
-        left_out = tuple(agent.name for agent in self.agents[number:])
+        left_out = (*(agent.name for agent in self.agents[number:]), *self.left_out)
         return Shortlist(self.agents[:number], self.card, self.samples, share, left_out)
 
     def _line(self, agent: Agent) -> str:

@@ -18,7 +18,7 @@ from ..knobs import KnobValues
 from ..lm import BoundedJSONAdapter
 from ..prediction import FrozenPrediction
 from ..signatures import SplitTask
-from ..text import one_line
+from ..text import longest_form, one_line
 from .clauses import (
     clauses,
     count_cues,
@@ -123,7 +123,7 @@ class DecomposeTask(dspy.Module):
         if answer is None:
             return ()
         parts = answer.parts
-        if any(len(part.task) > _MOST_CHARACTERS for part in parts):
+        if any(longest_form(part.task) > _MOST_CHARACTERS for part in parts):
             return ()
         said = [number for number, part in enumerate(parts, 1) if part.task.strip()]
         if len(said) < 2:

@@ -149,6 +149,9 @@ def test_the_packaged_lm_is_not_heard_unmeasured():
     lm, engine = recorded_lm(ranks(("Ada", 0.95)))
     lm.model = "task-delegator-embedded/SmolLM2-135M-Instruct.Q4_1-b179c952-any"
     assert program_with(lm)(TASK).decision == "review"
+    capped = program_with(lm, changes={"lm.gate": 1.0})
+    capped.max_lm_share = 0.5
+    assert {capped(TASK).evidence.gate.withheld for _ in range(4)} == {None}
     assert not engine.prompts
     lm.model = "task-delegator-embedded/other-7b-00000000"
     assert program_with(lm)(TASK).decision == "assign"

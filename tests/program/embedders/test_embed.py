@@ -186,6 +186,17 @@ def test_a_vector_too_few_is_an_error_and_not_another_texts(hosted):
         HostedEmbedder(HOSTED).encode(["a", "b"])
 
 
+@pytest.mark.parametrize(
+    ("vectors", "said"),
+    [([[1.0, float("nan")]], "no finite number"), ([1.0, 0.0], "2 vectors for 1 texts")],
+)
+def test_what_is_no_vector_of_numbers_is_refused(monkeypatch, vectors, said):
+    embed = HostedEmbedder(HOSTED)
+    monkeypatch.setattr(embed, "_embed", lambda _: vectors)
+    with pytest.raises(EmbedderError, match=said):
+        embed.encode(["a"])
+
+
 @pytest.mark.slow
 def test_surroundings_are_exit_code_three_and_bad_input_two(hosted, tmp_path, capsys):
     hosted.status = 429

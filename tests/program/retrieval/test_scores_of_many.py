@@ -5,9 +5,11 @@ from unittest.mock import Mock
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from small import delegator, office_registry
+from small import HashedWords, delegator, office_registry
 
 from task_delegator.choice import Choice
+from task_delegator.delegator import Delegator
+from task_delegator.errors import EmbedderError
 from task_delegator.retrieval import Asked, many, score_many
 
 PROGRAM = delegator(office_registry())
@@ -54,3 +56,35 @@ def test_scores_are_ranked_by_the_delegation_that_they_are_given_to():
     answer, alone = PROGRAM(TASKS[0], found=found), PROGRAM(TASKS[0])
     assert answer.agent == alone.agent
     assert answer.confidence == pytest.approx(alone.confidence, abs=1e-6)
+
+
+class RefusingWords(HashedWords):
+    """An embedder that refuses texts with some word, and with them whatever it is given beside."""
+
+    def __init__(self, word: str) -> None:
+        self.word = word
+
+    def encode(self, texts):
+        if any(self.word in text for text in texts):
+            raise EmbedderError(f"refused: {self.word}")
+        return super().encode(texts)
+
+
+def test_one_text_that_the_embedder_refuses_stops_no_other_task():
+    program = Delegator(office_registry(), RefusingWords("xylophone"))
+    answers = list(program.delegate_each([*TASKS, TASKS[0]]))
+    assert [isinstance(answer, EmbedderError) for answer in answers] == [False] * 3 + [True, False]
+    assert answers[0].agent == answers[4].agent == program(TASKS[0]).agent
+    with pytest.raises(EmbedderError, match="xylophone"):
+        program.delegate_many(TASKS)
+
+
+def test_an_embedder_that_refuses_every_task_is_not_asked_about_all():
+    embed = RefusingWords("no such word")
+    program = Delegator(office_registry(), embed)
+    program.warm_up()
+    embed.word = ""
+    embed.encode = Mock(wraps=embed.encode)
+    with pytest.raises(EmbedderError):
+        list(program.delegate_each([f"task {number}" for number in range(50)]))
+    assert embed.encode.call_count < 10

@@ -216,3 +216,11 @@ def test_only_a_confidence_that_reaches_the_threshold_assigns(confidence):
         found = [Candidate("A", math.nan)]
         assert decide(found, confidence, fits, thresholds, calibrated=True)[0] == "review"
     assert decide([Candidate("A", 1.0)], 1.0, math.nan, thresholds, calibrated=True)[0] == "review"
+
+
+def test_a_part_that_is_too_long_as_it_is_read_is_no_part(office):
+    long = json.dumps({"parts": [{"task": "\ufdfa" * 2000}, {"task": "book a train"}]})
+    lm, _ = recorded_lm(lambda _: long)
+    program = delegator(office, lm)
+    program.knobs.set({"split.use_lm": True})
+    assert program.plan(TASK).source == "lexical"
