@@ -22,7 +22,7 @@ from task_delegator.system import read_json
 
 _log = logging.getLogger(__name__)
 MOST_IN_VAIN = 0.05  # of the tasks for one agent: half of what is promised, n is small
-_MOST_REVIEWED = 0.01  # of the same: those that may be kept from the agent that they are for
+_MOST_REVIEWED = 0.02  # of the same: those that may be kept from the agent that they are for
 _FOLDS = 5
 _FEWEST = 10  # tasks for several agents, in train and in validation, to fit on
 _FITTED_ON = ("train", "validation")

@@ -11,7 +11,7 @@ from optimize.cli.common import (
     print_json,
     save_program,
 )
-from task_delegator.cli import rate
+from task_delegator.cli import number_in
 
 
 def add_parser(commands: Commands, parents: Parents) -> None:
@@ -24,14 +24,14 @@ def add_parser(commands: Commands, parents: Parents) -> None:
     parser.add_argument("program", help="a program's name or folder")
     parser.add_argument(
         "--target-precision",
-        type=rate,
+        type=number_in("(0, 1]"),
         default=0.95,
         help="target precision of everything that is assigned, 0 to 1",
     )
     out_of_scope_share(parser)
     parser.add_argument(
         "--delta",
-        type=rate,
+        type=number_in("(0, 1)"),
         default=0.1,
         help="probability of missing the target precision that is accepted, 0 to 1",
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from optimize.cli.arguments import at_least
-from task_delegator.cli import share
+from task_delegator.cli import number_in
 
 if TYPE_CHECKING:
     import dspy
@@ -76,7 +76,7 @@ def out_of_scope_share(parser: argparse.ArgumentParser) -> None:
     """Add the option of the traffic that a precision of everything assigned is for."""
     parser.add_argument(
         "--out-of-scope-share",
-        type=share,
+        type=number_in("[0, 1)"),
         default=0.2,
         metavar="SHARE",
         help="share of out-of-scope requests, 0 to below 1, at which the precision of everything "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from optimize.cli.arguments import OPTIMIZER_NAMES, at_least
 from optimize.cli.common import EMBEDDER, Commands, Parents, optional_lm, out_of_scope_share
-from task_delegator.cli import rate
+from task_delegator.cli import number_in
 
 if TYPE_CHECKING:  # imported when needed: --help is not to wait for it
     from optimize.config import Options
@@ -55,20 +55,20 @@ def add_parser(commands: Commands, parents: Parents) -> None:
     )
     parser.add_argument(
         "--target-precision",
-        type=rate,
+        type=number_in("(0, 1]"),
         default=0.95,
         help="target precision of everything that is assigned, 0 to 1",
     )
     out_of_scope_share(parser)
     parser.add_argument(
         "--delta",
-        type=rate,
+        type=number_in("(0, 1)"),
         default=0.1,
         help="probability of missing the target precision that is accepted, 0 to 1",
     )
     parser.add_argument(
         "--ask-share",
-        type=rate,
+        type=number_in("(0, 1]"),
         default=0.4,
         metavar="SHARE",
         help="share of the tasks that the LM is asked about at most, 0 to 1",

@@ -3,7 +3,7 @@
 import argparse
 
 from optimize.cli.common import Commands, Parents, open_program, print_json, save_program
-from task_delegator.cli import rate
+from task_delegator.cli import number_in
 
 
 def add_parser(commands: Commands, parents: Parents) -> None:
@@ -21,7 +21,7 @@ def add_parser(commands: Commands, parents: Parents) -> None:
     )
     parser.add_argument(
         "--target-precision",
-        type=rate,
+        type=number_in("(0, 1]"),
         default=0.925,
         help="target precision of everything that is assigned in registries like these, 0 to 1",
     )

@@ -13,7 +13,7 @@ import dspy
 import numpy as np
 from tqdm import tqdm
 
-from optimize.calibration import TARGET_PRECISION, calibrate
+from optimize.calibration import TARGET_PRECISION, Calibration, calibrate
 from optimize.data import Dataset, Request
 from optimize.evaluation import delegate_measured
 from optimize.lm_stage import CachedClassify, CachedExpand, OutOfCallsError, ResponseCache
@@ -31,6 +31,7 @@ from optimize.search import (
     trial_pruned,
     wilcoxon_pruner,
 )
+from task_delegator.decision import Target
 from task_delegator.delegator import Delegator
 from task_delegator.knobs import KnobValues
 from task_delegator.retrieval import CHANNELS
@@ -171,15 +172,29 @@ def cheapest(trials: Sequence[JointTrial]) -> JointTrial:
 
 
 def apply_trial(
-    program: Delegator, dataset: Dataset, point: JointTrial, prompts: Mapping[str, dspy.Predict]
-) -> Delegator:
-    """Return a copy of the program with a trial's setting and a calibrated confidence."""
+    program: Delegator,
+    dataset: Dataset,
+    point: JointTrial,
+    prompts: Mapping[str, dspy.Predict],
+    target: Target,
+) -> tuple[Delegator, Calibration]:
+    """Return a copy of the program with a trial's setting, and its calibrated confidence.
+
+    Where the LM is asked, the confidence is that of retrieval, of the posterior that both pool.
+
+    Args:
+        program, dataset: what was searched.
+        point: the trial.
+        prompts: that the search tried, by name.
+        target: what the precision of everything that is assigned shall be.
+    """
     copy = program.deepcopy()
     copy.knobs.values = point.knobs
-    calibrate(copy, dataset, TARGET_PRECISION)
+    aims = target.precision, target.out_of_scope_share, target.delta
+    calibration = calibrate(copy, dataset, *aims)
     copy.knobs.set({"lm.gate": point.knobs.lm.gate, "lm.weight": point.knobs.lm.weight})
     copy.classify.select = with_demos(prompts[point.prompt], point.demos)
-    return copy
+    return copy, calibration
 
 
 def with_demos(select: dspy.Predict, number: int) -> dspy.Predict:

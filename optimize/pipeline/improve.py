@@ -15,7 +15,7 @@ from optimize.lm_stage import ResponseCache
 from optimize.pipeline.manifest import provenance, run_name, run_tags
 from optimize.tracking import run as track
 from optimize.tracking import store
-from task_delegator.artifact import prompt_texts, save
+from task_delegator.artifact import prompt_texts, read_target, save
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
 
@@ -104,9 +104,11 @@ def improve(
         trials, prompts = joint_search(program, dataset, lm, config, answers)
         run.log_joint_trials(trials, front(trials))
         chosen = _choose(trials, config.max_tokens_per_task)
-        improved = apply_trial(program, dataset, chosen, prompts)
+        target = read_target(manifest.get("calibration") or {}, f"{name}: calibration")
+        improved, calibration = apply_trial(program, dataset, chosen, prompts, target)
         done = _compare(name, program, improved, dataset, lm, trials, chosen)
         record = _manifest(name, manifest, improved, dataset, lm, done)
+        record |= {"calibration": calibration.to_json(), "lm_stage": None}
         save(improved, out, record | {"mlflow_run_id": run.id})
         _track(run, done, out, written, prompt_texts(improved))
         checkpoint.remove()

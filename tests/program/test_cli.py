@@ -146,7 +146,7 @@ def test_the_lm_s_share_is_passed_on(monkeypatch, command, options, share):
 def test_a_share_that_is_none_is_refused(capsys, text):
     with pytest.raises(SystemExit):
         cli.main(["batch", "tasks", "out", "--max-lm-share", text])
-    assert f"'{text}' is not a number from 0 to 1" in capsys.readouterr().err
+    assert f"'{text}' is not a number in [0, 1]" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "inf", "nan", "soon"])

@@ -1,6 +1,7 @@
 """Options that are numbers: one that cannot be is refused before anything starts."""
 
 import argparse
+import re
 
 import pytest
 
@@ -31,3 +32,14 @@ def test_a_number_that_cannot_be_is_refused_in_one_line(capsys, command, option,
     assert ended.value.code == 2
     *_, line = capsys.readouterr().err.splitlines()
     assert f"argument {option}" in line
+
+
+@pytest.mark.parametrize(
+    ("interval", "inside", "outside"),
+    [("(0, 1]", "1", "0"), ("[0, 1)", "0", "1"), ("[0, 1]", "0", "1.1"), ("(0, 1)", "0.1", "1")],
+)
+def test_the_ends_of_an_interval_belong_to_it_or_not(interval, inside, outside):
+    read = cli.number_in(interval)
+    assert read(inside) == float(inside)
+    with pytest.raises(argparse.ArgumentTypeError, match=re.escape(f"not a number in {interval}")):
+        read(outside)

@@ -2,7 +2,7 @@
 
 from .prompt_text import prompt_texts
 from .self_calibration import calibrate_itself, self_calibrated_manifest, written_samples
-from .state import MANIFEST, ValidationScores
+from .state import MANIFEST, ValidationScores, read_target
 from .store import AGENTS, PROGRAM, SHIPPED, check_target, find, load, read_manifest, save
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "load",
     "prompt_texts",
     "read_manifest",
+    "read_target",
     "save",
     "self_calibrated_manifest",
     "written_samples",

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 
+from ..decision import Target
 from ..delegator import Delegator
 from ..errors import InputError
 from ..lm import is_packaged
@@ -35,8 +36,8 @@ def calibrate_as_asked(
         how, written, registry, precision, out_of_scope_share: as ``load`` was given them.
 
     Raises:
-        InputError: there is no such way, or the confidence of other registries was to reach
-            another aim than its own.
+        InputError: there is no such way, the precision is out of its range, or the confidence of
+            samples or other registries was to reach another aim than it can.
     """
     if how is None:
         return False
@@ -47,10 +48,15 @@ def calibrate_as_asked(
         return False
     if how != "self":
         raise InputError(f"calibrate={how!r}: is no way to calibrate; use 'self' or 'transfer'")
-    try:
-        calibrate_itself(
-            delegator, written_samples(registry) if written is None else written, precision
+    if out_of_scope_share is not None:
+        raise InputError(
+            "calibrate='self' takes no out-of-scope share: it counts a share of its own in; leave "
+            "it out, or calibrate on labeled requests"
         )
+    aim = Target() if precision is None else Target(precision)
+    own = written_samples(registry) if written is None else written
+    try:
+        calibrate_itself(delegator, own, aim.precision)
     except InputError as error:
         _log.warning("%s", error)
         return False
@@ -98,7 +104,9 @@ def tell_unasked(delegator: Delegator) -> None:
     """Warn that the LM of a program is asked about no task, and say what would help."""
     if delegator.may_ask_lm() or is_packaged(delegator.given_lm()):
         return
-    if delegator.calibrated():
+    if delegator.calibrated_for.trusted:
+        _log.warning("the LM is not asked: the program's own confidence is believed, uncalibrated")
+    elif delegator.calibrated():
         _log.warning("the LM is not asked: the program was compiled without one; compile with it")
     else:
         _log.warning("the LM is not asked without a calibration: calibrate='transfer' asks it")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..calibration import CalibratedAgents, SelfCalibration, kept_calibration
+from ..decision import Target
 from ..delegator import Delegator
 from ..registry import Registry
 
@@ -28,9 +29,12 @@ def calibrate_itself(
         target: precision of assigned tasks to aim at; None for 0.95.
 
     Raises:
-        InputError: there are too few agents or samples; nothing is changed.
+        InputError: there are too few agents or samples, or the precision is out of its range;
+            nothing is changed.
     """
-    made = kept_calibration(delegator.retrieve, delegator.knobs.values, written, target or 0.95)
+    aim = Target() if target is None else Target(target)
+    knobs = delegator.knobs.values
+    made = kept_calibration(delegator.retrieve, knobs, written, aim.precision)
     delegator.knobs.set(made.knobs)
     digests = frozenset(agent.digest() for agent in delegator.registry)
     trusted = delegator.calibrated_for.trusted

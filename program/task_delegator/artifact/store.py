@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 
 from .._compat import clear_compiled
 from ..calibration import CalibratedAgents
-from ..decision import Target, choose_threshold
+from ..decision import OperatingPoint, Target, choose_threshold
 from ..delegator import Delegator
 from ..embedders import Embedder
 from ..errors import InputError, ProgramError
@@ -118,8 +118,10 @@ def load(
     Raises:
         ProgramError: the program is missing, has another format, other signatures, another
             embedder or another reranker, or holds no validation scores.
-        InputError: the registry is empty, its file is unusable, or a number is out of its range.
+        InputError: the registry is empty, its file is unusable, or a precision or share to aim at
+            is out of its range.
         LMError: the LM spec is unusable.
+        ValueError: ``on_lm_failure``, ``timeout`` or ``max_lm_share`` is no such word or number.
     """
     folder = find(program)
     manifest = read_manifest(folder)
@@ -185,11 +187,16 @@ def _aim(
     )
     alone = choose_threshold(scores.sample(), target)
     delegator.knobs.set({"confidence.assign_threshold": alone.threshold})
-    _log.warning("%s: %s", folder, alone.sentence())
+    _log.log(_loudness(alone), "%s: %s", folder, alone.sentence())
     if scores.with_lm is not None and scores.with_lm.confidences:
         heard = choose_threshold(scores.with_lm.sample(alone.threshold), target)
         delegator.knobs.set({"confidence.assign_threshold_with_lm": heard.threshold})
-        _log.warning("%s, with an LM: %s", folder, heard.sentence())
+        _log.log(_loudness(heard), "%s, with an LM: %s", folder, heard.sentence())
+
+
+def _loudness(point: OperatingPoint) -> int:
+    """Return the level at which a threshold is told: a warning where it promises nothing."""
+    return logging.INFO if point.kept else logging.WARNING
 
 
 def save(delegator: Delegator, folder: Path, manifest: dict[str, Any]) -> None:

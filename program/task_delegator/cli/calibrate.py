@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .options import add_program, enriched, rate, read_registry, tell
+from .options import add_program, enriched, number_in, read_registry, tell
 
 
 def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
@@ -16,7 +16,7 @@ def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
     add_program(calibrate)
     calibrate.add_argument(
         "--target-precision",
-        type=rate,
+        type=number_in("(0, 1]"),
         metavar="P",
         help="aim at this precision of assigned tasks, above 0 and at most 1; default: 0.95",
     )

@@ -4,7 +4,7 @@ import argparse
 import math
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,14 +72,14 @@ def program_options() -> argparse.ArgumentParser:
     )
     program.add_argument(
         "--target-precision",
-        type=rate,
+        type=number_in("(0, 1]"),
         metavar="P",
         help="aim at this precision of everything that is assigned, above 0 and at most 1; "
         "default: the one the program was compiled for",
     )
     program.add_argument(
         "--out-of-scope-share",
-        type=share,
+        type=number_in("[0, 1)"),
         metavar="SHARE",
         help="share of requests that no agent fits, 0 to below 1, at which that precision shall "
         "hold; default: the one the program was compiled for",
@@ -161,7 +161,7 @@ def add_lm_share(parser: argparse.ArgumentParser) -> None:
     """Add the cap on the LM's share of tasks, of commands that delegate many."""
     parser.add_argument(
         "--max-lm-share",
-        type=part,
+        type=number_in("[0, 1]"),
         metavar="SHARE",
         help="share of the tasks, 0 to 1, that the LM is asked about at most; those below the "
         "gate beyond it are delegated without it; default: no cap",
@@ -242,34 +242,18 @@ def seconds(text: str) -> float | None:
     return number
 
 
-def rate(text: str) -> float:
-    """Return a number in (0, 1]."""
-    try:
-        rate = float(text)
-    except ValueError:
-        rate = -1.0
-    if not 0 < rate <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and at most 1")
-    return rate
+def number_in(interval: str) -> Callable[[str], float]:
+    """Return what reads a number of an interval, such as "(0, 1]"."""
+    low, high = map(float, interval[1:-1].split(","))
 
+    def read(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        left_out = [end for end, mark in ((low, interval[0]), (high, interval[-1])) if mark in "()"]
+        if not low <= number <= high or number in left_out:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number in {interval}")
+        return number
 
-def part(text: str) -> float:
-    """Return a number in [0, 1]."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
-    return number
-
-
-def share(text: str) -> float:
-    """Return a number in [0, 1)."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to below 1")
-    return number
+    return read

@@ -93,7 +93,10 @@ def _serve(options: argparse.Namespace) -> int:
 
     with needed("serve"):
         from ..service import Access, Desk, read_tokens, serve
-    access = Access(read_tokens(options.tokens) if options.tokens else ())
+    permissions = permissions_of(options)
+    if options.tokens and permissions is not None:
+        raise InputError("--permissions is for callers without a token: give it, or --tokens")
+    access = Access(read_tokens(options.tokens) if options.tokens else (), permissions)
     feedback = Path(options.feedback) if options.feedback else None
     kept = [path for path in (feedback, options.decisions and Path(options.decisions)) if path]
     check_written(options, kept, options.tokens, options.enrichment)

@@ -57,11 +57,14 @@ class Access:
     """Tell a caller by a bearer token.
 
     Args:
-        tokens: that are known; without any, everybody is one caller without limits.
+        tokens: that are known; without any, everybody is one caller.
+        permissions: what that one may use; None for a caller without limits.
     """
 
-    def __init__(self, tokens: Iterable[Token] = ()) -> None:
-        self._tokens = tuple(tokens)
+    def __init__(
+        self, tokens: Iterable[Token] = (), permissions: frozenset[str] | None = None
+    ) -> None:
+        self._tokens, self._open = tuple(tokens), Caller("local", permissions)
 
     @property
     def open(self) -> bool:
@@ -71,7 +74,7 @@ class Access:
     def caller(self, authorization: str | None) -> Caller | None:
         """Return who sends an ``Authorization`` header, None where that is nobody known."""
         if self.open:
-            return Caller("local")
+            return self._open
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer":
             return None

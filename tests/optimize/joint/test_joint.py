@@ -28,6 +28,7 @@ from optimize.lm_stage.response_cache import ResponseCache
 from optimize.pipeline.improve import improve
 from optimize.search import ScoredRequests, measure
 from optimize.search.study import StudyLocation
+from task_delegator.decision import Target
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError, LMError
 from task_delegator.knobs import KnobValues
@@ -164,7 +165,9 @@ def test_a_settled_program_ranks_as_its_trial_did(dataset, program, tmp_path):
     with ResponseCache(tmp_path / "answers.jsonl", 3000) as answers:
         trials, prompts = joint_search(program, dataset, lm, scope, answers)
     for chosen in trials:
-        made = apply_trial(program, dataset, chosen, prompts)
+        made, calibration = apply_trial(program, dataset, chosen, prompts, Target(0.8, 0.1))
+        assert calibration.promise.target == 0.8
+        assert made.knobs.values.confidence.assign_threshold == calibration.promise.threshold
         with dspy.context(lm=lm):
             top1 = np.mean(
                 [
@@ -203,6 +206,8 @@ def test_an_improvement_is_saved_with_what_it_was_compared_with(
     manifest = {
         "knobs": {},
         "embedder": {"spec": "minilm", "id": program.retrieve.library.embed.id},
+        "calibration": {"promise": {"target": 0.8}, "confidences": [0.5], "right": [True]},
+        "lm_stage": {"optimizer": "none"},
     }
     out = tmp_path / "out"
     done = improve("small", program, manifest, dataset, lm, scope, out)
@@ -211,6 +216,9 @@ def test_an_improvement_is_saved_with_what_it_was_compared_with(
     record = json.loads((out / "manifest.json").read_text())
     assert record["joint"]["chosen"] == done.chosen.number
     assert set(record["joint"]["versus"]) == {"validation", "test"}
+    assert record["calibration"]["promise"]["target"] == 0.8
+    assert len(record["calibration"]["confidences"]) == len(dataset.splits["validation"])
+    assert record["lm_stage"] is None
     again = Delegator(dataset.registry, HashedWords())
     again.load(str(out / "program.json"))
     assert again.knobs.values.lm.gate == done.chosen.knobs.lm.gate

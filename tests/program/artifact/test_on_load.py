@@ -1,8 +1,10 @@
 """What is told of a program whose confidence does not hold for the registry."""
 
+import pytest
 from small import ROOT
 
 from task_delegator.artifact import load, on_load
+from task_delegator.errors import InputError
 from task_delegator.registry import Registry
 
 
@@ -20,3 +22,14 @@ def test_a_program_is_called_uncalibrated_once_per_registry_and_by_its_name(capl
     own.replace(own["Refund Desk"].model_copy(update={"description": "x"}))
     load("default", own)
     assert "of which 1 of 70 agents are new or changed (Refund Desk)" in caplog.text
+
+
+@pytest.mark.parametrize("aim", [-3.0, 0.0, 1.7])
+def test_samples_are_calibrated_for_a_precision_that_there_is(office, aim):
+    with pytest.raises(InputError, match="must be above 0 and at most 1"):
+        load("default", office, calibrate="self", target_precision=aim)
+
+
+def test_samples_know_no_share_of_requests_out_of_scope(office):
+    with pytest.raises(InputError, match="takes no out-of-scope share"):
+        load("default", office, calibrate="self", out_of_scope_share=0.5)
