@@ -7,6 +7,7 @@ from typing import Any
 
 import dspy
 
+from optimize.calibration import Calibration
 from optimize.checkpoint import Checkpoint, checkpoint_folder, digest_of, identity_of, refuse
 from optimize.data import Dataset
 from optimize.evaluation import PairedComparison, Report, compare_programs, evaluate
@@ -16,6 +17,7 @@ from optimize.pipeline.manifest import provenance, run_name, run_tags
 from optimize.tracking import run as track
 from optimize.tracking import store
 from task_delegator.artifact import prompt_texts, read_target, save
+from task_delegator.decision import Target
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
 
@@ -104,11 +106,9 @@ def improve(
         trials, prompts = joint_search(program, dataset, lm, config, answers)
         run.log_joint_trials(trials, front(trials))
         chosen = _choose(trials, config.max_tokens_per_task)
-        target = read_target(manifest.get("calibration") or {}, f"{name}: calibration")
-        improved, calibration = apply_trial(program, dataset, chosen, prompts, target)
+        improved, fitted = apply_trial(program, dataset, chosen, prompts, _target(name, manifest))
         done = _compare(name, program, improved, dataset, lm, trials, chosen)
-        record = _manifest(name, manifest, improved, dataset, lm, done)
-        record |= {"calibration": calibration.to_json(), "lm_stage": None}
+        record = _manifest(name, manifest, improved, dataset, lm, done, fitted)
         save(improved, out, record | {"mlflow_run_id": run.id})
         _track(run, done, out, written, prompt_texts(improved))
         checkpoint.remove()
@@ -187,6 +187,11 @@ def _compare(
     )
 
 
+def _target(name: str, manifest: Mapping[str, Any]) -> Target:
+    """Return what a program's threshold was chosen for."""
+    return read_target(manifest.get("calibration") or {}, f"{name}: calibration")
+
+
 def _manifest(
     name: str,
     manifest: Mapping[str, Any],
@@ -194,11 +199,14 @@ def _manifest(
     dataset: Dataset,
     lm: dspy.BaseLM,
     done: Improvement,
+    fitted: Calibration,
 ) -> dict[str, Any]:
     """Return the manifest of the improved program, from that of the program before."""
     return {
         **manifest,
         **provenance(dataset),
+        "calibration": fitted.to_json(),
+        "lm_stage": None,  # that of the program before
         "knobs": improved.knobs.values.model_dump(),
         "scores": {split: report.to_dict() for split, report in done.reports.items()},
         "joint": {

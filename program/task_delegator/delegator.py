@@ -257,6 +257,7 @@ class Delegator(DelegatesMany, dspy.Module):
             trusted=self.calibrated_for.believes(advice.believed),
             elsewhere=advice.believed is not None,
             language=query.language,
+            described_in=self.retrieve.language_of_agent(advice.first),
             named=tuple(dict.fromkeys((*query.named, *query.mentions))),
             by_name=advice.found.by_name and advice.first.name in query.named,
             repeated=repeated,
@@ -488,7 +489,8 @@ class Delegator(DelegatesMany, dspy.Module):
         elsewhere = None if known else transfer(alone, found, knobs)
         if strange:
             certainty = 0.0 if elsewhere is None else elsewhere.confidence
-        settled = settled_by(calibrated=known or strange, language=query.language)
+        language = query.language or self.retrieve.language_of_agent(found.agents[0])
+        settled = settled_by(calibrated=known or strange, language=language)
         return Consultation(
             found=found,
             candidates=found.candidates,

@@ -1,6 +1,7 @@
 """Calibrate a program as it is loaded, where that is asked for, and warn of what does not hold."""
 
 import logging
+from collections import Counter
 from collections.abc import Collection
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from .self_calibration import calibrate_itself, written_samples
 
 _log = logging.getLogger(__name__)
 _NAMED = 3  # agents, in a warning
+_LOOKED_AT = 50  # agents whose language is told: each takes 0.1 ms
 _SMALL = (
     "the packaged LM is too small to decide about agents that it was not compiled with, and is not "
     "asked: name a larger one, or compile with it"
@@ -130,6 +132,19 @@ def tell_uncalibrated(
         other = f"{other} for tasks" if other else ": a person decides about tasks"
         other += " that may be for them"
     _log.warning("%s: its confidence is not calibrated for this registry%s%s", name, whom, other)
+
+
+def tell_foreign(delegator: Delegator) -> None:
+    """Warn of agents that are described in a language which the embedder does not know."""
+    agents = sorted(delegator.registry, key=lambda agent: agent.name)[:_LOOKED_AT]
+    spoken = Counter(filter(None, map(delegator.retrieve.language_of_agent, agents)))
+    if spoken:
+        (language, number), *_ = spoken.most_common(1)
+        _log.warning(
+            "%d of %d agents are described in the language %r, which the embedder does not know: "
+            "tasks for them are reviewed; describe them in English, or compile with another "
+            "embedder, such as e5", number, len(agents), language,
+        )  # fmt: skip
 
 
 def few_strangers(delegator: Delegator) -> str:

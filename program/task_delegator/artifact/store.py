@@ -39,7 +39,13 @@ from ..signatures import (
 )
 from ..system import is_file, read_json, read_mlflow, replacing_folder, sha256_text
 from .models import check_reranker, embedder_of, names_reranker
-from .on_load import calibrate_as_asked, few_strangers, tell_unasked, tell_uncalibrated
+from .on_load import (
+    calibrate_as_asked,
+    few_strangers,
+    tell_foreign,
+    tell_unasked,
+    tell_uncalibrated,
+)
 from .prompt_text import set_prompts
 from .state import FORMAT, MANIFEST, READABLE, read_scores, read_state, read_target
 
@@ -142,6 +148,7 @@ def load(
     set_prompts(delegator, prompts)
     aims = target_precision, out_of_scope_share
     on_samples = calibrate_as_asked(delegator, calibrate, written, registry, *aims)
+    tell_foreign(delegator)
     if lm is not None:
         tell_unasked(delegator)
     if not delegator.calibrated():

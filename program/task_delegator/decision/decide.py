@@ -51,6 +51,7 @@ def decide(
     trusted: bool = False,
     elsewhere: bool = False,
     language: str | None = None,
+    described_in: str | None = None,
     named: Sequence[str] = (),
     by_name: bool = False,
     repeated: int = 0,
@@ -60,12 +61,12 @@ def decide(
 ) -> tuple[Decision, str]:
     """Return the decision and the reason for it, in words that a person can act on.
 
-    A task in a language that the embedder does not support, or for agents that the confidence was
-    not calibrated for, is reviewed: neither threshold means anything there. A user who trusts the
-    program's own scale all the same is never told "none", and the floor does not hold. A task is
-    not assigned that names another agent than the one found, or found it by its name alone,
-    repeats at length what it says of itself, reads otherwise without what it quotes, or needs
-    several agents.
+    A task or an agent in a language that the embedder does not support, or agents that the
+    confidence was not calibrated for: that is reviewed, as neither threshold means anything there.
+    A user who trusts the program's own scale all the same is never told "none", and the floor does
+    not hold. A task is not assigned that names another agent than the one found, or found it by
+    its name alone, repeats at length what it says of itself, reads otherwise without what it
+    quotes, or needs several agents.
 
     Args:
         candidates: the posterior, best first, one at least.
@@ -75,7 +76,9 @@ def decide(
         calibrated, trusted: whether the numbers were calibrated for the caller's agents, and
             whether the confidence is believed where they were not.
         elsewhere: whether the confidence is that of other registries, or an LM's own word.
-        language, named: the task's, where the embedder does not support it; agents it names.
+        language, described_in: the task's and the first agent's, where the embedder does not
+            support it.
+        named: agents that the task names.
         by_name: whether the first is first for nothing but its name in the task.
         repeated: words of the task that repeat what the first agent says of itself.
         unmeasured: for whom they were not: one agent, all, or where some are excluded.
@@ -84,11 +87,8 @@ def decide(
     """
     first, *rivals = [printable(candidate.name) for candidate in candidates[:3]]
     others = f"; else look at {' and '.join(rivals)}" if rivals else ""
-    if language is not None:
-        return "review", (
-            f"The task seems to be in the language {language!r}, which the embedder does not "
-            f"know: a person should read it. The guess is {first}{others}."
-        )
+    if (foreign := _foreign(language, described_in, first, others)) is not None:
+        return "review", foreign
     if not calibrated and not trusted:
         believed = _finding(first, confidence) if elsewhere else None
         return "review", _unbelieved(believed, first, others, unmeasured)
@@ -108,6 +108,26 @@ def decide(
         return "review", f"{against} ({confidence:.0%}{others}): a person should look."
     ahead = f", ahead of {rivals[0]}" if rivals else ""
     return "assign", f"{_finding(first, confidence, assigned=True)}{ahead}."
+
+
+def _foreign(language: str | None, described_in: str | None, first: str, others: str) -> str | None:
+    """Return why a person reads what the embedder cannot, None where it can.
+
+    Args:
+        language, described_in: as of ``decide``.
+        first, others: the guess, and whom else to look at.
+    """
+    if language is not None:
+        return (
+            f"The task seems to be in the language {language!r}, which the embedder does not "
+            f"know: a person should read it. The guess is {first}{others}."
+        )
+    if described_in is not None:
+        return (
+            f"{first} is described in the language {described_in!r}, which the embedder does not "
+            f"know: a person should decide{others}."
+        )
+    return None
 
 
 def _finding(

@@ -1,5 +1,5 @@
-"""The language of a task, where the embedder does not support it."""
+"""The language of a task or an agent, where the embedder does not support it."""
 
-from .detect import foreign_language, prepare_languages
+from .detect import foreign_language, language_of_agent, prepare_languages
 
-__all__ = ["foreign_language", "prepare_languages"]
+__all__ = ["foreign_language", "language_of_agent", "prepare_languages"]

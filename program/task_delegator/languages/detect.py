@@ -36,6 +36,12 @@ def foreign_language(task: str, known: Collection[str] | None) -> str | None:
     return str(language) if share < _MOST_KNOWN else None
 
 
+@lru_cache(maxsize=2**14)
+def language_of_agent(said: str, known: frozenset[str] | None) -> str | None:
+    """Return ``foreign_language`` of what an agent says of itself, which is asked for each task."""
+    return foreign_language(said, known)
+
+
 def prepare_languages() -> None:
     """Load what tells languages apart, before a task waits for it."""
     with _lock:

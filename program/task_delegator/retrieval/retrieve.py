@@ -10,9 +10,9 @@ import numpy as np
 from ..choice import ANY, Choice
 from ..delegation import Candidate, Signals
 from ..knobs import KnobValues, LearnedSamples
-from ..languages import foreign_language
+from ..languages import foreign_language, language_of_agent
 from ..prediction import FrozenPrediction, plain_json
-from ..registry import Agent
+from ..registry import Agent, description_text
 from ..rerankers import Reranker
 from .fusion import CHANNELS, Scored, blend, fuse, largest, masked, score, signals, softmax
 from .index import Index, Query
@@ -162,6 +162,10 @@ class Retrieve(dspy.Module):
     def language_of(self, task: str) -> str | None:
         """Return the task's language where the embedder does not support it, else None."""
         return foreign_language(task, self.library.embed.languages)
+
+    def language_of_agent(self, agent: Agent) -> str | None:
+        """Return the language of what an agent says, where the embedder does not support it."""
+        return language_of_agent(description_text(agent), self.library.embed.languages)
 
 
 def glance(

@@ -5,7 +5,7 @@ from small import ROOT
 
 from task_delegator.artifact import load, on_load
 from task_delegator.errors import InputError
-from task_delegator.registry import Registry
+from task_delegator.registry import Agent, Registry
 
 
 def test_a_program_is_called_uncalibrated_once_per_registry_and_by_its_name(caplog, office):
@@ -22,6 +22,24 @@ def test_a_program_is_called_uncalibrated_once_per_registry_and_by_its_name(capl
     own.replace(own["Refund Desk"].model_copy(update={"description": "x"}))
     load("default", own)
     assert "of which 1 of 70 agents are new or changed (Refund Desk)" in caplog.text
+
+
+def test_agents_in_a_language_that_the_embedder_does_not_know_are_assigned_nothing(caplog):
+    german = {
+        "Buchhaltung": "Prüft und bezahlt Rechnungen, bucht Belege und erstellt Mahnungen.",
+        "Versand": "Verschickt Pakete, verfolgt Sendungen und bearbeitet Retouren.",
+        "Fuhrpark": "Verwaltet Firmenwagen, Tankkarten und Werkstatttermine.",
+    }
+    registry = Registry(Agent(name=name, description=said) for name, said in german.items())
+    program = load("default", registry, calibrate="transfer")
+    assert "3 of 3 agents are described in the language 'de'" in caplog.text
+    program.knobs.set({"transfer.assign_threshold": 0.0})
+    answer = program("Tankkarte weg")
+    assert (answer.evidence.language, answer.decision, answer.agent) == (None, "review", "Fuhrpark")
+    assert "Fuhrpark is described in the language 'de'" in answer.reason
+    english = Agent(name="Cars", description="Company cars, fuel cards and garage appointments.")
+    registry.swap([english, *registry])
+    assert program("my fuel card is gone").decision == "assign"
 
 
 @pytest.mark.parametrize("aim", [-3.0, 0.0, 1.7])
