@@ -98,7 +98,8 @@ class ScoredRequests:
                 if "head" in new
                 else nothing
             )
-            z_scores = standardize(Channels(bm25, *fixed, head, index.read_passages, index.told))
+            told = index.read_passages, index.told, index.trust
+            z_scores = standardize(Channels(bm25, *fixed, head, *told))
             if "maxsim" in new:
                 z_scores |= late_scores(index, query, z_scores, self._late).z_scores
             for channel in new:

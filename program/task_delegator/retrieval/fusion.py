@@ -107,11 +107,12 @@ def score_channels_of_many(
     for start in range(0, len(queries), at_once):
         block = slice(start, start + at_once)
         own = [channel[block] for channel in raw]
-        z = standardized(own, index.read_passages, index.told)
+        z = standardized(own, index.read_passages, index.told, index.trust)
         texts = zip(queries[block], samples[block], left_out[block], strict=True)
         every = zip(zip(*own, strict=True), zip(*z, strict=True), texts, strict=True)
         for scores, standard, (query, near, out) in every:
-            channels = Channels(*scores, read=index.read_passages, told=index.told)
+            known = {"read": index.read_passages, "told": index.told, "trust": index.trust}
+            channels = Channels(*scores, **known)
             z_scores: dict[str, np.ndarray] = dict(zip(_OF_ALL_AGENTS, standard, strict=True))
             late = late_scores(index, query, z_scores, left_out=out, samples=near)
             yield Scored(channels, z_scores | late.z_scores, late.largest)
@@ -120,13 +121,15 @@ def score_channels_of_many(
 def standardize(channels: Channels) -> dict[str, np.ndarray]:
     """Return the channels in standard deviations over the best agents, shape (agents,) each.
 
-    Where samples are missing, words and characters of what is read instead count, and the
-    description where nothing is. The best agent by its samples then counts as much as the best by
-    its description: among those with a description, where agents without samples have one.
+    Where samples are missing, the description counts, and as much words and characters of what is
+    read instead, where something is. The best agent by its samples then counts as much as the best
+    by its description: among those with a description, where agents without samples have one. Of
+    an agent with few samples the description is heard in their place in part.
     """
     raw = np.array([getattr(channels, name) for name in _OF_ALL_AGENTS])
-    known = not np.isnan(raw).any()
-    z_scores = _z(raw) if known else standardized(raw, channels.read, channels.told)
+    told = channels.read, channels.told, channels.trust
+    alike = channels.trust is None and not np.isnan(raw).any()
+    z_scores = _z(raw) if alike else standardized(raw, *told)
     return dict(zip(_OF_ALL_AGENTS, z_scores, strict=True))
 
 
@@ -134,33 +137,37 @@ def standardized(
     raw: np.ndarray | Sequence[np.ndarray],
     read: np.ndarray | None,
     told: np.ndarray | None = None,
+    trust: np.ndarray | None = None,
 ) -> list[np.ndarray]:
     """Return what ``standardize`` does of one text or of many, shape as given.
 
     Args:
         raw: the channels in order, shape (agents,) or (texts, agents) each; what is missing is
             missing for all texts.
-        read, told: as in ``Channels``.
+        read, told, trust: as in ``Channels``.
     """
     bm25, chars, described = (_z_of_each(scores) for scores in raw[:3])
     missing = described
     if read is not None:
-        missing = np.where(read, _z_of_each(bm25 + chars), described)
+        said = _z_of_each(_z_of_each(bm25 + chars) + described)
+        missing = np.where(read, said, described)
     z_scores = [bm25, chars, described]
     for scores in raw[3:]:
         shown = ~np.isnan(scores.reshape(-1, scores.shape[-1])[0])
-        if shown.all():
-            z_scores.append(_z_of_each(scores))
-        elif shown.sum() > 1:
-            z = missing.copy()
-            z[..., shown] = _z_of_each(scores[..., shown])
+        if shown.sum() < min(2, len(shown)):
+            z_scores.append(missing)
+            continue
+        z = missing.copy()
+        z[..., shown] = _z_of_each(scores[..., shown])
+        if not shown.all():
             alike = shown & told if told is not None and (told & ~shown).any() else shown
             if alike.any():
                 best = described[..., alike].max(axis=-1, keepdims=True)
                 z[..., shown] += best - z[..., alike].max(axis=-1, keepdims=True)
-            z_scores.append(z)
-        else:
-            z_scores.append(missing)
+        if trust is not None:
+            heard = np.where(shown, trust, 1.0)
+            z = _z_of_each(heard * z + (1.0 - heard) * described)
+        z_scores.append(z)
     return z_scores
 
 

@@ -91,6 +91,8 @@ class Channels:
         sample_best, sample_mean, head: shape (agents,); NaN for agents without samples.
         read: whether passages of an agent were read, shape (agents,), bool; None of nobody.
         told: whether an agent has a description, shape (agents,), bool.
+        trust: what each agent's samples weigh beside its description, 0..1, shape (agents,); None
+            where all weigh 1.
         samples: cosines with each sample, agent by agent, shape (samples,); None where unknown.
     """
 
@@ -102,6 +104,7 @@ class Channels:
     head: np.ndarray
     read: np.ndarray | None = None
     told: np.ndarray | None = None
+    trust: np.ndarray | None = None
     samples: np.ndarray | None = None
 
 
@@ -121,6 +124,7 @@ class Index:
         mentions, named: the same, to be found in texts: in any spelling, and on purpose.
         has_samples: whether an agent has any, shape (agents,), bool.
         told: whether an agent has a description, shape (agents,), bool.
+        trust: as in ``Channels``.
         read_passages: whether passages of an agent are read, shape (agents,); None of nobody.
         hidden: places of agents that are not to be named, int, shape (hidden,).
     """
@@ -160,6 +164,7 @@ class Index:
     def _read_vectors(self) -> None:
         members = self._members
         self.has_samples = members.counts > 0
+        self.trust = members.trust
         self._counts = members.counts[self.has_samples]
         self._first_samples = offsets(members.counts)
         self._starts = self._first_samples[self.has_samples]
@@ -255,6 +260,7 @@ class Index:
             head=self.head(vector, head_c),
             read=self.read_passages,
             told=self.told,
+            trust=self.trust,
             samples=samples,
         )
 

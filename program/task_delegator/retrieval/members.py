@@ -12,6 +12,8 @@ from ..text import AgentMentions, NamedAgents
 from .passages import Passages
 from .store import Content, Entry, Snapshot, Store
 
+_ENOUGH = 5  # samples of an agent: with fewer its description is heard in their place, in part
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Members:
@@ -71,6 +73,13 @@ class Members:
     @property
     def _arrays(self) -> tuple[np.ndarray, ...]:
         return self.numbers, self.first_samples, self.counts, self.told
+
+    @property
+    def trust(self) -> np.ndarray | None:
+        """Return ``trust`` of ``Channels``: the description counts as much as one sample."""
+        counts = self.counts
+        trust = np.minimum(counts / (counts + 1) * (_ENOUGH + 1) / _ENOUGH, 1.0)
+        return None if (trust[counts > 0] == 1.0).all() else trust
 
     def only(self, chosen: np.ndarray) -> "Members":
         """Return some of the agents, these themselves where that is all.

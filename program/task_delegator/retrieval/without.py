@@ -73,6 +73,7 @@ def without(
 
 
 def _columns(channels: Channels, kept: np.ndarray) -> Channels:
-    read, told = (None if mask is None else mask[kept] for mask in (channels.read, channels.told))
+    told = {name: getattr(channels, name) for name in ("read", "told", "trust")}
+    own = {name: None if held is None else held[kept] for name, held in told.items()}
     columns = {name: getattr(channels, name)[kept] for name in CHANNELS[:-2]}
-    return replace(channels, **columns, read=read, told=told)
+    return replace(channels, **columns, **own)

@@ -1,12 +1,15 @@
 """Agents with samples and agents without are put on one scale."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small import HashedWords, make_agent
 
 from task_delegator.retrieval.fusion import standardize
-from task_delegator.retrieval.index import Channels
+from task_delegator.retrieval.index import Channels, Index
 
 SCORES = st.lists(st.floats(0, 1), min_size=6, max_size=6, unique=True)
 
@@ -35,3 +38,25 @@ def test_a_description_that_is_missing_is_no_measure_where_others_have_one():
     assert z["sample_best"][0] > z["sample_best"][1:].max()
     nobody = standardize(channels(described, sampled, np.zeros(6, dtype=bool)))
     assert nobody["sample_best"][0] == pytest.approx(nobody["description"][:4].max())
+
+
+def test_with_few_samples_the_description_is_heard_in_their_place_in_part():
+    described = [0.9, 0.1, 0.2, 0.3, 0.4, 0.5]
+    sampled = np.array(described[::-1])
+    alone = standardize(channels(described, sampled, None))
+    few = standardize(replace(channels(described, sampled, None), trust=np.full(6, 0.6)))
+    mixed = 0.6 * alone["sample_best"] + 0.4 * alone["description"]
+    assert few["sample_best"] == pytest.approx((mixed - mixed.mean()) / mixed.std())
+    assert few["description"] == pytest.approx(alone["description"])
+
+
+@pytest.mark.parametrize(
+    ("samples", "trust"), [((1, 2, 3, 9), [0.6, 0.8, 0.9, 1.0]), ((5, 6, 0, 7), None)]
+)
+def test_samples_weigh_the_more_the_more_there_are(samples, trust):
+    agents = [
+        make_agent(f"Agent {n}", "does things", *(f"{n} {i}" for i in range(number)))
+        for n, number in enumerate(samples)
+    ]
+    found = Index(agents, HashedWords()).trust
+    assert found is None if trust is None else found == pytest.approx(trust)
