@@ -43,6 +43,7 @@ class Feedback(BaseModel):
         decision, confidence: of the delegation; both None where the task was not delegated.
         time: of the feedback, ISO 8601, UTC.
         source: who gave the feedback: a person, a system.
+        request_id: of the delegation, where a service gave it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,6 +55,7 @@ class Feedback(BaseModel):
     confidence: float | None = Field(default=None, ge=0.0, le=1.0)
     time: str = ""
     source: str = ""
+    request_id: str | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -83,7 +85,11 @@ class Feedback(BaseModel):
 
 
 def record(
-    path: str | Path, delegation: Delegation, correct_agent: str | None, source: str = ""
+    path: str | Path,
+    delegation: Delegation,
+    correct_agent: str | None,
+    source: str = "",
+    request_id: str | None = None,
 ) -> Feedback:
     """Append the outcome of a delegation to a JSONL file, in one write.
 
@@ -92,6 +98,8 @@ def record(
         delegation: the delegation.
         correct_agent: the correct agent; None where no agent should have had the task.
         source: who gave the feedback.
+        request_id: of the delegation, where a service gave it; of several rows of one request and
+            source the last counts.
 
     Raises:
         InputError: the file cannot be written.
@@ -104,6 +112,7 @@ def record(
         confidence=delegation.confidence,
         time=now(),
         source=source,
+        request_id=request_id,
     )
     append(path, row)
     return row
@@ -136,6 +145,7 @@ def append(path: str | Path, row: BaseModel) -> None:
         ) from error
     try:
         with held(Path(path)) as file:
+            _check_log(Path(path))
             line = whole
             last = unfinished_line(file)
             if is_json(last):  # whole, but for its line break
@@ -151,6 +161,22 @@ def append(path: str | Path, row: BaseModel) -> None:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from error
 
 
+def _check_log(path: Path) -> None:
+    """Refuse a file whose first line is whole and no row: appending would break it.
+
+    Raises:
+        InputError: it is such a file.
+    """
+    with path.open("rb") as file:
+        first = file.readline()
+    if first.endswith(b"\n") and first.strip() and not _is_object(first):
+        raise InputError(f"{path}: is no file of JSON lines: name another file to append to")
+
+
+def _is_object(line: bytes) -> bool:
+    return is_json(line) and line.lstrip(BOM_UTF8).lstrip().startswith(b"{")
+
+
 def _set_aside(path: Path, torn: bytes) -> None:
     beside = path.with_name(f"{path.name}.torn")
     with beside.open("ab", buffering=0) as file:
@@ -159,18 +185,23 @@ def _set_aside(path: Path, torn: bytes) -> None:
 
 
 def read_feedback(path: str | Path) -> Iterator[Feedback]:
-    """Read a feedback file row by row.
+    """Read a feedback file row by row; of the rows of one request and source only the last.
 
     A last line that was torn while it was written is left out, with a warning.
 
     Raises:
         InputError: it cannot be read, or a line is no feedback.
     """
+    rows: dict[object, Feedback] = {}
     for number, values in read_log(path):
         try:
-            yield Feedback.model_validate(values)
+            row = Feedback.model_validate(values)
         except ValidationError as error:
             raise InputError(f"{path}: line {number}: {first_fault(error)}") from error
+        key = number if row.request_id is None else (row.request_id, row.source)
+        rows.pop(key, None)  # the last stands where it was said
+        rows[key] = row
+    yield from rows.values()
 
 
 def read_log(path: str | Path) -> Iterator[tuple[int, Any]]:

@@ -6,9 +6,10 @@ import pytest
 from children import end_of, in_child, killed_before, start_child
 from hypothesis import given
 from hypothesis import strategies as st
-from small import HashedWords
+from small import HashedWords, delegator
 
 from optimize.evaluation.drift import drift
+from task_delegator.cli import main
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
 from task_delegator.feedback import Feedback, append, read_feedback, record
@@ -42,7 +43,7 @@ def test_feedback_without_a_delegation_states_no_confidence(tmp_path):
     append(log, Feedback(task="bake a cake", correct_agent=None))
     assert json.loads(log.read_text()) == {
         "task": "bake a cake", "correct_agent": None, "agent": None, "decision": None,
-        "confidence": None, "time": "", "source": "",
+        "confidence": None, "time": "", "source": "", "request_id": None,
     }  # fmt: skip
 
 
@@ -191,3 +192,33 @@ def test_processes_that_append_at_once_lose_no_row(tmp_path):
     children = [start_child(append_fifty) for _ in range(4)]
     assert [end_of(child) for child in children] == [0] * 4
     assert len({row.task for row in read_feedback(log)}) == 200
+
+
+def test_who_corrects_an_answer_to_a_request_is_believed_at_last(tmp_path, office):
+    log, given = tmp_path / "log.jsonl", delegator(office)("refund my order")
+    for who, agent in (("web", "Refunds"), ("mail", "Ada"), ("web", "Travel"), ("web", "Events")):
+        record(log, given, agent, who, "one")
+    append(log, Feedback(task="bake a cake", correct_agent=None))
+    append(log, Feedback(task="bake a cake", correct_agent=None))
+    read = [(row.source, row.correct_agent) for row in read_feedback(log)]
+    assert read == [("mail", "Ada"), ("web", "Events"), ("", None), ("", None)]
+
+
+@pytest.mark.parametrize("content", ['[\n {"name": "A"}\n]', "name,task\nA,b\n"])
+def test_a_file_that_is_no_log_is_left_as_it_is(tmp_path, content):
+    path = tmp_path / "agents.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match="is no file of JSON lines"):
+        append(path, Feedback(task="x", correct_agent=None))
+    assert path.read_text() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_feedback_is_not_appended_to_the_registry_that_is_read(tmp_path, capsys, office):
+    agents = tmp_path / "agents.json"
+    office.save(agents)
+    before = agents.read_text()
+    command = ["feedback", "x", "--nobody", "--agents", str(agents), "--log", str(agents)]
+    assert main(command) == 2
+    assert "is read by this command" in capsys.readouterr().err
+    assert agents.read_text() == before

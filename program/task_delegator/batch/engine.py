@@ -1,10 +1,12 @@
 """What delegates the tasks of a batch: one program, several processes, an LM of so many calls."""
 
+import os
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 from typing import Any
 
 from ..delegation import Delegation
@@ -88,7 +90,15 @@ def row_of(answer: Delegation | DelegatorError) -> Row | DelegatorError:
 
 def _begin(load: Callable[[], Delegator]) -> None:
     global _program  # a process of a pool has no other place
+    Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
     _program = load()
+
+
+def _end_with_parent() -> None:
+    """End when the process that began this one has ended, however that was: nobody reads on."""
+    if (parent := parent_process()) is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(tasks: Sequence[str], permissions: Collection[str] | None) -> list[Row | DelegatorError]:

@@ -5,10 +5,11 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..system import needed
-from .options import load_program, permissions_of, read_registry
+from .options import check_written, load_program, permissions_of, read_registry
 
 if TYPE_CHECKING:
     from ..tracing.mlflow_store import MlflowStore
@@ -51,6 +52,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.request_id is not None and not options.mlflow:
         raise InputError("--request-id names a trace: name its store with --mlflow URI")
     check_task(options.task)
+    check_written(options, [Path(options.log)], options.enrichment)
     path, registry = read_registry(options)
     if options.correct is not None and options.correct not in registry:
         names = (agent.name for agent in registry)
@@ -60,10 +62,14 @@ def _run(options: argparse.Namespace) -> int:
     store = None if options.request_id is None else _store_of(options)
     if options.delegate:
         delegation = load_program(options)(options.task, permissions=permissions_of(options))
-        row = record(options.log, delegation, options.correct, options.source)
+        row = record(options.log, delegation, options.correct, options.source, options.request_id)
     else:
         row = Feedback(
-            task=options.task, correct_agent=options.correct, source=options.source, time=now()
+            task=options.task,
+            correct_agent=options.correct,
+            source=options.source,
+            time=now(),
+            request_id=options.request_id,
         )
         append(options.log, row)
     if store is not None:

@@ -1,6 +1,7 @@
 """``task-delegator serve``, ``mcp`` and ``token``: answer other processes."""
 
 import argparse
+import logging
 import os
 from contextlib import nullcontext
 from pathlib import Path
@@ -105,6 +106,7 @@ def _serve(options: argparse.Namespace) -> int:
     if len(kept) > len(set(kept)):
         raise InputError(f"{feedback}: --feedback and --decisions are files of their own")
     traces = _traces(options)
+    logging.getLogger("task_delegator").setLevel(logging.INFO)  # who was taken over is told
     delegator = load_program(options)
     with _watched(options, delegator.registry) if options.watch else nullcontext():
         serve(Desk(delegator, feedback, traces), access, options.host, options.port)

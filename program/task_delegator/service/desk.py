@@ -226,7 +226,7 @@ class Desk:
             raise NotFoundError(f"no agent that you may use is named {correct_agent!r}")
         try:
             row = await asyncio.to_thread(
-                record, self._feedback, given.delegation, correct_agent, caller.name
+                record, self._feedback, given.delegation, correct_agent, caller.name, request_id
             )
         except InputError as error:
             _log.error("feedback is lost: %s", error)

@@ -5,6 +5,7 @@ import uvicorn
 from ..errors import InputError
 from .access import LOOPBACK, Access
 from .app import create_app
+from .connections import ImpatientProtocol
 from .desk import Desk
 from .tools import create_tools
 
@@ -28,6 +29,7 @@ def serve(desk: Desk, access: Access, host: str = "127.0.0.1", port: int = 8000)
     app = create_app(desk, access, create_tools(desk, access))
     config = uvicorn.Config(
         app,
+        http=ImpatientProtocol,
         host=host,
         port=port,
         log_level="info",

@@ -1,5 +1,6 @@
 """The same as tools of MCP, so that an assistant can ask for the right agent."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -47,6 +48,8 @@ _Permissions = Annotated[
     ),
 ]
 PATH = "/mcp"
+# MCPServer's own handler wraps lines, and fails in the loop where no file can be opened.
+_LOGGED = "%(levelname)s: %(message)s"
 
 
 def create_tools(
@@ -59,6 +62,7 @@ def create_tools(
         access: tells callers over HTTP by their tokens.
         caller: who calls where there are no headers (stdio); None for one without limits.
     """
+    logging.basicConfig(format=_LOGGED)
     alone = caller or Caller("local")
 
     def calling(context: Context) -> Caller:

@@ -132,11 +132,15 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Every writer gets a path of its own, in the same folder, so that several do not mix. A file
     that is replaced hands on its mode. What was written is on the disk before it takes the place.
-    What a killed writer of the same file left is removed.
+    What a killed writer of the same file left is removed. Of a link the target is replaced.
 
     Raises:
-        OSError: the file cannot be replaced; what was there stays.
+        OSError: the file cannot be replaced, as it is a pipe or a device; what was there stays.
     """
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        number = errno.EISDIR if path.is_dir() else errno.EINVAL
+        raise OSError(number, "not a regular file; name one")
     for left in path.parent.glob(f"{glob.escape(path.name)}.????????{PARTIAL}"):
         remove_unless_held(left)
     partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL}")

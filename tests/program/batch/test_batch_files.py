@@ -2,7 +2,11 @@
 
 import json
 import os
+import subprocess
+import sys
+import time
 from functools import partial
+from pathlib import Path
 
 import pytest
 from fault_table import TASK, hosted, program
@@ -168,3 +172,34 @@ def test_an_lm_is_asked_so_often_and_the_rest_is_marked():
     assert [row["usage"]["lm_calls"] for row in rows if isinstance(row, dict)] == [1, 1, 0, 0, 0]
     marks = [row.get("second_pass", False) for row in rows if isinstance(row, dict)]
     assert marks == [False, False, True, True, True]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+@pytest.mark.fault("SIGTERM", "`batch --workers`", holds="The workers end with it.")
+def test_workers_end_with_the_process_that_began_them(tmp_path):
+    script = tmp_path / "begin.py"
+    script.write_text(BEGIN)
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        worker = Path("/proc", parent.stdout.readline().strip())
+        assert worker.is_dir()
+        parent.kill()
+    for _ in range(100):
+        if not worker.is_dir():
+            return
+        time.sleep(0.1)
+    raise AssertionError("a worker is left")
+
+
+BEGIN = """
+import os, time
+from task_delegator.batch.engine import several_processes
+
+def load():
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+
+if __name__ == "__main__":
+    list(several_processes(load, None, 1)(["task"]))
+"""

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import stat
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -203,3 +204,23 @@ def test_digests_are_of_bytes(tmp_path):
     (tmp_path / "a").write_bytes("ü\n".encode())
     assert sha256_file(tmp_path / "a") == hashlib.sha256("ü\n".encode()).hexdigest()
     assert sha256_text("ü\n") == sha256_file(tmp_path / "a")
+
+
+def test_of_a_link_the_target_is_replaced(tmp_path):
+    target, link = tmp_path / "deep" / "target", tmp_path / "link"
+    target.parent.mkdir()
+    target.write_text("old")
+    link.symlink_to(target)
+    write_text(link, "new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir])
+def test_what_is_no_file_is_not_replaced(tmp_path, make):
+    path = tmp_path / "odd"
+    make(path)
+    with pytest.raises(InputError, match="cannot be written: not a regular file"):
+        write_text(path, "new")
+    assert not path.is_file()
+    assert list(tmp_path.iterdir()) == [path]
