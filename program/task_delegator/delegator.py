@@ -59,6 +59,7 @@ from .lm import (
     is_packaged,
     is_up,
     language_model,
+    prepare,
     task_budget,
     writes,
 )
@@ -587,6 +588,8 @@ class Delegator(DelegatesMany, dspy.Module):
     def warm_up(self, permissions: Collection[str] | None = None) -> None:
         """Build what answers a caller with these permissions, before a task waits for it."""
         self.retrieve(task="warm up", knobs=self.knobs.values, permissions=permissions)
+        if self.may_ask_lm(permissions):
+            prepare(self.given_lm())
 
     def look(self, text: str, permissions: Collection[str] | None = None) -> PartScore:
         """Retrieve a text: its best agents and how sure that is."""

@@ -9,6 +9,7 @@ needs that was compiled with another embedder or with a reranker.
 """
 
 import os
+from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ from pydantic import BaseModel, ConfigDict
 from task_delegator import Registry, load
 from task_delegator.artifact import AGENTS
 from task_delegator.cli import seconds
-from task_delegator.errors import ProgramError
+from task_delegator.errors import InputError, ProgramError
 from task_delegator.many import check_tasks
-from task_delegator.settings import TIMEOUT
+from task_delegator.settings import TIMEOUT, check_policy
 
 
 class Task(BaseModel):
@@ -56,6 +57,25 @@ class Answer(BaseModel):
     several: float | None = None
 
 
+def _settings() -> dict[str, Any]:
+    """Return what the environment says of LM failures and time-outs.
+
+    Raises:
+        InputError: which variable is wrong, and how.
+    """
+    policy = os.environ.get("TASK_DELEGATOR_ON_LM_FAILURE") or "degrade"
+    given = os.environ.get("TASK_DELEGATOR_TIMEOUT") or str(TIMEOUT)
+    try:
+        timeout = seconds(given)
+    except ArgumentTypeError as error:
+        raise InputError(f"TASK_DELEGATOR_TIMEOUT: {error}") from error
+    try:
+        check_policy(policy, timeout)
+    except ValueError as error:
+        raise InputError(f"TASK_DELEGATOR_ON_LM_FAILURE: {error}") from error
+    return {"on_lm_failure": policy, "timeout": timeout}
+
+
 class DelegatorModel(PythonModel):
     """Delegate every row."""
 
@@ -74,8 +94,7 @@ class DelegatorModel(PythonModel):
             lm=os.environ.get("TASK_DELEGATOR_LM") or None,
             embedder=os.environ.get("TASK_DELEGATOR_EMBEDDER") or None,
             reranker=os.environ.get("TASK_DELEGATOR_RERANKER") or None,
-            on_lm_failure=os.environ.get("TASK_DELEGATOR_ON_LM_FAILURE") or "degrade",  # type: ignore[arg-type]  # checked there
-            timeout=seconds(os.environ.get("TASK_DELEGATOR_TIMEOUT") or str(TIMEOUT)),
+            **_settings(),
         )
 
     def predict(  # pyright: ignore[reportIncompatibleMethodOverride]  # the base returns nothing

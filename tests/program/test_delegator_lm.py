@@ -289,3 +289,16 @@ def test_every_predictor_is_within_reach_of_an_optimizer(office):
         "classify.explain",
         "rate.rate.predict",
     ]
+
+
+@pytest.mark.parametrize(("gate", "imported"), [(1.0, ["litellm"]), (None, [])])
+def test_warming_up_imports_what_the_first_call_of_a_hosted_lm_would(
+    office, monkeypatch, gate, imported
+):
+    calls: list[str] = []
+    monkeypatch.setattr("task_delegator.lm.specs.import_module", calls.append)
+    monkeypatch.setattr("task_delegator.lm.specs.uses_litellm", lambda _: True)
+    program = delegator(office, {"lm.gate": gate})
+    with dspy.context(lm=dspy.LM("openai/gpt-4o-mini", api_key="none")):
+        program.warm_up()
+    assert calls == imported

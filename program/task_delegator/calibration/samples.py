@@ -117,7 +117,8 @@ def calibrate_on_samples(
         raise InputError(
             f"the registry cannot calibrate itself: it has {number} user_request_samples of "
             f"{len(index.agents)} agents, and {LEAST_SAMPLES} samples of {LEAST_AGENTS} agents "
-            "are needed; add samples, or calibrate with labeled requests"
+            "are needed; add samples, calibrate with labeled requests, or take what holds for "
+            "other registries (--calibrate transfer)"
         )
     inside: list[Observed] = []
     near: list[Observed] = []

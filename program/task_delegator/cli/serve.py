@@ -93,11 +93,12 @@ def _serve(options: argparse.Namespace) -> int:
     from ..errors import InputError
 
     with needed("serve"):
-        from ..service import Access, Desk, read_tokens, serve
+        from ..service import Access, Desk, check_address, read_tokens, serve
     permissions = permissions_of(options)
     if options.tokens and permissions is not None:
         raise InputError("--permissions is for callers without a token: give it, or --tokens")
     access = Access(read_tokens(options.tokens) if options.tokens else (), permissions)
+    check_address(access, options.host)
     feedback = Path(options.feedback) if options.feedback else None
     kept = [path for path in (feedback, options.decisions and Path(options.decisions)) if path]
     check_written(options, kept, options.tokens, options.enrichment)

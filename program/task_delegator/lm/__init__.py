@@ -14,6 +14,7 @@ from .specs import (
     is_packaged,
     is_up,
     language_model,
+    prepare,
     without_logprobs,
     writes,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "is_up",
     "language_model",
     "packaged",
+    "prepare",
     "task_budget",
     "without_logprobs",
     "writes",

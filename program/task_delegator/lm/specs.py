@@ -8,13 +8,14 @@ Keys are read from the environment by DSPy and never written anywhere.
 
 import os
 from functools import lru_cache
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dspy
 
-from .._compat import LM15Error, LMRouter, RouterConfig, UnknownModelError
+from .._compat import LM15Error, LMRouter, RouterConfig, UnknownModelError, uses_litellm
 from ..errors import LMSpecError
 from ..text import redact
 from .weights import RAW, SMOLLM2, SMOLLM2_SHA256, Weights, find_weights
@@ -110,6 +111,23 @@ def is_packaged(lm: Any) -> bool:
 def writes(lm: Any) -> bool:
     """Tell whether an LM writes text; a System One backend only decides."""
     return not getattr(lm, "supports_decision_requests", False)
+
+
+def prepare(lm: Any) -> None:
+    """Import what the first call of a hosted LM would, which takes seconds; nothing is asked.
+
+    Args:
+        lm: an LM, or its spec.
+
+    Raises:
+        LMError: as ``language_model`` does.
+    """
+    if isinstance(lm, str):
+        if lm.partition(":")[0] in ("embedded", _SYSTEM_ONE):
+            return
+        lm = language_model(lm)
+    if uses_litellm(lm):
+        import_module("litellm")
 
 
 def is_up(spec: str, lm: Any) -> bool:

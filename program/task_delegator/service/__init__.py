@@ -3,7 +3,7 @@
 from .access import Access, Caller, Token, add_token, read_tokens, token_sha256
 from .app import create_app
 from .desk import Desk
-from .run import serve
+from .run import check_address, serve
 from .tools import create_tools
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Desk",
     "Token",
     "add_token",
+    "check_address",
     "create_app",
     "create_tools",
     "read_tokens",

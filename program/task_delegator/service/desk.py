@@ -20,6 +20,7 @@ from ..errors import DelegatorError, EmbedderError, InputError, StoreError
 from ..feedback import record
 from ..registry import Agent
 from ..retrieval import Asked, Retrieval, score_many
+from ..settings import check_task
 from ..stages import guessed_parts, refers_back
 from ..tracing import (
     Assessed,
@@ -136,6 +137,7 @@ class Desk:
         allowed, choice = caller.narrowed(permissions), Choice.of(**wishes)
         async with self._at_work():
             started = perf_counter()
+            await asyncio.to_thread(check_task, task)  # before others are scored with it
             asked = Asked(task, allowed, choice)
             goes_on = bool(choice.history) and refers_back(task)
             scored = None if goes_on else await self._gathering.scored(asked)

@@ -10,6 +10,7 @@ from ..system import Lock
 from .access import Caller
 
 REMEMBERED = 10_000  # delegations; the oldest are forgotten
+_CHARACTERS = 2**25  # of their tasks and of what went before
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,11 @@ class Given:
     permissions: frozenset[str] | None
     choice: Choice
     delegation: Delegation
+
+    @property
+    def characters(self) -> int:
+        """How long its task is, with what went before."""
+        return sum(map(len, (self.delegation.task, *self.choice.history)))
 
     @property
     def names(self) -> set[str]:
@@ -52,6 +58,7 @@ class Reviews:
         self._lock = Lock()
         self._given: OrderedDict[str, Given] = OrderedDict()
         self._open: OrderedDict[str, None] = OrderedDict()  # ids that wait for a person
+        self._characters = 0
 
     def remember(
         self,
@@ -62,14 +69,15 @@ class Reviews:
     ) -> str:
         """Keep a delegation; return the id of the request."""
         request_id = uuid4().hex
+        given = Given(request_id, caller.name, permissions, choice, delegation)
         with self._lock:
-            self._given[request_id] = Given(
-                request_id, caller.name, permissions, choice, delegation
-            )
+            self._given[request_id] = given
+            self._characters += given.characters
             if delegation.decision == "review":
                 self._open[request_id] = None
-            while len(self._given) > self._most:
-                forgotten, _ = self._given.popitem(last=False)
+            while len(self._given) > self._most or self._characters > _CHARACTERS:
+                forgotten, gone = self._given.popitem(last=False)
+                self._characters -= gone.characters
                 self._open.pop(forgotten, None)
         return request_id
 

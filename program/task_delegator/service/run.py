@@ -12,6 +12,16 @@ from .tools import create_tools
 DRAIN_SECONDS = 30  # for tasks under way, when the service is told to stop
 
 
+def check_address(access: Access, host: str) -> None:
+    """Refuse to listen to others where no token is asked for.
+
+    Raises:
+        InputError: that is so.
+    """
+    if access.open and host not in LOOPBACK:
+        raise InputError(f"--host {host} is open to others: name the callers with --tokens FILE")
+
+
 def serve(desk: Desk, access: Access, host: str = "127.0.0.1", port: int = 8000) -> None:
     """Serve until the process is told to stop; tasks under way are finished first.
 
@@ -24,8 +34,7 @@ def serve(desk: Desk, access: Access, host: str = "127.0.0.1", port: int = 8000)
     Raises:
         InputError: the address is open to others and no token is asked for.
     """
-    if access.open and host not in LOOPBACK:
-        raise InputError(f"--host {host} is open to others: name the callers with --tokens FILE")
+    check_address(access, host)
     app = create_app(desk, access, create_tools(desk, access))
     config = uvicorn.Config(
         app,

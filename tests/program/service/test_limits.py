@@ -6,7 +6,10 @@ from unittest.mock import AsyncMock
 
 import pytest
 from fastapi import HTTPException
+from small import delegator, office_registry
 
+from task_delegator.choice import Choice
+from task_delegator.service import Caller, reviews
 from task_delegator.service.limits import BodyLimit
 
 HALF = {"type": "http.request", "body": b"{", "more_body": True}
@@ -40,3 +43,14 @@ def test_a_body_that_does_not_arrive_is_not_waited_for():
 
 def test_a_caller_may_stay_as_long_as_a_task_takes_once_its_body_is_there():
     assert read((0, WHOLE), (0.2, GONE)) == [WHOLE, GONE]
+
+
+def test_what_is_remembered_has_a_limit_in_characters_too(monkeypatch):
+    monkeypatch.setattr(reviews, "_CHARACTERS", 100)
+    kept, caller = reviews.Reviews(), Caller("web")
+    answer = delegator(office_registry())("refund my order")
+    long = Choice.of(history=["x" * 60])
+    first = kept.remember(caller, None, long, answer)
+    second = kept.remember(caller, None, long, answer)
+    assert kept.find(caller, first) is None
+    assert kept.find(caller, second) is not None
