@@ -193,7 +193,7 @@ def explain(reason: str, decision: Decision, advice: Consultation, several: bool
     Where the task seems to need several agents, it says how to get one for each part.
     """
     if several:
-        reason = f"{reason} The task seems to need several agents: `plan` splits it."
+        reason = f"{reason} The task seems to need several agents: `plan` looks at its parts."
     if decision != "review":
         return reason
     if advice.failure is not None:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from copy import deepcopy
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -509,6 +509,7 @@ class Delegator(DelegatesMany, dspy.Module):
         """
         if self.on_lm_failure == "raise" or isinstance(error, LMSpecError):
             raise error
+        _tell_fault(fault_of(error), str(error))
         return LMFailure(fault_of(error), str(error))
 
     def plan(
@@ -689,6 +690,11 @@ class Delegator(DelegatesMany, dspy.Module):
         if not (lm is None or callable(lm)):
             raise LMSpecError(f"lm is {lm!r:.80}: give a dspy.LM or a name, as openai/gpt-5-mini")
         return lm
+
+
+@lru_cache(maxsize=64)  # a service meets the same fault at every task: once says it
+def _tell_fault(fault: str, said: str) -> None:
+    _log.warning("the LM failed (%s), tasks are decided without it: %s", fault, said)
 
 
 def _read_ahead(task: str, parts: Sequence[str], found: Retrieval | None) -> ReadAhead:

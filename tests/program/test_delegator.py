@@ -361,7 +361,7 @@ def test_a_task_that_surely_needs_several_agents_is_assigned_to_none_of_them(off
     kept = program(task)
     assert (kept.decision, kept.agent, kept.top3) == ("review", hinted.agent, hinted.top3)
     assert kept.reason.startswith(f"{hinted.agent} seems to be right for one part of the task (")
-    assert "`plan` splits it" in kept.reason
+    assert "`plan` looks at its parts" in kept.reason
     assert program("refund my order").decision == "assign"
     program.knobs.set({"split.review_threshold": 0.51})
     assert program(task).decision == "assign"

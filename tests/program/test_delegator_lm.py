@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from recorded import recorded_lm, said_by_lm, slot_of
 from small import HashedWords, delegator
 
+from task_delegator import delegator as delegators
 from task_delegator.delegation import Candidate
 from task_delegator.delegator import Delegator, weigh
 from task_delegator.errors import LMError, LMSpecError
@@ -302,3 +303,13 @@ def test_warming_up_imports_what_the_first_call_of_a_hosted_lm_would(
     with dspy.context(lm=dspy.LM("openai/gpt-4o-mini", api_key="none")):
         program.warm_up()
     assert calls == imported
+
+
+def test_a_fault_is_in_the_log_once(caplog, office):
+    delegators._tell_fault.cache_clear()
+    lm, _ = recorded_lm(lambda _: "nothing that can be read")
+    program = delegator(office, {"lm.gate": 1.0, "lm.repeats": 1})
+    with dspy.context(lm=lm):
+        found = [program("refund my order").evidence.lm_failure for _ in range(2)]
+    assert None not in found
+    assert caplog.text.count("the LM failed (unreadable), tasks are decided without it") == 1

@@ -12,7 +12,6 @@ from .options import (
     add_lm_share,
     check_folder,
     check_written,
-    enriched,
     load_program,
     permissions_of,
     read_registry,
@@ -134,11 +133,19 @@ def _traces(options: argparse.Namespace) -> "TraceLog | None":
 
 
 def _watched(options: argparse.Namespace, registry: "Registry") -> "Watch":
-    """Return a thread that follows the file of agents."""
-    from ..registry import Watch
+    """Return a thread that follows the file of agents, and that of their additions."""
+    from ..registry import Registry, Watch, enrich, stamps
 
     path, _ = read_registry(options)
-    return Watch(registry, path, lambda: enriched(options, *read_registry(options)))
+    if options.enrichment is None:
+        return Watch(registry, path)
+    named = [] if options.enrichment == "none" else [Path(options.enrichment)]
+
+    def read() -> "Registry":
+        agents = Registry.load(path)
+        return enrich(agents, named[0], gone=True) if named else agents
+
+    return Watch(registry, path, read, stamp=lambda: [*map(stamps, (path, *named))])
 
 
 def _mcp(options: argparse.Namespace) -> int:

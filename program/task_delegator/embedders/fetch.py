@@ -8,11 +8,12 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from shutil import copyfileobj
 
 from ..errors import InputError
-from ..system import one_at_a_time, private_cache_folder
+from ..system import needed, one_at_a_time, private_cache_folder
 from . import e5, mpnet
 from .e5_graph import write_e5
 from .mpnet_graph import write_mpnet
@@ -71,6 +72,8 @@ def fetch_embedder(name: str, say: Callable[[str], None]) -> Path:
 
 
 def _assemble(name: str, recipe: Recipe, folder: Path, say: Callable[[str], None]) -> None:
+    with needed("encoder"):  # what writes the graph: sooner than the parts
+        import_module("onnx")
     kept = []
     for number, (file, part) in enumerate(recipe.parts.items(), start=1):
         kept.append(folder / file)

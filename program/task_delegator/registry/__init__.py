@@ -13,7 +13,7 @@ from .enrichment import (
 from .formats import catalog, catalog_entry, read_agents
 from .rules import AGENT_CHARACTERS, NAME_CHARACTERS, first_fault, name_key, no_such_agent
 from .texts import cut_passages, description_text, passages_of, readable, texts_of, tool_names
-from .watch import Watch
+from .watch import Watch, stamps
 
 __all__ = [
     "AGENT_CHARACTERS",
@@ -40,6 +40,7 @@ __all__ = [
     "read_agents",
     "read_enrichment",
     "readable",
+    "stamps",
     "texts_of",
     "tool_names",
 ]

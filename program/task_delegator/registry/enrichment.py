@@ -5,6 +5,7 @@
 that the registry itself says.
 """
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from .agents import Agent, Registry
 from .rules import Samples, Text, first_fault
 
 FILE = "enrichment.json"  # next to agents.json
+_log = logging.getLogger(__name__)
 
 
 class Addition(BaseModel):
@@ -57,29 +59,35 @@ def enrichment_next_to(agents: str | Path) -> Path | None:
     return path if os.path.lexists(path) else None  # a link that leads nowhere is refused later
 
 
-def enrich(registry: Registry, path: str | Path) -> Registry:
-    """Return the registry with the additions of an enrichment file.
+def enrich(registry: Registry, path: str | Path, *, gone: bool = False) -> Registry:
+    """Return the registry with the additions of an enrichment file; see ``complete``.
 
     Raises:
         InputError: the file is missing or broken, or names agents that are not registered.
     """
-    return complete(registry, read_enrichment(Path(path)), path)
+    return complete(registry, read_enrichment(Path(path)), path, gone=gone)
 
 
-def complete(registry: Registry, written: Enrichment, path: str | Path) -> Registry:
+def complete(
+    registry: Registry, written: Enrichment, path: str | Path, *, gone: bool = False
+) -> Registry:
     """Return the registry with these additions.
 
     Args:
         registry: the agents.
         written: the additions.
         path: the file of the additions, for messages.
+        gone: whether agents may have been removed since: their additions are left out, with a
+            warning. A service must not keep an agent for them.
 
     Raises:
         InputError: an addition names an agent that is not registered, or makes one too long.
     """
     additions = written.agents
     unknown = sorted(name for name in additions if name not in registry)
-    if unknown:
+    if unknown and gone:
+        _log.warning("%s: additions to agents that are gone are left out: %d", path, len(unknown))
+    elif unknown:
         raise InputError(
             f"{path}: no agent is named {unknown[0]!r} ({len(unknown)} unknown names in total); "
             "remove them, or run optimize enrich again"

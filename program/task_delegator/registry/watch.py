@@ -1,10 +1,12 @@
 """Follow the file or folder of a registry: its agents change when it does."""
 
 import logging
+import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event, Thread
+from time import monotonic
 from types import TracebackType
 from typing import Self
 
@@ -15,6 +17,7 @@ from .formats import NOT_ENTERED
 
 _log = logging.getLogger(__name__)
 
+_AGAIN_SECONDS = 30.0  # until a file is read again that could not be, though it is the same
 _BESIDE = (FILE, "tools.json")  # files that are read with the one that is named
 _Stamp = tuple[int, int, int] | None  # what tells one state of a file from another
 
@@ -43,10 +46,12 @@ class Watch:
         stamp: Callable[[], object] | None = None,
     ) -> None:
         self._registry, self._path = registry, Path(path)
-        self._stamp = stamp or (lambda: _stamps(self._path))
+        self._stamp = stamp or (lambda: stamps(self._path))
         self._read = read or (lambda: _read(self._path))
         self._seconds = seconds
-        self._seen, self._told = self._stamp(), ""
+        # Not what is there now: it may have changed since the registry was read.
+        self._seen: object = None
+        self._again, self._told = math.inf, ""
         self._stop = Event()
         self._thread = Thread(target=self._follow, name=f"watch {self._path.name}", daemon=True)
         self._thread.start()
@@ -70,16 +75,18 @@ class Watch:
     def _follow(self) -> None:
         while not self._stop.wait(self._seconds):
             seen = self._stamp()
-            if seen == self._seen:
+            if seen == self._seen and monotonic() < self._again:
                 continue
-            self._seen = seen
+            self._seen, self._again = seen, math.inf
             try:
                 self._take_over()
             except InputError as error:
+                self._again = monotonic() + _AGAIN_SECONDS
                 if str(error) != self._told:
                     _log.warning("%s; the agents stay as they were", error)
                 self._told = str(error)
             except Exception:  # of any reader: who follows goes on
+                self._again = monotonic() + _AGAIN_SECONDS
                 _log.exception("%s: cannot be read; the agents stay as they were", self._path)
 
     def _take_over(self) -> None:
@@ -94,10 +101,10 @@ class Watch:
 
 def _read(path: Path) -> Registry:
     agents, additions = Registry.load(path), enrichment_next_to(path)
-    return agents if additions is None else enrich(agents, additions)
+    return agents if additions is None else enrich(agents, additions, gone=True)
 
 
-def _stamps(path: Path) -> tuple[_Stamp, ...]:
+def stamps(path: Path) -> tuple[_Stamp, ...]:
     """Return the states of a file and of those beside it, or of all files of a folder."""
     beside = (path.with_name(name) for name in _BESIDE)
     return tuple(map(_stamp, (path, *beside, *sorted(_below(path)))))

@@ -24,6 +24,11 @@ _FILES = {
     "/page.js": ("page.js", "text/javascript"),
     "/page.css": ("page.css", "text/css"),
 }
+# Kinds of faults that pydantic and FastAPI say in their own terms.
+_SAID = {
+    "string_pattern_mismatch": "is empty: say something",
+    "json_invalid": "broken JSON at this character",
+}
 # The page runs its own script and asks this service alone.
 _POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'"
 
@@ -102,7 +107,10 @@ async def _failed(request: Request, error: Exception) -> JSONResponse:
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     """Answer 400 with the first fault, on one line; what was sent is not sent back."""
     faults = error.errors() if isinstance(error, RequestValidationError) else []
-    first = faults[0] if faults else {"loc": (), "msg": "cannot be read"}
+    first = faults[0] if faults else {"loc": (), "msg": "cannot be read", "type": ""}
     place = ".".join(str(part) for part in first["loc"] if part != "body")
-    detail = printable(": ".join(filter(None, (place, str(first["msg"])))))
+    said = _SAID.get(first["type"], str(first["msg"]))
+    if not place and "json" not in request.headers.get("content-type", ""):
+        said = "send JSON, with the header Content-Type: application/json"
+    detail = printable(": ".join(filter(None, (place, said))))
     return JSONResponse({"detail": detail[:500]}, status_code=400)

@@ -2,8 +2,11 @@
 
 import hashlib
 import subprocess
+import sys
 import zipfile
 from importlib.metadata import PackageNotFoundError, distribution
+from importlib.util import find_spec
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -22,6 +25,8 @@ OF_THE_USER = cache_folder()  # before a test has one of its own
 def _empty_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     _named.cache_clear()
+    if find_spec("onnx") is None:  # it is looked for first, and needed last
+        monkeypatch.setitem(sys.modules, "onnx", ModuleType("onnx"))
 
 
 def _not_installed(name):
@@ -179,3 +184,10 @@ def test_a_language_that_minilm_does_not_know_is_none_of_e5s_foreign_ones():
     polish = "Jak mogę otrzymać zwrot pieniędzy za zamówienie z zeszłego tygodnia?"
     assert foreign_language(polish, mpnet.MPNet.languages) == "pl"
     assert foreign_language(polish, e5.E5.languages) is None
+
+
+def test_the_package_that_writes_a_graph_is_missed_before_anything_is_fetched(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    monkeypatch.setattr(fetch, "keep_files", None)
+    with pytest.raises(InputError, match=r"'onnx' is missing: install 'task-delegator\[encoder\]'"):
+        fetch.fetch_embedder("e5", print)

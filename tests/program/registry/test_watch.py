@@ -8,7 +8,7 @@ import pytest
 from small import office_registry
 
 from task_delegator.errors import InputError
-from task_delegator.registry import Agent, Registry, Watch
+from task_delegator.registry import Agent, Registry, Watch, watch
 from task_delegator.system import atomic_write
 
 SOON = 0.01
@@ -121,3 +121,34 @@ def test_agents_that_a_swap_leaves_as_they_are_stay_the_same_objects(path):
     registry.swap([*Registry.load(path), Agent(name="New")])
     assert len(registry) == len(before) + 1
     assert all(registry[name] is agent for name, agent in before.items())
+
+
+def test_a_change_before_the_first_look_is_taken_over(path):
+    registry = Registry.load(path)
+    Registry([Agent(name="Alone")]).save(path)
+    with registry.watch(path, seconds=SOON):
+        assert until(lambda: [agent.name for agent in registry] == ["Alone"])
+
+
+def test_who_is_removed_is_gone_though_the_enrichment_names_it(path, caplog):
+    beside = path.with_name("enrichment.json")
+    beside.write_text(json.dumps({"agents": {"Travel": {"use_when": "trips"}}}))
+    registry = Registry.load(path)
+    with registry.watch(path, seconds=SOON):
+        assert until(lambda: registry["Travel"].use_when == "trips")
+        Registry(agent for agent in Registry.load(path) if agent.name != "Travel").save(path)
+        assert until(lambda: "Travel" not in registry)
+    assert "additions to agents that are gone are left out: 1" in caplog.text
+
+
+def test_a_file_that_could_not_be_read_is_read_again(path, monkeypatch):
+    monkeypatch.setattr(watch, "_AGAIN_SECONDS", 2 * SOON)
+    registry, states = Registry.load(path), iter([InputError("too many open files")])
+
+    def read():
+        if (error := next(states, None)) is not None:
+            raise error
+        return Registry([Agent(name="Alone")])
+
+    with Watch(registry, path, read, SOON, stamp=lambda: "the same"):
+        assert until(lambda: [agent.name for agent in registry] == ["Alone"])

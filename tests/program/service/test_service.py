@@ -446,3 +446,17 @@ def until(holds):
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "said"),
+    [
+        (b'{"task": "refund"}', "text/plain", "Content-Type: application/json"),
+        (b'{"task": "refund"', "application/json", "broken JSON"),
+        (b'{"task": " "}', "application/json", "task: is empty"),
+    ],
+)
+def test_what_is_wrong_with_a_request_is_said_in_words(client, body, kind, said):
+    answer = client.post("/delegate", content=body, headers={"Content-Type": kind})
+    assert answer.status_code == 400
+    assert said in answer.json()["detail"]
