@@ -8,7 +8,6 @@ from optimize.lm_stage.response_cache import CachedPredict, ResponseCache
 from optimize.lm_stage.variants import ask, opened
 from optimize.lm_stage.weight import (
     belief_of,
-    cross_validated_gain,
     fit_weight,
     gain_curve,
     pooled,
@@ -27,7 +26,6 @@ __all__ = [
     "ask",
     "belief_of",
     "choose_gate",
-    "cross_validated_gain",
     "fit_lm_stage",
     "fit_weight",
     "gain_curve",

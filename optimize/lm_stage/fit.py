@@ -30,6 +30,7 @@ from optimize.lm_stage.variants import (
     choose_variant,
     flip_rate,
     named,
+    summary_of,
 )
 from optimize.lm_stage.weight import closest_order, cross_validated_gains, fit_weight, gain_curve
 from optimize.prompts import PromptCandidate
@@ -277,7 +278,7 @@ def _fitted(
     outside = [outcome for outcome in answers if not outcome.request.acceptable]
     curves = [gain_curve(outcome, variant.orders) for outcome in inside]
     gains = cross_validated_gains(curves, config.seed)
-    gain = float(gains.mean()), float(gains.std() / np.sqrt(len(gains)))
+    gain = summary_of(gains)
     if gain[0] <= _ERRORS * gain[1]:
         return _Fitted(0.0, gain, {})
     weight = fit_weight(curves)

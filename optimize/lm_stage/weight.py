@@ -85,12 +85,6 @@ def cross_validated_gains(curves: Sequence[Curve], seed: int) -> np.ndarray:
     return gains
 
 
-def cross_validated_gain(curves: Sequence[Curve], seed: int) -> tuple[float, float]:
-    """Return mean and standard error of what the LM adds, at weights fitted elsewhere."""
-    gains = cross_validated_gains(curves, seed)
-    return float(gains.mean()), float(gains.std() / np.sqrt(len(gains)))
-
-
 def closest_order(outcomes: Sequence[Outcome], weight: float) -> float | None:
     """Return the least distance for a second order that costs less than a standard error.
 

@@ -37,15 +37,13 @@ class ScoredRequests:
     Args:
         index: the index that scores.
         requests: labeled requests.
-        late: how many agents are compared token by token; None for the index's own choice.
 
     Attributes:
         readings: names of the ``READINGS`` to choose from; none where agents without samples
             have no passages, as samples say more.
     """
 
-    def __init__(self, index: Index, requests: Sequence[Request], late: int | None = None) -> None:
-        self._late = late
+    def __init__(self, index: Index, requests: Sequence[Request]) -> None:
         places = {name: i for i, name in enumerate(index.names)}
         self._index = index
         self._queries = [read_task(index, request.text) for request in requests]
@@ -101,7 +99,7 @@ class ScoredRequests:
             told = index.read_passages, index.told, index.trust
             z_scores = standardize(Channels(bm25, *fixed, head, *told))
             if "maxsim" in new:
-                z_scores |= late_scores(index, query, z_scores, self._late).z_scores
+                z_scores |= late_scores(index, query, z_scores).z_scores
             for channel in new:
                 rows[channel].append(z_scores[channel])
         return {self._setting(channel, knobs): np.stack(rows[channel]) for channel in new}

@@ -124,10 +124,8 @@ def assemble(
     )
 
 
-def confidence_of(
-    signals: Signals, features: Features, knobs: KnobValues, *, with_lm: bool = False
-) -> float:
-    """Return P(the first place is right), 0..1, over all requests that come.
+def confidence_of(signals: Signals, features: Features, knobs: KnobValues) -> float:
+    """Return P(the first place is right), 0..1, over all requests that come; without an LM.
 
     The one formula that programs serve and thresholds are chosen by: P(it is right if any agent
     fits), times P(some agent fits) where that is fitted to a share of requests that none fits.
@@ -136,12 +134,11 @@ def confidence_of(
         signals: of retrieval.
         features: of the first place.
         knobs: weights of both.
-        with_lm: whether the LM answered; that case has separate weights.
     """
-    right = correct_probability(features, knobs, with_lm=with_lm)
-    if not _counts_scope(knobs, with_lm=with_lm):
+    right = correct_probability(features, knobs)
+    if not _counts_scope(knobs, with_lm=False):
         return right
-    return right * in_scope_probability(signals, features, knobs, with_lm=with_lm)
+    return right * in_scope_probability(signals, features, knobs)
 
 
 def at_even_odds(confidence: _Number, in_scope: _Number, share: float | None) -> _Number:

@@ -197,7 +197,6 @@ def late_scores(
     index: Comparing,
     query: Query,
     z_scores: Mapping[str, np.ndarray],
-    number: int | None = None,
     left_out: Sequence[int] = (),
     samples: np.ndarray | None = None,
 ) -> Late:
@@ -209,7 +208,6 @@ def late_scores(
     Args:
         index, query: the agents and the text.
         z_scores: of the other channels, shape (agents,) each.
-        number: how many agents to compare; None for what suits the index.
         left_out: places of agents that are not compared, not all of them.
         samples: as in ``Channels``.
     """
@@ -217,7 +215,7 @@ def late_scores(
     suits = min(max(_COMPARED_LEAST, len(rough) // _COMPARED_ONE_IN), _COMPARED_MOST)
     if left_out:
         rough[list(left_out)] = -np.inf
-    near = largest(rough, min(suits if number is None else number, len(rough) - len(left_out)))
+    near = largest(rough, min(suits, len(rough) - len(left_out)))
     raw = dict(zip(("maxsim", "maxsim_reverse"), index.late(query, near, samples), strict=True))
     if np.isnan(raw["maxsim"]).any():
         return Late(dict.fromkeys(raw, z_scores["description"]), 0.0)

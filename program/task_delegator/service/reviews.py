@@ -10,6 +10,7 @@ from ..system import Lock
 from .access import Caller
 
 REMEMBERED = 10_000  # delegations; the oldest are forgotten
+_SHOWN = 100  # that wait, at a time
 _CHARACTERS = 2**25  # of their tasks and of what went before
 
 
@@ -47,14 +48,9 @@ class Given:
 
 
 class Reviews:
-    """Remember delegations in memory, so that feedback joins to them; each caller sees its own.
+    """Remember delegations in memory, so that feedback joins to them; each caller sees its own."""
 
-    Args:
-        remembered: how many at most; the oldest are forgotten first.
-    """
-
-    def __init__(self, remembered: int = REMEMBERED) -> None:
-        self._most = remembered
+    def __init__(self) -> None:
         self._lock = Lock()
         self._given: OrderedDict[str, Given] = OrderedDict()
         self._open: OrderedDict[str, None] = OrderedDict()  # ids that wait for a person
@@ -75,7 +71,7 @@ class Reviews:
             self._characters += given.characters
             if delegation.decision == "review":
                 self._open[request_id] = None
-            while len(self._given) > self._most or self._characters > _CHARACTERS:
+            while len(self._given) > REMEMBERED or self._characters > _CHARACTERS:
                 forgotten, gone = self._given.popitem(last=False)
                 self._characters -= gone.characters
                 self._open.pop(forgotten, None)
@@ -100,11 +96,11 @@ class Reviews:
         with self._lock:
             self._open.pop(request_id, None)
 
-    def waiting(self, caller: Caller, most: int = 100) -> list[Given]:
-        """Return the caller's delegations that wait for a person, the oldest first."""
+    def waiting(self, caller: Caller) -> list[Given]:
+        """Return the caller's delegations that wait longest for a person, the oldest first."""
         with self._lock:
             waiting = [self._given[request_id] for request_id in self._open]
-        return [given for given in waiting if given.caller == caller.name][:most]
+        return [given for given in waiting if given.caller == caller.name][:_SHOWN]
 
     def __len__(self) -> int:
         """Return how many wait, of all callers."""

@@ -218,20 +218,17 @@ class Split:
         return sum(look.maxsim for look in self.looks) / len(self.looks)
 
 
-def best_split(
-    task: str, parts: int, look: Callable[[str], PartScore], most: int | None = None
-) -> Split | None:
+def best_split(task: str, parts: int, look: Callable[[str], PartScore]) -> Split | None:
     """Return the cut into so many parts, all for different agents, whose weakest is surest.
 
     Args:
         task: the task in plain words.
         parts: how many.
         look: retrieves a part.
-        most: cuts to look at, those between clauses first, the most even first; None for all.
     """
     if parts == 1:
         return Split((task,), (look(task),))
-    ways = _two_parts(task, most) if parts == 2 else _between_clauses(task, parts, most)
+    ways = _two_parts(task) if parts == 2 else _between_clauses(task, parts)
     return _best_of(ways, look, lambda: look(task))
 
 
@@ -247,7 +244,7 @@ def _best_of(
     return max(found, key=lambda split: split.weakest_part, default=None)
 
 
-def _two_parts(task: str, most: int | None) -> list[Cut]:
+def _two_parts(task: str, most: int | None = None) -> list[Cut]:
     """Return the cuts in two to look at: between clauses, then at an "and", the most even first."""
     between = _between_clauses(task, 2, most)
     left = None if most is None else most - len(between)
@@ -255,7 +252,7 @@ def _two_parts(task: str, most: int | None) -> list[Cut]:
     return [*between, *((texts, True) for texts in at_phrases)]
 
 
-def _between_clauses(task: str, parts: int, most: int | None) -> list[Cut]:
+def _between_clauses(task: str, parts: int, most: int | None = None) -> list[Cut]:
     found = sorted(cuts(clauses(task), parts), key=_unevenness)[:most]
     return [(texts, False) for texts in found]
 

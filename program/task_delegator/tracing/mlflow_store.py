@@ -70,13 +70,12 @@ class MlflowStore:
 
     Args:
         uri: of a server or a database; as in ``MLFLOW_TRACKING_URI``.
-        experiment: its name; created if it is missing.
 
     Raises:
         StoreError: it cannot be used.
     """
 
-    def __init__(self, uri: str, experiment: str = EXPERIMENT) -> None:
+    def __init__(self, uri: str) -> None:
         for name, value in _SETTINGS.items():
             os.environ.setdefault(name, value)
         # What cannot be written is told by ``TraceLog``, once and without addresses.
@@ -84,7 +83,7 @@ class MlflowStore:
             logging.getLogger(noisy).setLevel(logging.ERROR)
         try:
             mlflow.set_tracking_uri(uri)
-            self.experiment = mlflow.set_experiment(experiment).experiment_id
+            self.experiment = mlflow.set_experiment(EXPERIMENT).experiment_id
         except Exception as error:  # of a driver, the network, the disk, or MLflow
             raise StoreError(
                 f"--mlflow {without_user(uri)}: cannot be used ({type(error).__name__}); start "
