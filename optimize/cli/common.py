@@ -29,11 +29,12 @@ class Parents:
     """Options that several commands take.
 
     Attributes:
-        data, seed, lm: parsers to inherit from.
+        folder, data, seed, lm: parsers to inherit from; ``data`` has the options of ``folder``.
         embedder: spec of the environment, None where it names none.
         reranker: parser to inherit from.
     """
 
+    folder: argparse.ArgumentParser
     data: argparse.ArgumentParser
     seed: argparse.ArgumentParser
     lm: argparse.ArgumentParser
@@ -43,8 +44,9 @@ class Parents:
 
 def shared_options() -> Parents:
     """Return the options that several commands take."""
-    data = argparse.ArgumentParser(add_help=False)
-    data.add_argument("--data", default="datasets", help="dataset directory")
+    folder = argparse.ArgumentParser(add_help=False)
+    folder.add_argument("--data", default="datasets", help="dataset directory")
+    data = argparse.ArgumentParser(add_help=False, parents=[folder])
     data.add_argument(
         "--no-enrichment",
         dest="enriched",
@@ -69,7 +71,7 @@ def shared_options() -> Parents:
         help="reads the best agents of each task, before any LM: the folder of one that was "
         "fine-tuned, or st:MODEL",
     )
-    return Parents(data, seed, lm, os.environ.get("TASK_DELEGATOR_EMBEDDER"), reranker)
+    return Parents(folder, data, seed, lm, os.environ.get("TASK_DELEGATOR_EMBEDDER"), reranker)
 
 
 def out_of_scope_share(parser: argparse.ArgumentParser) -> None:

@@ -13,7 +13,7 @@ def add_parser(commands: Commands, parents: Parents) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "enrich",
-        parents=[parents.data, parents.lm],
+        parents=[parents.folder, parents.lm],
         help="let an LM add details to the agents of a dataset",
     )
     parser.add_argument("--number", type=at_least(1), default=8, help="requests to write per agent")

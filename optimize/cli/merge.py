@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def add_parser(commands: Commands, parents: Parents) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
-        "merge", parents=[parents.data], help="add recorded outcomes to a dataset"
+        "merge", parents=[parents.folder], help="add recorded outcomes to a dataset"
     )
     parser.add_argument("log", nargs="?", help="feedback file, JSONL")
     parser.add_argument(
