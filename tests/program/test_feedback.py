@@ -222,3 +222,12 @@ def test_feedback_is_not_appended_to_the_registry_that_is_read(tmp_path, capsys,
     assert main(command) == 2
     assert "is read by this command" in capsys.readouterr().err
     assert agents.read_text() == before
+
+
+def test_a_right_agent_that_the_caller_may_not_use_is_refused(tmp_path, capsys, office):
+    agents, log = tmp_path / "agents.json", tmp_path / "log.jsonl"
+    office.save(agents)
+    command = ["feedback", "my salary", "--correct", "Payroll", "--agents", str(agents)]
+    assert main([*command, "--log", str(log), "--permissions", "x"]) == 2
+    assert "'Payroll' needs more than --permissions" in capsys.readouterr().err
+    assert main([*command, "--log", str(log)]) == 0

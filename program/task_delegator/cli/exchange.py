@@ -117,5 +117,7 @@ def _export(options: argparse.Namespace) -> int:
     agents = [agent for agent in Registry.load(options.agents) if agent.permits(caller)]
     written = catalog(agents, options.format, options.url)
     write_text(Path(options.out), json.dumps(written, indent=1) + "\n")
-    tell(f"wrote {len(agents)} agents to {options.out}")
+    guarded = sum(bool(agent.required_permissions) for agent in agents)
+    private = f", {guarded} of which need permissions: what reads it shows them" if guarded else ""
+    tell(f"wrote {len(agents)} agents to {options.out}{private}")
     return 0

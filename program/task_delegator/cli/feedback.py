@@ -47,7 +47,7 @@ def _run(options: argparse.Namespace) -> int:
     from ..feedback import Feedback, append, now, record
     from ..registry import no_such_agent
     from ..settings import check_task
-    from ..tracing import shown_names
+    from ..tracing import shown_name
 
     if options.request_id is not None and not options.mlflow:
         raise InputError("--request-id names a trace: name its store with --mlflow URI")
@@ -57,6 +57,8 @@ def _run(options: argparse.Namespace) -> int:
     if options.correct is not None and options.correct not in registry:
         names = (agent.name for agent in registry)
         raise InputError(f"{path}: {no_such_agent(options.correct, names)}")
+    if options.correct and not registry[options.correct].permits(permissions_of(options)):
+        raise InputError(f"{options.correct!r} needs more than --permissions")
     if (options.correct is None) != options.nobody:
         raise InputError("the right agent is unclear: give either --correct NAME or --nobody")
     store = None if options.request_id is None else _store_of(options)
@@ -73,7 +75,7 @@ def _run(options: argparse.Namespace) -> int:
         )
         append(options.log, row)
     if store is not None:
-        _assess(store, options, shown_names(registry).get(options.correct or ""))
+        _assess(store, options, shown_name(registry, options.correct or ""))
     print(json.dumps(row.model_dump(mode="json")))  # ASCII: fit for any terminal
     return 0
 

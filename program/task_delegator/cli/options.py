@@ -145,16 +145,20 @@ def _is_same(path: Path, other: Path) -> bool:
     return os.path.realpath(path) == os.path.realpath(other)
 
 
-def check_folder(path: Path) -> None:
-    """Refuse a file to append to whose folder is not there: better now than at the first row.
+def check_appended(path: Path) -> None:
+    """Refuse a file that cannot be appended to: better now than at the first row.
 
     Raises:
-        InputError: it is not.
+        InputError: it cannot be, or its folder is not there.
     """
     from ..errors import InputError
 
     if not path.absolute().parent.is_dir():
         raise InputError(f"{path}: there is no such folder: make it, or name another file")
+    try:
+        path.open("ab").close()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def add_lm_share(parser: argparse.ArgumentParser) -> None:

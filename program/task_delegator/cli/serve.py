@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..system import needed
 from .options import (
     add_lm_share,
-    check_folder,
+    check_appended,
     check_written,
     load_program,
     permissions_of,
@@ -102,7 +102,7 @@ def _serve(options: argparse.Namespace) -> int:
     kept = [path for path in (feedback, options.decisions and Path(options.decisions)) if path]
     check_written(options, kept, options.tokens, options.enrichment)
     for path in kept:
-        check_folder(path)
+        check_appended(path)
     if len(kept) > len(set(kept)):
         raise InputError(f"{feedback}: --feedback and --decisions are files of their own")
     traces = _traces(options)

@@ -71,11 +71,11 @@ class HostedEmbedder:
         except Exception as error:  # LiteLLM raises its own types per provider
             # Without its cause: providers echo keys and texts, which a traceback would log.
             raise EmbedderError(f"embedder {self.id}: {_refusal(error)}") from None
-        if vectors.ndim != 2 or len(vectors) != len(texts):
+        if len(vectors) != len(texts):
             found = f"{len(vectors)} vectors for {len(texts)} texts"
             raise EmbedderError(f"embedder {self.id}: {found}")
-        if not np.isfinite(vectors).all():
-            raise EmbedderError(f"embedder {self.id}: a vector holds what is no finite number")
+        if vectors.ndim != 2 or not np.isfinite(vectors).all():
+            raise EmbedderError(f"embedder {self.id}: it gives no vectors of finite numbers")
         none = np.zeros(0, dtype=np.int64)
         return [encoded(vector, none, np.zeros((0, len(vector)))) for vector in vectors]
 

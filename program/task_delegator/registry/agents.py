@@ -31,6 +31,7 @@ from .rules import (
     check_name,
     misspelled,
     name_key,
+    name_taken,
     no_such_agent,
 )
 
@@ -291,7 +292,7 @@ class Registry:
         with self._lock:
             key = name_key(agent.name)
             if key in self._agents:
-                raise _taken(agent.name, self._agents[key].name)
+                raise name_taken(agent.name, self._agents[key].name)
             self._agents = {**self._agents, key: agent}
             self.version += 1
 
@@ -387,14 +388,10 @@ class Registry:
 def _by_key(agents: Iterable[Agent]) -> dict[str, Agent]:
     found: dict[str, Agent] = {}
     for agent in agents:
+        if not isinstance(agent, Agent):
+            raise TypeError(f"{agent!r:.80} is no Agent: make one, as Agent(**row)")
         key = name_key(agent.name)
         if key in found:
-            raise _taken(agent.name, found[key].name)
+            raise name_taken(agent.name, found[key].name)
         found[key] = agent
     return found
-
-
-def _taken(name: str, other: str) -> InputError:
-    if name == other:
-        return InputError(f"two agents are named {name!r}: rename one of them")
-    return InputError(f"two agents are named {other!r} and {name!r}: they look the same")

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError
 
+from ..errors import InputError
 from ..text import plain
 
 # One agent must not hold up the index of all: the longest takes some 25 seconds, once.
@@ -49,6 +50,13 @@ _LOOKS_LIKE = str.maketrans(
 def name_key(name: str) -> str:
     """Return what two names have in common that look the same."""
     return " ".join(plain(name).casefold().translate(_LOOKS_LIKE).split())
+
+
+def name_taken(name: str, other: str) -> InputError:
+    """Return that an agent cannot be named so beside another."""
+    if name == other:
+        return InputError(f"two agents are named {name!r}: rename one of them")
+    return InputError(f"two agents are named {other!r} and {name!r}: they look the same")
 
 
 def check_name(name: str) -> str:
@@ -120,5 +128,7 @@ def first_fault(error: ValidationError) -> str:
     first = error.errors()[0]
     if first["type"] == "missing":
         return f"{'.'.join(map(str, first['loc']))} is missing: add it"
-    said = first["msg"].removeprefix("Value error, ").replace("valid tuple", "valid list")
+    said = first["msg"].removeprefix("Value error, ")
+    for kind in ("tuple", "frozenset"):
+        said = said.replace(f"valid {kind}", "valid list")
     return ": ".join(filter(None, (".".join(map(str, first["loc"])), said)))

@@ -31,7 +31,7 @@ from ..tracing import (
     SpanRecorder,
     TraceLog,
     by_delegation,
-    shown_names,
+    shown_name,
 )
 from .access import Caller
 from .gathering import Gathering
@@ -324,4 +324,4 @@ class Desk:
 
     def _shown(self, agent: str | None) -> str | None:
         """Return an agent as a trace may show it."""
-        return None if agent is None else shown_names(self.delegator.registry).get(agent)
+        return None if agent is None else shown_name(self.delegator.registry, agent)

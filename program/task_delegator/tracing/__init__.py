@@ -6,7 +6,7 @@ decided, with the texts that traces leave out, is a log on its own disk.
 
 from .decisions import Decided, read_decisions
 from .log import Assessed, Recorded, TraceLog, TraceStore
-from .redaction import LiveNames, redact, shown_names
+from .redaction import LiveNames, redact, shown_name, shown_names
 from .spans import Span, SpanRecorder, by_delegation
 from .verdict import (
     ANOTHER,
@@ -42,6 +42,7 @@ __all__ = [
     "by_delegation",
     "read_decisions",
     "redact",
+    "shown_name",
     "shown_names",
     "verdict_of",
 ]

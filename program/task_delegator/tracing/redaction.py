@@ -6,6 +6,7 @@ An agent that needs a permission is shown by a digest of its name: who reads tra
 
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import fields, is_dataclass
+from functools import lru_cache
 from typing import Any, get_args
 
 import dspy
@@ -22,6 +23,11 @@ _WORDS = (*get_args(Decision), *SLOTS, NONE_SLOT)
 def shown_names(registry: Registry) -> dict[str, str]:
     """Return how each agent is shown, by name: one that needs a permission as a digest."""
     return {agent.name: _shown(agent) for agent in registry}
+
+
+def shown_name(registry: Registry, name: str) -> str | None:
+    """Return how an agent is shown, None where there is none."""
+    return _shown(registry[name]) if name in registry else None
 
 
 class LiveNames(Mapping[str, str]):
@@ -54,7 +60,12 @@ class LiveNames(Mapping[str, str]):
 
 
 def _shown(agent: Agent) -> str:
-    return f"agent-{sha256_text(agent.name)[:12]}" if agent.required_permissions else agent.name
+    return _digest(agent.name) if agent.required_permissions else agent.name
+
+
+@lru_cache(maxsize=2**15)  # all names are shown for each task
+def _digest(name: str) -> str:
+    return f"agent-{sha256_text(name)[:12]}"
 
 
 def redact(value: Any, names: Mapping[str, str], texts: bool) -> Any:

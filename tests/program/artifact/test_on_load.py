@@ -43,9 +43,10 @@ def test_agents_in_a_language_that_the_embedder_does_not_know_are_assigned_nothi
 
 
 @pytest.mark.parametrize("aim", [-3.0, 0.0, 1.7])
-def test_samples_are_calibrated_for_a_precision_that_there_is(office, aim):
+def test_samples_are_calibrated_for_a_precision_that_there_is(aim):
+    agents = ROOT / "datasets" / "agents.json"
     with pytest.raises(InputError, match="must be above 0 and at most 1"):
-        load("default", office, calibrate="self", target_precision=aim)
+        load("default", agents, calibrate="self", target_precision=aim)
 
 
 def test_samples_know_no_share_of_requests_out_of_scope(office):

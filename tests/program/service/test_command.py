@@ -61,6 +61,8 @@ def test_a_service_does_not_append_to_its_registry_or_to_nowhere(option, tmp_pat
     assert "is read by this command" in capsys.readouterr().err
     assert main(["serve", "--agents", str(agents), option, str(tmp_path / "no" / "f")]) == 2
     assert "there is no such folder" in capsys.readouterr().err
+    assert main(["serve", "--agents", str(agents), option, str(tmp_path)]) == 2
+    assert "cannot be written: Is a directory" in capsys.readouterr().err
     same = tmp_path / "same.jsonl"
     both = ["--feedback", str(same), "--decisions", str(same)]
     assert main(["serve", "--agents", str(agents), *both]) == 2

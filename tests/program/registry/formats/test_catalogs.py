@@ -117,6 +117,8 @@ def test_only_what_a_caller_may_use_is_written(capsys, tmp_path):
     assert [e["displayName"] for e in json.loads(out.read_text())["entries"]] == ["Open"]
     assert cli.main([*arguments, "--format", "a2a"]) == 0
     assert [card["name"] for card in json.loads(out.read_text())] == ["Open", "Closed"]
+    assert "wrote 2 agents" in (said := capsys.readouterr().err)
+    assert "1 of which need permissions: what reads it shows them" in said
     assert cli.main([*arguments[:-1], "nowhere"]) == 2
     assert "expected an address" in capsys.readouterr().err
 
