@@ -219,7 +219,8 @@ def test_only_a_confidence_that_reaches_the_threshold_assigns(confidence):
 
 
 def test_a_part_that_is_too_long_as_it_is_read_is_no_part(office):
-    long = json.dumps({"parts": [{"task": "\ufdfa" * 2000}, {"task": "book a train"}]})
+    parts = [{"task": "\ufdfa" * 2000}, {"task": "book a train"}]
+    long = json.dumps({"parts": parts}, ensure_ascii=False)
     lm, _ = recorded_lm(lambda _: long)
     program = delegator(office, lm)
     program.knobs.set({"split.use_lm": True})
