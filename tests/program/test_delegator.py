@@ -1,5 +1,6 @@
 """A delegation says who, how sure and what to do; hidden agents show nowhere."""
 
+from typing import Any
 from unittest.mock import Mock
 
 import dspy
@@ -365,3 +366,10 @@ def test_a_task_that_surely_needs_several_agents_is_assigned_to_none_of_them(off
     assert program("refund my order").decision == "assign"
     program.knobs.set({"split.review_threshold": 0.51})
     assert program(task).decision == "assign"
+
+
+def test_an_embedder_may_name_its_languages_in_any_collection(office):
+    class English(HashedWords):
+        languages: Any = {"en"}
+
+    assert Delegator(office, English())("refund my order").agent == "Refunds"

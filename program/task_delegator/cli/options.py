@@ -212,13 +212,23 @@ def read_registry(options: argparse.Namespace) -> "tuple[Path, Registry]":
     Raises:
         InputError: none is named, or it cannot be used.
     """
-    from ..errors import InputError
     from ..registry import Registry
+
+    path = agents_file(options)
+    return path, Registry.load(path)
+
+
+def agents_file(options: argparse.Namespace) -> Path:
+    """Return the file of agents that the options name.
+
+    Raises:
+        InputError: none is named.
+    """
+    from ..errors import InputError
 
     if options.agents is None and not _AGENTS.is_file():
         raise InputError("--agents is missing: name a JSON file of agents")
-    path = Path(options.agents or _AGENTS)
-    return path, Registry.load(path)
+    return Path(options.agents or _AGENTS)
 
 
 def permissions_of(options: argparse.Namespace) -> frozenset[str] | None:

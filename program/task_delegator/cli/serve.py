@@ -4,17 +4,18 @@ import argparse
 import logging
 import os
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..system import needed
 from .options import (
     add_lm_share,
+    agents_file,
     check_appended,
     check_written,
     load_program,
     permissions_of,
-    read_registry,
     tell,
 )
 
@@ -107,8 +108,9 @@ def _serve(options: argparse.Namespace) -> int:
         raise InputError(f"{feedback}: --feedback and --decisions are files of their own")
     traces = _traces(options)
     logging.getLogger("task_delegator").setLevel(logging.INFO)  # who was taken over is told
+    seen = _state(options) if options.watch else None
     delegator = load_program(options)
-    with _watched(options, delegator.registry) if options.watch else nullcontext():
+    with _watched(options, delegator.registry, seen) if options.watch else nullcontext():
         serve(Desk(delegator, feedback, traces), access, options.host, options.port)
     return 0
 
@@ -132,20 +134,31 @@ def _traces(options: argparse.Namespace) -> "TraceLog | None":
     return TraceLog(store, decisions, texts=options.trace_texts)
 
 
-def _watched(options: argparse.Namespace, registry: "Registry") -> "Watch":
-    """Return a thread that follows the file of agents, and that of their additions."""
-    from ..registry import Registry, Watch, enrich, stamps
+def _state(options: argparse.Namespace) -> object:
+    """Return the state of the files that hold the agents and their additions."""
+    from ..registry import stamps
 
-    path, _ = read_registry(options)
-    if options.enrichment is None:
-        return Watch(registry, path)
-    named = [] if options.enrichment == "none" else [Path(options.enrichment)]
+    named = [] if options.enrichment in (None, "none") else [Path(options.enrichment)]
+    return [stamps(path) for path in (agents_file(options), *named)]
+
+
+def _watched(options: argparse.Namespace, registry: "Registry", seen: object) -> "Watch":
+    """Return a thread that follows the files of agents and additions.
+
+    Args:
+        options: that name them.
+        registry: the agents.
+        seen: the state of the files before they were read.
+    """
+    from ..registry import Registry, Watch, enrich, enrichment_next_to
+
+    path = agents_file(options)
 
     def read() -> "Registry":
-        agents = Registry.load(path)
-        return enrich(agents, named[0], gone=True) if named else agents
+        agents, additions = Registry.load(path), options.enrichment or enrichment_next_to(path)
+        return agents if additions in (None, "none") else enrich(agents, additions, gone=True)
 
-    return Watch(registry, path, read, stamp=lambda: [*map(stamps, (path, *named))])
+    return Watch(registry, path, read, stamp=partial(_state, options), seen=seen)
 
 
 def _mcp(options: argparse.Namespace) -> int:

@@ -35,6 +35,7 @@ class Watch:
             lies next to it, as when a program is loaded.
         seconds: between two looks.
         stamp: what tells one state from another; None for that of all files that are read.
+        seen: the state in which the registry was read; None for that of now.
     """
 
     def __init__(
@@ -44,13 +45,13 @@ class Watch:
         read: Callable[[], Registry] | None = None,
         seconds: float = 1.0,
         stamp: Callable[[], object] | None = None,
+        seen: object = None,
     ) -> None:
         self._registry, self._path = registry, Path(path)
         self._stamp = stamp or (lambda: stamps(self._path))
         self._read = read or (lambda: _read(self._path))
         self._seconds = seconds
-        # Not what is there now: it may have changed since the registry was read.
-        self._seen: object = None
+        self._seen = self._stamp() if seen is None else seen
         self._again, self._told = math.inf, ""
         self._stop = Event()
         self._thread = Thread(target=self._follow, name=f"watch {self._path.name}", daemon=True)

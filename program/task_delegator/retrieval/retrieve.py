@@ -165,7 +165,10 @@ class Retrieve(dspy.Module):
 
     def language_of_agent(self, agent: Agent) -> str | None:
         """Return the language of what an agent says, where the embedder does not support it."""
-        return language_of_agent(description_text(agent), self.library.embed.languages)
+        known = self.library.embed.languages
+        return language_of_agent(
+            description_text(agent), None if known is None else frozenset(known)
+        )
 
 
 def glance(

@@ -8,7 +8,7 @@ import pytest
 from small import office_registry
 
 from task_delegator.errors import InputError
-from task_delegator.registry import Agent, Registry, Watch, watch
+from task_delegator.registry import Agent, Registry, Watch, stamps, watch
 from task_delegator.system import atomic_write
 
 SOON = 0.01
@@ -124,9 +124,9 @@ def test_agents_that_a_swap_leaves_as_they_are_stay_the_same_objects(path):
 
 
 def test_a_change_before_the_first_look_is_taken_over(path):
-    registry = Registry.load(path)
+    seen, registry = stamps(path), Registry.load(path)
     Registry([Agent(name="Alone")]).save(path)
-    with registry.watch(path, seconds=SOON):
+    with Watch(registry, path, seconds=SOON, seen=seen):
         assert until(lambda: [agent.name for agent in registry] == ["Alone"])
 
 
@@ -135,6 +135,7 @@ def test_who_is_removed_is_gone_though_the_enrichment_names_it(path, caplog):
     beside.write_text(json.dumps({"agents": {"Travel": {"use_when": "trips"}}}))
     registry = Registry.load(path)
     with registry.watch(path, seconds=SOON):
+        path.touch()
         assert until(lambda: registry["Travel"].use_when == "trips")
         Registry(agent for agent in Registry.load(path) if agent.name != "Travel").save(path)
         assert until(lambda: "Travel" not in registry)
@@ -150,5 +151,5 @@ def test_a_file_that_could_not_be_read_is_read_again(path, monkeypatch):
             raise error
         return Registry([Agent(name="Alone")])
 
-    with Watch(registry, path, read, SOON, stamp=lambda: "the same"):
+    with Watch(registry, path, read, SOON, stamp=lambda: "the same", seen="another"):
         assert until(lambda: [agent.name for agent in registry] == ["Alone"])
