@@ -1,6 +1,5 @@
 """A delegation says who, how sure and what to do; hidden agents show nowhere."""
 
-from typing import Any
 from unittest.mock import Mock
 
 import dspy
@@ -370,6 +369,6 @@ def test_a_task_that_surely_needs_several_agents_is_assigned_to_none_of_them(off
 
 def test_an_embedder_may_name_its_languages_in_any_collection(office):
     class English(HashedWords):
-        languages: Any = {"en"}
+        languages = {"en"}  # type: ignore[assignment]  # noqa: RUF012
 
     assert Delegator(office, English())("refund my order").agent == "Refunds"
