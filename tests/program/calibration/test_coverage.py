@@ -7,7 +7,7 @@ from task_delegator.artifact import load
 from task_delegator.calibration import CalibratedAgents
 from task_delegator.registry import Agent, Registry
 
-TASK = "I was charged twice and want my money back"
+TASK = "Please give me my money back for the double charge"
 
 
 def registry_of(number: int, *others: Agent) -> Registry:
