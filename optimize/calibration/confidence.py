@@ -141,7 +141,7 @@ def calibrate(
 
 def tell(promise: OperatingPoint) -> None:
     """Log what a threshold promises, as a warning where it promises nothing."""
-    _log.log(logging.INFO if promise.kept else logging.WARNING, "%s", promise.sentence())
+    _log.log(promise.loudness, "%s", promise.sentence())
 
 
 def features_of(delegation: Delegation) -> Features:

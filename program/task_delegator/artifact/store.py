@@ -18,12 +18,12 @@ from pydantic import TypeAdapter
 
 from .._compat import clear_compiled
 from ..calibration import CalibratedAgents
-from ..decision import OperatingPoint, Target, choose_threshold
+from ..decision import Target, choose_threshold
 from ..delegator import Delegator
 from ..embedders import Embedder
 from ..errors import InputError, ProgramError
 from ..lm import check_spec
-from ..registry import Registry, enrich, enrichment_next_to
+from ..registry import Registry, load_enriched
 from ..rerankers import Reranker
 from ..rerankers import reranker as reranker_of
 from ..settings import TIMEOUT, LMFailurePolicy
@@ -162,13 +162,7 @@ def load(
 
 
 def _agents(registry: Registry | str | Path) -> Registry:
-    if isinstance(registry, Registry):
-        return registry
-    agents, additions = Registry.load(registry), enrichment_next_to(registry)
-    if additions is None:
-        return agents
-    _log.info("%s: applied to the agents of %s", additions, registry)
-    return enrich(agents, additions)
+    return registry if isinstance(registry, Registry) else load_enriched(registry)
 
 
 def _aim(
@@ -194,16 +188,11 @@ def _aim(
     )
     alone = choose_threshold(scores.sample(), target)
     delegator.knobs.set({"confidence.assign_threshold": alone.threshold})
-    _log.log(_loudness(alone), "%s: %s", folder, alone.sentence())
+    _log.log(alone.loudness, "%s: %s", folder, alone.sentence())
     if scores.with_lm is not None and scores.with_lm.confidences:
         heard = choose_threshold(scores.with_lm.sample(alone.threshold), target)
         delegator.knobs.set({"confidence.assign_threshold_with_lm": heard.threshold})
-        _log.log(_loudness(heard), "%s, with an LM: %s", folder, heard.sentence())
-
-
-def _loudness(point: OperatingPoint) -> int:
-    """Return the level at which a threshold is told: a warning where it promises nothing."""
-    return logging.INFO if point.kept else logging.WARNING
+        _log.log(heard.loudness, "%s, with an LM: %s", folder, heard.sentence())
 
 
 def save(delegator: Delegator, folder: Path, manifest: dict[str, Any]) -> None:

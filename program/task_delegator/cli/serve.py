@@ -150,13 +150,14 @@ def _watched(options: argparse.Namespace, registry: "Registry", seen: object) ->
         registry: the agents.
         seen: the state of the files before they were read.
     """
-    from ..registry import Registry, Watch, enrich, enrichment_next_to
+    from ..registry import Registry, Watch, load_enriched
 
     path = agents_file(options)
 
     def read() -> "Registry":
-        agents, additions = Registry.load(path), options.enrichment or enrichment_next_to(path)
-        return agents if additions in (None, "none") else enrich(agents, additions, gone=True)
+        if options.enrichment == "none":
+            return Registry.load(path)
+        return load_enriched(path, options.enrichment, gone=True)
 
     return Watch(registry, path, read, stamp=partial(_state, options), seen=seen)
 

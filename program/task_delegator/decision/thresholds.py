@@ -1,5 +1,6 @@
 """Choose the assign threshold for a target precision of everything that is assigned."""
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -136,6 +137,11 @@ class OperatingPoint:
     lower_bound: float
     kept: bool
     best: float | None
+
+    @property
+    def loudness(self) -> int:
+        """The level at which it is logged: a warning where it promises nothing."""
+        return logging.INFO if self.kept else logging.WARNING
 
     def sentence(self) -> str:
         """Return what is promised, or that nothing is, in one line."""

@@ -8,6 +8,7 @@ from .enrichment import (
     complete,
     enrich,
     enrichment_next_to,
+    load_enriched,
     read_enrichment,
 )
 from .formats import catalog, catalog_entry, read_agents
@@ -33,6 +34,7 @@ __all__ = [
     "enrich",
     "enrichment_next_to",
     "first_fault",
+    "load_enriched",
     "name_key",
     "no_such_agent",
     "passages_of",

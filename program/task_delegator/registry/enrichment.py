@@ -59,6 +59,26 @@ def enrichment_next_to(agents: str | Path) -> Path | None:
     return path if os.path.lexists(path) else None  # a link that leads nowhere is refused later
 
 
+def load_enriched(
+    path: str | Path, additions: str | Path | None = None, *, gone: bool = False
+) -> Registry:
+    """Return the agents of a file or folder with the additions of an enrichment file.
+
+    Args:
+        path: what ``Registry.load`` reads.
+        additions: the enrichment file; None for the one that lies next to it, if there is one.
+        gone: as for ``complete``.
+
+    Raises:
+        InputError: a file cannot be used.
+    """
+    agents, found = Registry.load(path), additions or enrichment_next_to(path)
+    if found is None:
+        return agents
+    _log.info("%s: applied to the agents of %s", found, path)
+    return enrich(agents, found, gone=gone)
+
+
 def enrich(registry: Registry, path: str | Path, *, gone: bool = False) -> Registry:
     """Return the registry with the additions of an enrichment file; see ``complete``.
 

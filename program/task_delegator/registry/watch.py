@@ -12,7 +12,7 @@ from typing import Self
 
 from ..errors import InputError
 from .agents import Registry
-from .enrichment import FILE, enrich, enrichment_next_to
+from .enrichment import FILE, load_enriched
 from .formats import NOT_ENTERED
 
 _log = logging.getLogger(__name__)
@@ -31,8 +31,7 @@ class Watch:
     Args:
         registry: whose agents follow.
         path: the file or folder.
-        read: reads the agents; None for ``Registry.load(path)``, completed by the enrichment that
-            lies next to it, as when a program is loaded.
+        read: reads the agents; None for ``load_enriched``, as when a program is loaded.
         seconds: between two looks.
         stamp: what tells one state from another; None for that of all files that are read.
         seen: the state in which the registry was read; None for that of now.
@@ -49,7 +48,7 @@ class Watch:
     ) -> None:
         self._registry, self._path = registry, Path(path)
         self._stamp = stamp or (lambda: stamps(self._path))
-        self._read = read or (lambda: _read(self._path))
+        self._read = read or (lambda: load_enriched(self._path, gone=True))
         self._seconds = seconds
         self._seen = self._stamp() if seen is None else seen
         self._again, self._told = math.inf, ""
@@ -98,11 +97,6 @@ class Watch:
         self._registry.swap(agents)
         if self._registry.version != before:
             _log.info("%s: %d agents taken over", self._path, len(agents))
-
-
-def _read(path: Path) -> Registry:
-    agents, additions = Registry.load(path), enrichment_next_to(path)
-    return agents if additions is None else enrich(agents, additions, gone=True)
 
 
 def stamps(path: Path) -> tuple[_Stamp, ...]:
