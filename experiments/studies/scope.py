@@ -214,7 +214,6 @@ def _decided(
         confidence_of(signals, features, knobs),
         assessment.in_scope_score,
         knobs.thresholds(),
-        calibrated=True,
     )
     return decision, candidates[0].name in request.acceptable
 

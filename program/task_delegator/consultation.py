@@ -2,7 +2,14 @@
 
 from collections.abc import Sequence
 
-from .decision import Assessment, probabilities_of_lm, transferred_confidence, transfers
+from .decision import (
+    Assessment,
+    Coverage,
+    Doubts,
+    probabilities_of_lm,
+    transferred_confidence,
+    transfers,
+)
 from .delegation import (
     CalibratedBy,
     Candidate,
@@ -44,30 +51,30 @@ class Consultation(FrozenPrediction):
         candidates: the posterior after the LM was asked, best first.
         assessment: the confidence in the first of them.
         gate: why the LM was asked or not.
+        coverage: for whom of the best agents the program was calibrated.
         said: what the LM said; None where it was not asked.
         with_lm: whether its answer has a weight, so that other thresholds hold.
         failure: how the LM failed; None where it did not.
         calls: LM calls that it took.
         transferred: whether the confidence is that of other registries, as the program was not
             calibrated for this one.
-        at_its_word: whether nobody measured for these agents how right the LM is.
     """
 
     found: Retrieval
     candidates: tuple[Candidate, ...]
     assessment: Assessment
     gate: GateEvidence
+    coverage: Coverage
     said: LMEvidence | None = None
     with_lm: bool = False
     failure: LMFailure | None = None
     calls: int = 0
     transferred: bool = False
-    at_its_word: bool = False
 
     def thresholds(self, knobs: KnobValues) -> Thresholds:
         """Return what the decision compares the probabilities with."""
         least = knobs.transfer.assign_threshold
-        if self.with_lm and self.at_its_word and least is not None:
+        if self.at_its_word and least is not None:
             own = None if self.transferred else knobs.confidence.assign_threshold
             # "none" as surely as an assignment
             return Thresholds(max(least, own or 0.0), min(1.0 - least, 0.5))
@@ -76,9 +83,14 @@ class Consultation(FrozenPrediction):
         return knobs.thresholds(with_lm=self.with_lm)
 
     @property
-    def believed(self) -> CalibratedBy | None:
-        """Return what the confidence is of where the program's own calibration is not."""
-        if self.with_lm and self.at_its_word:
+    def at_its_word(self) -> bool:
+        """Whether an LM was heard that nobody measured for these agents."""
+        return self.with_lm and self.coverage.takes_lm_at_its_word
+
+    @property
+    def source(self) -> CalibratedBy | None:
+        """Whose the confidence is where it is not the program's own."""
+        if self.at_its_word:
             return "lm"
         return "registries" if self.transferred else None
 
@@ -205,7 +217,10 @@ def explain(reason: str, decision: Decision, advice: Consultation, several: bool
         return f"{reason} The LM was not asked: {_CAPS[advice.gate.withheld]}."
     if advice.said is None:
         return reason
-    if advice.at_its_word and (picked := advice.said.picked) not in (None, advice.first.name):
+    if advice.coverage.takes_lm_at_its_word and (picked := advice.said.picked) not in (
+        None,
+        advice.first.name,
+    ):
         reason = f"{reason} The LM is for {printable(str(picked))}."
     return f"{reason} The LM says: {advice.said.reason}" if advice.said.reason else reason
 
@@ -214,9 +229,8 @@ def collect_evidence(
     task: str,
     advice: Consultation,
     query: Query,
-    calibrated_by: CalibratedBy | None,
-    repeated: int,
-    without_quoted: str | None,
+    coverage: Coverage,
+    doubts: Doubts,
 ) -> Evidence:
     """Return what every stage saw of a task."""
     found, assessment = advice.found, advice.assessment
@@ -227,8 +241,8 @@ def collect_evidence(
         language=query.language,
         mentions=query.mentions,
         named=query.named,
-        repeated_words=repeated,
-        without_quoted=without_quoted,
+        repeated_words=doubts.repeated_words,
+        without_quoted=doubts.without_quoted,
         gate=advice.gate,
         lm=advice.said,
         lm_failure=advice.failure,
@@ -236,6 +250,6 @@ def collect_evidence(
         features=assessment.features,
         correct_score=assessment.confidence,
         in_scope_score=assessment.in_scope_score,
-        calibrated=calibrated_by is not None and advice.believed is None,
-        calibrated_by=advice.believed or calibrated_by,
+        calibrated=coverage.complete and advice.source is None,
+        calibrated_by=advice.source or (coverage.by if coverage.complete else None),
     )

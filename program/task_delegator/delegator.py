@@ -29,8 +29,9 @@ from .consultation import (
 )
 from .decision import (
     AssessConfidence,
+    Coverage,
+    Doubts,
     LMShareCap,
-    Unmeasured,
     assess_confidence,
     decide,
     decision_certainty,
@@ -93,7 +94,6 @@ from .system import Lock
 from .text import own_words, repeated_words, without_fine
 
 _log = logging.getLogger(__name__)
-_MAY_BE_MEANT = 0.02  # probability of an agent from which on a task may well be for it
 _CLEAR = 7.4  # times the probability of another: two in log-odds, as for sentences beside a name
 
 
@@ -243,28 +243,29 @@ class Delegator(DelegatesMany, dspy.Module):
             if (query := found.query) is None:
                 return nobody(task, perf_counter() - started)
             advice = await self._advise(found, query, knobs, permissions)
-            scoped = (unmeasured := self._unmeasured(permissions, choice, advice)) is None
+            coverage = self._coverage_of(advice, permissions, choice)
             calls = max(advice.calls, budget.attempts)
-            several = await compute_off_loop(self._several, task, cuts, knobs, found, ahead, scoped)
+            known = coverage.complete
+            several = await compute_off_loop(self._several, task, cuts, knobs, found, ahead, known)
             other = await self._without_quoted(task, knobs, permissions, advice)
         candidates, assessment = advice.candidates, advice.assessment
-        repeated = repeated_words(task, description_text(advice.first))
+        doubts = Doubts(
+            language=query.language,
+            described_in=self.retrieve.language_of_agent(advice.first),
+            named=tuple(dict.fromkeys((*query.named, *query.mentions))),
+            by_name=advice.found.by_name and advice.first.name in query.named,
+            repeated_words=repeated_words(task, description_text(advice.first)),
+            without_quoted=other,
+            in_part=seems_several(several, knobs.split.review_threshold),
+        )
         decision, reason = decide(
             candidates,
             assessment.confidence,
             assessment.in_scope_score,
             advice.thresholds(knobs),
-            calibrated=scoped and advice.believed != "lm",
-            trusted=self.calibrated_for.believes(advice.believed),
-            elsewhere=advice.believed is not None,
-            language=query.language,
-            described_in=self.retrieve.language_of_agent(advice.first),
-            named=tuple(dict.fromkeys((*query.named, *query.mentions))),
-            by_name=advice.found.by_name and advice.first.name in query.named,
-            repeated=repeated,
-            unmeasured=unmeasured,
-            without_quoted=other,
-            in_part=seems_several(several, knobs.split.review_threshold),
+            coverage,
+            advice.source,
+            doubts,
         )
         return Delegation(
             task=task,
@@ -276,9 +277,7 @@ class Delegator(DelegatesMany, dspy.Module):
             rubric=advice.said.rubric if advice.said and decision == "review" else None,
             several=several,
             ranking=candidates[: choice.k],
-            evidence=collect_evidence(
-                task, advice, query, self.calibrated_for.by if scoped else None, repeated, other
-            ),
+            evidence=collect_evidence(task, advice, query, coverage, doubts),
             usage=Usage(calls, total_tokens(tracker), perf_counter() - started),
         )
 
@@ -309,10 +308,9 @@ class Delegator(DelegatesMany, dspy.Module):
         values = knobs.confidence if own else knobs.transfer
         return knobs.asking_below(values.assign_threshold)
 
-    def own_numbers(self, knobs: KnobValues, unmeasured: Unmeasured | None) -> KnobValues:
+    def own_numbers(self, knobs: KnobValues, coverage: Coverage) -> KnobValues:
         """Return the numbers for one task: those that labels calibrated, where they hold for it."""
-        labeled = unmeasured is None and self.calibrated_for.by == "labels"
-        return self.knobs.values if labeled else knobs
+        return self.knobs.values if coverage.labeled else knobs
 
     def _find(
         self,
@@ -337,48 +335,31 @@ class Delegator(DelegatesMany, dspy.Module):
             return found
         return max(found, retrieve(task=text), key=partial(self._fit, knobs=knobs))
 
-    def scoped(
+    def coverage(
         self,
         permissions: Collection[str] | None,
         first: Agent,
         candidates: Sequence[Candidate] = (),
-    ) -> bool:
-        """Tell whether the confidence in an agent was calibrated for it and who else may be meant.
+    ) -> Coverage:
+        """Return for whom of those that a task may be for the confidence was calibrated.
 
         Args:
             permissions: the caller's.
-            first: the agent.
+            first: the best agent.
             candidates: with their probabilities.
         """
-        return self.unmeasured(permissions, first, candidates) is None
+        return self.calibrated_for.coverage(self.registry, permissions, first, candidates)
 
-    def unmeasured(
-        self,
-        permissions: Collection[str] | None,
-        first: Agent,
-        candidates: Sequence[Candidate] = (),
-    ) -> Unmeasured | None:
-        """Return of what the confidence in an agent says nothing; arguments as of ``scoped``.
+    def _coverage_of(
+        self, advice: Consultation, permissions: Collection[str] | None, choice: Choice
+    ) -> Coverage:
+        """Return ``coverage`` in the end: an LM may have put others first.
 
-        Samples calibrate nothing of an agent that has none. Few agents that are new or changed
-        take nothing from the confidence in others for tasks that are hardly for them.
+        Other registries tell of agents that are all there, not of those that a caller leaves.
         """
-        strangers = self.calibrated_for.strangers(self.registry, permissions)
-        if strangers is None:
-            return "registry"
-        meant = {c.name for c in candidates if c.probability >= _MAY_BE_MEANT}
-        if not strangers.isdisjoint({first.name, *meant}):
-            return "changed"
-        bare = self.calibrated_for.by == "samples" and not first.user_request_samples
-        return "first" if bare else None
-
-    def _unmeasured(
-        self, permissions: Collection[str] | None, choice: Choice, advice: Consultation
-    ) -> Unmeasured | None:
-        """Return ``unmeasured``, or that other registries would tell but for who is excluded."""
-        found = self.unmeasured(permissions, advice.first, advice.candidates)
-        elsewhere = found == "registry" and self.calibrated_for.transfer and self.transfers()
-        return "excluded" if elsewhere and choice.exclude else found
+        found = self.coverage(permissions, advice.first, advice.candidates)
+        elsewhere = found.gap == "registry" and found.transfer and self.transfers()
+        return replace(found, gap="excluded") if elsewhere and choice.exclude else found
 
     async def _without_quoted(
         self,
@@ -439,9 +420,9 @@ class Delegator(DelegatesMany, dspy.Module):
         permissions: Collection[str] | None,
     ) -> Consultation:
         """Judge what retrieval found, and consult the LM where that could change the decision."""
-        unmeasured = self.unmeasured(permissions, found.agents[0], found.candidates)
-        scoped, knobs = unmeasured is None, self.own_numbers(knobs, unmeasured)
-        advice = self.judge(found, query, knobs, unmeasured)
+        coverage = self.coverage(permissions, found.agents[0], found.candidates)
+        knobs = self.own_numbers(knobs, coverage)
+        advice = self.judge(found, query, knobs, coverage)
         needed = self.needs_lm(advice, knobs)
         withheld = self._lm_cap.withholds(advice.gate.certainty if needed else None)
         if not needed:
@@ -454,7 +435,7 @@ class Delegator(DelegatesMany, dspy.Module):
                 return advice
             # DSPy would keep every prompt and answer of a service in memory.
             with dspy.context(lm=lm, disable_history=True):
-                consulted = await self.consult(advice, query, knobs, scoped=scoped)
+                consulted = await self.consult(advice, query, knobs)
             if consulted.failure is not None:
                 self._degrade(LMAnswerError(consulted.failure.message))
             return consulted
@@ -466,39 +447,35 @@ class Delegator(DelegatesMany, dspy.Module):
         found: Retrieval,
         query: Query,
         knobs: KnobValues,
-        unmeasured: Unmeasured | None = None,
+        coverage: Coverage,
     ) -> Consultation:
         """Return what is believed without the LM, and how certain that is.
 
         Args:
             found, query: what retrieval found; the task as it read it.
             knobs: of the program.
-            unmeasured: of what the confidence says nothing.
+            coverage: for whom of the best agents the program was calibrated.
         """
-        scoped = unmeasured is None
         alone = self.assess(
             found.candidates,
             found.signals,
             knobs,
             unsupported_language=query.language is not None,
-            scoped=scoped,
+            scoped=coverage.complete,
         )
-        known = scoped or self.calibrated_for.trusted
-        by_samples = self.calibrated_for.by == "samples" and unmeasured != "changed"
-        strange = (self.calibrated_for.transfer or by_samples) and not known
         certainty = decision_certainty(alone.confidence, alone.in_scope_score, knobs.thresholds())
-        elsewhere = None if known else transfer(alone, found, knobs)
-        if strange:
+        elsewhere = None if coverage.own else transfer(alone, found, knobs)
+        if coverage.borrowed:
             certainty = 0.0 if elsewhere is None else elsewhere.confidence
         language = query.language or self.retrieve.language_of_agent(found.agents[0])
-        settled = settled_by(calibrated=known or strange, language=language)
+        settled = settled_by(calibrated=coverage.own or coverage.borrowed, language=language)
         return Consultation(
             found=found,
             candidates=found.candidates,
             assessment=elsewhere or alone,
             gate=GateEvidence(certainty, knobs.lm.gate, settled),
+            coverage=coverage,
             transferred=elsewhere is not None,
-            at_its_word=strange or by_samples,
         )
 
     def _degrade(self, error: LMError) -> LMFailure:
@@ -600,7 +577,9 @@ class Delegator(DelegatesMany, dspy.Module):
 
     def _measured(self, permissions: Collection[str] | None, found: Retrieval) -> bool:
         """Tell whether the confidence was calibrated for what was found."""
-        return bool(found.agents) and self.scoped(permissions, found.agents[0], found.candidates)
+        if not found.agents:
+            return False
+        return self.coverage(permissions, found.agents[0], found.candidates).complete
 
     def _summary(self, found: Retrieval, knobs: KnobValues, scoped: bool) -> PartScore:
         if not found.candidates:
@@ -609,15 +588,12 @@ class Delegator(DelegatesMany, dspy.Module):
         names = tuple(candidate.name for candidate in found.candidates[:3])
         return PartScore(names, assessment.confidence, found.signals.maxsim)
 
-    async def consult(
-        self, alone: Consultation, query: Query, knobs: KnobValues, *, scoped: bool = True
-    ) -> Consultation:
+    async def consult(self, alone: Consultation, query: Query, knobs: KnobValues) -> Consultation:
         """Ask the LM about a hard task: expand it, classify the shortlist, rate the choice.
 
         Args:
             alone, query: what is believed without it; the task as retrieval read it.
             knobs: of the LM's stages.
-            scoped: as in ``AssessConfidence``.
 
         Raises:
             LMError: the LM cannot be reached or refuses.
@@ -640,14 +616,15 @@ class Delegator(DelegatesMany, dspy.Module):
             said = evidence_of(belief, expansion.texts, None)
             return alone.copy(said=said, failure=UNREADABLE, calls=calls)
         candidates = weigh(found.candidates, belief.probabilities, knobs.lm.weight)
-        known = {"unsupported_language": query.language is not None, "scoped": scoped}
+        coverage, foreign = alone.coverage, query.language is not None
+        known = {"unsupported_language": foreign, "scoped": coverage.complete}
         assess = partial(self.assess, candidates, found.signals, knobs, **known)
         with_lm = knobs.lm.weight > 0  # else the posterior is retrieval's
         if with_lm:
             picked = [answer.picked for answer in belief.answers]
             assess = partial(assess, belief=belief.probabilities, none=belief.none, orders=picked)
         assessment, rubric = assess(), belief.rubric
-        if with_lm and alone.at_its_word:
+        if with_lm and coverage.takes_lm_at_its_word:
             assessment = taken_at_its_word(assessment, candidates, belief)
         if rubric is None and knobs.lm.rubric_low <= assessment.confidence < knobs.lm.rubric_high:
             rivals = ranked_agents(found, candidates)[:4]
@@ -710,7 +687,7 @@ def _answerable(knobs: KnobValues, alone: Consultation) -> KnobValues:
     """Return the numbers for the LM that is asked, without what it cannot answer."""
     if not writes(dspy.settings.lm):
         return knobs.without_writing()
-    if alone.at_its_word and not gives_logprobs(dspy.settings.lm):
+    if alone.coverage.takes_lm_at_its_word and not gives_logprobs(dspy.settings.lm):
         return knobs.replaced({"lm.answer": "ranking"})
     return knobs
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from .consultation import Consultation
 from .decision import (
+    Coverage,
     LMShareCap,
     LMVerdict,
-    Unmeasured,
     allowed_by_share,
     asks_lm,
     least_certain,
@@ -57,7 +57,7 @@ class DelegatesMany:
         knobs: Knobs
         retrieve: Retrieve
         _lm_cap: LMShareCap
-        unmeasured: Callable[..., Unmeasured | None]
+        coverage: Callable[..., Coverage]
         own_numbers: Callable[..., KnobValues]
         judge: Callable[..., Consultation]
         numbers: Callable[..., KnobValues]
@@ -147,7 +147,7 @@ class DelegatesMany:
         The packaged one is not where nobody measured what its word is worth.
         """
         gate, lm = advice.gate, self.given_lm()
-        if lm is None or (advice.at_its_word and is_packaged(lm)):
+        if lm is None or (advice.coverage.takes_lm_at_its_word and is_packaged(lm)):
             return False
         return asks_lm(gate.certainty, knobs.lm, gate.settled)
 
@@ -206,9 +206,9 @@ class DelegatesMany:
         def certainty(own: Retrieval | DelegatorError) -> float | None:
             if isinstance(own, DelegatorError) or own.query is None:
                 return None
-            unmeasured = self.unmeasured(permissions, own.agents[0], own.candidates)
-            numbers = self.own_numbers(knobs, unmeasured)
-            advice = self.judge(own, own.query, numbers, unmeasured)
+            coverage = self.coverage(permissions, own.agents[0], own.candidates)
+            numbers = self.own_numbers(knobs, coverage)
+            advice = self.judge(own, own.query, numbers, coverage)
             return advice.gate.certainty if self.needs_lm(advice, numbers) else None
 
         return [certainty(own) for own in found]

@@ -10,6 +10,7 @@ from recorded import recorded_lm, slot_of
 from small import HashedWords, delegator, make_agent
 
 from task_delegator.calibration.coverage import CalibratedAgents
+from task_delegator.decision import Coverage, Doubts
 from task_delegator.decision.confidence import sigmoid
 from task_delegator.delegation import Candidate, Delegation
 from task_delegator.delegator import Delegator, decide
@@ -150,9 +151,10 @@ def test_a_registry_that_became_empty_fits_nothing(office):
     ],
 )
 def test_decisions_follow_the_thresholds(confidence, fits, calibrated, decision):
+    coverage = Coverage(None if calibrated else "registry")
     candidates = (Candidate("A", 0.9), Candidate("B", 0.1))
     thresholds = Thresholds(assign=0.9, in_scope=0.5)
-    assert decide(candidates, confidence, fits, thresholds, calibrated=calibrated)[0] == decision
+    assert decide(candidates, confidence, fits, thresholds, coverage)[0] == decision
 
 
 @pytest.mark.parametrize(
@@ -163,7 +165,8 @@ def test_what_is_for_nobody_as_likely_as_not_is_reviewed(fits, calibrated, decis
     """The floor is for agents that P(some agent fits) was fitted for."""
     candidates = (Candidate("A", 0.9), Candidate("B", 0.1))
     limits = Thresholds(assign=0.5, in_scope=0.3, floor=0.8, share=0.1)
-    told = decide(candidates, 0.9, fits, limits, calibrated=calibrated, trusted=True)
+    coverage = Coverage(None if calibrated else "registry", trusted=True)
+    told = decide(candidates, 0.9, fits, limits, coverage)
     assert told[0] == decision
     # 0.92 are odds of 11.5, of which 9 are those that one in ten is for nobody: 1.28 to 1.
     said = "A is right with a probability of 90%, but 55% if every second task were for nobody"
@@ -201,13 +204,14 @@ def test_the_confidence_of_none_is_that_nobody_fits(office):
 def test_what_was_not_understood_is_reviewed_and_says_why():
     candidates = (Candidate("A", 0.9), Candidate("B", 0.1))
     thresholds = Thresholds(assign=0.9, in_scope=0.5)
-    decision, reason = decide(candidates, 0.99, 0.1, thresholds, calibrated=True, language="de")
+    decision, reason = decide(candidates, 0.99, 0.1, thresholds, doubts=Doubts(language="de"))
     assert decision == "review"
     assert "'de'" in reason
-    decision, reason = decide(candidates, 0.99, 0.9, thresholds, calibrated=True, named=("B",))
+    decision, reason = decide(candidates, 0.99, 0.9, thresholds, doubts=Doubts(named=("B",)))
     assert decision == "review"
     assert "names B but reads like one for A" in reason
-    assert decide(candidates, 0.99, 0.9, thresholds, calibrated=True, named=("A",))[0] == "assign"
+    named = Doubts(named=("A",))
+    assert decide(candidates, 0.99, 0.9, thresholds, doubts=named)[0] == "assign"
 
 
 @pytest.mark.parametrize(
@@ -222,13 +226,13 @@ def test_what_was_not_understood_is_reviewed_and_says_why():
 def test_what_lacks_to_an_assignment_is_told_apart(confidence, said):
     candidates = (Candidate("A", 0.9), Candidate("B", 0.1))
     thresholds = Thresholds(assign=0.9, in_scope=0.5)
-    decision, reason = decide(candidates, confidence, 0.9, thresholds, calibrated=True)
+    decision, reason = decide(candidates, confidence, 0.9, thresholds)
     assert (decision, reason) == ("review", f"{said}; else look at B.")
 
 
 def test_what_is_assigned_is_not_called_unlikely():
     thresholds = Thresholds(assign=0.1, in_scope=None)
-    decision, reason = decide((Candidate("A", 0.9),), 0.2, 0.9, thresholds, calibrated=True)
+    decision, reason = decide((Candidate("A", 0.9),), 0.2, 0.9, thresholds)
     assert (decision, reason) == ("assign", "A is right with a probability of 20%.")
 
 

@@ -1,13 +1,16 @@
 """Tell whether a program's probabilities were calibrated for what a caller may use."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from functools import partial
 
-from ..delegation import CalibratedBy
-from ..registry import Registry, permission_set
+from ..decision import Coverage
+from ..delegation import CalibratedBy, Candidate
+from ..registry import Agent, Registry, permission_set
 from ..system import Lock
 
 # Of many agents; of fewer that are left, one is far ahead even where none fits.
 ENOUGH_AGENTS = 10
+_MAY_BE_MEANT = 0.02  # probability of an agent from which on a task may well be for it
 _FEW = 0.1  # share of a caller's agents that may be others, and the scale still means the same
 _CALLERS = 1024  # sets of permissions that are remembered
 
@@ -73,11 +76,29 @@ class CalibratedAgents:
         found = [agent.name for agent in registry if agent.digest() not in known]
         return found if 2 * len(found) < agents else []
 
-    def believes(self, source: CalibratedBy | None) -> bool:
-        """Tell whether a confidence is believed that was not calibrated for the caller's agents.
+    def coverage(
+        self,
+        registry: Registry,
+        permissions: Collection[str] | None,
+        first: Agent,
+        candidates: Sequence[Candidate] = (),
+    ) -> Coverage:
+        """Return for whom of those that a task may be for the confidence was calibrated.
+
+        Samples calibrate nothing of an agent that has none. Few agents that are new or changed
+        take nothing from the confidence in others for tasks that are hardly for them.
 
         Args:
-            source: of it: other ``registries``, an ``lm``'s own word, or None for the program's
-                own scale.
+            registry, permissions: the agents, and the caller's permissions.
+            first: the best agent.
+            candidates: with their probabilities.
         """
-        return self.trusted or source == "lm" or (self.transfer and source == "registries")
+        made = partial(Coverage, by=self.by, trusted=self.trusted, transfer=self.transfer)
+        strangers = self.strangers(registry, permissions)
+        if strangers is None:
+            return made("registry")
+        meant = {c.name for c in candidates if c.probability >= _MAY_BE_MEANT}
+        if not strangers.isdisjoint({first.name, *meant}):
+            return made("changed")
+        bare = self.by == "samples" and not first.user_request_samples
+        return made("first" if bare else None)

@@ -14,7 +14,8 @@ from .confidence import (
     in_scope_probability,
     sigmoid,
 )
-from .decide import Unmeasured, asks_lm, decide, decision_certainty, settled_by
+from .coverage import Coverage
+from .decide import Doubts, asks_lm, decide, decision_certainty, settled_by
 from .lm_share import LMShareCap, LMVerdict, allowed_by_share, least_certain, lm_decided
 from .pooling import weigh
 from .probability import CONFIDENCE_FLOOR, PROBABILITY_FLOOR
@@ -32,12 +33,13 @@ __all__ = [
     "AssessConfidence",
     "Assessment",
     "Counts",
+    "Coverage",
+    "Doubts",
     "LMShareCap",
     "LMVerdict",
     "OperatingPoint",
     "Sample",
     "Target",
-    "Unmeasured",
     "above_floor",
     "allowed_by_share",
     "asks_lm",

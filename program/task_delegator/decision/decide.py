@@ -1,14 +1,14 @@
 """Rules of the decision: when to assign, review or refuse, and when to ask the LM."""
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from dataclasses import dataclass
 
-from ..delegation import Candidate, Decision, Settled
+from ..delegation import CalibratedBy, Candidate, Decision, Settled
 from ..knobs import LMKnobs, Thresholds
 from ..text import printable
 from .confidence import above_floor, at_even_odds
+from .coverage import COVERED, Coverage, Gap
 
-Unmeasured: TypeAlias = Literal["first", "changed", "registry", "excluded"]
 _NEARLY = 0.995  # confidence that would be rounded to certainty
 _UNLIKELY = 0.25  # confidence below which the reason opens with that nobody is likely
 
@@ -41,23 +41,41 @@ def asks_lm(certainty: float, knobs: LMKnobs, settled: Settled | None) -> bool:
     return settled is None and knobs.gate is not None and certainty < knobs.gate
 
 
+@dataclass(frozen=True, slots=True)
+class Doubts:
+    """What speaks against an assignment however sure the confidence is.
+
+    Attributes:
+        language, described_in: the task's and the first agent's, where the embedder does not
+            support it.
+        named: agents that the task names.
+        by_name: whether the first is first for nothing but its name in the task.
+        repeated_words: of the task that repeat what the first agent says of itself.
+        without_quoted: for whom the task is without what it quotes or says is fine; None for the
+            same.
+        in_part: whether it surely needs several agents.
+    """
+
+    language: str | None = None
+    described_in: str | None = None
+    named: Sequence[str] = ()
+    by_name: bool = False
+    repeated_words: int = 0
+    without_quoted: str | None = None
+    in_part: bool = False
+
+
+UNDOUBTED = Doubts()
+
+
 def decide(
     candidates: Sequence[Candidate],
     confidence: float,
     in_scope: float,
     thresholds: Thresholds,
-    *,
-    calibrated: bool,
-    trusted: bool = False,
-    elsewhere: bool = False,
-    language: str | None = None,
-    described_in: str | None = None,
-    named: Sequence[str] = (),
-    by_name: bool = False,
-    repeated: int = 0,
-    unmeasured: Unmeasured | None = None,
-    without_quoted: str | None = None,
-    in_part: bool = False,
+    coverage: Coverage = COVERED,
+    source: CalibratedBy | None = None,
+    doubts: Doubts = UNDOUBTED,
 ) -> tuple[Decision, str]:
     """Return the decision and the reason for it, in words that a person can act on.
 
@@ -73,59 +91,53 @@ def decide(
         confidence, in_scope: calibrated probabilities that the first candidate is right, and that
             some agent fits; NaN never assigns.
         thresholds: what they are compared with.
-        calibrated, trusted: whether the numbers were calibrated for the caller's agents, and
-            whether the confidence is believed where they were not.
-        elsewhere: whether the confidence is that of other registries, or an LM's own word.
-        language, described_in: the task's and the first agent's, where the embedder does not
-            support it.
-        named: agents that the task names.
-        by_name: whether the first is first for nothing but its name in the task.
-        repeated: words of the task that repeat what the first agent says of itself.
-        unmeasured: for whom they were not: one agent, all, or where some are excluded.
-        without_quoted: for whom it is without what it quotes or says is fine; None for the same.
-        in_part: whether it surely needs several agents.
+        coverage: for whom the program was calibrated.
+        source: of a confidence that is not the program's own: other ``registries``, or an
+            ``lm``'s word.
+        doubts: what else is known of the task.
     """
     first, *rivals = [printable(candidate.name) for candidate in candidates[:3]]
     others = f"; else look at {' and '.join(rivals)}" if rivals else ""
-    if (foreign := _foreign(language, described_in, first, others)) is not None:
+    if (foreign := _foreign(doubts, first, others)) is not None:
         return "review", foreign
-    if not calibrated and not trusted:
-        believed = _finding(first, confidence) if elsewhere else None
-        return "review", _unbelieved(believed, first, others, unmeasured)
-    if by_name:
+    calibrated = coverage.complete and source != "lm"
+    if not calibrated and not coverage.believes(source):
+        believed = _finding(first, confidence) if source is not None else None
+        return "review", _unbelieved(believed, first, others, coverage.gap)
+    if doubts.by_name:
         other = rivals[0] if rivals else "another"
         return "review", (
             f"The task names {first}, but reads more like one for {other}: a person should look."
         )
-    if not calibrated and not elsewhere:  # a scale for other agents says no "none"
+    if not calibrated and source is None:  # a scale for other agents says no "none"
         thresholds = Thresholds(thresholds.assign, in_scope=None)
-    meant, least = candidates[0].name in named, thresholds.in_scope or 0.0
+    meant, least = candidates[0].name in doubts.named, thresholds.in_scope or 0.0
     if not meant and in_scope < least:
         return "none", f"No agent seems to be meant for this; the closest is {first}."
     if (unsure := _unsure(first, confidence, in_scope, thresholds)) is not None:
         return "review", f"{unsure}{others}."
-    if against := _objection(first, () if meant else named, without_quoted, repeated, in_part):
+    if against := _objection(first, doubts, meant=meant):
         return "review", f"{against} ({confidence:.0%}{others}): a person should look."
     ahead = f", ahead of {rivals[0]}" if rivals else ""
     return "assign", f"{_finding(first, confidence, assigned=True)}{ahead}."
 
 
-def _foreign(language: str | None, described_in: str | None, first: str, others: str) -> str | None:
+def _foreign(doubts: Doubts, first: str, others: str) -> str | None:
     """Return why a person reads what the embedder cannot, None where it can.
 
     Args:
-        language, described_in: as of ``decide``.
+        doubts: what is known of the task.
         first, others: the guess, and whom else to look at.
     """
-    if language is not None:
+    if doubts.language is not None:
         return (
-            f"The task seems to be in the language {language!r}, which the embedder does not "
-            f"know: a person should read it. The guess is {first}{others}."
+            f"The task seems to be in the language {doubts.language!r}, which the embedder does "
+            f"not know: a person should read it. The guess is {first}{others}."
         )
-    if described_in is not None:
+    if doubts.described_in is not None:
         return (
-            f"{first} is described in the language {described_in!r}, which the embedder does not "
-            f"know: a person should decide{others}."
+            f"{first} is described in the language {doubts.described_in!r}, which the embedder "
+            f"does not know: a person should decide{others}."
         )
     return None
 
@@ -160,25 +172,23 @@ def _unsure(first: str, confidence: float, in_scope: float, thresholds: Threshol
     return None
 
 
-def _objection(
-    first: str, named: Sequence[str], without_quoted: str | None, repeated: int, in_part: bool
-) -> str | None:
+def _objection(first: str, doubts: Doubts, *, meant: bool) -> str | None:
     """Return what speaks against an assignment that is sure enough, None where nothing does.
 
     Args:
         first: the first agent.
-        named: others that the task names.
-        without_quoted, repeated, in_part: as of ``decide``.
+        doubts: what is known of the task.
+        meant: whether the task names the first.
     """
-    if named:
-        wanted = " and ".join(map(printable, named[:3]))
+    if doubts.named and not meant:
+        wanted = " and ".join(map(printable, doubts.named[:3]))
         return f"The task names {wanted} but reads like one for {first}"
-    if without_quoted is not None:
-        other = printable(without_quoted)
+    if doubts.without_quoted is not None:
+        other = printable(doubts.without_quoted)
         return f"Without what it quotes or says is fine the task reads like one for {other}"
-    if repeated:
-        return f"The task repeats {repeated} words of what {first} says of itself"
-    return f"{first} seems to be right for one part of the task" if in_part else None
+    if doubts.repeated_words:
+        return f"The task repeats {doubts.repeated_words} words of what {first} says of itself"
+    return f"{first} seems to be right for one part of the task" if doubts.in_part else None
 
 
 def _told_apart(less: float, more: float) -> tuple[str, str]:
@@ -187,22 +197,20 @@ def _told_apart(less: float, more: float) -> tuple[str, str]:
     return next((pair for pair in shown if pair[0] != pair[1]), shown[-1])
 
 
-def _unbelieved(
-    elsewhere: str | None, first: str, others: str, unmeasured: Unmeasured | None
-) -> str:
+def _unbelieved(elsewhere: str | None, first: str, others: str, gap: Gap | None) -> str:
     """Return why a person decides where the program was not calibrated for the caller's agents.
 
     Args:
         elsewhere: what other registries say of the first; None where they say nothing.
         first, others: the guess, and whom else to look at.
-        unmeasured: as of ``decide``.
+        gap: for whom the program was not calibrated.
     """
-    if unmeasured == "first":
+    if gap == "first":
         return (
             f"{first} has no sample requests, which the confidence was calibrated on: a person "
             f"should decide{others}."
         )
-    if unmeasured == "changed":
+    if gap == "changed":
         guess = f"{elsewhere}, as other registries show" if elsewhere else f"The guess is {first}"
         return (
             f"{guess}; an agent that may be meant is new or has changed since the confidence was "
@@ -210,7 +218,7 @@ def _unbelieved(
         )
     if elsewhere is None:
         why = "The confidence is not calibrated for this registry"
-        if unmeasured == "excluded":
+        if gap == "excluded":
             why = "How sure this is was not measured where agents are excluded"
         return f"{why}: a person should decide. The guess is {first}{others}."
     return (

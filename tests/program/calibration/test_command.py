@@ -60,8 +60,8 @@ def test_an_agent_without_samples_is_a_persons_to_judge(agents, caplog):
         assert not given.evidence.calibrated
     assert program("please mow the lawn").evidence.calibrated_by == "samples"
     by_name = {agent.name: agent for agent in program.registry}
-    assert not program.scoped(None, by_name["Lights"])  # whoever put it first, an LM too
-    assert program.scoped(None, by_name["Garden"])
+    assert not program.coverage(None, by_name["Lights"]).complete  # whoever put it first, an LM too
+    assert program.coverage(None, by_name["Garden"]).complete
     many = program.delegate_many(["lights", "please mow the lawn"])
     assert [answer.evidence.calibrated for answer in many] == [False, True]
 

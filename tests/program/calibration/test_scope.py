@@ -74,7 +74,7 @@ def test_few_requests_without_their_agent_are_sure_enough_to_assign():
     def assigned(found: list[Observed]) -> float:
         fits = [in_scope_probability(r.signals, r.features, knobs) for r in found]
         candidates = [Candidate("a", 0.9), Candidate("b", 0.1)]
-        decisions = [decide(candidates, p, p, knobs.thresholds(), calibrated=True)[0] for p in fits]
+        decisions = [decide(candidates, p, p, knobs.thresholds())[0] for p in fits]
         return decisions.count("assign") / len(found)
 
     assert assigned(NEAR) < 0.1

@@ -214,8 +214,8 @@ def test_only_a_confidence_that_reaches_the_threshold_assigns(confidence):
     thresholds = Thresholds(0.9, None)
     for fits in (1.0, math.nan):
         found = [Candidate("A", math.nan)]
-        assert decide(found, confidence, fits, thresholds, calibrated=True)[0] == "review"
-    assert decide([Candidate("A", 1.0)], 1.0, math.nan, thresholds, calibrated=True)[0] == "review"
+        assert decide(found, confidence, fits, thresholds)[0] == "review"
+    assert decide([Candidate("A", 1.0)], 1.0, math.nan, thresholds)[0] == "review"
 
 
 def test_a_part_that_is_too_long_as_it_is_read_is_no_part(office):

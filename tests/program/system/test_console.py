@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from small import HashedWords, office_registry
 
 from task_delegator.artifact.store import MANIFEST, PROGRAM, find, load
-from task_delegator.decision.decide import decide
+from task_delegator.decision import Coverage, Doubts, decide
 from task_delegator.delegation import Candidate
 from task_delegator.delegator import Delegator
 from task_delegator.errors import DelegatorError, InputError, LMSpecError
@@ -67,15 +67,19 @@ def test_a_reason_is_one_line_whatever_the_names_hold(
 ):
     found = [Candidate(FORGED, 0.9), Candidate(FORGED + "2", 0.1)]
     _, reason = decide(
-        found, confidence, fits, Thresholds(0.9, None), calibrated=calibrated, language=language,
-        named=named,
-    )  # fmt: skip
+        found,
+        confidence,
+        fits,
+        Thresholds(0.9, None),
+        Coverage(None if calibrated else "registry"),
+        doubts=Doubts(language=language, named=named),
+    )
     assert is_clean(reason)
 
 
 def test_an_agent_that_is_named_is_found_by_its_name_and_not_by_how_it_is_shown():
     decision, _ = decide(
-        [Candidate(FORGED, 1.0)], 1.0, 1.0, Thresholds(0.9, None), calibrated=True, named=[FORGED]
+        [Candidate(FORGED, 1.0)], 1.0, 1.0, Thresholds(0.9, None), doubts=Doubts(named=[FORGED])
     )
     assert decision == "assign"
 
