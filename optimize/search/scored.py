@@ -88,7 +88,7 @@ class ScoredRequests:
         for query, fixed in zip(self._queries, self._unset(knobs), strict=True):
             bm25 = (
                 index.bm25(query.text, knobs.retrieval.bm25_k1, knobs.retrieval.bm25_b)
-                if "bm25" in new or index.read_passages is not None
+                if "bm25" in new or index.texts.passages is not None
                 else nothing
             )
             head = (
@@ -96,8 +96,7 @@ class ScoredRequests:
                 if "head" in new
                 else nothing
             )
-            told = index.read_passages, index.told, index.trust
-            z_scores = standardize(Channels(bm25, *fixed, head, *told))
+            z_scores = standardize(Channels(bm25, *fixed, head, index.texts))
             if "maxsim" in new:
                 z_scores |= late_scores(index, query, z_scores).z_scores
             for channel in new:
@@ -122,7 +121,7 @@ class ScoredRequests:
         words = (own.bm25_k1, own.bm25_b)
         settings = {"bm25": words, "head": (own.head_c,)}.get(channel, ())
         reading = reading_of(knobs)
-        if self._index.reading(reading).read_passages is None:
+        if self._index.reading(reading).texts.passages is None:
             return channel, *settings
         # Words stand in for missing samples, and choose whose tokens are compared.
         return channel, reading, *words, *settings

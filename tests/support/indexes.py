@@ -6,7 +6,7 @@ import numpy as np
 from small import HashedWords
 
 from task_delegator.retrieval import Index
-from task_delegator.retrieval.index import Channels
+from task_delegator.retrieval.channels import AgentTexts, Channels
 from task_delegator.retrieval.state import with_samples
 
 TASKS = ["refund the order to Ada", "a train, a hotel in Porto", "", "the invoice of the salary?"]
@@ -17,7 +17,8 @@ def scores(index: Index, text: str) -> dict[str, np.ndarray]:
     """Return every raw score of a text, by channel, and what it names."""
     query = index.read(text)
     channels = index.channels(query, 1.2, 0.7, 1.0)
-    found = {f.name: getattr(channels, f.name) for f in fields(Channels)}
+    found = {f.name: getattr(channels, f.name) for f in fields(Channels) if f.name != "texts"}
+    found |= {f"texts.{f.name}": getattr(channels.texts, f.name) for f in fields(AgentTexts)}
     every = np.arange(len(index.names))
     found["late"] = np.concatenate(index.late(query, every))
     found["close"] = np.array([index.closeness(0, place) for place in range(len(every))])
@@ -35,8 +36,9 @@ def assert_same(followed: Index | None, agents, learned) -> None:
     assert followed.agents == fresh.agents
     for one, other in [(followed, fresh), (followed.reading(_READING), fresh.reading(_READING))]:
         for text in TASKS:
-            theirs = scores(other, text)
-            for name, own in scores(one, text).items():
+            ours, theirs = scores(one, text), scores(other, text)
+            assert ours.keys() == theirs.keys()
+            for name, own in ours.items():
                 if own.dtype.kind == "f":
                     np.testing.assert_allclose(own, theirs[name], rtol=0, atol=1e-6, err_msg=name)
                 else:

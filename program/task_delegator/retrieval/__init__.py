@@ -1,7 +1,8 @@
 """Retrieval: channels, fusion, and indexes that follow a registry."""
 
+from .channels import Channels
 from .fusion import CHANNELS, Scored, fuse, largest, late_scores, score, standardize
-from .index import Channels, Index, Query
+from .index import Index, Query
 from .index_cache import IndexCache
 from .many import Asked, score_many
 from .passages import read_passages, reading_of

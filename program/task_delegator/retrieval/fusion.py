@@ -9,7 +9,8 @@ import numpy as np
 from ..delegation import Signals
 from ..knobs import KnobValues
 from ..system import no_fork
-from .index import Channels, Index, Lexical, Query
+from .channels import AgentTexts, Channels
+from .index import Index, Lexical, Query
 from .passages import reading_of
 
 CHANNELS = (
@@ -107,12 +108,11 @@ def score_channels_of_many(
     for start in range(0, len(queries), at_once):
         block = slice(start, start + at_once)
         own = [channel[block] for channel in raw]
-        z = standardized(own, index.read_passages, index.told, index.trust)
+        z = standardized(own, index.texts)
         texts = zip(queries[block], samples[block], left_out[block], strict=True)
         every = zip(zip(*own, strict=True), zip(*z, strict=True), texts, strict=True)
         for scores, standard, (query, near, out) in every:
-            known = {"read": index.read_passages, "told": index.told, "trust": index.trust}
-            channels = Channels(*scores, **known)
+            channels = Channels(*scores, texts=index.texts)
             z_scores: dict[str, np.ndarray] = dict(zip(_OF_ALL_AGENTS, standard, strict=True))
             late = late_scores(index, query, z_scores, left_out=out, samples=near)
             yield Scored(channels, z_scores | late.z_scores, late.largest)
@@ -127,30 +127,24 @@ def standardize(channels: Channels) -> dict[str, np.ndarray]:
     an agent with few samples the description is heard in their place in part.
     """
     raw = np.array([getattr(channels, name) for name in _OF_ALL_AGENTS])
-    told = channels.read, channels.told, channels.trust
-    alike = channels.trust is None and not np.isnan(raw).any()
-    z_scores = _z(raw) if alike else standardized(raw, *told)
+    alike = channels.texts.trust is None and not np.isnan(raw).any()
+    z_scores = _z(raw) if alike else standardized(raw, channels.texts)
     return dict(zip(_OF_ALL_AGENTS, z_scores, strict=True))
 
 
-def standardized(
-    raw: np.ndarray | Sequence[np.ndarray],
-    read: np.ndarray | None,
-    told: np.ndarray | None = None,
-    trust: np.ndarray | None = None,
-) -> list[np.ndarray]:
+def standardized(raw: np.ndarray | Sequence[np.ndarray], texts: AgentTexts) -> list[np.ndarray]:
     """Return what ``standardize`` does of one text or of many, shape as given.
 
     Args:
         raw: the channels in order, shape (agents,) or (texts, agents) each; what is missing is
             missing for all texts.
-        read, told, trust: as in ``Channels``.
+        texts: what the agents say.
     """
     bm25, chars, described = (_z_of_each(scores) for scores in raw[:3])
     missing = described
-    if read is not None:
+    if texts.passages is not None:
         said = _z_of_each(_z_of_each(bm25 + chars) + described)
-        missing = np.where(read, said, described)
+        missing = np.where(texts.passages, said, described)
     z_scores = [bm25, chars, described]
     for scores in raw[3:]:
         shown = ~np.isnan(scores.reshape(-1, scores.shape[-1])[0])
@@ -160,12 +154,13 @@ def standardized(
         z = missing.copy()
         z[..., shown] = _z_of_each(scores[..., shown])
         if not shown.all():
+            told = texts.described
             alike = shown & told if told is not None and (told & ~shown).any() else shown
             if alike.any():
                 best = described[..., alike].max(axis=-1, keepdims=True)
                 z[..., shown] += best - z[..., alike].max(axis=-1, keepdims=True)
-        if trust is not None:
-            heard = np.where(shown, trust, 1.0)
+        if texts.trust is not None:
+            heard = np.where(shown, texts.trust, 1.0)
             z = _z_of_each(heard * z + (1.0 - heard) * described)
         z_scores.append(z)
     return z_scores

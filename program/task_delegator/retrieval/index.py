@@ -6,7 +6,7 @@ registered cannot matter, and it holds no state of the compiled program.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from ..embedders import Embedder, Encoded
 from ..registry import Agent
 from .build_once import BuildOnce
+from .channels import AgentTexts, Channels
 from .heads import ClassRows, Heads
 from .late_interaction import LateInteraction
 from .lexical import GramCosines, WordScores
@@ -82,32 +83,6 @@ class Query:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Channels:
-    """Raw scores of one task against every agent, in name order.
-
-    Attributes:
-        bm25, chars, description: shape (agents,).
-        sample_best, sample_mean, head: shape (agents,); NaN for agents without samples.
-        read: whether passages of an agent were read, shape (agents,), bool; None of nobody.
-        told: whether an agent has a description, shape (agents,), bool.
-        trust: what each agent's samples weigh beside its description, 0..1, shape (agents,); None
-            where all weigh 1.
-        samples: cosines with each sample, agent by agent, shape (samples,); None where unknown.
-    """
-
-    bm25: np.ndarray
-    chars: np.ndarray
-    description: np.ndarray
-    sample_best: np.ndarray
-    sample_mean: np.ndarray
-    head: np.ndarray
-    read: np.ndarray | None = None
-    told: np.ndarray | None = None
-    trust: np.ndarray | None = None
-    samples: np.ndarray | None = None
-
-
 class Index:
     """Score tasks against a fixed set of agents.
 
@@ -122,10 +97,8 @@ class Index:
     Attributes:
         agents, names: in the order of every score.
         mentions, named: the same, to be found in texts: in any spelling, and on purpose.
-        has_samples: whether an agent has any, shape (agents,), bool.
-        told: whether an agent has a description, shape (agents,), bool.
-        trust: as in ``Channels``.
-        read_passages: whether passages of an agent are read, shape (agents,); None of nobody.
+        has_samples, has_description: whether an agent has any, shape (agents,), bool.
+        texts: what the agents say.
         hidden: places of agents that are not to be named, int, shape (hidden,).
     """
 
@@ -157,14 +130,14 @@ class Index:
         self._bm25 = WordScores(store.cut_words, store.words, words)
         self._chars = GramCosines(store.grams, grams)
         self._late = LateInteraction(tokens.holders(len(store.token_numbers)), len(numbers))
-        self.read_passages: np.ndarray | None = None
-        self.told = np.array([bool(agent.description.strip()) for agent in self.agents], dtype=bool)
+        described = [bool(agent.description.strip()) for agent in self.agents]
+        self.has_description = np.array(described, dtype=bool)
+        self.texts = AgentTexts(None, self.has_description, members.trust)
         self.hidden = np.zeros(0, dtype=int)
 
     def _read_vectors(self) -> None:
         members = self._members
         self.has_samples = members.counts > 0
-        self.trust = members.trust
         self._counts = members.counts[self.has_samples]
         self._first_samples = offsets(members.counts)
         self._starts = self._first_samples[self.has_samples]
@@ -258,9 +231,7 @@ class Index:
             sample_best=best,
             sample_mean=mean,
             head=self.head(vector, head_c),
-            read=self.read_passages,
-            told=self.told,
-            trust=self.trust,
+            texts=self.texts,
             samples=samples,
         )
 
@@ -340,9 +311,8 @@ class Index:
             (entry.tokens, (0, *own, *range(entry.samples + 1, len(entry.held))))
             for entry, own in zip(entries, self._nearest(rows, samples), strict=True)
         )
-        return self._late(
-            encoded.token_vectors, numbers, near, self.has_samples[rows], self.told[rows]
-        )
+        has = self.has_samples[rows], self.has_description[rows]
+        return self._late(encoded.token_vectors, numbers, near, *has)
 
     def _nearest(self, rows: np.ndarray, samples: np.ndarray) -> list[list[int]]:
         """Return the places of samples among the texts of each agent: those nearest to a task."""
@@ -379,14 +349,14 @@ class Index:
 def _with_passages(index: Index, reading: tuple[int, bool]) -> Index | None:
     """Return an index that reads passages too, None where its agents have none to read."""
     members = index._members
-    if not members.told.any():
+    if not members.has_passages.any():
         return None
     passages = read_passages(members.agents, reading, members.store.passages)
     if passages is None:
         return None
     further = copy(index)
     further._see(members.reading(reading, passages))
-    further.read_passages = np.array([*map(bool, passages.texts)])
+    further.texts = replace(index.texts, passages=np.array([*map(bool, passages.texts)]))
     further._readings = BuildOnce(_with_nothing, 1)
     return further
 

@@ -37,7 +37,7 @@ class LateInteraction:
         numbers: np.ndarray,
         near: Compared,
         sampled: np.ndarray,
-        told: np.ndarray,
+        described: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return *to* and *fro* per agent, mean cosines, NaN without tokens, shape (agents,) each.
 
@@ -46,7 +46,7 @@ class LateInteraction:
             numbers: of the same; -1 for a token that no agent ever had.
             near: texts of the agents to compare.
             sampled: whether samples are among them, bool, shape (agents,).
-            told: whether their first says more than a name, bool, shape (agents,).
+            described: whether their first says more than a name, bool, shape (agents,).
         """
         to, fro = np.full(len(near.texts), np.nan), np.full(len(near.texts), np.nan)
         if not near.lengths or len(numbers) == 0:
@@ -61,11 +61,11 @@ class LateInteraction:
         shares = np.add.reduceat(covered, starts) / np.add.reduceat(own, starts)
         to[filled] = rarity @ _cosines(of_agents) / rarity.sum()
         fro[filled] = np.maximum.reduceat(shares, firsts)
-        some, told = sampled[filled], told[filled]
-        if some.any() and not some.all():
-            described = rarity @ _cosines(of_texts[:, firsts]) / rarity.sum()
-            to[filled] = _evened(to[filled], described, some, told)
-            fro[filled] = _evened(fro[filled], shares[firsts], some, told)
+        sampled, described = sampled[filled], described[filled]
+        if sampled.any() and not sampled.all():
+            by_description = rarity @ _cosines(of_texts[:, firsts]) / rarity.sum()
+            to[filled] = _evened(to[filled], by_description, sampled, described)
+            fro[filled] = _evened(fro[filled], shares[firsts], sampled, described)
         return to, fro
 
     def _weights(self, numbers: np.ndarray) -> np.ndarray:
@@ -74,7 +74,7 @@ class LateInteraction:
 
 
 def _evened(
-    scores: np.ndarray, described: np.ndarray, sampled: np.ndarray, told: np.ndarray
+    scores: np.ndarray, by_description: np.ndarray, sampled: np.ndarray, described: np.ndarray
 ) -> np.ndarray:
     """Return scores of agents to be compared, although some have samples and others none.
 
@@ -83,14 +83,14 @@ def _evened(
     bring beside one.
 
     Args:
-        scores, described: by all of an agent's texts, and by the first, shape (agents,).
+        scores, by_description: by all of an agent's texts, and by the first, shape (agents,).
         sampled: who has samples, bool, shape (agents,).
-        told: whose first text says more than a name, bool, shape (agents,).
+        described: whose first text says more than a name, bool, shape (agents,).
     """
     evened = scores.copy()
-    for bare, others in ((told, sampled & told), (~told, sampled)):
+    for bare, others in ((described, sampled & described), (~described, sampled)):
         if others.any():
-            brought = (scores - described)[others]
+            brought = (scores - by_description)[others]
             better = np.argsort(-scores[others], kind="stable")[: (len(brought) + 1) // 2]
             evened[bare & ~sampled] += brought[better].mean()
     return np.minimum(evened, np.maximum(scores, 1.0))

@@ -25,7 +25,7 @@ class Members:
         mentions, named: what finds their names in texts.
         numbers, first_samples, counts: of the entries: its number, the number of its first
             sample, how many samples it has; int32, shape (agents,).
-        told: whether there are passages to read of the agent, bool, shape (agents,).
+        has_passages: whether the agent has passages to read, bool, shape (agents,).
     """
 
     store: Store
@@ -38,7 +38,7 @@ class Members:
     numbers: np.ndarray
     first_samples: np.ndarray
     counts: np.ndarray
-    told: np.ndarray
+    has_passages: np.ndarray
 
     @classmethod
     def of(
@@ -60,9 +60,9 @@ class Members:
         names = tuple(agent.name for agent in held)
         places = np.array([(e.number, e.first_sample, e.samples) for e in entries], dtype=np.int32)
         numbers, firsts, counts = places.reshape(-1, 3).T.copy()
-        told = np.array([bool(passages_of(agent, 1)) for agent in held], dtype=bool)
+        has_passages = np.array([bool(passages_of(agent, 1)) for agent in held], dtype=bool)
         mentions, named = store.finders(names)
-        own = (mentions, named, numbers, firsts, counts, told)
+        own = (mentions, named, numbers, firsts, counts, has_passages)
         return cls(store, snapshot, held, names, tuple(entries), *own)
 
     @property
@@ -72,11 +72,11 @@ class Members:
 
     @property
     def _arrays(self) -> tuple[np.ndarray, ...]:
-        return self.numbers, self.first_samples, self.counts, self.told
+        return self.numbers, self.first_samples, self.counts, self.has_passages
 
     @property
     def trust(self) -> np.ndarray | None:
-        """Return ``trust`` of ``Channels``: the description counts as much as one sample."""
+        """Return ``trust`` of ``AgentTexts``: the description counts as much as one sample."""
         counts = self.counts
         trust = np.minimum(counts / (counts + 1) * (_ENOUGH + 1) / _ENOUGH, 1.0)
         return None if (trust[counts > 0] == 1.0).all() else trust

@@ -13,8 +13,9 @@ import numpy as np
 
 from ..delegation import Candidate, Signals
 from ..knobs import KnobValues
+from .channels import Channels
 from .fusion import CHANNELS, Scored, fuse, largest, late_scores, signals, softmax, standardize
-from .index import Channels, Index, Query
+from .index import Index, Query
 from .passages import reading_of
 from .rerank import Rerank, Reranked
 
@@ -73,7 +74,5 @@ def without(
 
 
 def _columns(channels: Channels, kept: np.ndarray) -> Channels:
-    told = {name: getattr(channels, name) for name in ("read", "told", "trust")}
-    own = {name: None if held is None else held[kept] for name, held in told.items()}
     columns = {name: getattr(channels, name)[kept] for name in CHANNELS[:-2]}
-    return replace(channels, **columns, **own)
+    return replace(channels, **columns, texts=channels.texts.of(kept))

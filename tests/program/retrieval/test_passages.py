@@ -68,7 +68,7 @@ def test_passages_are_encoded_where_a_fork_need_not_wait(office, monkeypatch):
 
     monkeypatch.setattr(fusion, "no_fork", no_fork)
     read = fusion.read_lexically(index, TASK, KnobValues())
-    assert read.index.read_passages is not None
+    assert read.index.texts.passages is not None
 
 
 def test_turned_off_instructions_change_nothing(office):

@@ -11,8 +11,9 @@ from small import HashedWords, make_agent, only
 
 from task_delegator.knobs import KnobValues
 from task_delegator.registry.agents import Agent, Registry
+from task_delegator.retrieval.channels import Channels
 from task_delegator.retrieval.fusion import CHANNELS, fuse, largest, softmax, standardize
-from task_delegator.retrieval.index import Channels, Index
+from task_delegator.retrieval.index import Index
 from task_delegator.retrieval.index_cache import IndexCache
 from task_delegator.retrieval.linear_head import ShrinkageLDA, SoftmaxRegression
 from task_delegator.retrieval.retrieve import Retrieve

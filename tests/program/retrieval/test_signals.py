@@ -60,7 +60,9 @@ def test_the_signal_of_the_head_is_a_margin(office):
     scored = score(index, index.read("money back please"), knobs)
     logits = np.full(len(office), np.nan)
     logits[[0, 2, 3]] = 1.0, 5.0, 2.0
-    channels = replace(scored.channels, head=logits, trust=None)
+    channels = replace(
+        scored.channels, head=logits, texts=replace(scored.channels.texts, trust=None)
+    )
     scored = replace(scored, channels=channels, z_scores=scored.z_scores | standardize(channels))
     spread = np.std([1.0, 5.0, 2.0])
     assert signals(index, scored, np.arange(1), knobs).head_margin == pytest.approx(

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small import HashedWords, make_agent
 
+from task_delegator.retrieval.channels import AgentTexts, Channels
 from task_delegator.retrieval.fusion import standardize
-from task_delegator.retrieval.index import Channels, Index
+from task_delegator.retrieval.index import Index
 
 SCORES = st.lists(st.floats(0, 1), min_size=6, max_size=6, unique=True)
 
@@ -18,7 +19,7 @@ def channels(described: list[float], sampled: np.ndarray, told: np.ndarray | Non
     """Return scores of six agents, of which those at the front have samples."""
     rows = np.array(described)
     samples = np.where(np.arange(6) < len(sampled), np.resize(sampled, 6), np.nan)
-    return Channels(rows, rows, rows, samples, samples, samples, told=told)
+    return Channels(rows, rows, rows, samples, samples, samples, AgentTexts(described=told))
 
 
 @given(SCORES, SCORES.map(lambda scores: np.array(scores[:4])))
@@ -44,7 +45,9 @@ def test_with_few_samples_the_description_is_heard_in_their_place_in_part():
     described = [0.9, 0.1, 0.2, 0.3, 0.4, 0.5]
     sampled = np.array(described[::-1])
     alone = standardize(channels(described, sampled, None))
-    few = standardize(replace(channels(described, sampled, None), trust=np.full(6, 0.6)))
+    few = standardize(
+        replace(channels(described, sampled, None), texts=AgentTexts(trust=np.full(6, 0.6)))
+    )
     mixed = 0.6 * alone["sample_best"] + 0.4 * alone["description"]
     assert few["sample_best"] == pytest.approx((mixed - mixed.mean()) / mixed.std())
     assert few["description"] == pytest.approx(alone["description"])
@@ -58,5 +61,5 @@ def test_samples_weigh_the_more_the_more_there_are(samples, trust):
         make_agent(f"Agent {n}", "does things", *(f"{n} {i}" for i in range(number)))
         for n, number in enumerate(samples)
     ]
-    found = Index(agents, HashedWords()).trust
+    found = Index(agents, HashedWords()).texts.trust
     assert found is None if trust is None else found == pytest.approx(trust)
