@@ -6,13 +6,14 @@ Providers put into their error messages what they were sent: the key, the task, 
 import html
 import os
 import re
+import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from .credentials import HIDDEN, SECRET_NAME, without_user
-from .sanitize import printable
+from .sanitize import printable, with_few_marks
 
 _T = TypeVar("_T")
 
@@ -25,7 +26,11 @@ _TERMINAL = re.compile(  # CSI and OSC sequences of terminals
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
 )
 _HUGE_REFERENCE = re.compile(r"&#[0-9]{8,};?")  # of no character; Python reads no such number
-_ESCAPED = re.compile(r"(?<!\\)\\+(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([nrtbf])|([\"'/]))")
+_ESCAPED = re.compile(
+    r"(?<!\\)\\+(?:u\{([0-9a-fA-F]{1,6})\}|U([0-9a-fA-F]{8})|u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})"
+    r"|([0-3][0-7]{2})|([nrtbf])|([\"'/]))"
+)
+_MOST_ESCAPES = 8  # of a text that was escaped again and again, one way or the other
 
 
 def describe_error(
@@ -113,15 +118,24 @@ def _letters(text: str) -> _Folded:
 
 
 def _unescaped(text: str) -> str:
-    """Return a text as it was before JSON, a URL or HTML escaped it, on one line."""
-    for _ in range(2):  # JSON within JSON
-        text = _ESCAPED.sub(_character, text)
-    return _one_line(html.unescape(_HUGE_REFERENCE.sub(" ", unquote(text))))
+    """Return a text as it was before JSON, a URL or HTML escaped it, in plain letters, on one line.
+
+    However often and in whatever order they did; wide and ornate letters become those they show.
+    """
+    for _ in range(_MOST_ESCAPES):
+        before = text
+        text = html.unescape(_HUGE_REFERENCE.sub(" ", unquote(_ESCAPED.sub(_character, text))))
+        if text == before:
+            break
+    return _one_line(unicodedata.normalize("NFKC", with_few_marks(text)))
 
 
 def _character(match: re.Match[str]) -> str:
-    code = match[1] or match[2]
-    return chr(int(code, 16)) if code else match[4] or " "
+    hexadecimal, octal = match[1] or match[2] or match[3] or match[4], match[5]
+    if octal:
+        return chr(int(octal, 8))
+    code = int(hexadecimal, 16) if hexadecimal else 0
+    return chr(code) if 0 < code <= sys.maxunicode else match[7] or " "
 
 
 def _one_line(text: str) -> str:

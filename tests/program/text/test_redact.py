@@ -1,6 +1,7 @@
 """What is shown of an error that quotes what it was sent."""
 
 import json
+import re
 from urllib.parse import quote
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from task_delegator.errors import InputError
-from task_delegator.text.credentials import without_user
+from task_delegator.text.credentials import HIDDEN, without_user
 from task_delegator.text.redact import MOST_CHARACTERS, describe_error, redact
 
 TASK = "Please refund the card payment of Jörg Müller, IBAN DE89370400440532013000"
@@ -38,6 +39,15 @@ def test_an_error_is_shown_by_its_type_provider_status_and_message():
         lambda text: json.dumps(json.dumps(text)),
         repr,
         quote,
+        lambda text: quote(quote(text)),
+        lambda text: "".join(f"%{byte:02x}" for byte in text.encode()).replace("%", "%25"),
+        lambda text: "".join(f"&amp;#{ord(char)};" for char in text),
+        lambda text: "".join(f"\\u{{{ord(char):x}}}" for char in text),
+        lambda text: "".join(f"\\U{ord(char):08x}" for char in text),
+        lambda text: "".join(f"\\{ord(char):03o}" if char.isascii() else char for char in text),
+        lambda text: "".join(
+            chr(ord(char) + 0xFEE0) if "!" <= char <= "~" else char for char in text
+        ),
         lambda text: text.replace(" ", "\u200b \x1b[31m"),
         lambda text: "\x1b]8;;http://x\x07" + text,
         lambda text: text[5:40],
@@ -52,6 +62,9 @@ def test_neither_the_prompt_nor_a_key_is_shown_however_they_are_escaped(escape):
     assert "0123456789abc" not in shown.lower()
     assert "\x1b" not in shown
     assert shown.startswith("ServerError (openai, HTTP 500): cannot do")
+    said = shown.replace(HIDDEN, "")
+    assert said.isascii(), "nor in letters that are read as others"
+    assert not re.search(r"[%&\\]", said), "nor escaped"
 
 
 def test_keys_of_the_environment_and_of_an_address_are_not_shown(monkeypatch):
