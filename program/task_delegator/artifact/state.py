@@ -64,6 +64,7 @@ class _Metadata(_Part):
 
 
 _Confidence = Annotated[float, Field(ge=0.0, le=1.0)]
+_MOST_REQUESTS = 10**7  # that a manifest counts: a row of memory each
 
 
 class ValidationScores(BaseModel):
@@ -85,7 +86,7 @@ class ValidationScores(BaseModel):
     right: list[bool]
     accepted: list[bool] | None = None
     out_of_scope: list[_Confidence] = []
-    n_out_of_scope: int | None = None
+    n_out_of_scope: Annotated[int, Field(ge=0, le=_MOST_REQUESTS)] | None = None
     unasked: Optional["ValidationScores"] = None
     with_lm: Optional["ValidationScores"] = None
 

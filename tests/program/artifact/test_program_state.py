@@ -164,6 +164,10 @@ def test_impossible_numbers_of_format_3_are_refused(change):
             {"confidences": [0.5], "right": [True], "out_of_scope": [0.5], "n_out_of_scope": 0},
             "calibration: .*n_out_of_scope",
         ),
+        (
+            {"confidences": [0.5], "right": [True], "n_out_of_scope": 10**12},
+            "calibration.n_out_of_scope: ",
+        ),
         ({"confidences": [0.5], "right": [True], "promise": 5}, "calibration.promise: "),
         (
             {"confidences": [0.5], "right": [True], "promise": {"delta": 0}},
