@@ -9,18 +9,24 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..errors import InputError
 from ..feedback import json_of, jsonl_lines
+from ..registry import misspelled
 from ..settings import check_task
 from ..system import PARTIAL, atomic_write, needed, require_regular
+from ..text import one_line, printable
 
+Id: TypeAlias = str | int
 PARQUET = ".parquet"
 BAD = ".bad"  # suffix of the file of lines that hold no task
 # What one call takes beside its task, and a batch for all of its lines or not at all.
 _OF_A_CALL = {
-    "permissions": "give --permissions, which hold for all lines, or delegate line by line",
+    **dict.fromkeys(
+        ("permissions", "required_permissions"),
+        "give --permissions, which hold for all lines, or delegate line by line",
+    ),
     **dict.fromkeys(("exclude", "include", "history", "k"), "delegate such tasks one by one"),
 }
 _TASK_LINE = '{"task": "..."} or a string in quotes, a line of JSON each'
@@ -34,28 +40,38 @@ class TaskFile:
     Attributes:
         tasks: line numbers, from 1, and tasks; of Parquet, the numbers of its rows.
         bad: line numbers, and what is wrong with them.
+        ids: of tasks that have one, by line number: what their rows are joined by.
     """
 
     tasks: tuple[tuple[int, str], ...]
     bad: tuple[tuple[int, str], ...]
+    ids: Mapping[int, Id]
 
 
 def read_tasks(path: str) -> TaskFile:
     """Read tasks: ``{"task": "..."}`` or a string per line, or a Parquet column ``task``.
 
+    An ``id`` beside a task, a text or a whole number, is kept for its row.
+
     Raises:
         InputError: the file cannot be read, or no line of it holds a task.
     """
-    tasks, bad = [], []
+    tasks, bad, ids = [], [], {}
     rows = _parquet_rows(path) if path.endswith(PARQUET) else _jsonl_rows(path)
     for number, row in rows:
+        where = f"{path}: line {number}"
         try:
-            tasks.append((number, _task_of(row(), f"{path}: line {number}")))
+            value = row()
+            task, known = _task_of(value, where), _id_of(value, where)
         except InputError as error:
             bad.append((number, str(error)))
+            continue
+        tasks.append((number, task))
+        if known is not None:
+            ids[number] = known
     if bad and not tasks:
         raise InputError(bad[0][1])
-    return TaskFile(tuple(tasks), tuple(bad))
+    return TaskFile(tuple(tasks), tuple(bad), ids)
 
 
 def written_beside(out: Path) -> tuple[Path, ...]:
@@ -117,19 +133,24 @@ def _task_of(row: Any, where: str) -> str:
     return task
 
 
+def _id_of(row: Any, where: str) -> Id | None:
+    known = row.get("id") if isinstance(row, dict) else None
+    if known is not None and (isinstance(known, bool) or not isinstance(known, str | int)):
+        raise InputError(f"{where}: id must be a text or a whole number, not {known!r:.80}")
+    return known
+
+
 def _check_fields(names: Iterable[str], where: str) -> None:
     """Refuse what would be lost: an answer without it may be another, or of a hidden agent.
 
     Raises:
-        InputError: the first field that a batch does not read.
+        InputError: the first field that a batch does not read, or that nearly spells one.
     """
     for name in names:
-        if name in _OF_A_CALL:
-            raise InputError(f"{where}: {name} is not read from a batch: {_OF_A_CALL[name]}")
-
-
-def _as_is(value: Any) -> Any:
-    return value
+        meant = name if name in _OF_A_CALL else misspelled(name, _OF_A_CALL)
+        if meant is not None:
+            said = f"{where}: {printable(name)} is not read from a batch"
+            raise InputError(f"{said}: {_OF_A_CALL[meant]}")
 
 
 def _jsonl_rows(path: str) -> Iterator[tuple[int, Any]]:
@@ -153,16 +174,43 @@ def _parquet_rows(path: str) -> Iterator[tuple[int, Any]]:
     try:
         require_regular(Path(path))
         file = parquet.ParquetFile(path)
-        if "task" not in file.schema_arrow.names:
+        names = file.schema_arrow.names
+        if "task" not in names:
             raise InputError(f"{path}: no column named task")
-        _check_fields(file.schema_arrow.names, path)
+        _check_fields(names, path)
+        columns = [name for name in ("task", "id") if name in names]
         number = 0
-        for batch in file.iter_batches(columns=["task"]):
-            for task in batch.column(0).to_pylist():
+        for batch in file.iter_batches(columns=columns):
+            for cells in zip(*(batch.column(name) for name in columns), strict=True):
                 number += 1
-                yield number, partial(_as_is, task)
-    except (OSError, ArrowException) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
+                cell = dict(zip(columns, cells, strict=True))
+                yield number, partial(_cell_values, cell, f"{path}: line {number}")
+    # A damaged file may hold texts that are none, and numbers that Python has no type for.
+    except (OSError, ArrowException, ValueError, OverflowError) as error:
+        raise InputError(f"{path}: cannot be read: {one_line(str(error))}") from error
+
+
+def _cell_values(cells: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return the values of a row of Parquet.
+
+    Raises:
+        InputError: one of them is none, such as text that is not UTF-8.
+    """
+    try:
+        return {name: cell.as_py() for name, cell in cells.items()}
+    except (ValueError, OverflowError) as error:
+        raise InputError(f"{where}: cannot be read: {one_line(str(error))}") from error
+
+
+def _fit_for_text(value: Any) -> Any:
+    """Return a value whose texts UTF-8 can hold: a half character becomes a question mark."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, list):
+        return [_fit_for_text(part) for part in value]
+    if isinstance(value, dict):
+        return {name: _fit_for_text(part) for name, part in value.items()}
+    return value
 
 
 def _write_parquet(rows: Iterator[Mapping[str, Any]], path: Path) -> None:
@@ -172,7 +220,8 @@ def _write_parquet(rows: Iterator[Mapping[str, Any]], path: Path) -> None:
     text, number = arrow.string(), arrow.float64()
     share = arrow.struct([("name", text), ("probability", number)])
     fields = {
-        **dict.fromkeys(("task", "decision", "agent"), text),
+        "line": arrow.int64(),
+        **dict.fromkeys(("id", "task", "decision", "agent"), text),
         "confidence": number,
         "reason": text,
         "top3": arrow.list_(share),
@@ -184,8 +233,9 @@ def _write_parquet(rows: Iterator[Mapping[str, Any]], path: Path) -> None:
     with parquet.ParquetWriter(path, schema) as writer:
         while some := list(islice(rows, _GROUP)):
             columns = [
-                {name: row.get(name) for name in fields}
+                {name: _fit_for_text(row.get(name)) for name in fields}
                 | {
+                    "id": None if row.get("id") is None else _fit_for_text(str(row["id"])),
                     "second_pass": row.get("second_pass", False),
                     "delegation": None if "error" in row else json.dumps(row),
                 }

@@ -9,13 +9,14 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 from ..delegator import Delegator
 from ..errors import DelegatorError, InputError
 from ..system import PARTIAL, append_line, held, replacing, sha256_text, unfinished_line
 from .engine import Delegate
-from .files import write_rows
+from .files import Id, write_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,11 @@ def delegate_batch(
     out: Path,
     program: str,
     progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda rows, _: rows,
+    ids: Mapping[int, Id] = MappingProxyType({}),
 ) -> Batch:
     """Write one row per task: its delegation, or ``{"task": ..., "error": ...}``.
+
+    Each begins with the ``line`` of its task, and with its ``id`` where it has one.
 
     Args:
         tasks: line numbers, each once, and tasks.
@@ -62,6 +66,7 @@ def delegate_batch(
         out: JSONL file to write or replace.
         program: digest of all that delegations depend on but the tasks.
         progress: shows how many tasks are done of so many that are left.
+        ids: of tasks, by line number.
 
     Raises:
         InputError: another batch writes the file, the journal holds other rows, or the file
@@ -80,8 +85,12 @@ def delegate_batch(
                 pairs = progress(zip(left, answers, strict=True), len(left))
                 errors = _delegate(pairs, file, places)
                 with journal.open("rb") as rows, replacing(out) as partial:
-                    in_order = (places[number] for number, _ in tasks)
-                    write_rows(_rows_at(in_order, rows), partial, out.suffix)
+                    own = _rows_at((places[number] for number, _ in tasks), rows)
+                    named = (
+                        {"line": number} | ({"id": ids[number]} if number in ids else {}) | row
+                        for (number, _), row in zip(tasks, own, strict=True)
+                    )
+                    write_rows(named, partial, out.suffix)
             except BaseException:
                 if not places:
                     journal.unlink()

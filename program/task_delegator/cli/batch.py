@@ -76,6 +76,7 @@ def _run(options: argparse.Namespace) -> int:
         out,
         program,
         lambda rows, number: tqdm(rows, unit="task", delay=3, total=number),
+        given.ids,
     )
     beside = write_bad(out, given.bad)
     kept = f", {done.kept} of them by an earlier run" if done.kept else ""

@@ -135,14 +135,16 @@ def check_written(options: argparse.Namespace, written: Iterable[Path], *read: s
     agents = options.agents or str(_AGENTS)
     sources = [Path(path) for path in (agents, enrichment_next_to(agents), *read) if path]
     for path in written:
-        if any(_is_same(path, source) for source in sources):
+        if any(_is_read(path, source) for source in sources):
             raise InputError(f"{path}: is read by this command: name another file to write to")
 
 
-def _is_same(path: Path, other: Path) -> bool:
-    if path.exists() and other.exists():
-        return path.samefile(other)
-    return os.path.realpath(path) == os.path.realpath(other)
+def _is_read(path: Path, source: Path) -> bool:
+    """Tell whether a path is a file that is read, or lies in a folder that is."""
+    if path.exists() and source.exists() and path.samefile(source):
+        return True
+    own, read = Path(os.path.realpath(path)), Path(os.path.realpath(source))
+    return own == read or (source.is_dir() and own.is_relative_to(read))
 
 
 def check_appended(path: Path) -> None:

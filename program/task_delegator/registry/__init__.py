@@ -12,7 +12,14 @@ from .enrichment import (
     read_enrichment,
 )
 from .formats import catalog, catalog_entry, read_agents
-from .rules import AGENT_CHARACTERS, NAME_CHARACTERS, first_fault, name_key, no_such_agent
+from .rules import (
+    AGENT_CHARACTERS,
+    NAME_CHARACTERS,
+    first_fault,
+    misspelled,
+    name_key,
+    no_such_agent,
+)
 from .texts import cut_passages, description_text, passages_of, readable, texts_of, tool_names
 from .watch import Watch, stamps
 
@@ -34,6 +41,7 @@ __all__ = [
     "enrich",
     "enrichment_next_to",
     "first_fault",
+    "misspelled",
     "load_enriched",
     "name_key",
     "no_such_agent",

@@ -36,7 +36,10 @@ def without_usage(rows):
     return [{name: row[name] for name in ("task", "decision", "agent", "reason")} for row in rows]
 
 
-@pytest.mark.parametrize("field", ["permissions", "exclude", "include", "history", "k"])
+@pytest.mark.parametrize(
+    "field",
+    ["permissions", "exclude", "include", "history", "k", "Permissions", "required_permission"],
+)
 def test_a_line_that_wishes_what_a_batch_does_not_read_is_not_done_without_it(
     field, tmp_path, capsys
 ):
@@ -62,6 +65,55 @@ def test_a_batch_writes_over_nothing_that_it_reads(tmp_path, capsys):
         assert "is read by this command" in capsys.readouterr().err
     assert tasks.read_text() == json.dumps(TEXTS[0]) + "\n{}\n"
     assert agents.read_text() == '[{"name": "A"}]'
+
+
+def test_a_batch_writes_into_no_folder_that_it_reads(tmp_path, capsys):
+    tasks, folder = tmp_path / "t.jsonl", tmp_path / "agents"
+    tasks.write_text(json.dumps(TEXTS[0]) + "\n")
+    folder.mkdir()
+    (folder / "desk.json").write_text('[{"name": "A"}]')
+    for out in (folder / "desk.json", folder / "out.json"):
+        assert main(["batch", str(tasks), str(out), "--agents", str(folder), "--no-lm"]) == 2
+        assert "is read by this command" in capsys.readouterr().err
+    assert [path.name for path in folder.iterdir()] == ["desk.json"]
+
+
+def test_a_row_says_which_line_it_answers_and_keeps_its_id(tmp_path):
+    tasks, out = tmp_path / "t.jsonl", tmp_path / "out.jsonl"
+    rows = [{"task": TEXTS[0], "id": "a-7"}, {"task": ""}, TEXTS[1], {"task": TEXTS[2], "id": 9}]
+    rows.append({"task": TEXTS[3], "id": [1]})
+    tasks.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert batch(tasks, out) == 2
+    written = [(row["line"], row.get("id"), row["task"]) for row in rows_of(out)]
+    assert written == [(1, "a-7", TEXTS[0]), (3, None, TEXTS[1]), (4, 9, TEXTS[2])]
+    bad = {row["line"]: row["error"] for row in rows_of(tmp_path / "out.jsonl.bad")}
+    assert "id must be a text or a whole number" in bad[5]
+
+
+def test_half_a_character_stops_no_parquet(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="the extra parquet is not installed")
+    tasks, out = tmp_path / "t.jsonl", tmp_path / "out.parquet"
+    tasks.write_text('{"task": "\\ud800 where is my money", "id": "\\udfff"}\n')
+    assert batch(tasks, out) == 0
+    (row,) = parquet.read_table(out).to_pylist()
+    assert (row["task"], row["id"]) == ("? where is my money", "?")
+
+
+def test_cells_of_parquet_that_are_no_text_are_bad_rows(tmp_path):
+    arrow = pytest.importorskip("pyarrow", reason="the extra parquet is not installed")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "t.parquet"
+    values = b"pay me" + b"\xff\xfe"
+    ends = arrow.py_buffer(b"".join(n.to_bytes(4, "little") for n in (0, 6, 8)))
+    texts = arrow.Array.from_buffers(arrow.string(), 2, [None, ends, arrow.py_buffer(values)])
+    parquet.write_table(arrow.table({"task": texts}), path)
+    found = read_tasks(str(path))
+    assert found.tasks == ((1, "pay me"),)
+    assert "line 2: cannot be read" in found.bad[0][1]
+    endless = arrow.array([2**62], arrow.duration("s"))
+    parquet.write_table(arrow.table({"task": endless}), path)
+    with pytest.raises(InputError, match="line 1: "):
+        read_tasks(str(path))
 
 
 def test_a_line_that_is_no_text_is_a_bad_line(tmp_path, capsys):

@@ -111,7 +111,7 @@ def test_a_task_that_failed_is_a_row_and_the_others_are_done(tmp_path):
     done = delegate_batch(TASKS, Nobody("task 5", LMError("no answer")), out, "p")
     assert done == Batch(rows=8, kept=0, failed=1, exit_code=3)
     rows = rows_of(out)
-    assert rows[4] == {"task": "task 5", "error": "no answer"}
+    assert rows[4] == {"line": 5, "task": "task 5", "error": "no answer"}
     assert [row["task"] for row in rows] == [task for _, task in TASKS]
     assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
 
