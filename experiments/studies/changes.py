@@ -80,7 +80,7 @@ def _calibrated(dataset: Dataset, agents: Sequence[Agent]) -> Delegator:
     part = replace(dataset, registry=Registry(agents), splits=splits).without_plans()
     program = load("default", part.registry)
     calibrate(program, part)
-    program.calibrated_for = CalibratedAgents(frozenset(agent.digest() for agent in agents))
+    program.calibrated_for = CalibratedAgents(frozenset(agent.reading_digest() for agent in agents))
     return program
 
 

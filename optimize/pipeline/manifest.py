@@ -23,7 +23,7 @@ def provenance(dataset: Dataset) -> dict[str, Any]:
             "sha256": dataset.registry.sha256(),
             "agents": len(dataset.registry),
             "enriched": dataset.enriched,
-            "calibrated": sorted(agent.digest() for agent in dataset.registry),
+            "calibrated": sorted(agent.reading_digest() for agent in dataset.registry),
         },
     }
 

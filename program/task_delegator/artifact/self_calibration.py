@@ -36,7 +36,7 @@ def calibrate_itself(
     knobs = delegator.knobs.values
     made = kept_calibration(delegator.retrieve, knobs, written, aim.precision)
     delegator.knobs.set(made.knobs)
-    digests = frozenset(agent.digest() for agent in delegator.registry)
+    digests = frozenset(agent.reading_digest() for agent in delegator.registry)
     trusted = delegator.calibrated_for.trusted
     delegator.calibrated_for = CalibratedAgents(digests, "samples", trusted)
     return made
@@ -59,7 +59,7 @@ def self_calibrated_manifest(
         "registry": {
             "sha256": agents.sha256(),
             "agents": len(agents),
-            "calibrated": sorted(agent.digest() for agent in agents),
+            "calibrated": sorted(agent.reading_digest() for agent in agents),
             "calibrated_by": "samples",
         },
         "knobs": delegator.knobs.values.model_dump(),

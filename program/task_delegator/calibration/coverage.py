@@ -62,7 +62,7 @@ class CalibratedAgents:
                 if len(self._known) >= _CALLERS:
                     self._known.clear()
                 found = [agent for agent in registry if agent.permits(caller)]
-                others = frozenset(a.name for a in found if a.digest() not in self.digests)
+                others = frozenset(agent.name for agent in found if not self._knows(agent))
                 enough = len(found) >= min(ENOUGH_AGENTS, len(self.digests)) or not found
                 means = enough and len(others) <= _FEW * len(found)
                 self._known[key] = others if means else None
@@ -73,8 +73,13 @@ class CalibratedAgents:
         known, agents = self.digests, len(registry)
         if known is None or agents >= 2 * len(known):  # no agent need be looked at
             return []
-        found = [agent.name for agent in registry if agent.digest() not in known]
+        found = [agent.name for agent in registry if not self._knows(agent)]
         return found if 2 * len(found) < agents else []
+
+    def _knows(self, agent: Agent) -> bool:
+        """Tell whether an agent says what it said; older manifests hold digests of all fields."""
+        known = self.digests or frozenset()
+        return agent.reading_digest() in known or agent.digest() in known
 
     def coverage(
         self,

@@ -1,6 +1,6 @@
 """Agents, their registry, lint findings, formats of others, texts of an agent, enrichment."""
 
-from .agents import Agent, Registry, Tool, permission_set
+from .agents import Agent, Registry
 from .enrichment import (
     FILE,
     Addition,
@@ -12,6 +12,7 @@ from .enrichment import (
     read_enrichment,
 )
 from .formats import catalog, catalog_entry, read_agents
+from .permissions import permission_set
 from .rules import (
     AGENT_CHARACTERS,
     NAME_CHARACTERS,
@@ -21,6 +22,7 @@ from .rules import (
     no_such_agent,
 )
 from .texts import cut_passages, description_text, passages_of, readable, texts_of, tool_names
+from .tool import Tool
 from .watch import Watch, stamps
 
 __all__ = [

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,10 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import (
     BaseModel,
     ConfigDict,
-    Discriminator,
     Field,
-    RootModel,
-    Tag,
+    ValidationError,
     field_validator,
     model_validator,
 )
@@ -22,6 +19,7 @@ from ..errors import InputError
 from ..system import Lock, sha256_text, write_text
 from ..text import longest_form
 from .lint import Finding, find_problems
+from .permissions import permission_set
 from .rules import (
     AGENT_CHARACTERS,
     NAME_CHARACTERS,
@@ -29,11 +27,13 @@ from .rules import (
     Samples,
     Text,
     check_name,
+    first_fault,
     misspelled,
     name_key,
     name_taken,
     no_such_agent,
 )
+from .tool import ToolOrName
 
 if TYPE_CHECKING:
     from .watch import Watch
@@ -41,62 +41,11 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-class Tool(RootModel[dict[str, Any]]):
-    """A tool that is described by an object. The object is kept and written back unchanged.
-
-    Three shapes are read:
-
-    - an object with ``name`` and ``description``: MCP ``tools/list``, OpenAI's Responses API,
-      Anthropic, agent marketplaces;
-    - such an object inside ``function``: OpenAI's Chat Completions API;
-    - an object with a ``type`` only: hosted tools of OpenAI.
-
-    ``str(tool)`` is its name and the first sentence of its description. Retrieval reads that.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    @model_validator(mode="after")
-    def _has_a_name(self) -> "Tool":
-        if not self.name.strip():
-            raise ValueError("has no name")
-        return self
-
-    @property
-    def name(self) -> str:
-        """The tool's name."""
-        return _text(self._described, "name") or _text(self.root, "type")
-
-    @property
-    def description(self) -> str:
-        """The tool's description; empty if it has none."""
-        return _text(self._described, "description")
-
-    @property
-    def _described(self) -> dict[str, Any]:
-        function = self.root.get("function")
-        return function if isinstance(function, dict) else self.root
-
-    def __str__(self) -> str:
-        """Return the name and the first sentence of the description."""
-        sentence = re.split(r"(?<=[.!?])\s|\n", self.description.strip(), maxsplit=1)[0]
-        return ": ".join(filter(None, (self.name, sentence.rstrip(". "))))
-
-    def __hash__(self) -> int:
-        """Return the hash of the name; the object itself cannot be hashed."""
-        return hash(self.name)
-
-
-def _text(values: dict[str, Any], key: str) -> str:
-    value = values.get(key)
-    return value if isinstance(value, str) else ""
-
-
-# Discriminated, so that an error names the fault of the tool and not those of both types.
-_ToolOrName = Annotated[
-    Annotated[str, Tag("name")] | Annotated[Tool, Tag("object")],
-    Discriminator(lambda tool: "name" if isinstance(tool, str) else "object"),
-]
+# Neither its domain nor who may use it says whom a task is for.
+_READ = {
+    *("name", "description", "instructions", "tools", "user_request_samples"),
+    *("use_when", "do_not_use_when"),
+}
 
 
 class Agent(BaseModel):
@@ -116,7 +65,7 @@ class Agent(BaseModel):
     name: Annotated[str, Field(max_length=NAME_CHARACTERS)]
     description: Text = ""
     instructions: Text = ""
-    tools: Annotated[tuple[_ToolOrName, ...], Field(max_length=TOOLS)] = ()
+    tools: Annotated[tuple[ToolOrName, ...], Field(max_length=TOOLS)] = ()
     user_request_samples: Samples = ()
     use_when: Text = ""
     do_not_use_when: Text = ""
@@ -175,8 +124,11 @@ class Agent(BaseModel):
 
     def digest(self) -> str:
         """Return 16 hexadecimal digits that change with any field of the agent."""
-        text = json.dumps(self.to_dict(), sort_keys=True)
-        return sha256_text(text)[:16]
+        return _digest(self.to_dict())
+
+    def reading_digest(self) -> str:
+        """Return 16 hexadecimal digits that change with what tasks are compared with."""
+        return _digest(self.model_dump(mode="json", include=_READ))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the agent as JSON values; sets become sorted lists."""
@@ -185,15 +137,25 @@ class Agent(BaseModel):
         return values
 
 
-def permission_set(permissions: Collection[str] | None) -> frozenset[str] | None:
-    """Return what a caller may use as a set; None for a caller without limits.
+def _digest(values: dict[str, Any]) -> str:
+    return sha256_text(json.dumps(values, sort_keys=True))[:16]
+
+
+def _as_checked(agent: Agent) -> Agent:
+    """Return an agent whose fields are what they should be: ``model_copy`` checks none of them.
 
     Raises:
-        TypeError: it is one text, whose letters would be taken for permissions.
+        TypeError: it is no agent.
+        InputError: a field is wrong.
     """
-    if isinstance(permissions, str | bytes):
-        raise TypeError(f"permissions must be a collection of texts, not {permissions!r:.80}")
-    return None if permissions is None else frozenset(permissions)
+    if not isinstance(agent, Agent):
+        raise TypeError(f"{agent!r:.80} is no Agent: make one, as Agent(**row)")
+    try:
+        checked = Agent.model_validate(dict(agent))
+    except ValidationError as error:
+        raise InputError(f"agent {agent.name!r:.80}: {first_fault(error)}") from error
+    frozen = isinstance(agent.required_permissions, frozenset)
+    return agent if frozen and checked == agent else checked
 
 
 class Registry:
@@ -287,8 +249,10 @@ class Registry:
         """Add an agent.
 
         Raises:
-            InputError: its name is taken, by the same letters or by some that look the same.
+            InputError: a field is wrong, as of an unchecked copy, or its name is taken, by the
+                same letters or by some that look the same.
         """
+        agent = _as_checked(agent)
         with self._lock:
             key = name_key(agent.name)
             if key in self._agents:
@@ -312,8 +276,9 @@ class Registry:
         """Replace the agent that has the same name.
 
         Raises:
-            InputError: no agent has this name.
+            InputError: no agent has this name, or a field is wrong, as of an unchecked copy.
         """
+        agent = _as_checked(agent)
         with self._lock:
             self._require(agent.name)
             self._agents = {**self._agents, name_key(agent.name): agent}
@@ -388,8 +353,8 @@ class Registry:
 def _by_key(agents: Iterable[Agent]) -> dict[str, Agent]:
     found: dict[str, Agent] = {}
     for agent in agents:
-        if not isinstance(agent, Agent):
-            raise TypeError(f"{agent!r:.80} is no Agent: make one, as Agent(**row)")
+        if not (isinstance(agent, Agent) and isinstance(agent.required_permissions, frozenset)):
+            agent = _as_checked(agent)
         key = name_key(agent.name)
         if key in found:
             raise name_taken(agent.name, found[key].name)

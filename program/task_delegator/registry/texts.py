@@ -2,7 +2,8 @@
 
 import re
 
-from .agents import Agent, Tool
+from .agents import Agent
+from .tool import Tool
 
 PASSAGE_LENGTH = 600  # characters: some 150 tokens, of the 256 that MiniLM reads
 _SHORTEST = 15  # characters of a piece that says something

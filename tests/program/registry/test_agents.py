@@ -9,7 +9,7 @@ from small import HashedWords
 
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
-from task_delegator.registry.agents import Agent, Registry, Tool
+from task_delegator.registry import Agent, Registry, Tool
 from task_delegator.registry.rules import misspelled, name_key, unprintable
 from task_delegator.registry.texts import description_text
 from task_delegator.text.overlap import overlap, overlapping

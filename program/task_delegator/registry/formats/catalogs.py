@@ -8,7 +8,8 @@ from typing import Any, Literal
 from urllib.parse import quote, urlsplit
 
 from ...errors import InputError
-from ..agents import Agent, Tool
+from ..agents import Agent
+from ..tool import Tool
 from . import a2a, ard, mcp
 from .draft import Draft, Json
 
