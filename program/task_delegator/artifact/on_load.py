@@ -97,7 +97,7 @@ def _check_transfer(delegator: Delegator, *aims: float | None) -> None:
     else:
         _log.warning(
             "the confidence of other registries holds for %d to %d agents, not for %d: every task "
-            "is %s", known.least_agents, known.most_agents, number,
+            "of a caller who may use all is %s", known.least_agents, known.most_agents, number,
             "for the LM" if delegator.may_ask_lm() else "reviewed",
         )  # fmt: skip
 
@@ -115,23 +115,35 @@ def tell_unasked(delegator: Delegator) -> None:
 
 
 @cache  # a service loads the same program often: once says it
-def tell_uncalibrated(
-    name: str, registry: str, transfers: bool, whom: str, *, few: bool = False
-) -> None:
+def tell_uncalibrated(name: str, registry: str, whom: str, instead: str) -> None:
     """Warn that a program was not calibrated for a registry, by its digest.
 
     Args:
         name: of the program.
         registry: its digest.
-        transfers: whether the confidence of other registries is used instead.
         whom: of a registry that is hardly another, the agents that it was not calibrated for.
-        few: whether these are so few that it holds for tasks that are hardly for them.
+        instead: what decides instead.
     """
-    other = ": that of other registries is used" if transfers else ""
-    if few:
-        other = f"{other} for tasks" if other else ": a person decides about tasks"
-        other += " that may be for them"
-    _log.warning("%s: its confidence is not calibrated for this registry%s%s", name, whom, other)
+    _log.warning(
+        "%s: its confidence is not calibrated for this registry%s: %s", name, whom, instead
+    )
+
+
+def decides_instead(delegator: Delegator) -> str:
+    """Return in words what decides where a program was not calibrated for its registry.
+
+    Where few agents are strange to it, that is about tasks which may be for these.
+    """
+    known = delegator.calibrated_for
+    if known.trusted:
+        return "it is believed all the same"
+    few = known.strangers(delegator.registry, None) is not None
+    about = " about tasks that may be for them" if few else ""
+    if not delegator.transfers():
+        return f"a person decides{about}"
+    if known.transfer:
+        return f"that of other registries decides{about}"
+    return f"a person decides{about}; calibrate='transfer' has that of other registries decide"
 
 
 def tell_foreign(delegator: Delegator) -> None:

@@ -41,6 +41,7 @@ from ..system import is_file, read_json, read_mlflow, replacing_folder, sha256_t
 from .models import check_reranker, embedder_of, names_reranker
 from .on_load import (
     calibrate_as_asked,
+    decides_instead,
     few_strangers,
     tell_foreign,
     tell_unasked,
@@ -153,9 +154,7 @@ def load(
         tell_unasked(delegator)
     if not delegator.calibrated():
         digest, whom = delegator.registry.sha256(), few_strangers(delegator)
-        few = calibrated_for.strangers(delegator.registry, None) is not None
-        few = few and not allow_uncalibrated
-        tell_uncalibrated(folder.name, digest, delegator.transfers(), whom, few=few)
+        tell_uncalibrated(folder.name, digest, whom, decides_instead(delegator))
     if (target_precision is not None or out_of_scope_share is not None) and not on_samples:
         _aim(delegator, folder, manifest, target_precision, out_of_scope_share)
     return delegator

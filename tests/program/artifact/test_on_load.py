@@ -15,13 +15,19 @@ def test_a_program_is_called_uncalibrated_once_per_registry_and_by_its_name(capl
     load("default", Registry(list(office)[:-1]))
     said = [r.getMessage() for r in caplog.records if "not calibrated" in r.getMessage()]
     other = "default: its confidence is not calibrated for this registry"
-    assert said == [f"{other}: that of other registries is used"] * 2
+    remedy = "a person decides; calibrate='transfer' has that of other registries decide"
+    assert said == [f"{other}: {remedy}"] * 2
+    load("default", office, calibrate="transfer")
+    assert caplog.records[-1].getMessage() == f"{other}: that of other registries decides"
     load("default", Registry(list(office)[:2]))
-    assert caplog.records[-1].getMessage() == other
+    assert caplog.records[-1].getMessage() == f"{other}: a person decides"
+    load("default", Registry(list(office)[:2]), allow_uncalibrated=True)
+    assert caplog.records[-1].getMessage() == f"{other}: it is believed all the same"
     own = load("default", ROOT / "datasets" / "agents.json").registry
     own.replace(own["Refund Desk"].model_copy(update={"description": "x"}))
     load("default", own)
     assert "of which 1 of 70 agents are new or changed (Refund Desk)" in caplog.text
+    assert "a person decides about tasks that may be for them" in caplog.text
 
 
 def test_agents_in_a_language_that_the_embedder_does_not_know_are_assigned_nothing(caplog):
