@@ -3,9 +3,10 @@
 from .engine import one_process, several_processes
 from .files import check_format, read_tasks, write_bad, written_beside
 from .ray_engine import on_ray
-from .run import delegate_batch, program_digest
+from .run import Batch, delegate_batch, program_digest
 
 __all__ = [
+    "Batch",
     "check_format",
     "delegate_batch",
     "on_ray",

@@ -80,12 +80,13 @@ def chunk_size(tasks: int, workers: int) -> int:
 def row_of(answer: Delegation | DelegatorError) -> Row | DelegatorError:
     """Return a delegation as a row, an error as it is.
 
-    A task that a cap kept the LM from says ``"second_pass": true``.
+    A task that a cap kept the LM from, or that the LM failed at, says ``"second_pass": true``.
     """
     if not isinstance(answer, Delegation):
         return answer
-    withheld = answer.evidence.gate.withheld is not None
-    return answer.to_dict() | ({"second_pass": True} if withheld else {})
+    evidence = answer.evidence
+    missed = evidence.gate.withheld is not None or evidence.lm_failure is not None
+    return answer.to_dict() | ({"second_pass": True} if missed else {})
 
 
 def _begin(load: Callable[[], Delegator]) -> None:

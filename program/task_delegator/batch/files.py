@@ -96,17 +96,25 @@ def write_bad(out: Path, bad: Iterable[tuple[int, str]]) -> Path:
     return path
 
 
-def write_rows(rows: Iterable[Mapping[str, Any]], path: Path, suffix: str) -> None:
-    """Write delegations, as the suffix says.
+def write_rows(rows: Iterable[Mapping[str, Any]], path: Path, suffix: str) -> int:
+    """Write delegations, as the suffix says; return how many want a second pass.
 
     Parquet has what is most asked for in columns, and in ``delegation`` the whole as JSON.
     """
-    if suffix == PARQUET:
-        _write_parquet(iter(rows), path)
-        return
-    with path.open("w", encoding="utf-8") as written:
+    missed = 0
+
+    def counted() -> Iterator[Mapping[str, Any]]:
+        nonlocal missed
         for row in rows:
-            written.write(json.dumps(row) + "\n")
+            missed += row.get("second_pass", False)
+            yield row
+
+    if suffix == PARQUET:
+        _write_parquet(counted(), path)
+        return missed
+    with path.open("w", encoding="utf-8") as written:
+        written.writelines(json.dumps(row) + "\n" for row in counted())
+    return missed
 
 
 def check_format(*paths: str) -> None:
@@ -223,6 +231,8 @@ def _write_parquet(rows: Iterator[Mapping[str, Any]], path: Path) -> None:
         "line": arrow.int64(),
         **dict.fromkeys(("id", "task", "decision", "agent"), text),
         "confidence": number,
+        "calibrated_by": text,
+        "several": number,
         "reason": text,
         "top3": arrow.list_(share),
         "error": text,
@@ -236,6 +246,7 @@ def _write_parquet(rows: Iterator[Mapping[str, Any]], path: Path) -> None:
                 {name: _fit_for_text(row.get(name)) for name in fields}
                 | {
                     "id": None if row.get("id") is None else _fit_for_text(str(row["id"])),
+                    "calibrated_by": row.get("evidence", {}).get("calibrated_by"),
                     "second_pass": row.get("second_pass", False),
                     "delegation": None if "error" in row else json.dumps(row),
                 }

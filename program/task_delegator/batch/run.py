@@ -27,12 +27,14 @@ class Batch:
         rows: all of them.
         kept: those that an earlier run had finished.
         failed: those that say an error.
+        second_pass: those that were decided without the LM, which was needed.
         exit_code: of the worst error; 0 where there is none.
     """
 
     rows: int
     kept: int
     failed: int
+    second_pass: int
     exit_code: int
 
 
@@ -90,7 +92,7 @@ def delegate_batch(
                         {"line": number} | ({"id": ids[number]} if number in ids else {}) | row
                         for (number, _), row in zip(tasks, own, strict=True)
                     )
-                    write_rows(named, partial, out.suffix)
+                    missed = write_rows(named, partial, out.suffix)
             except BaseException:
                 if not places:
                     journal.unlink()
@@ -99,7 +101,9 @@ def delegate_batch(
     except OSError as error:
         raise InputError(f"{out}: cannot be written: {error.strerror}") from error
     worst = max((error.exit_code for error in errors), default=0)
-    return Batch(rows=len(tasks), kept=kept, failed=len(errors), exit_code=worst)
+    return Batch(
+        rows=len(tasks), kept=kept, failed=len(errors), second_pass=missed, exit_code=worst
+    )
 
 
 def _resume(

@@ -3,9 +3,12 @@
 import argparse
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .options import add_lm_share, check_written, load_program, permissions_of, tell
+
+if TYPE_CHECKING:
+    from ..batch import Batch
 
 
 def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
@@ -79,13 +82,26 @@ def _run(options: argparse.Namespace) -> int:
         given.ids,
     )
     beside = write_bad(out, given.bad)
-    kept = f", {done.kept} of them by an earlier run" if done.kept else ""
-    failed = f'; {done.failed} failed: see their "error"' if done.failed else ""
     bad = ""
     if given.bad:
         bad = f"; {len(given.bad)} bad lines are listed in {beside}, the first: {given.bad[0][1]}"
-    tell(f"wrote {done.rows} delegations to {options.out}{kept}{failed}{bad}")
+    tell(f"{_said(done, options.out)}{bad}")
     return InputError.exit_code if given.bad else done.exit_code
+
+
+def _said(done: "Batch", out: str) -> str:
+    """Return in words what a batch wrote."""
+    said = f"wrote {done.rows} delegations to {out}"
+    if done.kept:
+        said += f", {done.kept} of them by an earlier run"
+    if done.failed:
+        said += f'; {done.failed} failed: see their "error"'
+    if done.second_pass:
+        said += (
+            f"; {done.second_pass} were decided without the LM, which was needed: "
+            'those that say "second_pass" can be given to batch again'
+        )
+    return said
 
 
 def _engine(options: argparse.Namespace, delegator: Any, permissions: Any) -> Any:

@@ -226,6 +226,18 @@ def test_an_lm_is_asked_so_often_and_the_rest_is_marked():
     assert marks == [False, False, True, True, True]
 
 
+def test_tasks_at_which_the_lm_failed_are_marked_and_counted(tmp_path):
+    out, tasks = tmp_path / "out.jsonl", [(1, TASK), (2, TASK)]
+    try:
+        with FaultServer("refused") as server:
+            done = delegate_batch(tasks, one_process(program(hosted(server)), None), out, "p")
+    finally:
+        forget_circuits()
+    assert [row["evidence"]["lm_failure"] is not None for row in rows_of(out)] == [True, True]
+    assert [row["second_pass"] for row in rows_of(out)] == [True, True]
+    assert (done.second_pass, done.failed, done.exit_code) == (2, 0, 0)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 @pytest.mark.fault("SIGTERM", "`batch --workers`", holds="The workers end with it.")

@@ -109,7 +109,7 @@ def test_a_second_batch_on_one_file_is_refused(tmp_path):
 def test_a_task_that_failed_is_a_row_and_the_others_are_done(tmp_path):
     out = tmp_path / "out.jsonl"
     done = delegate_batch(TASKS, Nobody("task 5", LMError("no answer")), out, "p")
-    assert done == Batch(rows=8, kept=0, failed=1, exit_code=3)
+    assert done == Batch(rows=8, kept=0, failed=1, second_pass=0, exit_code=3)
     rows = rows_of(out)
     assert rows[4] == {"line": 5, "task": "task 5", "error": "no answer"}
     assert [row["task"] for row in rows] == [task for _, task in TASKS]
