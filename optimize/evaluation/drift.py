@@ -27,6 +27,7 @@ class Drift:
             confidence.
         p_ece: p-value of the calibration error, under a calibrated confidence.
         assigned, assigned_correct: assigned delegations, and those that were correct.
+        none, none_correct: those that named nobody, and those of them where nobody was right.
         fits: False where either p is below 0.5 %, which happens to a calibrated program in at
             most 1 % of the logs (Bonferroni's correction for two tests); None where it cannot
             be tested: fewer than 20 outcomes, or only reviewed delegations.
@@ -42,9 +43,17 @@ class Drift:
     assigned: int
     assigned_correct: int
     fits: bool | None
+    none: int = 0
+    none_correct: int = 0
 
     def sentence(self) -> str:
         """Return the result in one line."""
+        if not self.none:
+            return self._of_agents()
+        wrong = self.none - self.none_correct
+        return f"{self._of_agents()}; of {self.none} that were told none, {wrong} had an agent"
+
+    def _of_agents(self) -> str:
         if self.n < _MIN_OUTCOMES:
             return f"{self.n} outcomes: too few to test calibration ({_MIN_OUTCOMES} needed)"
         if self.fits is None:
@@ -97,6 +106,7 @@ def compare_with_confidence(feedback: Sequence[Feedback]) -> Drift | None:
     correct = np.array([row.correct for row in rows])
     test = metrics.calibration_test(stated, correct)
     assigned = [row for row in rows if row.decision == "assign"]
+    nobody = [row for row in feedback if row.decision == "none"]
     testable = len(rows) >= _MIN_OUTCOMES and len(assigned) > 0
     return Drift(
         n=len(rows),
@@ -109,4 +119,6 @@ def compare_with_confidence(feedback: Sequence[Feedback]) -> Drift | None:
         assigned=len(assigned),
         assigned_correct=sum(row.correct for row in assigned),
         fits=2 * min(test.share_p, test.ece_p) >= _FALSE_ALARM_RATE if testable else None,
+        none=len(nobody),
+        none_correct=sum(row.correct_agent is None for row in nobody),
     )

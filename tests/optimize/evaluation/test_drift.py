@@ -84,6 +84,16 @@ def test_outcomes_as_few_as_these_are_not_called_a_misfit_for_one_error():
     assert found.fits is True
 
 
+def test_who_was_told_none_and_had_an_agent_is_counted():
+    assigned = Feedback(task="t", agent="a", correct_agent="a", decision="assign", confidence=0.9)
+    nobody = Feedback(task="t", agent=None, correct_agent=None, decision="none", confidence=0.9)
+    wrong = Feedback(task="t", agent=None, correct_agent="a", decision="none", confidence=0.9)
+    found = compare_with_confidence([*[assigned] * 20, nobody, nobody, wrong])
+    assert found is not None
+    assert (found.n, found.none, found.none_correct) == (20, 3, 2)
+    assert found.sentence().endswith("; of 3 that were told none, 1 had an agent")
+
+
 def test_few_outcomes_say_nothing(tmp_path):
     log = tmp_path / "f.jsonl"
     append(
