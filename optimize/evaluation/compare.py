@@ -22,6 +22,7 @@ class SystemScore:
         top1, top3: share of requests with an acceptable agent at rank 1, among the first three.
         top1_ci95: Wilson's interval of top1.
         lm_calls_per_task: mean number of LM calls.
+        assigned: share of requests that were assigned.
     """
 
     program: str
@@ -29,6 +30,7 @@ class SystemScore:
     top1_ci95: tuple[float, float]
     top3: float
     lm_calls_per_task: float
+    assigned: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class PairedComparison:
             f"{self.first.program} {self.first.top1:.1%}, {self.second.program} "
             f"{self.second.top1:.1%}: {100 * self.comparison.difference:+.1f} points "
             f"({100 * low:+.1f} to {100 * high:+.1f}), p = {self.comparison.p:.2g}, n {self.n}; "
+            f"assigned {self.first.assigned:.1%} and {self.second.assigned:.1%}; "
             + (f"{self.winner} wins" if self.winner else "no winner at 95 %")
         )
 
@@ -157,6 +160,7 @@ def _score_system(name: str, outcomes: Sequence[Outcome]) -> SystemScore:
         top1_ci95=metrics.wilson(int(correct.sum()), n),
         top3=sum(o.rank is not None and o.rank <= 3 for o in outcomes) / n,
         lm_calls_per_task=sum(o.delegation.usage.lm_calls for o in outcomes) / n,
+        assigned=sum(o.delegation.decision == "assign" for o in outcomes) / n,
     )
 
 

@@ -36,7 +36,9 @@ def promote(
 ) -> Promotion:
     """Register a program and make it champion if it beats the present one.
 
-    The former champion keeps the alias ``previous``.
+    It does where it names more right agents, by a paired test; or no fewer, where the present one
+    assigns nothing at all, as one that was not calibrated for these agents. The former champion
+    keeps the alias ``previous``.
 
     Args:
         source: a program's name or folder, or the id of a run that compiled one.
@@ -61,11 +63,18 @@ def promote(
             champion_program = opened(models.download(champion))
             pair = [("candidate", candidate), (f"champion {champion}", champion_program)]
             comparison = compare_programs(pair, dataset, "validation", lm=lm)
-            if not force and comparison.winner != "candidate":
+            if not force and not _is_better(comparison):
                 return Promotion(models.name, champion, False, comparison)
         version = models.register(folder, dataset.registry, prompt_texts(candidate), source)
         models.set_champion(version, champion)
         return Promotion(models.name, version, True, comparison)
+
+
+def _is_better(comparison: PairedComparison) -> bool:
+    """Tell whether the first of two programs, the candidate, shall replace the champion."""
+    if comparison.winner is not None:
+        return comparison.winner == comparison.first.program
+    return comparison.second.assigned == 0 < comparison.first.assigned
 
 
 def roll_back(models: Models) -> Promotion:

@@ -2,13 +2,16 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 from urllib.request import Request, urlopen
 
 import mlflow
@@ -20,6 +23,7 @@ from tracking import empty_store
 from optimize.__main__ import main
 from optimize.data.dataset import load_dataset
 from optimize.evaluation.compare import compare_programs
+from optimize.tracking import Models, promote
 from task_delegator.artifact.store import load, save
 from task_delegator.errors import ProgramError
 from task_delegator.registry.agents import Registry
@@ -85,6 +89,51 @@ def test_evaluate_compares_two_programs_on_the_same_requests(data, worse, capsys
     for grouped in (found["by_domain"], found["by_agent"]):
         assert [sum(pair[i] for pair in grouped.values()) for i in (0, 1)] == [won, lost]
     assert found["comparison"]["difference"] == pytest.approx((won - lost) / found["n"])
+
+
+class Held:
+    """A registry of models whose champion is a folder."""
+
+    name = "delegator"
+
+    def __init__(self, champion: Path) -> None:
+        self._champion, self.champion = champion, "1"
+
+    def version(self, _alias: str) -> str:
+        return self.champion
+
+    def download(self, _version: str) -> Path:
+        return self._champion
+
+    def download_from_run(self, *_: object) -> None:
+        return None
+
+    def register(self, *_: object) -> str:
+        return "2"
+
+    def set_champion(self, version: str, _previous: str) -> None:
+        self.champion = version
+
+
+@pytest.mark.slow
+def test_a_program_that_assigns_replaces_one_that_assigns_nothing(data, tmp_path):
+    """Both name the same agents; one of them was calibrated for these."""
+    dataset = load_dataset(data)
+    changed = [agent.model_copy(update={"domain": "another"}) for agent in dataset.registry]
+    dataset = replace(dataset, registry=Registry(changed))
+    shipped = ROOT / "program/task_delegator/compiled/default"
+    own = shutil.copytree(shipped, tmp_path / "own")
+    manifest = json.loads((own / "manifest.json").read_text())
+    manifest["registry"]["calibrated"] = [agent.reading_digest() for agent in changed]
+    (own / "manifest.json").write_text(json.dumps(manifest))
+    better, worse = Held(shipped), Held(own)
+    done = promote(str(own), dataset, cast("Models", better), None)
+    assert (done.promoted, better.champion) == (True, "2")
+    assert done.comparison is not None
+    assert done.comparison.winner is None
+    assert done.comparison.second.assigned == 0
+    assert not promote(str(shipped), dataset, cast("Models", worse), None).promoted
+    assert not promote(str(own), dataset, cast("Models", Held(own)), None).promoted
 
 
 @pytest.mark.slow
