@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 
 import pytest
 from recorded import recorded_lm
@@ -20,6 +21,7 @@ from task_delegator.tracing import (
     SEVERAL,
     VERDICT,
     Assessed,
+    Decided,
     LiveNames,
     Recorded,
     TraceLog,
@@ -30,6 +32,7 @@ from task_delegator.tracing import (
     verdict_of,
 )
 from task_delegator.tracing import log as logs
+from task_delegator.tracing.spans import Span
 
 TASK = "the refund of my order is late"
 HERE = "http://127.0.0.1"
@@ -194,7 +197,7 @@ def test_a_store_that_fails_breaks_no_delegation_and_is_warned_of_once(tmp_path,
     assert [answer.status_code for answer in answers] == [204] * 3
     assert log.lost == 6
     warned = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
-    assert [w for w in warned if "was not written (ConnectionError)" in w] == warned
+    assert [w for w in warned if "not all traces were written (ConnectionError)" in w] == warned
     assert len(warned) == 1
     assert len(read_decisions(tmp_path / "decisions.jsonl")) == 3
 
@@ -232,6 +235,25 @@ def test_what_comes_faster_than_it_is_written_is_dropped(monkeypatch, caplog):
     log.close(10)
     assert [one.request_id for one in store.assessed] == ["0", "1", "2"]
     assert log.lost == 3
+
+
+def test_a_store_that_is_slow_costs_no_decision(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(logs, "_MOST_WAITING", 50)
+    held, store = threading.Event(), Shelf()
+    monkeypatch.setattr(store, "write", lambda recorded: held.wait(10))
+    log = TraceLog(store, tmp_path / "decisions.jsonl")
+    span = Span("1", None, "Delegator", "CHAIN", {}, {}, 0)
+    for number in range(120):
+        known = {"task": TASK, "agent": None, "decision": "none", "confidence": 1.0, "time": "now"}
+        log.put(Recorded([span], Decided(request_id=str(number), **known)))
+        while number % 40 == 39 and len(read_decisions(tmp_path / "decisions.jsonl")) <= number:
+            time.sleep(0.01)
+    log.close(0.2)
+    held.set()
+    assert len(read_decisions(tmp_path / "decisions.jsonl")) == 120
+    assert log.lost > 0
+    assert "not all traces were written" in caplog.text
+    assert "decisions" not in caplog.text
 
 
 def test_a_delegation_that_fails_is_a_trace_too(tmp_path):
