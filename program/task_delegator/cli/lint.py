@@ -28,5 +28,5 @@ def _run(options: argparse.Namespace) -> int:
         named, more = finding.agents[:_NAMED], len(finding.agents) - _NAMED
         names = ", ".join(named) + (f" and {more} more" if more > 0 else "")
         print(printable(f"{finding.rule}: {names}: {finding.detail}"))
-    tell(f"{len(findings)} findings")
+    tell("1 finding" if len(findings) == 1 else f"{len(findings)} findings")
     return 0
