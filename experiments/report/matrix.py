@@ -21,6 +21,7 @@ FAULTS = (
     "failing LM",
     "tracking server dies",
     "broken edit",
+    "half-written file",
     "two writers",
     "fork",
     "spawn",

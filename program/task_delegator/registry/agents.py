@@ -302,7 +302,8 @@ class Registry:
 
         Args:
             path: what ``load`` reads; an ``enrichment.json`` next to it is applied.
-            seconds: between two looks.
+            seconds: between two looks. Replace a file by renaming another: one that is written in
+                its place is taken over once it has been still for so long.
 
         Returns:
             What follows it, until it is closed; a context manager.

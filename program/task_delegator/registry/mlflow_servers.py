@@ -67,7 +67,7 @@ def watch_servers(
     def read() -> Registry:
         return Registry.from_mlflow(status, alias=alias, split=split, require=require)
 
-    return Watch(registry, "MLflow", read, seconds, stamp=count().__next__)
+    return Watch(registry, "MLflow", read, seconds, stamp=count().__next__, settles=False)
 
 
 def _versions(genai: Any, status: str, alias: str | None) -> Iterator[Any]:

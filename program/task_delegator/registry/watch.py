@@ -27,6 +27,8 @@ class Watch:
 
     All agents change at once: whoever iterates over the registry sees the old ones or the new
     ones. A file that cannot be used, as while it is edited, changes nothing and is told once.
+    Half of a file may be a good file, in which an agent is open that is not in the whole one. So
+    a file is taken over once two looks, and one after it was read, find it in the same state.
 
     Args:
         registry: whose agents follow.
@@ -35,6 +37,8 @@ class Watch:
         seconds: between two looks.
         stamp: what tells one state from another; None for that of all files that are read.
         seen: the state in which the registry was read; None for that of now.
+        settles: whether what is read may be half written; where not, each look may find another
+            state.
     """
 
     def __init__(
@@ -45,11 +49,12 @@ class Watch:
         seconds: float = 1.0,
         stamp: Callable[[], object] | None = None,
         seen: object = None,
+        settles: bool = True,
     ) -> None:
         self._registry, self._path = registry, Path(path)
         self._stamp = stamp or (lambda: stamps(self._path))
         self._read = read or (lambda: load_enriched(self._path, gone=True))
-        self._seconds = seconds
+        self._seconds, self._settles = seconds, settles
         self._seen = self._stamp() if seen is None else seen
         self._again, self._told = math.inf, ""
         self._stop = Event()
@@ -73,11 +78,15 @@ class Watch:
         self.close()
 
     def _follow(self) -> None:
+        last = self._seen
         while not self._stop.wait(self._seconds):
-            seen = self._stamp()
-            if seen == self._seen and monotonic() < self._again:
+            state = self._stamp()
+            moved, last = state != last, state
+            if moved and self._settles:
                 continue
-            self._seen, self._again = seen, math.inf
+            if state == self._seen and monotonic() < self._again:
+                continue
+            self._seen, self._again = state, math.inf
             try:
                 self._take_over()
             except InputError as error:
@@ -93,6 +102,9 @@ class Watch:
         agents = tuple(self._read())
         if not agents:
             raise InputError(f"{self._path}: holds no agent")
+        if self._settles and self._stamp() != self._seen:
+            self._again = 0.0  # it changed while it was read
+            return
         self._told, before = "", self._registry.version
         self._registry.swap(agents)
         if self._registry.version != before:

@@ -110,7 +110,7 @@ def test_who_follows_goes_on_whatever_a_reader_raises(path, caplog):
         return state
 
     looks = iter(range(10_000))
-    with Watch(registry, path, read, SOON, stamp=lambda: next(looks)):
+    with Watch(registry, path, read, SOON, stamp=lambda: next(looks), settles=False):
         assert until(lambda: [agent.name for agent in registry] == ["Alone"])
     assert "of a reader" in caplog.text
 
@@ -153,3 +153,45 @@ def test_a_file_that_could_not_be_read_is_read_again(path, monkeypatch):
 
     with Watch(registry, path, read, SOON, stamp=lambda: "the same", seen="another"):
         assert until(lambda: [agent.name for agent in registry] == ["Alone"])
+
+
+@pytest.mark.fault("half-written file", "`watch`", holds="Taken over when it is still.")
+def test_a_file_that_is_still_written_is_not_read(path):
+    states, looked, read_at = iter(range(1, 6)), [], []
+
+    def stamp():
+        looked.append(next(states, 6))
+        return looked[-1]
+
+    def read():
+        read_at.append(looked[-1])
+        return Registry([Agent(name="Whole")])
+
+    registry = Registry.load(path)
+    with Watch(registry, path, read, SOON, stamp=stamp, seen=0):
+        assert until(lambda: [agent.name for agent in registry] == ["Whole"])
+    assert read_at == [6]
+
+
+@pytest.mark.fault("half-written file", "`watch`, while it is read", holds="Read again.")
+@pytest.mark.parametrize("restored", [False, True])
+def test_what_changed_while_it_was_read_is_not_taken_over(path, restored):
+    registry, state, taken = Registry.load(path), ["before"], []
+    names = iter(["Torn", "Whole"])
+
+    def stamp():
+        taken.append([agent.name for agent in registry])
+        now = state[-1]
+        if restored and now == "moved":  # as a file that was away for a moment
+            state.append("after")
+        return now
+
+    def read():
+        name = next(names, "Whole")
+        state.append("moved" if name == "Torn" else "after")
+        return Registry([Agent(name=name)])
+
+    with Watch(registry, path, read, SOON, stamp=stamp, seen="before"):
+        state.append("after")
+        assert until(lambda: [agent.name for agent in registry] == ["Whole"])
+    assert ["Torn"] not in taken
