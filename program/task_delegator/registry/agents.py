@@ -26,9 +26,9 @@ from .rules import (
     TOOLS,
     Samples,
     Text,
+    check_fields,
     check_name,
     first_fault,
-    misspelled,
     name_key,
     name_taken,
     no_such_agent,
@@ -76,12 +76,8 @@ class Agent(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _fields_are_spelled_right(cls, values: Any) -> Any:
-        for field in values if isinstance(values, dict) else ():
-            if right := misspelled(str(field), cls.model_fields):
-                raise ValueError(
-                    f"the field {field!r} of {values.get('name')!r:.80} is unknown: "
-                    f"did you mean {right!r}? Rename it"
-                )
+        if isinstance(values, dict):
+            check_fields(values, cls.model_fields)
         return values
 
     @field_validator("name")

@@ -2,9 +2,11 @@
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from difflib import SequenceMatcher, get_close_matches
-from typing import Annotated
+from functools import lru_cache
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
@@ -18,6 +20,8 @@ SAMPLES = 1_000
 SAMPLE_CHARACTERS = 20_000  # as many as a task may have
 TOOLS = 1_000
 AGENT_CHARACTERS = 300_000  # of all that is searched of an agent together
+FIELDS = 1_000
+FIELD_CHARACTERS = 200  # of a field's name
 
 Text = Annotated[str, Field(max_length=TEXT_CHARACTERS)]
 Sample = Annotated[str, Field(max_length=SAMPLE_CHARACTERS)]
@@ -77,6 +81,27 @@ def unprintable(name: str) -> str | None:
     return next((c for c in name if c in _BIDI or unicodedata.category(c) in _REFUSED), None)
 
 
+def check_fields(values: Mapping[Any, Any], known: Collection[str]) -> None:
+    """Check the names of an agent's fields.
+
+    Raises:
+        ValueError: there are too many, or one is too long or nearly spells a known one.
+    """
+    if len(values) > FIELDS:
+        raise ValueError(f"has {len(values):,} fields: at most {FIELDS:,} are read, leave some out")
+    for field in map(str, values):
+        if len(field) > FIELD_CHARACTERS:
+            raise ValueError(
+                f"the field {field[:40]!r}... has a name of {len(field):,} characters: "
+                f"shorten it to {FIELD_CHARACTERS}"
+            )
+        if right := misspelled(field, known):
+            raise ValueError(
+                f"the field {field!r} of {values.get('name')!r:.80} is unknown: "
+                f"did you mean {right!r}? Rename it"
+            )
+
+
 def misspelled(field: str, known: Collection[str]) -> str | None:
     """Return the known field that an unknown one nearly spells, None where there is none.
 
@@ -84,17 +109,44 @@ def misspelled(field: str, known: Collection[str]) -> str | None:
     (``description_de``) is a field of its own, but not where permissions are meant. They are
     wherever a word of the field is "permission": ``permissions_needed``.
     """
-    if field in known:
-        return None
+    return None if field in known else _meant(field, tuple(known))
+
+
+@lru_cache(maxsize=10_000)  # the agents of a file have the same fields
+def _meant(field: str, known: tuple[str, ...]) -> str | None:
     spelled = _spelled(field)
     if _GUARD in known and ("permission" in spelled or _SHORT.search(plain(field))):
         return _GUARD
-    shares = {name: SequenceMatcher(None, spelled, _spelled(name)).ratio() for name in known}
-    if _GUARD in known and shares[_GUARD] >= _NEAR_GUARD:
+    shares = {
+        name: _share(spelled, name, _NEAR_GUARD if name == _GUARD else _NEAR) for name in known
+    }
+    if shares.get(_GUARD):
         return _GUARD
     near, share = max(shares.items(), key=lambda item: (item[1], item[0]))
     extended = any(field.startswith(f"{name}_") and _spelled(name) != spelled for name in known)
-    return near if share >= _NEAR and not extended else None
+    return near if share and not extended else None
+
+
+def _share(spelled: str, name: str, least: float) -> float:
+    """Return how much a field's spelling has of a known name; 0 where that is too little.
+
+    Lengths and letters bound it, at a small part of the cost.
+    """
+    right, letters = _known(name)
+    both = len(spelled) + len(right)
+    if 2 * min(len(spelled), len(right)) < least * both:
+        return 0.0
+    if 2 * (Counter(spelled) & letters).total() < least * both:
+        return 0.0
+    share = SequenceMatcher(None, spelled, right).ratio()
+    return share if share >= least else 0.0
+
+
+@lru_cache
+def _known(name: str) -> tuple[str, Counter[str]]:
+    """Return a known field as it is compared, and its letters."""
+    spelled = _spelled(name)
+    return spelled, Counter(spelled)
 
 
 def no_such_agent(name: object, names: Iterable[str]) -> str:

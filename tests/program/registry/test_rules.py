@@ -1,9 +1,13 @@
 """What is no agent, or no list, is told in words of whoever wrote it."""
 
+from difflib import SequenceMatcher
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from task_delegator.errors import InputError
-from task_delegator.registry import Registry
+from task_delegator.registry import Agent, Registry, rules
 
 
 @pytest.mark.parametrize("rows", [[{"name": "A"}], ["A"]])
@@ -17,3 +21,39 @@ def test_a_text_in_the_place_of_permissions_is_told_in_words_of_a_file(tmp_path)
     path.write_text('[{"name": "A", "required_permissions": 5}]')
     with pytest.raises(InputError, match="required_permissions: Input should be a valid list"):
         Registry.load(path)
+
+
+def test_a_field_is_compared_once_however_many_agents_have_it(monkeypatch):
+    compared = []
+
+    def counted(*given):
+        compared.append(given)
+        return SequenceMatcher(*given)
+
+    monkeypatch.setattr(rules, "SequenceMatcher", counted)
+    for number in range(50):
+        Agent.model_validate({"name": str(number), "noitpircsed": 1, "owner": 2})
+    assert 0 < len(compared) < 10
+
+
+@given(
+    st.sampled_from(sorted(Agent.model_fields)),
+    st.lists(st.tuples(st.integers(0, 20), st.sampled_from("abeirst_")), max_size=6),
+)
+def test_what_bounds_the_comparison_of_fields_changes_no_answer(name, edits):
+    field = name
+    for place, letter in edits:
+        field = field[:place] + letter + field[place + 1 + place % 2 :]
+    spelled = field.replace("_", "").rstrip("s")
+    near = {
+        known: SequenceMatcher(None, spelled, known.replace("_", "").rstrip("s")).ratio()
+        for known in Agent.model_fields
+    }
+    said = rules.misspelled(field, Agent.model_fields)
+    if field not in Agent.model_fields and near["required_permissions"] >= 0.7:
+        assert said == "required_permissions"
+    elif said not in (None, "required_permissions"):
+        assert near[said] == max(near.values()) >= 0.85
+    elif said is None:
+        extended = any(field.startswith(f"{known}_") for known in near)
+        assert field in near or extended or max(near.values()) < 0.85

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 else:  # the library's C parser, where it was built
     _SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-_CHARACTERS = 2_000_000  # three seconds
+_CHARACTERS = 2_000_000
+_EVENTS = 400_000  # of the parser: a text is one, a list or an object two; three seconds
 _PLAIN = "tag:yaml.org,2002:"
 
 
@@ -60,14 +61,19 @@ def parse_yaml(text: str, where: str) -> list[Any]:
     """Return the documents of a YAML text as JSON values.
 
     Raises:
-        InputError: it is no YAML, has tags, aliases or a key twice, is too long or nested too
-            deeply.
+        InputError: it is no YAML, has tags, aliases or a key twice, is too long, has too many
+            values or is nested too deeply.
     """
     if len(text) > _CHARACTERS:
         raise InputError(f"{where}: has {len(text):,} characters: split it, or convert it to JSON")
     try:
         depth = 0  # counted before the library's parser, which recurses without a limit
-        for event in yaml.parse(text, Loader=_Loader):
+        for number, event in enumerate(yaml.parse(text, Loader=_Loader)):
+            if number > _EVENTS:
+                raise InputError(
+                    f"{where}: has more than {_EVENTS:,} keys and values (a list or an object "
+                    "counts twice): split it, or convert it to JSON"
+                )
             depth += isinstance(event, yaml.CollectionStartEvent)
             depth -= isinstance(event, yaml.CollectionEndEvent)
             if depth > MOST_LEVELS:
