@@ -164,10 +164,14 @@ def seems_to_guard(field: str) -> bool:
         field: its name; of a field within another, both names, with a point between them.
     """
     outer, _, inner = field.partition(".")
-    words = _WORD.findall(plain(inner or outer))
     # "required" within another field is what a JSON schema says.
     kinds = (_GUARDS,) if inner else (_GUARDS, _NEEDS)
-    return any(kind.fullmatch(word) for word in words for kind in kinds)
+    return any(kind.fullmatch(word) for word in field_words(inner or outer) for kind in kinds)
+
+
+def field_words(field: str) -> list[str]:
+    """Return the words of a field's name, in small letters."""
+    return [word.casefold() for word in _WORD.findall(plain(field))]
 
 
 def _spelled(field: str) -> str:

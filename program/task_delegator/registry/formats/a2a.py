@@ -42,7 +42,8 @@ def read_card(card: Json, where: str) -> Draft:
         "user_request_samples": list(dict.fromkeys(e for said in read for e in said["examples"])),
         "domain": _provider(card, where),
     }
-    asks = _asks(card)
+    ours, guarded = _ours(card)
+    asks = "permissions" if guarded else ""
     shared = {"format": FORMAT, "namespace": fields["domain"], "asks": asks}
     parts = tuple(
         Draft(
@@ -58,9 +59,6 @@ def read_card(card: Json, where: str) -> Draft:
         )
         for number, (skill, said) in enumerate(zip(skills, read, strict=True))
     )
-    ours, guarded = _ours(card)
-    if guarded and not asks:
-        shared["asks"] = "permissions"
     return Draft(where=where, fields={**fields, **ours}, original=dict(card), parts=parts, **shared)
 
 
@@ -85,26 +83,6 @@ def _provider(card: Json, where: str) -> str:
     if not isinstance(provider, dict):
         return ""
     return " ".join(text_of(provider, "organization", f"{where}: provider").split())
-
-
-def _asks(card: Json) -> str:
-    """Return the schemes that a card wants a caller to pass, with their scopes."""
-    skills = [skill for skill in card.get("skills", ()) if isinstance(skill, dict)]
-    found: dict[str, None] = {}
-    for holder in (card, *skills):
-        for key in ("security", "securityRequirements", "authentication"):
-            wanted = holder.get(key)
-            for named in wanted if isinstance(wanted, list) else [wanted]:
-                found |= dict.fromkeys(_schemes(named))
-    return ", ".join(found)
-
-
-def _schemes(wanted: Any) -> list[str]:
-    if not isinstance(wanted, dict):
-        return []
-    schemes = wanted.get("schemes", wanted)  # of 0.2 a list, of 1.0 one level lower
-    named = schemes if isinstance(schemes, list | dict) else ()
-    return [cleaned(str(scheme))[:80] for scheme in list(named)[:10]]
 
 
 def extension_of(card: Json) -> Json | None:

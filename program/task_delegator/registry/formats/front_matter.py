@@ -5,6 +5,7 @@ from pathlib import PurePath
 from typing import Any
 
 from ...errors import InputError
+from .asks import asked
 from .draft import Draft, Json, cleaned, name_of, text_of
 from .yaml_text import parse_yaml
 
@@ -47,8 +48,7 @@ def read_markdown(text: str, path: PurePath) -> Draft:
         "tools": _tools(head.get("tools"), where),
         "domain": _category(head),
     }
-    asks = "permissions" if any("permission" in str(key).lower() for key in head) else ""
-    return Draft(format=FORMAT, where=where, fields=fields, original=front[0], asks=asks)
+    return Draft(format=FORMAT, where=where, fields=fields, original=front[0], asks=asked(head))
 
 
 def _mapping(text: str, where: str) -> Json:

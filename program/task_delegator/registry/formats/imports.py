@@ -12,6 +12,7 @@ from ...errors import InputError
 from ...text import one_line
 from ..agents import Agent
 from ..rules import first_fault, name_key
+from .asks import asked
 from .door import NATIVE
 from .draft import Draft, Findings, Json
 from .mcp import read_server
@@ -155,12 +156,9 @@ def _agents(drafts: Sequence[Draft], require: frozenset[str], found: Findings) -
 
 
 def _asking(draft: Draft) -> Draft:
-    """Return a foreign draft, which asks for something where a field of it names permissions."""
-    original = draft.original
-    named = isinstance(original, dict) and any(
-        "permission" in str(key).casefold() for key in original
-    )
-    return replace(draft, asks="permissions") if named and not draft.asks else draft
+    """Return a foreign draft with what its original asks for, wherever that stands."""
+    found = asked(draft.original)
+    return replace(draft, asks=", ".join(filter(None, (found, draft.asks)))) if found else draft
 
 
 def _without_copies(made: _Made, found: Findings) -> _Made:
