@@ -4,7 +4,7 @@ from typing import Any
 
 from ...errors import InputError
 from ..agents import Agent
-from .draft import Draft, Json, cleaned, name_of, objects_in, skill_name, text_of, texts_in
+from .draft import Draft, Json, cleaned_all, name_of, objects_in, skill_name, text_of, texts_in
 
 FORMAT = "a2a"
 # What we say of an agent that a card has no field for; ``catalogs`` writes it.
@@ -102,19 +102,11 @@ def _ours(card: Json) -> tuple[dict[str, Any], bool]:
     if params is None:
         return {}, False
     known = {
-        key: _cleaned_all(params[key])
+        key: cleaned_all(params[key])
         for key in Agent.model_fields
         if key in params and key not in ("name", "required_permissions", "instructions")
     }
     return known, params.get("guarded") is True
-
-
-def _cleaned_all(value: Any) -> Any:
-    if isinstance(value, str):
-        return cleaned(value)
-    if isinstance(value, list):
-        return [_cleaned_all(item) for item in value]
-    return value
 
 
 def require_card(value: Any, where: str) -> Json:

@@ -5,7 +5,7 @@ from typing import Any
 
 from ...errors import InputError
 from . import a2a, ard, docker_mcp, mcp, openai_tools
-from .draft import Draft, Findings, Json, check_count
+from .draft import Draft, Findings, Json, check_count, cleaned_all
 
 NATIVE = "agent"
 # Fields that nobody else's objects have: whoever writes them writes an agent of ours.
@@ -17,6 +17,7 @@ _OWN = {
     "required_permissions",
     "imported",
 }
+_LITERAL = {"required_permissions", "imported"}  # kept to the letter, as rights are compared
 _Reader = Callable[[dict[str, Any], str, Findings], None]
 
 
@@ -59,7 +60,7 @@ def read_value(value: Any, where: str, found: Findings) -> None:
                 f"{where}: expected a JSON list of agents, or a card, catalogue, server or tool; "
                 f"got {_shown(value)}"
             )
-        found.drafts.append(Draft(NATIVE, where, value))
+        found.drafts.append(_native(value, where))
         return
     reader(value, where, found)
 
@@ -78,7 +79,7 @@ def _read_item(item: Any, where: str, found: Findings) -> None:
         if reader is not None:
             reader(item, where, found)
         else:
-            found.drafts.append(Draft(NATIVE, where, item))
+            found.drafts.append(_native(item, where))
     except InputError as error:
         found.refused.append(str(error))
 
@@ -87,6 +88,17 @@ def _reader(value: Json) -> _Reader | None:
     if not _OWN.isdisjoint(value):
         return None
     return next((read for claims, read in FORMATS.values() if claims(value)), None)
+
+
+def _native(value: Any, where: str) -> Draft:
+    """Return an agent of ours, its texts cleaned where others may have written it.
+
+    An object of another format that has a field of ours may be an agent of ours with fields of
+    its own: as a card it would lose its permissions, and be open to everybody. They limit only.
+    """
+    if isinstance(value, dict) and any(claims(value) for claims, _ in FORMATS.values()):
+        value = {k: held if k in _LITERAL else cleaned_all(held) for k, held in value.items()}
+    return Draft(NATIVE, where, value)
 
 
 def _listed(value: Any) -> list[Any] | None:

@@ -123,6 +123,17 @@ def cleaned(text: str) -> str:
     return "\n".join(printable(line) for line in _LINES.split(text)).strip()
 
 
+def cleaned_all(value: Any) -> Any:
+    """Return a JSON value whose texts are cleaned; the keys of its objects stay."""
+    if isinstance(value, str):
+        return cleaned(value)
+    if isinstance(value, list):
+        return [cleaned_all(item) for item in value]
+    if isinstance(value, dict):
+        return {key: cleaned_all(held) for key, held in value.items()}
+    return value
+
+
 def skill_name(owner: str, name: str) -> str:
     """Return the name of a skill or tool that is an agent of its own."""
     return f"{owner}: {name}"

@@ -211,6 +211,39 @@ def test_foreign_text_moves_no_cursor_and_hides_nothing(tmp_path):
     assert original(agent) == card
 
 
+@pytest.mark.fault("terminal escape", "tools that cards name", holds="Stripped, however deep.")
+def test_what_a_card_says_of_tools_in_our_extension_is_cleaned(tmp_path):
+    tools = [{"name": "x\x1b]0;pwn\x07", "description": "y\u202e", "more": [{"deep": "\x9b"}]}]
+    ours = {"uri": "urn:task-delegator:agent:1", "params": {"tools": tools, "use_when": "\x1b"}}
+    card = A2A_03 | {"capabilities": {"extensions": [ours]}}
+    (agent,) = one(tmp_path / "card.json", card).agents
+    shown = agent.model_dump_json(exclude={"imported"}, ensure_ascii=False)
+    assert shown.isprintable()
+    assert "\\u" not in shown
+    assert tool_names(agent) == ("x\ufffd]0;pwn\ufffd",)
+
+
+OURS = {"use_when": "", "required_permissions": [" pay"], "user_request_samples": ["a\u202eb"]}
+
+
+@pytest.mark.fault("terminal escape", "cards with fields of ours", holds="Stripped.")
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_card_with_a_field_of_ours_is_cleaned_and_stays_guarded(tmp_path, listed):
+    card = A2A_03 | OURS | {"description": "x\x1by", "tools": [{"name": "a\x07"}]}
+    (agent,) = one(tmp_path / "x.json", [card] if listed else card).agents
+    assert agent.description == "x\ufffdy"
+    assert agent.user_request_samples == ("a\ufffdb",)
+    assert tool_names(agent) == ("a\ufffd",)
+    assert agent.required_permissions == {" pay"}
+
+
+def test_agents_of_ours_that_are_no_card_keep_their_texts_to_the_letter(tmp_path):
+    row = OURS | {"name": "A", "description": "\u200f\u0646\u0635 ", "url": "x", "more": "\u200e"}
+    (agent,) = one(tmp_path / "x.json", [row]).agents
+    assert agent.description == row["description"]
+    assert agent.model_extra == {"url": "x", "more": "\u200e"}
+
+
 def test_a_registry_is_loaded_from_foreign_files_and_says_what_it_left_out(folder, caplog):
     with caplog.at_level(logging.WARNING):
         registry = Registry.load(folder / "a2a")
