@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 
 from ..errors import InputError
 from ..text import plain
+from .look_alikes import as_latin
 
 # One agent must not hold up the index of all: the longest takes some 25 seconds, once.
 NAME_CHARACTERS = 200
@@ -43,17 +44,10 @@ _GUARDS = re.compile(
     re.IGNORECASE,
 )
 
-# Letters of Cyrillic and Greek whose capital or small form looks like a letter of Latin, dashes
-# that look like a hyphen, and a blank that is none.
-_LOOKS_LIKE = str.maketrans(
-    "авекмнорстухіјѕһԁԛԝ" "αβεζηικμνορτυχ" "\u2010\u2011\u2012\u2013\u2014\u2212\u2800",
-    "abekmhopctyxijshdqw" "abezhikmnoptyx" "------ ",
-)  # fmt: skip
-
 
 def name_key(name: str) -> str:
     """Return what two names have in common that look the same."""
-    return " ".join(plain(name).casefold().translate(_LOOKS_LIKE).split())
+    return " ".join(as_latin(plain(name).casefold()).split())
 
 
 def name_taken(name: str, other: str) -> InputError:
