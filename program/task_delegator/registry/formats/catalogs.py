@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from itertools import chain, count
 from typing import Any, Literal
 from urllib.parse import quote, urlsplit
@@ -125,7 +126,7 @@ def _skills(agent: Agent) -> list[dict[str, Any]]:
         }
     ]
     for number, tool in enumerate(agent.tools, 1):
-        name, description = (tool.name, tool.description) if isinstance(tool, Tool) else (tool, "")
+        name, description = _said(tool)
         said = {"name": name, "description": description or name, "tags": tags}
         skills.append({"id": f"tool-{number}", **said})
     return skills
@@ -135,11 +136,60 @@ def _entry(agent: Agent, url: str, host: str, slug: str) -> dict[str, Any]:
     base = _original(agent, ard.FORMAT) or {}
     if base and _says_the_same(agent, base, lambda entry, where: ard.read_entry(entry, where, "")):
         return dict(base)
-    server = _original(agent, mcp.FORMAT)
+    server = _server(agent)
     kind, data = (ard.MCP_CARD, server) if server else (ard.A2A_CARD, _card(agent, f"{url}/{slug}"))
     return catalog_entry(
         agent, base.get("identifier") or f"urn:air:{host}:agent:{slug}", kind, data
     )
+
+
+def _server(agent: Agent) -> dict[str, Any] | None:
+    """Return the MCP server that an agent came as, None where it came as something else.
+
+    Of one that has changed, name, description and tools are what the agent says now. What stands
+    in it as a value, such as that of an environment variable, is left out, as is ``_meta``.
+    """
+    came = _original(agent, mcp.FORMAT) or {}
+    inner: Json = came
+    while isinstance(held := inner.get("server"), dict):
+        inner = held
+    if not mcp.is_server(inner):
+        return None
+    if inner is not came and inner is not came["server"]:  # an answer of a registry, with its tools
+        came = {"server": inner, "tools": came.get("tools", [])}
+    told: list[Draft] = []
+    with suppress(InputError):  # it was edited by hand
+        server = mcp.read_server(came, None, agent.name)
+        told = [server, *server.parts]
+    if any(_tells_the_same(agent, draft.fields) for draft in told):
+        return dict(came)
+    written = {key: _without_values(value) for key, value in inner.items() if key != "_meta"}
+    written |= {"title": agent.name, "description": agent.description}
+    described = {_said(Tool(d.fields["tools"][0])): d.original["tools"][0] for d in told[1:]}
+    tools = [
+        described.get(said, {"name": said[0], "description": said[1]})
+        for said in map(_said, agent.tools)
+    ]
+    return {"server": written, "tools": tools} if tools else written
+
+
+def _tells_the_same(agent: Agent, fields: Json) -> bool:
+    """Tell whether an agent has the name, description and tools of a server, or of its tool."""
+    tools = agent.to_dict()["tools"]
+    said = agent.name, agent.description, tools
+    return said == (fields["name"], fields["description"], fields["tools"])
+
+
+def _without_values(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_values(item) for item in value]
+    if isinstance(value, dict):
+        return {k: _without_values(v) for k, v in value.items() if k not in ("value", "default")}
+    return value
+
+
+def _said(tool: Tool | str) -> tuple[str, str]:
+    return (tool.name, tool.description) if isinstance(tool, Tool) else (tool, "")
 
 
 def catalog_entry(agent: Agent, identifier: str, kind: str, data: Json) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from small import public
 
 from task_delegator import cli
 from task_delegator.errors import InputError
-from task_delegator.registry import Agent, Registry
+from task_delegator.registry import Agent, Registry, Tool
 from task_delegator.registry.formats import catalog, read_agents
 
 URL = "https://agents.example.com"
@@ -97,6 +97,67 @@ def test_a_server_goes_out_as_a_server(tmp_path):
     assert entry["data"] == {"server": SERVER, "tools": TOOLS_LIST["tools"]}
     (back,) = again(tmp_path, {"specVersion": "1.0", "entries": [entry]})
     assert back.tools == agent.tools
+
+
+SECRET = {"name": "KEY", "value": "s3cret", "default": "s3cret", "isSecret": True}
+PACKED = SERVER | {
+    "packages": [{"identifier": "w", "environmentVariables": [SECRET]}],
+    "_meta": {"x": "s3cret"},
+}
+
+
+@pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"server": s, "_meta": {}}])
+def test_a_server_that_was_changed_goes_out_as_it_is_now_and_without_values(tmp_path, wrap):
+    listed = wrap(PACKED)
+    path = tmp_path / "server.json"
+    path.write_text(json.dumps(listed))
+    (tmp_path / "tools.json").write_text(json.dumps(TOOLS_LIST))
+    (agent,) = read_agents([path]).agents
+    changed = agent.model_copy(
+        update={"name": "Rain", "description": "Weather of tomorrow.", "tools": agent.tools[:1]}
+    )
+    (entry,) = catalog([changed], "ard", URL)["entries"]
+    assert entry["type"] == "application/mcp-server-card+json"
+    server, tools = entry["data"]["server"], entry["data"]["tools"]
+    assert (server["title"], server["description"]) == ("Rain", "Weather of tomorrow.")
+    assert (server["name"], server["remotes"]) == (SERVER["name"], SERVER["remotes"])
+    assert server["packages"] == [
+        {"identifier": "w", "environmentVariables": [{"name": "KEY", "isSecret": True}]}
+    ]
+    assert tools[0]["name"] == "forecast"
+    assert "s3cret" not in json.dumps(entry)
+    assert SERVER["description"] not in json.dumps(entry)
+    (back,) = again(tmp_path, {"specVersion": "1.0", "entries": [entry]})
+    assert [back.name, back.description, back.tools] == [
+        changed.name, changed.description, changed.tools
+    ]  # fmt: skip
+
+
+def test_a_tool_that_did_not_change_keeps_its_schema(tmp_path):
+    path = tmp_path / "server.json"
+    path.write_text(json.dumps(SERVER))
+    (tmp_path / "tools.json").write_text(json.dumps(TOOLS_LIST))
+    (agent,) = read_agents([path]).agents
+    told = Tool({"name": "wipe", "description": "Deletes one."})
+    changed = agent.model_copy(update={"tools": (agent.tools[0], told, "more")})
+    (entry,) = catalog([changed], "ard", URL)["entries"]
+    assert entry["data"]["tools"] == [
+        TOOLS_LIST["tools"][0],
+        {"name": "wipe", "description": "Deletes one."},
+        {"name": "more", "description": ""},
+    ]
+
+
+def test_a_tool_of_a_server_goes_out_with_it_and_one_without_is_no_server(tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps([{"server": SERVER, "tools": TOOLS_LIST["tools"]}]))
+    entries = catalog(read_agents([path], split="skills").agents, "ard", URL)["entries"]
+    assert [entry["data"] for entry in entries] == [
+        {"server": SERVER, "tools": [tool]} for tool in TOOLS_LIST["tools"]
+    ]
+    path.write_text(json.dumps(TOOLS_LIST))
+    for entry in catalog(read_agents([path]).agents, "ard", URL)["entries"]:
+        assert entry["type"] == "application/a2a-agent-card+json"
 
 
 def test_every_agent_has_an_address_of_its_own():
