@@ -1,7 +1,9 @@
 """What was delegated lately: feedback joins to it, and reviewers see what waits for them."""
 
+import sys
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from itertools import chain
 from uuid import uuid4
 
 from ..choice import Choice
@@ -11,7 +13,7 @@ from .access import Caller
 
 REMEMBERED = 10_000  # delegations; the oldest are forgotten
 _SHOWN = 100  # that wait, at a time
-_CHARACTERS = 2**25  # of their tasks and of what went before
+_BYTES = 2**27  # that their texts take together
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +35,12 @@ class Given:
     delegation: Delegation
 
     @property
-    def characters(self) -> int:
-        """How long its task is, with what went before."""
-        return sum(map(len, (self.delegation.task, *self.choice.history)))
+    def size(self) -> int:
+        """How many bytes all of it takes that grows with what the caller sent."""
+        told, wished = self.delegation, self.choice
+        sets = (wished.exclude, wished.include, wished.history, self.permissions or ())
+        texts = (told.task, told.reason, told.evidence.read_as or "", *chain.from_iterable(sets))
+        return sum(map(sys.getsizeof, (*sets, *texts)))
 
     @property
     def names(self) -> set[str]:
@@ -54,7 +59,7 @@ class Reviews:
         self._lock = Lock()
         self._given: OrderedDict[str, Given] = OrderedDict()
         self._open: OrderedDict[str, None] = OrderedDict()  # ids that wait for a person
-        self._characters = 0
+        self._size = 0
 
     def remember(
         self,
@@ -68,12 +73,12 @@ class Reviews:
         given = Given(request_id, caller.name, permissions, choice, delegation)
         with self._lock:
             self._given[request_id] = given
-            self._characters += given.characters
+            self._size += given.size
             if delegation.decision == "review":
                 self._open[request_id] = None
-            while len(self._given) > REMEMBERED or self._characters > _CHARACTERS:
+            while len(self._given) > REMEMBERED or self._size > _BYTES:
                 forgotten, gone = self._given.popitem(last=False)
-                self._characters -= gone.characters
+                self._size -= gone.size
                 self._open.pop(forgotten, None)
         return request_id
 
@@ -87,8 +92,10 @@ class Reviews:
         """Put another delegation of the same task in the place of one; return what is known now."""
         renewed = replace(given, delegation=delegation)
         with self._lock:
-            if given.request_id in self._given:
+            known = self._given.get(given.request_id)
+            if known is not None:
                 self._given[given.request_id] = renewed
+                self._size += renewed.size - known.size
         return renewed
 
     def settle(self, request_id: str) -> None:

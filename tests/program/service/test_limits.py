@@ -45,12 +45,41 @@ def test_a_caller_may_stay_as_long_as_a_task_takes_once_its_body_is_there():
     assert read((0, WHOLE), (0.2, GONE)) == [WHOLE, GONE]
 
 
-def test_what_is_remembered_has_a_limit_in_characters_too(monkeypatch):
-    monkeypatch.setattr(reviews, "_CHARACTERS", 100)
+LONG = [f"{number:0100}" for number in range(600)]  # some 90,000 bytes, 120,000 as a set
+TASK = "refund my order"
+
+
+@pytest.mark.parametrize(
+    ("wishes", "permissions", "task"),
+    [
+        ({"history": LONG}, None, TASK),
+        ({"exclude": LONG}, None, TASK),
+        ({"include": LONG}, None, TASK),
+        ({}, frozenset(LONG), TASK),
+        ({}, None, " ".join(LONG * 2)),
+        ({"exclude": [f"{number}" for number in range(1000)]}, None, TASK),  # each an object
+    ],
+    ids=["history", "exclude", "include", "permissions", "task", "many short names"],
+)
+def test_what_is_remembered_has_a_limit_in_bytes_too(monkeypatch, wishes, permissions, task):
+    """One caller could fill the memory, with whatever of a request is not counted."""
+    monkeypatch.setattr(reviews, "_BYTES", 125_000)
     kept, caller = reviews.Reviews(), Caller("web")
-    answer = delegator(office_registry())("refund my order")
-    long = Choice.of(history=["x" * 60])
-    first = kept.remember(caller, None, long, answer)
-    second = kept.remember(caller, None, long, answer)
+    answer = delegator(office_registry())(TASK).copy(task=task)
+    choice = Choice.of(**wishes)
+    first = kept.remember(caller, permissions, choice, answer)
+    second = kept.remember(caller, permissions, choice, answer)
     assert kept.find(caller, first) is None
     assert kept.find(caller, second) is not None
+
+
+def test_a_review_that_is_made_again_counts_as_what_it_is(monkeypatch):
+    kept, caller = reviews.Reviews(), Caller("web")
+    answer = delegator(office_registry())(TASK)
+    one = kept.find(caller, kept.remember(caller, None, Choice(), answer))
+    assert one is not None
+    renewed = kept.renew(one, answer.copy(reason="x" * 10_000))
+    monkeypatch.setattr(reviews, "_BYTES", renewed.size)
+    other = kept.remember(caller, None, Choice(), answer)
+    assert kept.find(caller, one.request_id) is None
+    assert kept.find(caller, other) is not None
