@@ -76,6 +76,7 @@ class Desk:
         self._traces = traces
         self._places = asyncio.Semaphore(_AT_ONCE)
         self._gathering = Gathering(self._score)
+        self._asked_for: tuple[int, frozenset[str]] = (-1, frozenset())
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -135,18 +136,19 @@ class Desk:
             LMError: the LM was needed and failed, and the program raises that.
         """
         allowed, choice = caller.narrowed(permissions), Choice.of(**wishes)
+        counting = self._counting(allowed)
         async with self._at_work():
             started = perf_counter()
             await asyncio.to_thread(check_task, task)  # before others are scored with it
-            asked = Asked(task, allowed, choice)
+            asked = Asked(task, counting, choice)
             goes_on = bool(choice.history) and refers_back(task)
             scored = None if goes_on else await self._gathering.scored(asked)
             waited = perf_counter() - started
             with self._recorded() as recorder:
                 found = await self.delegator.acall(
-                    task=task, permissions=allowed, found=scored, **wishes
+                    task=task, permissions=counting, found=scored, **wishes
                 )
-            self._gathering.meet(allowed)
+            self._gathering.meet(counting)
         delegation = cast("Delegation", found)  # DSPy types it as a plain Prediction
         usage = delegation.usage
         delegation = delegation.copy(usage=replace(usage, seconds=usage.seconds + waited))
@@ -172,9 +174,10 @@ class Desk:
             LMError: the LM was needed and failed, and the program raises that.
         """
         allowed = caller.narrowed(permissions)
+        counting = self._counting(allowed)
         async with self._at_work():
             with self._recorded() as recorder:
-                plan = await asyncio.to_thread(self.delegator.plan, task, allowed, **wishes)
+                plan = await asyncio.to_thread(self.delegator.plan, task, counting, **wishes)
         steps = zip_longest(plan.steps, by_delegation(recorder.spans)[: len(plan.steps)])
         choice = Choice.of(**wishes)
         return [
@@ -203,7 +206,7 @@ class Desk:
                     self.delegator.retrieve,
                     task=text,
                     knobs=self.delegator.knobs.values,
-                    permissions=caller.narrowed(permissions),
+                    permissions=self._counting(caller.narrowed(permissions)),
                     choice=Choice(k=most),
                 )
         pairs = zip(found.agents, found.candidates, strict=True)
@@ -262,7 +265,7 @@ class Desk:
             with dspy.context(lm=None):
                 found = await self.delegator.acall(
                     task=given.delegation.task,
-                    permissions=given.permissions,
+                    permissions=self._counting(given.permissions),
                     exclude=choice.exclude,
                     include=choice.include,
                     history=choice.history,
@@ -305,6 +308,21 @@ class Desk:
             for spans in by_delegation(recorder.spans):
                 traces.put(Recorded(spans))
             raise
+
+    def _counting(self, permissions: frozenset[str] | None) -> frozenset[str] | None:
+        """Return those of a caller's permissions that some agent asks for.
+
+        The others change no answer. What is built for a caller is remembered by them, and a
+        request may name a thousand.
+        """
+        if permissions is None:
+            return None
+        registry = self.delegator.registry
+        version = registry.version  # before the agents: what is newer is looked at again
+        if version != self._asked_for[0]:
+            needed = (agent.required_permissions for agent in registry)
+            self._asked_for = version, frozenset().union(*needed)
+        return permissions & self._asked_for[1]
 
     def _note(
         self,

@@ -42,13 +42,14 @@ class Gathering:
         self._score, self._together, self._batches = score, together, batches
         self._waiting: deque[_Waiting] = deque()
         self._working: set[asyncio.Task[None]] = set()
-        self._met: OrderedDict[frozenset[str] | None, None] = OrderedDict()
+        # By their hash: a set may be as large as a request. Where two have one, others wait once.
+        self._met: OrderedDict[int, None] = OrderedDict()
         self._context = copy_context()  # no batch runs in that of one of its requests
 
     def meet(self, permissions: frozenset[str] | None) -> None:
         """Let tasks of a caller be scored with others from now on: one has been answered."""
-        self._met[permissions] = None
-        self._met.move_to_end(permissions)
+        self._met[hash(permissions)] = None
+        self._met.move_to_end(hash(permissions))
         if len(self._met) > _CALLERS:
             self._met.popitem(last=False)
 
@@ -58,7 +59,7 @@ class Gathering:
         That is so for a caller's first task, as others should not wait until what answers that
         caller is built, and where a batch failed: the fault shows where it belongs.
         """
-        if asked.permissions not in self._met:
+        if hash(asked.permissions) not in self._met:
             return None
         answer = asyncio.get_running_loop().create_future()
         self._waiting.append((asked, answer))

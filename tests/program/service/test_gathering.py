@@ -1,7 +1,9 @@
 """Requests that wait at the same time are scored together, and answered as one by one."""
 
 import asyncio
+import gc
 import threading
+import weakref
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from small import HashedWords, office_registry
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
 from task_delegator.lm import forget_circuits
+from task_delegator.registry import Agent
 from task_delegator.retrieval import Asked, Retrieval, retrieve
 from task_delegator.service import Caller, Desk
 from task_delegator.service.gathering import Gathering
@@ -45,9 +48,11 @@ class Calls(HashedWords):
         return super().encode(texts)
 
 
-def warm_desk() -> tuple[Desk, Calls]:
-    embed = Calls()
-    desk = Desk(Delegator(office_registry(), embed))
+def warm_desk(*more: Agent) -> tuple[Desk, Calls]:
+    embed, registry = Calls(), office_registry()
+    for agent in more:
+        registry.add(agent)
+    desk = Desk(Delegator(registry, embed))
     desk.delegator.warm_up()
 
     async def meet() -> None:
@@ -122,11 +127,44 @@ def test_no_retrieval_stops_the_loop_that_all_requests_are_answered_by(monkeypat
 
 
 def test_the_first_task_of_a_caller_keeps_no_other_waiting():
-    desk, embed = warm_desk()
+    desk, embed = warm_desk(Agent(name="New", required_permissions=frozenset({"new"})))
     desk._gathering._batches = 1
     found = asyncio.run(while_busy(desk, embed, (TASKS[0], ("new",)), (TASKS[1], None)))
     assert [TASKS[0]] in embed.calls
     assert [one[1].task for one in found] == TASKS[:2]
+
+
+def test_permissions_that_no_agent_asks_for_make_no_other_caller():
+    """A request may name a thousand, and others each time: what is built would be kept by them."""
+    desk, embed = warm_desk()
+    desk._gathering._batches = 1
+    many = [f"{number:0200}" for number in range(1000)]
+    requests = [(TASKS[0], ()), (TASKS[1], many), (TASKS[2], [*many, "hr.pay"])]
+    found = asyncio.run(while_busy(desk, embed, *requests))
+    assert embed.calls == [["pay money back"], sorted(TASKS[:3], key=len)]  # all of them are met
+    assert [one[1].agent for one in found] == [desk.delegator(*one).agent for one in requests]
+
+
+def test_an_agent_that_asks_for_a_permission_from_now_on_is_found_by_who_has_it():
+    desk, _ = warm_desk()
+    asked = asyncio.run(desk.delegate(Caller("a"), "xylophone", ["music"]))
+    desk.delegator.registry.add(
+        Agent(name="Band", description="xylophone", required_permissions=frozenset({"music"}))
+    )
+    again = asyncio.run(desk.delegate(Caller("a"), "xylophone", ["music"]))
+    without = asyncio.run(desk.delegate(Caller("a"), "xylophone", ["other"]))
+    tops = [[one.name for one in found.top3] for _, found in (asked, again, without)]
+    assert ["Band" in top for top in tops] == [False, True, False]
+
+
+def test_no_set_of_permissions_that_was_met_is_kept():
+    gathering = Gathering(lambda asked: [None] * len(asked))
+    permissions = frozenset({"a", "b"})
+    kept = weakref.ref(permissions)
+    gathering.meet(permissions)
+    del permissions
+    gc.collect()
+    assert kept() is None
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
