@@ -18,7 +18,14 @@ from ..errors import DelegatorError
 from ..settings import MAX_TASK_CHARACTERS
 from .access import LOOPBACK, Access, Caller
 from .desk import Desk
-from .wire import DelegationResponse, PlanResponse
+from .wire import (
+    MOST_EARLIER,
+    MOST_NAMES,
+    DelegationResponse,
+    EarlierTask,
+    Name,
+    PlanResponse,
+)
 
 _INSTRUCTIONS = (
     "Ask find_agent who shall do a task. Hand the task over where the decision is assign, show "
@@ -30,20 +37,20 @@ _Task = Annotated[
     str, Field(description="The task in plain words.", min_length=1, max_length=MAX_TASK_CHARACTERS)
 ]
 _Exclude = Annotated[
-    tuple[str, ...],
-    Field(max_length=1000, description="Agents that are not to be named: those that failed."),
+    tuple[Name, ...],
+    Field(max_length=MOST_NAMES, description="Agents that are not to be named: those that failed."),
 ]
 _History = Annotated[
-    tuple[str, ...],
+    tuple[EarlierTask, ...],
     Field(
-        max_length=100,
+        max_length=MOST_EARLIER,
         description="The user's earlier tasks in this conversation, oldest first.",
     ),
 ]
 _Permissions = Annotated[
-    tuple[str, ...] | None,
+    tuple[Name, ...] | None,
     Field(
-        max_length=1000,
+        max_length=MOST_NAMES,
         description="Permissions of the person behind the task; never more than the caller's.",
     ),
 ]

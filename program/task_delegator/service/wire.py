@@ -9,7 +9,10 @@ from ..choice import PlanWishes, Wishes
 from ..delegation import CalibratedBy, Candidate, Decision, Delegation, Plan
 from ..settings import MAX_TASK_CHARACTERS
 
-_Name = Annotated[str, Field(max_length=200)]
+# Limits that hold over HTTP and as tools of MCP.
+Name = Annotated[str, Field(max_length=200)]
+EarlierTask = Annotated[str, Field(max_length=MAX_TASK_CHARACTERS)]
+MOST_NAMES, MOST_EARLIER = 1000, 100
 _Task = Annotated[
     str,
     Field(
@@ -21,14 +24,14 @@ _Task = Annotated[
     ),
 ]
 _Permissions = Annotated[
-    list[_Name] | None,
+    list[Name] | None,
     Field(
-        max_length=1000,
+        max_length=MOST_NAMES,
         description="Permissions of the person behind the request; never more than the token's.",
         examples=[["billing.read"]],
     ),
 ]
-_Names = Annotated[list[_Name], Field(max_length=1000, examples=[["Refund Desk"]])]
+_Names = Annotated[list[Name], Field(max_length=MOST_NAMES, examples=[["Refund Desk"]])]
 
 
 class _Request(BaseModel):
@@ -52,9 +55,9 @@ class PlanRequest(_Request):
 class TaskRequest(PlanRequest):
     """A task to delegate."""
 
-    history: list[Annotated[str, Field(max_length=MAX_TASK_CHARACTERS)]] = Field(
+    history: list[EarlierTask] = Field(
         [],
-        max_length=100,
+        max_length=MOST_EARLIER,
         description="Earlier tasks of the conversation, oldest first; read where the task refers "
         "to them.",
         examples=[["Where is my refund for order 17?"]],
@@ -153,7 +156,7 @@ class FeedbackRequest(_Request):
 
     request_id: Annotated[str, Field(max_length=64, examples=["5f0c1d3a9b7e4c2f8a6d0e1b3c5a7f90"])]
     correct_agent: Annotated[
-        _Name | None, Field(description="The right agent; null where nobody is.")
+        Name | None, Field(description="The right agent; null where nobody is.")
     ]
 
 

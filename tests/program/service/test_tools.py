@@ -92,6 +92,28 @@ def test_a_wish_that_is_misspelled_is_refused_by_its_name(desk, tool):
     assert "exlude" in found.content[0].model_dump()["text"]
 
 
+@pytest.mark.parametrize(
+    "wishes",
+    [
+        {"exclude": ["x" * 201]},
+        {"permissions": ["x" * 201]},
+        {"history": ["x" * 20_001]},
+        {"exclude": ["x"] * 1001},
+        {"history": ["x"] * 101},
+    ],
+    ids=["a name", "a permission", "an earlier task", "names", "earlier tasks"],
+)
+def test_the_limits_are_those_of_http(desk, wishes):
+    (name,) = wishes
+    _, found = asked(create_tools(desk), "find_agent", task=TASK, **wishes)
+    assert found.is_error
+    assert name in found.content[0].model_dump()["text"]
+    client = TestClient(create_app(desk), base_url="http://127.0.0.1")
+    refused = client.post("/delegate", json={"task": TASK, **wishes})
+    assert refused.status_code == 400
+    assert name in refused.json()["detail"]
+
+
 CALL = {
     "jsonrpc": "2.0",
     "id": 1,
