@@ -3,8 +3,10 @@
 import hashlib
 import hmac
 import json
+import os
 import secrets
 from collections.abc import Collection, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import InputError
 from ..registry import first_fault
-from ..system import read_json, write_text
+from ..system import one_at_a_time, read_json, write_text
 
 # Names of this machine, as an address and as a header spells them.
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
@@ -113,7 +115,7 @@ def read_tokens(path: str | Path) -> tuple[Token, ...]:
 
 
 def add_token(path: Path, name: str, permissions: Collection[str] | None) -> str:
-    """Make a token, add its digest to a file of tokens, and return it.
+    """Make a token, add its digest to a file of tokens, and return it; processes take turns.
 
     Args:
         path: the file; created if it is missing.
@@ -123,14 +125,26 @@ def add_token(path: Path, name: str, permissions: Collection[str] | None) -> str
     Raises:
         InputError: the file cannot be used, or the name is taken.
     """
-    held = read_tokens(path) if path.exists() else ()
-    if any(token.name == name for token in held):
-        raise InputError(f"{path}: {name!r} has a token: take its row out first")
     made = secrets.token_urlsafe(32)
     allowed = None if permissions is None else frozenset(permissions)
     try:
-        rows = [*held, Token(name=name, sha256=token_sha256(made), permissions=allowed)]
+        token = Token(name=name, sha256=token_sha256(made), permissions=allowed)
     except ValidationError as error:
         raise InputError(f"the token: {first_fault(error)}") from error
-    write_text(path, json.dumps([row.model_dump(mode="json") for row in rows], indent=1) + "\n")
+    with _turn(path):
+        held = read_tokens(path) if path.exists() else ()
+        if any(row.name == name for row in held):
+            raise InputError(f"{path}: {name!r} has a token: take its row out first")
+        rows = [row.model_dump(mode="json") for row in (*held, token)]
+        write_text(path, json.dumps(rows, indent=1) + "\n")
     return made
+
+
+def _turn(path: Path) -> AbstractContextManager[None]:
+    """Let one process at a time read a file and write it, whichever link it is named by."""
+    real = Path(os.path.realpath(path))
+    try:
+        real.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+    return one_at_a_time(real.with_name(f".{real.name}.lock"))
