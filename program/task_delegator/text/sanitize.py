@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections import Counter
 
 # Unicode's stream-safe text format (UAX 15): no language sets more on a letter, and ordering
 # them takes quadratic time.
@@ -25,12 +26,10 @@ def plain(text: str) -> str:
     """
     if text.isascii():
         return text
-    composed = unicodedata.normalize("NFKC", with_few_marks(text))
+    composed = _composed(text)
     kinds = ((char, unicodedata.category(char)) for char in composed)
     return "".join(
-        _UNPRINTED if kind == "Cs" else char
-        for char, kind in kinds
-        if kind != "Cf" and not _INVISIBLE.match(char)
+        _UNPRINTED if kind == "Cs" else char for char, kind in kinds if _is_visible(char, kind)
     )
 
 
@@ -39,12 +38,24 @@ def longest_form(text: str) -> int:
 
     One character may stand for eighteen there.
     """
-    return len(text) if text.isascii() else max(len(text), len(plain(text)))
+    if text.isascii():
+        return len(text)
+    counts = Counter(_composed(text)).items()  # few kinds of characters, however long it is
+    seen = (n for char, n in counts if _is_visible(char, unicodedata.category(char)))
+    return max(len(text), sum(seen))
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFKC", with_few_marks(text))
+
+
+def _is_visible(char: str, kind: str) -> bool:
+    return kind != "Cf" and not _INVISIBLE.match(char)
 
 
 def with_few_marks(text: str) -> str:
     """Return the text, of more than 30 combining marks in a row the first 30 alone."""
-    if text.isascii():
+    if not any(map(_ends_in_mark, set(text))):
         return text
     kept, marks = [], 0
     for char in text:
@@ -57,6 +68,10 @@ def with_few_marks(text: str) -> str:
         if marks <= _MOST_MARKS:
             kept.append(char)
     return "".join(kept)
+
+
+def _ends_in_mark(char: str) -> bool:
+    return unicodedata.combining(unicodedata.normalize("NFKD", char)[-1]) > 0
 
 
 def one_line(text: str) -> str:

@@ -14,7 +14,7 @@ from task_delegator.registry.agents import Agent, Registry
 from task_delegator.signatures import SLOTS
 from task_delegator.stages.cards import Shortlist
 from task_delegator.text.mentions import AgentMentions
-from task_delegator.text.sanitize import one_line, plain
+from task_delegator.text.sanitize import longest_form, one_line, plain, with_few_marks
 
 PRIOR = "Prior authorization"
 ATTACKS = json.loads((ROOT / "datasets" / "attacks.json").read_text(encoding="utf-8"))
@@ -248,3 +248,17 @@ def test_a_task_in_another_language_is_reviewed_with_less_confidence(office):
 def test_letters_with_an_accent_each_are_no_row_of_marks():
     assert plain("\u00e4" * 100) == "\u00e4" * 100
     assert plain("e\u0301" * 100) == "\u00e9" * 100
+
+
+ODD = st.sampled_from(
+    "a \N{LATIN SMALL LETTER E WITH ACUTE}\u0301\u0323\ufdfa\ufb03\u200b\ufe0f\u1100\u0344"
+)
+
+
+@given(st.one_of(st.text(), st.text(ODD, max_size=90), st.text("a\u0301\u0344", min_size=40)))
+def test_a_text_is_as_long_as_what_is_read_of_it(text):
+    """Where it is counted without writing it out, and left as it is where nothing is marked."""
+    assert longest_form(text) == max(len(text), len(plain(text)))
+    few = with_few_marks(text)
+    assert few == with_few_marks(few)
+    assert not re.search("[\u0301\u0323]{31}", few)
