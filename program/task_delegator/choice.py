@@ -4,6 +4,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
+from .settings import check_history, check_task
+
 _NAMES = 1_000  # that one call may exclude or include
 
 
@@ -38,6 +40,7 @@ class Choice:
     """The same, checked.
 
     Raises:
+        InputError: an earlier task is too long.
         TypeError: names or history are one text, or no texts.
         ValueError: there are too many names, or k is no positive integer.
     """
@@ -65,6 +68,7 @@ class Choice:
         for name, given in names.items():
             if len(given) > _NAMES:
                 raise ValueError(f"{name} has {len(given):,} names: give at most {_NAMES:,}")
+        check_history(history)
         return cls(frozenset(exclude), frozenset(include), tuple(history), k)
 
     def excluded(self, names: Iterable[str]) -> list[int]:
@@ -82,6 +86,17 @@ def _places(names: Iterable[str], wanted: frozenset[str]) -> list[int]:
     """Return the places of some names, in any case: a registry has none that differ in it alone."""
     folded = {name.casefold() for name in wanted}
     return [i for i, name in enumerate(names) if name.casefold() in folded] if wanted else []
+
+
+def checked(task: str, wishes: Wishes) -> Choice:
+    """Return the wishes for a task, once both are checked, which may take a tenth of a second.
+
+    Raises:
+        InputError: the task is empty, or it or an earlier one is too long.
+        TypeError, ValueError: as for ``Choice``.
+    """
+    check_task(task)
+    return Choice.of(**wishes)
 
 
 ANY = Choice()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import dspy
 
 from .calibration import CalibratedAgents
-from .choice import Choice, PlanWishes, Wishes
+from .choice import Choice, PlanWishes, Wishes, checked
 from .consultation import (
     UNREADABLE,
     Consultation,
@@ -219,7 +219,7 @@ class Delegator(DelegatesMany, dspy.Module):
             wishes: ``exclude``, ``include``, ``history`` and ``k``, see ``Wishes``.
 
         Raises:
-            InputError: the task is empty or too long.
+            InputError: the task is empty, or it or an earlier one is too long.
             LMError: the LM was needed and failed, and ``on_lm_failure`` is ``raise``.
         """
         return run_to_end(self.aforward(task, permissions, found, **wishes))
@@ -233,8 +233,8 @@ class Delegator(DelegatesMany, dspy.Module):
     ) -> Delegation:
         """Delegate one task; its LM calls are awaited, so that many tasks can wait at once."""
         started = perf_counter()
-        check_task(task)
-        knobs, choice = self.numbers(permissions), Choice.of(**wishes)
+        choice = await compute_off_loop(checked, task, wishes)
+        knobs = self.numbers(permissions)
         with dspy.track_usage() as tracker, task_budget(self.timeout) as budget:
             cuts = None if found is not None and found.part else guessed_cuts(task, knobs)
             ahead = _read_ahead(task, looked_at(cuts or ()), found)

@@ -12,24 +12,42 @@ TIMEOUT = 60.0  # seconds: a person waits no longer, and an LM on a processor ne
 LMFailurePolicy = Literal["degrade", "raise"]
 
 
-def check_task(task: str) -> None:
+def check_task(task: str, what: str = "the task") -> None:
     """Refuse a task that nobody could delegate.
+
+    Args:
+        task: in plain words.
+        what: it is, for messages.
 
     Raises:
         InputError: the task is no text, empty or longer than ``MAX_TASK_CHARACTERS``, as it is
             given or in compatibility form (NFKC), where one character may stand for eighteen.
     """
     if not isinstance(task, str):
-        raise InputError(f"the task must be a text, not {type(task).__name__}")
+        raise InputError(f"{what} must be a text, not {type(task).__name__}")
     if not task.strip():
-        raise InputError("the task is empty: say what should be done")
+        raise InputError(f"{what} is empty: say what should be done")
+    _check_length(task, what)
+
+
+def check_history(history: Iterable[str]) -> None:
+    """Refuse earlier tasks of which one is too long; an empty one says nothing.
+
+    Raises:
+        InputError: which, from 1, and how long it is.
+    """
+    for number, task in enumerate(history, 1):
+        _check_length(task, f"history: earlier task {number}")
+
+
+def _check_length(task: str, what: str) -> None:
     if len(task) > MAX_TASK_CHARACTERS:
         raise InputError(
-            f"the task has {len(task):,} characters: shorten it to {MAX_TASK_CHARACTERS:,}"
+            f"{what} has {len(task):,} characters: shorten it to {MAX_TASK_CHARACTERS:,}"
         )
     if (read := longest_form(task)) > MAX_TASK_CHARACTERS:
         raise InputError(
-            f"the task has {read:,} characters where each ligature is written out: "
+            f"{what} has {read:,} characters where each ligature is written out: "
             f"shorten it to {MAX_TASK_CHARACTERS:,}"
         )
 

@@ -15,8 +15,11 @@ from small import ROOT, delegator, make_agent, office_registry
 from task_delegator import cli
 from task_delegator.choice import Choice
 from task_delegator.consultation import lm_shortlist
+from task_delegator.errors import InputError
 from task_delegator.registry import Registry
+from task_delegator.settings import MAX_TASK_CHARACTERS
 from task_delegator.stages import refers_back, with_earlier
+from task_delegator.text import longest_form
 
 NAMES = [agent.name for agent in office_registry()]
 PROGRAM = delegator(office_registry())
@@ -132,6 +135,25 @@ def test_wishes_are_checked(wishes, error):
 def test_a_task_is_read_behind_the_one_it_goes_on_from(task, history, read):
     assert refers_back(task)
     assert with_earlier(task, history) == read
+
+
+@pytest.mark.parametrize(
+    ("history", "says"),
+    [
+        (["a", "x" * 20_001], "history: earlier task 2 has 20,001 characters: shorten it"),
+        (["\ufdfa" * 1_200], "earlier task 1 has 21,600 characters where each ligature is"),
+    ],
+)
+def test_an_earlier_task_that_is_too_long_is_refused_by_its_number(history, says):
+    for task in ("and it?", "a task that needs none of what was said before"):
+        with pytest.raises(InputError, match=says):
+            PROGRAM(task, history=history)
+
+
+def test_earlier_tasks_keep_to_the_limit_together_when_each_ligature_is_written_out():
+    read = with_earlier("and it?", ["\ufb03" * 6_600 + " it?"] * 3)
+    assert longest_form(read) <= MAX_TASK_CHARACTERS
+    assert read.endswith("and it?")
 
 
 @pytest.mark.parametrize("task", ["Thanks, that's all.", "ok thank you very much", "Bye!"])

@@ -13,7 +13,7 @@ from typing import Unpack, cast
 
 import dspy
 
-from ..choice import Choice, PlanWishes, Wishes
+from ..choice import Choice, PlanWishes, Wishes, checked
 from ..delegation import Delegation, Plan
 from ..delegator import Delegator
 from ..errors import DelegatorError, EmbedderError, InputError, StoreError
@@ -132,14 +132,15 @@ class Desk:
             wishes: as for the program.
 
         Raises:
-            InputError: the task is empty or too long.
+            InputError: the task is empty, or it or an earlier one is too long.
             LMError: the LM was needed and failed, and the program raises that.
         """
-        allowed, choice = caller.narrowed(permissions), Choice.of(**wishes)
+        allowed = caller.narrowed(permissions)
         counting = self._counting(allowed)
         async with self._at_work():
             started = perf_counter()
-            await asyncio.to_thread(check_task, task)  # before others are scored with it
+            # The program checks as well, as others call it; none is scored with what it refuses.
+            choice = await asyncio.to_thread(checked, task, wishes)
             asked = Asked(task, counting, choice)
             goes_on = bool(choice.history) and refers_back(task)
             scored = None if goes_on else await self._gathering.scored(asked)
@@ -199,8 +200,12 @@ class Desk:
             text: in plain words.
             most: agents, at most.
             permissions: as for ``delegate``.
+
+        Raises:
+            InputError: the text is empty or too long.
         """
         async with self._at_work():
+            await asyncio.to_thread(check_task, text, "the text")
             with dspy.context(lm=None):
                 found = await asyncio.to_thread(
                     self.delegator.retrieve,

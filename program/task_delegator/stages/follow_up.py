@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from ..settings import MAX_TASK_CHARACTERS
-from ..text import plain
+from ..text import longest_form, plain
 
 # Words that stand for something said before stand in long tasks too, but there for what they say
 # themselves. Chosen on the validation half of datasets/probes/follow_ups.jsonl and on the
@@ -57,7 +57,8 @@ def _closes(said: str) -> bool:
 def with_earlier(task: str, history: Sequence[str]) -> str:
     """Return a task behind the earlier one that it goes on from.
 
-    Where that refers back as well, the one before it is read too, three at most.
+    Where that refers back as well, the one before it is read too, three at most. Together they
+    keep to the limit of a task, when each ligature is written out.
 
     Args:
         task: the task as it was given.
@@ -70,4 +71,6 @@ def with_earlier(task: str, history: Sequence[str]) -> str:
         if not refers_back(turn):
             break
     text = " ".join(filter(None, said))
+    if longest_form(text) > MAX_TASK_CHARACTERS:
+        text = plain(text)
     return text[-MAX_TASK_CHARACTERS:].strip()

@@ -308,6 +308,28 @@ def test_a_request_that_cannot_be_used_is_refused_in_one_line(client, body, says
     assert "\n" not in answer.json()["detail"]
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "says"),
+    [
+        ("/search", {"query": {"text": "\ufdfa" * 1_200}}, "the text has 21,600 characters"),
+        ("/search", {"query": {"text": "\x1c"}}, "the text is empty"),
+        (
+            "/delegate",
+            {"task": "a", "history": ["a", "\ufdfa" * 1_200]},
+            "earlier task 2 has 21,600",
+        ),
+        ("/delegate", {"task": "\ufdfa" * 1_200}, "the task has 21,600 characters"),
+        ("/plan", {"task": "\ufdfa" * 1_200}, "the task has 21,600 characters"),
+    ],
+)
+def test_no_text_is_longer_than_its_limit_when_each_ligature_is_written_out(
+    client, path, body, says
+):
+    answer = client.post(path, json=body)
+    assert answer.status_code == 400
+    assert says in answer.json()["detail"]
+
+
 @pytest.mark.fault("overload", "a body over 256 KiB", holds="413, before it is read whole.")
 def test_a_request_that_is_too_large_is_refused(client):
     answer = client.post("/delegate", content=b" " * 300_000)
