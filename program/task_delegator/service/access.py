@@ -73,11 +73,16 @@ class Access:
         """Whether no token is asked for."""
         return not self._tokens
 
-    def caller(self, authorization: str | None) -> Caller | None:
-        """Return who sends an ``Authorization`` header, None where that is nobody known."""
+    def caller(self, *authorization: str | None) -> Caller | None:
+        """Return who sends an ``Authorization`` header, None where that is nobody known.
+
+        Nor where several are sent: what stands in front of the service may read another one.
+        """
         if self.open:
             return self._open
-        scheme, _, token = (authorization or "").partition(" ")
+        if len(authorization) != 1:
+            return None
+        scheme, _, token = (authorization[0] or "").partition(" ")
         if scheme.lower() != "bearer":
             return None
         digest = token_sha256(token.strip())

@@ -31,7 +31,7 @@ def _problem(description: str) -> dict[str, Any]:
 
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     400: _problem("The request cannot be used."),
-    401: _problem("No token, or one that is not known."),
+    401: _problem("No token, one that is not known, or several."),
     408: _problem("The body of the request did not arrive in time."),
     413: _problem("The request is too large."),
     502: _problem("The LM or the embedder failed."),
@@ -54,12 +54,12 @@ def caller_of(
     """Return who calls.
 
     Raises:
-        HTTPException: no token is sent, or one that is not known.
+        HTTPException: no token is sent, one that is not known, or several.
     """
-    caller = request.app.state.access.caller(request.headers.get("authorization"))
+    caller = request.app.state.access.caller(*request.headers.getlist("authorization"))
     if caller is None:
         raise HTTPException(
-            401, "send a known token: Authorization: Bearer ...", {"WWW-Authenticate": "Bearer"}
+            401, "send one known token: Authorization: Bearer ...", {"WWW-Authenticate": "Bearer"}
         )
     return caller
 

@@ -10,6 +10,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.transport_security import TransportSecuritySettings
 from pydantic import Field
+from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -157,8 +158,9 @@ class Tools:
         if scope["type"] != "http" or scope["path"] != PATH:
             await self._app(scope, receive, send)
             return
-        sent = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
-        if self._access.caller(sent or None) is None:
-            await JSONResponse({"detail": "send a known token"}, 401)(scope, receive, send)
+        sent = Headers(scope=scope).getlist("authorization")
+        if self._access.caller(*sent) is None:
+            refusal = JSONResponse({"detail": "send one known token"}, 401)
+            await refusal(scope, receive, send)
             return
         await self._served(scope, receive, send)

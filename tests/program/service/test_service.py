@@ -157,6 +157,18 @@ def test_without_a_known_token_nothing_is_told(guarded):
     assert guarded.get("/healthz").status_code == guarded.get("/").status_code == 200
 
 
+@pytest.mark.parametrize("first", ["of bob", "of ada", "of eve", ""])
+def test_who_sends_two_tokens_is_nobody(guarded, first):
+    """What stands in front may have checked the other one."""
+    both = [("Authorization", f"Bearer {token}") for token in (first, "of ada")]
+    for answer in (
+        guarded.get("/agents", headers=both),
+        guarded.post("/delegate", json={"task": TASK}, headers=both),
+    ):
+        assert answer.status_code == 401
+        assert answer.json() == {"detail": "send one known token: Authorization: Bearer ..."}
+
+
 def test_a_caller_sees_nothing_of_an_agent_that_its_token_does_not_permit(guarded):
     ada, bob = bearer("ada"), bearer("bob")
     assert "Fraud" in {agent["name"] for agent in guarded.get("/agents", headers=ada).json()}

@@ -137,6 +137,13 @@ def test_over_http_the_token_tells_who_asks(desk):
             )
             for name in ("of ada", "of bob", "of eve")
         }
+        for names in (["of bob", "of ada"], ["of ada", "of bob"], ["of eve", "of ada"]):
+            tokens_of = [("Authorization", f"Bearer {name}") for name in names]
+            refused = client.post("/mcp", json=CALL, headers=[*ACCEPT.items(), *tokens_of])
+            assert (refused.status_code, refused.json()) == (
+                401,
+                {"detail": "send one known token"},
+            )
     assert [answer.status_code for answer in answers.values()] == [200, 200, 401]
     assert "Fraud" in answers["of ada"].text
     assert "Fraud" not in answers["of bob"].text
