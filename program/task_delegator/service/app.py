@@ -29,8 +29,17 @@ _SAID = {
     "string_pattern_mismatch": "is empty: say something",
     "json_invalid": "broken JSON at this character",
 }
-# The page runs its own script and asks this service alone.
-_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'"
+# The page runs its own script and asks this service alone; no other page shows it in a frame,
+# where a click or a key would be taken for its own.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
 
 
 def create_app(desk: Desk, access: Access | None = None, tools: MCPServer | None = None) -> FastAPI:
@@ -83,11 +92,7 @@ def create_app(desk: Desk, access: Access | None = None, tools: MCPServer | None
 
 async def _file(request: Request) -> Response:
     name, media_type = _FILES[request.url.path]
-    return Response(
-        (_STATIC / name).read_bytes(),
-        media_type=media_type,
-        headers={"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"},
-    )
+    return Response((_STATIC / name).read_bytes(), media_type=media_type, headers=_HEADERS)
 
 
 async def _failed(request: Request, error: Exception) -> JSONResponse:

@@ -420,6 +420,13 @@ def test_the_page_runs_its_own_script_alone(client):
     assert client.get("/page.js").headers["content-type"].startswith("text/javascript")
 
 
+@pytest.mark.parametrize("path", ["/", "/page.js", "/page.css"])
+def test_the_page_is_shown_in_no_frame_of_another(client, path):
+    headers = client.get(path).headers
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert headers["x-frame-options"] == "DENY"
+
+
 def test_a_service_is_ready_when_its_index_is_built(desk):
     client = TestClient(create_app(desk), base_url=HERE)
     assert client.get("/readyz").status_code == 503  # its lifespan has not begun
