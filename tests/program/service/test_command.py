@@ -111,6 +111,7 @@ def test_the_page_delegates_and_records_who_was_right(tmp_path):
         if folder := os.environ.get("PICTURES"):
             page.screenshot(path=Path(folder) / "page.png", full_page=True)
         page.click("h1")
+        page.keyboard.press("Alt+1")
         page.keyboard.press("1")
         expect(page.locator("#reviews > li")).to_have_count(1)
         other = page.locator("#answer .another input")

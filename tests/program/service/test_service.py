@@ -420,6 +420,15 @@ def test_the_page_runs_its_own_script_alone(client):
     assert client.get("/page.js").headers["content-type"].startswith("text/javascript")
 
 
+def test_a_key_that_is_held_or_pressed_with_others_records_nothing(client):
+    """Alt+1 changes the tab of some browsers; a held key would record review after review."""
+    handler = client.get("/page.js").text.partition("document.onkeydown")[2].partition("\n};")[0]
+    (refused,) = (line for line in handler.splitlines() if "event.repeat" in line)
+    assert refused.strip().endswith(") return;")
+    assert all(f"event.{key}Key ||" in refused for key in ("alt", "ctrl", "meta"))
+    assert handler.index(refused) < handler.index(".click()")
+
+
 @pytest.mark.parametrize("path", ["/", "/page.js", "/page.css"])
 def test_the_page_is_shown_in_no_frame_of_another(client, path):
     headers = client.get(path).headers

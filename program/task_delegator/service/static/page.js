@@ -166,8 +166,10 @@ async function showReviews() {
   );
 }
 
+// A key alone records who was right: not held down, and not with others, which browsers use.
 document.onkeydown = (event) => {
-  if (/^(input|textarea)$/i.test(event.target.tagName) || event.ctrlKey || event.metaKey) return;
+  if (/^(input|textarea)$/i.test(event.target.tagName)) return;
+  if (event.altKey || event.ctrlKey || event.metaKey || event.repeat) return;
   const first = at("reviews").firstElementChild;
   if (!first || !/^[0-3]$/.test(event.key)) return;
   const chosen = first.querySelector(`button[data-key="${event.key}"]`);
