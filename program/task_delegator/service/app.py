@@ -17,6 +17,7 @@ from .access import LOOPBACK, Access
 from .desk import Desk, NotFoundError, NotKeptError
 from .limits import BodyLimit
 from .tools import PATH, Tools, transport_security
+from .unique_keys import UniqueKeys
 
 _STATIC = files("task_delegator.service") / "static"
 _FILES = {
@@ -69,6 +70,7 @@ def create_app(desk: Desk, access: Access | None = None, tools: MCPServer | None
         redoc_url=None,
     )
     app.state.desk, app.state.access = desk, access
+    app.add_middleware(UniqueKeys)  # the innermost, as it is added first: it reads the body
     if access.open:  # a page of another host must not reach it by a name of its own
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK)
     app.add_exception_handler(DelegatorError, _failed)
@@ -85,7 +87,7 @@ def create_app(desk: Desk, access: Access | None = None, tools: MCPServer | None
             stateless_http=True,
             transport_security=security,
         )
-        app.add_middleware(Tools, served=served, access=access)
+        app.add_middleware(Tools, served=UniqueKeys(served), access=access)
     app.add_middleware(BodyLimit)  # the outermost, as it is added last
     return app
 

@@ -26,7 +26,7 @@ from .files import (
     write_text,
 )
 from .fork_gate import hold_at_forks, no_fork
-from .json_text import MOST_LEVELS, parse_json, too_deep
+from .json_text import MOST_LEVELS, parse_json, repeated_key, too_deep
 from .locks import held, one_at_a_time
 from .mlflow_access import read_mlflow
 from .thread_lock import Lock
@@ -54,6 +54,7 @@ __all__ = [
     "read_json",
     "read_mlflow",
     "read_text",
+    "repeated_key",
     "replacing",
     "replacing_folder",
     "require_regular",

@@ -38,6 +38,21 @@ def parse_json(text: str, where: str) -> Any:
     return value
 
 
+def repeated_key(text: str | bytes) -> str | None:
+    """Return a key that an object of a JSON text has twice, None where none has.
+
+    Nor where it is no JSON: whoever reads it says what is wrong.
+    """
+    try:
+        # Numbers stay as written: other readers have no limit on their digits.
+        json.loads(text, object_pairs_hook=_once, parse_int=str, parse_float=str)
+    except _TwiceError as error:
+        return error.key
+    except (ValueError, RecursionError):
+        pass
+    return None
+
+
 class _TwiceError(Exception):
     """Report a key that an object has twice."""
 
