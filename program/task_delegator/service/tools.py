@@ -6,17 +6,19 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 from mcp.server.mcpserver import Context, MCPServer
-from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.transport_security import TransportSecuritySettings
-from pydantic import Field
+from pydantic import Field, ValidationError
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..choice import Wishes
 from ..errors import DelegatorError
+from ..registry import first_fault
 from ..settings import MAX_TASK_CHARACTERS
+from ..text import printable
 from .access import LOOPBACK, Access, Caller
 from .desk import Desk
 from .wire import (
@@ -115,9 +117,38 @@ def create_tools(
     )
 
 
+class _InOneLine(Tool):
+    """A tool that says in one line which argument is wrong: the SDK tells all, with their values.
+
+    It answers an assistant, and what was sent may be long.
+    """
+
+    async def run(
+        self,
+        arguments: dict[str, Any],
+        context: Context[Any, Any],
+        convert_result: bool = False,
+    ) -> Any:
+        """Run the tool.
+
+        Raises:
+            ToolError: an argument is wrong, or the tool says what is.
+        """
+        try:
+            return await super().run(arguments, context, convert_result)
+        except UnexpectedToolError:  # a fault of ours, whatever raised it
+            raise
+        except ToolError as error:
+            if isinstance(error.__cause__, ValidationError):
+                known = ", ".join(self.fn_metadata.arg_model.model_fields)
+                said = printable(first_fault(error.__cause__))
+                raise ToolError(f"{said:.300}; {self.name} takes {known}") from error
+            raise
+
+
 def _strict(answer: Callable[..., Any]) -> Tool:
     """Return a tool that refuses arguments which it does not have: the SDK drops them."""
-    tool = Tool.from_function(answer)
+    tool = _InOneLine.from_function(answer)
     arguments = tool.fn_metadata.arg_model
     arguments.model_config["extra"] = "forbid"
     arguments.model_rebuild(force=True)

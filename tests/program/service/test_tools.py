@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from mcp import Client, StdioServerParameters, stdio_client
+from pydantic import BaseModel
 from small import HashedWords, office_registry
 from starlette.testclient import TestClient
 
@@ -90,6 +91,40 @@ def test_a_wish_that_is_misspelled_is_refused_by_its_name(desk, tool):
     _, found = asked(create_tools(desk), tool, task=TASK, exlude=["Refunds"])
     assert found.is_error
     assert "exlude" in found.content[0].model_dump()["text"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({}, "task is missing: add it"),
+        ({"task": 7}, "task: Input should be a valid string"),
+        (
+            {"task": TASK, "exclude": ["Refunds", 12_345]},
+            "exclude.1: Input should be a valid string",
+        ),
+        ({"task": TASK, "exclude": [1, 2], "permissions": [3]}, "exclude.0: "),
+        ({"task": TASK, "history": ["secret words" * 2_000]}, "at most 20000 characters"),
+        ({"task": TASK, "ex\nlude" * 200: []}, "ex lude"),
+        ({"task": TASK, "exlude": ["Refunds"]}, "exlude: "),
+    ],
+)
+def test_a_wrong_argument_is_refused_in_one_line(desk, arguments, says):
+    _, found = asked(create_tools(desk), "find_agent", **arguments)
+    told = found.content[0].model_dump()["text"]
+    assert found.is_error
+    assert says in told
+    assert told.endswith("; find_agent takes task, exclude, history, permissions")
+    assert len(told) < 400
+    assert not [part for part in ("\n", "secret", "12345", "pydantic") if part in told]
+
+
+def test_a_fault_of_the_tool_is_no_wrong_argument(desk, monkeypatch):
+    class Odd(BaseModel):
+        number: int
+
+    monkeypatch.setattr(desk.delegator, "acall", lambda **_: Odd.model_validate({"number": "x"}))
+    _, found = asked(create_tools(desk), "find_agent", task=TASK)
+    assert found.content[0].model_dump()["text"] == "Error executing tool find_agent"
 
 
 @pytest.mark.parametrize(
