@@ -4,8 +4,10 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import httpx
@@ -82,6 +84,37 @@ def test_a_service_that_is_told_to_stop_finishes_its_tasks(tmp_path):
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=40) in (0, -signal.SIGTERM)
     assert [row.correct_agent for row in read_feedback(tmp_path / "feedback.jsonl")] == ["Refunds"]
+
+
+def is_ready(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}/readyz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.mark.slow
+@pytest.mark.fault(
+    "SIGTERM",
+    "`serve`, who asks `/readyz`",
+    holds="The connection is refused, while tasks under way are finished.",
+)
+def test_a_service_that_is_told_to_stop_is_not_ready_while_it_finishes(tmp_path):
+    """A load balancer takes it out: a port that is closed fails its probe as 503 does."""
+    body = json.dumps({"task": TASK}).encode()
+    head = f"POST /delegate HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+    with serving(tmp_path) as (address, process):
+        where = ("127.0.0.1", int(address.rpartition(":")[2]))
+        with socket.create_connection(where, timeout=30) as under_way:
+            under_way.sendall(f"{head}Content-Type: application/json\r\n\r\n".encode() + body[:5])
+            assert is_ready(address)  # so the other was taken, too
+            process.send_signal(signal.SIGTERM)
+            deadline = time.monotonic() + 10
+            while is_ready(address):
+                assert time.monotonic() < deadline
+            under_way.sendall(body[5:])
+            assert under_way.recv(100).startswith(b"HTTP/1.1 200 OK")
+        assert process.wait(timeout=40) in (0, -signal.SIGTERM)
 
 
 @pytest.mark.slow
