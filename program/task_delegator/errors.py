@@ -73,6 +73,12 @@ class RerankerError(DelegatorError):
     exit_code = 3
 
 
+class AddressError(DelegatorError):
+    """Report an address that the service cannot listen on."""
+
+    exit_code = 3
+
+
 class StoreError(DelegatorError):
     """Report a store of runs, studies and models that cannot be used."""
 

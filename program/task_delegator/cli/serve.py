@@ -93,7 +93,7 @@ def _serve(options: argparse.Namespace) -> int:
     from ..errors import InputError
 
     with needed("serve"):
-        from ..service import Access, Desk, check_address, read_tokens, serve
+        from ..service import Access, Desk, check_address, listen, read_tokens, serve
     permissions = permissions_of(options)
     if options.tokens and permissions is not None:
         raise InputError("--permissions is for callers without a token: give it, or --tokens")
@@ -106,12 +106,15 @@ def _serve(options: argparse.Namespace) -> int:
         check_appended(path)
     if len(kept) > len(set(kept)):
         raise InputError(f"{feedback}: --feedback and --decisions are files of their own")
+    listening = listen(options.host, options.port)  # now: loading takes seconds
     traces = _traces(options)
     logging.getLogger("task_delegator").setLevel(logging.INFO)  # who was taken over is told
     seen = _state(options) if options.watch else None
     delegator = load_program(options)
-    with _watched(options, delegator.registry, seen) if options.watch else nullcontext():
-        serve(Desk(delegator, feedback, traces), access, options.host, options.port)
+    desk = Desk(delegator, feedback, traces)
+    with _watched(options, delegator.registry, seen) if options.watch else nullcontext() as watch:
+        desk.watch = watch
+        serve(desk, access, listening)
     return 0
 
 

@@ -57,6 +57,7 @@ class Watch:
         self._seconds, self._settles = seconds, settles
         self._seen = self._stamp() if seen is None else seen
         self._again, self._told = math.inf, ""
+        self.refused = False  # whether what is there could not be taken over
         self._stop = Event()
         self._thread = Thread(target=self._follow, name=f"watch {self._path.name}", daemon=True)
         self._thread.start()
@@ -87,8 +88,10 @@ class Watch:
             if state == self._seen and monotonic() < self._again:
                 continue
             self._seen, self._again = state, math.inf
+            self.refused = True
             try:
                 self._take_over()
+                self.refused = False
             except InputError as error:
                 self._again = monotonic() + _AGAIN_SECONDS
                 if str(error) != self._told:

@@ -3,7 +3,7 @@
 from .access import Access, Caller, Token, add_token, read_tokens, token_sha256
 from .app import create_app
 from .desk import Desk
-from .run import check_address, serve
+from .run import check_address, listen, serve
 from .tools import create_tools
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "check_address",
     "create_app",
     "create_tools",
+    "listen",
     "read_tokens",
     "serve",
     "token_sha256",

@@ -18,7 +18,7 @@ from ..delegation import Delegation, Plan
 from ..delegator import Delegator
 from ..errors import DelegatorError, EmbedderError, InputError, StoreError
 from ..feedback import record
-from ..registry import Agent
+from ..registry import Agent, Watch
 from ..retrieval import Asked, Retrieval, score_many
 from ..settings import check_task
 from ..stages import guessed_parts, refers_back
@@ -72,6 +72,7 @@ class Desk:
         self.reviews = Reviews()
         self.metrics = Metrics()
         self.ready = False
+        self.watch: Watch | None = None  # what follows the registry's file
         self._feedback = feedback
         self._traces = traces
         self._places = asyncio.Semaphore(_AT_ONCE)
@@ -137,8 +138,8 @@ class Desk:
         """
         allowed = caller.narrowed(permissions)
         counting = self._counting(allowed)
+        started = perf_counter()
         async with self._at_work():
-            started = perf_counter()
             # The program checks as well, as others call it; none is scored with what it refuses.
             choice = await asyncio.to_thread(checked, task, wishes)
             asked = Asked(task, counting, choice)
@@ -289,14 +290,24 @@ class Desk:
     def counted(self) -> bytes:
         """Return the counters, as Prometheus reads them."""
         self.metrics.waiting.set(len(self.reviews))
+        self.metrics.forgotten.set(self.reviews.forgotten)
+        self.metrics.not_written.set(0 if self._traces is None else self._traces.lost)
         self.metrics.agents.set(len(self.delegator.registry))
+        self.metrics.stale.set(self.watch is not None and self.watch.refused)
         return self.metrics.text()
 
     @asynccontextmanager
     async def _at_work(self) -> AsyncIterator[None]:
-        async with self._places:
+        with self.metrics.queued.track_inprogress():
+            await self._places.acquire()
+        try:
             with self.metrics.under_way.track_inprogress():
                 yield
+        except DelegatorError as error:
+            self.metrics.count_error(error)
+            raise
+        finally:
+            self._places.release()
 
     @contextmanager
     def _recorded(self) -> Iterator[SpanRecorder]:

@@ -1,7 +1,11 @@
-"""What was delegated lately: feedback joins to it, and reviewers see what waits for them."""
+"""What was delegated lately: feedback joins to it, and reviewers see what waits for them.
 
+Where it is too much, the caller who takes the most room loses the oldest: no other does.
+"""
+
+import logging
 import sys
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, replace
 from itertools import chain
 from uuid import uuid4
@@ -11,7 +15,9 @@ from ..delegation import Delegation
 from ..system import Lock
 from .access import Caller
 
-REMEMBERED = 10_000  # delegations; the oldest are forgotten
+_log = logging.getLogger(__name__)
+
+REMEMBERED = 10_000  # delegations
 _SHOWN = 100  # that wait, at a time
 _BYTES = 2**27  # that their texts take together
 
@@ -56,10 +62,12 @@ class Reviews:
     """Remember delegations in memory, so that feedback joins to them; each caller sees its own."""
 
     def __init__(self) -> None:
+        self.forgotten = 0  # that waited for a person
         self._lock = Lock()
-        self._given: OrderedDict[str, Given] = OrderedDict()
+        self._given: dict[str, Given] = {}
+        self._of: dict[str, OrderedDict[str, None]] = {}  # ids of each caller, the oldest first
+        self._sizes: Counter[str] = Counter()  # bytes of each caller
         self._open: OrderedDict[str, None] = OrderedDict()  # ids that wait for a person
-        self._size = 0
 
     def remember(
         self,
@@ -73,14 +81,26 @@ class Reviews:
         given = Given(request_id, caller.name, permissions, choice, delegation)
         with self._lock:
             self._given[request_id] = given
-            self._size += given.size
+            self._of.setdefault(caller.name, OrderedDict())[request_id] = None
+            self._sizes[caller.name] += given.size
             if delegation.decision == "review":
                 self._open[request_id] = None
-            while len(self._given) > REMEMBERED or self._size > _BYTES:
-                forgotten, gone = self._given.popitem(last=False)
-                self._size -= gone.size
-                self._open.pop(forgotten, None)
+            while len(self._given) > REMEMBERED or self._sizes.total() > _BYTES:
+                self._forget()
         return request_id
+
+    def _forget(self) -> None:
+        """Forget the oldest of the caller who takes the most room."""
+        most = max(self._sizes, key=lambda name: self._sizes[name])
+        oldest, _ = self._of[most].popitem(last=False)
+        self._sizes[most] -= self._given.pop(oldest).size
+        if not self._of[most]:
+            del self._of[most], self._sizes[most]
+        if oldest in self._open:
+            del self._open[oldest]
+            self.forgotten += 1
+            if self.forgotten == 1:
+                _log.warning("a task that waited for review was forgotten: too many wait")
 
     def find(self, caller: Caller, request_id: str) -> Given | None:
         """Return the caller's own delegation with this id, None where there is none."""
@@ -95,7 +115,7 @@ class Reviews:
             known = self._given.get(given.request_id)
             if known is not None:
                 self._given[given.request_id] = renewed
-                self._size += renewed.size - known.size
+                self._sizes[given.caller] += renewed.size - known.size
         return renewed
 
     def settle(self, request_id: str) -> None:

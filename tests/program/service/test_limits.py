@@ -73,6 +73,20 @@ def test_what_is_remembered_has_a_limit_in_bytes_too(monkeypatch, wishes, permis
     assert kept.find(caller, second) is not None
 
 
+def test_a_caller_who_fills_the_memory_forgets_none_of_another(monkeypatch, caplog):
+    monkeypatch.setattr(reviews, "REMEMBERED", 10)
+    kept, few, many = reviews.Reviews(), Caller("few"), Caller("many")
+    answer = delegator(office_registry())(TASK).copy(decision="review")
+    own = kept.remember(few, None, Choice(), answer)
+    others = [kept.remember(many, None, Choice(), answer) for _ in range(30)]
+    assert [given.request_id for given in kept.waiting(few)] == [own]
+    assert [given.request_id for given in kept.waiting(many)] == others[-9:]
+    assert kept.forgotten == 21
+    assert len(kept) == 10
+    said = [record.getMessage() for record in caplog.records]
+    assert said == ["a task that waited for review was forgotten: too many wait"]
+
+
 def test_a_review_that_is_made_again_counts_as_what_it_is(monkeypatch):
     kept, caller = reviews.Reviews(), Caller("web")
     answer = delegator(office_registry())(TASK)

@@ -6,6 +6,7 @@ Long because every route is asked by callers with and without limits.
 import asyncio
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -13,12 +14,22 @@ from small import HashedWords, office_registry, public
 from starlette.testclient import TestClient
 
 from task_delegator.choice import Choice
+from task_delegator.cli import main
 from task_delegator.delegation import Evidence
 from task_delegator.delegator import Delegator
 from task_delegator.errors import EmbedderError, InputError, LMError
 from task_delegator.feedback import read_feedback
-from task_delegator.registry import Agent
-from task_delegator.service import Access, Caller, Desk, Token, create_app, serve, token_sha256
+from task_delegator.registry import Agent, Watch
+from task_delegator.service import (
+    Access,
+    Caller,
+    Desk,
+    Token,
+    create_app,
+    listen,
+    serve,
+    token_sha256,
+)
 from task_delegator.service.reviews import Given
 
 TASK = "the refund of my order is late"
@@ -294,6 +305,53 @@ def test_metrics_count_decisions_and_tell_no_task(client):
     assert "Refunds" not in text
 
 
+def counted(client: TestClient) -> dict[str, float]:
+    """Return every sample of the metrics that has no label, and errors by their type."""
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    samples = [sample for family in families for sample in family.samples]
+    kept = (sample for sample in samples if not sample.name.endswith("_created"))
+    return {sample.labels.get("error", sample.name): sample.value for sample in kept}
+
+
+def test_metrics_count_what_ends_in_an_error(client, desk, monkeypatch):
+    async def fail(**_):
+        raise LMError("the LM is silent")
+
+    monkeypatch.setattr(desk.delegator, "acall", fail)
+    assert client.post("/delegate", json={"task": TASK}).status_code == 502
+    found = counted(client)
+    assert found["LMError"] == 1
+    assert found["task_delegator_tasks_queued"] == found["task_delegator_tasks_under_way"] == 0
+
+
+def test_the_time_of_a_task_counts_its_wait_for_a_place(client, desk, monkeypatch):
+    monkeypatch.setattr(desk, "_places", asyncio.Semaphore(1))
+    acall = desk.delegator.acall
+
+    async def slowly(**wishes):
+        await asyncio.sleep(0.3)
+        return await acall(**wishes)
+
+    monkeypatch.setattr(desk.delegator, "acall", slowly)
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(client.post, "/delegate", json={"task": TASK}) for _ in range(3)]
+        assert [one.result().status_code for one in asked] == [200] * 3
+    assert counted(client)["task_delegator_seconds_sum"] > 0.3 + 0.5  # of the second and the third
+
+
+def test_metrics_say_that_a_watched_file_cannot_be_used(client, desk, tmp_path):
+    path = tmp_path / "agents.json"
+    desk.delegator.registry.save(path)
+    with Watch(desk.delegator.registry, path, seconds=0.02) as desk.watch:
+        for content, stale in (("[", 1), ('[{"name": "Desk"}]', 0)):
+            path.write_text(content)
+            until = time.monotonic() + 20
+            while counted(client)["task_delegator_registry_stale"] != stale:
+                assert time.monotonic() < until
+                time.sleep(0.02)
+    assert counted(client)["task_delegator_agents"] == 1
+
+
 @pytest.mark.parametrize(
     ("body", "says"),
     [
@@ -408,8 +466,16 @@ def test_without_tokens_only_names_of_this_machine_are_answered(client, host, co
 
 
 def test_an_address_that_is_open_to_others_needs_tokens(desk):
-    with pytest.raises(InputError, match="--tokens"):
-        serve(desk, Access(), host="0.0.0.0")
+    with listen("0.0.0.0", 0) as held, pytest.raises(InputError, match="--tokens"):
+        serve(desk, Access(), held)
+
+
+def test_an_address_in_use_is_refused_before_anything_is_loaded(tmp_path, capsys):
+    with listen(port=0) as held:
+        held.listen()
+        port = str(held.getsockname()[1])
+        assert main(["serve", "--agents", str(tmp_path / "absent.json"), "--port", port]) == 3
+    assert f"--host 127.0.0.1 --port {port}: Address already in use" in capsys.readouterr().err
 
 
 def test_the_page_runs_its_own_script_alone(client):

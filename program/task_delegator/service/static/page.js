@@ -23,12 +23,12 @@ async function ask(path, body) {
   return content;
 }
 
-async function attempt(work) {
-  at("problem").textContent = "";
+async function attempt(work, problem = at("problem")) {
+  problem.textContent = "";
   try {
     await work();
   } catch (error) {
-    at("problem").textContent = error.message;
+    problem.textContent = error.message;
   }
 }
 
@@ -72,30 +72,44 @@ function reasons(found, name) {
   return [...told, ...lm].join(", ");
 }
 
-function settles(found, correct, settled) {
-  return () => attempt(async () => {
-    await ask("/feedback", { request_id: found.request_id, correct_agent: correct() });
-    settled();
-    await showReviews();
-  });
+const settling = new Set(); // request ids of which somebody just said who was right
+
+// Record who was right. Until that is kept, nothing more is said of the same: a key that comes
+// meanwhile is for the next that waits.
+function settles(found, correct, shown, settled) {
+  return () => {
+    if (settling.has(found.request_id)) return;
+    settling.add(found.request_id);
+    shown.inert = true;
+    attempt(async () => {
+      try {
+        await ask("/feedback", { request_id: found.request_id, correct_agent: correct() });
+        settled(shown);
+        await showReviews();
+      } finally {
+        settling.delete(found.request_id);
+        shown.inert = false;
+      }
+    }, shown.querySelector(".problem"));
+  };
 }
 
-function verdict(found, correct, label, key, settled) {
+function verdict(label, key, says, correct) {
   const button = element("button", label);
   button.dataset.key = key;
-  button.onclick = settles(found, () => correct, settled);
+  button.onclick = says(() => correct);
   return button;
 }
 
 // Another agent than the three: typed, with the names of all as suggestions.
-function another(found, settled) {
+function another(says) {
   const form = element("form", undefined, "another");
   const name = element("input");
   name.setAttribute("list", "agents");
   name.setAttribute("aria-label", "Another agent");
   name.placeholder = "another agent";
   name.required = true;
-  const send = settles(found, () => name.value, settled);
+  const send = says(() => name.value);
   form.onsubmit = (event) => {
     event.preventDefault();
     send();
@@ -104,8 +118,8 @@ function another(found, settled) {
   return form;
 }
 
-function agentRow(row, found, one, key, settled) {
-  row.insertCell().append(verdict(found, one.name, one.name, key, settled));
+function agentRow(row, found, one, key, says) {
+  row.insertCell().append(verdict(one.name, key, says, one.name));
   const why = row.insertCell();
   why.append(element("div", described.get(one.name) || "", "does"));
   const told = element("div", reasons(found, one.name), "hint");
@@ -120,17 +134,19 @@ function agentRow(row, found, one, key, settled) {
 
 function card(task, found, settled) {
   const shown = element("article", undefined, found.decision);
-  const done = () => settled(shown);
+  const says = (correct) => settles(found, correct, shown, settled);
+  shown.inert = settling.has(found.request_id);
   if (task) shown.append(element("p", task, "task"));
   shown.append(element("p", `${found.decision}: ${found.agent || "no agent"}`, "decision"));
   const sure = found.calibrated_by ? "Confidence" : "Uncalibrated score";
   shown.append(element("p", `${sure} ${percent(found.confidence)}. ${found.reason}`));
   const table = element("table");
-  found.top3.forEach((one, place) => agentRow(table.insertRow(), found, one, place + 1, done));
+  found.top3.forEach((one, place) => agentRow(table.insertRow(), found, one, place + 1, says));
   shown.append(table);
   const others = element("div", "Who was right? ", "others");
-  others.append(verdict(found, null, "nobody", 0, done), another(found, done));
-  shown.append(others);
+  others.append(verdict("nobody", 0, says, null), another(says));
+  shown.append(others, element("p", "", "problem"));
+  shown.lastElementChild.setAttribute("role", "alert");
   return shown;
 }
 
@@ -170,7 +186,7 @@ async function showReviews() {
 document.onkeydown = (event) => {
   if (/^(input|textarea)$/i.test(event.target.tagName)) return;
   if (event.altKey || event.ctrlKey || event.metaKey || event.repeat) return;
-  const first = at("reviews").firstElementChild;
+  const first = at("reviews").querySelector("article:not([inert])");
   if (!first || !/^[0-3]$/.test(event.key)) return;
   const chosen = first.querySelector(`button[data-key="${event.key}"]`);
   if (chosen) chosen.click();
