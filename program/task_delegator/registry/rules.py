@@ -178,7 +178,14 @@ def first_fault(error: ValidationError) -> str:
     first = error.errors()[0]
     if first["type"] == "missing":
         return f"{'.'.join(map(str, first['loc']))} is missing: add it"
+    context = first.get("ctx", {})
     said = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "too_long":
+        said = f"has {context['actual_length']} items: leave at most {context['max_length']} items"
+    elif first["type"] == "string_too_long":
+        said = f"is too long: shorten it to at most {context['max_length']} characters"
+    elif first["type"] == "literal_error":
+        said = f"must be {context['expected']}"
     for kind in ("tuple", "frozenset"):
         said = said.replace(f"valid {kind}", "valid list")
     return ": ".join(filter(None, (".".join(map(str, first["loc"])), said)))

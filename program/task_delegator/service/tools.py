@@ -59,7 +59,7 @@ _Permissions = Annotated[
 ]
 PATH = "/mcp"
 # MCPServer's own handler wraps lines, and fails in the loop where no file can be opened.
-_LOGGED = "%(levelname)s: %(message)s"
+_LOGGED = "%(asctime)s %(levelname)s: %(message)s"
 
 
 def create_tools(

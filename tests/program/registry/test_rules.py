@@ -1,5 +1,7 @@
 """What is no agent, or no list, is told in words of whoever wrote it."""
 
+import json
+import re
 from difflib import SequenceMatcher
 
 import pytest
@@ -20,6 +22,24 @@ def test_a_text_in_the_place_of_permissions_is_told_in_words_of_a_file(tmp_path)
     path = tmp_path / "agents.json"
     path.write_text('[{"name": "A", "required_permissions": 5}]')
     with pytest.raises(InputError, match="required_permissions: Input should be a valid list"):
+        Registry.load(path)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"kind": "robot"}, "kind: must be 'ai' or 'human'"),
+        ({"name": "A" * 201}, "name: is too long: shorten it to at most 200 characters"),
+        (
+            {"user_request_samples": ["a"] * 1001},
+            "user_request_samples: has 1001 items: leave at most 1000 items",
+        ),
+    ],
+)
+def test_a_field_that_is_wrong_is_told_with_the_remedy(tmp_path, fields, said):
+    path = tmp_path / "agents.json"
+    path.write_text(json.dumps([{"name": "A"} | fields]))
+    with pytest.raises(InputError, match=re.escape(said)):
         Registry.load(path)
 
 
