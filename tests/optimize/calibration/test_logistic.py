@@ -22,18 +22,19 @@ LABELS = FEATURES[:, 1] + 30 * RNG.normal(size=80) > 20
 def test_a_model_is_that_of_the_features_divided_by_their_spread(balanced):
     spread = np.where(FEATURES.std(axis=0) > 0, FEATURES.std(axis=0), 1.0)
     weight = "balanced" if balanced else None
-    known = LogisticRegression(C=1.0, class_weight=weight).fit(FEATURES / spread, LABELS)
+    slow = {"tol": 1e-12, "max_iter": 100_000}  # another solver, as far as it goes
+    known = LogisticRegression(C=1.0, class_weight=weight, **slow).fit(FEATURES / spread, LABELS)
     found = Logistic.fit(FEATURES, LABELS, balanced)
-    assert found.bias == pytest.approx(known.intercept_[0], abs=1e-9)
-    assert found.weights == pytest.approx(tuple(known.coef_[0] / spread), abs=1e-9)
+    assert found.bias == pytest.approx(known.intercept_[0], abs=1e-6)
+    assert found.weights == pytest.approx(tuple(known.coef_[0] / spread), rel=1e-5, abs=1e-6)
     expected = known.predict_proba(FEATURES / spread)[:, 1]
-    assert found.probabilities(FEATURES) == pytest.approx(expected, abs=1e-9)
+    assert found.probabilities(FEATURES) == pytest.approx(expected, abs=1e-6)
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
     known_apart = cross_val_predict(
         known, FEATURES / spread, LABELS, cv=folds, method="predict_proba"
     )
     apart = held_out_probabilities(FEATURES, LABELS, folds.split(FEATURES, LABELS), balanced)
-    assert apart == pytest.approx(np.asarray(known_apart)[:, 1], abs=1e-9)
+    assert apart == pytest.approx(np.asarray(known_apart)[:, 1], abs=1e-6)
 
 
 def test_what_is_served_is_what_was_fitted(tmp_path):
