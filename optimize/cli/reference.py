@@ -5,7 +5,7 @@
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from optimize.__main__ import parser as optimize_parser
@@ -17,8 +17,8 @@ _HEAD = """# Commands
 
 Written from the parsers by `python -m optimize.cli.reference`. Results go to standard output,
 progress and messages to standard error. Exit code 0 is success, 2 bad input, 3 a service that
-cannot be reached (LM, embedder, tracking store). `batch` ends with 3 where a task failed; its row
-says the error.
+cannot be reached (LM, embedder, tracking store), 130 an interruption (Ctrl-C). `batch` ends with 3
+where a task failed; its row says the error. `promote` ends with 1 where nothing is promoted.
 """
 
 
@@ -49,15 +49,21 @@ def _rows(command: argparse.ArgumentParser) -> Iterator[str]:
             continue
         name = ", ".join(action.option_strings) or action.dest.upper()
         choices = f" (one of {', '.join(map(str, action.choices))})" if action.choices else ""
-        yield f"| `{name}` | {_sentence((action.help or '') + choices)} | {_default(action)} |"
+        about = (action.help or "") + choices
+        shown = _sentence(about, {*map(str, action.choices or ())})
+        yield f"| `{name}` | {shown} | {_default(action)} |"
 
 
-def _sentence(text: str) -> str:
+def _sentence(text: str, literal: Collection[str] = ()) -> str:
+    """Return a text that opens with a capital, but for a word that is written as it stands."""
     shown = text.replace("|", "\\|")
-    return shown[:1].upper() + shown[1:]
+    opens = shown.partition(" ")[0].rstrip(":,")
+    return shown if opens in literal else shown[:1].upper() + shown[1:]
 
 
 def _default(action: argparse.Action) -> str:
+    if action.required:
+        return "required"
     if action.nargs == 0 or action.default in (None, argparse.SUPPRESS, (), []):
         return ""
     if isinstance(action.default, list | tuple):
