@@ -245,8 +245,8 @@ class Delegator(DelegatesMany, dspy.Module):
             advice = await self._advise(found, query, knobs, permissions)
             coverage = self._coverage_of(advice, permissions, choice)
             calls = max(advice.calls, budget.attempts)
-            known = coverage.complete
-            several = await compute_off_loop(self._several, task, cuts, knobs, found, ahead, known)
+            looked = task, cuts, knobs, found, ahead, coverage.complete
+            several = await compute_off_loop(self._several, *looked)
             other = await self._without_quoted(task, knobs, permissions, advice)
         candidates, assessment = advice.candidates, advice.assessment
         doubts = Doubts(

@@ -8,6 +8,7 @@
     │   └── LMAnswerError        what it answers cannot be read
     ├── EmbedderError            a hosted embedder refuses, is silent or cannot be reached
     ├── RerankerError            a reranker fails, or gives no score for each agent
+    ├── AddressError             an address is in use, or none of this machine
     └── StoreError               the store of runs, studies and models cannot be used
 
 Each message is one line that names what, where and the remedy. The base sees to it that what

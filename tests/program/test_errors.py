@@ -4,6 +4,7 @@ import pytest
 
 from task_delegator import cli, errors
 from task_delegator.errors import (
+    AddressError,
     DelegatorError,
     EmbedderError,
     InputError,
@@ -22,14 +23,16 @@ def test_what_fails_again_is_exit_code_two(kind):
     assert kind("x").exit_code == 2
 
 
-@pytest.mark.parametrize("kind", [LMError, LMAnswerError, EmbedderError, RerankerError, StoreError])
+@pytest.mark.parametrize(
+    "kind", [LMError, LMAnswerError, EmbedderError, RerankerError, StoreError, AddressError]
+)
 def test_surroundings_that_may_answer_later_are_exit_code_three(kind):
     assert kind("x").exit_code == 3
 
 
 def test_the_tree_shows_every_error():
     kinds = [name for name in vars(errors) if name.endswith("Error")]
-    assert len(kinds) == 9
+    assert len(kinds) == 10
     for name in kinds:
         assert name in str(errors.__doc__)
 

@@ -72,7 +72,10 @@ def test_a_size_that_it_was_not_fitted_on_is_a_warning(caplog):
     from task_delegator import load
 
     load("default", Registry(list(office_registry())[:2]), calibrate="transfer")
-    assert "holds for 3 to 150 agents, not for 2: every task is reviewed" in caplog.text
+    said = (
+        "holds for 3 to 150 agents, not for 2: every task of a caller who may use all is reviewed"
+    )
+    assert said in caplog.text
 
 
 def test_who_believes_the_programs_own_scale_is_told_that_it_is_that(caplog):
