@@ -34,7 +34,7 @@ QUICK := default ablation plans public enrichment scaling transfer
 help:
 	@echo "make quickstart  set up, compile a program with the embedded LM, delegate three tasks"
 	@echo "make test        set up, lint, type-check and run the tests"
-	@echo "make test-all    the same, and the tests in a browser and on a cluster"
+	@echo "make test-all    the same, and the tests in a browser, on a cluster and a database"
 	@echo "make test-fast   the tests that take seconds each at most"
 	@echo "make audit       look the pinned packages up among known vulnerabilities"
 	@echo "make wheel       build dist/task_delegator-*.whl"
@@ -77,7 +77,7 @@ data: $(READY)
 light-tests: $(READY)
 	$(PYTEST) -m "not heavy"
 
-# In a headless browser, on a Ray cluster and on Spark, where these are installed.
+# In a headless browser, on a Ray cluster, on Spark and on PostgreSQL, where these are installed.
 heavy-tests: $(READY)
 	$(PYTEST) -m heavy
 

@@ -105,6 +105,7 @@ def _studies(url: str) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.heavy
 def test_processes_share_a_study_and_one_may_be_killed(postgres, request, tmp_path):
     command = [sys.executable, "-m", "optimize", "search", "--data", str(small_dataset(tmp_path))]
     command += ["--trials", str(TRIALS), "--study", "shared", "--storage", postgres]
