@@ -250,7 +250,9 @@ def test_a_store_that_is_slow_costs_no_decision(tmp_path, monkeypatch, caplog):
     for number in range(120):
         known = {"task": TASK, "agent": None, "decision": "none", "confidence": 1.0, "time": "now"}
         log.put(Recorded([span], Decided(request_id=str(number), **known)))
+        until = time.monotonic() + 20
         while number % 40 == 39 and written() <= number:
+            assert time.monotonic() < until, "decisions wait for traces"
             time.sleep(0.01)
     log.close(0.2)
     held.set()
