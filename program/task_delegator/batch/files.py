@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from ..embedders import utf8_bytes
 from ..errors import InputError
 from ..feedback import json_of, jsonl_lines
 from ..registry import misspelled
@@ -213,7 +214,7 @@ def _cell_values(cells: Mapping[str, Any], where: str) -> dict[str, Any]:
 def _fit_for_text(value: Any) -> Any:
     """Return a value whose texts UTF-8 can hold: a half character becomes a question mark."""
     if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
+        return utf8_bytes(value).decode()
     if isinstance(value, list):
         return [_fit_for_text(part) for part in value]
     if isinstance(value, dict):

@@ -62,11 +62,20 @@ class CalibratedAgents:
                 if len(self._known) >= _CALLERS:
                     self._known.clear()
                 found = [agent for agent in registry if agent.permits(caller)]
-                others = frozenset(agent.name for agent in found if not self._knows(agent))
-                enough = len(found) >= min(ENOUGH_AGENTS, len(self.digests)) or not found
-                means = enough and len(others) <= _FEW * len(found)
-                self._known[key] = others if means else None
+                self._known[key] = self._strangers_among(found, self.digests)
             return self._known[key]
+
+    def _strangers_among(
+        self, agents: Sequence[Agent], digests: frozenset[str]
+    ) -> frozenset[str] | None:
+        """Return ``strangers`` of the agents that a caller may use."""
+        most = _FEW * len(agents)
+        enough = len(agents) >= min(ENOUGH_AGENTS, len(digests)) or not agents
+        # Of far more agents than are known, none need be looked at: digests of many take long.
+        if not enough or len(agents) - len(digests) > most:
+            return None
+        others = frozenset(agent.name for agent in agents if not self._knows(agent))
+        return others if len(others) <= most else None
 
     def few_strangers(self, registry: Registry) -> list[str]:
         """Return the names of agents that are new or changed, where these are less than half."""

@@ -42,6 +42,14 @@ def test_one_agent_in_ten_may_be_new_or_changed(registry, strangers):
     assert calibrated_for.cover(registry, None) == (strangers == set())
 
 
+def test_of_far_more_agents_than_are_known_none_is_looked_at(monkeypatch):
+    calibrated_for, registry = known(), registry_of(23)
+    monkeypatch.setattr(Agent, "reading_digest", lambda _: pytest.fail("it was looked at"))
+    assert calibrated_for.strangers(registry, None) is None
+    with pytest.raises(pytest.fail.Exception, match="looked at"):
+        calibrated_for.strangers(registry_of(22), None)
+
+
 def test_agents_that_a_caller_may_not_use_are_no_strangers():
     secret = Agent(name="secret", required_permissions=frozenset({"hr"}))
     registry, calibrated_for = registry_of(20, secret), known()
