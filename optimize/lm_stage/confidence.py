@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import expit, logit
 from sklearn.model_selection import StratifiedKFold
 
 from optimize.calibration import Logistic, choose_features, fit_confidence, held_out_probabilities
@@ -21,10 +22,11 @@ from task_delegator.decision import (
 )
 from task_delegator.delegation import Features
 from task_delegator.delegator import Delegator
-from task_delegator.knobs import InScopeWithLMWeights, KnobValues
+from task_delegator.knobs import InScopeWeights, KnobValues, ScopeKnobs
 
 _FOLDS = 5
 _FEWEST = 5  # requests of either kind; with fewer no model of two numbers is fitted
+_OF_POSTERIOR = ("logit", "margin")  # features of P(some agent fits) that are no signals
 # Sets of features to choose from, the smallest first.
 _FEATURE_SETS: tuple[tuple[str, ...], ...] = (
     ("margin",),
@@ -109,6 +111,10 @@ def fit_scope_with_lm(
 ) -> ScopeWithLM:
     """Fit P(some agent fits) with the LM's "none", and the threshold that tells best apart.
 
+    Two weights are fitted (stacking: Wolpert, 1992): of what retrieval's signals say, as they count
+    where no LM is asked, and of "none". Both probabilities are over the same traffic, so that
+    tasks with an LM and without can be compared.
+
     The threshold has the greatest sum of the shares in scope that are kept and out of scope that
     are turned away (Youden, 1950), in the middle between the requests that it separates. With
     too few requests of either kind no knob is set: calibration gave those of retrieval alone.
@@ -119,19 +125,39 @@ def fit_scope_with_lm(
         weight: of the LM in the pool.
         orders: of its answers that count.
     """
-    names = InScopeWithLMWeights.features()
     if len(outside) < _FEWEST or len(inside) < _FEWEST:
         fitted = program.knobs.values
         scores = np.array([_in_scope(o, weight, orders, fitted) for o in (*inside, *outside)])
         return _accepting({}, None, scores, fitted.scope.threshold_with_lm, len(inside))
+    alone, prior = _of_retrieval(program.knobs.values.scope)
     rows = [_scope_features(outcome, weight, orders) for outcome in (*inside, *outside)]
-    table = np.array([[row[name] or 0.0 for name in names] for row in rows])
+    table = np.array([[alone.log_odds(row), row["none_logit"] or 0.0] for row in rows])
     labels = np.repeat([True, False], [len(inside), len(outside)])
     model = Logistic.fit(table, labels, balanced=True)
-    held_out = _held_out(table, labels, seed, balanced=True)
+    even = logit(_held_out(table, labels, seed, balanced=True))
+    held_out = expit(even + prior)
     threshold = best_separation(held_out, labels)
-    knobs = model.knobs("scope.in_scope_with_lm", names) | {"scope.threshold_with_lm": threshold}
+    knobs = _scope_knobs(alone, model, prior) | {"scope.threshold_with_lm": threshold}
     return _accepting(knobs, auroc(held_out, labels), held_out, threshold, len(inside))
+
+
+def _of_retrieval(scope: ScopeKnobs) -> tuple[InScopeWeights, float]:
+    """Return what retrieval's signals count for P(some agent fits), and the log-odds of its prior.
+
+    The posterior is left out: with an LM it is another one. The prior is even where P(some agent
+    fits) was fitted to no share.
+    """
+    of_signals = scope.in_scope.model_copy(update=dict.fromkeys(_OF_POSTERIOR, 0.0))
+    share = scope.share or 0.0
+    return of_signals, float(logit(1 - share)) if 0 < share < 1 else 0.0
+
+
+def _scope_knobs(alone: InScopeWeights, model: Logistic, prior: float) -> dict[str, float]:
+    """Return the knobs of a model of two numbers: retrieval's log-odds, and the LM's "none"."""
+    heard, none = model.weights
+    knobs = {name: heard * getattr(alone, name) for name in ("bias", *InScopeWeights.features())}
+    knobs["bias"] += model.bias + prior
+    return {f"scope.in_scope_with_lm.{n}": w for n, w in (knobs | {"none_logit": none}).items()}
 
 
 def _accepting(

@@ -112,7 +112,8 @@ class ScopeKnobs(KnobGroup):
         assign_floor: the same of the confidence as it is, in programs of before; None in others.
         threshold: below this probability the decision is ``none``; None never says so.
         share_with_lm, even_odds_floor_with_lm, assign_floor_with_lm, threshold_with_lm: the same
-            where the LM was asked.
+            where the LM was asked. None for ``share_with_lm``: P(some agent fits) is no part of
+            the confidence, whatever share it is fitted to.
     """
 
     in_scope: InScopeWeights = InScopeWeights()

@@ -223,3 +223,24 @@ def test_without_requests_out_of_scope_an_lm_leaves_the_scope_of_retrieval(datas
     alone = scope.in_scope.model_dump()
     assert {n: getattr(scope.in_scope_with_lm, n) for n in alone} == alone
     assert scope.threshold_with_lm == scope.threshold
+
+
+def test_with_an_lm_and_without_it_is_told_of_the_same_traffic_whether_some_agent_fits(dataset):
+    """Both probabilities take as many requests for granted that nobody serves."""
+    program = unsure_program(dataset)
+    lm, _ = recorded_lm(oracle(dataset))
+    scope = program.knobs.values.scope
+    assert scope.share is not None
+    stage = fit(program, dataset, lm, optimizer=None)
+    program.knobs.set({"scope.share": None})  # then as many as of the others
+    even = fit(program, dataset, lm, optimizer=None)
+    own, others = (
+        {name: s.knobs[f"scope.in_scope_with_lm.{name}"] for name in ("bias", "none_logit")}
+        for s in (stage, even)
+    )
+    assert own["none_logit"] == pytest.approx(others["none_logit"])
+    assert own["bias"] - others["bias"] == pytest.approx(np.log(1 / scope.share - 1))
+    # Retrieval's signals count in the same proportion as where no LM is asked.
+    alone = {n: w for n, w in scope.in_scope if n not in ("bias", "logit", "margin") and w}
+    heard = {stage.knobs[f"scope.in_scope_with_lm.{n}"] / w for n, w in alone.items()}
+    assert max(heard) == pytest.approx(min(heard))
