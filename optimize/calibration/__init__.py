@@ -14,7 +14,7 @@ from optimize.calibration.confidence import (
     seem_served,
     tell,
 )
-from optimize.calibration.logistic import Logistic, held_out_probabilities
+from optimize.calibration.logistic import LOOSENESS, Logistic, held_out_probabilities
 from optimize.calibration.plans import PlanReport, evaluate_plans, few_for_several, fit_split
 from optimize.calibration.transfer import TransferFit, draw_registries, fit_transfer
 
@@ -25,6 +25,7 @@ __all__ = [
     "OUT_OF_SCOPE_SHARE",
     "TARGET_PRECISION",
     "Calibration",
+    "LOOSENESS",
     "Logistic",
     "PlanReport",
     "TransferFit",

@@ -8,7 +8,7 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
-_C = 1.0  # ridge, on features that were divided by their spread
+LOOSENESS = 1.0  # how loose the ridge is on features that were divided by their spread (its C)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +24,23 @@ class Logistic:
     weights: tuple[float, ...]
 
     @classmethod
-    def fit(cls, table: np.ndarray, labels: np.ndarray, balanced: bool = False) -> "Logistic":
+    def fit(
+        cls,
+        table: np.ndarray,
+        labels: np.ndarray,
+        balanced: bool = False,
+        looseness: float = LOOSENESS,
+    ) -> "Logistic":
         """Fit a model with a ridge that does not depend on the features' units.
 
         Args:
             table: shape (n, features).
             labels: shape (n,), bool; both values occur.
             balanced: give both labels the same weight in all.
+            looseness: of the ridge, above 0.
         """
         spread = _spread(table)
-        model = _estimator(balanced).fit(table / spread, labels)
+        model = _estimator(balanced, looseness).fit(table / spread, labels)
         weights = tuple(float(weight) for weight in model.coef_[0] / spread)
         return cls(float(model.intercept_[0]), weights)
 
@@ -52,6 +59,7 @@ def held_out_probabilities(
     labels: np.ndarray,
     folds: Iterator[tuple[np.ndarray, np.ndarray]],
     balanced: bool = False,
+    looseness: float = LOOSENESS,
 ) -> np.ndarray:
     """Return the probability of a true label for each row, by a model that has not seen it.
 
@@ -59,22 +67,23 @@ def held_out_probabilities(
         table: shape (n, features).
         labels: shape (n,), bool.
         folds: places to fit on and to predict, which together are every place once.
-        balanced: as in ``Logistic.fit``.
+        balanced, looseness: as in ``Logistic.fit``.
 
     Returns:
         Shape (n,).
     """
     scaled = table / _spread(table)
     found = cross_val_predict(
-        _estimator(balanced), scaled, labels, cv=folds, method="predict_proba"
+        _estimator(balanced, looseness), scaled, labels, cv=folds, method="predict_proba"
     )
     return np.asarray(found)[:, 1]
 
 
-def _estimator(balanced: bool) -> LogisticRegression:
+def _estimator(balanced: bool, looseness: float) -> LogisticRegression:
     # Newton's steps reach the optimum in a few; the default stops short of it, and warns.
     weights = "balanced" if balanced else None
-    return LogisticRegression(C=_C, class_weight=weights, solver="newton-cholesky", tol=1e-8)
+    own = {"C": looseness, "class_weight": weights}
+    return LogisticRegression(**own, solver="newton-cholesky", tol=1e-8)
 
 
 def _spread(table: np.ndarray) -> np.ndarray:

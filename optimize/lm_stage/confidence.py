@@ -11,7 +11,13 @@ import numpy as np
 from scipy.special import expit, logit
 from sklearn.model_selection import StratifiedKFold
 
-from optimize.calibration import Logistic, choose_features, fit_confidence, held_out_probabilities
+from optimize.calibration import (
+    LOOSENESS,
+    Logistic,
+    choose_features,
+    fit_confidence,
+    held_out_probabilities,
+)
 from optimize.evaluation import Outcome, auroc
 from optimize.lm_stage.weight import belief_of, pooled, said_by_lm
 from task_delegator.decision import (
@@ -27,6 +33,8 @@ from task_delegator.knobs import InScopeWeights, KnobValues, ScopeKnobs
 _FOLDS = 5
 _FEWEST = 5  # requests of either kind; with fewer no model of two numbers is fitted
 _OF_POSTERIOR = ("logit", "margin")  # features of P(some agent fits) that are no signals
+# Of the ridge on P(some agent fits): a good LM all but separates what fits, a poor one does not.
+_LOOSENESS = (1.0, 3.0, 10.0, 30.0)
 # Sets of features to choose from, the smallest first.
 _FEATURE_SETS: tuple[tuple[str, ...], ...] = (
     ("margin",),
@@ -112,8 +120,9 @@ def fit_scope_with_lm(
     """Fit P(some agent fits) with the LM's "none", and the threshold that tells best apart.
 
     Two weights are fitted (stacking: Wolpert, 1992): of what retrieval's signals say, as they count
-    where no LM is asked, and of "none". Both probabilities are over the same traffic, so that
-    tasks with an LM and without can be compared.
+    where no LM is asked, and of "none". How freely is chosen by the log-loss of requests that the
+    model has not seen. Both probabilities are over the same traffic, so that tasks with an LM and
+    without can be compared.
 
     The threshold has the greatest sum of the shares in scope that are kept and out of scope that
     are turned away (Youden, 1950), in the middle between the requests that it separates. With
@@ -133,9 +142,10 @@ def fit_scope_with_lm(
     rows = [_scope_features(outcome, weight, orders) for outcome in (*inside, *outside)]
     table = np.array([[alone.log_odds(row), row["none_logit"] or 0.0] for row in rows])
     labels = np.repeat([True, False], [len(inside), len(outside)])
-    model = Logistic.fit(table, labels, balanced=True)
-    even = logit(_held_out(table, labels, seed, balanced=True))
-    held_out = expit(even + prior)
+    loosely = {c: _held_out(table, labels, seed, balanced=True, looseness=c) for c in _LOOSENESS}
+    best = min(loosely, key=lambda c: _balanced_loss(loosely[c], labels))
+    model = Logistic.fit(table, labels, balanced=True, looseness=best)
+    held_out = expit(logit(loosely[best]) + prior)
     threshold = best_separation(held_out, labels)
     knobs = _scope_knobs(alone, model, prior) | {"scope.threshold_with_lm": threshold}
     return _accepting(knobs, auroc(held_out, labels), held_out, threshold, len(inside))
@@ -213,12 +223,24 @@ def _in_scope(outcome: Outcome, weight: float, orders: int, knobs: KnobValues) -
     return in_scope_probability(signals, features, knobs, with_lm=True)
 
 
+def _balanced_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Return the log-loss, to which either label contributes as much."""
+    given = np.clip(np.where(labels, probabilities, 1 - probabilities), 1e-9, 1.0)
+    return -float(np.log(given[labels]).mean() + np.log(given[~labels]).mean()) / 2
+
+
 def _held_out(
-    table: np.ndarray, labels: np.ndarray, seed: int, *, balanced: bool = False
+    table: np.ndarray,
+    labels: np.ndarray,
+    seed: int,
+    *,
+    balanced: bool = False,
+    looseness: float = LOOSENESS,
 ) -> np.ndarray:
     """Return probabilities by models that have not seen the row; the smoothed rate for few."""
     fewest = int(min(labels.sum(), (~labels).sum()))
     if fewest < 2:
         return np.full(len(labels), (labels.sum() + 1) / (len(labels) + 2))
     folds = StratifiedKFold(min(_FOLDS, fewest), shuffle=True, random_state=seed)
-    return held_out_probabilities(table, labels, folds.split(table, labels), balanced)
+    folded = folds.split(table, labels)
+    return held_out_probabilities(table, labels, folded, balanced, looseness)
