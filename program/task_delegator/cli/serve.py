@@ -57,12 +57,15 @@ def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
         "--decisions",
         metavar="FILE",
         help="JSONL file to append every decision with its task to, which traces join to by the "
-        "request id; default: none",
+        "request id; with --feedback, what waits for a person there waits again; default: none",
     )
     add_lm_share(serve)
     serve.set_defaults(run=_serve)
     _add_mcp(commands, program)
+    _add_token(commands)
 
+
+def _add_token(commands: Any) -> None:
     token = commands.add_parser("token", help="make a token for a caller of the service")
     token.add_argument("name", help="who uses it")
     token.add_argument("--tokens", metavar="FILE", default="tokens.json", help="file of tokens")
@@ -70,6 +73,12 @@ def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
         "--permissions",
         metavar="A,B",
         help="permissions that it carries, separated by commas; default: no limits",
+    )
+    token.add_argument(
+        "--reviewer",
+        action="store_true",
+        help="for a person who reviews: it shows what waits of all callers that have no "
+        "permission beyond its own",
     )
     token.set_defaults(run=_token)
 
@@ -94,6 +103,8 @@ def _serve(options: argparse.Namespace) -> int:
 
     with needed("serve"):
         from ..service import Access, Desk, check_address, listen, read_tokens, serve
+    from ..tracing import still_waiting
+
     permissions = permissions_of(options)
     if options.tokens and permissions is not None:
         raise InputError("--permissions is for callers without a token: give it, or --tokens")
@@ -112,6 +123,8 @@ def _serve(options: argparse.Namespace) -> int:
     seen = _state(options) if options.watch else None
     delegator = load_program(options)
     desk = Desk(delegator, feedback, traces)
+    if feedback and options.decisions:
+        desk.reviews.restore(still_waiting(Path(options.decisions), feedback))
     with _watched(options, delegator.registry, seen) if options.watch else nullcontext() as watch:
         desk.watch = watch
         serve(desk, access, listening)
@@ -176,6 +189,8 @@ def _mcp(options: argparse.Namespace) -> int:
 def _token(options: argparse.Namespace) -> int:
     with needed("serve"):
         from ..service import add_token
-    print(add_token(Path(options.tokens), options.name, permissions_of(options)))
+    permissions = permissions_of(options)
+    made = add_token(Path(options.tokens), options.name, permissions, reviewer=options.reviewer)
+    print(made)
     tell(f"{options.tokens} holds its digest; the token itself is shown this once")
     return 0

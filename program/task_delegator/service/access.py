@@ -25,12 +25,28 @@ class Caller:
     """Who sends a request.
 
     Attributes:
-        name: of the token; what a caller did is seen again by the same name only.
+        name: of the token.
         permissions: what the caller may use; None for a caller without limits.
+        reviewer: whether the caller sees what others asked, as far as the permissions go.
     """
 
     name: str
     permissions: frozenset[str] | None = None
+    reviewer: bool = False
+
+    def sees(self, asked_by: str, permissions: frozenset[str] | None) -> bool:
+        """Tell whether a delegation may be shown: its own, or of those that it reviews.
+
+        Args:
+            asked_by: the name of who asked.
+            permissions: under which the task was delegated; with more than the caller's own, it
+                may name agents that the caller may not use.
+        """
+        if asked_by != self.name and not self.reviewer:
+            return False
+        if self.permissions is None:
+            return True
+        return permissions is not None and permissions <= self.permissions
 
     def narrowed(self, asked: Collection[str] | None) -> frozenset[str] | None:
         """Return the permissions of a request that asks for some: never more than the token's."""
@@ -46,6 +62,7 @@ class Token(BaseModel):
         name: who uses it.
         sha256: of the token, in hexadecimal digits.
         permissions: that it carries; None (``null``) for no limits. It has to be given.
+        reviewer: whether it shows what others asked.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,6 +70,7 @@ class Token(BaseModel):
     name: str = Field(min_length=1, max_length=100)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     permissions: frozenset[str] | None
+    reviewer: bool = False
 
 
 class Access:
@@ -89,7 +107,7 @@ class Access:
         found = None
         for known in self._tokens:  # all of them: how long it takes tells nothing
             if hmac.compare_digest(known.sha256, digest):
-                found = Caller(known.name, known.permissions)
+                found = Caller(known.name, known.permissions, known.reviewer)
         return found
 
 
@@ -119,21 +137,25 @@ def read_tokens(path: str | Path) -> tuple[Token, ...]:
     return tuple(tokens)
 
 
-def add_token(path: Path, name: str, permissions: Collection[str] | None) -> str:
+def add_token(
+    path: Path, name: str, permissions: Collection[str] | None, *, reviewer: bool = False
+) -> str:
     """Make a token, add its digest to a file of tokens, and return it; processes take turns.
 
     Args:
         path: the file; created if it is missing.
         name: who uses the token.
         permissions: that it carries; None for no limits.
+        reviewer: whether it shows what others asked.
 
     Raises:
         InputError: the file cannot be used, or the name is taken.
     """
     made = secrets.token_urlsafe(32)
     allowed = None if permissions is None else frozenset(permissions)
+    digest = token_sha256(made)
     try:
-        token = Token(name=name, sha256=token_sha256(made), permissions=allowed)
+        token = Token(name=name, sha256=digest, permissions=allowed, reviewer=reviewer)
     except ValidationError as error:
         raise InputError(f"the token: {first_fault(error)}") from error
     with _turn(path):

@@ -27,6 +27,7 @@ from ..tracing import (
     Decided,
     LiveNames,
     Recorded,
+    Requested,
     Span,
     SpanRecorder,
     TraceLog,
@@ -232,7 +233,8 @@ class Desk:
         given = self.reviews.find(caller, request_id)
         if given is None:
             raise NotFoundError("no delegation with this request_id is remembered for you")
-        names = self.delegator.registry.permitted(given.permissions)
+        own = given.caller == caller.name  # a reviewer may know better than who asked may use
+        names = self.delegator.registry.permitted(given.permissions if own else caller.permissions)
         if correct_agent is not None and correct_agent not in names:
             raise NotFoundError(f"no agent that you may use is named {correct_agent!r}")
         try:
@@ -250,13 +252,14 @@ class Desk:
         return given
 
     async def waiting(self, caller: Caller) -> list[Given]:
-        """Return the caller's delegations that wait for a person, the oldest first.
+        """Return the delegations that wait for a person, the oldest first: the caller's own.
 
-        One that names an agent which the caller may use no more is made again, without an LM.
+        To a reviewer, those of others too. One that names an agent which who asked may use no
+        more is made again, without an LM, and one that a log tells of.
         """
         found, permitted = [], cache(self.delegator.registry.permitted)
         for given in self.reviews.waiting(caller):
-            if given.names <= permitted(given.permissions):
+            if not given.restored and given.names <= permitted(given.permissions):
                 found.append(given)
                 continue
             try:
@@ -351,7 +354,8 @@ class Desk:
         self.metrics.count(delegation)
         request_id = self.reviews.remember(caller, permissions, choice, delegation)
         if self._traces is not None:
-            decided = Decided.of(request_id, delegation)
+            asked = Requested.of(caller.name, permissions, choice)
+            decided = Decided.of(request_id, delegation, asked)
             first = self._shown(decided.agent)
             self._traces.put(Recorded(spans, decided, first, self._traces.texts))
         return request_id

@@ -1,18 +1,22 @@
 """What was delegated lately: feedback joins to it, and reviewers see what waits for them.
 
+In memory. What waited when a service ended waits again where it is restored from a log.
+
 Where it is too much, the caller who takes the most room loses the oldest: no other does.
 """
 
 import logging
 import sys
 from collections import Counter, OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 from uuid import uuid4
 
 from ..choice import Choice
-from ..delegation import Delegation
+from ..delegation import Candidate, Delegation
 from ..system import Lock
+from ..tracing import Decided
 from .access import Caller
 
 _log = logging.getLogger(__name__)
@@ -32,6 +36,7 @@ class Given:
         permissions: under which the task was delegated; None without limits.
         choice: what the caller wished for beside it.
         delegation: what was answered.
+        restored: whether that is all that a log tells; the agents' shares are not known.
     """
 
     request_id: str
@@ -39,6 +44,7 @@ class Given:
     permissions: frozenset[str] | None
     choice: Choice
     delegation: Delegation
+    restored: bool = False
 
     @property
     def size(self) -> int:
@@ -59,7 +65,10 @@ class Given:
 
 
 class Reviews:
-    """Remember delegations in memory, so that feedback joins to them; each caller sees its own."""
+    """Remember delegations in memory, so that feedback joins to them.
+
+    Each caller sees its own; a reviewer those of all who have no permission beyond the reviewer's.
+    """
 
     def __init__(self) -> None:
         self.forgotten = 0  # that waited for a person
@@ -78,16 +87,35 @@ class Reviews:
     ) -> str:
         """Keep a delegation; return the id of the request."""
         request_id = uuid4().hex
-        given = Given(request_id, caller.name, permissions, choice, delegation)
+        self._keep(Given(request_id, caller.name, permissions, choice, delegation))
+        return request_id
+
+    def restore(self, waiting: Iterable[Decided]) -> None:
+        """Let delegations of a log wait for a person again, those that say who asked."""
+        for row in waiting:
+            if (asked := row.requested) is None:
+                continue
+            best = () if row.agent is None else (Candidate(row.agent, row.confidence),)
+            known = Delegation(
+                task=row.task,
+                decision=row.decision,
+                agent=row.agent,
+                top3=best,
+                confidence=row.confidence,
+                reason="",
+            )
+            given = Given(row.request_id, asked.caller, asked.permissions, asked.choice, known)
+            self._keep(replace(given, restored=True))
+
+    def _keep(self, given: Given) -> None:
         with self._lock:
-            self._given[request_id] = given
-            self._of.setdefault(caller.name, OrderedDict())[request_id] = None
-            self._sizes[caller.name] += given.size
-            if delegation.decision == "review":
-                self._open[request_id] = None
+            self._given[given.request_id] = given
+            self._of.setdefault(given.caller, OrderedDict())[given.request_id] = None
+            self._sizes[given.caller] += given.size
+            if given.delegation.decision == "review":
+                self._open[given.request_id] = None
             while len(self._given) > REMEMBERED or self._sizes.total() > _BYTES:
                 self._forget()
-        return request_id
 
     def _forget(self) -> None:
         """Forget the oldest of the caller who takes the most room."""
@@ -103,14 +131,14 @@ class Reviews:
                 _log.warning("a task that waited for review was forgotten: too many wait")
 
     def find(self, caller: Caller, request_id: str) -> Given | None:
-        """Return the caller's own delegation with this id, None where there is none."""
+        """Return the delegation with this id that the caller sees, None where there is none."""
         with self._lock:
             given = self._given.get(request_id)
-        return given if given is not None and given.caller == caller.name else None
+        return given if given and caller.sees(given.caller, given.permissions) else None
 
     def renew(self, given: Given, delegation: Delegation) -> Given:
         """Put another delegation of the same task in the place of one; return what is known now."""
-        renewed = replace(given, delegation=delegation)
+        renewed = replace(given, delegation=delegation, restored=False)
         with self._lock:
             known = self._given.get(given.request_id)
             if known is not None:
@@ -124,10 +152,11 @@ class Reviews:
             self._open.pop(request_id, None)
 
     def waiting(self, caller: Caller) -> list[Given]:
-        """Return the caller's delegations that wait longest for a person, the oldest first."""
+        """Return what the caller sees that waits longest for a person, the oldest first."""
         with self._lock:
             waiting = [self._given[request_id] for request_id in self._open]
-        return [given for given in waiting if given.caller == caller.name][:_SHOWN]
+        seen = (given for given in waiting if caller.sees(given.caller, given.permissions))
+        return list(islice(seen, _SHOWN))
 
     def __len__(self) -> int:
         """Return how many wait, of all callers."""

@@ -112,10 +112,11 @@ async def feedback(body: FeedbackRequest, desk: Answering, caller: Calling) -> N
 
 @review.get("/reviews")
 async def reviews(desk: Answering, caller: Calling) -> list[Waiting]:
-    """List the caller's delegations that wait for a person, the oldest first."""
+    """List what waits for a person, the oldest first: the caller's own; of all, to a reviewer."""
     return [
         Waiting(
             task=given.delegation.task,
+            asked_by=given.caller,
             delegation=DelegationResponse.of(given.request_id, given.delegation, False),
         )
         for given in await desk.waiting(caller)

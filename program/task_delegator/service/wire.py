@@ -185,4 +185,5 @@ class Waiting(BaseModel):
     """A delegation that waits for a person."""
 
     task: str
+    asked_by: str = Field(description="Name of the token of who asked.")
     delegation: DelegationResponse

@@ -4,7 +4,7 @@
 decided, with the texts that traces leave out, is a log on its own disk.
 """
 
-from .decisions import Decided, read_decisions
+from .decisions import Decided, Requested, read_decisions, still_waiting
 from .log import Assessed, Recorded, TraceLog, TraceStore
 from .redaction import LiveNames, redact, shown_name, shown_names
 from .spans import Span, SpanRecorder, by_delegation
@@ -32,6 +32,7 @@ __all__ = [
     "Question",
     "RIGHT_AGENT",
     "Recorded",
+    "Requested",
     "SEVERAL",
     "Span",
     "SpanRecorder",
@@ -44,5 +45,6 @@ __all__ = [
     "redact",
     "shown_name",
     "shown_names",
+    "still_waiting",
     "verdict_of",
 ]

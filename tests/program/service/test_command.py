@@ -86,6 +86,35 @@ def test_a_service_that_is_told_to_stop_finishes_its_tasks(tmp_path):
     assert [row.correct_agent for row in read_feedback(tmp_path / "feedback.jsonl")] == ["Refunds"]
 
 
+@pytest.mark.slow
+@pytest.mark.fault(
+    "kill -9",
+    "`serve --decisions --feedback`",
+    holds="What waited for a person waits again after the next start.",
+)
+def test_what_waits_for_a_person_outlives_a_service_that_is_killed(tmp_path):
+    options = "--feedback", "feedback.jsonl", "--decisions", "decisions.jsonl"
+    log = tmp_path / "decisions.jsonl"
+    with serving(tmp_path, *options) as (address, process):
+        ids = [
+            httpx.post(f"{address}/delegate", json={"task": task}).json()["request_id"]
+            for task in (TASK, "Book a train")
+        ]
+        said = {"request_id": ids[0], "correct_agent": "Refunds"}
+        assert httpx.post(f"{address}/feedback", json=said).status_code == 204
+        deadline = time.monotonic() + 10
+        while len(log.read_text().splitlines()) < 2:  # a thread writes them
+            assert time.monotonic() < deadline
+        process.kill()
+        process.wait(timeout=40)
+    with serving(tmp_path, *options) as (address, _):
+        [waiting] = httpx.get(f"{address}/reviews").json()
+        assert (waiting["task"], waiting["delegation"]["request_id"]) == ("Book a train", ids[1])
+        said = {"request_id": ids[1], "correct_agent": "Travel"}
+        assert httpx.post(f"{address}/feedback", json=said).status_code == 204
+        assert httpx.get(f"{address}/reviews").json() == []
+
+
 def is_ready(address: str) -> bool:
     try:
         return httpx.get(f"{address}/readyz").status_code == 200

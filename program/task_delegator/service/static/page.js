@@ -176,6 +176,7 @@ async function showReviews() {
   at("reviews").replaceChildren(
     ...waiting.map((one) => {
       const row = element("li");
+      if (one.asked_by !== "local") row.append(element("p", `asked by ${one.asked_by}`, "hint"));
       row.append(card(one.task, one.delegation, () => {}));
       return row;
     }),
