@@ -146,10 +146,10 @@ class DelegatesMany:
 
         The packaged one is not where nobody measured what its word is worth.
         """
-        gate, lm = advice.gate, self.given_lm()
-        if lm is None or (advice.coverage.takes_lm_at_its_word and is_packaged(lm)):
+        gate = advice.gate
+        if not asks_lm(gate.certainty, knobs.lm, gate.settled) or (lm := self.given_lm()) is None:
             return False
-        return asks_lm(gate.certainty, knobs.lm, gate.settled)
+        return not (advice.coverage.takes_lm_at_its_word and is_packaged(lm))
 
     def _groups(
         self, found: Iterator[Retrieval | DelegatorError], number: int, at_once: int

@@ -2,11 +2,11 @@
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import mlflow
-from mlflow.entities import AssessmentSource
+from mlflow.entities import Assessment, AssessmentSource
 from mlflow.exceptions import MlflowException
 from mlflow.genai import label_schemas, review_queues
 from mlflow.tracking import MlflowClient
@@ -118,15 +118,24 @@ class MlflowStore:
     def assess(self, assessed: Assessed) -> None:
         """Write a verdict, and the right agent where there is one, to the trace of a request.
 
+        What the same person said before counts no more.
+
         Raises:
             InputError: no trace has the request's id.
             MlflowException: the store does not take it.
         """
         trace = self._find(assessed.request_id)
-        source = AssessmentSource("HUMAN", assessed.source or "unnamed")
+        person = assessed.source or "unnamed"
+        source = AssessmentSource("HUMAN", person)
         known: dict[str, Any] = {"trace_id": trace.trace_id, "source": source}
+        before = _said_by(person, trace.assessments)
         verdict = verdict_of(trace.tags.get(FIRST_AGENT), assessed.shown_agent)
-        mlflow.log_feedback(name=VERDICT, value=verdict, **known)
+        if VERDICT in before:
+            mlflow.override_feedback(assessment_id=before[VERDICT], value=verdict, **known)
+        else:
+            mlflow.log_feedback(name=VERDICT, value=verdict, **known)
+        if RIGHT_AGENT in before:
+            mlflow.delete_assessment(trace.trace_id, before[RIGHT_AGENT])
         if assessed.shown_agent is not None:
             mlflow.log_expectation(name=RIGHT_AGENT, value=assessed.shown_agent, **known)
         if trace.tags.get(REVIEW) != "open":
@@ -137,7 +146,7 @@ class MlflowStore:
                 queue,
                 item_id=trace.trace_id,
                 status="complete",
-                completed_by=assessed.source or "unnamed",
+                completed_by=person,
             )
 
     def require(self, request_id: str) -> None:
@@ -176,6 +185,16 @@ class MlflowStore:
                     REVIEW,
                 )
         return self._queue
+
+
+def _said_by(source: str, assessments: Iterable[Assessment]) -> dict[str, str]:
+    """Return the ids of a person's assessments that hold, by name; the last of each."""
+    return {
+        one.name: str(one.assessment_id)
+        for one in assessments
+        if one.valid is not False
+        and (one.source.source_type, one.source.source_id) == ("HUMAN", source)
+    }
 
 
 def _queue_id(experiment: str) -> str:

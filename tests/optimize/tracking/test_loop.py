@@ -31,6 +31,7 @@ from task_delegator.tracing import (
     RIGHT_AGENT,
     SEVERAL,
     VERDICT,
+    Assessed,
     TraceLog,
     read_decisions,
 )
@@ -151,6 +152,27 @@ def test_the_command_assesses_the_trace_of_a_request(data, tmp_path, monkeypatch
     assert trace.info.tags.get("review") in (None, "done")
     assert package_main([*command, "0" * 32, "--mlflow", uri]) == 2
     assert "no trace has the request id" in capsys.readouterr().err
+
+
+def test_a_corrected_verdict_takes_the_place_of_the_one_before(data, tmp_path, monkeypatch):
+    uri = empty_store(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    given, _ = serve(uri, data, tmp_path)
+    store, one = MlflowStore(uri), given[1]
+    first, second = one["top3"][0]["name"], one["top3"][1]["name"]
+
+    def holds() -> set[tuple]:
+        (trace,) = traces_of([one], store.experiment)
+        said = [a for a in trace.info.assessments if a.valid is not False]
+        return {(a.name, a.value, a.source.source_id) for a in said}
+
+    store.assess(Assessed(one["request_id"], first, "ann"))
+    store.assess(Assessed(one["request_id"], first, "tom"))
+    store.assess(Assessed(one["request_id"], second, "ann"))
+    of_tom = {(VERDICT, FIRST, "tom"), (RIGHT_AGENT, first, "tom")}
+    assert holds() == of_tom | {(VERDICT, ANOTHER, "ann"), (RIGHT_AGENT, second, "ann")}
+    store.assess(Assessed(one["request_id"], None, "ann"))
+    assert holds() == of_tom | {(VERDICT, NOBODY, "ann")}
 
 
 def test_a_server_without_review_queues_gets_the_tag(data, tmp_path, monkeypatch, caplog):
