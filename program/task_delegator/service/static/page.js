@@ -170,9 +170,12 @@ at("ask").onsubmit = (event) => {
   });
 };
 
+const SHOWN = 100; // that the service shows at a time
+
 async function showReviews() {
   const waiting = await ask("/reviews");
-  at("count").textContent = `(${waiting.length})`;
+  const all = waiting.length < SHOWN; // else the oldest
+  at("count").textContent = all ? `(${waiting.length})` : `(the oldest ${SHOWN})`;
   at("reviews").replaceChildren(
     ...waiting.map((one) => {
       const row = element("li");
