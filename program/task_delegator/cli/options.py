@@ -157,6 +157,8 @@ def check_appended(path: Path) -> None:
 
     if not path.absolute().parent.is_dir():
         raise InputError(f"{path}: there is no such folder: make it, or name another file")
+    if path.is_fifo():  # opening it waits for a reader
+        raise InputError(f"{path}: is a pipe: name a file")
     try:
         path.open("ab").close()
     except OSError as error:

@@ -124,7 +124,7 @@ def _serve(options: argparse.Namespace) -> int:
     delegator = load_program(options)
     desk = Desk(delegator, feedback, traces)
     if feedback and options.decisions:
-        desk.reviews.restore(still_waiting(Path(options.decisions), feedback))
+        desk.restore(still_waiting(Path(options.decisions), feedback), access)
     with _watched(options, delegator.registry, seen) if options.watch else nullcontext() as watch:
         desk.watch = watch
         serve(desk, access, listening)

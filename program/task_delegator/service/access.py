@@ -91,6 +91,12 @@ class Access:
         """Whether no token is asked for."""
         return not self._tokens
 
+    def shows(self, asked_by: str, permissions: frozenset[str] | None) -> bool:
+        """Tell whether any caller sees a delegation; arguments as for ``Caller.sees``."""
+        known = (Caller(t.name, t.permissions, t.reviewer) for t in self._tokens)
+        callers = [self._open] if self.open else known
+        return any(caller.sees(asked_by, permissions) for caller in callers)
+
     def caller(self, *authorization: str | None) -> Caller | None:
         """Return who sends an ``Authorization`` header, None where that is nobody known.
 
@@ -131,9 +137,11 @@ def read_tokens(path: str | Path) -> tuple[Token, ...]:
             tokens.append(Token.model_validate(row))
         except ValidationError as error:
             raise InputError(f"{path}: token {number}: {first_fault(error)}") from error
-    names = [token.name for token in tokens]
+    names, digests = ([getattr(t, field) for t in tokens] for field in ("name", "sha256"))
     if len(set(names)) < len(names):
         raise InputError(f"{path}: two tokens have one name: give each caller its own")
+    if len(set(digests)) < len(digests):
+        raise InputError(f"{path}: two rows are of one token: make each caller its own")
     return tuple(tokens)
 
 

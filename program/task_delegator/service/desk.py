@@ -34,7 +34,7 @@ from ..tracing import (
     by_delegation,
     shown_name,
 )
-from .access import Caller
+from .access import Access, Caller
 from .gathering import Gathering
 from .metrics import Metrics
 from .reviews import Given, Reviews
@@ -251,6 +251,15 @@ class Desk:
         self.metrics.count_feedback(row.correct)
         return given
 
+    def restore(self, waiting: Sequence[Decided], access: Access) -> None:
+        """Let what waited when a service ended wait again, where somebody may still see it."""
+        asked = [(row, row.requested) for row in waiting if row.requested is not None]
+        seen = [row for row, by in asked if access.shows(by.caller, by.permissions)]
+        if len(seen) < len(waiting):
+            told = "%d reviews of before wait no more: no token shows them"
+            _log.warning(told, len(waiting) - len(seen))
+        self.reviews.restore(seen)
+
     async def waiting(self, caller: Caller) -> list[Given]:
         """Return the delegations that wait for a person, the oldest first: the caller's own.
 
@@ -259,14 +268,15 @@ class Desk:
         """
         found, permitted = [], cache(self.delegator.registry.permitted)
         for given in self.reviews.waiting(caller):
-            if not given.restored and given.names <= permitted(given.permissions):
+            if given.shown is not None and given.names <= permitted(given.permissions):
                 found.append(given)
                 continue
             try:
                 found.append(await self._renewed(given))
             except DelegatorError as error:
                 _log.warning("a review is not shown: %s", error)
-        return found
+        now = cache(self.delegator.registry.permitted)  # it may have changed meanwhile
+        return [given for given in found if given.names <= now(given.permissions)]
 
     async def _renewed(self, given: Given) -> Given:
         choice = given.choice

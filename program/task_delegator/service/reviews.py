@@ -35,8 +35,8 @@ class Given:
         caller: who asked.
         permissions: under which the task was delegated; None without limits.
         choice: what the caller wished for beside it.
-        delegation: what was answered.
-        restored: whether that is all that a log tells; the agents' shares are not known.
+        delegation: what was answered; of what a log tells, that alone.
+        shown: what may be shown of it now; None where it has to be made again before.
     """
 
     request_id: str
@@ -44,21 +44,23 @@ class Given:
     permissions: frozenset[str] | None
     choice: Choice
     delegation: Delegation
-    restored: bool = False
+    shown: Delegation | None
 
     @property
     def size(self) -> int:
         """How many bytes all of it takes that grows with what the caller sent."""
-        told, wished = self.delegation, self.choice
+        told, wished = self.shown or self.delegation, self.choice
         sets = (wished.exclude, wished.include, wished.history, self.permissions or ())
         texts = (told.task, told.reason, told.evidence.read_as or "", *chain.from_iterable(sets))
         return sum(map(sys.getsizeof, (*sets, *texts)))
 
     @property
     def names(self) -> set[str]:
-        """The agents that the delegation names anywhere."""
-        evidence = self.delegation.evidence
-        candidates = (*self.delegation.top3, *self.delegation.ranking)
+        """The agents that what is shown names anywhere."""
+        if self.shown is None:
+            return set()
+        evidence = self.shown.evidence
+        candidates = (*self.shown.top3, *self.shown.ranking)
         listed = (*evidence.ranking, *evidence.named, *evidence.mentions)
         alone = filter(None, [evidence.without_quoted])
         return {candidate.name for candidate in candidates} | {*listed, *alone}
@@ -87,13 +89,16 @@ class Reviews:
     ) -> str:
         """Keep a delegation; return the id of the request."""
         request_id = uuid4().hex
-        self._keep(Given(request_id, caller.name, permissions, choice, delegation))
+        self._keep(Given(request_id, caller.name, permissions, choice, delegation, delegation))
         return request_id
 
     def restore(self, waiting: Iterable[Decided]) -> None:
-        """Let delegations of a log wait for a person again, those that say who asked."""
+        """Let delegations of a log wait for a person again, those that say who asked.
+
+        Of two with one id the first does.
+        """
         for row in waiting:
-            if (asked := row.requested) is None:
+            if (asked := row.requested) is None or row.request_id in self._given:
                 continue
             best = () if row.agent is None else (Candidate(row.agent, row.confidence),)
             known = Delegation(
@@ -104,8 +109,8 @@ class Reviews:
                 confidence=row.confidence,
                 reason="",
             )
-            given = Given(row.request_id, asked.caller, asked.permissions, asked.choice, known)
-            self._keep(replace(given, restored=True))
+            choice = asked.choice
+            self._keep(Given(row.request_id, asked.caller, asked.permissions, choice, known, None))
 
     def _keep(self, given: Given) -> None:
         with self._lock:
@@ -136,9 +141,9 @@ class Reviews:
             given = self._given.get(request_id)
         return given if given and caller.sees(given.caller, given.permissions) else None
 
-    def renew(self, given: Given, delegation: Delegation) -> Given:
-        """Put another delegation of the same task in the place of one; return what is known now."""
-        renewed = replace(given, delegation=delegation, restored=False)
+    def renew(self, given: Given, shown: Delegation) -> Given:
+        """Show another delegation of the same task; return what is known now."""
+        renewed = replace(given, shown=shown)
         with self._lock:
             known = self._given.get(given.request_id)
             if known is not None:

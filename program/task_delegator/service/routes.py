@@ -117,9 +117,10 @@ async def reviews(desk: Answering, caller: Calling) -> list[Waiting]:
         Waiting(
             task=given.delegation.task,
             asked_by=given.caller,
-            delegation=DelegationResponse.of(given.request_id, given.delegation, False),
+            delegation=DelegationResponse.of(given.request_id, given.shown, False),
         )
         for given in await desk.waiting(caller)
+        if given.shown is not None
     ]
 
 

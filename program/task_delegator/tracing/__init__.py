@@ -4,7 +4,7 @@
 decided, with the texts that traces leave out, is a log on its own disk.
 """
 
-from .decisions import Decided, Requested, read_decisions, still_waiting
+from .decisions import Decided, Requested, read_decisions
 from .log import Assessed, Recorded, TraceLog, TraceStore
 from .redaction import LiveNames, redact, shown_name, shown_names
 from .spans import Span, SpanRecorder, by_delegation
@@ -20,6 +20,7 @@ from .verdict import (
     agent_of,
     verdict_of,
 )
+from .waiting import still_waiting
 
 __all__ = [
     "ANOTHER",

@@ -4,8 +4,6 @@ A trace without texts joins to it by the id of the request. ``optimize merge`` l
 an assessed trace up here. A service that is started again reads what waited for a person.
 """
 
-import logging
-from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +11,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..choice import Choice
 from ..delegation import Decision, Delegation
-from ..errors import DelegatorError, InputError
-from ..feedback import json_of, now, read_feedback, read_log
+from ..errors import InputError
+from ..feedback import now, read_log
 from ..registry import first_fault
-from ..system import require_regular
-
-_log = logging.getLogger(__name__)
-
-MOST_WAITING = 10_000  # that wait again after a start, those that were asked last
 
 
 class Requested(BaseModel):
@@ -55,8 +48,12 @@ class Requested(BaseModel):
 
     @property
     def choice(self) -> Choice:
-        """Return the wishes."""
-        return Choice(self.exclude, self.include, self.history, self.k)
+        """The wishes, checked.
+
+        Raises:
+            InputError, TypeError, ValueError: as for ``Choice``.
+        """
+        return Choice.of(self.exclude, self.include, self.history, self.k)
 
 
 class Decided(BaseModel):
@@ -111,45 +108,3 @@ def _row(path: str | Path, number: int, values: Any) -> Decided:
         return Decided.model_validate(values)
     except ValidationError as error:
         raise InputError(f"{path}: line {number}: {first_fault(error)}") from error
-
-
-def still_waiting(decisions: Path, feedback: Path) -> list[Decided]:
-    """Return what waits for a person after a service ended: nobody said yet who was right.
-
-    The last ``MOST_WAITING``, in the order of the log. Where either file cannot be read, that is
-    told, and nothing waits: a service starts all the same.
-
-    Args:
-        decisions: log of decisions; it may be missing.
-        feedback: file of feedback; it may be missing.
-    """
-    try:
-        said = read_feedback(feedback) if feedback.exists() else ()
-        settled = {row.request_id for row in said}
-        rows = _last_reviews(decisions, MOST_WAITING + len(settled)) if decisions.exists() else []
-    except DelegatorError as error:
-        _log.warning("what waited for a person before is not taken over: %s", error)
-        return []
-    waiting = [row for row in rows if row.requested and row.request_id not in settled]
-    return waiting[-MOST_WAITING:]
-
-
-def _last_reviews(path: Path, most: int) -> list[Decided]:
-    """Return the last reviews of a log; a line that was torn while it was written is none.
-
-    Line by line, as a log may hold years.
-
-    Raises:
-        InputError: it cannot be read, or a review is no decision.
-    """
-    require_regular(path)
-    last: deque[tuple[int, bytes]] = deque(maxlen=most)
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if b'"review"' in line and line.endswith(b"\n"):
-                    last.append((number, line))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    rows = [_row(path, number, json_of(line, f"{path}: line {number}")) for number, line in last]
-    return [row for row in rows if row.decision == "review"]

@@ -1,6 +1,7 @@
 """What waits for a person: who sees it, who may settle it, and that it outlives the service."""
 
 import json
+import os
 from itertools import product
 
 import pytest
@@ -9,6 +10,7 @@ from starlette.testclient import TestClient
 
 from task_delegator.cli import main
 from task_delegator.delegator import Delegator
+from task_delegator.errors import InputError
 from task_delegator.feedback import read_feedback
 from task_delegator.registry import Agent
 from task_delegator.service import (
@@ -16,6 +18,7 @@ from task_delegator.service import (
     Caller,
     Desk,
     Token,
+    add_token,
     create_app,
     read_tokens,
     token_sha256,
@@ -50,8 +53,9 @@ class Office:
         delegator = Delegator(self.registry, HashedWords())
         delegator.knobs.set(REVIEWED)
         desk = Desk(delegator, self.feedback, TraceLog(None, self.decisions))
-        desk.reviews.restore(still_waiting(self.decisions, self.feedback))
-        return TestClient(create_app(desk, Access(self.tokens)), base_url=HERE)
+        access = Access(self.tokens)
+        desk.restore(still_waiting(self.decisions, self.feedback), access)
+        return TestClient(create_app(desk, access), base_url=HERE)
 
     def ask(self, name, task=TASK, **wishes):
         """Ask a service that ends thereafter; return the id of the request."""
@@ -169,14 +173,164 @@ def test_whoever_sees_a_delegation_may_use_every_agent_that_it_could_name():
         assert caller.sees("web", asked) == (reviewer and caller.sees("ann", asked))
 
 
+def row_of(office, **changes):
+    """Return a row that the service wrote, changed."""
+    [row] = map(json.loads, office.decisions.read_text().splitlines())
+    asked = row["requested"] | changes.pop("requested", {})
+    return row | {"requested": asked} | changes
+
+
+def write(office, *rows):
+    lines = [json.dumps(row, separators=(",", ":")) + "\n" for row in rows]
+    office.decisions.write_text("".join(lines))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"confidence": 7},
+        {"confidence": float("nan")},
+        {"task": " "},
+        {"task": "x" * 30_000},
+        {"task": "half \ud800"},
+        {"requested": {"k": 0}},
+        {"requested": {"exclude": [str(number) for number in range(1001)]}},
+        {"requested": {"permissions": "all"}},
+        {"more": 1},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_a_row_that_cannot_wait_again_leaves_the_others(office, changes, caplog):
+    request_id = office.ask("web")
+    good = row_of(office)
+    write(office, row_of(office, request_id="0" * 32, **changes), good)
+    waiting = office.waiting("web")
+    assert [one["delegation"]["request_id"] for one in waiting] == [request_id]
+    assert "decisions.jsonl: line 1: no decision that can wait again" in caplog.text
+
+
 @pytest.mark.parametrize("broken", ["decisions", "feedback"])
-def test_a_service_starts_beside_a_log_that_cannot_be_read(office, broken, caplog):
+def test_a_service_starts_beside_a_file_that_cannot_be_read(office, broken, caplog):
     office.ask("web")
-    with getattr(office, broken).open("a", encoding="utf-8") as file:
-        file.write('{"decision": "review"}\n')
-    assert office.waiting("web") == []
+    path = getattr(office, broken)
+    path.unlink(missing_ok=True)
+    path.mkdir()
+    assert still_waiting(office.decisions, office.feedback) == []
     assert "is not taken over" in caplog.text
-    assert f"{broken}.jsonl: line" in caplog.text
+    assert str(path) in caplog.text
+
+
+def test_feedback_on_a_review_that_was_made_again_is_about_what_was_decided(office):
+    office.ask("web")
+    write(office, row_of(office, agent="Travel", confidence=0.4))
+    with office.started() as client:
+        [waiting] = client.get("/reviews", headers=bearer("web")).json()
+        found = waiting["delegation"]
+        assert found["agent"] != "Travel"  # of now
+        said = {"request_id": found["request_id"], "correct_agent": found["agent"]}
+        assert client.post("/feedback", json=said, headers=bearer("web")).status_code == 204
+    [row] = read_feedback(office.feedback)
+    assert (row.agent, row.confidence, row.correct) == ("Travel", 0.4, False)
+
+
+def test_a_caller_with_many_reviews_pushes_out_none_of_another(office, monkeypatch):
+    monkeypatch.setattr("task_delegator.tracing.waiting._MOST", 5)
+    of_bank = office.ask("bank")
+    bank = row_of(office)
+    others = [bank["requested"] | {"caller": "web", "permissions": []}] * 20
+    rows = [bank | {"request_id": f"{n:032}", "requested": one} for n, one in enumerate(others)]
+    write(office, bank, *rows)
+    waiting = still_waiting(office.decisions, office.feedback)
+    last = [row["request_id"] for row in rows[-4:]]
+    assert [row.request_id for row in waiting] == [of_bank, *last]
+
+
+def test_texts_that_look_like_reviews_push_out_none(office, monkeypatch):
+    monkeypatch.setattr("task_delegator.tracing.waiting._MOST", 1)
+    request_id = office.ask("web")
+    row = row_of(office)
+    forged = '"decision":"review","requested":{"caller":"web"}'
+    others = [
+        row | {"request_id": "1", "decision": "assign", "agent": "review", "requested": None},
+        row | {"request_id": "2", "decision": "assign", "task": forged, "requested": None},
+    ]
+    write(office, row, *others)
+    waiting = still_waiting(office.decisions, office.feedback)
+    assert [one.request_id for one in waiting] == [request_id]
+
+
+def test_what_waits_again_has_a_limit_in_bytes_too(office, monkeypatch):
+    office.ask("web")
+    rows = [row_of(office, request_id=f"{number:032}") for number in range(4)]
+    rows[1]["requested"]["history"] = ["x" * 10_000]
+    write(office, *rows)
+    size = len(office.decisions.read_bytes())
+    monkeypatch.setattr("task_delegator.tracing.waiting._BYTES", size - 1)
+    waiting = still_waiting(office.decisions, office.feedback)
+    assert [row.request_id for row in waiting] == [row["request_id"] for row in rows[1:]]
+
+
+def test_a_request_that_stands_twice_in_a_log_waits_once(office):
+    office.ask("web")
+    row = row_of(office)
+    mine = row["requested"] | {"caller": "bank", "permissions": None}
+    write(office, row, row, row | {"requested": mine})
+    assert len(office.waiting("ann")) == 1
+    assert office.waiting("bank") == []
+
+
+def test_a_log_with_a_byte_order_mark_and_an_open_end_is_read(office):
+    office.ask("web")
+    whole = office.decisions.read_bytes()
+    office.decisions.write_bytes(b"\xef\xbb\xbf" + whole.removesuffix(b"\n"))
+    assert len(office.waiting("web")) == 1
+
+
+def test_what_no_token_shows_does_not_wait(office, caplog):
+    office.ask("bank")
+    office.tokens[:] = [token("web", [])]
+    with office.started() as client:
+        assert len(client.app.state.desk.reviews) == 0
+    assert "1 reviews of before wait no more: no token shows them" in caplog.text
+
+
+def test_an_agent_that_is_hidden_while_reviews_are_made_again_is_not_named(office, monkeypatch):
+    """Making a hundred again takes seconds, in which a watched file may change."""
+    office.ask("web", "book a train")
+    with office.started() as client:
+        desk = client.app.state.desk
+        client.post("/delegate", json={"task": TASK}, headers=bearer("web"))
+        renew = desk.reviews.renew
+
+        def hide(given, shown):
+            agent = next(agent for agent in office.registry if agent.name == "Refunds")
+            guarded = agent.model_copy(update={"required_permissions": frozenset({"x"})})
+            office.registry.replace(guarded)
+            return renew(given, shown)
+
+        monkeypatch.setattr(desk.reviews, "renew", hide)
+        named = client.get("/reviews", headers=bearer("web")).text
+    assert "Refunds" not in named
+
+
+def test_two_rows_of_one_token_are_refused(tmp_path):
+    """One copied to make a reviewer of it opened the tasks of all to who has the token."""
+    path = tmp_path / "tokens.json"
+    add_token(path, "web", [])
+    rows = json.loads(path.read_text())
+    rows.append(rows[0] | {"name": "ann", "permissions": None, "reviewer": True})
+    path.write_text(json.dumps(rows))
+    with pytest.raises(InputError, match="two rows are of one token"):
+        read_tokens(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_is_no_log(tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe")
+    office_registry().save(tmp_path / "agents.json")
+    agents = ["--agents", str(tmp_path / "agents.json")]
+    assert main(["serve", *agents, "--decisions", str(tmp_path / "pipe")]) == 2
+    assert "is a pipe: name a file" in capsys.readouterr().err
 
 
 def test_a_torn_row_and_rows_of_before_are_left_out(office):
@@ -190,7 +344,7 @@ def test_a_torn_row_and_rows_of_before_are_left_out(office):
 
 
 def test_a_log_of_years_is_read_to_its_last_reviews(office, monkeypatch):
-    monkeypatch.setattr("task_delegator.tracing.decisions.MOST_WAITING", 3)
+    monkeypatch.setattr("task_delegator.tracing.waiting._MOST", 3)
     ids = [office.ask("web", f"refund order {number}") for number in range(5)]
     assert office.say("web", ids[-1], None) == 204
     waiting = still_waiting(office.decisions, office.feedback)

@@ -259,7 +259,7 @@ def test_a_review_names_whom_a_mail_is_for_without_its_quotes(desk):
     """Nobody else may be in the reason: whoever lost an agent is told another."""
     evidence = Evidence(without_quoted="Travel")
     delegation = desk.delegator(TASK).copy(evidence=evidence, top3=(), ranking=())
-    assert Given("1", "bob", None, Choice(), delegation).names == {"Travel"}
+    assert Given("1", "bob", None, Choice(), delegation, delegation).names == {"Travel"}
 
 
 def test_a_review_that_is_made_again_keeps_what_the_caller_wished_for(guarded, desk):
