@@ -16,6 +16,7 @@ from optimize.calibration.confidence import (
 )
 from optimize.calibration.logistic import LOOSENESS, Logistic, held_out_probabilities
 from optimize.calibration.plans import PlanReport, evaluate_plans, few_for_several, fit_split
+from optimize.calibration.scope import SignalsScope, signals_scope
 from optimize.calibration.transfer import TransferFit, draw_registries, fit_transfer
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "LOOSENESS",
     "Logistic",
     "PlanReport",
+    "SignalsScope",
     "TransferFit",
     "calibrate",
     "choose_features",
@@ -40,5 +42,6 @@ __all__ = [
     "fit_transfer",
     "held_out_probabilities",
     "seem_served",
+    "signals_scope",
     "tell",
 ]

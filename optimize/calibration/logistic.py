@@ -8,6 +8,8 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
+from task_delegator.calibration import spreads
+
 LOOSENESS = 1.0  # how loose the ridge is on features that were divided by their spread (its C)
 
 
@@ -39,7 +41,7 @@ class Logistic:
             balanced: give both labels the same weight in all.
             looseness: of the ridge, above 0.
         """
-        spread = _spread(table)
+        spread = spreads(table)
         model = _estimator(balanced, looseness).fit(table / spread, labels)
         weights = tuple(float(weight) for weight in model.coef_[0] / spread)
         return cls(float(model.intercept_[0]), weights)
@@ -72,7 +74,7 @@ def held_out_probabilities(
     Returns:
         Shape (n,).
     """
-    scaled = table / _spread(table)
+    scaled = table / spreads(table)
     found = cross_val_predict(
         _estimator(balanced, looseness), scaled, labels, cv=folds, method="predict_proba"
     )
@@ -84,9 +86,3 @@ def _estimator(balanced: bool, looseness: float) -> LogisticRegression:
     weights = "balanced" if balanced else None
     own = {"C": looseness, "class_weight": weights}
     return LogisticRegression(**own, solver="newton-cholesky", tol=1e-8)
-
-
-def _spread(table: np.ndarray) -> np.ndarray:
-    """Return the standard deviation of each column, 1 where it does not vary."""
-    spread = table.std(axis=0)
-    return np.where(spread > 0, spread, 1.0)

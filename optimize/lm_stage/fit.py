@@ -13,14 +13,16 @@ from typing import Any
 import dspy
 import numpy as np
 
+from optimize.calibration import signals_scope
 from optimize.data import Dataset, Request
 from optimize.evaluation import Outcome, delegate_all
 from optimize.lm_stage.budget import FEWEST_COMPARED, plan_calls
-from optimize.lm_stage.confidence import fit_confidence_with_lm, fit_scope_with_lm
+from optimize.lm_stage.confidence import fit_confidence_with_lm
 from optimize.lm_stage.config import LMStageConfig
 from optimize.lm_stage.gate import choose_gate
 from optimize.lm_stage.promise import CalibrationWithLM, Served, calibrate_with_lm
 from optimize.lm_stage.rewrite import rewrite_prompt
+from optimize.lm_stage.scope import fit_scope_with_lm
 from optimize.lm_stage.variants import (
     OPTIMIZED,
     Choice,
@@ -285,7 +287,9 @@ def _fitted(
     confidence = fit_confidence_with_lm(
         program, inside, outside, weight, variant.orders, config.seed
     )
-    scope = fit_scope_with_lm(program, inside, outside, weight, variant.orders, config.seed)
+    alone = signals_scope(program, known.inside, known.outside)
+    asked = inside, outside
+    scope = fit_scope_with_lm(program, *asked, alone, weight, variant.orders, config.seed)
     # No further than answers reach: beyond them nothing was measured.
     reach = max(map(_certainty, answers))
     gate = min(choose_gate([_certainty(o) for o in known.inside], config.ask_share), reach)

@@ -13,8 +13,9 @@ def choose_gate(certainties: Sequence[float] | np.ndarray, share: float) -> floa
 
     The share of the given requests below a gate is an estimate: a gate at its quantile asks
     about more than that of every second sample. So the one-sided upper bound of the share
-    (Clopper and Pearson, 1934) is kept to. The gate is one of the certainties, below which the
-    LM is asked; with a share of 1 it is the greatest of them.
+    (Clopper and Pearson, 1934) is kept to. The gate lies between two certainties, so that neither
+    is taken for the other by what tasks that are read together round; with a share of 1 it is the
+    greatest of them.
 
     Args:
         certainties: of retrieval's decisions about requests in scope, 0..1; one at least.
@@ -26,4 +27,5 @@ def choose_gate(certainties: Sequence[float] | np.ndarray, share: float) -> floa
         return float(ranked[-1])
     asked = np.arange(count)
     within = betaincinv(asked + 1, count - asked, _SURE) <= share
-    return float(ranked[int(np.flatnonzero(within)[-1]) if within.any() else 0])
+    first = int(np.flatnonzero(within)[-1]) if within.any() else 0  # that is not asked
+    return float(ranked[max(first - 1, 0) : first + 1].mean())

@@ -13,7 +13,8 @@ import numpy as np
 
 from optimize.calibration import seem_served, tell
 from optimize.evaluation import Outcome
-from optimize.lm_stage.confidence import ConfidenceWithLM, ScopeWithLM
+from optimize.lm_stage.confidence import ConfidenceWithLM
+from optimize.lm_stage.scope import ScopeWithLM
 from task_delegator.artifact import ValidationScores
 from task_delegator.decision import OperatingPoint, Target, choose_threshold
 from task_delegator.knobs import Thresholds
@@ -38,8 +39,13 @@ class Served:
     alone: Thresholds
 
     def below_gate(self, outcomes: Sequence[Outcome]) -> np.ndarray:
-        """Return which requests the program asks about, shape (n,), bool."""
-        certainties = [outcome.delegation.evidence.gate.certainty for outcome in outcomes]
+        """Return which requests the program asks about, shape (n,), bool.
+
+        By the certainty of retrieval alone, which a second reading may round otherwise.
+        """
+        every = (*self.inside_with_lm, *self.outside_with_lm, *self.inside, *self.outside)
+        known = {o.request.text: o.delegation.evidence.gate.certainty for o in every}
+        certainties = [known[outcome.request.text] for outcome in outcomes]
         return np.array(certainties, dtype=float) < self.gate
 
 

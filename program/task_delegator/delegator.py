@@ -54,6 +54,7 @@ from .embedders import Embedder, embedder
 from .errors import InputError, LMAnswerError, LMError, LMSpecError
 from .knobs import Knobs, KnobValues, LMKnobs
 from .lm import (
+    as_asked,
     context_tokens,
     fault_of,
     gives_logprobs,
@@ -666,7 +667,7 @@ class Delegator(DelegatesMany, dspy.Module):
                 return known
         if not (lm is None or callable(lm)):
             raise LMSpecError(f"lm is {lm!r:.80}: give a dspy.LM or a name, as openai/gpt-5-mini")
-        return lm
+        return as_asked(lm)
 
 
 @lru_cache(maxsize=64)  # a service meets the same fault at every task: once says it

@@ -1,7 +1,7 @@
 """What a program's probabilities are fitted to: whether an agent fits, and the agents' samples."""
 
 from .coverage import ENOUGH_AGENTS, CalibratedAgents
-from .logistic import fit_logistic
+from .logistic import fit_logistic, spreads
 from .observe import Observed, observe, observe_missing
 from .samples import (
     LEAST_AGENTS,
@@ -30,4 +30,5 @@ __all__ = [
     "kept_calibration",
     "observe",
     "observe_missing",
+    "spreads",
 ]

@@ -3,6 +3,7 @@
 import numpy as np
 
 _RIDGE = 1.0  # on features that were divided by their spread
+_EQUAL = 1e-9  # of a column's largest number, by which its numbers differ by rounding alone
 
 
 def fit_logistic(
@@ -21,9 +22,9 @@ def fit_logistic(
     from scipy.special import expit
 
     weights = np.ones(len(labels)) if row_weights is None else row_weights
-    spread = table.std(axis=0)
+    spread = spreads(table)
     center = table.mean(axis=0)
-    scaled = (table - center) / np.where(spread > 0, spread, 1.0)
+    scaled = (table - center) / spread
     signs = np.where(labels, 1.0, -1.0)
 
     def loss(fitted: np.ndarray) -> tuple[float, np.ndarray]:
@@ -39,5 +40,14 @@ def fit_logistic(
         jac=True,
         options={"maxiter": 1000, "gtol": 1e-6, "ftol": 1e-12},
     ).x
-    raw = found[1:] / np.where(spread > 0, spread, 1.0)
+    raw = found[1:] / spread
     return float(found[0] - raw @ center), raw
+
+
+def spreads(table: np.ndarray) -> np.ndarray:
+    """Return the standard deviation of each column, 1 where it does not vary.
+
+    Of equal numbers it may be rounded to more than 0, which would blow them up.
+    """
+    found = table.std(axis=0)
+    return np.where(found > _EQUAL * np.abs(table).max(axis=0), found, 1.0)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..decision import in_scope_features
-from ..delegation import Features, Signals
+from ..delegation import Features
 from ..knobs import InScopeWeights
 from .logistic import fit_logistic
 from .observe import Observed
@@ -51,6 +51,7 @@ def fit_scope(
     far: Sequence[Observed],
     correct: Callable[[Features], float],
     share: float = SHARE,
+    names: Sequence[str] = InScopeWeights.features(),
 ) -> ScopeFit:
     """Fit P(some agent fits), the threshold of "none" and the least confidence to assign.
 
@@ -63,10 +64,10 @@ def fit_scope(
         correct: P(the first place is right, if any agent fits).
         share: of the requests that nobody can serve, among all, where both sources are there;
             where one is, a quarter of it; between the two where far ones are few.
+        names: of the features that are read.
     """
     from scipy.special import expit
 
-    names = InScopeWeights.features()
     group = "scope.in_scope"
     sources = [rows for rows in (near, far) if rows]
     if not sources or not inside:
@@ -74,7 +75,7 @@ def fit_scope(
         none = {f"{group}.{name}": 0.0 for name in ("bias", *names)}
         return ScopeFit(none | dict.fromkeys(_THRESHOLDS), np.zeros(0))
     rows = [*inside, *near, *far]
-    table = np.array([_row(row.signals, row.features) for row in rows], dtype=float)
+    table = np.array([_row(row, names) for row in rows], dtype=float)
     labels = np.arange(len(rows)) < len(inside)
     known = min(len(far) / _ENOUGH, 1.0) if near else 0.0
     counts = _row_weights(len(inside), sources, [1.0, known] if known else [1.0])
@@ -117,9 +118,9 @@ def _row_weights(
     return np.concatenate([np.ones(inside), *own])
 
 
-def _row(signals: Signals, features: Features) -> list[float]:
-    seen = in_scope_features(signals, features)
-    return [seen[name] or 0.0 for name in InScopeWeights.features()]
+def _row(observed: Observed, names: Sequence[str]) -> list[float]:
+    seen = in_scope_features(observed.signals, observed.features)
+    return [seen[name] or 0.0 for name in names]
 
 
 def _starts(inside: Sequence[Observed], sources: Sequence[Sequence[Observed]]) -> list[int]:

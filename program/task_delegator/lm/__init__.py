@@ -7,6 +7,7 @@ from .faults import Fault, fault_of
 from .guard import guarded
 from .specs import (
     EMBEDDED_PROVIDER,
+    as_asked,
     check_spec,
     context_tokens,
     gives_logprobs,
@@ -29,6 +30,7 @@ __all__ = [
     "BoundedJSONAdapter",
     "Fault",
     "TaskBudget",
+    "as_asked",
     "check_spec",
     "context_tokens",
     "current_budget",

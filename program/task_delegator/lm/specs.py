@@ -12,6 +12,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import dspy
 
@@ -32,6 +33,8 @@ CALL_SECONDS = 120.0
 EMBEDDED_PROVIDER = "task-delegator-embedded"
 EMBEDDED_CONTEXT = 8192  # tokens; SmolLM2's own limit, and room for a shortlist with demos
 _HOSTED_TOP_LOGPROBS = 20  # the most that hosted APIs return
+# LMs of somebody's own as they are asked, and their settings at that time.
+_asked: WeakKeyDictionary[dspy.LM, tuple[dict[str, Any], dspy.LM | None]] = WeakKeyDictionary()
 
 
 def language_model(spec: str, threads: int = 2, prompt_cache: bool = True) -> "dspy.LM | SystemOne":
@@ -72,6 +75,21 @@ def with_logprobs(lm: dspy.LM) -> dspy.LM:
     if lm.supports_reasoning or "logprobs" not in lm.supported_params:
         return lm
     return lm.copy(logprobs=True, top_logprobs=_HOSTED_TOP_LOGPROBS)
+
+
+def as_asked(lm: Any) -> Any:
+    """Return an LM of somebody's own as it is asked: for log-probabilities, as one that is named.
+
+    Itself where it is no plain ``dspy.LM``, or says itself whether it gives them.
+    """
+    if type(lm) is not dspy.LM or "logprobs" in lm.kwargs:
+        return lm
+    known = _asked.get(lm)
+    if known is None or known[0] != lm.kwargs:  # new, or changed since
+        asked = with_logprobs(lm)
+        # What holds the LM itself would keep it for ever.
+        known = _asked[lm] = dict(lm.kwargs), None if asked is lm else asked
+    return known[1] or lm
 
 
 def gives_logprobs(lm: Any) -> bool:

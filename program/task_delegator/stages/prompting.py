@@ -14,7 +14,7 @@ from dspy.utils.exceptions import AdapterParseError
 from dspy.utils.exceptions import LMError as DspyLMError
 
 from ..errors import LMError
-from ..lm import guarded, writes
+from ..lm import as_asked, guarded, writes
 from ..text import describe_error, strings_in
 from .coroutines import call_module, run_to_end
 
@@ -67,7 +67,7 @@ def _guarding(predict: dspy.Module) -> dict[str, Any]:
     if not isinstance(predict, dspy.Predict | dspy.ChainOfThought):
         return {}  # a user's own module: what its predictors are bound to is up to it
     own = next((each.lm for each in predict.predictors() if each.lm is not None), None)
-    return {} if own is None else {"lm": guarded(own)}
+    return {} if own is None else {"lm": guarded(as_asked(own))}
 
 
 def chosen_adapter(adapter: dspy.Adapter) -> dspy.Adapter:

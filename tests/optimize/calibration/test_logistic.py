@@ -10,6 +10,7 @@ from optimize.calibration.confidence import calibrate
 from optimize.calibration.logistic import Logistic, held_out_probabilities
 from optimize.data.dataset import load_dataset
 from optimize.evaluation.outcomes import delegate_all
+from task_delegator.calibration import fit_logistic
 from task_delegator.decision.confidence import confidence_of
 from task_delegator.delegator import Delegator
 
@@ -35,6 +36,18 @@ def test_a_model_is_that_of_the_features_divided_by_their_spread(balanced):
     )
     apart = held_out_probabilities(FEATURES, LABELS, folds.split(FEATURES, LABELS), balanced)
     assert apart == pytest.approx(np.asarray(known_apart)[:, 1], abs=1e-6)
+
+
+@pytest.mark.parametrize("number", [0.1, 0.37, 2.3, -40.7])
+def test_a_feature_that_is_equal_everywhere_takes_nothing_from_the_others(number):
+    """Its standard deviation may be rounded to more than 0."""
+    table = np.column_stack([FEATURES, np.full(len(FEATURES), number)])
+    found, known = Logistic.fit(table, LABELS), Logistic.fit(FEATURES, LABELS)
+    assert found.probabilities(table) == pytest.approx(known.probabilities(FEATURES), abs=1e-6)
+    bias, weights = fit_logistic(table, LABELS)
+    alone = fit_logistic(FEATURES, LABELS)
+    assert bias + table @ weights == pytest.approx(alone[0] + FEATURES @ alone[1], abs=1e-3)
+    assert np.abs(weights).max() < 1e4
 
 
 def test_what_is_served_is_what_was_fitted(tmp_path):

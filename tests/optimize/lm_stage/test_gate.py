@@ -26,3 +26,12 @@ def test_a_greater_share_never_lowers_the_gate(certainties, one, two):
     assert lower <= higher
     assert float(np.mean(np.array(certainties) < lower)) <= min(one, two)
     assert choose_gate(certainties, 1.0) == max(certainties)
+
+
+def test_a_gate_is_no_certainty_of_a_request():
+    """Read together, a request's certainty differs in the eighth digit: it was both asked and not."""
+    certainties = np.random.default_rng(0).random(210)
+    gate = choose_gate(certainties, 0.4)
+    assert np.abs(certainties - gate).min() > 1e-6
+    asked = (certainties < gate).sum()
+    assert (certainties < gate + 1e-6).sum() == (certainties < gate - 1e-6).sum() == asked

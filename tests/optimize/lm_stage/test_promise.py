@@ -5,8 +5,9 @@ import pytest
 
 from optimize.data import Request
 from optimize.evaluation import Outcome
-from optimize.lm_stage.confidence import ConfidenceWithLM, ScopeWithLM
+from optimize.lm_stage.confidence import ConfidenceWithLM
 from optimize.lm_stage.promise import Served, calibrate_with_lm
+from optimize.lm_stage.scope import ScopeWithLM
 from task_delegator.decision import Target
 from task_delegator.delegation import Delegation, Evidence, GateEvidence
 from task_delegator.knobs import Thresholds

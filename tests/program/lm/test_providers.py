@@ -13,7 +13,7 @@ from task_delegator.calibration import CalibratedAgents
 from task_delegator.delegator import Delegator
 from task_delegator.errors import LMError
 from task_delegator.knobs import LMKnobs
-from task_delegator.lm.specs import language_model
+from task_delegator.lm.specs import as_asked, language_model
 from task_delegator.signatures import NONE_SLOT, SLOTS
 from task_delegator.stages.cards import Shortlist
 from task_delegator.stages.classify import ClassifyAgent
@@ -39,6 +39,43 @@ def test_a_provider_is_asked_for_log_probabilities_on_the_wire(office, monkeypat
     assert [a.mass for a in said_by_lm(delegation).answers] == pytest.approx([1.0, 1.0])
     assert delegation.usage.tokens == 206
     assert "sk-of" not in str(delegation.to_dict())
+
+
+@pytest.mark.parametrize("way", ["load", "context", "set_lm"])
+def test_an_lm_of_somebodys_own_is_asked_as_one_that_is_named(office, monkeypatch, way):
+    """It was asked for no log-probabilities: the same model assigned what it reviewed by name."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment")
+    knobs = {"retrieval.k": 3, "lm.ask_settled": True, "lm.weight": 1.0}
+    with Provider() as provider:
+        own = dspy.LM("openai/gpt-4o-mini", api_base=provider.url, cache=False)
+        program = Delegator(office, HashedWords(), own if way == "load" else None)
+        program.knobs.set(knobs)
+        if way == "set_lm":
+            program.set_lm(own)
+        with dspy.context(lm=own if way == "context" else None):
+            delegation = program("refund my order")
+    assert provider.requests[0]["logprobs"] is True
+    assert {a.source for a in said_by_lm(delegation).answers} == {"logprobs"}
+    assert "logprobs" not in own.kwargs  # it stays as it is
+
+
+def test_what_somebody_says_of_log_probabilities_holds():
+    own = dspy.LM("openai/gpt-4o-mini", api_key="x", logprobs=False)
+    assert as_asked(own) is own
+    reasoning = dspy.LM("openai/gpt-5-mini", api_key="x")
+    assert as_asked(reasoning) is reasoning
+    plain = dspy.LM("openai/gpt-4o-mini", api_key="x", temperature=0.5)
+    asked = as_asked(plain)
+    assert asked is as_asked(plain)  # made once
+    assert (asked.kwargs["temperature"], asked.kwargs["top_logprobs"]) == (0.5, 20)
+    plain.kwargs["temperature"] = 0.7
+    assert as_asked(plain).kwargs["temperature"] == 0.7
+
+    class Own(dspy.LM):
+        """One that answers in its own way."""
+
+    other = Own("openai/gpt-4o-mini", api_key="x")
+    assert as_asked(other) is other
 
 
 @pytest.mark.parametrize("logprobs", [True, False])
