@@ -332,9 +332,10 @@ class Delegator(DelegatesMany, dspy.Module):
         retrieve = partial(self.retrieve, knobs=knobs, **known)
         found = retrieve(task=task)
         text = with_earlier(task, choice.history) if refers_back(task) else task
-        if text == task or not found.candidates or self._fit(found, knobs) >= FITS_ALONE:
+        fit = partial(self._fit, knobs=knobs, permissions=permissions)
+        if text == task or not found.candidates or fit(found) >= FITS_ALONE:
             return found
-        return max(found, retrieve(task=text), key=partial(self._fit, knobs=knobs))
+        return max(found, retrieve(task=text), key=fit)
 
     def coverage(
         self,
@@ -408,9 +409,15 @@ class Delegator(DelegatesMany, dspy.Module):
 
         return guess_several(task, cuts, knobs, look, lambda: self._summary(found, knobs, scoped))
 
-    def _fit(self, found: Retrieval, knobs: KnobValues) -> float:
+    def _fit(
+        self, found: Retrieval, knobs: KnobValues, permissions: Collection[str] | None
+    ) -> float:
         """Return how sure it is that some agent fits, and that it is the first."""
         assessment = assess_confidence(found.candidates, found.signals, knobs)
+        if self.coverage(permissions, found.agents[0], found.candidates).borrowed:
+            elsewhere = transfer(assessment, found, knobs)
+            if elsewhere is not None:
+                return elsewhere.confidence
         return assessment.confidence * assessment.in_scope_score
 
     async def _advise(

@@ -115,7 +115,8 @@ def decide(
     if not meant and in_scope < least:
         return "none", f"No agent seems to be meant for this; the closest is {first}."
     if (unsure := _unsure(first, confidence, in_scope, thresholds)) is not None:
-        return "review", f"{unsure}{others}."
+        named = "" if meant else _named(doubts)
+        return "review", f"{unsure}{others}.{named and f' The task names {named}.'}"
     if against := _objection(first, doubts, meant=meant):
         return "review", f"{against} ({confidence:.0%}{others}): a person should look."
     ahead = f", ahead of {rivals[0]}" if rivals else ""
@@ -180,15 +181,22 @@ def _objection(first: str, doubts: Doubts, *, meant: bool) -> str | None:
         doubts: what is known of the task.
         meant: whether the task names the first.
     """
-    if doubts.named and not meant:
-        wanted = " and ".join(map(printable, doubts.named[:3]))
+    if not meant and (wanted := _named(doubts)):
         return f"The task names {wanted} but reads like one for {first}"
     if doubts.without_quoted is not None:
         other = printable(doubts.without_quoted)
-        return f"Without what it quotes or says is fine the task reads like one for {other}"
+        return (
+            "Without what it quotes, or says is fine or not so, the task reads like one for "
+            f"{other}, and with it for {first}"
+        )
     if doubts.repeated_words:
         return f"The task repeats {doubts.repeated_words} words of what {first} says of itself"
     return f"{first} seems to be right for one part of the task" if doubts.in_part else None
+
+
+def _named(doubts: Doubts) -> str:
+    """Return the agents that a task names, three at most; empty for none."""
+    return " and ".join(map(printable, doubts.named[:3]))
 
 
 def _told_apart(less: float, more: float) -> tuple[str, str]:

@@ -47,6 +47,7 @@ _ITEM = re.compile(rf"({_NUMBER}|{_BULLET})\s+(?=\S)")  # a thing of its own, ho
 _JOINT = re.compile(rf"(?:,\s+|{_RUN})(?:and(?:\s+also)?|as\s+well\s+as|plus)\s+", re.IGNORECASE)
 _HEAD = re.compile(r"(?:\S+\s+){0,2}\S+(?=\s+(?:an?|the|my|our|some)\s)", re.IGNORECASE)
 _NOUN_PHRASE = re.compile(r"(?:an?|the|my|our|some)\s", re.IGNORECASE)
+_END_OF_CLAUSE = re.compile(r"(?<=[.!?;:,])\s+|\n+")
 _STATEMENT = re.compile(_STATED, re.IGNORECASE)
 _ITEM_LINE = re.compile(rf"^\s*{_ITEM.pattern}", re.MULTILINE)
 _SENTENCE = re.compile(r"[.!?;]\s")
@@ -128,7 +129,8 @@ def phrase_cuts(task: str) -> list[tuple[str, str]]:
         left, right = task[: joint.start()].strip(), task[joint.end() :].strip()
         if min(len(left.split()), len(right.split())) >= _FEWEST_OF_PHRASE:
             takes = _NOUN_PHRASE.match(right) and not _STATEMENT.match(right)
-            head = _HEAD.match(left) if takes else None
+            clause = _END_OF_CLAUSE.split(left)[-1]
+            head = _HEAD.match(clause) if takes and not _NOUN_PHRASE.match(clause) else None
             found.append((left, f"{head[0]} {right}" if head else right))
     return found
 

@@ -1,7 +1,8 @@
-"""What an English text says is fine, before it says what is not: "the flight is fine, but ...".
+"""What an English text says is fine, or not so, before it says what is.
 
-Such a clause may be what the task is about ("the hotel is fine, but the dates are wrong") or no
-part of it, so it is read, and the text without it is compared. The time grows linearly.
+"The flight is fine, but ...", "The goods aren't damaged, they just ...". Such a clause may be what
+the task is about ("the hotel is fine, but the dates are wrong") or no part of it, so it is read,
+and the text without it is compared. The time grows linearly.
 """
 
 import re
@@ -22,16 +23,30 @@ _FINE = re.compile(
     r"\s*(?:[,;.]\s+)?(?:but|however)\b[,\s]+",
     re.IGNORECASE,
 )
+_NOT_SO = re.compile(
+    r"(?:^|(?<=[.!?;]\s))"
+    r"(?=[^.!?;,\n]{0,80}(?:n['\u2019]t\b|\b(?:never|no(?:body|ne|t|thing)?|no\s+one)\b))"
+    r"[^.!?;,\n]{3,120}[,;.]\s+(?:but\s+)?"
+    r"(?=(?:(?:i|we|he|she|they|it|this|that|all)(?:'s)?\s+(?:(?:am|are|has|have|is|was|were)\s+)?)?"
+    r"(?:just|merely|only|simply)\b)",
+    re.IGNORECASE,
+)
 
 
 def without_fine(text: str) -> str | None:
-    """Return a text without its first clause that says something is fine; None where it has none.
+    """Return a text without its first clause that says something is fine, or not so.
 
     Args:
         text: a task.
+
+    Returns:
+        None where it has no such clause, or hardly more than it.
     """
     found = _FINE.search(text)
-    if found is None or _NOT_SAID.search(found[0]):
+    if found is not None and _NOT_SAID.search(found[0]):
+        return None
+    found = found or _NOT_SO.search(text)
+    if found is None:
         return None
     left = f"{text[: found.start()]}{text[found.end() :]}".strip()
     return left if len(left.split()) >= _FEWEST_WORDS else None

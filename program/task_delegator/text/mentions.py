@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 
 from .normal import Word, singular, words_of, words_of_task
 from .sanitize import plain
+from .topics import is_subject, is_topic
 
 _HUMP = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W_A-Z]+")  # the words of "RefundDesk"
 _HUMPED = re.compile(r"[^\W_][A-Z]|[A-Z]\d")  # where this is nowhere, its words are the humps
@@ -34,6 +35,7 @@ class _Name:
         first: its first word.
         proper: it has a capital beyond its first letter, so it is a name where a sentence opens.
         any_case: it is proper and of several words, so it is a name however it is written.
+        topic: its words, where they say what is done and not who does it; else empty.
         glue: what joins its words, where it is an identifier; else empty.
         before, behind: marks at its ends that belong to it, of names of one word ("C++").
     """
@@ -42,6 +44,7 @@ class _Name:
     first: Word
     proper: bool
     any_case: bool
+    topic: tuple[Word, ...]
     glue: frozenset[str]
     before: str = ""
     behind: str = ""
@@ -52,7 +55,8 @@ class _Name:
         if not (text.endswith(self.before, 0, start) and text.startswith(self.behind, end)):
             return False
         if self.any_case:
-            return True
+            content = [word for word in found if word.normal not in _FILLERS]
+            return not (self.topic and is_subject(text, content, self.topic))
         if self.glue and len(found) > 1:
             between = (text[one.end : other.start] for one, other in pairwise(found))
             return all(self.glue & set(marks) for marks in between)
@@ -75,6 +79,7 @@ def _known(name: str, shown: str, words: Sequence[Word]) -> _Name:
         first=words[0],
         proper=proper,
         any_case=proper and not alone and not is_identifier(shown),
+        topic=tuple(words) if is_topic(words) else (),
         glue=_GLUE | marks if is_identifier(shown) else frozenset(),
         before=shown[: words[0].start] if alone else "",
         behind=shown[words[-1].end :] if alone else "",
@@ -97,8 +102,9 @@ class AgentMentions:
 
     Args:
         names: those of several words with capitals within ("Refund Desk") are found in any
-            case and order, identifiers ("refund_bot") where they are written as such, others
-            where they are capitalized as they are.
+            case and order, but where they say what the text is about ("my expense report" of
+            "Expense Reports", see ``topics``), identifiers ("refund_bot") where they are written
+            as such, others where they are capitalized as they are.
     """
 
     def __init__(self, names: Iterable[str]) -> None:

@@ -38,4 +38,5 @@ def test_no_module_has_a_floor_of_its_own():
     assert {name for name, _ in held if name != "probability.py"} <= {
         "slots.py", "metrics.py", "certify.py", "thresholds.py", "lm_share.py",  # rounding
         "linear_head.py",  # a tolerance of the solver
+        "logistic.py",  # what equal numbers differ by, rounded
     }  # fmt: skip

@@ -176,3 +176,12 @@ def test_who_has_samples_counts_where_teams_differ(sampled, first, expected):
 
     seen = transfer_features(Signals(first_sampled=first), Features(), 8, sampled)
     assert (seen["first_sampled"], seen["first_bare"]) == expected
+
+
+@pytest.mark.parametrize(("bias", "read"), [(3.0, False), (-1.0, True)])
+def test_whether_a_task_goes_on_from_an_earlier_one_is_told_on_the_scale_that_holds(bias, read):
+    """The scale of other agents took every new subject for one that goes on, or none."""
+    other = {"confidence.correct.bias": -9.0 if bias > 0 else 9.0, "scope.share": None}
+    program = stranger({"transfer.right.bias": bias, "transfer.right.logit": 0.5, **other})
+    found = program("and the other one?", history=[TASK])
+    assert (found.evidence.read_as is not None) is read

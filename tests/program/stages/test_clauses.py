@@ -34,3 +34,15 @@ def test_a_statement_takes_no_words_of_what_stands_before():
     cuts = phrase_cuts("I need a copy of my certificate, and my trash was not picked up.")
     assert cuts == [("I need a copy of my certificate", "my trash was not picked up.")]
     assert phrase_cuts("book a flight and a hotel") == [("book a flight", "book a hotel")]
+
+
+@pytest.mark.parametrize(
+    ("task", "second"),
+    [
+        ("a copy of my MRI and an appointment in cardiology", "an appointment in cardiology"),
+        ("We had a baby. I need the certificate and a spot in daycare", "I need a spot in daycare"),
+    ],
+)
+def test_what_a_second_thing_takes_is_of_its_own_clause(task, second):
+    [(_, right)] = phrase_cuts(task)
+    assert right == second

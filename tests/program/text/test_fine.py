@@ -13,6 +13,12 @@ from task_delegator.text import without_fine
         ("The invoice is correct but my laptop is broken", "my laptop is broken"),
         ("My laptop works again, but the heating is cold", "the heating is cold"),
         ("Hello. The room is booked; however, I am ill now.", "Hello. I am ill now."),
+        # it is not so
+        ("Nothing is damaged, it is just late", "it is just late"),
+        ("The goods aren't damaged, they just haven't come", "they just haven't come"),
+        ("Nobody stole it. I only need a new card", "I only need a new card"),
+        ("Please do not hurry, but call me", None),
+        ("My card does not work", None),
         # it says something else
         ("If the invoice is correct, but my laptop is broken, call me", None),
         ("Explain how our REST API works, but not for whom", None),
