@@ -10,7 +10,9 @@ from tracking import empty_store
 from optimize.__main__ import parser
 from optimize.cli.compile import compile_options
 from optimize.config import Options
+from optimize.data import load_dataset
 from optimize.pipeline.compile import compile_program, learn_samples
+from optimize.pipeline.manifest import run_params, run_tags
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
 from task_delegator.lm import EMBEDDED_PROVIDER
@@ -50,6 +52,28 @@ def test_manifest_and_tag_name_the_optimizer_that_ran(dataset, tmp_path, monkeyp
     }  # fmt: skip
     config = artifacts.load_dict(f"runs:/{compiled.run_id}/config.json")
     assert config["lm_test_limit"] == "5"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--delta", "0.2"],
+        ["--out-of-scope-share", "0.5"],
+        ["--ask-share", "0.1"],
+        ["--no-enrichment"],
+        ["--target-precision", "0.9"],
+        ["--seed", "1"],
+    ],
+)
+def test_what_changes_the_result_is_a_param_of_the_run(given):
+    def params(*arguments):
+        parsed = parser().parse_args(["compile", "--data", str(ROOT / "datasets"), *arguments])
+        data = load_dataset(parsed.data, enriched=parsed.enriched)
+        tags = run_tags("compile", data, optimizer="none", lm=None, embedder=parsed.embedder)
+        config = compile_options(parsed).resolved(has_lm=False)
+        return run_params(config, tags, data, 0)
+
+    assert params(*given) != params()
 
 
 def test_the_makefile_compiles_the_program_that_ships(monkeypatch):
