@@ -16,7 +16,8 @@ _KEY = "programs"
 _PARAMS = ("data", "lm", "embedder", "optimizer", "preset")
 _PROGRAMS = "params.trials != ''"  # which no other run has: evaluations, children, studies
 _METRICS = (
-    *("validation_top1", "test_top1", "test_top1_low", "test_top1_high", "test_lm_top1"),
+    *("validation_top1", "test_n", "test_top1", "test_top1_low", "test_top1_high"),
+    *("test_lm_n", "test_lm_top1"),
     *("test_assigned", "test_precision_assigned", "test_ece", "test_latency_ms_p50"),
 )
 

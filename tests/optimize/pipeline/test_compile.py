@@ -9,7 +9,7 @@ from tracking import empty_store
 
 from optimize.__main__ import parser
 from optimize.cli.compile import compile_options
-from optimize.config import Options
+from optimize.config import EMBEDDED_PRESETS, PRESETS, Options
 from optimize.data import load_dataset
 from optimize.pipeline.compile import compile_program, learn_samples
 from optimize.pipeline.manifest import run_params, run_tags
@@ -50,6 +50,8 @@ def test_manifest_and_tag_name_the_optimizer_that_ran(dataset, tmp_path, monkeyp
     assert {name: data.params[name] for name in ("trials", "max_lm_calls")} == {
         "trials": "1", "max_lm_calls": str(calls),
     }  # fmt: skip
+    asked = {"test_n": len(dataset.splits["test"])} | ({"test_lm_n": 5} if calls else {})
+    assert {name: n for name, n in data.metrics.items() if name.endswith("_n")} == asked
     config = artifacts.load_dict(f"runs:/{compiled.run_id}/config.json")
     assert config["lm_test_limit"] == "5"
 
@@ -100,6 +102,14 @@ def test_what_is_left_open_is_the_preset_s(tmp_path):
     for calls, has_lm in ((0, True), (150, False)):
         without = Options(tmp_path, max_lm_calls=calls).resolved(has_lm)
         assert (without.max_lm_calls, without.optimizer) == (0, None)
+
+
+def test_the_page_says_how_many_test_requests_the_lm_is_asked():
+    page = (ROOT / "docs" / "compile.md").read_text()
+    quick, full = (PRESETS[name].lm_test_limit for name in ("quick", "full"))
+    assert f"`quick` evaluates on {quick} test requests" in page
+    assert f"`full` on {full} " in page
+    assert EMBEDDED_PRESETS["quick"].lm_test_limit == quick
 
 
 def test_train_requests_become_samples(dataset):

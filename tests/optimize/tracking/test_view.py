@@ -56,6 +56,13 @@ def test_a_store_that_cannot_be_used_is_one_line(served, monkeypatch, capsys):
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+def test_the_view_shows_how_many_requests_each_share_is_of(monkeypatch):
+    monkeypatch.setattr(view, "saved_view", lambda name, key, columns, query: (key, columns))
+    _, columns = view.view_tag()
+    for n, share in (("test_n", "test_top1"), ("test_lm_n", "test_lm_top1")):
+        assert columns.index(f"metrics.`{n}`") + 1 == columns.index(f"metrics.`{share}`")
+
+
 def test_make_ui_names_no_store_of_its_own():
     recipe = (ROOT / "Makefile").read_text().split("\nui:")[1].split("\n\n")[0]
     assert "optimize.tracking.view" in recipe
