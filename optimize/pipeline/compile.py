@@ -13,7 +13,7 @@ import dspy
 from optimize.calibration import Calibration, calibrate, fit_split
 from optimize.checkpoint import Checkpoint, checkpoint_folder, identity_of, start_over
 from optimize.config import CompileConfig, Options
-from optimize.data import Dataset, Request, leaks
+from optimize.data import Dataset, Request, leaks, warn_of_repeats
 from optimize.evaluation import Report, evaluate_requests, select
 from optimize.lm_stage import (
     LMStage,
@@ -111,6 +111,7 @@ def compile_program(
         LMError: the LM cannot be reached.
     """
     config = _checked_config(dataset, options, lm)
+    warn_of_repeats(dataset)
     read_by = None if config.reranker is None else reranker(config.reranker)
     program = Delegator(
         dataset.registry, embedder(config.embedder), reranker=read_by, timeout=_deadline(lm)

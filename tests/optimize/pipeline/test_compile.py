@@ -1,6 +1,7 @@
 """A compiled program says what it was made with; its settings are the preset's unless given."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from recorded import oracle, recorded_lm
@@ -76,6 +77,16 @@ def test_what_changes_the_result_is_a_param_of_the_run(given):
         return run_params(config, tags, data, 0)
 
     assert params(*given) != params()
+
+
+def test_a_compilation_warns_of_requests_that_stand_in_two_splits(dataset, tmp_path, caplog):
+    repeated = (*dataset.splits["test"], dataset.splits["validation"][0])
+    leaky = replace(dataset, splits=dataset.splits | {"test": repeated})
+    with pytest.raises(InputError):  # of an embedder: what is warned of comes before any work
+        compile_program(leaky, Options(tmp_path / "program", embedder="x"), None)
+    (warned,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert "stand twice: 1, with another label elsewhere: 0; " in warned
+    assert "python -m optimize.data check" in warned
 
 
 def test_the_makefile_compiles_the_program_that_ships(monkeypatch):
