@@ -22,17 +22,17 @@ def leaks(dataset: Dataset) -> list[str]:
 
 
 def repeats(dataset: Dataset) -> list[str]:
-    """Return one line per request that is also a sample, or stands twice."""
+    """Return one line per request that is also a sample, or stands twice, out of scope or in."""
     found = []
     seen = {fold(text): where for where, text in _samples(dataset)}
     for split, requests in dataset.splits.items():
         fresh = {}
-        for request in requests:
-            key = fold(request.text)
+        for text in (*(request.text for request in requests), *dataset.out_of_scope[split]):
+            key = fold(text)
             if key in seen:
-                found.append(f"{split}: {request.text!r} is also a {seen[key]}")
+                found.append(f"{split}: {text!r} is also a {seen[key]}")
             if key in fresh:
-                found.append(f"{split}: {request.text!r} appears twice")
+                found.append(f"{split}: {text!r} appears twice")
             fresh[key] = f"request of {split}"
         seen.update(fresh)
     return found

@@ -80,6 +80,17 @@ def test_a_request_in_two_splits_is_a_leak(tmp_path):
     ]
 
 
+def test_a_request_out_of_scope_in_two_splits_is_a_leak(tmp_path):
+    row = [{"expected_agent_name": "A", "user_requests": ["the same words"]}]
+    lost = [{"user_request": "sing", "split": split} for split in ("validation", "test", "test")]
+    folder = write(tmp_path, agents=[{"name": "A"}], train=row, out_of_scope=lost)
+    assert leaks(load_dataset(folder)) == [
+        "test: 'sing' is also a request of validation",
+        "test: 'sing' is also a request of validation",
+        "test: 'sing' appears twice",
+    ]
+
+
 def labeled(agent, *texts, also=()):
     return {
         "expected_agent_name": agent,
