@@ -103,9 +103,9 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The store of MLFLOW_TRACKING_URI, as compiling; of a server, its address.
 ui: $(READY)
 	@$(BIN)/python -m optimize.tracking.view $(UI_PORT)
-	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --host 127.0.0.1 --port $(UI_PORT) --workers 1
 
 wheel: $(READY)
 	$(BIN)/uv build --quiet --wheel --out-dir dist

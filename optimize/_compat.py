@@ -1,4 +1,4 @@
-"""Private surfaces of MLflow and DSPy that this package needs, each with its reason.
+"""Private surfaces of MLflow, DSPy and Optuna that this package needs, each with its reason.
 
 ``tests/test_optimize_compat.py`` fails when one of them changes, or is needed no longer.
 MLflow is imported where it is needed.
@@ -6,6 +6,7 @@ MLflow is imported where it is needed.
 
 import base64
 import json
+import logging
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ __all__ = [
     "local_source",
     "saved_view",
     "without_active_model",
+    "without_raised_trials",
 ]
 
 
@@ -103,3 +105,23 @@ def without_active_model() -> Iterator[None]:
         yield
     finally:
         context.set(held)
+
+
+@contextmanager
+def without_raised_trials() -> Iterator[None]:
+    """Keep Optuna from logging what a trial of the block raises: it reaches the caller as well.
+
+    Optuna has no setting for that but one that silences its other warnings too. It logs two, one
+    with a traceback, before a command says in its one line that it was stopped.
+    """
+    logger = logging.getLogger("optuna.study._optimize")
+    logger.addFilter(_is_no_raised_trial)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_is_no_raised_trial)
+
+
+def _is_no_raised_trial(record: logging.LogRecord) -> bool:
+    """Tell whether a record is of something else: a trial that raised has no value."""
+    return not record.exc_info and not record.getMessage().endswith("failed with value None.")

@@ -30,6 +30,7 @@ class Parents:
 
     Attributes:
         folder, data, seed, lm: parsers to inherit from; ``data`` has the options of ``folder``.
+        no_lm: parser to inherit from, of a command that works without an LM as well.
         embedder: spec of the environment, None where it names none.
         reranker: parser to inherit from.
     """
@@ -38,6 +39,7 @@ class Parents:
     data: argparse.ArgumentParser
     seed: argparse.ArgumentParser
     lm: argparse.ArgumentParser
+    no_lm: argparse.ArgumentParser
     embedder: str | None
     reranker: argparse.ArgumentParser
 
@@ -56,13 +58,16 @@ def shared_options() -> Parents:
     seed = argparse.ArgumentParser(add_help=False)
     seed.add_argument("--seed", type=at_least(0), default=0, help="random seed")
     lm = argparse.ArgumentParser(add_help=False)
+    lm.set_defaults(lm_named=False)
     lm.add_argument(
         "--lm",
+        action=_NamedLM,
         default=os.environ.get("TASK_DELEGATOR_LM", "embedded"),
         help="LM for low-confidence tasks: embedded, embedded:FILE.gguf, provider/model or "
         "recorded:FOLDER",
     )
-    lm.add_argument("--no-lm", action="store_true", help="use retrieval only")
+    no_lm = argparse.ArgumentParser(add_help=False)
+    no_lm.add_argument("--no-lm", action="store_true", help="use retrieval only")
     reranker = argparse.ArgumentParser(add_help=False)
     reranker.add_argument(
         "--reranker",
@@ -71,7 +76,16 @@ def shared_options() -> Parents:
         help="reads the best agents of each task, before any LM: the folder of one that was "
         "fine-tuned, or st:MODEL",
     )
-    return Parents(folder, data, seed, lm, os.environ.get("TASK_DELEGATOR_EMBEDDER"), reranker)
+    embedder = os.environ.get("TASK_DELEGATOR_EMBEDDER")
+    return Parents(folder, data, seed, lm, no_lm, embedder, reranker)
+
+
+class _NamedLM(argparse.Action):
+    """Store the LM, and that the command line named it and not the environment."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, *_: Any) -> None:
+        setattr(namespace, self.dest, values)
+        namespace.lm_named = True
 
 
 def out_of_scope_share(parser: argparse.ArgumentParser) -> None:
@@ -95,6 +109,18 @@ def optional_lm(options: argparse.Namespace) -> "dspy.BaseLM | None":
     from optimize.recorded import language_model
 
     return None if options.no_lm else language_model(options.lm)
+
+
+def refuse_both(options: argparse.Namespace) -> None:
+    """Refuse a command line that names an LM and wants none.
+
+    Raises:
+        InputError: ``--lm`` and ``--no-lm`` were given.
+    """
+    from task_delegator.errors import InputError
+
+    if options.no_lm and options.lm_named:
+        raise InputError("--lm names an LM and --no-lm wants none: leave out one of the two")
 
 
 def refuse_no_lm(options: argparse.Namespace, reason: str) -> None:

@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optimize.cli.arguments import OPTIMIZER_NAMES, at_least
-from optimize.cli.common import EMBEDDER, Commands, Parents, optional_lm, out_of_scope_share
+from optimize.cli.common import (
+    EMBEDDER,
+    Commands,
+    Parents,
+    optional_lm,
+    out_of_scope_share,
+    refuse_both,
+)
 from task_delegator.cli import number_in
 
 if TYPE_CHECKING:  # imported when needed: --help is not to wait for it
@@ -21,7 +28,7 @@ def add_parser(commands: Commands, parents: Parents) -> None:
     """
     parser = commands.add_parser(
         "compile",
-        parents=[parents.data, parents.seed, parents.lm, parents.reranker],
+        parents=[parents.data, parents.seed, parents.lm, parents.no_lm, parents.reranker],
         help="compile a program",
     )
     parser.add_argument("--preset", choices=("quick", "full"), default="quick",
@@ -101,6 +108,7 @@ def run(options: argparse.Namespace) -> int:
     from optimize.recorded import language_model
     from task_delegator.artifact import check_target
 
+    refuse_both(options)
     check_target(Path(options.out))
     dataset = load_dataset(options.data, enriched=options.enriched)
     teacher = language_model(options.teacher) if options.teacher else None

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from optimize.cli.arguments import at_least
-from optimize.cli.common import EMBEDDER, Commands, Parents, print_json, refuse_no_lm
+from optimize.cli.common import EMBEDDER, Commands, Parents, print_json
 
 
 def add_parser(commands: Commands, parents: Parents) -> None:
@@ -35,7 +35,6 @@ def run(options: argparse.Namespace) -> int:
     from task_delegator.delegator import Delegator
     from task_delegator.embedders import embedder
 
-    refuse_no_lm(options, "enrich needs an LM")
     dataset = load_dataset(options.data, enriched=False)
     written, dropped = enrich_dataset(
         Delegator(dataset.registry, embedder(options.embedder)),

@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optimize.cli.arguments import at_least
-from optimize.cli.common import Commands, Parents, optional_lm, out_of_scope_share, refuse_no_lm
+from optimize.cli.common import (
+    Commands,
+    Parents,
+    optional_lm,
+    out_of_scope_share,
+    refuse_both,
+    refuse_no_lm,
+)
 from task_delegator.cli import add_lm_share
 
 if TYPE_CHECKING:
@@ -24,7 +31,7 @@ def add_parser(commands: Commands, parents: Parents) -> None:
     """
     parser = commands.add_parser(
         "evaluate",
-        parents=[parents.data, parents.seed, parents.lm],
+        parents=[parents.data, parents.seed, parents.lm, parents.no_lm],
         help="evaluate a program, or compare two",
     )
     parser.add_argument("program", help="a program's name or folder")
@@ -170,6 +177,7 @@ def _given(named: Sequence[str] | None, here: str | None) -> Sequence[str]:
 def _check(options: argparse.Namespace) -> None:
     from task_delegator.errors import InputError
 
+    refuse_both(options)
     if options.gate_open:
         refuse_no_lm(options, "--gate-open asks the LM about every task")
     if options.trace_texts and not options.track:

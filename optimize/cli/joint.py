@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from optimize.cli.arguments import OPTIMIZER_NAMES, at_least
-from optimize.cli.common import Commands, Parents, open_program, refuse_no_lm
+from optimize.cli.common import Commands, Parents, open_program
 
 
 def add_parser(commands: Commands, parents: Parents) -> None:
@@ -52,7 +52,6 @@ def run(options: argparse.Namespace) -> int:
     from optimize.tracking import study_storage
     from task_delegator.text import printable
 
-    refuse_no_lm(options, "joint weighs accuracy against LM tokens")
     dataset, program, manifest = open_program(options)
     config = JointSearchConfig(
         location=StudyLocation(

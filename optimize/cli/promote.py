@@ -3,14 +3,14 @@
 import argparse
 import sys
 
-from optimize.cli.common import Commands, Parents, optional_lm
+from optimize.cli.common import Commands, Parents, optional_lm, refuse_both
 
 
 def add_parser(commands: Commands, parents: Parents) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "promote",
-        parents=[parents.data, parents.lm],
+        parents=[parents.data, parents.lm, parents.no_lm],
         help="make a program the champion if it beats the current one",
     )
     parser.add_argument("source", nargs="?", help="a program's name or folder, or an MLflow run id")
@@ -27,6 +27,7 @@ def run(options: argparse.Namespace) -> int:
     from task_delegator.errors import InputError
     from task_delegator.text import printable
 
+    refuse_both(options)
     if options.rollback == (options.source is not None):
         raise InputError("give either a program to promote or --rollback")
     if options.rollback:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from optimize.cli.arguments import at_least
-from optimize.cli.common import EMBEDDER, Commands, Parents, print_json, refuse_no_lm
+from optimize.cli.common import EMBEDDER, Commands, Parents, print_json
 
 
 def add_parser(commands: Commands, parents: Parents) -> None:
@@ -46,7 +46,6 @@ def run(options: argparse.Namespace) -> int:
         seed=options.seed,
     )
     spec.check()
-    refuse_no_lm(options, "synthesize needs an LM")
     lm, embed = language_model(options.lm), embedder(options.embedder)
     limits = f"{spec.planned_calls} LM calls are needed, at most {spec.call_limit} are made"
     print(f"{limits} (--max-lm-calls), those of earlier runs counted", file=sys.stderr)

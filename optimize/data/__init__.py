@@ -1,6 +1,6 @@
 """Dataset directories: read them, check them, merge feedback into them."""
 
-from optimize.data.checks import leaks
+from optimize.data.checks import leaks, warn_of_repeats
 from optimize.data.dataset import (
     NEAR_COPY,
     OURS,
@@ -34,4 +34,5 @@ __all__ = [
     "merge",
     "merge_rows",
     "read_registries",
+    "warn_of_repeats",
 ]

@@ -13,7 +13,7 @@ import dspy
 from optimize.calibration import Calibration, calibrate, fit_split
 from optimize.checkpoint import Checkpoint, checkpoint_folder, identity_of, start_over
 from optimize.config import CompileConfig, Options
-from optimize.data import Dataset, Request, leaks
+from optimize.data import Dataset, Request, leaks, warn_of_repeats
 from optimize.evaluation import Report, evaluate_requests, select
 from optimize.lm_stage import (
     LMStage,
@@ -23,7 +23,7 @@ from optimize.lm_stage import (
     opened,
     plan_calls,
 )
-from optimize.pipeline.manifest import provenance, run_name, run_tags
+from optimize.pipeline.manifest import provenance, run_name, run_params, run_tags
 from optimize.pipeline.summary import prompt_message, summary
 from optimize.search import (
     LEAN,
@@ -111,6 +111,7 @@ def compile_program(
         LMError: the LM cannot be reached.
     """
     config = _checked_config(dataset, options, lm)
+    warn_of_repeats(dataset)
     read_by = None if config.reranker is None else reranker(config.reranker)
     program = Delegator(
         dataset.registry, embedder(config.embedder), reranker=read_by, timeout=_deadline(lm)
@@ -138,7 +139,7 @@ def compile_program(
         track.run(name, tags, checkpoint.load("run")) as run,
     ):
         checkpoint.save("run", run.id)
-        params = _params(config, tags, len(leaks(dataset)))
+        params = run_params(config, tags, dataset, len(leaks(dataset)))
         run.log_params(params)
         run.log_config(settings)
         run.log_dataset(dataset)
@@ -175,23 +176,6 @@ def _checked_config(dataset: Dataset, options: Options, lm: dspy.BaseLM | None) 
         plan = plan_calls(config.optimizer, config.max_lm_calls, train, config.cards)
         _log.info("the LM stage takes at most %d calls: %s", config.max_lm_calls, asdict(plan))
     return config
-
-
-def _params(config: CompileConfig, tags: Mapping[str, str], leaks: int) -> dict[str, Any]:
-    """Return the settings by which compilations are told apart, as they were resolved."""
-    alone = not config.max_lm_calls
-    named = {name: tags[name] for name in ("data", "lm", "embedder", "optimizer")}
-    return named | {
-        "teacher": None if alone else config.teacher or tags["lm"],
-        "preset": config.preset,
-        "trials": config.trials,
-        "max_lm_calls": config.max_lm_calls,
-        "samples_from_train": config.samples_from_train,
-        "target_precision": config.target_precision,
-        "reranker": config.reranker,
-        "seed": config.seed,
-        "leaks": leaks,
-    }
 
 
 def _compile(context: CompileContext) -> Compiled:

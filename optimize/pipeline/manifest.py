@@ -1,14 +1,19 @@
-"""What manifests and MLflow tags say of a run: code, data, registry, LM, embedder."""
+"""What manifests, MLflow tags and params say of a run: code, data, registry, LM, settings."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import dspy
 
+from optimize.config import CompileConfig
 from optimize.data import Dataset
 from optimize.provenance import commit
 from task_delegator.lm import EMBEDDED_PROVIDER
+
+# Settings that are no params: three change no result, three follow from the preset and the LM.
+_NO_PARAMS = ("out", "traces", "trace_texts", "cards", "most_shown", "lm_test_limit")
 
 
 def provenance(dataset: Dataset) -> dict[str, Any]:
@@ -58,3 +63,23 @@ def run_name(tags: Mapping[str, str]) -> str:
     lm = "no LM" if lm == "none" else lm
     names = [Path(tags["data"]).name, lm, tags["embedder"]]
     return ", ".join(names + [tags["optimizer"]] * (tags["optimizer"] != "none"))
+
+
+def run_params(
+    config: CompileConfig, tags: Mapping[str, str], dataset: Dataset, leaks: int
+) -> dict[str, Any]:
+    """Return the settings by which compilations are told apart, as they were resolved.
+
+    Every setting that changes the result is among them.
+
+    Args:
+        config: what the compilation does.
+        tags: of its run, which name what the settings open.
+        dataset: that it compiles for.
+        leaks: requests that repeat a sample or another.
+    """
+    alone = not config.max_lm_calls
+    named = {name: tags[name] for name in ("data", "lm", "embedder", "optimizer")}
+    settings = {key: value for key, value in asdict(config).items() if key not in _NO_PARAMS}
+    teacher = None if alone else config.teacher or tags["lm"]
+    return settings | named | {"teacher": teacher, "enriched": dataset.enriched, "leaks": leaks}

@@ -16,6 +16,7 @@ from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.trial import TrialState
 
+from optimize._compat import without_raised_trials
 from optimize.search.storages import (
     GRACE_SECONDS,
     STORAGE_ERRORS,
@@ -170,7 +171,7 @@ def run_trials(
         running = states.count(TrialState.RUNNING) - lost
         done = sum(state in _DONE for state in states)
         if done + running < trials:
-            study.optimize(tagged_objective, n_trials=1)
+            _run_trial(study, tagged_objective)
         elif running:
             time.sleep(_POLL_SECONDS)
         else:
@@ -185,8 +186,14 @@ def _run_elsewhere(
         if not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             spread(study, objective, missing)
             break
-        study.optimize(objective, n_trials=1)
+        _run_trial(study, objective)
     return completed_trials(study)
+
+
+def _run_trial(study: optuna.Study, objective: Objective) -> None:
+    """Run one trial; what it raises is raised, and not logged besides."""
+    with without_raised_trials():
+        study.optimize(objective, n_trials=1)
 
 
 def keep_table(

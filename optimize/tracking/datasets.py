@@ -46,7 +46,9 @@ def log_split(
         return found[0]
     made = datasets.create_dataset(name, experiment, _tags(dataset, split, digest, rows, texts))
     made.merge_records(records)
-    return made
+    return datasets.get_dataset(
+        dataset_id=made.dataset_id
+    )  # records change the digest it was given
 
 
 def _tags(

@@ -26,7 +26,7 @@ from optimize.data import Dataset
 from optimize.evaluation import Evaluated, PairedComparison
 from optimize.tracking import judges
 from optimize.tracking.datasets import log_split
-from optimize.tracking.models import holding
+from optimize.tracking.models import PROGRAM_SHA256, holding, program_digest
 from optimize.tracking.rows import SEVERAL, Row, names_of, rows_of
 from optimize.tracking.scores import answered, expected, scores
 from optimize.tracking.store import STORE_ERRORS, connect, describe_cause
@@ -56,6 +56,7 @@ class TrackedRun:
         evaluated: its answers.
         versus: what an answer is beside the other program's, by the request's id.
         compared: how it did against the other program; empty where there is none.
+        digest: of the program, whatever its path; None where it lies nowhere.
         model_id: of the agent version that holds the program; None where there is none.
     """
 
@@ -63,6 +64,7 @@ class TrackedRun:
     evaluated: Evaluated
     versus: Mapping[str, str]
     compared: Mapping[str, float]
+    digest: str | None = None
     model_id: str | None = None
 
 
@@ -95,8 +97,9 @@ def track_evaluations(
         versus = _versus(evaluated, others[0], dataset, split) if others else {}
         with _going_on():
             compared = _compared(comparison, first=place == 0) if comparison else {}
-            model = holding(name, experiment)
-            run = TrackedRun(name, evaluated, versus, compared, model)
+            digest = program_digest(name)
+            model = None if digest is None else holding(digest, experiment)
+            run = TrackedRun(name, evaluated, versus, compared, digest, model)
             with without_active_model():
                 runs.append(_track(run, dataset, split, experiment, texts))
     return runs
@@ -120,6 +123,7 @@ def _track(run: TrackedRun, dataset: Dataset, split: str, experiment: str, texts
     managed = whole is not None and len(kept) == len(everything)
     report = run.evaluated.report
     tags = {"kind": "evaluation", "program": run.name, "split": split}
+    tags |= {} if run.digest is None else {PROGRAM_SHA256: run.digest}
     # The page shows the first nine characters or so; the param holds all of the program's name.
     name = f"{Path(run.name).name} on {dataset.path.resolve().name}/{split}"
     with mlflow.start_run(run_name=name, tags=tags) as active:

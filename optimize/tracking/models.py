@@ -27,7 +27,7 @@ from task_delegator.registry import Registry
 from task_delegator.system import sha256_file, sha256_text
 
 _KIND = "agent"
-_PROGRAM, _AGENTS = "program_sha256", "agents_sha256"
+PROGRAM_SHA256, _AGENTS = "program_sha256", "agents_sha256"
 _REFUSED = re.compile(r"[^\w-]+")  # in a name, by MLflow: / : . % and quotes
 _PATH = "artifacts/program"  # of the program, below the model
 
@@ -78,7 +78,7 @@ def complete(model_id: str, folder: Path, run_id: str | None, registry: Registry
         )
         MlflowClient().log_model_artifacts(model_id, str(whole))
     served = {} if registry is None else {_AGENTS: registry.sha256()}
-    tags = {_PROGRAM: _digest(folder), **served}
+    tags = {PROGRAM_SHA256: _digest(folder), **served}
     mlflow.set_logged_model_tags(model_id, tags)
     mlflow.finalize_logged_model(model_id, "READY")
 
@@ -89,18 +89,26 @@ def fail(model_id: str) -> None:
         mlflow.finalize_logged_model(model_id, "FAILED")
 
 
-def holding(program: str, experiment: str) -> str | None:
-    """Return the id of an agent version that holds a program; None where there is none.
+def program_digest(program: str) -> str | None:
+    """Return the digest by which a program is known wherever it lies; None where there is none.
 
     Args:
         program: its folder, name or URI, as ``load`` takes it.
-        experiment: where it was compiled.
     """
     try:
-        folder = find(program)
+        return _digest(find(program))
     except ProgramError:
         return None
-    query = f"tags.{_PROGRAM} = '{_digest(folder)}'"
+
+
+def holding(digest: str, experiment: str) -> str | None:
+    """Return the id of an agent version that holds a program; None where there is none.
+
+    Args:
+        digest: of the program, by ``program_digest``.
+        experiment: where it was compiled.
+    """
+    query = f"tags.{PROGRAM_SHA256} = '{digest}'"
     found = MlflowClient().search_logged_models([experiment], query)
     return next((model.model_id for model in found if model.status == "READY"), None)
 
@@ -112,7 +120,9 @@ def serving(folder: Path, registry: Registry, experiment: str, name: str) -> Log
     serves others already, or the program was compiled elsewhere, another is made.
     """
     client, agents = MlflowClient(), registry.sha256()
-    found = client.search_logged_models([experiment], f"tags.{_PROGRAM} = '{_digest(folder)}'")
+    found = client.search_logged_models(
+        [experiment], f"tags.{PROGRAM_SHA256} = '{_digest(folder)}'"
+    )
     ready = [model for model in found if model.status == "READY"]
     for model in ready:
         if model.tags.get(_AGENTS) == agents:

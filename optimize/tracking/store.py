@@ -48,7 +48,7 @@ def connect(tag: tuple[str, str] | None = None) -> str:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # files are small
     limit_database_tries(_DATABASE_TRIES)
     with translate_store_errors():
-        mlflow.set_tracking_uri(_uri())  # traces follow only what is set
+        mlflow.set_tracking_uri(store_uri())  # traces follow only what is set
         experiment = mlflow.set_experiment(EXPERIMENT)
         if tag is not None and experiment.tags.get(tag[0]) != tag[1]:
             mlflow.set_experiment_tag(*tag)
@@ -59,10 +59,11 @@ def connect(tag: tuple[str, str] | None = None) -> str:
 
 def digest() -> str:
     """Return a digest of where runs are kept; the address itself may hold a password."""
-    return sha256_text(_uri())[:12]
+    return sha256_text(store_uri())[:12]
 
 
-def _uri() -> str:
+def store_uri() -> str:
+    """Return where runs are kept; it may hold a password."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{STORE.resolve()}"
 
 

@@ -1,6 +1,9 @@
-"""What is used of MLflow and DSPy beside their public surfaces is still there, and still needed."""
+"""What is used of MLflow, DSPy and Optuna beside their public surfaces is still there, and still needed."""
+
+import logging
 
 import mlflow
+import optuna
 import pandas as pd
 import pytest
 from mlflow.data.dataset_source_registry import resolve_dataset_source
@@ -50,3 +53,39 @@ def test_the_active_model_of_another_store_is_set_aside(tmp_path):
     finally:
         mlflow.clear_active_model()
     assert client.get_run(run).data.metrics == {"top1": 1.0}
+
+
+@pytest.fixture
+def told():
+    """What Optuna logs, as it would be printed."""
+    records: list[str] = []
+
+    class Kept(logging.Handler):
+        def emit(self, record):
+            records.append(record.getMessage())
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    logger, kept = logging.getLogger("optuna"), Kept()
+    logger.addHandler(kept)
+    yield records
+    logger.removeHandler(kept)
+
+
+def test_optuna_logs_what_a_trial_raises_unless_it_is_told(told):
+    def stopped(trial):
+        raise KeyboardInterrupt
+
+    study = optuna.create_study()
+    with pytest.raises(KeyboardInterrupt):
+        study.optimize(stopped, n_trials=1)
+    assert len(told) == 2
+    told.clear()
+    with _compat.without_raised_trials(), pytest.raises(KeyboardInterrupt):
+        study.optimize(stopped, n_trials=1)
+    assert told == []
+
+
+def test_optuna_still_warns_of_a_score_that_is_none(told):
+    with _compat.without_raised_trials():
+        optuna.create_study().optimize(lambda trial: float("nan"), n_trials=1)
+    assert len(told) == 2

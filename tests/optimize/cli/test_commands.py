@@ -8,7 +8,8 @@ from rerankers import made_reranker
 from small import ROOT, small_dataset
 from tracking import empty_store
 
-from optimize.__main__ import main
+from optimize.__main__ import main, parser
+from optimize.cli.common import refuse_both
 from optimize.cli.evaluate import embedders_of, rerankers_of
 from task_delegator.embedders import DEFAULT
 from task_delegator.rerankers import CrossEncoder
@@ -65,6 +66,10 @@ def test_compile_evaluate_and_calibrate_from_the_command_line(tmp_path, monkeypa
         (["calibrate", "default", "--data", "nowhere"], "nowhere: no such directory"),
         (["compile", "--no-lm", "--out", str(ROOT)], "exists and is no compiled program"),
         (["calibrate", "default", "--out", str(ROOT / "datasets")], "is no compiled program"),
+        (["compile", "--no-lm", "--lm", "openai/x"], "leave out one of the two"),
+        (["compile", "--lm", "embedded", "--no-lm"], "leave out one of the two"),
+        (["evaluate", "default", "--no-lm", "--lm", "openai/x"], "leave out one of the two"),
+        (["promote", "default", "--no-lm", "--lm", "openai/x"], "leave out one of the two"),
         (["evaluate", "default", "--no-lm", "--gate-open"], "leave out --no-lm"),
         (["evaluate", "nowhere", "--no-lm"], "no compiled program"),
         (["evaluate", "default", "--no-lm", "--embedder", "x"], "unknown embedder 'x'"),
@@ -94,6 +99,21 @@ def test_numbers_out_of_bounds_are_refused(capsys, arguments):
         main(arguments)
     assert caught.value.code == 2
     assert arguments[-2] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["joint", "synthesize", "enrich"])
+def test_commands_that_need_an_lm_do_not_offer_to_do_without(capsys, command):
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--no-lm"])
+    assert caught.value.code == 2
+    assert "unrecognized arguments: --no-lm" in capsys.readouterr().err
+
+
+def test_the_lm_of_the_environment_is_no_contradiction(monkeypatch):
+    monkeypatch.setenv("TASK_DELEGATOR_LM", "openai/x")
+    options = parser().parse_args(["compile", "--no-lm"])
+    refuse_both(options)
+    assert options.lm == "openai/x"
 
 
 def test_an_unknown_agent_in_a_label_is_exit_code_two(tmp_path, capsys):

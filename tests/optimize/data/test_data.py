@@ -4,7 +4,7 @@ import pytest
 from small import ROOT, public
 
 from optimize.data import checks
-from optimize.data.checks import check, leaks
+from optimize.data.checks import check, contradictions, leaks, warn_of_repeats
 from optimize.data.dataset import Dataset, load_dataset
 from task_delegator.errors import InputError
 
@@ -78,6 +78,62 @@ def test_a_request_in_two_splits_is_a_leak(tmp_path):
     assert leaks(load_dataset(folder)) == [
         "validation: 'the same words' is also a request of train"
     ]
+
+
+def test_a_request_out_of_scope_in_two_splits_is_a_leak(tmp_path):
+    row = [{"expected_agent_name": "A", "user_requests": ["the same words"]}]
+    lost = [{"user_request": "sing", "split": split} for split in ("validation", "test", "test")]
+    folder = write(tmp_path, agents=[{"name": "A"}], train=row, out_of_scope=lost)
+    assert leaks(load_dataset(folder)) == [
+        "test: 'sing' is also a request of validation",
+        "test: 'sing' is also a request of validation",
+        "test: 'sing' appears twice",
+    ]
+
+
+def labeled(agent, *texts, also=()):
+    return {
+        "expected_agent_name": agent,
+        "user_requests": list(texts),
+        "acceptable_agent_names": list(also),
+    }
+
+
+def test_one_text_with_two_labels_is_a_problem(tmp_path):
+    folder = write(
+        tmp_path,
+        agents=[{"name": "A", "user_request_samples": ["pay me"]}, {"name": "B"}, {"name": "C"}],
+        train=[labeled("A", "The same words", "twice"), labeled("B", "twice", "pay me")],
+        validation=[labeled("B", "the same words"), labeled("C", "agreed", also=["A"])],
+        ground_truth=[labeled("A", "agreed", "lost")],
+        out_of_scope=[{"user_request": "lost", "split": "validation"}],
+    )
+    found = [
+        "train: 'twice' is labeled B, in train A",
+        "train: 'pay me' is labeled B, among the samples A",
+        "validation: 'the same words' is labeled B, in train A",
+        "test: 'lost' is labeled A, in validation nobody",
+    ]
+    dataset = load_dataset(folder)
+    assert contradictions(dataset) == found
+    assert set(found) < set(check(dataset))
+
+
+def test_repeats_are_warned_of_in_one_line_with_the_remedy(tmp_path, ours, caplog):
+    folder = write(
+        tmp_path,
+        agents=[{"name": "A", "user_request_samples": ["please say it again"]}, {"name": "B"}],
+        train=[labeled("A", "the same words", "again", "say it again")],
+        validation=[labeled("B", "the same words"), labeled("A", "again")],
+    )
+    warn_of_repeats(load_dataset(folder))
+    (record,) = caplog.records
+    assert "stand twice: 2, with another label elsewhere: 1; " in record.getMessage()
+    assert record.getMessage().endswith(f"python -m optimize.data check {folder}")
+    assert "\n" not in record.getMessage()
+    caplog.clear()
+    warn_of_repeats(ours)
+    assert caplog.records == []
 
 
 def test_several_agents_may_be_right(tmp_path):

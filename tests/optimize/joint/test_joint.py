@@ -13,7 +13,6 @@ from rerankers import SharedWords
 from small import HashedWords
 from tracking import empty_store
 
-from optimize.__main__ import main
 from optimize.calibration.confidence import calibrate
 from optimize.joint.search import (
     PLAIN,
@@ -251,11 +250,6 @@ def test_a_joint_search_continues_from_the_same_program_only(
     program.knobs.set({"retrieval.head": 0.123})
     with pytest.raises(InputError, match="other data, settings or code"):
         begins()
-
-
-def test_a_joint_search_needs_an_lm(capsys):
-    assert main(["joint", "--no-lm"]) == 2
-    assert "leave out --no-lm" in capsys.readouterr().err
 
 
 @pytest.mark.slow

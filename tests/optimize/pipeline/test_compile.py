@@ -1,6 +1,7 @@
 """A compiled program says what it was made with; its settings are the preset's unless given."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from recorded import oracle, recorded_lm
@@ -9,8 +10,10 @@ from tracking import empty_store
 
 from optimize.__main__ import parser
 from optimize.cli.compile import compile_options
-from optimize.config import Options
+from optimize.config import EMBEDDED_PRESETS, PRESETS, Options
+from optimize.data import load_dataset
 from optimize.pipeline.compile import compile_program, learn_samples
+from optimize.pipeline.manifest import run_params, run_tags
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
 from task_delegator.lm import EMBEDDED_PROVIDER
@@ -48,8 +51,42 @@ def test_manifest_and_tag_name_the_optimizer_that_ran(dataset, tmp_path, monkeyp
     assert {name: data.params[name] for name in ("trials", "max_lm_calls")} == {
         "trials": "1", "max_lm_calls": str(calls),
     }  # fmt: skip
+    asked = {"test_n": len(dataset.splits["test"])} | ({"test_lm_n": 5} if calls else {})
+    assert {name: n for name, n in data.metrics.items() if name.endswith("_n")} == asked
     config = artifacts.load_dict(f"runs:/{compiled.run_id}/config.json")
     assert config["lm_test_limit"] == "5"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--delta", "0.2"],
+        ["--out-of-scope-share", "0.5"],
+        ["--ask-share", "0.1"],
+        ["--no-enrichment"],
+        ["--target-precision", "0.9"],
+        ["--seed", "1"],
+    ],
+)
+def test_what_changes_the_result_is_a_param_of_the_run(given):
+    def params(*arguments):
+        parsed = parser().parse_args(["compile", "--data", str(ROOT / "datasets"), *arguments])
+        data = load_dataset(parsed.data, enriched=parsed.enriched)
+        tags = run_tags("compile", data, optimizer="none", lm=None, embedder=parsed.embedder)
+        config = compile_options(parsed).resolved(has_lm=False)
+        return run_params(config, tags, data, 0)
+
+    assert params(*given) != params()
+
+
+def test_a_compilation_warns_of_requests_that_stand_in_two_splits(dataset, tmp_path, caplog):
+    repeated = (*dataset.splits["test"], dataset.splits["validation"][0])
+    leaky = replace(dataset, splits=dataset.splits | {"test": repeated})
+    with pytest.raises(InputError):  # of an embedder: what is warned of comes before any work
+        compile_program(leaky, Options(tmp_path / "program", embedder="x"), None)
+    (warned,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert "stand twice: 1, with another label elsewhere: 0; " in warned
+    assert "python -m optimize.data check" in warned
 
 
 def test_the_makefile_compiles_the_program_that_ships(monkeypatch):
@@ -76,6 +113,14 @@ def test_what_is_left_open_is_the_preset_s(tmp_path):
     for calls, has_lm in ((0, True), (150, False)):
         without = Options(tmp_path, max_lm_calls=calls).resolved(has_lm)
         assert (without.max_lm_calls, without.optimizer) == (0, None)
+
+
+def test_the_page_says_how_many_test_requests_the_lm_is_asked():
+    page = (ROOT / "docs" / "compile.md").read_text()
+    quick, full = (PRESETS[name].lm_test_limit for name in ("quick", "full"))
+    assert f"`quick` evaluates on {quick} test requests" in page
+    assert f"`full` on {full} " in page
+    assert EMBEDDED_PRESETS["quick"].lm_test_limit == quick
 
 
 def test_train_requests_become_samples(dataset):

@@ -1,5 +1,6 @@
 """Studies that processes share: on PostgreSQL, where it is installed."""
 
+import logging
 import os
 import platform
 import shutil
@@ -173,6 +174,20 @@ def test_nobody_is_waited_for_where_one_process_has_the_study(tmp_path, monkeypa
     monkeypatch.setattr("optimize.search.study.time.sleep", None)
     study = open_study(place, starts, seed=0)
     assert [trial.system_attrs["fixed_params"] for trial in study.get_trials()] == starts
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "elsewhere"])
+def test_a_search_that_is_stopped_logs_nothing_of_its_own(tmp_path, elsewhere):
+    told = Mock(level=0)
+    logger = logging.getLogger("optuna")
+    study = open_study(StudyLocation("s", tmp_path / "journal"), [{"x": 0.25}], seed=0)
+    logger.addHandler(told)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_trials(study, Mock(side_effect=KeyboardInterrupt), 3, Mock() if elsewhere else None)
+    finally:
+        logger.removeHandler(told)
+    assert told.handle.call_args_list == []
 
 
 def test_what_a_trial_draws_follows_from_its_number(tmp_path):

@@ -156,7 +156,6 @@ def test_the_command_says_its_limit_and_prints_the_report(monkeypatch, tmp_path,
             ["--domains", "fleet", "--agents", "3", "--requests", "4", "--max-lm-calls", "9"],
             "--max-lm-calls 9: 10 are needed",
         ),
-        (["--domains", "fleet", "--no-lm"], "synthesize needs an LM: leave out --no-lm"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(monkeypatch, tmp_path, capsys, arguments, message):

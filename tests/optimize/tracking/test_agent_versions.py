@@ -17,7 +17,7 @@ from optimize.data.dataset import load_dataset
 from optimize.pipeline import compile as compiling
 from optimize.pipeline.compile import Compiled, compile_program
 from optimize.tracking import run as track
-from optimize.tracking.models import holding
+from optimize.tracking.models import holding, program_digest
 from optimize.tracking.prompts import Prompts
 from optimize.tracking.registry import Models
 from optimize.tracking.store import connect
@@ -86,8 +86,11 @@ def test_a_compiled_program_is_an_agent_version_and_promote_registers_that_one(
     assert linked == {f"delegator.{name}" for name in prompt_texts(compiled.program)}
 
     # Evaluations of the program are told to belong to it.
-    assert holding(str(tmp_path / "program"), connect()) == model.model_id
-    assert holding("default", connect()) is None
+    digest = program_digest(str(tmp_path / "program"))
+    assert digest is not None
+    assert model.tags["program_sha256"] == digest
+    assert holding(digest, connect()) == model.model_id
+    assert holding("0" * 64, connect()) is None
 
     common = ["--data", str(data), "--no-lm"]
     assert "agents.json" not in held(model)  # no compilation stores the agents

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 from typing import Any
 
 import mlflow
@@ -19,9 +20,11 @@ from optimize.data import load_dataset
 from optimize.evaluation import compare_outcomes, evaluate_all
 from optimize.tracking import evaluation as tracking
 from optimize.tracking import track_evaluations
+from optimize.tracking.models import program_digest
 from optimize.tracking.rows import rows_of
 from optimize.tracking.scores import answered, expected, mlflow_scorers, scores
 from optimize.tracking.store import connect
+from task_delegator.artifact import find
 from task_delegator.delegator import Delegator
 from task_delegator.tracing import NOBODY, VERDICT, shown_names
 
@@ -106,6 +109,8 @@ def test_two_programs_are_evaluation_runs_over_one_dataset(store, data):
     assert several.tags["several_agents"] == "1"
     assert len(split.to_df()) == 9
     wins = []
+    inputs = [client.get_run(run_id).inputs.dataset_inputs[0].dataset for run_id in runs]
+    assert inputs[0].digest == inputs[1].digest  # of the first, which made the dataset, as well
     for run_id in runs:
         run = client.get_run(run_id)
         assert run.data.tags["mlflow.runType"] == "genai_evaluate"
@@ -230,6 +235,21 @@ def test_the_command_tracks_and_lists_what_differs(store, data, capsys, monkeypa
     runs = MlflowClient().search_runs([connect()], "tags.kind = 'evaluation'")
     assert {run.data.params["program"] for run in runs} == {"first", "second"}
     assert [judge.name for judge in list_scorers(experiment_id=connect())] == [VERDICT]
+
+
+@pytest.mark.slow
+def test_a_run_names_its_program_by_what_it_is_and_not_where_it_lies(store, data, tmp_path):
+    shipped, copy = find("default"), tmp_path / "moved" / "copy"
+    shutil.copytree(shipped, copy)
+    ((_, program), _) = programs(data)
+    answers = evaluate_all(program, data, "test", name="a program")
+    for name in ("default", str(copy), "nowhere"):
+        track_evaluations([(name, answers)], None, data, "test")
+    runs: Any = MlflowClient().search_runs([connect()], "tags.kind = 'evaluation'")
+    named = {run.data.params["program"]: run.data.tags.get("program_sha256") for run in runs}
+    assert named.pop("nowhere") is None
+    assert set(named.values()) == {program_digest("default")}
+    assert len(named) == 2
 
 
 @pytest.mark.parametrize(

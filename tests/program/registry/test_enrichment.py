@@ -4,7 +4,6 @@ import pytest
 from recorded import recorded_lm
 from small import HashedWords, make_agent, small_dataset
 
-from optimize import __main__ as command
 from optimize.data.dataset import load_dataset
 from optimize.synthesis.enrich import Dropped, enrich_dataset, filter_requests, find_rivals
 from task_delegator.delegator import Delegator
@@ -162,11 +161,6 @@ def test_rivals_are_those_it_is_confused_with_and_then_the_nearest(tmp_path):
     rivals = find_rivals(program, dataset)
     assert set(rivals) == {agent.name for agent in dataset.registry}
     assert all(len(set(others)) == 3 and name not in others for name, others in rivals.items())
-
-
-def test_enriching_without_an_lm_is_refused(capsys):
-    assert command.main(["enrich", "--no-lm"]) == 2
-    assert "enrich needs an LM" in capsys.readouterr().err
 
 
 def test_a_registry_shows_when_not_to_use_an_agent_to_the_lm_only(office):
