@@ -27,7 +27,7 @@ def repeats(dataset: Dataset) -> list[str]:
     seen = {fold(text): where for where, text in _samples(dataset)}
     for split, requests in dataset.splits.items():
         fresh = {}
-        for text in (*(request.text for request in requests), *dataset.out_of_scope[split]):
+        for text in (*(request.text for request in requests), *dataset.out_of_scope.get(split, ())):
             key = fold(text)
             if key in seen:
                 found.append(f"{split}: {text!r} is also a {seen[key]}")
@@ -84,7 +84,7 @@ def _labeled(dataset: Dataset) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """Yield split, text and acceptable agents of every request, of none where out of scope."""
     for split, requests in dataset.splits.items():
         yield from ((split, request.text, request.acceptable) for request in requests)
-        yield from ((split, text, ()) for text in dataset.out_of_scope[split])
+        yield from ((split, text, ()) for text in dataset.out_of_scope.get(split, ()))
 
 
 def warn_of_repeats(dataset: Dataset) -> None:
@@ -132,7 +132,7 @@ def _wrong_counts(dataset: Dataset) -> Iterator[str]:
         asked = Counter(request.expected for request in dataset.splits[split])
         counts |= {f"{split} requests of {a.name}": (asked[a.name], each) for a in agents}
     for split, each in {"train": 50, "validation": 50, "test": 100}.items():
-        counts[f"{split} requests out of scope"] = (len(dataset.out_of_scope[split]), each)
+        counts[f"{split} requests out of scope"] = (len(dataset.out_of_scope.get(split, ())), each)
         counts[f"{split} tasks for several agents"] = (len(dataset.multi[split]), 20)
     yield from (f"{what}: {n}, expected {want}" for what, (n, want) in counts.items() if n != want)
     if sum(bool(agent.required_permissions) for agent in agents) < 6:
