@@ -7,6 +7,7 @@ these, the examples of ``out_of_scope.json`` count, where there is one.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from scipy.special import logit
 
 from optimize.evaluation import Outcome
@@ -69,7 +70,8 @@ def signals_scope(
     fit = _fitted(program, inside, [o.delegation for o in outside], _OF_SIGNALS)
     group = "scope.in_scope."
     own = {n.removeprefix(group): w for n, w in fit.knobs.items() if n.startswith(group)}
-    odds = logit(fit.held_out).tolist()
+    sure = np.finfo(float).eps  # of a probability of 1, the log-odds are no number to fit
+    odds = logit(fit.held_out.clip(sure, 1 - sure)).tolist()
     far = odds[len(odds) - len(outside) :]
     texts = [outcome.request.text for outcome in (*inside, *outside)]
     known = dict(zip(texts, [*odds[: len(inside)], *far], strict=True)) if odds else {}

@@ -132,7 +132,7 @@ def _wrong_counts(dataset: Dataset) -> Iterator[str]:
         asked = Counter(request.expected for request in dataset.splits[split])
         counts |= {f"{split} requests of {a.name}": (asked[a.name], each) for a in agents}
     for split, each in {"train": 50, "validation": 50, "test": 100}.items():
-        counts[f"{split} requests out of scope"] = (len(dataset.out_of_scope.get(split, ())), each)
+        counts[f"{split} requests out of scope"] = (len(dataset.out_of_scope[split]), each)
         counts[f"{split} tasks for several agents"] = (len(dataset.multi[split]), 20)
     yield from (f"{what}: {n}, expected {want}" for what, (n, want) in counts.items() if n != want)
     if sum(bool(agent.required_permissions) for agent in agents) < 6:

@@ -10,18 +10,10 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
-from optimize.calibration import (
-    LOOSENESS,
-    choose_features,
-    fit_confidence,
-    held_out_probabilities,
-)
+from optimize.calibration import LOOSENESS, choose_features, fit_confidence, held_out_probabilities
 from optimize.evaluation import Outcome
 from optimize.lm_stage.weight import belief_of, pooled, said_by_lm
-from task_delegator.decision import (
-    assemble,
-    correct_probability,
-)
+from task_delegator.decision import assemble, correct_probability
 from task_delegator.delegation import Features
 from task_delegator.delegator import Delegator
 

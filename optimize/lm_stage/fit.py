@@ -288,8 +288,7 @@ def _fitted(
         program, inside, outside, weight, variant.orders, config.seed
     )
     alone = signals_scope(program, known.inside, known.outside)
-    asked = inside, outside
-    scope = fit_scope_with_lm(program, *asked, alone, weight, variant.orders, config.seed)
+    scope = fit_scope_with_lm(program, inside, outside, alone, weight, variant.orders, config.seed)
     # No further than answers reach: beyond them nothing was measured.
     reach = max(map(_certainty, answers))
     gate = min(choose_gate([_certainty(o) for o in known.inside], config.ask_share), reach)

@@ -116,7 +116,8 @@ def decide(
         return "none", f"No agent seems to be meant for this; the closest is {first}."
     if (unsure := _unsure(first, confidence, in_scope, thresholds)) is not None:
         named = "" if meant else _named(doubts)
-        return "review", f"{unsure}{others}.{named and f' The task names {named}.'}"
+        told = f" The task names {named}." if named else ""
+        return "review", f"{unsure}{others}.{told}"
     if against := _objection(first, doubts, meant=meant):
         return "review", f"{against} ({confidence:.0%}{others}): a person should look."
     ahead = f", ahead of {rivals[0]}" if rivals else ""

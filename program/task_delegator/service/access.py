@@ -72,6 +72,11 @@ class Token(BaseModel):
     permissions: frozenset[str] | None
     reviewer: bool = False
 
+    @property
+    def caller(self) -> Caller:
+        """Who uses it."""
+        return Caller(self.name, self.permissions, self.reviewer)
+
 
 class Access:
     """Tell a caller by a bearer token.
@@ -93,8 +98,7 @@ class Access:
 
     def shows(self, asked_by: str, permissions: frozenset[str] | None) -> bool:
         """Tell whether any caller sees a delegation; arguments as for ``Caller.sees``."""
-        known = (Caller(t.name, t.permissions, t.reviewer) for t in self._tokens)
-        callers = [self._open] if self.open else known
+        callers = [self._open] if self.open else [token.caller for token in self._tokens]
         return any(caller.sees(asked_by, permissions) for caller in callers)
 
     def caller(self, *authorization: str | None) -> Caller | None:
@@ -113,7 +117,7 @@ class Access:
         found = None
         for known in self._tokens:  # all of them: how long it takes tells nothing
             if hmac.compare_digest(known.sha256, digest):
-                found = Caller(known.name, known.permissions, known.reviewer)
+                found = known.caller
         return found
 
 

@@ -254,7 +254,7 @@ class Desk:
     def restore(self, waiting: Sequence[Decided], access: Access) -> None:
         """Let what waited when a service ended wait again, where somebody may still see it."""
         asked = [(row, row.requested) for row in waiting if row.requested is not None]
-        seen = [row for row, by in asked if access.shows(by.caller, by.permissions)]
+        seen = [(row, by) for row, by in asked if access.shows(by.caller, by.permissions)]
         if len(seen) < len(waiting):
             told = "%d reviews of before wait no more: no token shows them"
             _log.warning(told, len(waiting) - len(seen))
@@ -364,7 +364,8 @@ class Desk:
         self.metrics.count(delegation)
         request_id = self.reviews.remember(caller, permissions, choice, delegation)
         if self._traces is not None:
-            asked = Requested.of(caller.name, permissions, choice)
+            waits = delegation.decision == "review"
+            asked = Requested.of(caller.name, permissions, choice) if waits else None
             decided = Decided.of(request_id, delegation, asked)
             first = self._shown(decided.agent)
             self._traces.put(Recorded(spans, decided, first, self._traces.texts))

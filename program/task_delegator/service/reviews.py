@@ -16,7 +16,7 @@ from uuid import uuid4
 from ..choice import Choice
 from ..delegation import Candidate, Delegation
 from ..system import Lock
-from ..tracing import Decided
+from ..tracing import Decided, Requested
 from .access import Caller
 
 _log = logging.getLogger(__name__)
@@ -92,13 +92,10 @@ class Reviews:
         self._keep(Given(request_id, caller.name, permissions, choice, delegation, delegation))
         return request_id
 
-    def restore(self, waiting: Iterable[Decided]) -> None:
-        """Let delegations of a log wait for a person again, those that say who asked.
-
-        Of two with one id the first does.
-        """
-        for row in waiting:
-            if (asked := row.requested) is None or row.request_id in self._given:
+    def restore(self, waiting: Iterable[tuple[Decided, Requested]]) -> None:
+        """Let delegations of a log wait for a person again; of two with one id the first does."""
+        for row, asked in waiting:
+            if row.request_id in self._given:
                 continue
             best = () if row.agent is None else (Candidate(row.agent, row.confidence),)
             known = Delegation(

@@ -42,7 +42,7 @@ _SPOKEN_TO = re.compile(
 
 def is_topic(words: Sequence[Word]) -> bool:
     """Tell whether a name's words say what is done, and not who does it."""
-    return bool(words) and _WHO.fullmatch(words[-1].normal) is None
+    return _WHO.fullmatch(words[-1].normal) is None
 
 
 def is_subject(text: str, found: Sequence[Word], name: Sequence[Word]) -> bool:

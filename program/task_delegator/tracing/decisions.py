@@ -82,7 +82,7 @@ class Decided(BaseModel):
     def of(
         cls, request_id: str, delegation: Delegation, requested: Requested | None = None
     ) -> "Decided":
-        """Return the row of a delegation."""
+        """Return the row of a delegation; who asked is told of one that waits for a person."""
         return cls(
             request_id=request_id,
             task=delegation.task,
@@ -90,7 +90,7 @@ class Decided(BaseModel):
             decision=delegation.decision,
             confidence=delegation.confidence,
             time=now(),
-            requested=requested if delegation.decision == "review" else None,
+            requested=requested,
         )
 
 

@@ -225,8 +225,8 @@ def test_without_requests_out_of_scope_an_lm_leaves_the_scope_of_retrieval(datas
     assert scope.threshold_with_lm == scope.threshold
 
 
-def test_with_an_lm_and_without_it_is_told_of_the_same_traffic_whether_some_agent_fits(dataset):
-    """The odds of a request are those of retrieval, weighed, where all were asked about."""
+def test_with_an_lm_retrievals_signals_and_its_none_say_whether_some_agent_fits(dataset):
+    """Not the posterior, which is another one with an LM."""
     program = unsure_program(dataset)
     lm, _ = recorded_lm(oracle(dataset))
     known = program.knobs.values.scope
@@ -234,6 +234,6 @@ def test_with_an_lm_and_without_it_is_told_of_the_same_traffic_whether_some_agen
     stage = fit(program, dataset, lm, optimizer=None)
     stage.apply(program)
     model = program.knobs.values.scope.in_scope_with_lm
-    assert (model.logit, model.margin) == (0.0, 0.0)  # the posterior is another one
+    assert (model.logit, model.margin) == (0.0, 0.0)
     assert model.none_logit < 0
     assert any(weight for name, weight in model if name not in ("bias", "none_logit"))

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from optimize.calibration import SignalsScope
+from optimize.calibration import SignalsScope, signals_scope
 from optimize.lm_stage import scope
 from optimize.lm_stage.scope import ScopeWithLM, fit_scope_with_lm
-from task_delegator.calibration import Observed, fit_scope
+from task_delegator.calibration import Observed, ScopeFit, fit_scope
 from task_delegator.delegation import Features, Signals
 from task_delegator.knobs import InScopeWeights, KnobValues
 
@@ -85,6 +85,19 @@ def test_the_probability_holds_for_all_requests_where_the_least_certain_were_ask
     of = {name: knobs[f"scope.in_scope_with_lm.{name}"] for name in ("description", "none_logit")}
     assert of == pytest.approx({"description": 2.0, "none_logit": -2.0}, abs=0.35)
     assert knobs["scope.in_scope_with_lm.bias"] == pytest.approx(prior, abs=0.35)
+
+
+def test_a_request_that_is_surely_in_scope_leaves_odds_that_can_be_fitted(monkeypatch):
+    known = {"scope.share": SHARE, "scope.in_scope.bias": 1.0}
+    seen = ScopeFit(known, np.array([1.0, 0.5, 0.0]))
+    monkeypatch.setattr("optimize.calibration.scope._fitted", lambda *_: seen)
+    one, other = (SimpleNamespace(request=Asked(t, 0.0), delegation=None) for t in ("a", "b"))
+    nothing: Any = None
+    inside: Any = [one]
+    outside: Any = [other]
+    alone = signals_scope(nothing, inside, outside)
+    assert np.isfinite([alone.log_odds("a"), alone.log_odds("b")]).all()
+    assert alone.log_odds("a") > 30 > -30 > alone.log_odds("b")
 
 
 def test_an_lm_is_heard_where_retrieval_says_nothing(monkeypatch):
