@@ -1,20 +1,21 @@
 """What waits for a person after a service ended, from its log of decisions and its feedback.
 
-A log may hold years, of which little waits: each line is looked at, and few are read. Its values
-stand as ``Decided`` writes them. Within a text quotes are escaped, so that none looks like a field.
+A log may hold years, of which little waits: each line is looked at, and only those are parsed that
+may be a review. Another program may have written the files anew, with spaces, or fields in another
+order.
 """
 
 import logging
-import re
 from codecs import BOM_UTF8
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from ..errors import InputError
-from ..feedback import is_json
 from ..settings import check_task
 from ..system import require_regular
 from .decisions import Decided
@@ -22,9 +23,7 @@ from .decisions import Decided
 _log = logging.getLogger(__name__)
 
 _MOST, _BYTES = 10_000, 2**27  # rows that wait again, and how much they take together
-_REVIEW, _ASKED = b'"decision":"review"', b'"requested":{'
-_REQUEST_ID = re.compile(rb'"request_id": ?"([^"\\]*)"')
-_CALLER = re.compile(rb'"caller":"((?:[^"\\]|\\.)*)"')
+_REVIEW = b'"review"'  # in any spelling of a review: no writer of JSON escapes plain letters
 
 
 class _Last:
@@ -32,11 +31,11 @@ class _Last:
 
     def __init__(self) -> None:
         self.lost = 0
-        self._of: defaultdict[bytes, deque[tuple[int, bytes]]] = defaultdict(deque)
-        self._counts: Counter[bytes] = Counter()
-        self._sizes: Counter[bytes] = Counter()
+        self._of: defaultdict[str, deque[tuple[int, bytes]]] = defaultdict(deque)
+        self._counts: Counter[str] = Counter()
+        self._sizes: Counter[str] = Counter()
 
-    def add(self, caller: bytes, number: int, line: bytes) -> None:
+    def add(self, caller: str, number: int, line: bytes) -> None:
         """Keep a line of a caller."""
         self._of[caller].append((number, line))
         self._counts[caller] += 1
@@ -46,7 +45,7 @@ class _Last:
         while self._sizes.total() > _BYTES:
             self._drop(self._sizes)
 
-    def _drop(self, taken: Counter[bytes]) -> None:
+    def _drop(self, taken: Counter[str]) -> None:
         most = max(taken, key=lambda caller: taken[caller])
         _, oldest = self._of[most].popleft()
         self._counts[most] -= 1
@@ -61,57 +60,81 @@ class _Last:
 def still_waiting(decisions: Path, feedback: Path) -> list[Decided]:
     """Return what nobody has said of who was right, in the order of a log.
 
-    What is no request that the program would take is left out, and so are the oldest of too many:
-    both are told. So is a file that cannot be read, and nothing waits: a service starts all the
-    same.
+    What is no request that the program would take is left out, and so are lines that cannot be
+    read and the oldest of too many: all are told. So is a file that cannot be read, and nothing
+    waits: a service starts all the same.
 
     Args:
         decisions: log of decisions; it may be missing.
         feedback: file of feedback; it may be missing.
     """
     try:
-        found = _unsettled(decisions, _settled(feedback))
+        last, refused = _unsettled(decisions, _settled(feedback))
     except (InputError, OSError) as error:
         _log.warning("what waited for a person before is not taken over: %s", error)
         return []
-    rows, refused = [], 0
-    for number, line in found:
+    rows = []
+    for number, line in last:
         try:
             rows.append(_checked(line))
         except (InputError, TypeError, ValueError):
-            refused += 1
-            if refused == 1:
-                _log.warning("%s: line %d: no decision that can wait again", decisions, number)
-    if found.lost or refused:
-        told = "%d reviews of before wait no more: %d are too many, %d no decisions"
-        _log.warning(told, found.lost + refused, found.lost, refused)
+            refused.append(number)
+    if refused:
+        _log.warning("%s: line %d: no decision that can wait again", decisions, min(refused))
+    if last.lost or refused:
+        told = "reviews of before wait no more: %d are too many, %d lines are no such decisions"
+        _log.warning(told, last.lost, len(refused))
     if rows:
         _log.info("%d reviews of before wait for a person", len(rows))
     return rows
 
 
-def _settled(feedback: Path) -> set[bytes]:
+def _settled(feedback: Path) -> set[str]:
     """Return the ids of the requests of which somebody said who was right."""
-    found = (_REQUEST_ID.search(line) for _, line in _lines(feedback))
-    return {match[1] for match in found if match is not None}
+    settled, unreadable = set(), []
+    for number, line in _lines(feedback):
+        match _value(line):
+            case {"request_id": str(request)}:
+                settled.add(request)
+            case None:
+                unreadable.append(number)
+    if unreadable:
+        told = "%s: %d lines cannot be read, the first is line %d: what they are about waits again"
+        _log.warning(told, feedback, len(unreadable), unreadable[0])
+    return settled
 
 
-def _unsettled(decisions: Path, settled: set[bytes]) -> _Last:
-    last, known = _Last(), set()
+def _unsettled(decisions: Path, settled: set[str]) -> tuple[_Last, list[int]]:
+    """Return the last reviews that nobody settled, and the numbers of lines that cannot wait."""
+    last, refused, known = _Last(), [], set()
     for number, line in _lines(decisions):
-        if _REVIEW not in line or _ASKED not in line:
+        if _REVIEW not in line and line.endswith((b"}\n", b"}")):  # whole, and no review
             continue
-        request, caller = _REQUEST_ID.search(line), _CALLER.search(line)
-        if request is None or caller is None or request[1] in settled or request[1] in known:
-            continue
-        if line.endswith(b"\n") or is_json(line):  # not torn while it was written
-            known.add(request[1])
-            last.add(caller[1], number, line)
-    return last
+        match _value(line):
+            case {
+                "decision": "review",
+                "request_id": str(request),
+                "requested": {"caller": str(caller)},
+            }:
+                if request not in settled and request not in known:
+                    known.add(request)
+                    last.add(caller, number, line)
+            case None | {"decision": "review", "requested": {}}:
+                refused.append(number)
+    return last, refused
+
+
+def _value(line: bytes) -> dict[str, Any] | None:
+    """Return the object that a line is, None where it is torn or another value."""
+    try:
+        value = from_json(line)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines of a file with their numbers, none where it is missing.
+    """Yield the lines of a file with their numbers, blank ones left out, none where it is missing.
 
     Raises:
         InputError: it is no regular file.
@@ -122,7 +145,8 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     require_regular(path)
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
-            yield number, line.removeprefix(BOM_UTF8) if number == 1 else line
+            if not line.isspace():
+                yield number, line.removeprefix(BOM_UTF8) if number == 1 else line
 
 
 def _checked(line: bytes) -> Decided:

@@ -209,6 +209,41 @@ def test_a_row_that_cannot_wait_again_leaves_the_others(office, changes, caplog)
     assert "decisions.jsonl: line 1: no decision that can wait again" in caplog.text
 
 
+SPELLINGS = {
+    "with spaces": {},
+    "sorted": {"sort_keys": True, "separators": (",", ":")},
+    "with wide spaces": {"separators": (" ,\t", " :  ")},
+    "not escaped": {"ensure_ascii": False},
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS)
+def test_files_that_another_program_wrote_anew_are_read_alike(office, spelling):
+    settled = office.ask("web", "book a train to K\u00f6ln")
+    request_id = office.ask("web", "book a plane to K\u00f6ln")
+    assert office.say("web", settled, None) == 204
+    for path in (office.decisions, office.feedback):
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [json.dumps(row, **spelling) + "\r\n" for row in rows]
+        path.write_text("".join(lines), encoding="utf-8")
+    assert [row.request_id for row in still_waiting(office.decisions, office.feedback)] == [
+        request_id
+    ]
+
+
+def test_lines_that_cannot_be_read_are_counted(office, caplog):
+    request_id = office.ask("web")
+    whole = office.decisions.read_bytes()
+    cut, garbled = whole[:60] + b"\n", whole.replace(b'"task"', b'task"')
+    office.decisions.write_bytes(b"\n" + cut + whole + garbled + b'["review"]\n')
+    office.feedback.write_bytes(b'{"request_id": "1"}\n{"request_id": \n\n[]\n')
+    found = still_waiting(office.decisions, office.feedback)
+    assert [row.request_id for row in found] == [request_id]
+    assert "decisions.jsonl: line 2: no decision that can wait again" in caplog.text
+    assert "0 are too many, 3 lines are no such decisions" in caplog.text
+    assert "feedback.jsonl: 2 lines cannot be read, the first is line 2" in caplog.text
+
+
 @pytest.mark.parametrize("broken", ["decisions", "feedback"])
 def test_a_service_starts_beside_a_file_that_cannot_be_read(office, broken, caplog):
     office.ask("web")
