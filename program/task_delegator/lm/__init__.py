@@ -3,7 +3,7 @@
 from .bounded_json import BoundedJSONAdapter
 from .budget import TaskBudget, current_budget, task_budget
 from .circuit import forget_circuits
-from .faults import Fault, fault_of
+from .faults import PARSER_ERRORS, Fault, fault_of
 from .guard import guarded
 from .specs import (
     EMBEDDED_PROVIDER,
@@ -25,6 +25,7 @@ __all__ = [
     "ADAPTER",
     "EMBEDDED_PROVIDER",
     "MANIFEST",
+    "PARSER_ERRORS",
     "RAW",
     "SHIPPED",
     "BoundedJSONAdapter",

@@ -6,6 +6,8 @@ from typing import Any
 import dspy
 from dspy.utils.exceptions import AdapterParseError
 
+from .faults import PARSER_ERRORS
+
 # An answer of 2,000 tokens, as a plan that repeats a long task, is still read.
 _MOST_CHARACTERS = 8000
 # DSPy repairs what is no JSON, and texts where something else is expected, with parsers that take
@@ -26,13 +28,13 @@ class BoundedJSONAdapter(dspy.JSONAdapter):
                 nested too deeply to be an answer.
         """
         message = "The answer is too long, or nested too deeply, to be parsed."
-        try:
-            completion = _bare(completion)
-            if _is_bounded(completion, signature):
+        # Own LMs answer with numbers and lists, too, which no parser reads.
+        completion = _bare(completion) if isinstance(completion, str) else ""
+        if _is_bounded(completion, signature):
+            try:
                 return super().parse(signature, completion)
-        except (AttributeError, RecursionError, MemoryError, TypeError, ValueError) as error:
-            # What the parsers raise at "[[[", "---", a dict as a dict's key, "/*".
-            message = f"The answer cannot be parsed: {type(error).__name__}."
+            except PARSER_ERRORS as error:  # at "[[[", "---", "/*"
+                message = f"The answer cannot be parsed: {type(error).__name__}."
         raise AdapterParseError(
             adapter_name=type(self).__name__,
             signature=signature,  # type: ignore[arg-type]
@@ -70,6 +72,6 @@ def _json(text: str) -> dict[str, Any] | None:
     """Return the object that a text is as JSON, None where it is none."""
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -64,7 +64,12 @@ _FAULTS: tuple[tuple[type[BaseException], Fault], ...] = (
     (LMConfigurationError, "refused"),
     (LMUnsupportedFeatureError, "refused"),
 )
-_PARSING = (ArithmeticError, LookupError, RecursionError, TypeError, ValueError)
+# What DSPy's parsers, and those below them, raise at an answer: nested too deeply, a wrong kind, a
+# dict as a dict's key, all probabilities zero.
+PARSER_ERRORS = (
+    *(ArithmeticError, AttributeError, LookupError, MemoryError),
+    *(RecursionError, TypeError, ValueError),
+)
 # These say nothing of the LM: it was not asked, or the request fits no LM of its kind.
 _NOT_THE_LM = (
     LMPausedError,
@@ -101,7 +106,7 @@ def _is_unreadable(error: BaseException) -> bool:
     """Tell whether the LM sent an answer that DSPy's client could not read."""
     if type(error) is not LMProviderError and not isinstance(error, LMUnexpectedError):
         return False
-    return error.status == 200 or isinstance(error.__cause__, _PARSING)
+    return error.status == 200 or isinstance(error.__cause__, PARSER_ERRORS)
 
 
 def retry_after(error: BaseException) -> float | None:

@@ -4,8 +4,10 @@
 cannot be read, or as ``LMError``.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from traceback import format_tb, walk_tb
 from typing import Any
 
 import dspy
@@ -14,17 +16,13 @@ from dspy.utils.exceptions import AdapterParseError
 from dspy.utils.exceptions import LMError as DspyLMError
 
 from ..errors import LMError
-from ..lm import as_asked, guarded, writes
+from ..lm import PARSER_ERRORS, as_asked, guarded, writes
 from ..text import describe_error, strings_in
 from .coroutines import call_module, run_to_end
 
 _SENT = ("prompt", "messages", "state", "questions")  # arguments of an LM that hold the prompt
-# What parsers raise at an answer, beside DSPy's own: nested too deeply, a wrong kind, all zero.
-_PARSING = (
-    *(ArithmeticError, AttributeError, LookupError, MemoryError),
-    *(RecursionError, TypeError, ValueError),
-)
 _KEYS = ("api_key", "extra_headers", "headers", "aws_secret_access_key", "aws_session_token")
+_log = logging.getLogger(__name__)
 
 
 def ask(predict: dspy.Module, adapter: dspy.Adapter, **inputs: Any) -> dspy.Prediction | None:
@@ -55,8 +53,8 @@ async def aask(predict: dspy.Module, adapter: dspy.Adapter, **inputs: Any) -> An
             prediction = await call_module(predict, **_guarding(predict), **inputs)
             for _, inner in predict.named_predictors():
                 signature: Any = inner.signature
-                for name in signature.output_fields:  # which an empty answer does not have
-                    _ = prediction[name]
+                if any(name not in prediction for name in signature.output_fields):
+                    raise UnreadableError("")  # an empty answer
             return prediction
     except UnreadableError:
         return None
@@ -90,6 +88,10 @@ def asking(adapter: dspy.Adapter) -> Iterator[None]:
     The LM of ``dspy.settings`` is guarded: it keeps to the task's deadline, is asked again where
     that helps, and is left alone for a while where it is dead.
 
+    An answer cannot be read where an adapter's parser fails, or DSPy's decoder of decisions. What
+    fails elsewhere after the LM answered may be our own fault: it is logged with its place. It
+    counts as an answer that cannot be read, since none may keep a task from its delegation.
+
     Raises:
         UnreadableError: the LM answered, and its answer cannot be read.
         LMError: the LM cannot be reached or refuses.
@@ -100,7 +102,7 @@ def asking(adapter: dspy.Adapter) -> Iterator[None]:
         callbacks = [*dspy.settings.callbacks, sent]
         with dspy.context(adapter=adapter, callbacks=callbacks, lm=lm):
             yield
-    except LMError:
+    except (LMError, UnreadableError):
         raise
     except AdapterParseError as error:
         raise UnreadableError(error.lm_response) from error
@@ -109,12 +111,21 @@ def asking(adapter: dspy.Adapter) -> Iterator[None]:
             raise UnreadableError("") from error
         raise LMError(f"the LM did not answer: {sent.describe(error)}") from error
     except Exception as error:
-        if sent.answered and isinstance(error, _PARSING):
+        if sent.answered and isinstance(error, PARSER_ERRORS):
+            if error is not sent.unparsed and not _is_decoding(error):
+                sent.log(error)
             raise UnreadableError("") from error
         # Clients of decision models raise their SDK's types, LMs of somebody's own whatever.
         if sent.decider or error is sent.failure:
             raise LMError(f"the LM did not answer: {sent.describe(error)}") from error
         raise
+
+
+def _is_decoding(error: BaseException) -> bool:
+    """Tell whether DSPy found an answer to be no decision, which none of its parsers does."""
+    modules = [frame.f_globals["__name__"] for frame, _ in walk_tb(error.__traceback__)]
+    *_, checked_by = (name for name in modules if not name.startswith("pydantic."))
+    return checked_by.startswith("dspy.adapters.decision")
 
 
 class _Sent(BaseCallback):
@@ -123,12 +134,14 @@ class _Sent(BaseCallback):
     Attributes:
         decider: whether it is a decision model.
         answered, failure: of the last call; what the LM raised, None where it answered.
+        unparsed: what the last parser raised, None where it could read the answer.
     """
 
     def __init__(self) -> None:
         self.decider = False
         self.answered = False
         self.failure: BaseException | None = None
+        self.unparsed: BaseException | None = None
         self._texts: list[str] = []
         self._keys: list[str] = []
 
@@ -142,6 +155,16 @@ class _Sent(BaseCallback):
     def on_lm_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
         self.answered, self.failure = exception is None, exception
 
+    def on_adapter_parse_end(
+        self, call_id: str, outputs: Any, exception: BaseException | None = None
+    ) -> None:
+        self.unparsed = exception
+
     def describe(self, error: BaseException) -> str:
         """Return the error on one line, without what was sent."""
         return describe_error(error, self._texts, self._keys)
+
+    def log(self, error: BaseException) -> None:
+        """Log an error with where it was raised; of its text what may be shown."""
+        where = "".join(format_tb(error.__traceback__))
+        _log.error("the LM answered, then: %s\n%s", self.describe(error), where)

@@ -192,7 +192,7 @@ WEIGHED = {
 
 
 @pytest.mark.parametrize("probabilities", WEIGHED.values(), ids=WEIGHED)
-def test_an_odd_distribution_is_unreadable_or_an_error(probabilities):
+def test_an_odd_distribution_is_unreadable_or_an_error(probabilities, caplog):
     said = {"slot": {"probabilities": probabilities, "confidence": 0.7}}
 
     def whole(headers, body):
@@ -209,6 +209,7 @@ def test_an_odd_distribution_is_unreadable_or_an_error(probabilities):
     with Provider(whole=whole) as provider:
         assert read(hosted(provider), {"repeats": 0}) in ("unreadable", "LMError")
         assert read(language_model(f"systemone:{provider.address}")) in ("unreadable", "LMError")
+    assert "the LM answered, then" not in caplog.text  # no fault of ours
 
 
 @pytest.mark.parametrize(
@@ -299,3 +300,40 @@ def test_without_one_each_stage_asks_in_json(office):
 def test_misuse_is_no_error_of_the_lm():
     with dspy.context(lm=None), pytest.raises(ValueError, match="No LM is loaded"):
         ask(dspy.Predict("task -> slot"), dspy.JSONAdapter(), task="x")
+
+
+class FailsBehindTheParser(dspy.JSONAdapter):
+    """An adapter with a fault of its own, where an answer was read already."""
+
+    def __call__(self, *args, **kwargs):
+        super().__call__(*args, **kwargs)
+        raise TypeError(f"about {TASK} with {KEY}")
+
+
+class Unparsing(dspy.JSONAdapter):
+    """An adapter whose parser fails as those of JSON do."""
+
+    def parse(self, signature, completion):
+        raise TypeError("unhashable type: 'dict'")
+
+
+@pytest.mark.parametrize(("adapter", "told"), [(FailsBehindTheParser, True), (Unparsing, False)])
+def test_a_failure_that_is_no_parsers_is_logged_with_its_place(adapter, told, caplog):
+    lm, _ = recorded_lm(lambda prompt: '{"slot": "B"}')
+    with dspy.context(lm=lm):
+        assert ask(dspy.Predict("task -> slot"), adapter(), task=TASK) is None
+    assert ("the LM answered, then: TypeError" in caplog.text) == told
+    assert ("in __call__\n    raise TypeError(" in caplog.text) == told
+    assert all(
+        hides(line.strip()) for record in caplog.records for line in record.message.splitlines()
+    )
+
+
+def test_a_failure_before_the_lm_is_asked_is_raised():
+    class Unwritten(dspy.JSONAdapter):
+        def format(self, *args, **kwargs):
+            raise TypeError("of ours")
+
+    lm, _ = recorded_lm(lambda prompt: '{"slot": "B"}')
+    with dspy.context(lm=lm), pytest.raises(TypeError, match="of ours"):
+        ask(dspy.Predict("task -> slot"), Unwritten(), task=TASK)
