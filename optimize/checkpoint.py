@@ -17,7 +17,7 @@ from typing import IO, Any
 import task_delegator
 from optimize.data import Dataset
 from task_delegator.errors import InputError
-from task_delegator.system import write_text
+from task_delegator.system import hold, write_text
 
 _IDENTITY, _LOCK = "identity.json", "lock"
 _log = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ class Checkpoint:
             raise InputError(
                 f"{self._out}: cannot be used: {error.strerror}; name another --out"
             ) from error
-        lock(file, f"{self._out}: another process is making this {kind}; name another --out")
+        hold(file, f"{self._out}: another process is making this {kind}; name another --out")
         return file
 
 
@@ -126,33 +126,6 @@ def checkpoint_folder(out: Path) -> Path:
 def matches(folder: Path, identity: Mapping[str, Any]) -> bool:
     """Return whether a folder is a checkpoint of this identity."""
     return _identity(folder) == _canonical(identity)
-
-
-def lock(file: IO[Any], busy: str) -> None:
-    """Hold an open file until it is closed or the process ends; close it where that fails.
-
-    Args:
-        file: open for writing.
-        busy: message of the error if another process holds it.
-
-    Raises:
-        InputError: another process holds it, or it cannot be locked.
-    """
-    try:
-        import fcntl  # POSIX only; imported here, so that all that needs no lock works elsewhere
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise InputError(busy) from None
-    except ImportError:
-        file.close()
-        raise InputError(
-            "optimize locks its files as POSIX systems do; run it on Linux, macOS or WSL"
-        ) from None
-    except OSError as error:
-        file.close()
-        raise InputError(f"{file.name}: cannot be locked: {error.strerror}") from error
 
 
 def identity_of(dataset: Dataset, **settings: Any) -> dict[str, Any]:

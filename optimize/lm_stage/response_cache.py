@@ -1,7 +1,6 @@
 """Answers of an LM, kept as they come in an append-only file, so that none is paid for twice."""
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,10 +12,9 @@ from dspy.utils.exceptions import AdapterParseError
 from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
-from optimize.checkpoint import lock
 from task_delegator.errors import InputError
 from task_delegator.stages import UnreadableError, asking
-from task_delegator.system import sha256_text
+from task_delegator.system import append_line, cut_unfinished_line, hold, sha256_text
 
 ATTEMPTS = 3  # answers to one question before it counts as one that the LM cannot answer
 _MOST_TOKENS = 900  # of an answer: what a small LM on a few cores writes before the call times out
@@ -40,16 +38,14 @@ class ResponseCache:
         self.path = path
         self.limit = limit
         try:
-            self._file = path.open("a+b")
+            self._file = path.open("a+b", buffering=0)
         except OSError as error:
             raise InputError(f"{path}: cannot be written: {error.strerror}") from error
-        lock(self._file, f"{path}: another run writes there; wait for its end")
+        hold(self._file, f"{path}: another run writes there; wait for its end")
+        cut_unfinished_line(self._file)
         self._file.seek(0)
-        whole = self._file.read()
-        whole = whole[: whole.rfind(b"\n") + 1]
-        self._file.truncate(len(whole))
         try:
-            rows = [json.loads(line) for line in whole.decode().split("\n") if line]
+            rows = [json.loads(line) for line in self._file.read().decode().split("\n") if line]
             self._rows: dict[str, dict[str, Any]] = {row["call"]: row for row in rows}
         except (ValueError, KeyError, TypeError) as error:
             self._file.close()
@@ -98,9 +94,7 @@ class ResponseCache:
             if not self.room:
                 return None
             row = {"call": call, "stage": stage, **ask()}
-            self._file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            append_line(self._file, json.dumps(row, ensure_ascii=False).encode(), durable=True)
             self._rows[call] = row
         return self._rows[call]
 

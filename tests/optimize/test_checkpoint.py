@@ -1,7 +1,5 @@
 """Checkpoints: one process at a time, and nothing continues on other data, settings or code."""
 
-import sys
-
 import pytest
 
 from optimize import checkpoint
@@ -93,6 +91,6 @@ def test_digests_do_not_depend_on_order():
 
 
 def test_a_system_without_posix_locks_is_told_in_one_sentence(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "fcntl", None)
+    monkeypatch.setattr("task_delegator.system.locks.fcntl", None)
     with pytest.raises(InputError, match="run it on Linux, macOS or WSL"):
         begin(tmp_path / "w")

@@ -12,7 +12,8 @@ from optimize.evaluation.drift import drift
 from task_delegator.cli import main
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
-from task_delegator.feedback import Feedback, append, read_feedback, record
+from task_delegator.feedback import Feedback, read_feedback, record
+from task_delegator.system import append_row
 
 
 def test_a_delegation_and_its_outcome_are_appended(tmp_path, office):
@@ -34,13 +35,13 @@ def test_feedback_survives_a_round_trip(tmp_path_factory, task, confidence):
         task.encode()
     except UnicodeEncodeError:
         return  # lone surrogates are no text that JSON carries
-    append(log, row)
+    append_row(log, row)
     assert list(read_feedback(log)) == [row]
 
 
 def test_feedback_without_a_delegation_states_no_confidence(tmp_path):
     log = tmp_path / "f.jsonl"
-    append(log, Feedback(task="bake a cake", correct_agent=None))
+    append_row(log, Feedback(task="bake a cake", correct_agent=None))
     assert json.loads(log.read_text()) == {
         "task": "bake a cake", "correct_agent": None, "agent": None, "decision": None,
         "confidence": None, "time": "", "source": "", "request_id": None,
@@ -62,8 +63,8 @@ def test_rows_without_a_delegation_do_not_count_as_drift(tmp_path, decision):
     log = tmp_path / "f.jsonl"
     stated = {"decision": decision, "confidence": decision and 0.99}
     for number in range(40):
-        append(log, Feedback(task=f"t{number}", agent="a", correct_agent="a", **stated))
-        append(log, Feedback(task=f"u{number}", correct_agent="b"))
+        append_row(log, Feedback(task=f"t{number}", agent="a", correct_agent="a", **stated))
+        append_row(log, Feedback(task=f"u{number}", correct_agent="b"))
     if decision:
         found = drift(log)
         assert (found.n, found.accuracy, found.fits) == (40, 1.0, True)
@@ -105,7 +106,7 @@ def test_a_broken_line_is_named(tmp_path, line, message):
 
 def test_a_log_that_cannot_be_written_is_an_error(tmp_path):
     with pytest.raises(InputError, match="cannot be written"):
-        append(tmp_path, Feedback(task="x", correct_agent=None))
+        append_row(tmp_path, Feedback(task="x", correct_agent=None))
     with pytest.raises(InputError, match="cannot be read"):
         list(read_feedback(tmp_path / "missing"))
 
@@ -121,11 +122,11 @@ def rows(*tasks):
 def test_a_torn_last_line_is_set_aside_and_costs_no_other(tmp_path, caplog, torn):
     log = tmp_path / "f.jsonl"
     for row in rows("a", "b"):
-        append(log, row)
+        append_row(log, row)
     log.write_bytes(log.read_bytes() + torn)
     assert list(read_feedback(log)) == rows("a", "b")
     assert f"{log}: line 3: torn, not read" in caplog.text
-    append(log, *rows("c"))
+    append_row(log, *rows("c"))
     assert list(read_feedback(log)) == rows("a", "b", "c")
     assert (tmp_path / "f.jsonl.torn").read_bytes() == torn + b"\n"
     assert f"{log}: its last line was torn; it is set aside in {log}.torn" in caplog.text
@@ -134,7 +135,7 @@ def test_a_torn_last_line_is_set_aside_and_costs_no_other(tmp_path, caplog, torn
 def test_a_last_row_without_a_line_break_is_kept(tmp_path):
     log = tmp_path / "f.jsonl"
     log.write_text('{"task": "a", "correct_agent": null}')
-    append(log, *rows("b"))
+    append_row(log, *rows("b"))
     assert list(read_feedback(log)) == rows("a", "b")
     assert [path.name for path in tmp_path.iterdir()] == ["f.jsonl"]
 
@@ -149,11 +150,11 @@ def test_a_log_whose_writer_is_killed_at_any_step_keeps_every_row_before(tmp_pat
     step, killed, kept = 0, True, set()
     while killed:
         log = tmp_path / f"{step}.jsonl"
-        append(log, *rows("a"))
+        append_row(log, *rows("a"))
         log.write_bytes(log.read_bytes() + b'{"task": "tor')
-        killed = killed_before(step, lambda to=log: append(to, *rows("b")))
+        killed = killed_before(step, lambda to=log: append_row(to, *rows("b")))
         kept.add(tuple(row.task for row in read_feedback(log)))
-        append(log, *rows("c"))
+        append_row(log, *rows("c"))
         assert list(read_feedback(log)) in (rows("a", "c"), rows("a", "b", "c"))
         step += 1
     assert kept == {("a",), ("a", "b")}
@@ -164,7 +165,7 @@ def test_a_log_whose_writer_is_killed_at_any_step_keeps_every_row_before(tmp_pat
 @pytest.mark.fault("full disk", "`feedback`", holds="One line, no part of a row.")
 def test_a_full_disk_leaves_no_part_of_a_row(tmp_path):
     log = tmp_path / "f.jsonl"
-    append(log, *rows("a"))
+    append_row(log, *rows("a"))
 
     def fill():
         import resource  # POSIX alone
@@ -173,10 +174,10 @@ def test_a_full_disk_leaves_no_part_of_a_row(tmp_path):
         limit = log.stat().st_size + 40  # half a row
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
         with pytest.raises(InputError, match="cannot be written: File too large"):
-            append(log, *rows("b"))
+            append_row(log, *rows("b"))
 
     assert in_child(fill) == 0
-    append(log, *rows("c"))
+    append_row(log, *rows("c"))
     assert list(read_feedback(log)) == rows("a", "c")
 
 
@@ -187,7 +188,7 @@ def test_processes_that_append_at_once_lose_no_row(tmp_path):
 
     def append_fifty():
         for number in range(50):
-            append(log, *rows(f"{os.getpid()} {number} {'x' * 20_000}"))
+            append_row(log, *rows(f"{os.getpid()} {number} {'x' * 20_000}"))
 
     children = [start_child(append_fifty) for _ in range(4)]
     assert [end_of(child) for child in children] == [0] * 4
@@ -198,8 +199,8 @@ def test_who_corrects_an_answer_to_a_request_is_believed_at_last(tmp_path, offic
     log, given = tmp_path / "log.jsonl", delegator(office)("refund my order")
     for who, agent in (("web", "Refunds"), ("mail", "Ada"), ("web", "Travel"), ("web", "Events")):
         record(log, given, agent, who, "one")
-    append(log, Feedback(task="bake a cake", correct_agent=None))
-    append(log, Feedback(task="bake a cake", correct_agent=None))
+    append_row(log, Feedback(task="bake a cake", correct_agent=None))
+    append_row(log, Feedback(task="bake a cake", correct_agent=None))
     read = [(row.source, row.correct_agent) for row in read_feedback(log)]
     assert read == [("mail", "Ada"), ("web", "Events"), ("", None), ("", None)]
 
@@ -209,7 +210,7 @@ def test_a_file_that_is_no_log_is_left_as_it_is(tmp_path, content):
     path = tmp_path / "agents.json"
     path.write_text(content)
     with pytest.raises(InputError, match="is no file of JSON lines"):
-        append(path, Feedback(task="x", correct_agent=None))
+        append_row(path, Feedback(task="x", correct_agent=None))
     assert path.read_text() == content
     assert list(tmp_path.iterdir()) == [path]
 

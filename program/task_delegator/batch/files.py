@@ -13,10 +13,9 @@ from typing import Any, TypeAlias
 
 from ..embedders import utf8_bytes
 from ..errors import InputError
-from ..feedback import json_of, jsonl_lines
 from ..registry import misspelled
 from ..settings import check_task
-from ..system import PARTIAL, atomic_write, needed, require_regular
+from ..system import PARTIAL, atomic_write, json_of, jsonl_lines, needed, require_regular
 from ..text import one_line, printable
 
 Id: TypeAlias = str | int

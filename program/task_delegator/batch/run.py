@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from ..delegator import Delegator
 from ..errors import DelegatorError, InputError
-from ..system import PARTIAL, append_line, held, replacing, sha256_text, unfinished_line
+from ..system import PARTIAL, append_line, cut_unfinished_line, held, replacing, sha256_text
 from .engine import Delegate
 from .files import Id, write_rows
 
@@ -114,8 +114,7 @@ def _resume(
     Raises:
         InputError: it belongs to other tasks or another program.
     """
-    if torn := unfinished_line(file):
-        file.truncate(file.seek(0, os.SEEK_END) - len(torn))
+    cut_unfinished_line(file)
     with journal.open("rb") as rows:
         first = rows.readline()
         if not first:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..system import needed
+from ..system import append_row, needed
 from .options import check_written, load_program, permissions_of, read_registry
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from ..errors import InputError
-    from ..feedback import Feedback, append, now, record
+    from ..feedback import Feedback, now, record
     from ..registry import no_such_agent
     from ..settings import check_task
     from ..tracing import shown_name
@@ -73,7 +73,7 @@ def _run(options: argparse.Namespace) -> int:
             time=now(),
             request_id=options.request_id,
         )
-        append(options.log, row)
+        append_row(options.log, row)
     if store is not None:
         _assess(store, options, shown_name(registry, options.correct or ""))
     print(json.dumps(row.model_dump(mode="json")))  # ASCII: fit for any terminal

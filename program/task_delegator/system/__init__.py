@@ -8,7 +8,6 @@ from .console import accept_any_text, draw_bars_on_terminals_only
 from .extras import needed
 from .files import (
     PARTIAL,
-    append_line,
     atomic_write,
     cache_folder,
     flush,
@@ -22,12 +21,12 @@ from .files import (
     require_regular,
     sha256_file,
     sha256_text,
-    unfinished_line,
     write_text,
 )
 from .fork_gate import hold_at_forks, no_fork
 from .json_text import MOST_LEVELS, parse_json, repeated_key, too_deep
-from .locks import held, one_at_a_time
+from .jsonl import append_line, append_row, cut_unfinished_line, json_of, jsonl_lines, read_rows
+from .locks import held, hold, one_at_a_time
 from .mlflow_access import read_mlflow
 from .thread_lock import Lock
 
@@ -37,14 +36,19 @@ __all__ = [
     "Lock",
     "accept_any_text",
     "append_line",
+    "append_row",
     "atomic_write",
     "beside",
     "cache_folder",
+    "cut_unfinished_line",
     "draw_bars_on_terminals_only",
     "flush",
     "held",
     "hold_at_forks",
+    "hold",
     "is_file",
+    "json_of",
+    "jsonl_lines",
     "needed",
     "no_fork",
     "one_at_a_time",
@@ -53,6 +57,7 @@ __all__ = [
     "read_bytes",
     "read_json",
     "read_mlflow",
+    "read_rows",
     "read_text",
     "repeated_key",
     "replacing",
@@ -61,6 +66,5 @@ __all__ = [
     "sha256_file",
     "sha256_text",
     "too_deep",
-    "unfinished_line",
     "write_text",
 ]

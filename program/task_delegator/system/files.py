@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
-from typing import IO, Any
+from typing import Any
 
 from ..errors import InputError
 from .json_text import parse_json
@@ -22,7 +22,6 @@ from .locks import marked_alive, one_at_a_time, remove_unless_held
 _OPEN = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")  # files that the process was given open
 PARTIAL = ".partial"  # how the name of a file ends that is being written
 _MOST_BYTES = 200_000_000  # of a JSON file: 10,000 agents take a tenth; more takes minutes
-_BLOCK = 2**16  # bytes that are read at once from the end of a file
 _HERE = -100  # AT_FDCWD: paths are those of this process
 _CANNOT_FLUSH = {errno.EINVAL, errno.ENOTSUP}  # a device, or a folder on some file systems
 _CANNOT_EXCHANGE = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}  # by kernel or file system
@@ -167,51 +166,22 @@ def flush(path: Path) -> None:
         return  # Windows opens no folders
     opened = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
-        _flush(opened)
+        flush_open(opened)
     finally:
         os.close(opened)
 
 
-def _flush(opened: int) -> None:
+def flush_open(opened: int) -> None:
+    """Wait until an open file is on the disk, where its kind can be waited for.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     try:
         os.fsync(opened)
     except OSError as error:
         if error.errno not in _CANNOT_FLUSH:
             raise
-
-
-def append_line(file: IO[bytes], line: bytes, *, durable: bool = False) -> None:
-    """Append a line to a file that was opened to append, without a buffer; all of it or nothing.
-
-    Args:
-        file: the file.
-        line: without a line break.
-        durable: wait until it is on the disk, some milliseconds.
-
-    Raises:
-        OSError: it cannot be written, as on a full disk.
-    """
-    end = file.seek(0, os.SEEK_END)
-    left = memoryview(line + b"\n")
-    try:
-        while left:
-            left = left[file.write(left) :]
-        if durable:
-            _flush(file.fileno())
-    except BaseException:
-        file.truncate(end)
-        raise
-
-
-def unfinished_line(file: IO[bytes]) -> bytes:
-    """Return what follows a file's last line break: of a write that was cut off."""
-    start = end = file.seek(0, os.SEEK_END)
-    read = b""
-    while start and b"\n" not in read:
-        start = max(0, start - _BLOCK)
-        file.seek(start)
-        read = file.read(end - start)
-    return read.rpartition(b"\n")[2]
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from ..errors import InputError
 
@@ -52,6 +52,32 @@ def held(path: Path, busy: str = "", mode: int = 0o666) -> Iterator[IO[bytes]]:
         file.close()
 
 
+def hold(file: IO[Any], busy: str) -> None:
+    """Hold an open file until it is closed or the process ends; close it where that fails.
+
+    Unlike ``held`` it refuses where files cannot be locked: for work that two must not do.
+
+    Args:
+        file: open for writing.
+        busy: what to say where another process holds it.
+
+    Raises:
+        InputError: another process holds it, or it cannot be locked.
+    """
+    try:
+        if not _lock(file, busy):
+            raise InputError(
+                f"{file.name}: this system, or its disk, does not lock files as POSIX systems do; "
+                "run it on Linux, macOS or WSL, on a disk of that machine"
+            )
+    except OSError as error:
+        file.close()
+        raise InputError(f"{file.name}: cannot be locked: {error.strerror}") from error
+    except InputError:
+        file.close()
+        raise
+
+
 @contextmanager
 def one_at_a_time(path: Path, busy: str = "") -> Iterator[None]:
     """Let one process or thread at a time into the block; the file that says so is removed.
@@ -94,7 +120,7 @@ def remove_unless_held(path: Path) -> None:
         path.unlink()
 
 
-def _lock(file: IO[bytes], busy: str) -> bool:
+def _lock(file: IO[Any], busy: str) -> bool:
     """Lock an open file; return whether that is possible here."""
     if fcntl is None:
         return False

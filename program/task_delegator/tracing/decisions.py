@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ..choice import Choice
 from ..delegation import Decision, Delegation
 from ..errors import InputError
-from ..feedback import now, read_log
+from ..feedback import now
 from ..registry import first_fault
+from ..system import read_rows
 
 
 class Requested(BaseModel):
@@ -100,7 +101,7 @@ def read_decisions(path: str | Path) -> dict[str, Decided]:
     Raises:
         InputError: it cannot be read, or a line is no decision.
     """
-    return {row.request_id: row for row in (_row(path, *line) for line in read_log(path))}
+    return {row.request_id: row for row in (_row(path, *line) for line in read_rows(path))}
 
 
 def _row(path: str | Path, number: int, values: Any) -> Decided:

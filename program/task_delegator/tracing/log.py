@@ -15,8 +15,7 @@ from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
 from ..errors import DelegatorError
-from ..feedback import append
-from ..system import Lock
+from ..system import Lock, append_row
 from .decisions import Decided
 from .spans import Span
 
@@ -162,7 +161,7 @@ class TraceLog:
         if self._decisions is None:
             return
         try:
-            append(self._decisions, decided)
+            append_row(self._decisions, decided)
         except DelegatorError as error:
             self._lose("decisions", str(error))
 

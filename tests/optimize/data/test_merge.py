@@ -13,7 +13,8 @@ from optimize.data import feedback as merging
 from optimize.data.dataset import load_dataset
 from optimize.data.feedback import merge
 from task_delegator.errors import InputError
-from task_delegator.feedback import Feedback, append
+from task_delegator.feedback import Feedback
+from task_delegator.system import append_row
 
 
 def test_outcomes_become_ground_truth_once(tmp_path):
@@ -33,7 +34,7 @@ def test_outcomes_become_ground_truth_once(tmp_path):
         (dataset.splits["train"][0].text, None),
         (dataset.out_of_scope["test"][0], known.expected),
     ]:
-        append(log, Feedback(task=task, correct_agent=agent, source="desk", time="2026-01-01"))
+        append_row(log, Feedback(task=task, correct_agent=agent, source="desk", time="2026-01-01"))
     found = merge(log, folder)
     assert (found.added, found.out_of_scope, found.known) == (1, 1, 1)
     assert found.conflicts == (  # and what contradicts a label
@@ -60,7 +61,7 @@ def test_merges_at_once_add_what_each_says(tmp_path, monkeypatch):
     def merge_ten(number):
         log = tmp_path / f"{number}.jsonl"
         for task in range(10):
-            append(log, Feedback(task=f"zebra {number} of {task}", correct_agent=agent))
+            append_row(log, Feedback(task=f"zebra {number} of {task}", correct_agent=agent))
         assert merge(log, folder).added == 10
 
     children = [start_child(lambda n=number: merge_ten(n)) for number in range(3)]
@@ -74,7 +75,7 @@ def dataset_with_two_outcomes(folder):
     data, log = small_dataset(folder / "data", agents=5), folder / "f.jsonl"
     agent = next(iter(load_dataset(data).registry)).name
     for task, correct in (("zebras first", agent), ("a thing for nobody", None)):
-        append(log, Feedback(task=task, correct_agent=correct))
+        append_row(log, Feedback(task=task, correct_agent=correct))
     return data, log
 
 
@@ -149,7 +150,7 @@ def test_a_merge_adds_lines_and_keeps_those_that_are_there(tmp_path, layout):
     held = path.read_bytes()
     agent, log = before[0]["expected_agent_name"], tmp_path / "f.jsonl"
     for task in ("zebras first", "eine ärgerliche Rechnung"):
-        append(log, Feedback(task=task, correct_agent=agent))
+        append_row(log, Feedback(task=task, correct_agent=agent))
     assert merge(log, folder).added == 2
     text = path.read_bytes()
     added = [row["user_requests"] for row in json.loads(text)[len(before) :]]
@@ -166,8 +167,8 @@ def test_a_merge_makes_the_file_that_is_not_there(tmp_path):
     (folder / "out_of_scope.json").unlink()
     (folder / "validation.json").write_text("[]")
     agent, log = next(iter(load_dataset(folder).registry)).name, tmp_path / "f.jsonl"
-    append(log, Feedback(task="for nobody", correct_agent=None))
-    append(log, Feedback(task="for somebody", correct_agent=agent))
+    append_row(log, Feedback(task="for nobody", correct_agent=None))
+    append_row(log, Feedback(task="for somebody", correct_agent=agent))
     merge(log, folder, split="validation")
     assert load_dataset(folder).out_of_scope["validation"] == ("for nobody",)
     for name in ("out_of_scope.json", "validation.json"):

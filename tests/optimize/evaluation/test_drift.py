@@ -5,7 +5,8 @@ import pytest
 
 from optimize.evaluation.drift import compare_with_confidence, drift
 from task_delegator.errors import InputError
-from task_delegator.feedback import Feedback, append
+from task_delegator.feedback import Feedback
+from task_delegator.system import append_row
 
 
 @pytest.mark.parametrize(("honest", "fits"), [(True, True), (False, False)])
@@ -21,7 +22,7 @@ def test_drift_is_told_from_chance(tmp_path, honest, fits):
             decision="assign" if stated > 0.9 else "review",
             confidence=float(stated),
         )
-        append(log, row)
+        append_row(log, row)
     found = drift(log)
     assert found.fits is fits
     assert found.n == 300
@@ -96,13 +97,13 @@ def test_who_was_told_none_and_had_an_agent_is_counted():
 
 def test_few_outcomes_say_nothing(tmp_path):
     log = tmp_path / "f.jsonl"
-    append(
+    append_row(
         log,
         Feedback(task="t", agent="a", correct_agent="b", decision="assign", confidence=0.99),
     )
     assert drift(log).fits is None
     message = "1 outcomes: too few to test calibration (20 needed)"
     assert drift(log).sentence() == message
-    append(tmp_path / "bare.jsonl", Feedback(task="t", correct_agent="b"))
+    append_row(tmp_path / "bare.jsonl", Feedback(task="t", correct_agent="b"))
     with pytest.raises(InputError, match="no delegation that named an agent"):
         drift(tmp_path / "bare.jsonl")

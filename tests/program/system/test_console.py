@@ -18,10 +18,11 @@ from task_delegator.decision import Coverage, Doubts, decide
 from task_delegator.delegation import Candidate
 from task_delegator.delegator import Delegator
 from task_delegator.errors import DelegatorError, InputError, LMSpecError
-from task_delegator.feedback import Feedback, append, read_log
+from task_delegator.feedback import Feedback
 from task_delegator.knobs import Thresholds
 from task_delegator.lm.weights import find_weights
 from task_delegator.registry.agents import Agent, Registry
+from task_delegator.system import append_row, read_rows
 from task_delegator.system.files import read_json
 from task_delegator.text.sanitize import printable
 
@@ -220,7 +221,7 @@ def test_feedback_with_half_a_character_writes_nothing(tmp_path):
         Feedback(task="a", correct_agent=None, source="\udcff"),
     ):
         with pytest.raises(InputError, match="no UTF-8"):
-            append(tmp_path / "log.jsonl", row)
+            append_row(tmp_path / "log.jsonl", row)
     assert not (tmp_path / "log.jsonl").exists()
 
 
@@ -236,7 +237,7 @@ def pipe(tmp_path):
     [
         read_json,
         Registry.load,
-        lambda path: list(read_log(path)),
+        lambda path: list(read_rows(path)),
     ],
     ids=["json", "registry", "tasks"],
 )
@@ -274,7 +275,7 @@ def test_the_command_refuses_a_pipe_and_reads_standard_input(agents, pipe, tmp_p
 def test_json_that_python_cannot_hold_is_refused_in_a_line(tmp_path, content):
     path = tmp_path / "odd.json"
     path.write_text(content + "\n")
-    for read in (read_json, lambda path: list(read_log(path))):
+    for read in (read_json, lambda path: list(read_rows(path))):
         with pytest.raises(InputError, match="broken JSON"):
             read(path)
 

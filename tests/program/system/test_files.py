@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from task_delegator.errors import InputError
-from task_delegator.feedback import Feedback, append
+from task_delegator.feedback import Feedback
+from task_delegator.system import append_row
 from task_delegator.system.files import (
     PARTIAL,
     atomic_write,
@@ -175,16 +176,16 @@ def test_what_takes_a_place_is_on_the_disk_before(tmp_path, disk):
     "power failure", "`feedback`", holds="What was said to be recorded is on the disk."
 )
 def test_feedback_is_on_the_disk_when_it_is_said_to_be_appended(tmp_path, disk):
-    append(tmp_path / "log.jsonl", Feedback(task="a", correct_agent=None))
+    append_row(tmp_path / "log.jsonl", Feedback(task="a", correct_agent=None))
     assert disk == ["log.jsonl", "."]
-    append(tmp_path / "log.jsonl", Feedback(task="b", correct_agent=None))
+    append_row(tmp_path / "log.jsonl", Feedback(task="b", correct_agent=None))
     assert disk == ["log.jsonl", ".", "log.jsonl"]
 
 
 @pytest.mark.fault("full disk", "any file that is replaced", holds="What was there stays.")
 def test_a_disk_that_is_full_when_it_is_flushed_leaves_what_was_there(tmp_path, monkeypatch):
     write_text(tmp_path / "a.json", "[1]")
-    append(tmp_path / "log.jsonl", Feedback(task="a", correct_agent=None))
+    append_row(tmp_path / "log.jsonl", Feedback(task="a", correct_agent=None))
     before = (tmp_path / "log.jsonl").read_bytes()
 
     def full(opened: int) -> None:
@@ -194,7 +195,7 @@ def test_a_disk_that_is_full_when_it_is_flushed_leaves_what_was_there(tmp_path, 
     with pytest.raises(InputError, match="No space left"):
         write_text(tmp_path / "a.json", "[2]")
     with pytest.raises(InputError, match="No space left"):
-        append(tmp_path / "log.jsonl", Feedback(task="b", correct_agent=None))
+        append_row(tmp_path / "log.jsonl", Feedback(task="b", correct_agent=None))
     assert (tmp_path / "a.json").read_text() == "[1]"
     assert (tmp_path / "log.jsonl").read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "log.jsonl"]
