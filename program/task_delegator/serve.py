@@ -9,7 +9,6 @@ needs that was compiled with another embedder or with a reranker.
 """
 
 import os
-from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,9 @@ from pydantic import BaseModel, ConfigDict
 
 from task_delegator import Registry, load
 from task_delegator.artifact import AGENTS
-from task_delegator.cli import seconds
 from task_delegator.errors import InputError, ProgramError
 from task_delegator.many import check_tasks
-from task_delegator.settings import TIMEOUT, check_policy
+from task_delegator.settings import TIMEOUT, check_policy, read_timeout
 
 
 class Task(BaseModel):
@@ -66,8 +64,8 @@ def _settings() -> dict[str, Any]:
     policy = os.environ.get("TASK_DELEGATOR_ON_LM_FAILURE") or "degrade"
     given = os.environ.get("TASK_DELEGATOR_TIMEOUT") or str(TIMEOUT)
     try:
-        timeout = seconds(given)
-    except ArgumentTypeError as error:
+        timeout = read_timeout(given)
+    except ValueError as error:
         raise InputError(f"TASK_DELEGATOR_TIMEOUT: {error}") from error
     try:
         check_policy(policy, timeout)

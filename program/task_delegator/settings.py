@@ -65,6 +65,23 @@ def check_policy(on_lm_failure: str, timeout: float | None) -> None:
         raise ValueError(f"timeout is a positive number of seconds or None, not {timeout!r}")
 
 
+def read_timeout(text: str) -> float | None:
+    """Return the positive number of seconds that a text says, None for ``none``.
+
+    Raises:
+        ValueError: it says neither.
+    """
+    if text == "none":
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < math.inf:
+        raise ValueError(f"{text!r} is not a positive number of seconds, or none")
+    return number
+
+
 def check_lm_share(share: float | None) -> None:
     """Refuse what is no share of the tasks.
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..settings import read_timeout
 from .loading import loading
 
 if TYPE_CHECKING:  # imported when needed: --help is not to wait for them
@@ -249,15 +250,10 @@ def names_in(text: str) -> frozenset[str]:
 
 def seconds(text: str) -> float | None:
     """Return a positive number of seconds, None for ``none``."""
-    if text == "none":
-        return None
     try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds, or none")
-    return number
+        return read_timeout(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def number_in(interval: str) -> Callable[[str], float]:
