@@ -17,11 +17,12 @@ from experiments.report import plots
 from experiments.report.publish import publish
 from experiments.support.recorded_data import recorded, write
 from experiments.support.results import clean_commit, constants, latest, save
-from task_delegator.errors import DelegatorError, InputError
+from task_delegator.cli import run_to_exit_code
+from task_delegator.errors import InputError
 
 
 def main() -> int:
-    """Run one study; return 0, or the exit code of the error that stopped it (2 or 3)."""
+    """Run one study; return 0, or the exit code of what ended it."""
     parser = argparse.ArgumentParser(prog="experiments", description=__doc__)
     parser.add_argument("name", nargs="?", choices=studies.names())
     parser.add_argument("--quick", action="store_true", help="small, and not saved")
@@ -37,15 +38,15 @@ def main() -> int:
     if options.list:
         print(*sorted(studies.names(), key=_seconds))
         return 0
-    try:
-        if options.recorded_data is not None:
-            return _write_part(*options.recorded_data)
-        if options.name is None:
-            parser.error("name a study")
-        return _run(options.name, options.quick, options.lm)
-    except DelegatorError as error:
-        print(f"experiments {options.name or '--recorded-data'}: {error}", file=sys.stderr)
-        return error.exit_code
+    if options.recorded_data is not None:
+        return run_to_exit_code(
+            "experiments --recorded-data", lambda: _write_part(*options.recorded_data)
+        )
+    if options.name is None:
+        parser.error("name a study")
+    return run_to_exit_code(
+        f"experiments {options.name}", lambda: _run(options.name, options.quick, options.lm)
+    )
 
 
 def _write_part(name: str, out: str) -> int:

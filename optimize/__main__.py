@@ -20,6 +20,7 @@ from optimize.cli import (
     transfer,
 )
 from optimize.cli.common import shared_options
+from task_delegator.cli import run_to_exit_code
 
 _COMMANDS = """Make, tune and evaluate delegators.
 
@@ -35,7 +36,7 @@ synthesize let an LM write agents and labeled requests for given domains; resuma
 enrich     let an LM add details to the agents of a dataset, in a file for review
 merge      add recorded outcomes to a dataset
 drift      test whether the confidence still agrees with recorded outcomes
-finetune   train a LoRA adapter of the embedded LM; takes hours; resumable
+finetune   train a LoRA adapter of the embedded LM (hours), an encoder or a reranker; resumable
 """
 
 
@@ -45,18 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Who stops it with Ctrl-C gets 130, as from a shell.
     """
     options = parser().parse_args(arguments)
-    from task_delegator.errors import STOPPED, DelegatorError
-    from task_delegator.system import accept_any_text
-
-    accept_any_text()
-    try:
-        return options.run(options)
-    except DelegatorError as error:
-        print(f"optimize {options.command}: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print(f"optimize {options.command}: stopped", file=sys.stderr)
-        return STOPPED
+    return run_to_exit_code(f"optimize {options.command}", lambda: options.run(options))
 
 
 def parser() -> argparse.ArgumentParser:

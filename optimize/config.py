@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from optimize.calibration import DELTA, OUT_OF_SCOPE_SHARE, TARGET_PRECISION
+from task_delegator.settings import EMBEDDER
 from task_delegator.signatures import SLOTS
 from task_delegator.stages import Card
 
@@ -68,7 +69,7 @@ class Options:
     out_of_scope_share: float = OUT_OF_SCOPE_SHARE
     delta: float = DELTA
     ask_share: float = ASK_SHARE
-    embedder: str = "minilm-tuned"
+    embedder: str = EMBEDDER
     reranker: str | None = None
     lm: str | None = None
     seed: int = 0

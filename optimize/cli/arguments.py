@@ -1,7 +1,4 @@
-"""Types and choices of command-line arguments."""
-
-import argparse
-from collections.abc import Callable
+"""Choices of command-line arguments."""
 
 # The keys of ``optimizers.OPTIMIZERS``, which imports DSPy: --help is not to wait for it.
 OPTIMIZER_NAMES = (
@@ -16,14 +13,3 @@ OPTIMIZER_NAMES = (
     "simba",
     "gepa",
 )
-
-
-def at_least(least: int) -> Callable[[str], int]:
-    """Return a type for whole numbers with a lower bound."""
-
-    def integer(text: str) -> int:
-        if not text.lstrip("-").isdigit() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least {least}")
-        return int(text)
-
-    return integer

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from optimize.cli.arguments import at_least
-from task_delegator.cli import number_in
+from task_delegator.cli import number_in, whole_number
+from task_delegator.errors import InputError
 
 if TYPE_CHECKING:
     import dspy
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from task_delegator.delegator import Delegator
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-
-
-EMBEDDER = "minilm-tuned"  # the default's name alone: its package takes a while
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +53,7 @@ def shared_options() -> Parents:
         help="ignore the dataset's enrichment.json",
     )
     seed = argparse.ArgumentParser(add_help=False)
-    seed.add_argument("--seed", type=at_least(0), default=0, help="random seed")
+    seed.add_argument("--seed", type=whole_number(0), default=0, help="random seed")
     lm = argparse.ArgumentParser(add_help=False)
     lm.set_defaults(lm_named=False)
     lm.add_argument(
@@ -117,7 +114,6 @@ def refuse_both(options: argparse.Namespace) -> None:
     Raises:
         InputError: ``--lm`` and ``--no-lm`` were given.
     """
-    from task_delegator.errors import InputError
 
     if options.no_lm and options.lm_named:
         raise InputError("--lm names an LM and --no-lm wants none: leave out one of the two")
@@ -132,7 +128,6 @@ def refuse_no_lm(options: argparse.Namespace, reason: str) -> None:
     Raises:
         InputError: ``--no-lm`` was given.
     """
-    from task_delegator.errors import InputError
 
     if options.no_lm:
         raise InputError(f"{reason}: leave out --no-lm")

@@ -5,16 +5,17 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from optimize.cli.arguments import OPTIMIZER_NAMES, at_least
+from optimize.cli.arguments import OPTIMIZER_NAMES
 from optimize.cli.common import (
-    EMBEDDER,
     Commands,
     Parents,
     optional_lm,
     out_of_scope_share,
     refuse_both,
 )
-from task_delegator.cli import number_in
+from task_delegator.cli import number_in, whole_number
+from task_delegator.errors import InputError
+from task_delegator.settings import EMBEDDER
 
 if TYPE_CHECKING:  # imported when needed: --help is not to wait for it
     from optimize.config import Options
@@ -46,16 +47,16 @@ def add_parser(commands: Commands, parents: Parents) -> None:
         help="LM that writes instructions and demos; the program's LM by default",
     )
     parser.add_argument(
-        "--trials", type=at_least(1), help="trials of the search; set by the preset by default"
+        "--trials", type=whole_number(1), help="trials of the search; set by the preset by default"
     )
     parser.add_argument(
         "--max-lm-calls",
-        type=at_least(0),
+        type=whole_number(0),
         help="limit for the LM stage (evaluation not included); 0 disables it",
     )
     parser.add_argument(
         "--samples-from-train",
-        type=at_least(0),
+        type=whole_number(0),
         default=0,
         metavar="N",
         help="store N train requests per agent in the program, as further samples",
@@ -89,7 +90,7 @@ def add_parser(commands: Commands, parents: Parents) -> None:
     )
     parser.add_argument(
         "--traces",
-        type=at_least(0),
+        type=whole_number(0),
         default=3,
         metavar="N",
         help="number of validation requests to trace",
@@ -128,7 +129,6 @@ def run(options: argparse.Namespace) -> int:
 def _adapt_encoder(options: argparse.Namespace, dataset: "Dataset") -> None:
     """Let the program embed with an encoder that is fine-tuned on its dataset."""
     from task_delegator.embedders import PACKAGED
-    from task_delegator.errors import InputError
 
     if options.embedder not in PACKAGED:
         raise InputError(

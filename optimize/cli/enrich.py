@@ -5,8 +5,9 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from optimize.cli.arguments import at_least
-from optimize.cli.common import EMBEDDER, Commands, Parents, print_json
+from optimize.cli.common import Commands, Parents, print_json
+from task_delegator.cli import whole_number
+from task_delegator.settings import EMBEDDER
 
 
 def add_parser(commands: Commands, parents: Parents) -> None:
@@ -16,10 +17,12 @@ def add_parser(commands: Commands, parents: Parents) -> None:
         parents=[parents.folder, parents.lm],
         help="let an LM add details to the agents of a dataset",
     )
-    parser.add_argument("--number", type=at_least(1), default=8, help="requests to write per agent")
+    parser.add_argument(
+        "--number", type=whole_number(1), default=8, help="requests to write per agent"
+    )
     parser.add_argument(
         "--max-lm-calls",
-        type=at_least(1),
+        type=whole_number(1),
         help="agents to write for in this run; all by default",
     )
     parser.add_argument("--embedder", default=parents.embedder or EMBEDDER, help="embedder spec")

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optimize.cli.arguments import at_least
 from optimize.cli.common import (
     Commands,
     Parents,
@@ -15,7 +14,10 @@ from optimize.cli.common import (
     refuse_both,
     refuse_no_lm,
 )
-from task_delegator.cli import add_lm_share
+from task_delegator.cli import add_lm_share, whole_number
+from task_delegator.errors import InputError
+from task_delegator.system import write_text
+from task_delegator.text import printable
 
 if TYPE_CHECKING:
     from optimize.data import Dataset
@@ -38,7 +40,9 @@ def add_parser(commands: Commands, parents: Parents) -> None:
     parser.add_argument("other", nargs="?", help="second program, to compare with")
     parser.add_argument("--split", choices=("train", "validation", "test"), default="test")
     parser.add_argument(
-        "--limit", type=at_least(1), help="evaluate a random subset of this size, fixed by the seed"
+        "--limit",
+        type=whole_number(1),
+        help="evaluate a random subset of this size, fixed by the seed",
     )
     parser.add_argument(
         "--prompt", action="append", default=[], metavar="URI",
@@ -76,7 +80,7 @@ def add_parser(commands: Commands, parents: Parents) -> None:
     )
     parser.add_argument(
         "--differing",
-        type=at_least(1),
+        type=whole_number(1),
         metavar="N",
         help="list the first N requests that two programs answer differently",
     )
@@ -89,8 +93,6 @@ def run(options: argparse.Namespace) -> int:
     from optimize.data import load_dataset
     from optimize.lm_stage import opened
     from task_delegator.artifact import load
-    from task_delegator.system import write_text
-    from task_delegator.text import printable
 
     _check(options)
     dataset = load_dataset(options.data, enriched=options.enriched)
@@ -175,8 +177,6 @@ def _given(named: Sequence[str] | None, here: str | None) -> Sequence[str]:
 
 
 def _check(options: argparse.Namespace) -> None:
-    from task_delegator.errors import InputError
-
     refuse_both(options)
     if options.gate_open:
         refuse_no_lm(options, "--gate-open asks the LM about every task")

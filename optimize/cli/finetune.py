@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from optimize.cli.arguments import at_least
 from optimize.cli.common import Commands, Parents, print_json
+from task_delegator.cli import whole_number
 
 if TYPE_CHECKING:
     from optimize.data import Dataset
@@ -34,12 +34,12 @@ def add_parser(commands: Commands, parents: Parents) -> None:
         help="program whose retriever makes shortlists for an LM; of a reranker its embedder alone",
     )  # fmt: skip
     parser.add_argument(
-        "--examples", type=at_least(1),
+        "--examples", type=whole_number(1),
         help="shortlists (4000), batches of an encoder (1000) or of a reranker (300), to train on",
     )  # fmt: skip
     parser.add_argument(
         "--every",
-        type=at_least(1),
+        type=whole_number(1),
         help="examples between evaluations (400, of an encoder 100, of a reranker 100)",
     )
     parser.add_argument(
@@ -53,8 +53,8 @@ def add_parser(commands: Commands, parents: Parents) -> None:
         help="embedder whose similarities an encoder learns beside the labels (mpnet, of an "
         "adapted one none); '' for none",
     )
-    parser.add_argument("--rank", type=at_least(1), default=16, help="rank of the LM's adapter")
-    parser.add_argument("--threads", type=at_least(1), default=2, help="compute threads")
+    parser.add_argument("--rank", type=whole_number(1), default=16, help="rank of the LM's adapter")
+    parser.add_argument("--threads", type=whole_number(1), default=2, help="compute threads")
     parser.add_argument(
         "--out", default="runs/finetune", help="output folder; a stopped run continues there"
     )

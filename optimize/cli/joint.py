@@ -4,8 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from optimize.cli.arguments import OPTIMIZER_NAMES, at_least
+from optimize.cli.arguments import OPTIMIZER_NAMES
 from optimize.cli.common import Commands, Parents, open_program
+from task_delegator.cli import whole_number
+from task_delegator.text import printable
 
 
 def add_parser(commands: Commands, parents: Parents) -> None:
@@ -16,7 +18,9 @@ def add_parser(commands: Commands, parents: Parents) -> None:
         help="search all parts of a program together",
     )
     parser.add_argument("program", nargs="?", default="default", help="program to start from")
-    parser.add_argument("--trials", type=at_least(1), default=40, help="total trials of the study")
+    parser.add_argument(
+        "--trials", type=whole_number(1), default=40, help="total trials of the study"
+    )
     parser.add_argument("--study", default="joint", help="name of the study")
     parser.add_argument(
         "--storage",
@@ -38,7 +42,9 @@ def add_parser(commands: Commands, parents: Parents) -> None:
         type=float,
         help="limit of LM tokens per task; the only objective is then top-1",
     )
-    parser.add_argument("--max-lm-calls", type=at_least(1), default=3000, help="limit of LM calls")
+    parser.add_argument(
+        "--max-lm-calls", type=whole_number(1), default=3000, help="limit of LM calls"
+    )
     parser.add_argument("--out", default="runs/joint", help="output folder")
     parser.set_defaults(run=run)
 
@@ -50,7 +56,6 @@ def run(options: argparse.Namespace) -> int:
     from optimize.recorded import language_model
     from optimize.search import StudyLocation
     from optimize.tracking import study_storage
-    from task_delegator.text import printable
 
     dataset, program, manifest = open_program(options)
     config = JointSearchConfig(

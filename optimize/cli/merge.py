@@ -5,6 +5,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from optimize.cli.common import Commands, Parents, print_json
+from task_delegator.cli.options import tell
+from task_delegator.errors import InputError
 
 if TYPE_CHECKING:
     from optimize.tracking import Answers
@@ -33,8 +35,6 @@ def add_parser(commands: Commands, parents: Parents) -> None:
 def run(options: argparse.Namespace) -> int:
     """Add recorded outcomes to a dataset."""
     from optimize.data import merge_rows
-    from task_delegator.cli.options import tell
-    from task_delegator.errors import InputError
     from task_delegator.feedback import read_feedback
 
     if options.log is None and not options.assessments:

@@ -4,6 +4,7 @@ import argparse
 from dataclasses import asdict
 
 from optimize.cli.common import Commands, Parents, open_program, print_json, save_program
+from task_delegator.errors import InputError
 
 
 def add_parser(commands: Commands, parents: Parents) -> None:
@@ -20,7 +21,6 @@ def run(options: argparse.Namespace) -> int:
     """Fit when a program splits a task."""
     from optimize.calibration import evaluate_plans, few_for_several, fit_split
     from optimize.pipeline import provenance
-    from task_delegator.errors import InputError
 
     dataset, program, manifest = open_program(options)
     if (few := few_for_several(dataset)) is not None:

@@ -4,6 +4,8 @@ import argparse
 import sys
 
 from optimize.cli.common import Commands, Parents, optional_lm, refuse_both
+from task_delegator.errors import InputError
+from task_delegator.text import printable
 
 
 def add_parser(commands: Commands, parents: Parents) -> None:
@@ -24,8 +26,6 @@ def run(options: argparse.Namespace) -> int:
     """Make a program champion if it beats the present one; 1 where it does not."""
     from optimize.data import load_dataset
     from optimize.tracking import Models, promote, roll_back
-    from task_delegator.errors import InputError
-    from task_delegator.text import printable
 
     refuse_both(options)
     if options.rollback == (options.source is not None):

@@ -3,8 +3,10 @@
 import argparse
 from pathlib import Path
 
-from optimize.cli.arguments import at_least
-from optimize.cli.common import EMBEDDER, Commands, Parents, print_json
+from optimize.cli.common import Commands, Parents, print_json
+from task_delegator.cli import whole_number
+from task_delegator.errors import InputError
+from task_delegator.settings import EMBEDDER
 
 
 def add_parser(commands: Commands, parents: Parents) -> None:
@@ -12,7 +14,9 @@ def add_parser(commands: Commands, parents: Parents) -> None:
     parser = commands.add_parser(
         "search", parents=[parents.data, parents.seed], help="search the retrieval knobs only"
     )
-    parser.add_argument("--trials", type=at_least(1), default=60, help="total trials of the study")
+    parser.add_argument(
+        "--trials", type=whole_number(1), default=60, help="total trials of the study"
+    )
     parser.add_argument("--study", default="retrieval", help="name of the study")
     parser.add_argument(
         "--storage",
@@ -44,7 +48,6 @@ def run(options: argparse.Namespace) -> int:
     from optimize.search import ScoredRequests, StudyLocation, measure, search
     from optimize.tracking import MLFLOW, on_spark, study_storage
     from task_delegator.embedders import embedder
-    from task_delegator.errors import InputError
     from task_delegator.knobs import KnobValues
     from task_delegator.retrieval import IndexCache
 

@@ -4,8 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from optimize.cli.arguments import at_least
-from optimize.cli.common import EMBEDDER, Commands, Parents, print_json
+from optimize.cli.common import Commands, Parents, print_json
+from task_delegator.cli import whole_number
+from task_delegator.settings import EMBEDDER
 
 
 def add_parser(commands: Commands, parents: Parents) -> None:
@@ -19,12 +20,12 @@ def add_parser(commands: Commands, parents: Parents) -> None:
         "--domains", nargs="*", default=(), metavar="DOMAIN", help='such as "accounts payable"'
     )
     parser.add_argument(
-        "--agents", type=at_least(0), default=8, help="agents per domain, at least 2"
+        "--agents", type=whole_number(0), default=8, help="agents per domain, at least 2"
     )
-    parser.add_argument("--requests", type=at_least(0), default=10, help="requests per agent")
+    parser.add_argument("--requests", type=whole_number(0), default=10, help="requests per agent")
     parser.add_argument(
         "--max-lm-calls",
-        type=at_least(0),
+        type=whole_number(0),
         help="limit over all runs with the same output; three times the need by default",
     )
     parser.add_argument("--embedder", default=parents.embedder or EMBEDDER, help="embedder spec")

@@ -1,4 +1,7 @@
-"""What a caller may ask of the program: tasks, deadlines, what to do when the LM fails."""
+"""What a caller may ask of the program: tasks, deadlines, embedders, what to do when the LM fails.
+
+It loads nothing: command lines take their defaults from here.
+"""
 
 import math
 from collections.abc import Iterable
@@ -9,6 +12,8 @@ from .text import longest_form
 
 MAX_TASK_CHARACTERS = 20_000  # some 5,000 tokens: a task, not a document
 TIMEOUT = 60.0  # seconds: a person waits no longer, and an LM on a processor needs some of them
+EMBEDDER = "minilm-tuned"  # spec of the default: it comes with the package
+PACKAGED = (EMBEDDER, "minilm")  # embedders whose weights are part of an installed package
 LMFailurePolicy = Literal["degrade", "raise"]
 
 

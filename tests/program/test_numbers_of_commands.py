@@ -43,3 +43,14 @@ def test_the_ends_of_an_interval_belong_to_it_or_not(interval, inside, outside):
     assert read(inside) == float(inside)
     with pytest.raises(argparse.ArgumentTypeError, match=re.escape(f"not a number in {interval}")):
         read(outside)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "inside", "outside"),
+    [((0,), "007", "-1"), ((1,), "1", "0"), ((1, 65_535), "65535", "65536"), ((0,), "5", "5.0")],
+)
+def test_a_whole_number_has_bounds(bounds, inside, outside):
+    read = cli.whole_number(*bounds)
+    assert read(inside) == int(inside)
+    with pytest.raises(argparse.ArgumentTypeError, match=f"'{outside}' is no whole number"):
+        read(outside)

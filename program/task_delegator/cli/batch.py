@@ -5,7 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .options import add_lm_share, check_written, load_program, permissions_of, tell
+from ..errors import InputError
+from .options import add_lm_share, check_written, load_program, permissions_of, tell, whole_number
 
 if TYPE_CHECKING:
     from ..batch import Batch
@@ -23,7 +24,7 @@ def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
         "out", help="JSONL file to write, one delegation per line; or a .parquet file"
     )
     batch.add_argument(
-        "--workers", type=_whole(1), default=1, metavar="N", help="processes; default: 1"
+        "--workers", type=whole_number(1), default=1, metavar="N", help="processes; default: 1"
     )
     batch.add_argument(
         "--ray",
@@ -33,7 +34,7 @@ def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
     )
     batch.add_argument(
         "--max-lm-calls",
-        type=_whole(0),
+        type=whole_number(0),
         metavar="N",
         help="ask the LM for no further task after so many calls; those that would need it are "
         'delegated without it and say "second_pass": true; default: no limit',
@@ -53,7 +54,6 @@ def _run(options: argparse.Namespace) -> int:
         write_bad,
         written_beside,
     )
-    from ..errors import InputError
 
     if (options.workers > 1 or options.ray) and options.max_lm_calls is not None:
         raise InputError("--max-lm-calls is counted in one process: leave out --workers and --ray")
@@ -114,12 +114,3 @@ def _engine(options: argparse.Namespace, delegator: Any, permissions: Any) -> An
     if options.workers > 1:
         return several_processes(load, permissions, options.workers)
     return one_process(delegator, permissions, options.max_lm_calls)
-
-
-def _whole(least: int) -> Any:
-    def whole(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number of {least} or more")
-        return int(text)
-
-    return whole

@@ -3,6 +3,8 @@
 import argparse
 from typing import Any
 
+from ..errors import InputError
+from ..system import cache_folder
 from .options import tell
 
 
@@ -15,8 +17,6 @@ def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from ..embedders import clear_cache, kept_files
-    from ..errors import InputError
-    from ..system import cache_folder
 
     try:
         held = kept_files()

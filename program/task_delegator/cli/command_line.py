@@ -1,12 +1,12 @@
 """The command ``task-delegator``: the list of its commands, and how one is run."""
 
 import argparse
-import os
-import sys
 from collections.abc import Sequence
 
+from ..system import draw_bars_on_terminals_only
 from . import batch, cache, calibrate, delegate, exchange, feedback, fetch, lint, serve
-from .options import program_options, tell
+from .ending import run_to_exit_code
+from .options import program_options
 
 _COMMANDS = (delegate, batch, feedback, calibrate, serve, exchange, cache, fetch, lint)
 
@@ -17,22 +17,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Who stops it with Ctrl-C gets 130, as from a shell.
     """
     parsed = parser().parse_args(arguments)
-    from ..errors import STOPPED, DelegatorError
-    from ..system import accept_any_text, draw_bars_on_terminals_only
-
-    accept_any_text()
     draw_bars_on_terminals_only()
-    try:
-        return parsed.run(parsed)
-    except DelegatorError as error:
-        tell(error)
-        return error.exit_code
-    except BrokenPipeError:  # who read the output has what was wanted, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except KeyboardInterrupt:
-        tell("stopped")
-        return STOPPED
+    return run_to_exit_code("task-delegator", lambda: parsed.run(parsed))
 
 
 class _Version(argparse.Action):

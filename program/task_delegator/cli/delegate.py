@@ -4,7 +4,10 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from .options import load_program, permissions_of
+from ..errors import InputError
+from ..settings import check_task
+from ..text import printable
+from .options import load_program, permissions_of, whole_number
 
 if TYPE_CHECKING:
     from ..delegation import Plan
@@ -48,25 +51,15 @@ def _add_wishes(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--top",
-        type=_count,
+        type=whole_number(1, 999_999),
         metavar="K",
         default=3,
         help="how many agents to name; default: 3",
     )
 
 
-def _count(text: str) -> int:
-    """Return a positive integer."""
-    if not text.isdecimal() or len(text) > 6 or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of agents, 1 or more")
-    return int(text)
-
-
 def _run(options: argparse.Namespace) -> int:
-    from ..errors import InputError
     from ..registry import no_such_agent
-    from ..settings import check_task
-    from ..text import printable
 
     check_task(options.task)
     whom = {"exclude": options.exclude, "include": options.include}
@@ -99,8 +92,6 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _lines(plan: "Plan") -> str:
-    from ..text import printable
-
     lines = [
         f"{len(plan.steps)} step(s); probability that several agents are needed: {plan.several:.0%}"
     ]

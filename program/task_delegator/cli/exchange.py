@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..system import write_text
 from .options import names_in, tell
 
 if TYPE_CHECKING:
@@ -111,7 +112,6 @@ def _kept_permissions(agents: "Iterable[Agent]") -> list[str]:
 
 def _export(options: argparse.Namespace) -> int:
     from ..registry import Registry, catalog
-    from ..system import write_text
 
     caller = None if options.permissions is None else names_in(options.permissions)
     agents = [agent for agent in Registry.load(options.agents) if agent.permits(caller)]

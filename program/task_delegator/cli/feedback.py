@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import DelegatorError, InputError, StoreError
+from ..settings import check_task
 from ..system import append_row, needed
 from .options import check_written, load_program, permissions_of, read_registry
 
@@ -43,10 +45,8 @@ def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from ..errors import InputError
     from ..feedback import Feedback, now, record
     from ..registry import no_such_agent
-    from ..settings import check_task
     from ..tracing import shown_name
 
     if options.request_id is not None and not options.mlflow:
@@ -109,7 +109,6 @@ def _told(what: str) -> Iterator[None]:
     Raises:
         StoreError: the store does not answer, or refuses.
     """
-    from ..errors import DelegatorError, StoreError
 
     try:
         yield

@@ -3,6 +3,8 @@
 import argparse
 from typing import Any
 
+from ..errors import InputError
+from ..text import printable
 from .options import tell
 
 _NAMED = 10  # agents of a finding that are named
@@ -16,9 +18,7 @@ def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from ..errors import InputError
     from ..registry import Registry
-    from ..text import printable
 
     registry = Registry.load(options.agents)
     if not registry:

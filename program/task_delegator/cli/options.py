@@ -8,14 +8,16 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..settings import read_timeout
+from ..errors import InputError
+from ..settings import EMBEDDER, PACKAGED, TIMEOUT, read_timeout
+from ..text import printable
 from .loading import loading
 
 if TYPE_CHECKING:  # imported when needed: --help is not to wait for them
     from ..delegator import Delegator
     from ..registry import Registry
 
-PACKAGED = ("minilm-tuned", "minilm")  # as embedders has them, whose import takes a while
+_MOST_DIGITS = 18  # of a whole number: nobody means more, and Python reads no thousands
 _AGENTS = Path("datasets/agents.json")  # the registry of a checkout
 
 
@@ -56,8 +58,8 @@ def program_options() -> argparse.ArgumentParser:
         "--timeout",
         type=seconds,
         metavar="SECONDS",
-        default=60.0,
-        help="for all LM calls of one task together; none for no limit; default: 60",
+        default=TIMEOUT,
+        help=f"for all LM calls of one task together; none for no limit; default: {TIMEOUT:.0f}",
     )
     program.add_argument(
         "--allow-uncalibrated",
@@ -88,11 +90,10 @@ def program_options() -> argparse.ArgumentParser:
     return program
 
 
-def tell(message: object) -> None:
-    """Print a message for a person, on one line of standard error."""
-    from ..text import printable
+def tell(message: object, name: str = "task-delegator") -> None:
+    """Print a message of a command for a person, on one line of standard error."""
 
-    print(f"task-delegator: {printable(str(message))}", file=sys.stderr)
+    print(f"{name}: {printable(str(message))}", file=sys.stderr)
 
 
 def add_program(parser: argparse.ArgumentParser) -> None:
@@ -130,7 +131,6 @@ def check_written(options: argparse.Namespace, written: Iterable[Path], *read: s
     Raises:
         InputError: the first path that is one of them.
     """
-    from ..errors import InputError
     from ..registry import enrichment_next_to
 
     agents = options.agents or str(_AGENTS)
@@ -154,7 +154,6 @@ def check_appended(path: Path) -> None:
     Raises:
         InputError: it cannot be, or its folder is not there.
     """
-    from ..errors import InputError
 
     if not path.absolute().parent.is_dir():
         raise InputError(f"{path}: there is no such folder: make it, or name another file")
@@ -179,7 +178,7 @@ def add_lm_share(parser: argparse.ArgumentParser) -> None:
 
 def load_program(options: argparse.Namespace) -> "Delegator":
     """Return the program that the options name, with its agents."""
-    wanted = options.embedder or PACKAGED[0]
+    wanted = options.embedder or EMBEDDER
     with loading(wanted if wanted in PACKAGED else None):
         from ..artifact import load, written_samples
 
@@ -229,7 +228,6 @@ def agents_file(options: argparse.Namespace) -> Path:
     Raises:
         InputError: none is named.
     """
-    from ..errors import InputError
 
     if options.agents is None and not _AGENTS.is_file():
         raise InputError("--agents is missing: name a JSON file of agents")
@@ -268,6 +266,19 @@ def number_in(interval: str) -> Callable[[str], float]:
         left_out = [end for end, mark in ((low, interval[0]), (high, interval[-1])) if mark in "()"]
         if not low <= number <= high or number in left_out:
             raise argparse.ArgumentTypeError(f"{text!r} is not a number in {interval}")
+        return number
+
+    return read
+
+
+def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
+    """Return what reads a whole number with bounds, of which the lower is 0 or more."""
+    wanted = f"of {least} or more" if most is None else f"from {least} to {most}"
+
+    def read(text: str) -> int:
+        number = int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else -1
+        if not least <= number <= (number if most is None else most):
+            raise argparse.ArgumentTypeError(f"{text!r:.20} is no whole number {wanted}")
         return number
 
     return read

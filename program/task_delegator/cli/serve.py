@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import InputError
 from ..system import needed
 from .options import (
     add_lm_share,
@@ -17,6 +18,7 @@ from .options import (
     load_program,
     permissions_of,
     tell,
+    whole_number,
 )
 
 if TYPE_CHECKING:
@@ -30,7 +32,9 @@ def add_to(commands: Any, program: argparse.ArgumentParser) -> None:
         "serve", parents=[program], help="answer over HTTP and MCP, with a page for reviewers"
     )
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    serve.add_argument("--port", type=_port, default=8000, help="port to listen on")
+    serve.add_argument(
+        "--port", type=whole_number(1, 65_535), default=8000, help="port to listen on"
+    )
     serve.add_argument(
         "--tokens",
         metavar="FILE",
@@ -91,16 +95,7 @@ def _add_mcp(commands: Any, program: argparse.ArgumentParser) -> None:
     mcp.set_defaults(run=_mcp)
 
 
-def _port(text: str) -> int:
-    """Return the number of a port."""
-    if not text.isdecimal() or len(text) > 5 or not 0 < int(text) < 2**16:
-        raise argparse.ArgumentTypeError(f"{text!r:.20} is no port, from 1 to 65535")
-    return int(text)
-
-
 def _serve(options: argparse.Namespace) -> int:
-    from ..errors import InputError
-
     with needed("serve"):
         from ..service import Access, Desk, check_address, listen, read_tokens, serve
     from ..tracing import still_waiting
@@ -133,7 +128,6 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _traces(options: argparse.Namespace) -> "TraceLog | None":
     """Return what writes traces and decisions, None where neither is wanted."""
-    from ..errors import InputError
 
     if options.trace_texts and not options.mlflow:
         raise InputError("--trace-texts is about the traces: name their store with --mlflow URI")

@@ -1,5 +1,6 @@
 """Embedders: one file each, the protocol, specs, the cache of encodings."""
 
+from ..settings import PACKAGED
 from .base import Embedder, Encoded, utf8_bytes
 from .cache import VectorCache, clear_cache, kept_files
 from .cached import encode_documents, forget_tasks, forgetting, maker_of, remembering
@@ -8,7 +9,7 @@ from .late_chunking import encode_parts, pools_tokens
 from .minilm import MiniLM, packaged_minilm
 from .onnx_encoder import OnnxEncoder, onnx_session
 from .packages import keep_files
-from .specs import DEFAULT, PACKAGED, embedder
+from .specs import DEFAULT, embedder
 from .tuned_encoder import MANIFEST, MODEL, VOCABULARY, TunedEncoder
 
 __all__ = [

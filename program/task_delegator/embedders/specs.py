@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from ..errors import InputError
+from ..settings import EMBEDDER
 from ..system import Lock
 from .base import CacheableEmbedder, Embedder
 from .cache import VectorCache
@@ -19,9 +20,7 @@ from .mpnet import MPNet
 from .sentence_transformers import SentenceTransformers
 from .tuned_encoder import DefaultEncoder, TunedEncoder
 
-DEFAULT = "minilm-tuned"
-PACKAGED = (DEFAULT, "minilm")  # the embedders whose weights are part of an installed package
-
+DEFAULT = EMBEDDER
 _LOCAL: dict[str, Callable[[], CacheableEmbedder]] = {
     DEFAULT: DefaultEncoder,
     "minilm": MiniLM,

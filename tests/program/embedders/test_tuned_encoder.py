@@ -8,10 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from optimize.cli.common import EMBEDDER
 from optimize.data import ENCODER_REGISTRIES
 from task_delegator import embedders
-from task_delegator.cli import options
 from task_delegator.embedders import (
     DEFAULT,
     MANIFEST,
@@ -26,6 +24,7 @@ from task_delegator.embedders.base import Encoded
 from task_delegator.embedders.onnx_encoder import OnnxEncoder
 from task_delegator.embedders.specs import _named
 from task_delegator.errors import InputError
+from task_delegator.settings import EMBEDDER
 from task_delegator.system import read_json, sha256_file
 
 SHIPPED = Path(embedders.__file__).parent / "tuned"
@@ -58,7 +57,6 @@ def test_it_encodes_as_its_graph_does_under_an_id_of_its_own(folder):
 def test_the_default_is_the_encoder_that_ships():
     own = embedder()
     assert own is embedder("minilm-tuned") is embedder(EMBEDDER)
-    assert PACKAGED == options.PACKAGED
     assert PACKAGED[0] == DEFAULT == EMBEDDER
     assert own.id != embedder("minilm").id
     for name, sha256 in read_json(SHIPPED / MANIFEST)["sha256"].items():
