@@ -34,7 +34,7 @@ def examples(program: Delegator, requests: Sequence[Request], seed: int) -> list
         assert retrieval.query is not None  # somebody is permitted
         shortlist = lm_shortlist(retrieval, retrieval.query, knobs.lm)
         if rng.random() < 0.5:
-            shortlist = shortlist.reversed()
+            shortlist = shortlist.in_reverse()
         shown = enumerate(shortlist.agents)
         places = [place for place, agent in shown if agent.name in request.acceptable]
         if places:

@@ -169,9 +169,7 @@ def read_state(path: Path, program: Program, written: int = FORMAT) -> dict[str,
         try:
             checked[name] = _checked(state[name], parameter, written)
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, (name, *first["loc"])))
-            raise ProgramError(f"{path}: {place}: {_one_line(first['msg'])}") from error
+            raise ProgramError(f"{path}: {_first_fault(error, name)}") from error
         except ValueError as error:
             raise ProgramError(f"{path}: {name}: {_one_line(str(error))}") from error
     if "metadata" in state:
@@ -191,9 +189,7 @@ def check_predictor(state: Any, predictor: Any, place: str) -> dict[str, Any]:
     try:
         return _checked(state, predictor, FORMAT)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ProgramError(f"{place}: {where}: {_one_line(first['msg'])}") from error
+        raise ProgramError(f"{place}: {_first_fault(error)}") from error
     except ValueError as error:
         raise ProgramError(f"{place}: {_one_line(str(error))}") from error
 
@@ -211,9 +207,7 @@ def read_scores(value: Any, place: str) -> ValidationScores:
     try:
         return ValidationScores.model_validate(value)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, (place, *first["loc"])))
-        raise ProgramError(f"{where}: {_one_line(first['msg'])}") from error
+        raise ProgramError(_first_fault(error, place)) from error
 
 
 def read_target(value: Any, place: str) -> Target:
@@ -235,6 +229,12 @@ def read_target(value: Any, place: str) -> Target:
     except (ValidationError, InputError) as error:
         said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
         raise ProgramError(f"{place}.promise: {_one_line(said)}") from error
+
+
+def _first_fault(error: ValidationError, *within: str) -> str:
+    """Return where the first fault is, and what is wrong there, on one line."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, (*within, *first['loc'])))}: {_one_line(first['msg'])}"
 
 
 def _checked(state: Any, parameter: Any, written: int) -> dict[str, Any]:

@@ -4,8 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ..signatures import SLOTS
 from .group import ChannelWeight, KnobGroup, Probability
 
+MOST_SHOWN = len(SLOTS)  # agents on a shortlist: an LM has no slot for more
 MOST_PASSAGES = 16  # of an agent, some 10,000 characters
 
 
@@ -26,7 +28,7 @@ class RetrievalKnobs(KnobGroup):
         rerank_below: it reads tasks whose first place has a posterior below this; None all.
     """
 
-    k: Annotated[int, Field(ge=2, le=19)] = 8
+    k: Annotated[int, Field(ge=2, le=MOST_SHOWN)] = 8
     bm25: ChannelWeight = 0.25
     chars: ChannelWeight = 0.3
     description: ChannelWeight = 0.1
@@ -93,7 +95,7 @@ class LMKnobs(KnobGroup):
 
     gate: Probability | None = None
     ask_settled: bool = False
-    shortlist: Annotated[int, Field(ge=2, le=19)] = 12
+    shortlist: Annotated[int, Field(ge=2, le=MOST_SHOWN)] = 12
     card: Literal["brief", "standard", "full"] = "standard"
     prompt_tokens: Annotated[int, Field(ge=200, le=1_000_000)] = 6000
     answer: Literal["slot", "ranking"] = "slot"

@@ -14,9 +14,8 @@ from .probabilities import (
     TransferKnobs,
     TransferWeights,
 )
-from .stages import ExpansionKnobs, LMKnobs, RetrievalKnobs
+from .stages import MOST_SHOWN, ExpansionKnobs, LMKnobs, RetrievalKnobs
 
-_MOST_SHOWN = 19  # of an LM's slots; nobody measured how few would do
 # What programs had no number for before; without it they decide as they did.
 _LATER = frozenset(
     [f"confidence.{model}.{name}" for model in ("correct", "correct_with_lm")
@@ -134,9 +133,12 @@ class KnobValues(KnobGroup):
         asked = {"gate": 1.0 if gate is None else gate, "ask_settled": False, "weight": weight}
         asked |= {"rubric_low": 0.0, "rubric_high": 0.0}  # what it adds was fitted elsewhere
         if not self.lm.weight:
-            # Where a server drops the log-probabilities, it writes its belief down.
-            asked |= {"orders": 1, "shortlist": _MOST_SHOWN, "repeats": 0}
-        return self.model_copy(update={"lm": self.lm.model_copy(update=asked)})
+            # Nobody measured how few agents would do. Where a server drops the log-probabilities,
+            # the LM writes its belief down.
+            asked |= {"orders": 1, "shortlist": MOST_SHOWN, "repeats": 0}
+        # Of this group alone, since a task asks for it: ``replaced`` would check all numbers again.
+        lm = LMKnobs.model_validate(self.lm.model_dump() | asked)
+        return self.model_copy(update={"lm": lm})
 
     def without_writing(self) -> "KnobValues":
         """Return a copy for an LM that decides and writes nothing: no expansion, no rubric."""

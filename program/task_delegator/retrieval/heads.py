@@ -137,7 +137,7 @@ class Heads:
         }
 
     def wait(self) -> None:
-        """Wait until no head is being fitted."""
+        """Wait until no head is being fitted: for studies and tests alone."""
         with self._lock:
             threads = [thread for process, thread in self._begun.values() if process == os.getpid()]
         for thread in threads:

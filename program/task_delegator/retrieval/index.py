@@ -200,7 +200,7 @@ class Index:
             self.reading(reading)
 
     def wait(self) -> None:
-        """Wait until nothing is being fitted in the background."""
+        """Wait until nothing is being fitted in the background: for studies and tests alone."""
         self._heads.wait()
 
     def reading(self, reading: tuple[int, bool]) -> "Index":

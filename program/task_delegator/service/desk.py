@@ -188,20 +188,13 @@ class Desk:
             for step, spans in steps
         ], plan
 
-    async def search(
-        self,
-        caller: Caller,
-        text: str,
-        most: int,
-        permissions: Collection[str] | None = None,
-    ) -> list[tuple[Agent, float]]:
+    async def search(self, caller: Caller, text: str, most: int) -> list[tuple[Agent, float]]:
         """Return the best agents for a text with their probabilities, best first; no LM is asked.
 
         Args:
             caller: who asks.
             text: in plain words.
             most: agents, at most.
-            permissions: as for ``delegate``.
 
         Raises:
             InputError: the text is empty or too long.
@@ -213,7 +206,7 @@ class Desk:
                     self.delegator.retrieve,
                     task=text,
                     knobs=self.delegator.knobs.values,
-                    permissions=self._counting(caller.narrowed(permissions)),
+                    permissions=self._counting(caller.narrowed(None)),
                     choice=Choice(k=most),
                 )
         pairs = zip(found.agents, found.candidates, strict=True)

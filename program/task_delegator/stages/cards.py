@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ..registry import Agent, readable, tool_names
@@ -44,11 +44,9 @@ class Shortlist:
         lines = zip(SLOTS, map(self._line, self.agents), strict=False)
         return "\n".join(f"{slot}) {line}" for slot, line in lines)
 
-    def reversed(self) -> "Shortlist":
+    def in_reverse(self) -> "Shortlist":
         """Return the same agents in the opposite order."""
-        return Shortlist(
-            self.agents[::-1], self.card, self.samples, self.card_tokens, self.left_out
-        )
+        return replace(self, agents=self.agents[::-1])
 
     def within(self, tokens: int) -> "Shortlist":
         """Return the shortlist without the last agents that do not fit into a budget.

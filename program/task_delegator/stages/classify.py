@@ -149,7 +149,7 @@ class ClassifyAgent(dspy.Module):
         prior, calls = await self._prior(shortlist, knobs, reference) if knobs.prior else ({}, 0)
         said: list[SlotAnswer] = []
         answers: list[OrderAnswer] = []
-        for shown in (shortlist, shortlist.reversed())[: knobs.orders]:
+        for shown in (shortlist, shortlist.in_reverse())[: knobs.orders]:
             if answers and apart(mean_belief(answers), posterior, knobs):
                 break
             said.append(await self.aask(task, shown, knobs))
@@ -171,11 +171,11 @@ class ClassifyAgent(dspy.Module):
             ...
 
     def ask(self, task: str, shortlist: Shortlist, knobs: LMKnobs) -> SlotAnswer:
-        """Return the belief over slots in one order, and the calls it took."""
+        """Return the belief over slots in one order, and the calls it took; for tests alone."""
         return run_to_end(self.aask(task, shortlist, knobs))
 
     async def aask(self, task: str, shortlist: Shortlist, knobs: LMKnobs) -> SlotAnswer:
-        """Return what ``ask`` does."""
+        """Return the belief over slots in one order, and the calls it took."""
         inputs = {"task": one_line(task), "candidates": shortlist.text()}
         slots = (*SLOTS[: len(shortlist.agents)], NONE_SLOT)
         if not writes(self.select.lm or dspy.settings.lm):

@@ -8,7 +8,6 @@ from .draft import Draft, Findings, Json, name_of, objects_in, text_of, texts_in
 FORMAT = "ard"
 A2A_CARD = "application/a2a-agent-card+json"
 MCP_CARD = "application/mcp-server-card+json"
-SKILL = "application/ai-skill"
 CATALOG = "application/ai-catalog+json"
 _NO_AGENTS = {CATALOG, "application/ai-registry+json"}
 _LEVELS = 10  # of catalogues in catalogues
