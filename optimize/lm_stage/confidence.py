@@ -13,7 +13,7 @@ from sklearn.model_selection import StratifiedKFold
 from optimize.calibration import LOOSENESS, choose_features, fit_confidence, held_out_probabilities
 from optimize.evaluation import Outcome
 from optimize.lm_stage.weight import belief_of, pooled, said_by_lm
-from task_delegator.decision import assemble, correct_probability
+from task_delegator.decision import LMAnswers, assemble, correct_probability
 from task_delegator.delegation import Features
 from task_delegator.delegator import Delegator
 
@@ -82,10 +82,12 @@ def features_with_lm(outcome: Outcome, weight: float, orders: int = 2) -> Featur
     return assemble(
         pooled(outcome, weight, orders),
         evidence.signals,
+        LMAnswers(
+            belief=belief_of(outcome, orders),
+            none=sum(answer.none for answer in answers) / len(answers),
+            picks=tuple(answer.picked for answer in answers),
+        ),
         unsupported_language=bool(evidence.features.unsupported_language),
-        belief=belief_of(outcome, orders),
-        none=sum(answer.none for answer in answers) / len(answers),
-        orders=[answer.picked for answer in answers],
     )
 
 

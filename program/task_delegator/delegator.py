@@ -28,9 +28,11 @@ from .consultation import (
     transfer,
 )
 from .decision import (
+    UNASKED,
     AssessConfidence,
     Coverage,
     Doubts,
+    LMAnswers,
     LMShareCap,
     assess_confidence,
     decide,
@@ -78,6 +80,7 @@ from .stages import (
     DecomposeTask,
     Decomposition,
     ExpandQuery,
+    Expansion,
     PartScore,
     RateConfidence,
     Shortlist,
@@ -606,11 +609,8 @@ class Delegator(DelegatesMany, dspy.Module):
         Raises:
             LMError: the LM cannot be reached or refuses.
         """
-        knobs, found = _answerable(knobs, alone), alone.found
-        expansion = await call_module(self.expand, task=query.shown, knobs=knobs)
-        if expansion.texts:
-            texts = {"further": expansion.texts, "found": found}
-            found = await compute_off_loop(self.retrieve, task=query.task, knobs=knobs, **texts)
+        knobs = _answerable(knobs, alone)
+        found, expansion = await self._expanded(alone.found, query, knobs)
         belief: Classification = await call_module(
             self.classify,
             task=query.shown,
@@ -624,20 +624,23 @@ class Delegator(DelegatesMany, dspy.Module):
             said = evidence_of(belief, expansion.texts, None)
             return alone.copy(said=said, failure=UNREADABLE, calls=calls)
         candidates = weigh(found.candidates, belief.probabilities, knobs.lm.weight)
-        coverage, foreign = alone.coverage, query.language is not None
-        known = {"unsupported_language": foreign, "scoped": coverage.complete}
-        assess = partial(self.assess, candidates, found.signals, knobs, **known)
         with_lm = knobs.lm.weight > 0  # else the posterior is retrieval's
-        if with_lm:
-            picked = [answer.picked for answer in belief.answers]
-            assess = partial(assess, belief=belief.probabilities, none=belief.none, orders=picked)
-        assessment, rubric = assess(), belief.rubric
-        if with_lm and coverage.takes_lm_at_its_word:
+        answers = _counting(belief) if with_lm else UNASKED
+        assess = partial(
+            self.assess,
+            candidates,
+            found.signals,
+            knobs,
+            unsupported_language=query.language is not None,
+            scoped=alone.coverage.complete,
+        )
+        assessment, rubric = assess(answers), belief.rubric
+        if with_lm and alone.coverage.takes_lm_at_its_word:
             assessment = taken_at_its_word(assessment, candidates, belief)
         if rubric is None and knobs.lm.rubric_low <= assessment.confidence < knobs.lm.rubric_high:
             rivals = ranked_agents(found, candidates)[:4]
             rubric = (await call_module(self.rate, task=query.shown, agents=rivals)).rubric
-            assessment, calls = assess(rubric=rubric), calls + 1
+            assessment, calls = assess(replace(answers, rubric=rubric)), calls + 1
         return alone.copy(
             found=found,
             candidates=candidates,
@@ -646,6 +649,22 @@ class Delegator(DelegatesMany, dspy.Module):
             with_lm=with_lm,
             calls=calls,
         )
+
+    async def _expanded(
+        self, found: Retrieval, query: Query, knobs: KnobValues
+    ) -> tuple[Retrieval, Expansion]:
+        """Return what is found with other words that the LM writes for a task, and these."""
+        expansion: Expansion = await call_module(self.expand, task=query.shown, knobs=knobs)
+        if not expansion.texts:
+            return found, expansion
+        again = await compute_off_loop(
+            self.retrieve,
+            task=query.task,
+            knobs=knobs,
+            further=expansion.texts,
+            found=found,
+        )
+        return again, expansion
 
     def _shortlist(self, found: Retrieval, query: Query, knobs: LMKnobs) -> Shortlist:
         prompt = f"{self.classify.select.signature}{self.classify.select.demos}"
@@ -689,6 +708,12 @@ def _read_ahead(task: str, parts: Sequence[str], found: Retrieval | None) -> Rea
     query = None if found is None else found.query
     own = query is not None and query.task == task
     return ReadAhead(parts, query.encoded if query and own else None)
+
+
+def _counting(belief: Classification) -> LMAnswers:
+    """Return of what an LM believes what counts in the confidence."""
+    picks = tuple(answer.picked for answer in belief.answers)
+    return LMAnswers(belief.probabilities, belief.none, picks)
 
 
 def _answerable(knobs: KnobValues, alone: Consultation) -> KnobValues:

@@ -2,8 +2,10 @@
 
 from .certify import Counts, lower_bound, p_value
 from .confidence import (
+    UNASKED,
     AssessConfidence,
     Assessment,
+    LMAnswers,
     above_floor,
     assemble,
     assess_confidence,
@@ -30,11 +32,13 @@ from .transfer import (
 __all__ = [
     "CONFIDENCE_FLOOR",
     "PROBABILITY_FLOOR",
+    "UNASKED",
     "AssessConfidence",
     "Assessment",
     "Counts",
     "Coverage",
     "Doubts",
+    "LMAnswers",
     "LMShareCap",
     "LMVerdict",
     "OperatingPoint",

@@ -7,7 +7,7 @@ Vector Machines, 1999); their weights are knobs, fitted on labeled requests by
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import dspy
@@ -40,15 +40,51 @@ class Assessment(FrozenPrediction):
         return 1.0 - self.in_scope_score if decision == "none" else self.confidence
 
 
+@dataclass(frozen=True, slots=True)
+class LMAnswers:
+    """What an LM answered that counts in the confidence.
+
+    Attributes:
+        belief: its probability per agent; None where it was not asked, or has no weight.
+        none: its probability that no agent fits; None as there.
+        picks: the likeliest agent in each order that it was shown, None where that is nobody.
+        rubric: its own confidence, 1..5; None where it was not asked for.
+    """
+
+    belief: Mapping[str, float] | None = field(default=None, hash=False)
+    none: float | None = None
+    picks: tuple[str | None, ...] = ()
+    rubric: int | None = None
+
+
+UNASKED = LMAnswers()
+
+
 class AssessConfidence(dspy.Module):
     """Turn evidence into P(first place is right) and P(some agent fits).
 
     The stage of a delegation, as traces show it.
     """
 
-    def forward(self, *args: Any, **kwargs: Any) -> Assessment:
+    def forward(
+        self,
+        candidates: Sequence[Candidate],
+        signals: Signals,
+        knobs: KnobValues,
+        answers: LMAnswers = UNASKED,
+        *,
+        unsupported_language: bool = False,
+        scoped: bool = True,
+    ) -> Assessment:
         """Return what ``assess_confidence`` does."""
-        return assess_confidence(*args, **kwargs)
+        return assess_confidence(
+            candidates,
+            signals,
+            knobs,
+            answers,
+            unsupported_language=unsupported_language,
+            scoped=scoped,
+        )
 
     if TYPE_CHECKING:  # DSPy types a module's call as a plain Prediction
 
@@ -61,11 +97,9 @@ def assess_confidence(
     candidates: Sequence[Candidate],
     signals: Signals,
     knobs: KnobValues,
+    answers: LMAnswers = UNASKED,
+    *,
     unsupported_language: bool = False,
-    belief: Mapping[str, float] | None = None,
-    none: float | None = None,
-    orders: Sequence[str | None] = (),
-    rubric: int | None = None,
     scoped: bool = True,
 ) -> Assessment:
     """Return the confidence in the first place, and whether some agent fits.
@@ -74,33 +108,27 @@ def assess_confidence(
         candidates: the posterior, best first, one at least.
         signals: of retrieval.
         knobs: weights of the features.
+        answers: of an LM.
         unsupported_language: whether the embedder does not support the task's language.
-        belief: the LM's probability per agent; None where it was not asked.
-        none: its probability that no agent fits; None where it was not asked.
-        orders: the LM's pick in each order that it was shown.
-        rubric: the LM's own confidence, 1..5.
-        scoped: whether P(some agent fits) was fitted for these agents; where it was not, the
-            confidence is that in the first place if any agent fits.
+        scoped: as for ``confidence_of``.
     """
-    features = assemble(candidates, signals, unsupported_language, belief, none, orders, rubric)
-    with_lm = belief is not None
-    confidence = correct_probability(features, knobs, with_lm=with_lm)
-    in_scope = in_scope_probability(signals, features, knobs, with_lm=with_lm)
-    if scoped and _counts_scope(knobs, with_lm=with_lm):
-        confidence *= in_scope
-    return Assessment(confidence=confidence, in_scope_score=in_scope, features=features)
+    features = assemble(candidates, signals, answers, unsupported_language=unsupported_language)
+    with_lm = answers.belief is not None
+    return Assessment(
+        confidence=confidence_of(signals, features, knobs, with_lm=with_lm, scoped=scoped),
+        in_scope_score=in_scope_probability(signals, features, knobs, with_lm=with_lm),
+        features=features,
+    )
 
 
 def assemble(
     candidates: Sequence[Candidate],
     signals: Signals,
+    answers: LMAnswers = UNASKED,
+    *,
     unsupported_language: bool = False,
-    belief: Mapping[str, float] | None = None,
-    none: float | None = None,
-    orders: Sequence[str | None] = (),
-    rubric: int | None = None,
 ) -> Features:
-    """Return the features of a posterior, best candidate first, and of the LM's answers.
+    """Return the features of a posterior, best candidate first, and of an LM's answers.
 
     Of a lone candidate the posterior says nothing: it has no rival.
     """
@@ -117,15 +145,22 @@ def assemble(
         head_margin=signals.head_margin,
         maxsim=signals.maxsim,
         unsupported_language=float(unsupported_language),
-        slot_margin=None if belief is None or len(belief) < 2 else _slot_margin(belief),
-        none_logit=None if none is None else _logit(none),
-        order_agreement=_order_agreement(orders),
-        rubric=None if rubric is None else float(rubric - 3),
+        slot_margin=_slot_margin(answers.belief),
+        none_logit=None if answers.none is None else _logit(answers.none),
+        order_agreement=_order_agreement(answers.picks),
+        rubric=None if answers.rubric is None else float(answers.rubric - 3),
     )
 
 
-def confidence_of(signals: Signals, features: Features, knobs: KnobValues) -> float:
-    """Return P(the first place is right), 0..1, over all requests that come; without an LM.
+def confidence_of(
+    signals: Signals,
+    features: Features,
+    knobs: KnobValues,
+    *,
+    with_lm: bool = False,
+    scoped: bool = True,
+) -> float:
+    """Return P(the first place is right), 0..1, over all requests that come.
 
     The one formula that programs serve and thresholds are chosen by: P(it is right if any agent
     fits), times P(some agent fits) where that is fitted to a share of requests that none fits.
@@ -134,11 +169,14 @@ def confidence_of(signals: Signals, features: Features, knobs: KnobValues) -> fl
         signals: of retrieval.
         features: of the first place.
         knobs: weights of both.
+        with_lm: whether the LM answered; that case has separate weights.
+        scoped: whether P(some agent fits) was fitted for these agents; where it was not, the
+            confidence is that in the first place if any agent fits.
     """
-    right = correct_probability(features, knobs)
-    if not _counts_scope(knobs, with_lm=False):
+    right = correct_probability(features, knobs, with_lm=with_lm)
+    if not (scoped and _counts_scope(knobs, with_lm=with_lm)):
         return right
-    return right * in_scope_probability(signals, features, knobs)
+    return right * in_scope_probability(signals, features, knobs, with_lm=with_lm)
 
 
 def at_even_odds(confidence: _Number, in_scope: _Number, share: float | None) -> _Number:
@@ -220,13 +258,16 @@ def _logit(probability: float) -> float:
     return math.log(p / (1 - p))
 
 
-def _order_agreement(orders: Sequence[str | None]) -> float | None:
+def _order_agreement(picks: Sequence[str | None]) -> float | None:
     """Return +1 or -1, None where there is nothing to compare."""
-    if len(orders) < 2 or None in orders:
+    if len(picks) < 2 or None in picks:
         return None
-    return 1.0 if len(set(orders)) == 1 else -1.0
+    return 1.0 if len(set(picks)) == 1 else -1.0
 
 
-def _slot_margin(belief: Mapping[str, float]) -> float:
+def _slot_margin(belief: Mapping[str, float] | None) -> float | None:
+    """Return the logarithm of the first over the second, None where there are no two."""
+    if belief is None or len(belief) < 2:
+        return None
     first, second = sorted(belief.values(), reverse=True)[:2]
     return math.log(max(first, CONFIDENCE_FLOOR) / max(second, CONFIDENCE_FLOOR))

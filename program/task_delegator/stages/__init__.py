@@ -17,7 +17,7 @@ from .decompose import (
     seems_several,
     split_features,
 )
-from .expand import ExpandQuery
+from .expand import ExpandQuery, Expansion
 from .follow_up import FITS_ALONE, refers_back, with_earlier
 from .prompting import UnreadableError, ask, asking, chosen_adapter
 from .rate import RateConfidence
@@ -33,6 +33,7 @@ __all__ = [
     "DecomposeTask",
     "Decomposition",
     "ExpandQuery",
+    "Expansion",
     "PartScore",
     "RateConfidence",
     "Shortlist",
