@@ -7,7 +7,7 @@ of one's own.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from task_delegator.delegation import Delegation
+from task_delegator.delegation import TOP, Delegation
 from task_delegator.tracing import NOBODY, redact
 
 Score = Callable[[Mapping[str, Any], Mapping[str, Any]], Any]
@@ -17,7 +17,7 @@ BINS = 10  # of the confidence
 def answered(delegation: Delegation, names: Mapping[str, str]) -> dict[str, Any]:
     """Return what is scored of a delegation, with agents as ``names`` shows them."""
     evidence, usage = delegation.evidence, delegation.usage
-    ranking = [redact(name, names, False) for name in evidence.ranking[:3]]
+    ranking = [redact(name, names, False) for name in evidence.ranking[:TOP]]
     return {
         "decision": delegation.decision,
         "top3": ranking,
@@ -135,7 +135,7 @@ def _as_answered(outputs: Mapping[str, Any]) -> Mapping[str, Any]:
     evidence, usage = outputs["evidence"], outputs["usage"]
     return {
         "decision": outputs["decision"],
-        "top3": evidence["ranking"][:3],
+        "top3": evidence["ranking"][:TOP],
         "confidence": evidence["correct_score"],
         "in_scope_score": evidence["in_scope_score"],
         "lm_calls": usage["lm_calls"],

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
+from .delegation import TOP
 from .settings import check_history, check_task
 
 _NAMES = 1_000  # that one call may exclude or include
@@ -48,7 +49,7 @@ class Choice:
     exclude: frozenset[str] = frozenset()
     include: frozenset[str] = frozenset()
     history: tuple[str, ...] = ()
-    k: int = 3
+    k: int = TOP
 
     @classmethod
     def of(
@@ -56,7 +57,7 @@ class Choice:
         exclude: Collection[str] = (),
         include: Collection[str] = (),
         history: Sequence[str] = (),
-        k: int = 3,
+        k: int = TOP,
     ) -> "Choice":
         """Return the wishes of a call, checked."""
         if not isinstance(k, int) or isinstance(k, bool) or k < 1:

@@ -14,6 +14,7 @@ Settled = Literal["language", "uncalibrated"]
 Withheld = Literal["share", "calls"]
 CalibratedBy = Literal["labels", "samples", "registries", "lm"]
 
+TOP = 3  # agents that every caller sees, best first
 _MOST_TOKENS = 10**12  # that a provider may report of a call
 
 

@@ -42,6 +42,7 @@ from .decision import (
     weigh,
 )
 from .delegation import (
+    TOP,
     Candidate,
     Delegation,
     GateEvidence,
@@ -275,7 +276,7 @@ class Delegator(DelegatesMany, dspy.Module):
             task=task,
             decision=decision,
             agent=None if decision == "none" else advice.first.name,
-            top3=candidates[:3],
+            top3=candidates[:TOP],
             confidence=assessment.confidence_in(decision),
             reason=explain(reason, decision, advice, seems_several(several, knobs.split.threshold)),
             rubric=advice.said.rubric if advice.said and decision == "review" else None,
@@ -596,7 +597,7 @@ class Delegator(DelegatesMany, dspy.Module):
         if not found.candidates:
             return PartScore((), 0.0, 0.0)
         assessment = assess_confidence(found.candidates, found.signals, knobs, scoped=scoped)
-        names = tuple(candidate.name for candidate in found.candidates[:3])
+        names = tuple(candidate.name for candidate in found.candidates[:TOP])
         return PartScore(names, assessment.confidence, found.signals.maxsim)
 
     async def consult(self, alone: Consultation, query: Query, knobs: KnobValues) -> Consultation:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..delegation import CalibratedBy, Candidate, Decision, Settled
+from ..delegation import TOP, CalibratedBy, Candidate, Decision, Settled
 from ..knobs import LMKnobs, Thresholds
 from ..text import printable
 from .confidence import above_floor, at_even_odds
@@ -96,7 +96,7 @@ def decide(
             ``lm``'s word.
         doubts: what else is known of the task.
     """
-    first, *rivals = [printable(candidate.name) for candidate in candidates[:3]]
+    first, *rivals = [printable(candidate.name) for candidate in candidates[:TOP]]
     others = f"; else look at {' and '.join(rivals)}" if rivals else ""
     if (foreign := _foreign(doubts, first, others)) is not None:
         return "review", foreign

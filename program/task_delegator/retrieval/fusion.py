@@ -1,12 +1,12 @@
 """Fuse the channels to one score: standardize, late interaction, weights, signals."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
-from ..delegation import Signals
+from ..delegation import Candidate, Signals
 from ..knobs import KnobValues
 from ..system import no_fork
 from .channels import AgentTexts, Channels
@@ -222,7 +222,9 @@ def late_scores(
 
 
 def masked(scored: Scored, left_out: Sequence[int]) -> Scored:
-    """Return what was scored, of some agents the worst that there is."""
+    """Return what was scored, of agents that are left out the worst that there is."""
+    if not left_out:
+        return scored
     out = list(left_out)
     worst = {"description": -np.inf, "sample_best": np.nan, "head": np.nan}
     channels = replace(
@@ -253,6 +255,27 @@ def blend(
 def fuse(z_scores: Mapping[str, np.ndarray], knobs: KnobValues) -> np.ndarray:
     """Return the weighted sum of the channels, shape (agents,)."""
     return sum((knobs.retrieval.weight(c) * z_scores[c] for c in CHANNELS), np.zeros(1))
+
+
+def log_posterior(
+    z_scores: Mapping[str, np.ndarray], knobs: KnobValues, left_out: Sequence[int] = ()
+) -> np.ndarray:
+    """Return the log-posterior up to a constant, shape (agents,).
+
+    Args:
+        z_scores: of every channel, shape (agents,) each.
+        knobs: weights of the channels, and the temperature.
+        left_out: places of agents that nothing is for: minus infinity.
+    """
+    logits = fuse(z_scores, knobs) / knobs.retrieval.temperature
+    if left_out:
+        logits[list(left_out)] = -np.inf
+    return logits
+
+
+def as_candidates(names: Iterable[str], shares: np.ndarray) -> tuple[Candidate, ...]:
+    """Return agents with their shares of the posterior, shape (names,), in the same order."""
+    return tuple(map(Candidate, names, shares.tolist()))
 
 
 def signals(index: Comparing, scored: Scored, best: np.ndarray, knobs: KnobValues) -> Signals:

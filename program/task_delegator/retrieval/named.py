@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..delegation import TOP
 from ..knobs import KnobValues
 from ..text import without_negated
-from .fusion import fuse, largest, score
+from .fusion import largest, log_posterior, score
 from .index import Index, Query
 
-_SHOWN = 3  # agents that every caller sees
 _AHEAD = float(np.log(2.0))  # of the second, in log-odds: a name is no strong evidence
 # Where the other sentences read like a task for another agent: on validation, 95 % of requests to
 # which the name of an unrelated agent was added, and none of those that name the right one.
@@ -46,7 +46,7 @@ def favor_named(
     if not rows:
         return logits, False, False
     raised = logits.copy()
-    last = logits[largest(logits, _SHOWN)].min()
+    last = logits[largest(logits, TOP)].min()
     raised[rows] = np.maximum(raised[rows], np.nextafter(last, np.inf))
     if len(rows) > 1:
         return raised, False, False
@@ -65,8 +65,7 @@ def _rest_objects(
     """Tell whether the sentences without the name read like a task for an agent of another kind."""
     for text in _rest(index, query.task):
         scored = score(index, index.read(text), knobs, left_out)
-        logits = fuse(scored.z_scores, knobs) / knobs.retrieval.temperature
-        logits[list(left_out)] = -np.inf
+        logits = log_posterior(scored.z_scores, knobs, left_out)
         first = int(logits.argmax())
         if (
             scored.maxsim >= _FOUND

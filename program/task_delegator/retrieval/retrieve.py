@@ -8,20 +8,29 @@ import dspy
 import numpy as np
 
 from ..choice import ANY, Choice
-from ..delegation import Candidate, Signals
+from ..delegation import TOP, Candidate, Signals
 from ..knobs import KnobValues, LearnedSamples
 from ..languages import foreign_language, language_of_agent
 from ..prediction import FrozenPrediction, plain_json
 from ..registry import Agent, description_text
 from ..rerankers import Reranker
-from .fusion import CHANNELS, Scored, blend, fuse, largest, masked, score, signals, softmax
+from .fusion import (
+    CHANNELS,
+    Scored,
+    as_candidates,
+    blend,
+    largest,
+    log_posterior,
+    masked,
+    score,
+    signals,
+    softmax,
+)
 from .index import Index, Query
 from .index_cache import IndexCache
 from .named import favor_named
 from .reading import ReadAhead, read_task
 from .rerank import Rerank
-
-_SHOWN = 3  # agents that every caller sees
 
 
 class Retrieval(FrozenPrediction):
@@ -128,15 +137,15 @@ class Retrieve(dspy.Module):
         if further:
             others = [score(index, index.read(text), knobs).z_scores for text in further]
             z_scores = blend(z_scores, others, knobs.expansion.weight)
-        reranked = self.rerank(index, query, knobs, _log_posterior(z_scores, knobs, out))
+        reranked = self.rerank(index, query, knobs, log_posterior(z_scores, knobs, out))
         logits, wanted, by_name = favor_named(index, query, knobs, reranked.logits, out)
         posterior = softmax(logits)
         best = _best(logits, index.names, out, knobs, choice)
         agents = tuple(index.agents[i] for i in best)
         names = [agent.name for agent in agents]
-        seen = signals(index, masked(scored, out) if out else scored, best, knobs)
+        seen = signals(index, masked(scored, out), best, knobs)
         return Retrieval(
-            candidates=tuple(map(Candidate, names, posterior[best].tolist())),
+            candidates=as_candidates(names, posterior[best]),
             agents=agents,
             signals=reranked.seen_in(seen),
             z_scores=_by_name(names, z_scores, best),
@@ -188,28 +197,17 @@ def glance(
     out = left_out(index, found.choice)
     query = _unnamed(query, {index.names[place] for place in out})
     scored = scored or score(index, query, knobs, out)
-    logits, _, by_name = favor_named(
-        index, query, knobs, _log_posterior(scored.z_scores, knobs, out), out
-    )
+    alone = log_posterior(scored.z_scores, knobs, out)
+    logits, _, by_name = favor_named(index, query, knobs, alone, out)
     posterior = softmax(logits)
-    best = largest(logits, min(_SHOWN, len(index.names) - len(out)))
+    best = largest(logits, min(TOP, len(index.names) - len(out)))
     names = [index.names[place] for place in best.tolist()]
     return Retrieval(
-        candidates=tuple(map(Candidate, names, posterior[best].tolist())),
-        signals=signals(index, masked(scored, out) if out else scored, best, knobs),
+        candidates=as_candidates(names, posterior[best]),
+        signals=signals(index, masked(scored, out), best, knobs),
         z_scores={},
         by_name=by_name,
     )
-
-
-def _log_posterior(
-    z_scores: Mapping[str, np.ndarray], knobs: KnobValues, out: Sequence[int]
-) -> np.ndarray:
-    """Return the log-posterior up to a constant, shape (agents,), without those left out."""
-    logits = fuse(z_scores, knobs) / knobs.retrieval.temperature
-    if out:
-        logits[out] = -np.inf
-    return logits
 
 
 def _by_name(
@@ -248,14 +246,14 @@ def _best(
 
     By the log-posterior: of two that are close the posterior may round the difference away.
     """
-    best = largest(logits, min(max(_places(knobs), choice.k), len(names) - len(out)))
+    best = largest(logits, min(max(_candidate_count(knobs), choice.k), len(names) - len(out)))
     if not choice.include:
         return best
     own = [place for place in choice.included(names) if place not in {*best, *out}]
     return np.array([*best, *sorted(own, key=lambda place: -logits[place])], dtype=int)
 
 
-def _places(knobs: KnobValues) -> int:
+def _candidate_count(knobs: KnobValues) -> int:
     """Return how many candidates to name: the shortlist's, and the LM's where it may be asked."""
     may_ask = knobs.lm.gate is not None or knobs.lm.ask_settled
-    return max(knobs.retrieval.k, _SHOWN, knobs.lm.shortlist if may_ask else 0)
+    return max(knobs.retrieval.k, TOP, knobs.lm.shortlist if may_ask else 0)

@@ -11,10 +11,20 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..delegation import Candidate, Signals
+from ..delegation import TOP, Candidate, Signals
 from ..knobs import KnobValues
 from .channels import Channels
-from .fusion import CHANNELS, Scored, fuse, largest, late_scores, signals, softmax, standardize
+from .fusion import (
+    CHANNELS,
+    Scored,
+    as_candidates,
+    largest,
+    late_scores,
+    log_posterior,
+    signals,
+    softmax,
+    standardize,
+)
 from .index import Index, Query
 from .passages import reading_of
 from .rerank import Rerank, Reranked
@@ -65,12 +75,12 @@ def without(
     late = late_scores(rest, query, z_scores, samples=channels.samples)
     left = Scored(channels, z_scores | late.z_scores, late.largest)
     logits = np.full(len(index.names), -np.inf)
-    logits[kept] = fuse(left.z_scores, knobs) / knobs.retrieval.temperature
+    logits[kept] = log_posterior(left.z_scores, knobs)
     reranked = Reranked(logits, {}) if rerank is None else rerank(index, query, knobs, logits)
     posterior = softmax(reranked.logits[kept])
-    best = largest(posterior, 3)
-    candidates = [Candidate(index.names[kept[i]], float(posterior[i])) for i in best]
-    return tuple(candidates), reranked.seen_in(signals(rest, left, best, knobs))
+    best = largest(posterior, TOP)
+    candidates = as_candidates((index.names[place] for place in kept[best]), posterior[best])
+    return candidates, reranked.seen_in(signals(rest, left, best, knobs))
 
 
 def _columns(channels: Channels, kept: np.ndarray) -> Channels:
