@@ -13,7 +13,7 @@ from task_delegator.delegator import Delegator
 from task_delegator.embedders.base import Encoded, encoded
 from task_delegator.knobs import KnobValues
 from task_delegator.registry.agents import Agent, Registry
-from task_delegator.retrieval.fusion import CHANNELS
+from task_delegator.retrieval.channels import CHANNELS
 
 ROOT = Path(__file__).parents[2]
 PUBLIC = ROOT.parent / "shared" / "data"

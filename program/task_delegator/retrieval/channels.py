@@ -4,6 +4,18 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+CHANNELS = (
+    "bm25",
+    "chars",
+    "description",
+    "sample_best",
+    "sample_mean",
+    "head",
+    "maxsim",
+    "maxsim_reverse",
+)
+OF_ALL_AGENTS = CHANNELS[:-2]  # MaxSim compares only the best by the others
+
 
 @dataclass(frozen=True, slots=True)
 class AgentTexts:

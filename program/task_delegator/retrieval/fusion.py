@@ -9,29 +9,16 @@ import numpy as np
 from ..delegation import Candidate, Signals
 from ..knobs import KnobValues
 from ..system import no_fork
-from .channels import AgentTexts, Channels
+from .channels import CHANNELS, OF_ALL_AGENTS, Channels
 from .index import Index, Lexical, Query
+from .largest_scores import largest
 from .passages import reading_of
+from .standardize import standardize, standardized, z_of
 
-CHANNELS = (
-    "bm25",
-    "chars",
-    "description",
-    "sample_best",
-    "sample_mean",
-    "head",
-    "maxsim",
-    "maxsim_reverse",
-)
-_OF_ALL_AGENTS = CHANNELS[:-2]  # MaxSim compares only the best by the others
 # Agents whose tokens are compared with the task's: one in so many, at least and at most these
 # (sixty-four took three times as long as sixteen).
 _COMPARED_ONE_IN, _COMPARED_LEAST, _COMPARED_MOST = 50, 16, 64
-_FEW = 200  # scores that are sorted sooner than the best are looked for
 _NUMBERS = 2**18  # of a channel, of many texts, that are fused at once: 2 MB
-_WIDE = 4096  # agents of which one text's scores are standardized at a time: they stay in cache
-_REFERENCE = 100  # best scores of a channel that set its scale, however many agents there are
-_MANY = 1000  # scores of which most are left out before the best are looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,57 +100,9 @@ def score_channels_of_many(
         every = zip(zip(*own, strict=True), zip(*z, strict=True), texts, strict=True)
         for scores, standard, (query, near, out) in every:
             channels = Channels(*scores, texts=index.texts)
-            z_scores: dict[str, np.ndarray] = dict(zip(_OF_ALL_AGENTS, standard, strict=True))
+            z_scores: dict[str, np.ndarray] = dict(zip(OF_ALL_AGENTS, standard, strict=True))
             late = late_scores(index, query, z_scores, left_out=out, samples=near)
             yield Scored(channels, z_scores | late.z_scores, late.largest)
-
-
-def standardize(channels: Channels) -> dict[str, np.ndarray]:
-    """Return the channels in standard deviations over the best agents, shape (agents,) each.
-
-    Where samples are missing, the description counts, and as much words and characters of what is
-    read instead, where something is. The best agent by its samples then counts as much as the best
-    by its description: among those with a description, where agents without samples have one. Of
-    an agent with few samples the description is heard in their place in part.
-    """
-    raw = np.array([getattr(channels, name) for name in _OF_ALL_AGENTS])
-    alike = channels.texts.trust is None and not np.isnan(raw).any()
-    z_scores = _z(raw) if alike else standardized(raw, channels.texts)
-    return dict(zip(_OF_ALL_AGENTS, z_scores, strict=True))
-
-
-def standardized(raw: np.ndarray | Sequence[np.ndarray], texts: AgentTexts) -> list[np.ndarray]:
-    """Return what ``standardize`` does of one text or of many, shape as given.
-
-    Args:
-        raw: the channels in order, shape (agents,) or (texts, agents) each; what is missing is
-            missing for all texts.
-        texts: what the agents say.
-    """
-    bm25, chars, described = (_z_of_each(scores) for scores in raw[:3])
-    missing = described
-    if texts.passages is not None:
-        said = _z_of_each(_z_of_each(bm25 + chars) + described)
-        missing = np.where(texts.passages, said, described)
-    z_scores = [bm25, chars, described]
-    for scores in raw[3:]:
-        shown = ~np.isnan(scores.reshape(-1, scores.shape[-1])[0])
-        if shown.sum() < min(2, len(shown)):
-            z_scores.append(missing)
-            continue
-        z = missing.copy()
-        z[..., shown] = _z_of_each(scores[..., shown])
-        if not shown.all():
-            told = texts.described
-            alike = shown & told if told is not None and (told & ~shown).any() else shown
-            if alike.any():
-                best = described[..., alike].max(axis=-1, keepdims=True)
-                z[..., shown] += best - z[..., alike].max(axis=-1, keepdims=True)
-        if texts.trust is not None:
-            heard = np.where(shown, texts.trust, 1.0)
-            z = _z_of_each(heard * z + (1.0 - heard) * described)
-        z_scores.append(z)
-    return z_scores
 
 
 class Comparing(Protocol):
@@ -172,7 +111,7 @@ class Comparing(Protocol):
     def late(
         self, query: Query, rows: np.ndarray, samples: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return late-interaction scores of some agents, to and fro."""
+        """Return ``maxsim`` and ``maxsim_reverse`` of some agents, shape (rows,) each."""
         ...
 
     def closeness(self, left: int, right: int) -> float:
@@ -214,7 +153,7 @@ def late_scores(
     raw = dict(zip(("maxsim", "maxsim_reverse"), index.late(query, near, samples), strict=True))
     if np.isnan(raw["maxsim"]).any():
         return Late(dict.fromkeys(raw, z_scores["description"]), 0.0)
-    compared = _z(np.array([*raw.values()]))
+    compared = z_of(np.array([*raw.values()]))
     spread = np.empty((len(raw), len(rough)))
     spread[:] = compared.min(axis=1, keepdims=True)
     spread[:, near] = compared
@@ -302,42 +241,6 @@ def signals(index: Comparing, scored: Scored, best: np.ndarray, knobs: KnobValue
     )
 
 
-def largest(scores: np.ndarray, number: int) -> np.ndarray:
-    """Return the places of the largest scores, best first, ties in order; shape (number,) at most.
-
-    Not all of many are sorted: of ten thousand, a handful counts.
-    """
-    if not 0 < number < len(scores) or len(scores) <= _FEW:
-        return np.argsort(-scores, kind="stable")[:number]
-    near = np.flatnonzero(scores >= _reached(scores, number))
-    return near[np.argsort(-scores[near], kind="stable")][:number]
-
-
-def _reached(scores: np.ndarray, number: int) -> float:
-    """Return a score that at least so many reach: the least of the best of as many parts.
-
-    In random order some five times as many reach it. `partition`, which knows exactly, takes long
-    where most scores are equal, as those of words are.
-    """
-    each = len(scores) // number
-    return float(scores[: each * number].reshape(number, each).max(axis=1).min())
-
-
-def _best(scores: np.ndarray) -> np.ndarray:
-    """Return the best ``_REFERENCE`` scores over the last axis, in no order."""
-    if scores.shape[-1] > _MANY:
-        return np.apply_along_axis(_best_of_many, -1, scores)
-    return np.partition(scores, -_REFERENCE)[..., -_REFERENCE:]
-
-
-def _best_of_many(scores: np.ndarray) -> np.ndarray:
-    reached = _reached(scores, _REFERENCE)
-    above = scores[scores > reached]
-    if len(above) < _REFERENCE:  # the others are equal, as of words that few agents share
-        return np.append(above, np.full(_REFERENCE - len(above), reached, dtype=scores.dtype))
-    return np.partition(above, -_REFERENCE)[-_REFERENCE:]
-
-
 def softmax(scores: np.ndarray) -> np.ndarray:
     """Return probabilities, shape as given."""
     shifted = np.exp(scores - scores.max())
@@ -348,11 +251,6 @@ def _known(values: np.ndarray, of: np.ndarray | None = None) -> np.ndarray:
     """Return the values that are numbers, or those of which others are."""
     missing = np.isnan(values if of is None else of)
     return values[~missing] if missing.any() else values
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    """Return means over the last axis, which is kept; what ``mean`` does in half the time."""
-    return np.add.reduce(values, axis=-1, keepdims=True) / values.shape[-1]
 
 
 def _agreement(z_scores: Sequence[np.ndarray], first: int) -> float:
@@ -367,31 +265,3 @@ def _margin(z_scores: np.ndarray) -> float:
         return 0.0
     second, first = np.partition(z_scores, -2)[-2:]
     return float(first - second)
-
-
-def _z_of_each(scores: np.ndarray) -> np.ndarray:
-    """Return ``_z`` of one text's scores or of those of many."""
-    if scores.ndim == 1 or scores.shape[-1] < _WIDE:
-        return _z(scores)
-    z_scores = np.empty_like(scores)
-    for own, z in zip(scores, z_scores, strict=True):
-        z[:] = _z(own)
-    return z_scores
-
-
-def _z(scores: np.ndarray) -> np.ndarray:
-    """Standardize over the best scores, shape (agents,) or (channels, agents).
-
-    Over all of them, a sparse channel (words, characters) would weigh more with every agent
-    that shares nothing with the task, and weights fitted on a small registry would no longer
-    fit it when it grows.
-    """
-    best = scores
-    if scores.shape[-1] > _REFERENCE:
-        best = _best(scores)
-    mean = _mean(best)
-    centered = scores - mean
-    away = centered if best is scores else best - mean
-    spread = np.sqrt(_mean(away * away))  # `std` takes the mean again
-    apart = spread > 1e-12
-    return centered / spread if apart.all() else np.where(apart, centered, 0.0) / (spread + ~apart)

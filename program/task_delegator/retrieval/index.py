@@ -293,7 +293,7 @@ class Index:
     def late(
         self, query: Query, rows: np.ndarray, samples: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return late-interaction scores of some agents, to and fro, NaN without tokens.
+        """Return ``maxsim`` and ``maxsim_reverse`` of some agents, NaN without tokens.
 
         Of an agent's samples those nearest to the task are compared.
 

@@ -13,9 +13,14 @@ _UNIT = 127**2  # of a token's vector with itself
 class LateInteraction:
     """The MaxSim of ColBERT (Khattab and Zaharia, 2020) over a sentence encoder's token vectors.
 
-    Each token is weighted by its inverse document frequency over agents. *To* is how much
-    of the task is found in any of the compared texts of an agent; *fro* how much of the best
-    covered of them is found in the task.
+    Each token is weighted by its inverse document frequency over agents, w. ``maxsim`` is how much
+    of the task is found in any of the compared texts of an agent; ``maxsim_reverse`` how much of
+    the best covered of them is found in the task:
+
+        maxsim = sum over the task's tokens t of w(t) * max(cos(t, u)) / sum of w(t),
+            u the tokens of all compared texts of the agent;
+        maxsim_reverse = max over these texts of
+            sum over its tokens u of w(u) * max(cos(u, t)) / sum of w(u), t those of the task.
 
     Args:
         holders: how many of the agents have each token, by its number, shape (tokens,).
@@ -39,7 +44,7 @@ class LateInteraction:
         sampled: np.ndarray,
         described: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return *to* and *fro* per agent, mean cosines, NaN without tokens, shape (agents,) each.
+        """Return ``maxsim`` and ``maxsim_reverse``, NaN without tokens, shape (agents,) each.
 
         Args:
             vectors: of the task's tokens, int8, shape (tokens, dim).
@@ -48,25 +53,30 @@ class LateInteraction:
             sampled: whether samples are among them, bool, shape (agents,).
             described: whether their first says more than a name, bool, shape (agents,).
         """
-        to, fro = np.full(len(near.texts), np.nan), np.full(len(near.texts), np.nan)
+        maxsim, reverse = np.full(len(near.texts), np.nan), np.full(len(near.texts), np.nan)
         if not near.lengths or len(numbers) == 0:
-            return to, fro
-        filled = np.array(near.texts) > 0
-        of_texts, of_tokens = _best(blocks(vectors, near))
-        rarity = self._weights(numbers)
-        firsts = offsets([*filter(None, near.texts)])
-        of_agents = np.maximum.reduceat(of_texts, firsts, axis=1)
-        own = self._rarity.take(near.numbers)
-        covered, starts = _cosines(of_tokens) * own, offsets(near.lengths)
-        shares = np.add.reduceat(covered, starts) / np.add.reduceat(own, starts)
-        to[filled] = rarity @ _cosines(of_agents) / rarity.sum()
-        fro[filled] = np.maximum.reduceat(shares, firsts)
-        sampled, described = sampled[filled], described[filled]
+            return maxsim, reverse
+        has_tokens = np.array(near.texts) > 0
+        best_in_text, best_in_task = _largest_products(blocks(vectors, near))
+        first_texts = offsets([*filter(None, near.texts)])
+        best_in_agent = np.maximum.reduceat(best_in_text, first_texts, axis=1)
+        weights = self._weights(numbers)
+        coverage = self._coverage(near, best_in_task)
+        maxsim[has_tokens] = _weighted_mean(weights, best_in_agent)
+        reverse[has_tokens] = np.maximum.reduceat(coverage, first_texts)
+        sampled, described = sampled[has_tokens], described[has_tokens]
         if sampled.any() and not sampled.all():
-            by_description = rarity @ _cosines(of_texts[:, firsts]) / rarity.sum()
-            to[filled] = _evened(to[filled], by_description, sampled, described)
-            fro[filled] = _evened(fro[filled], shares[firsts], sampled, described)
-        return to, fro
+            by_first = _weighted_mean(weights, best_in_text[:, first_texts])
+            maxsim[has_tokens] = _evened(maxsim[has_tokens], by_first, sampled, described)
+            by_first = coverage[first_texts]
+            reverse[has_tokens] = _evened(reverse[has_tokens], by_first, sampled, described)
+        return maxsim, reverse
+
+    def _coverage(self, near: Compared, best_in_task: np.ndarray) -> np.ndarray:
+        """Return how much of each text is found in the task, weighted mean cosines, (texts,)."""
+        weights, starts = self._rarity.take(near.numbers), offsets(near.lengths)
+        found = _cosines(best_in_task) * weights
+        return np.add.reduceat(found, starts) / np.add.reduceat(weights, starts)
 
     def _weights(self, numbers: np.ndarray) -> np.ndarray:
         """Return the weights of tokens by their numbers, float64, shape as given."""
@@ -96,17 +106,22 @@ def _evened(
     return np.minimum(evened, np.maximum(scores, 1.0))
 
 
-def _best(blocks: Iterable[Block]) -> tuple[np.ndarray, np.ndarray]:
+def _largest_products(blocks: Iterable[Block]) -> tuple[np.ndarray, np.ndarray]:
     """Return each token's largest product: the task's with each text, the texts' with the task.
 
     Returns:
         int32, shape (task's tokens, texts) and shape (texts' tokens,).
     """
-    of_texts, of_tokens = [], []
+    best_in_text, best_in_task = [], []
     for block in blocks:
-        of_texts.append(np.maximum.reduceat(block.dots, block.starts, axis=1))
-        of_tokens.append(np.maximum.reduce(block.dots, axis=0))
-    return np.concatenate(of_texts, axis=1), np.concatenate(of_tokens)
+        best_in_text.append(np.maximum.reduceat(block.dots, block.starts, axis=1))
+        best_in_task.append(np.maximum.reduce(block.dots, axis=0))
+    return np.concatenate(best_in_text, axis=1), np.concatenate(best_in_task)
+
+
+def _weighted_mean(weights: np.ndarray, best: np.ndarray) -> np.ndarray:
+    """Return the weighted mean cosines of the task's tokens, shape (columns of ``best``,)."""
+    return weights @ _cosines(best) / weights.sum()
 
 
 def _cosines(dots: np.ndarray) -> np.ndarray:

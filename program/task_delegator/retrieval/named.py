@@ -8,8 +8,9 @@ import numpy as np
 from ..delegation import TOP
 from ..knobs import KnobValues
 from ..text import without_negated
-from .fusion import largest, log_posterior, score
+from .fusion import log_posterior, score
 from .index import Index, Query
+from .largest_scores import largest
 
 _AHEAD = float(np.log(2.0))  # of the second, in log-odds: a name is no strong evidence
 # Where the other sentences read like a task for another agent: on validation, 95 % of requests to

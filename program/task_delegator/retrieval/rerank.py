@@ -11,8 +11,9 @@ from ..errors import DelegatorError, InputError, RerankerError
 from ..knobs import KnobValues
 from ..rerankers import Reranker, agent_text
 from ..text import describe_error
-from .fusion import largest, softmax
+from .fusion import softmax
 from .index import Index, Query
+from .largest_scores import largest
 
 
 @dataclass(frozen=True, slots=True)

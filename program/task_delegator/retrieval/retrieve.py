@@ -14,12 +14,11 @@ from ..languages import foreign_language, language_of_agent
 from ..prediction import FrozenPrediction, plain_json
 from ..registry import Agent, description_text
 from ..rerankers import Reranker
+from .channels import CHANNELS
 from .fusion import (
-    CHANNELS,
     Scored,
     as_candidates,
     blend,
-    largest,
     log_posterior,
     masked,
     score,
@@ -28,6 +27,7 @@ from .fusion import (
 )
 from .index import Index, Query
 from .index_cache import IndexCache
+from .largest_scores import largest
 from .named import favor_named
 from .reading import ReadAhead, read_task
 from .rerank import Rerank

@@ -13,21 +13,20 @@ import numpy as np
 
 from ..delegation import TOP, Candidate, Signals
 from ..knobs import KnobValues
-from .channels import Channels
+from .channels import OF_ALL_AGENTS, Channels
 from .fusion import (
-    CHANNELS,
     Scored,
     as_candidates,
-    largest,
     late_scores,
     log_posterior,
     signals,
     softmax,
-    standardize,
 )
 from .index import Index, Query
+from .largest_scores import largest
 from .passages import reading_of
 from .rerank import Rerank, Reranked
+from .standardize import standardize
 
 
 class _Kept:
@@ -84,5 +83,5 @@ def without(
 
 
 def _columns(channels: Channels, kept: np.ndarray) -> Channels:
-    columns = {name: getattr(channels, name)[kept] for name in CHANNELS[:-2]}
+    columns = {name: getattr(channels, name)[kept] for name in OF_ALL_AGENTS}
     return replace(channels, **columns, texts=channels.texts.of(kept))

@@ -19,7 +19,7 @@ from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
 from task_delegator.knobs import KnobValues
 from task_delegator.registry import Registry
-from task_delegator.retrieval.fusion import CHANNELS
+from task_delegator.retrieval.channels import CHANNELS
 
 ASKED = {"pay my money back": "Refunds", "a hotel in Rome": "Travel", "shouting": "Ada"}
 

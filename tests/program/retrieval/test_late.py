@@ -29,7 +29,7 @@ def tokens_of(texts: list[Encoded]) -> Tokens:
 
 
 def compared(agents, task, rows, sampled=None):
-    """Return *to* and *fro* of some agents, all of whose texts are compared."""
+    """Return maxsim and maxsim_reverse of some agents, all of whose texts are compared."""
     holders = np.zeros(10, dtype=int)
     for own in agents:
         holders[list({int(token) for text in own for token in text.token_ids})] += 1
@@ -41,7 +41,7 @@ def compared(agents, task, rows, sampled=None):
 
 
 def by_hand(agents: list[list[list[int]]], task: list[int], row: int) -> tuple[float, float]:
-    """Return *to* and *fro* of one agent, one cosine at a time."""
+    """Return maxsim and maxsim_reverse of one agent, one cosine at a time."""
     held = [{token for text in own for token in text} for own in agents]
 
     def rarity(token: int) -> float:
@@ -67,9 +67,9 @@ def by_hand(agents: list[list[list[int]]], task: list[int], row: int) -> tuple[f
 def test_both_directions_are_the_weighted_maxima(agents, task):
     rows = np.arange(len(agents))[::-1]
     held = [[encoded(text) for text in own] for own in agents]
-    to, fro = compared(held, encoded(task), rows)
+    maxsim, reverse = compared(held, encoded(task), rows)
     expected = np.array([by_hand(agents, task, row) for row in rows])
-    np.testing.assert_allclose(np.stack([to, fro], axis=1), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(np.stack([maxsim, reverse], axis=1), expected, rtol=1e-5, atol=1e-6)
 
 
 @given(
@@ -99,7 +99,7 @@ def test_who_has_no_samples_is_given_what_samples_bring_to_the_better_half(agent
 
 
 def compared_of_all(agents: list[list[list[int]]], task: list[int]) -> np.ndarray:
-    """Return *to* and *fro* by descriptions alone, where tokens are as rare as among all texts."""
+    """Return maxsim and maxsim_reverse by descriptions alone, where tokens are as rare as among all texts."""
     holders = np.zeros(10, dtype=int)
     for own in agents:
         holders[list({token for text in own for token in text})] += 1
@@ -175,7 +175,7 @@ def test_the_samples_nearest_to_the_task_are_compared(angles, random):
         for i, own in enumerate(covering)
     ]
     index = Index(agents, Angles())
-    to, fro = index.late(index.read("0 0"), np.arange(len(agents)))
+    maxsim, reverse = index.late(index.read("0 0"), np.arange(len(agents)))
     nearest = [[own[angle] for angle in sorted(own)[:3]] for own in covering]
     expected = [max(np.cos(np.radians([90, *own]))) for own in nearest]
-    np.testing.assert_allclose([to, fro], [expected, expected], atol=0.02)
+    np.testing.assert_allclose([maxsim, reverse], [expected, expected], atol=0.02)

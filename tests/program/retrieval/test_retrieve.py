@@ -11,12 +11,14 @@ from small import HashedWords, make_agent, only
 
 from task_delegator.knobs import KnobValues
 from task_delegator.registry.agents import Agent, Registry
-from task_delegator.retrieval.channels import Channels
-from task_delegator.retrieval.fusion import CHANNELS, fuse, largest, softmax, standardize
+from task_delegator.retrieval.channels import CHANNELS, Channels
+from task_delegator.retrieval.fusion import fuse, softmax
 from task_delegator.retrieval.index import Index
 from task_delegator.retrieval.index_cache import IndexCache
+from task_delegator.retrieval.largest_scores import largest
 from task_delegator.retrieval.linear_head import ShrinkageLDA, SoftmaxRegression
 from task_delegator.retrieval.retrieve import Retrieve
+from task_delegator.retrieval.standardize import standardize
 
 NAMES = ("Refunds", "Invoices", "Payroll", "Travel", "Events", "Ada")
 share = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -175,7 +177,7 @@ def test_a_larger_registry_has_more_agents_compared_token_by_token(monkeypatch, 
 @given(scores=st.lists(st.integers(-3, 3), min_size=1, max_size=30), number=st.integers(0, 40))
 def test_the_largest_are_the_head_of_a_stable_sort(few, scores, number):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("task_delegator.retrieval.fusion._FEW", few)
+        patch.setattr("task_delegator.retrieval.largest_scores._FEW", few)
         found = largest(np.array(scores, dtype=float), number)
     assert found.tolist() == sorted(range(len(scores)), key=lambda i: -scores[i])[:number]
 

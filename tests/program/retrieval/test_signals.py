@@ -11,9 +11,10 @@ from task_delegator.artifact.store import load
 from task_delegator.knobs import KnobValues
 from task_delegator.registry.agents import Registry
 from task_delegator.retrieval import linear_head as head
-from task_delegator.retrieval.fusion import score, signals, standardize
+from task_delegator.retrieval.fusion import score, signals
 from task_delegator.retrieval.index import Index
 from task_delegator.retrieval.retrieve import Signals
+from task_delegator.retrieval.standardize import standardize
 
 
 def seen(registry: Registry, task: str) -> Signals:

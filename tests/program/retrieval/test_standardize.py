@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from small import HashedWords, make_agent
 
 from task_delegator.retrieval.channels import AgentTexts, Channels
-from task_delegator.retrieval.fusion import standardize
 from task_delegator.retrieval.index import Index
+from task_delegator.retrieval.standardize import standardize
 
 SCORES = st.lists(st.floats(0, 1), min_size=6, max_size=6, unique=True)
 
