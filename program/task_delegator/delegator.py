@@ -4,7 +4,7 @@ Long because each way to call it says what it takes.
 """
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Generator, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -34,6 +34,7 @@ from .decision import (
     Doubts,
     LMAnswers,
     LMShareCap,
+    asks_lm,
     assess_confidence,
     decide,
     decision_certainty,
@@ -48,13 +49,12 @@ from .delegation import (
     GateEvidence,
     LMFailure,
     Plan,
-    Step,
     Usage,
     nobody,
     total_tokens,
 )
 from .embedders import Embedder, embedder
-from .errors import InputError, LMAnswerError, LMError, LMSpecError
+from .errors import DelegatorError, InputError, LMAnswerError, LMError, LMSpecError
 from .knobs import Knobs, KnobValues, LMKnobs
 from .lm import (
     as_asked,
@@ -68,18 +68,17 @@ from .lm import (
     task_budget,
     writes,
 )
-from .many import DelegatesMany
+from .many import LM_THREADS, delegate_each
+from .planning import is_measured, needs_several, plan_task, read_ahead, score_part
 from .registry import Agent, Registry, description_text
 from .rerankers import Reranker
-from .retrieval import IndexCache, Query, ReadAhead, Retrieval, Retrieve, glance
-from .settings import TIMEOUT, LMFailurePolicy, check_policy, check_portable, check_task
+from .retrieval import IndexCache, Query, ReadAhead, Retrieval, Retrieve
+from .settings import TIMEOUT, LMFailurePolicy, check_policy, check_portable
 from .stages import (
     FITS_ALONE,
     Classification,
     ClassifyAgent,
-    Cut,
     DecomposeTask,
-    Decomposition,
     ExpandQuery,
     Expansion,
     PartScore,
@@ -87,7 +86,6 @@ from .stages import (
     Shortlist,
     call_module,
     compute_off_loop,
-    guess_several,
     guessed_cuts,
     looked_at,
     refers_back,
@@ -102,7 +100,7 @@ _log = logging.getLogger(__name__)
 _CLEAR = 7.4  # times the probability of another: two in log-odds, as for sentences beside a name
 
 
-class Delegator(DelegatesMany, dspy.Module):
+class Delegator(dspy.Module):
     """Name the agent that should do a task, say how sure that is, and decide.
 
     Args:
@@ -239,30 +237,25 @@ class Delegator(DelegatesMany, dspy.Module):
         """Delegate one task; its LM calls are awaited, so that many tasks can wait at once."""
         started = perf_counter()
         choice = await compute_off_loop(checked, task, wishes)
-        knobs = self.numbers(permissions)
+        knobs = self.knobs_for(permissions)
         with dspy.track_usage() as tracker, task_budget(self.timeout) as budget:
             cuts = None if found is not None and found.part else guessed_cuts(task, knobs)
-            ahead = _read_ahead(task, looked_at(cuts or ()), found)
-            known = {"found": found, "choice": choice, "ahead": ahead}
-            found = await compute_off_loop(self._find, task, knobs, permissions, **known)
+            ahead = read_ahead(task, looked_at(cuts or ()), found)
+            found = await compute_off_loop(
+                self._find, task, knobs, permissions, found, choice, ahead
+            )
             if (query := found.query) is None:
                 return nobody(task, perf_counter() - started)
             advice = await self._advise(found, query, knobs, permissions)
             coverage = self._coverage_of(advice, permissions, choice)
             calls = max(advice.calls, budget.attempts)
-            looked = task, cuts, knobs, found, ahead, coverage.complete
-            several = await compute_off_loop(self._several, *looked)
+            several = await compute_off_loop(
+                needs_several, task, cuts, knobs, found, ahead, scoped=coverage.complete
+            )
             other = await self._without_quoted(task, knobs, permissions, advice)
         candidates, assessment = advice.candidates, advice.assessment
-        doubts = Doubts(
-            language=query.language,
-            described_in=self.retrieve.language_of_agent(advice.first),
-            named=tuple(dict.fromkeys((*query.named, *query.mentions))),
-            by_name=advice.found.by_name and advice.first.name in query.named,
-            repeated_words=repeated_words(task, description_text(advice.first)),
-            without_quoted=other,
-            in_part=seems_several(several, knobs.split.review_threshold),
-        )
+        in_part = seems_several(several, knobs.split.review_threshold)
+        doubts = self._doubts(task, query, advice, without_quoted=other, in_part=in_part)
         decision, reason = decide(
             candidates,
             assessment.confidence,
@@ -298,11 +291,12 @@ class Delegator(DelegatesMany, dspy.Module):
             """Delegate one task; see ``forward``."""
             ...
 
-    def numbers(self, permissions: Collection[str] | None = None) -> KnobValues:
-        """Return the program's numbers as they hold for what a caller may use.
+    def knobs_for(self, permissions: Collection[str] | None = None) -> KnobValues:
+        """Return the numbers for a caller's tasks: those of ``knobs``, and when an LM is asked.
 
-        Where no labels calibrated it, an LM is asked about what would not be assigned; not the
-        packaged one, nor where its own scale is believed although nothing calibrated it.
+        Where no labels calibrated the program for the caller's agents, an LM is asked about what
+        would not be assigned; not the packaged one, nor where its own scale is believed although
+        nothing calibrated it.
         """
         knobs, known = self.knobs.values, self.calibrated_for
         strangers = known.strangers(self.registry, permissions)
@@ -313,9 +307,35 @@ class Delegator(DelegatesMany, dspy.Module):
         values = knobs.confidence if own else knobs.transfer
         return knobs.asking_below(values.assign_threshold)
 
-    def own_numbers(self, knobs: KnobValues, coverage: Coverage) -> KnobValues:
-        """Return the numbers for one task: those that labels calibrated, where they hold for it."""
+    def knobs_for_task(self, knobs: KnobValues, coverage: Coverage) -> KnobValues:
+        """Return the numbers for one task, once it is known whom it may be for.
+
+        Args:
+            knobs: for the caller's tasks (``knobs_for``).
+            coverage: for whom of the best agents the program was calibrated. Where labels did
+                for all, the numbers of ``knobs`` hold as they were compiled.
+        """
         return self.knobs.values if coverage.labeled else knobs
+
+    def may_ask_lm(self, permissions: Collection[str] | None = None) -> bool:
+        """Tell whether a task could need the LM, without looking for the one that a spec names."""
+        asking = self.knobs_for(permissions).lm
+        asked = asking.gate is not None or asking.ask_settled
+        return asked and self.given_lm() is not None
+
+    def needs_lm(self, advice: Consultation, knobs: KnobValues) -> bool:
+        """Tell whether the LM is to be asked about a task, where there is one.
+
+        The packaged one is not where nobody measured what its word is worth.
+
+        Args:
+            advice: what is believed without it.
+            knobs: for the task (``knobs_for_task``).
+        """
+        gate = advice.gate
+        if not asks_lm(gate.certainty, knobs.lm, gate.settled) or (lm := self.given_lm()) is None:
+            return False
+        return not (advice.coverage.takes_lm_at_its_word and is_packaged(lm))
 
     def _find(
         self,
@@ -332,8 +352,9 @@ class Delegator(DelegatesMany, dspy.Module):
         """
         if found is not None:
             return found if found.ranked else self.retrieve(task=task, knobs=knobs, found=found)
-        known = {"permissions": permissions, "choice": choice, "ahead": ahead}
-        retrieve = partial(self.retrieve, knobs=knobs, **known)
+        retrieve = partial(
+            self.retrieve, knobs=knobs, permissions=permissions, choice=choice, ahead=ahead
+        )
         found = retrieve(task=task)
         text = with_earlier(task, choice.history) if refers_back(task) else task
         fit = partial(self._fit, knobs=knobs, permissions=permissions)
@@ -381,8 +402,9 @@ class Delegator(DelegatesMany, dspy.Module):
         found = advice.found
         first = found.candidates[0].name
         choice = replace(found.choice, include=found.choice.include | {first})
-        known = {"knobs": knobs, "permissions": permissions, "choice": choice}
-        alone = await compute_off_loop(self.retrieve, task=own, **known)
+        alone = await compute_off_loop(
+            self.retrieve, task=own, knobs=knobs, permissions=permissions, choice=choice
+        )
         if not alone.candidates:
             return None
         shares = {candidate.name: candidate.probability for candidate in alone.candidates}
@@ -390,28 +412,25 @@ class Delegator(DelegatesMany, dspy.Module):
         clear = other.probability >= _CLEAR * before and other.name != advice.first.name
         return other.name if clear else None
 
-    def _several(
+    def _doubts(
         self,
         task: str,
-        cuts: Sequence[Cut] | None,
-        knobs: KnobValues,
-        found: Retrieval,
-        ahead: ReadAhead,
-        scoped: bool,
-    ) -> float | None:
-        """Return the probability that a task needs several agents, None where it has no joint."""
-
-        def look(part: str) -> PartScore:
-            if found.index is None:
-                return PartScore((), 0.0, 0.0)
-            seen = dict(found.glances).get(part)
-            if seen is None:
-                seen = glance(ahead.read(found.index, part, knobs), knobs, found)
-            # What a reranker said of the task stands in for parts, which it does not read.
-            signals = replace(seen.signals, rerank=found.signals.rerank)
-            return self._summary(seen.copy(signals=signals), knobs, scoped)
-
-        return guess_several(task, cuts, knobs, look, lambda: self._summary(found, knobs, scoped))
+        query: Query,
+        advice: Consultation,
+        *,
+        without_quoted: str | None,
+        in_part: bool,
+    ) -> Doubts:
+        """Return what speaks against an assignment to the first agent; see ``Doubts``."""
+        return Doubts(
+            language=query.language,
+            described_in=self.retrieve.language_of_agent(advice.first),
+            named=tuple(dict.fromkeys((*query.named, *query.mentions))),
+            by_name=advice.found.by_name and advice.first.name in query.named,
+            repeated_words=repeated_words(task, description_text(advice.first)),
+            without_quoted=without_quoted,
+            in_part=in_part,
+        )
 
     def _fit(
         self, found: Retrieval, knobs: KnobValues, permissions: Collection[str] | None
@@ -433,7 +452,7 @@ class Delegator(DelegatesMany, dspy.Module):
     ) -> Consultation:
         """Judge what retrieval found, and consult the LM where that could change the decision."""
         coverage = self.coverage(permissions, found.agents[0], found.candidates)
-        knobs = self.own_numbers(knobs, coverage)
+        knobs = self.knobs_for_task(knobs, coverage)
         advice = self.judge(found, query, knobs, coverage)
         needed = self.needs_lm(advice, knobs)
         withheld = self._lm_cap.withholds(advice.gate.certainty if needed else None)
@@ -442,17 +461,17 @@ class Delegator(DelegatesMany, dspy.Module):
         if withheld is not None:
             return advice.copy(gate=replace(advice.gate, withheld=withheld))
         try:
-            lm = await compute_off_loop(self._language_model)
+            lm = await compute_off_loop(self.resolve_lm)
             if lm is None:
                 return advice
             # DSPy would keep every prompt and answer of a service in memory.
             with dspy.context(lm=lm, disable_history=True):
                 consulted = await self.consult(advice, query, knobs)
             if consulted.failure is not None:
-                self._degrade(LMAnswerError(consulted.failure.message))
+                self.degrade(LMAnswerError(consulted.failure.message))
             return consulted
         except LMError as error:
-            return advice.copy(failure=self._degrade(error))
+            return advice.copy(failure=self.degrade(error))
 
     def judge(
         self,
@@ -490,7 +509,7 @@ class Delegator(DelegatesMany, dspy.Module):
             transferred=elsewhere is not None,
         )
 
-    def _degrade(self, error: LMError) -> LMFailure:
+    def degrade(self, error: LMError) -> LMFailure:
         """Return how the LM failed, where that is to be lived with.
 
         Raises:
@@ -500,6 +519,65 @@ class Delegator(DelegatesMany, dspy.Module):
             raise error
         _tell_fault(fault_of(error), str(error))
         return LMFailure(fault_of(error), str(error))
+
+    def delegate_many(
+        self,
+        tasks: Sequence[str],
+        permissions: Collection[str] | None = None,
+        threads: int = LM_THREADS,
+    ) -> list[Delegation]:
+        """Return what the program would answer to each task, sooner than one after the other.
+
+        A task's ``usage.seconds`` are its own and its share of what was done for all. With
+        ``max_lm_share``, the LM is asked about no more than that share of these tasks: the least
+        certain of some thousand at a time.
+
+        Args:
+            tasks: as for ``forward``.
+            permissions: as for ``forward``.
+            threads: tasks that wait for an LM at a time.
+
+        Raises:
+            InputError: a task is no text, empty or too long; nothing was begun.
+            LMError: as for ``forward``; the other tasks were finished.
+            TypeError: it is one text, not a list of some.
+        """
+        found = list(self.delegate_each(tasks, permissions, threads))
+        for answer in found:
+            if isinstance(answer, DelegatorError):
+                raise answer
+        return [answer for answer in found if isinstance(answer, Delegation)]
+
+    def delegate_each(
+        self,
+        tasks: Sequence[str],
+        permissions: Collection[str] | None = None,
+        threads: int = LM_THREADS,
+        *,
+        max_lm_calls: int | None = None,
+        arriving: bool = False,
+    ) -> Generator[Delegation | DelegatorError, None, None]:
+        """Yield ``delegate_many``'s answers as they come, in order; a task that fails, its error.
+
+        Args:
+            tasks, permissions, threads: as for ``delegate_many``.
+            max_lm_calls: begin no further task with the LM after so many calls; one task is then
+                decided after the other.
+            arriving: the tasks are some of a service's: ``max_lm_share`` holds over all that
+                came, as for single calls, and not within these.
+
+        Raises:
+            InputError: a task is no text, empty or too long; nothing was begun.
+            EmbedderError: it refuses every task, as where it cannot be reached.
+        """
+        return delegate_each(
+            self,
+            tasks,
+            permissions,
+            threads,
+            max_lm_calls=max_lm_calls,
+            arriving=arriving,
+        )
 
     def plan(
         self, task: str, permissions: Collection[str] | None = None, **wishes: Unpack[PlanWishes]
@@ -516,64 +594,7 @@ class Delegator(DelegatesMany, dspy.Module):
             LMError: the LM was needed and failed, and ``on_lm_failure`` is ``raise``.
         """
         with task_budget(self.timeout):
-            return self._plan(task, permissions, wishes)
-
-    def _plan(self, task: str, permissions: Collection[str] | None, wishes: PlanWishes) -> Plan:
-        started = perf_counter()
-        check_task(task)
-        if further := wishes.keys() - PlanWishes.__annotations__.keys():
-            raise TypeError(f"a plan takes no {' and no '.join(sorted(further))}")
-        knobs, choice = self.numbers(permissions), Choice.of(**wishes)
-        read: dict[str, Retrieval] = {}
-
-        def find(text: str) -> Retrieval:
-            if text not in read:
-                read[text] = self.retrieve(
-                    task=text, knobs=knobs, permissions=permissions, choice=choice
-                )
-            return read[text]
-
-        def look(text: str) -> PartScore:
-            return self._summary(find(text), knobs, self._measured(permissions, find(task)))
-
-        with dspy.track_usage() as tracker, task_budget(None) as budget:
-            cut, failure = self._cut(task, knobs, look)
-        steps = tuple(
-            Step(
-                number,
-                part.task,
-                part.after,
-                self(part.task, permissions, _as_part(read.get(part.task)), **wishes),
-            )
-            for number, part in enumerate(cut.parts, 1)
-        )
-        usages = [step.delegation.usage for step in steps]
-        return Plan(
-            task=task,
-            steps=steps,
-            several=cut.several,
-            source=cut.source,
-            lm_failure=failure,
-            usage=Usage(
-                lm_calls=max(cut.calls, budget.attempts) + sum(usage.lm_calls for usage in usages),
-                tokens=total_tokens(tracker) + sum(u.tokens for u in usages),
-                seconds=perf_counter() - started,
-            ),
-        )
-
-    def _cut(
-        self, task: str, knobs: KnobValues, look: Callable[[str], PartScore]
-    ) -> tuple[Decomposition, LMFailure | None]:
-        """Return the parts of a task, and how the LM failed that should have cut it."""
-        cut, failure = partial(self.decompose, task=task, knobs=knobs, look=look), None
-        try:
-            lm = self._language_model() if knobs.split.use_lm else None
-            if lm is not None and writes(lm):
-                with dspy.context(lm=lm, disable_history=True):
-                    return cut(lm=True), None
-        except LMError as error:
-            failure = self._degrade(error)
-        return cut(lm=False), failure
+            return plan_task(self, task, permissions, wishes)
 
     def warm_up(self, permissions: Collection[str] | None = None) -> None:
         """Build what answers a caller with these permissions, before a task waits for it."""
@@ -585,20 +606,7 @@ class Delegator(DelegatesMany, dspy.Module):
         """Retrieve a text: its best agents and how sure that is."""
         knobs = self.knobs.values
         found = self.retrieve(task=text, knobs=knobs, permissions=permissions)
-        return self._summary(found, knobs, self._measured(permissions, found))
-
-    def _measured(self, permissions: Collection[str] | None, found: Retrieval) -> bool:
-        """Tell whether the confidence was calibrated for what was found."""
-        if not found.agents:
-            return False
-        return self.coverage(permissions, found.agents[0], found.candidates).complete
-
-    def _summary(self, found: Retrieval, knobs: KnobValues, scoped: bool) -> PartScore:
-        if not found.candidates:
-            return PartScore((), 0.0, 0.0)
-        assessment = assess_confidence(found.candidates, found.signals, knobs, scoped=scoped)
-        names = tuple(candidate.name for candidate in found.candidates[:TOP])
-        return PartScore(names, assessment.confidence, found.signals.maxsim)
+        return score_part(found, knobs, scoped=is_measured(self, permissions, found))
 
     async def consult(self, alone: Consultation, query: Query, knobs: KnobValues) -> Consultation:
         """Ask the LM about a hard task: expand it, classify the shortlist, rate the choice.
@@ -682,7 +690,7 @@ class Delegator(DelegatesMany, dspy.Module):
         bound = (self.classify.select, *self.predictors())
         return next((predict.lm for predict in bound if predict.lm is not None), dspy.settings.lm)
 
-    def _language_model(self) -> Any:
+    def resolve_lm(self) -> Any:
         """Return the one LM that every stage of a call asks, None where there is none."""
         lm = self.given_lm()
         if isinstance(lm, str):
@@ -702,15 +710,6 @@ def _tell_fault(fault: str, said: str) -> None:
     _log.warning("the LM failed (%s), tasks are decided without it: %s", fault, said)
 
 
-def _read_ahead(task: str, parts: Sequence[str], found: Retrieval | None) -> ReadAhead:
-    """Return what reads a task and the parts of it that are looked at, none of a plan's part."""
-    if found is not None and (found.part or found.glances):
-        return ReadAhead()
-    query = None if found is None else found.query
-    own = query is not None and query.task == task
-    return ReadAhead(parts, query.encoded if query and own else None)
-
-
 def _counting(belief: Classification) -> LMAnswers:
     """Return of what an LM believes what counts in the confidence."""
     picks = tuple(answer.picked for answer in belief.answers)
@@ -724,7 +723,3 @@ def _answerable(knobs: KnobValues, alone: Consultation) -> KnobValues:
     if alone.coverage.takes_lm_at_its_word and not gives_logprobs(dspy.settings.lm):
         return knobs.replaced({"lm.answer": "ranking"})
     return knobs
-
-
-def _as_part(found: Retrieval | None) -> Retrieval | None:
-    return None if found is None else found.copy(part=True)

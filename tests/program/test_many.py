@@ -190,13 +190,13 @@ def test_the_lm_is_asked_for_several_tasks_at_a_time():
 def test_an_answer_that_nobody_waits_for_is_not_asked_for(monkeypatch):
     begun = []
 
-    def decide(task, *_):
+    def decide(_, task, *__):
         begun.append(task)
         time.sleep(0.01)
         return task
 
     office = delegator(office_registry(), {"lm.gate": 1.0})
-    monkeypatch.setattr(office, "_decide", decide)
+    monkeypatch.setattr("task_delegator.many._decide", decide)
     monkeypatch.setattr(office, "may_ask_lm", lambda *_: True)
     answers = office.delegate_each(["refund"] * 100, threads=2)
     assert next(answers) == "refund"

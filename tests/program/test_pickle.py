@@ -44,14 +44,14 @@ def test_a_program_that_holds_an_lm_object_is_not_pickled_with_its_key(office, g
     with pytest.raises(TypeError, match="name the LM by its spec"):
         cloudpickle.dumps(program)
     for twin in (copy.deepcopy(program), program.deepcopy()):
-        assert twin._language_model().kwargs["api_key"] == "sk-OPENSESAME"
+        assert twin.resolve_lm().kwargs["api_key"] == "sk-OPENSESAME"
         assert twin("refund my order").top3 == program("refund my order").top3
 
 
 def test_a_program_that_names_its_lm_is_pickled_without_a_key(office, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-OPENSESAME")
     program = Delegator(office, HashedWords(), lm="openai/none")
-    assert program._language_model() is not None
+    assert program.resolve_lm() is not None
     pickled = cloudpickle.dumps(program)
     assert b"SESAME" not in pickled
     assert cloudpickle.loads(pickled)._lm == "openai/none"
