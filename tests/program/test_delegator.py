@@ -10,12 +10,11 @@ from recorded import recorded_lm, slot_of
 from small import HashedWords, delegator, make_agent
 
 from task_delegator.calibration.coverage import CalibratedAgents
-from task_delegator.decision import Coverage, Doubts
 from task_delegator.decision.confidence import sigmoid
-from task_delegator.delegation import Candidate, Delegation
-from task_delegator.delegator import Delegator, decide
+from task_delegator.delegation import Delegation
+from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
-from task_delegator.knobs import Knobs, KnobValues, Thresholds
+from task_delegator.knobs import Knobs, KnobValues
 from task_delegator.registry.agents import Agent, Registry
 from task_delegator.stages.cards import Shortlist
 from task_delegator.text.sanitize import one_line
@@ -138,41 +137,6 @@ def test_a_registry_that_became_empty_fits_nothing(office):
     assert program("refund").decision == "none"
 
 
-@pytest.mark.parametrize(
-    ("confidence", "fits", "calibrated", "decision"),
-    [
-        (0.99, 0.9, True, "assign"),
-        (0.99, 0.9, False, "review"),
-        (0.50, 0.9, True, "review"),
-        (0.99, 0.1, True, "none"),
-        (0.99, 0.1, False, "review"),
-        (float("nan"), 0.9, True, "review"),
-        (0.99, float("nan"), True, "review"),
-    ],
-)
-def test_decisions_follow_the_thresholds(confidence, fits, calibrated, decision):
-    coverage = Coverage(None if calibrated else "registry")
-    candidates = (Candidate("A", 0.9), Candidate("B", 0.1))
-    thresholds = Thresholds(assign=0.9, in_scope=0.5)
-    assert decide(candidates, confidence, fits, thresholds, coverage)[0] == decision
-
-
-@pytest.mark.parametrize(
-    ("fits", "calibrated", "decision"),
-    [(0.999, True, "assign"), (0.92, True, "review"), (0.92, False, "assign")],
-)
-def test_what_is_for_nobody_as_likely_as_not_is_reviewed(fits, calibrated, decision):
-    """The floor is for agents that P(some agent fits) was fitted for."""
-    candidates = (Candidate("A", 0.9), Candidate("B", 0.1))
-    limits = Thresholds(assign=0.5, in_scope=0.3, floor=0.8, share=0.1)
-    coverage = Coverage(None if calibrated else "registry", trusted=True)
-    told = decide(candidates, 0.9, fits, limits, coverage)
-    assert told[0] == decision
-    # 0.92 are odds of 11.5, of which 9 are those that one in ten is for nobody: 1.28 to 1.
-    said = "A is right with a probability of 90%, but 55% if every second task were for nobody"
-    assert (said in told[1]) == (decision == "review")
-
-
 def test_an_uncalibrated_registry_is_never_told_that_nobody_fits(office):
     program = Delegator(office, HashedWords(), calibrated_for=frozenset())
     program.knobs.set({"scope.threshold": 1.0, "confidence.assign_threshold": 0.0})
@@ -199,41 +163,6 @@ def test_the_confidence_of_none_is_that_nobody_fits(office):
     assert program("refund", permissions=[]).decision == "none"
     closed = delegator(Registry([make_agent("Secret", "all", needs=("x",))]))
     assert closed("anything", permissions=[]).confidence == 1.0
-
-
-def test_what_was_not_understood_is_reviewed_and_says_why():
-    candidates = (Candidate("A", 0.9), Candidate("B", 0.1))
-    thresholds = Thresholds(assign=0.9, in_scope=0.5)
-    decision, reason = decide(candidates, 0.99, 0.1, thresholds, doubts=Doubts(language="de"))
-    assert decision == "review"
-    assert "'de'" in reason
-    decision, reason = decide(candidates, 0.99, 0.9, thresholds, doubts=Doubts(named=("B",)))
-    assert decision == "review"
-    assert "names B but reads like one for A" in reason
-    named = Doubts(named=("A",))
-    assert decide(candidates, 0.99, 0.9, thresholds, doubts=named)[0] == "assign"
-
-
-@pytest.mark.parametrize(
-    ("confidence", "said"),
-    [
-        (0.05, "No agent is likely: A, the closest, is right with 5%, 90% is needed to assign"),
-        (0.85, "A is right with a probability of 85%, 90% is needed to assign"),
-        (0.8985, "A is right with a probability of 89.8%, 90.0% is needed to assign"),
-        (0.89999, "A is right with a probability of 90.00%, 90.00% is needed to assign"),
-    ],
-)
-def test_what_lacks_to_an_assignment_is_told_apart(confidence, said):
-    candidates = (Candidate("A", 0.9), Candidate("B", 0.1))
-    thresholds = Thresholds(assign=0.9, in_scope=0.5)
-    decision, reason = decide(candidates, confidence, 0.9, thresholds)
-    assert (decision, reason) == ("review", f"{said}; else look at B.")
-
-
-def test_what_is_assigned_is_not_called_unlikely():
-    thresholds = Thresholds(assign=0.1, in_scope=None)
-    decision, reason = decide((Candidate("A", 0.9),), 0.2, 0.9, thresholds)
-    assert (decision, reason) == ("assign", "A is right with a probability of 20%.")
 
 
 def test_an_agent_that_is_named_twice_is_told_once(office):

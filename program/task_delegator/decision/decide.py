@@ -14,9 +14,16 @@ _UNLIKELY = 0.25  # confidence below which the reason opens with that nobody is 
 
 
 def settled_by(*, calibrated: bool, language: str | None = None) -> Settled | None:
-    """Return what settles the decision whatever the probabilities are, None where nothing does.
+    """Return what settles a decision before an LM is asked, None where nothing does.
 
-    The same conditions, in the same order, as ``decide``: an LM is asked in vain there.
+    As long as its first place stays, ``decide`` reviews what is settled, whatever the probabilities
+    are. It reviews more than that: where the confidence of other registries would count and this
+    one is of another size than they are, only an LM's own word can decide otherwise.
+
+    Args:
+        calibrated: whether some confidence may count: the program's own, or what may stand in for
+            it (``Coverage.own``, ``Coverage.borrowed``).
+        language: the task's or the first agent's, where the embedder does not support it.
     """
     if language is not None:
         return "language"
