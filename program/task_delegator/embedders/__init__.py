@@ -5,7 +5,7 @@ from .base import Embedder, Encoded, utf8_bytes
 from .cache import VectorCache, clear_cache, kept_files
 from .cached import encode_documents, forget_tasks, forgetting, maker_of, remembering
 from .fetch import RECIPES, fetch_embedder
-from .late_chunking import encode_parts, pools_tokens
+from .late_chunking import PoolingEmbedder, encode_parts, pools_tokens
 from .minilm import MiniLM, packaged_minilm
 from .onnx_encoder import OnnxEncoder, onnx_session
 from .packages import keep_files
@@ -23,6 +23,7 @@ __all__ = [
     "Encoded",
     "MiniLM",
     "OnnxEncoder",
+    "PoolingEmbedder",
     "TunedEncoder",
     "VectorCache",
     "clear_cache",

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from ..embedders import Encoded, encode_parts, pools_tokens
+from ..embedders import Embedder, Encoded, PoolingEmbedder, encode_parts, pools_tokens
 from ..knobs import KnobValues
 from ..system import beside
 from ..text import without_negated
@@ -89,7 +89,7 @@ class ReadAhead:
         language_of: Callable[[str], str | None],
     ) -> str | None:
         """Score the words of a text, and of parts that are read next; return its language."""
-        parts = [self._read(index, part).text for part in self._parts]
+        parts = self._part_texts(index)
         for text in (words.text, *parts):
             self._lexical[text] = read_lexically(index, text, knobs)
         if parts and pools_tokens(index.embed):
@@ -107,22 +107,34 @@ class ReadAhead:
         """Return what belongs to the same pass as a text: its encoding, and those of parts."""
         if words.text in self._encodings:
             return {}
-        embed, is_part = index.embed, words.task in self._parts
-        if pools_tokens(embed) and not is_part:
-            parts = []
-        else:
-            parts = [self._read(index, part).text for part in self._parts]
-        pooled = None
-        if is_part and self._whole is not None and pools_tokens(embed):
-            known = [self._part_ids[text] for text in parts if text in self._part_ids]
-            ids = known if len(known) == len(parts) else None
-            pooled = encode_parts(embed, self._whole, parts, ids)
-        if pooled is None:
-            parts = list(dict.fromkeys((words.text, *parts)))
-            pooled = embed.encode(parts)
-        if self._whole is None and not is_part:
-            self._whole = pooled[0]
-        return dict(zip(parts, pooled, strict=True))
+        embed = index.embed
+        if pools_tokens(embed) and words.task not in self._parts:
+            alone = _encode(embed, [words.text])
+            if self._whole is None:
+                self._whole = alone[words.text]
+            return alone
+        pooled = self._pooled(index, embed) if pools_tokens(embed) else None
+        return pooled or _encode(embed, [words.text, *self._part_texts(index)])
+
+    def _pooled(self, index: Index, embed: PoolingEmbedder) -> dict[str, Encoded] | None:
+        """Return the encodings of the parts from the pass over the task, None where it has none."""
+        if self._whole is None:
+            return None
+        texts = self._part_texts(index)
+        known = [self._part_ids[text] for text in texts if text in self._part_ids]
+        token_ids = known if len(known) == len(texts) else None
+        encodings = encode_parts(embed, self._whole, texts, token_ids)
+        return None if encodings is None else dict(zip(texts, encodings, strict=True))
+
+    def _part_texts(self, index: Index) -> list[str]:
+        """Return the parts as the embedder sees them."""
+        return [self._read(index, part).text for part in self._parts]
+
+
+def _encode(embed: Embedder, texts: Sequence[str]) -> dict[str, Encoded]:
+    """Return encodings by text, from one pass."""
+    each = list(dict.fromkeys(texts))
+    return dict(zip(each, embed.encode(each), strict=True))
 
 
 def read_task(index: Index, task: str, language: str | None = None) -> Query:
