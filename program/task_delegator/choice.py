@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from .delegation import TOP
 from .settings import check_history, check_task
@@ -19,8 +19,8 @@ class PlanWishes(TypedDict, total=False):
             Names that the caller may not use, or that nobody has, change nothing.
     """
 
-    exclude: Collection[str]
-    include: Collection[str]
+    exclude: Collection[str] | None
+    include: Collection[str] | None
 
 
 class Wishes(PlanWishes, total=False):
@@ -32,13 +32,13 @@ class Wishes(PlanWishes, total=False):
         k: how many agents ``ranking`` names at most; 3 where it is not given.
     """
 
-    history: Sequence[str]
+    history: Sequence[str] | None
     k: int
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The same, checked.
+    """Wishes that were checked, each in one form.
 
     Raises:
         InputError: an earlier task is too long.
@@ -54,12 +54,19 @@ class Choice:
     @classmethod
     def of(
         cls,
-        exclude: Collection[str] = (),
-        include: Collection[str] = (),
-        history: Sequence[str] = (),
+        exclude: Collection[str] | None = None,
+        include: Collection[str] | None = None,
+        history: Sequence[str] | None = None,
         k: int = TOP,
+        **others: Any,
     ) -> "Choice":
-        """Return the wishes of a call, checked."""
+        """Return the wishes of a call, checked; None is no wish, as for ``permissions``."""
+        if others:
+            known = ", ".join(Wishes.__annotations__)
+            raise TypeError(f"a delegation takes no {' and no '.join(sorted(others))}: {known}")
+        exclude = () if exclude is None else exclude
+        include = () if include is None else include
+        history = () if history is None else history
         if not isinstance(k, int) or isinstance(k, bool) or k < 1:
             raise ValueError(f"k is how many agents are named, 1 or more, not {k!r:.80}")
         names = {"exclude": exclude, "include": include}
