@@ -105,7 +105,7 @@ def add_parser(commands: Commands, parents: Parents) -> None:
 def run(options: argparse.Namespace) -> int:
     """Compile a program for a dataset."""
     from optimize.data import load_dataset
-    from optimize.pipeline import compile_program, lm_gain, summary
+    from optimize.pipeline import compile_program, lm_gain, lm_left_out, summary
     from optimize.recorded import language_model
     from task_delegator.artifact import check_target
 
@@ -119,7 +119,7 @@ def run(options: argparse.Namespace) -> int:
     print(summary(compiled.reports))
     if compiled.reranking is not None:
         print(compiled.reranking.sentence())
-    for line in lm_gain(compiled.reports):
+    for line in (*lm_gain(compiled.reports), *lm_left_out(compiled.lm_stage)):
         print(line)
     print(f"program: {compiled.folder}", file=sys.stderr)
     print(f"MLflow run: {compiled.run_id} (make ui)", file=sys.stderr)

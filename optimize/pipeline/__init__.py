@@ -3,13 +3,14 @@
 from optimize.pipeline.compile import compile_program
 from optimize.pipeline.improve import Improvement, improve
 from optimize.pipeline.manifest import provenance
-from optimize.pipeline.summary import lm_gain, summary
+from optimize.pipeline.summary import lm_gain, lm_left_out, summary
 
 __all__ = [
     "Improvement",
     "compile_program",
     "improve",
     "lm_gain",
+    "lm_left_out",
     "provenance",
     "summary",
 ]

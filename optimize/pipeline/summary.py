@@ -32,6 +32,20 @@ def lm_gain(reports: Mapping[str, Report]) -> list[str]:
     ]
 
 
+def lm_left_out(found: LMStageResult | None) -> list[str]:
+    """Return why a program asks no LM although one was tried, a line, or none."""
+    if found is None or found.weight:
+        return []
+    if found.gain is None:
+        return [f"The LM is not asked: {found.asked} validation requests are too few to measure it"]
+    mean, error = found.gain
+    return [
+        f"The LM is not asked: it adds {mean:+.3f} (standard error {error:.3f}) to the "
+        f"log-likelihood of the right agent, n {found.asked} validation requests; a program hears "
+        "an LM from two standard errors on"
+    ]
+
+
 def prompt_message(dataset: Dataset, found: LMStageResult | None) -> str:
     """Return the commit message of the prompts that a compilation changed."""
     if found is None or found.gain is None:

@@ -102,12 +102,22 @@ def _check_transfer(delegator: Delegator, *aims: float | None) -> None:
         )  # fmt: skip
 
 
-def tell_unasked(delegator: Delegator) -> None:
-    """Warn that the LM of a program is asked about no task, and say what would help."""
+def tell_unasked(delegator: Delegator, tried: str | None) -> None:
+    """Warn that the LM of a program is asked about no task, and say what would help.
+
+    Args:
+        delegator: the program.
+        tried: the LM that it was compiled with, None for none.
+    """
     if delegator.may_ask_lm() or is_packaged(delegator.given_lm()):
         return
     if delegator.calibrated_for.trusted:
         _log.warning("the LM is not asked: the program's own confidence is believed, uncalibrated")
+    elif delegator.calibrated() and tried is not None:
+        _log.warning(
+            "the LM is not asked: the program was compiled with %s, which brought too little on "
+            "validation to be heard; compile with a larger one", printable(tried),
+        )  # fmt: skip
     elif delegator.calibrated():
         _log.warning("the LM is not asked: the program was compiled without one; compile with it")
     else:

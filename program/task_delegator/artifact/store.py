@@ -151,13 +151,20 @@ def load(
     on_samples = calibrate_as_asked(delegator, calibrate, written, registry, *aims)
     tell_foreign(delegator)
     if lm is not None:
-        tell_unasked(delegator)
+        tell_unasked(delegator, _compiled_with(manifest))
     if not delegator.calibrated():
         digest, whom = delegator.registry.sha256(), few_strangers(delegator)
         tell_uncalibrated(folder.name, digest, whom, decides_instead(delegator))
     if (target_precision is not None or out_of_scope_share is not None) and not on_samples:
         _aim(delegator, folder, manifest, target_precision, out_of_scope_share)
     return delegator
+
+
+def _compiled_with(manifest: dict[str, Any]) -> str | None:
+    """Return the model of the LM that a program was compiled with, None for none."""
+    held = manifest.get("lm")
+    model = held.get("model") if isinstance(held, dict) else None
+    return model if isinstance(model, str) else None
 
 
 def _agents(registry: Registry | str | Path) -> Registry:

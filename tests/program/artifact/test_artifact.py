@@ -104,6 +104,25 @@ def test_a_reloaded_program_gives_the_same_answers(folder, registry):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [
+        ({"model": "openai/gpt-4o-mini"}, "with openai/gpt-4o-mini, which brought too little"),
+        (None, "was compiled without one"),
+        ("openai/gpt-4o-mini", "was compiled without one"),  # no manifest of ours
+    ],
+)
+def test_an_lm_that_was_tried_and_left_out_is_not_called_untried(
+    caplog, tmp_path, registry, held, said
+):
+    save(Delegator(registry), tmp_path / "program", manifest_of(registry, lm=held))
+    lm, _ = recorded_lm(lambda prompt: '{"slot": "B"}')
+    load(tmp_path / "program", registry, lm=lm)
+    (told,) = [r.getMessage() for r in caplog.records if "the LM is not asked" in r.getMessage()]
+    assert said in told
+
+
+@pytest.mark.slow
 def test_every_predictor_and_every_plan_comes_back(folder, registry):
     first, again = Delegator(registry), load(folder, registry)
     assert [n for n, _ in again.named_predictors()] == [n for n, _ in first.named_predictors()]
