@@ -76,9 +76,16 @@ class Members:
 
     @property
     def trust(self) -> np.ndarray | None:
-        """Return ``trust`` of ``AgentTexts``: the description counts as much as one sample."""
+        """Return ``trust`` of ``AgentTexts``.
+
+        A description is worth as much as a handful of samples: each of them says one thing, and
+        agents are found less often by one to four alone than by what they say they do. A bare
+        name is worth one sample.
+        """
         counts = self.counts
-        trust = np.minimum(counts / (counts + 1) * (_ENOUGH + 1) / _ENOUGH, 1.0)
+        beside_name = counts / (counts + 1) * (_ENOUGH + 1) / _ENOUGH
+        described = np.array([bool(agent.description.strip()) for agent in self.agents], dtype=bool)
+        trust = np.minimum(np.where(described, counts / _ENOUGH, beside_name), 1.0)
         return None if (trust[counts > 0] == 1.0).all() else trust
 
     def only(self, chosen: np.ndarray) -> "Members":

@@ -54,11 +54,16 @@ def test_with_few_samples_the_description_is_heard_in_their_place_in_part():
 
 
 @pytest.mark.parametrize(
-    ("samples", "trust"), [((1, 2, 3, 9), [0.6, 0.8, 0.9, 1.0]), ((5, 6, 0, 7), None)]
+    ("description", "samples", "trust"),
+    [
+        ("does things", (1, 2, 3, 9), [0.2, 0.4, 0.6, 1.0]),
+        ("", (1, 2, 3, 9), [0.6, 0.8, 0.9, 1.0]),
+        ("does things", (5, 6, 0, 7), None),
+    ],
 )
-def test_samples_weigh_the_more_the_more_there_are(samples, trust):
+def test_samples_weigh_the_more_the_more_there_are(description, samples, trust):
     agents = [
-        make_agent(f"Agent {n}", "does things", *(f"{n} {i}" for i in range(number)))
+        make_agent(f"Agent {n}", description, *(f"{n} {i}" for i in range(number)))
         for n, number in enumerate(samples)
     ]
     found = Index(agents, HashedWords()).texts.trust
