@@ -52,6 +52,7 @@ _STATEMENT = re.compile(_STATED, re.IGNORECASE)
 _ITEM_LINE = re.compile(rf"^\s*{_ITEM.pattern}", re.MULTILINE)
 _SENTENCE = re.compile(r"[.!?;]\s")
 _AFTER = re.compile(rf"^(?:and\s+)?{_SEQUENCE}", re.IGNORECASE)
+_AND = re.compile(r"and\b", re.IGNORECASE)
 _CUE = re.compile(
     r"\b(?:then|also|after that|afterwards|plus|as well|in addition|once (?:that|it)"
     r"|second(?:ly)?|both|too)\b|(?:^|\s)\d[.)]\s",
@@ -155,6 +156,11 @@ def cuts(pieces: Sequence[str], parts: int) -> Iterator[tuple[str, ...]]:
 def without_link(clause: str) -> str:
     """Return a clause without the words that link it to the one before, and its last comma."""
     return _LINK.sub("", clause)
+
+
+def adds(clause: str) -> bool:
+    """Tell whether a clause opens with "and": what it asks for comes on top."""
+    return _AND.match(clause) is not None
 
 
 def follows(clause: str) -> bool:

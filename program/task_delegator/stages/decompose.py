@@ -20,6 +20,7 @@ from ..prediction import FrozenPrediction
 from ..signatures import SplitTask
 from ..text import longest_form, one_line
 from .clauses import (
+    adds,
     clauses,
     count_cues,
     cuts,
@@ -258,8 +259,8 @@ def _between_clauses(task: str, parts: int, most: int | None = None) -> list[Cut
 
 
 def _found_better(split: "Split", whole: PartScore) -> bool:
-    """Tell whether both halves of a phrase are found better than the whole."""
-    return all(own.maxsim > whole.maxsim for own in split.looks)
+    """Tell whether the halves of a phrase are found better than the whole, taken together."""
+    return split.maxsim > whole.maxsim
 
 
 def _unevenness(texts: Sequence[str]) -> int:
@@ -292,10 +293,11 @@ def split_features(task: str, best: dict[int, Split]) -> dict[str, float | None]
     if 2 not in best:
         return None
     whole, two = best[1].looks[0], best[2]
+    joined = two.at_phrase or adds(two.texts[1])
     return {
         "weakest_part": two.weakest_part,
         "maxsim_gain": two.maxsim - whole.maxsim,
-        "cues": float(min(count_cues(task) + two.at_phrase, 2)),
+        "cues": float(min(count_cues(task) + joined, 2)),
         "among_best": float(sum(look.agents[0] in whole.agents for look in two.looks)),
     }
 
