@@ -22,7 +22,7 @@ def add_parser(commands: Commands, parents: Parents) -> None:
     parser.add_argument(
         "--target-precision",
         type=number_in("(0, 1]"),
-        default=0.925,
+        default=0.89,
         help="target precision of everything that is assigned in registries like these, 0 to 1",
     )
     parser.add_argument("--out", default="runs/transfer", help="output folder")

@@ -7,7 +7,10 @@ _EQUAL = 1e-9  # of a column's largest number, by which its numbers differ by ro
 
 
 def fit_logistic(
-    table: np.ndarray, labels: np.ndarray, row_weights: np.ndarray | None = None
+    table: np.ndarray,
+    labels: np.ndarray,
+    row_weights: np.ndarray | None = None,
+    ridge: float = _RIDGE,
 ) -> tuple[float, np.ndarray]:
     """Return bias and weights that minimize the log-loss plus a ridge on the weights.
 
@@ -17,6 +20,7 @@ def fit_logistic(
         table: shape (n, features).
         labels: shape (n,), bool; both values occur.
         row_weights: what each row counts, shape (n,); None for 1 each.
+        ridge: half of it is what a squared weight costs, of a feature divided by its spread.
     """
     from scipy.optimize import minimize
     from scipy.special import expit
@@ -30,8 +34,8 @@ def fit_logistic(
     def loss(fitted: np.ndarray) -> tuple[float, np.ndarray]:
         odds = signs * (fitted[0] + scaled @ fitted[1:])
         slopes = -signs * weights * expit(-odds)
-        lost = weights @ np.logaddexp(0, -odds) + _RIDGE / 2 * fitted[1:] @ fitted[1:]
-        return float(lost), np.append(slopes.sum(), slopes @ scaled + _RIDGE * fitted[1:])
+        lost = weights @ np.logaddexp(0, -odds) + ridge / 2 * fitted[1:] @ fitted[1:]
+        return float(lost), np.append(slopes.sum(), slopes @ scaled + ridge * fitted[1:])
 
     found = minimize(
         loss,

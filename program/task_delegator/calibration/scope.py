@@ -139,6 +139,7 @@ def held_out_odds(
     labels: np.ndarray,
     row_weights: np.ndarray,
     folds: np.ndarray,
+    fit: Callable[..., tuple[float, np.ndarray]] = fit_logistic,
 ) -> np.ndarray:
     """Return the log-odds of a true label for each row, by the model of the other folds.
 
@@ -147,6 +148,7 @@ def held_out_odds(
         labels: shape (n,), bool; both values occur.
         row_weights: what each row counts, shape (n,).
         folds: number of each row's fold, shape (n,).
+        fit: takes the first three, and returns bias and weights.
 
     Returns:
         Shape (n,).
@@ -156,6 +158,6 @@ def held_out_odds(
         rest, own = folds != fold, folds == fold
         if len(set(labels[rest].tolist())) < 2:
             rest = np.ones(len(labels), dtype=bool)
-        bias, weights = fit_logistic(table[rest], labels[rest], row_weights[rest])
+        bias, weights = fit(table[rest], labels[rest], row_weights[rest])
         found[own] = bias + table[own] @ weights
     return found

@@ -2,10 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
+from scipy.special import expit
 from small import ROOT, HashedWords, office_registry
 
 from optimize.calibration import draw_registries, fit_transfer
+from optimize.calibration.transfer import fit_shrunk
 from optimize.data import ENCODER_REGISTRIES, read_registries
 from optimize.recorded import read_folder
 from task_delegator.calibration import CalibratedAgents
@@ -104,6 +107,19 @@ def test_a_fit_tells_right_from_wrong_in_registries_that_it_did_not_see():
     program.calibrated_for = CalibratedAgents(frozenset({"0" * 16}))
     assert program("refund my order").evidence.calibrated_by == "registries"
     json.dumps(fit.to_json())
+
+
+def test_a_shrunk_fit_is_as_sure_as_its_labels():
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(4000, 3))
+    labels = rng.random(4000) < expit(table @ [1.5, 0.5, 0.0] - 1)
+    bias, weights = fit_shrunk(table, labels, np.ones(4000))
+    sure = expit(bias + table @ weights)
+    assert sure.mean() == pytest.approx(labels.mean(), abs=0.005)
+    for low, high in ((0.0, 0.2), (0.4, 0.6), (0.8, 1.0)):
+        own = (sure >= low) & (sure < high)
+        assert sure[own].mean() == pytest.approx(labels[own].mean(), abs=0.07)
+    assert abs(weights[2]) < abs(weights[1]) < weights[0]
 
 
 def test_a_program_that_reranks_is_refused():
