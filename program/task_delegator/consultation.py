@@ -114,8 +114,10 @@ def transfer(alone: Assessment, found: Retrieval, knobs: KnobValues) -> Assessme
     if len(index.hidden) or found.choice.excluded(index.names):
         return None
     sampled = float(index.has_samples.mean())
-    known = (found.signals, alone.features, len(index.names), sampled)
-    return alone.copy(confidence=transferred_confidence(*known, knobs))
+    confidence = transferred_confidence(
+        found.signals, alone.features, len(index.names), sampled, knobs
+    )
+    return alone.copy(confidence=confidence)
 
 
 def taken_at_its_word(

@@ -311,8 +311,13 @@ class Index:
             (entry.tokens, (0, *own, *range(entry.samples + 1, len(entry.held))))
             for entry, own in zip(entries, self._nearest(rows, samples), strict=True)
         )
-        has = self.has_samples[rows], self.has_description[rows]
-        return self._late(encoded.token_vectors, numbers, near, *has)
+        return self._late(
+            encoded.token_vectors,
+            numbers,
+            near,
+            sampled=self.has_samples[rows],
+            described=self.has_description[rows],
+        )
 
     def _nearest(self, rows: np.ndarray, samples: np.ndarray) -> list[list[int]]:
         """Return the places of samples among the texts of each agent: those nearest to a task."""

@@ -257,8 +257,9 @@ def _scored(read: Sequence[_Read], knobs: KnobValues) -> Iterator[Retrieval]:
         for one in some:
             with no_fork():
                 own, *others = islice(scores, 1 + len(one.parts))
-            known = {"query": one.query, "index": index, "choice": one.choice, "scored": own}
-            found = Retrieval(z_scores={}, **known)
+            found = Retrieval(
+                z_scores={}, query=one.query, index=index, choice=one.choice, scored=own
+            )
             parts = zip(one.parts, others, strict=True)
             glances = [(part.task, glance(part, knobs, found, scored)) for part, scored in parts]
             yield found.copy(glances=tuple(glances)) if glances else found
