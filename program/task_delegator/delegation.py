@@ -238,7 +238,9 @@ class Evidence:
         features: behind the confidence.
         correct_score: how likely it is that the first of the ranking is right, 0..1; the
             delegation's confidence unless the decision is ``none``.
-        in_scope_score: how likely it is that some agent fits, 0..1.
+        in_scope_score: how likely it is that some agent fits, 0..1, on the scale of the agents that
+            the program was calibrated for: of others, such as where ``calibrated_by`` is
+            ``registries``, it says little, and nothing is decided by it.
         calibrated: whether the confidence was calibrated on the caller's agents: on nine in ten of
             them, and on all that may be meant.
         calibrated_by: what on: ``labels`` (requests whose right agent is known), or ``samples``

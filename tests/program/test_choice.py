@@ -122,8 +122,9 @@ def test_wishes_are_checked(wishes, error):
 
 def test_none_is_no_wish_and_what_is_no_wish_is_named():
     assert Choice.of(exclude=None, include=None, history=None) == Choice()
+    others: dict[str, Any] = {"config": {}, "lm": None}
     with pytest.raises(TypeError, match="takes no config and no lm: exclude, include, history, k"):
-        PROGRAM("refund my order", **{"config": {}, "lm": None})
+        PROGRAM("refund my order", **others)
 
 
 @pytest.mark.parametrize(
