@@ -25,16 +25,24 @@ _SPEAKER = r"\b(?:i|we|you|they)"
 _THING = r"\b(?:this|it|that|these)"
 _DETERMINER = (
     r"(?:an?|the(?!\s+(?:correct|expected|full|right|same|whole)\b)|my|our|your|his|her|their|its|"
-    r"any|another|this|that|these|those|about|for|from|with|by|via|in|on|as)"
+    r"any|another|this|that|these|those|about)"
+)
+_PREPOSITION = r"(?:for|from|with|by|via|in|on|as)"
+# "ordered in May, never came": what happened, where "never book" says what shall not.
+_PAST = (
+    r"(?:\w+ed|arrives|been|came|comes|could|did|does|gave|goes|got|had|happens|has|heard|left|made|"
+    r"met|paid|ran|said|saw|sent|shows|told|took|was|went|were|worked|works)"
 )
 _CUES = (
     # "Not a finance analysis; create a PRD", "the entry, not a migration guide", "Bicep, not ARM"
     rf"(?P<fragment>(?<![\w'])not(?=\s+{_DETERMINER}\s))",
+    # "by mail, not by phone", "Not for me, for a colleague"; no "new laptop, not on the network"
+    rf"(?P<contrast>(?<![\w'])not(?=\s+{_PREPOSITION}\s))",
     rf"{_OPENS}not\s+(?!(?:able|all|always|available|enough|even|every|here|just|least|many|merely|"
     r"much|now|only|possible|really|right|simply|so|sure|the|there|to|too|until|very|yet|"
     r"\w+ed|\w+ing)\b)",
     # "don't book me a flight", "no need to transfer", "forget the invoice"
-    rf"{_OPENS}(?:do\s+not|don't|dont|never(?!\s+\w+ed\b)|never\s+mind|no\s+need\s+(?:to|for)|"
+    rf"{_OPENS}(?:do\s+not|don't|dont|never(?!\s+{_PAST}\b)|never\s+mind|no\s+need\s+(?:to|for)|"
     r"forget|skip|ignore|leave\s+(?:out|aside)|nothing\s+about)\s+(?!(?:again|been|disturb|fail|"
     r"find|forget|get|got|had|have|hesitate|it|know|let|miss|received?|remember|see|seem|stop|them|understand|work|"
     r"worry)\b)",
@@ -63,6 +71,8 @@ _CUES = (
     r"(?=(?:[\w.'-]+\s+){1,5}?(?:here|needed|necessary|please|required|thanks|wanted)\b)",
 )
 _CUE = re.compile("|".join(_CUES), re.IGNORECASE)
+_CONTRAST = re.compile(rf"(?<![\w'])not\s+(?P<preposition>{_PREPOSITION})(?=\s)", re.IGNORECASE)
+_PREPOSITIONS = re.compile(rf"\b{_PREPOSITION}\b", re.IGNORECASE)
 # Every cue holds one of these, most texts none: they are found in a fiftieth of the time.
 _HINTS = (
     *("n't", "dont", "never", "forget", "skip", "ignore", "leave", "rather", "instead", "opposed"),
@@ -106,9 +116,15 @@ def _spans_in(sentence: str) -> list[tuple[int, int]]:
     breaks = [match.span() for match in _CLAUSE_END.finditer(sentence)]
     ends = [start for start, _ in breaks]
     spans: list[tuple[int, int]] = []
+    contrasts: dict[int, bool] = {}  # looked for once
     for cue in _CUE.finditer(sentence):
-        if cue["fragment"] and _last_word(sentence, cue.start()) in _NO_FRAGMENT:
+        fragment = cue["fragment"] or cue["contrast"]
+        if fragment and _last_word(sentence, cue.start()) in _NO_FRAGMENT:
             continue
+        if cue["contrast"]:
+            contrasts = contrasts or _contrasts(sentence)
+            if not contrasts[cue.start()]:
+                continue
         place = bisect_left(ends, cue.end())
         end = ends[place] if place < len(ends) else len(sentence)
         if cue["wish"] and _SAME_THING.match(sentence, end):
@@ -132,6 +148,25 @@ def without_negated(text: str) -> str:
     left = " ".join(part for part in kept if part).lstrip(" ,;:.!?")
     words = {word.lower() for word in _WORD.findall(left)} - _LINK_WORDS
     return left if len(words) >= _FEWEST_WORDS else text
+
+
+def _contrasts(sentence: str) -> dict[int, bool]:
+    """Return of each "not" before a preposition whether that stands elsewhere too, by its place.
+
+    Before it, or behind it where the "not" opens the sentence.
+    """
+    first: dict[str, int] = {}
+    last: dict[str, int] = {}
+    for found in _PREPOSITIONS.finditer(sentence):
+        word = found[0].lower()
+        first.setdefault(word, found.start())
+        last[word] = found.start()
+    opens = len(sentence) - len(sentence.lstrip())
+    told = {}
+    for cue in _CONTRAST.finditer(sentence):
+        word, own = cue["preposition"].lower(), cue.start("preposition")
+        told[cue.start()] = last[word] > own if cue.start() == opens else first[word] < own
+    return told
 
 
 def _last_word(text: str, end: int) -> str:

@@ -52,6 +52,8 @@ WORDS = [
     "needed",
     "here",
     "why",
+    "by",
+    "in",
 ]
 TEXTS = st.lists(st.sampled_from(WORDS), max_size=14).map(" ".join)
 
@@ -59,6 +61,8 @@ TEXTS = st.lists(st.sampled_from(WORDS), max_size=14).map(" ".join)
 @pytest.mark.parametrize(
     ("task", "left"),
     [
+        ("answer by mail, not by phone please", "answer by mail,"),
+        ("Not for me, for my colleague: book a train", "for my colleague: book a train"),
         ("Not a finance analysis; create a PRD", "create a PRD"),
         ("Write the changelog, not a migration guide: retries change", "Write the changelog,"),
         ("We don't need a price, just a page with savings", "just a page with savings"),
@@ -141,3 +145,17 @@ def test_a_text_without_a_hint_of_a_cue_holds_none(text):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(negation, "_HINTS", ("",))  # which every text holds
         assert negated_spans(text) == found
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        "new bond, ISIN DE0001, not in the system yet",
+        "new laptop not on the network",
+        "Not on the network, my new laptop",
+        "ordered a lamp in May, never came",
+        "the parcel, never arrives on time",
+    ],
+)
+def test_what_is_not_so_is_what_a_terse_task_is_about(task):
+    assert without_negated(task) == task
