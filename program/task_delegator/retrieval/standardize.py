@@ -21,10 +21,10 @@ _MANY = 1000  # scores of which most are left out before the best are looked for
 def standardize(channels: Channels) -> dict[str, np.ndarray]:
     """Return the channels in standard deviations over the best agents, shape (agents,) each.
 
-    Where samples are missing, the description counts, and half as much words and characters of what
-    is read instead, where something is. The best agent by its samples then counts as much as the best
-    by its description: among those with a description, where agents without samples have one. Of
-    an agent with few samples the description is heard in their place in part.
+    Where samples are missing, the description counts, and half as much words and characters of
+    what is read instead, where something is. The best agent by its samples then counts as much as
+    the best by its description: among those with a description, where agents without samples have
+    one. Of an agent with few samples the description is heard in their place in part.
     """
     raw = np.array([getattr(channels, name) for name in OF_ALL_AGENTS])
     complete = channels.texts.trust is None and not np.isnan(raw).any()
@@ -51,7 +51,7 @@ def _stand_in(
 ) -> np.ndarray:
     """Return what counts where samples are missing, z-scores as those that are given.
 
-    That is the description, and z(_WORDS * z(bm25 + chars) + description) of whom ``passages`` were
+    That is the description, and z(_WORDS * z(bm25 + chars) + description) of whom passages were
     read.
     """
     if passages is None:
