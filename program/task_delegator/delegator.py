@@ -70,7 +70,7 @@ from .lm import (
 )
 from .many import LM_THREADS, delegate_each
 from .planning import is_measured, needs_several, plan_task, read_ahead, score_part
-from .registry import Agent, Registry, description_text
+from .registry import Agent, Registry, description_text, readable
 from .rerankers import Reranker
 from .retrieval import IndexCache, Query, ReadAhead, Retrieval, Retrieve
 from .settings import TIMEOUT, LMFailurePolicy, check_policy, check_portable
@@ -107,8 +107,8 @@ class Delegator(dspy.Module):
         registry: the agents; later changes are followed.
         embed: the embedder; the default one where None.
         lm: the LM for hard tasks, or its spec, which is resolved when the first hard task
-            comes. Where None, the LM that ``set_lm`` gave the predictors serves, else
-            ``dspy.settings.lm``, and where that is None too, the program works without one.
+            comes. An LM that ``set_lm`` gave the predictors goes before it. Where both are None,
+            ``dspy.settings.lm`` serves, and where that is None too, the program works without one.
         calibrated_for: the agents that the confidence was calibrated on, or their digests; None
             for any. Tasks that may be for others are reviewed, and all tasks where these are more
             than one in ten of a caller's agents, or few agents are left.
@@ -168,13 +168,7 @@ class Delegator(dspy.Module):
         return super().__reduce_ex__(protocol)
 
     def set_lm(self, lm: Any) -> None:
-        """Give every predictor an LM, which serves where the program itself was given none."""
-        if lm is not None and self._lm is not None:
-            _log.warning(
-                "set_lm has no effect: the program was given an LM of its own; make or load it "
-                "without one"
-            )
-            return
+        """Give every predictor an LM, which goes before that of the program; None takes it back."""
         super().set_lm(language_model(lm) if isinstance(lm, str) else lm)
 
     @property
@@ -197,11 +191,16 @@ class Delegator(dspy.Module):
 
     def calibrated(self, permissions: Collection[str] | None = None) -> bool:
         """Tell whether the confidence was calibrated for the agents that a caller may use."""
-        return self.calibrated_for.cover(self.registry, permissions)
+        return self._believed_for().cover(self.registry, permissions)
+
+    def _believed_for(self) -> CalibratedAgents:
+        """Return whom the confidence holds for: nobody, where a state brought another along."""
+        known = self.calibrated_for
+        return known.for_nobody() if self.knobs.brought_along else known
 
     def transfers(self) -> bool:
         """Tell whether the confidence of other registries holds for callers of all agents."""
-        trusted = self.calibrated_for.trusted
+        trusted = self._believed_for().trusted
         return not trusted and transfers(len(self.registry), self.knobs.values)
 
     def forward(
@@ -298,7 +297,7 @@ class Delegator(dspy.Module):
         would not be assigned; not the packaged one, nor where its own scale is believed although
         nothing calibrated it.
         """
-        knobs, known = self.knobs.values, self.calibrated_for
+        knobs, known = self.knobs.values, self._believed_for()
         strangers = known.strangers(self.registry, permissions)
         own = known.by == "samples" and strangers is not None
         others = known.transfer and not known.trusted and strangers != frozenset()
@@ -375,7 +374,7 @@ class Delegator(dspy.Module):
             first: the best agent.
             candidates: with their probabilities.
         """
-        return self.calibrated_for.coverage(self.registry, permissions, first, candidates)
+        return self._believed_for().coverage(self.registry, permissions, first, candidates)
 
     def _coverage_of(
         self, advice: Consultation, permissions: Collection[str] | None, choice: Choice
@@ -620,10 +619,11 @@ class Delegator(dspy.Module):
         """
         knobs = _answerable(knobs, alone)
         found, expansion = await self._expanded(alone.found, query, knobs)
+        shortlist = self._shortlist(found, query, knobs.lm)
         belief: Classification = await call_module(
             self.classify,
             task=query.shown,
-            shortlist=self._shortlist(found, query, knobs.lm),
+            shortlist=shortlist,
             knobs=knobs.lm,
             posterior={c.name: c.probability for c in found.candidates},
             reference=open_agents(self.registry) if knobs.lm.prior else (0, ()),
@@ -647,8 +647,8 @@ class Delegator(dspy.Module):
         if with_lm and alone.coverage.takes_lm_at_its_word:
             assessment = taken_at_its_word(assessment, candidates, belief)
         if rubric is None and knobs.lm.rubric_low <= assessment.confidence < knobs.lm.rubric_high:
-            rivals = ranked_agents(found, candidates)[:4]
-            rubric = (await call_module(self.rate, task=query.shown, agents=rivals)).rubric
+            known = {"agents": ranked_agents(found, candidates)[:4], "hidden": shortlist.hidden}
+            rubric = (await call_module(self.rate, task=query.shown, **known)).rubric
             assessment, calls = assess(replace(answers, rubric=rubric)), calls + 1
         return alone.copy(
             found=found,
@@ -676,19 +676,34 @@ class Delegator(dspy.Module):
         return again, expansion
 
     def _shortlist(self, found: Retrieval, query: Query, knobs: LMKnobs) -> Shortlist:
-        prompt = f"{self.classify.select.signature}{self.classify.select.demos}"
-        return lm_shortlist(found, query, knobs, context_tokens(dspy.settings.lm), prompt)
+        asked = self.classify.select.predictors()
+        prompt = "".join(f"{each.signature}{each.demos}" for each in asked)
+        shown = lm_shortlist(found, query, knobs, context_tokens(dspy.settings.lm), prompt)
+        return replace(shown, hidden=self._hidden(found))
+
+    def _hidden(self, found: Retrieval) -> frozenset[str]:
+        """Return the names of agents that the caller may not use, as a prompt shows them."""
+        permitted = set(() if found.index is None else found.index.names)
+        return frozenset(
+            name
+            for agent in self.registry
+            if agent.required_permissions and agent.name not in permitted
+            for name in (agent.name, readable(agent.name))
+        )
 
     def given_lm(self) -> Any:
         """Return the LM, or the spec that names it; None where there is none.
 
-        The program's own, else the predictors' (that of ``classify.select`` first), else
-        ``dspy.settings.lm``.
+        The predictors' (that of ``classify.select`` first), as ``set_lm`` of this program or of
+        one around it leaves it, else the program's own, else ``dspy.settings.lm``.
         """
-        if self._lm is not None:
-            return self._lm
-        bound = (self.classify.select, *self.predictors())
-        return next((predict.lm for predict in bound if predict.lm is not None), dspy.settings.lm)
+        bound = (*self.classify.select.predictors(), *self.predictors())
+        own = dspy.settings.lm if self._lm is None else self._lm
+        return next((predict.lm for predict in bound if predict.lm is not None), own)
+
+    def get_lm(self) -> Any:
+        """Return the LM that every stage asks; DSPy's modules that vary it start from this one."""
+        return self.resolve_lm()
 
     def resolve_lm(self) -> Any:
         """Return the one LM that every stage of a call asks, None where there is none."""

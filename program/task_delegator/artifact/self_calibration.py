@@ -36,6 +36,7 @@ def calibrate_itself(
     knobs = delegator.knobs.values
     made = kept_calibration(delegator.retrieve, knobs, written, aim.precision)
     delegator.knobs.set(made.knobs)
+    delegator.knobs.brought_along = False
     digests = frozenset(agent.reading_digest() for agent in delegator.registry)
     trusted = delegator.calibrated_for.trusted
     delegator.calibrated_for = CalibratedAgents(digests, "samples", trusted)

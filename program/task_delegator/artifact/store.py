@@ -145,6 +145,7 @@ def load(
     settings = (on_lm_failure, timeout, max_lm_share, reread)
     delegator = Delegator(_agents(registry), embed, lm, calibrated_for, *settings)
     delegator.load_state(read_state(folder / PROGRAM, delegator, manifest["format"]))
+    delegator.knobs.brought_along = False  # the manifest says whom it was calibrated for
     check_reranker(delegator, manifest, folder)
     set_prompts(delegator, prompts)
     aims = target_precision, out_of_scope_share

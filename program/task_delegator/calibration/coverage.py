@@ -25,6 +25,8 @@ class CalibratedAgents:
         transfer: whether they are where the confidence of other registries carries over.
     """
 
+    _nobody: "CalibratedAgents | None" = None
+
     def __init__(
         self,
         digests: frozenset[str] | None = None,
@@ -37,6 +39,14 @@ class CalibratedAgents:
         self._turn = Lock()
         self._asked: Registry | None = None  # that was last asked about
         self._known: dict[object, frozenset[str] | None] = {}  # of it
+
+    def for_nobody(self) -> "CalibratedAgents":
+        """Return the same for no agents at all; these themselves where they are any."""
+        if self.digests is None or not self.digests:
+            return self
+        if self._nobody is None:
+            self._nobody = CalibratedAgents(frozenset(), self.by, self.trusted, self.transfer)
+        return self._nobody
 
     def cover(self, registry: Registry, permissions: Collection[str] | None) -> bool:
         """Tell whether a caller's agents are among them, and enough to mean the same."""

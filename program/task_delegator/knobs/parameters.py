@@ -7,9 +7,19 @@ from dspy.predict.parameter import Parameter
 
 from .values import KnobValues
 
+_CONFIDENCE = ("retrieval", "confidence", "scope")  # groups that tell how sure a program is
+
 
 class Knobs(Parameter):
-    """Carry ``KnobValues`` as a DSPy parameter: in every state, out of ``named_predictors``."""
+    """Carry ``KnobValues`` as a DSPy parameter: in every state, out of ``named_predictors``.
+
+    Attributes:
+        values: the numbers.
+        brought_along: whether a state that was loaded holds another confidence than the program
+            had: whom that was calibrated for, a state does not say.
+    """
+
+    brought_along = False  # of programs that were pickled before there was such a thing
 
     def __init__(self, values: KnobValues | None = None) -> None:
         self.values = values or KnobValues()
@@ -27,7 +37,10 @@ class Knobs(Parameter):
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take over saved numbers; every name must be known and none may be missing."""
-        self.values = KnobValues.read(state)
+        values = KnobValues.read(state)
+        if any(getattr(values, part) != getattr(self.values, part) for part in _CONFIDENCE):
+            self.brought_along = True
+        self.values = values
 
 
 class LearnedSamples(Parameter):

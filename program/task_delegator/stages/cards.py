@@ -31,6 +31,8 @@ class Shortlist:
             left out show their own in the registry's order.
         card_tokens: tokens that one full card may take; None for all that it has.
         left_out: names of agents that did not fit into the budget, or had no slot.
+        hidden: names of agents that the caller may not use, as a prompt shows them: demos that
+            hold one are left out.
     """
 
     agents: tuple[Agent, ...]
@@ -38,6 +40,7 @@ class Shortlist:
     samples: NearestSamples = field(default_factory=dict, hash=False)
     card_tokens: int | None = None
     left_out: tuple[str, ...] = ()
+    hidden: frozenset[str] = frozenset()
 
     def text(self) -> str:
         """Return the shortlist as it stands in the prompt, one line per agent."""
@@ -57,13 +60,13 @@ class Shortlist:
             tokens: that the text may take, as ``estimate_tokens`` counts.
         """
         share = max(tokens // max(len(self.agents), 1), 1)
-        shown = Shortlist(self.agents, self.card, self.samples, share)
+        shown = replace(self, card_tokens=share)
         costs = [estimate_tokens(shown._line(agent)) + 4 for agent in self.agents]
         number = len(costs)
         while number > _FEWEST and sum(costs[:number]) > tokens:
             number -= 1
         left_out = (*(agent.name for agent in self.agents[number:]), *self.left_out)
-        return Shortlist(self.agents[:number], self.card, self.samples, share, left_out)
+        return replace(shown, agents=self.agents[:number], left_out=left_out)
 
     def _line(self, agent: Agent) -> str:
         samples = self.samples.get(agent.name, agent.user_request_samples)

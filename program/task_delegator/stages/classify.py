@@ -4,9 +4,10 @@ import hashlib
 import json
 import math
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dspy
 
@@ -30,8 +31,10 @@ from ..system import Lock
 from ..text import one_line
 from .cards import Shortlist
 from .coroutines import run_to_end
-from .prompting import aask, chosen_adapter
+from .prompting import aask, chosen_adapter, own_lm
 from .slots import SlotDistribution, given, ranked, repeated, slot_distribution
+
+_Ask: TypeAlias = Callable[..., Coroutine[Any, Any, Any]]  # a predictor and its adapter
 
 _PRIOR_LISTS = 3  # shortlists over which the content-free prior is averaged
 _MOST_PRIORS = 32  # a shortlist's length, a prompt and an LM have one each
@@ -176,35 +179,36 @@ class ClassifyAgent(dspy.Module):
 
     async def aask(self, task: str, shortlist: Shortlist, knobs: LMKnobs) -> SlotAnswer:
         """Return the belief over slots in one order, and the calls it took."""
-        inputs = {"task": one_line(task), "candidates": shortlist.text()}
+        ask = partial(
+            aask, hidden=shortlist.hidden, task=one_line(task), candidates=shortlist.text()
+        )
         slots = (*SLOTS[: len(shortlist.agents)], NONE_SLOT)
-        if not writes(self.select.lm or dspy.settings.lm):
-            return SlotAnswer(await self._weighed(inputs, slots, "decision"), 1)
+        if not writes(own_lm(self.select)):
+            return SlotAnswer(await self._weighed(ask, slots, "decision"), 1)
         if knobs.explain or knobs.answer == "ranking":
-            return await self._ranked(inputs, slots, explain=knobs.explain)
-        answer, logprobs = await self._selected(inputs)
+            return await self._ranked(ask, slots, explain=knobs.explain)
+        answer, logprobs = await self._selected(ask)
         belief = slot_distribution(answer, logprobs, "slot", slots)
         if belief.source != "answer" or knobs.repeats == 1:
             return SlotAnswer(belief, 1)
         if knobs.repeats == 0:
-            return SlotAnswer(await self._weighed(inputs, slots, "verbalized"), 2)
+            weighed = await self._weighed(ask, slots, "verbalized")
+            return SlotAnswer(belief if weighed.source == "unreadable" else weighed, 2)
         answers = [answer]
         for number in range(1, knobs.repeats):
             varied = {"temperature": _REPEAT_TEMPERATURE, "rollout_id": number}
-            answers.append((await self._selected(inputs, config=varied))[0])
+            answers.append((await self._selected(ask, config=varied))[0])
         return SlotAnswer(repeated(answers, slots), knobs.repeats)
 
-    async def _selected(self, inputs: dict[str, str], **settings: Any) -> tuple[str | None, Any]:
-        prediction = await aask(self.select, self._slots, **inputs, **settings)
+    async def _selected(self, ask: _Ask, **settings: Any) -> tuple[str | None, Any]:
+        prediction = await ask(self.select, self._slots, **settings)
         if prediction is None:
             return None, None  # no slot in the answer: the distribution says "unreadable"
         return prediction.slot, _take_logprobs(prediction)
 
-    async def _ranked(
-        self, inputs: dict[str, str], slots: Sequence[str], *, explain: bool
-    ) -> SlotAnswer:
+    async def _ranked(self, ask: _Ask, slots: Sequence[str], *, explain: bool) -> SlotAnswer:
         """Read slot, ranking, rubric and reason from one structured answer."""
-        prediction = await aask(self.explain if explain else self.rank, self._structured, **inputs)
+        prediction = await ask(self.explain if explain else self.rank, self._structured)
         if prediction is None:
             return SlotAnswer(slot_distribution(None, None, "slot", slots), 1)
         belief = slot_distribution(prediction.slot, _take_logprobs(prediction), "slot", slots)
@@ -216,10 +220,8 @@ class ClassifyAgent(dspy.Module):
         reason = one_line(prediction.reason)[:_REASON_CHARACTERS]
         return SlotAnswer(belief, 1, prediction.rubric, reason)
 
-    async def _weighed(
-        self, inputs: dict[str, str], slots: Sequence[str], source: Any
-    ) -> SlotDistribution:
-        prediction = await aask(self.weigh, self._structured, **inputs)
+    async def _weighed(self, ask: _Ask, slots: Sequence[str], source: Any) -> SlotDistribution:
+        prediction = await ask(self.weigh, self._structured)
         said = None if prediction is None else getattr(prediction.slot, "probabilities", None)
         return given(said, slots, source)
 
@@ -235,12 +237,17 @@ class ClassifyAgent(dspy.Module):
         places = len(shortlist.agents)
         cut = [agents[i * places : (i + 1) * places] for i in range(_PRIOR_LISTS)]
         lists = [
-            Shortlist(tuple(shown), shortlist.card, {}, shortlist.card_tokens)
+            replace(shortlist, agents=tuple(shown), samples={}, left_out=())
             for shown in cut
             if len(shown) == places
         ]
         settings = [knobs.repeats, knobs.answer, knobs.explain]
-        key = self._fingerprint(version, settings, [places, *(shown.text() for shown in lists)])
+        key = self._fingerprint(
+            version,
+            settings,
+            [places, *(shown.text() for shown in lists)],
+            sorted(shortlist.hidden),
+        )
         known = self._priors.get(key)
         if known is not None:
             return known, 0
@@ -255,9 +262,8 @@ class ClassifyAgent(dspy.Module):
 
     def _fingerprint(self, *shown: object) -> str:
         """Return a digest of all that a prior depends on: the LM, the prompts, what is shown."""
-        lm = self.select.lm or dspy.settings.lm
-        predictors = (self.select, self.weigh, self.rank, self.explain)
-        prompts = [(str(predict.signature), predict.demos) for predict in predictors]
+        lm = own_lm(self.select)
+        prompts = [(str(each.signature), each.demos) for each in self.predictors()]
         adapter = type(chosen_adapter(self._slots)).__name__
         text = json.dumps([str(getattr(lm, "model", "")), adapter, prompts, shown], default=repr)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -29,8 +29,8 @@ def ask(predict: dspy.Module, adapter: dspy.Adapter, **inputs: Any) -> dspy.Pred
     """Ask the LM of ``dspy.settings`` one question.
 
     The adapter that a user has set (``dspy.configure(adapter=...)`` or ``dspy.context``) goes
-    before the stage's own. Log-probabilities are read where the slot stands in JSON: with a chat
-    format, where none does, the answer alone is believed in part, as of an LM without them.
+    before the stage's own. Log-probabilities are read where the slot stands in JSON, behind the
+    heading of DSPy's chat format, or in its XML.
 
     Args:
         predict: a predictor, or a module around one.
@@ -46,11 +46,22 @@ def ask(predict: dspy.Module, adapter: dspy.Adapter, **inputs: Any) -> dspy.Pred
     return run_to_end(aask(predict, adapter, **inputs))
 
 
-async def aask(predict: dspy.Module, adapter: dspy.Adapter, **inputs: Any) -> Any:
-    """Ask as ``ask`` does, on an event loop or under ``run_to_end``."""
+async def aask(
+    predict: dspy.Module,
+    adapter: dspy.Adapter,
+    hidden: frozenset[str] = frozenset(),
+    **inputs: Any,
+) -> Any:
+    """Ask as ``ask`` does, on an event loop or under ``run_to_end``.
+
+    Args:
+        predict, adapter, inputs: as for ``ask``.
+        hidden: names that the prompt may not hold; demos with one of them are left out.
+    """
     try:
         with asking(chosen_adapter(adapter)):
-            prediction = await call_module(predict, **_guarding(predict), **inputs)
+            known = {**_guarding(predict), **_shown_demos(predict, hidden)}
+            prediction = await call_module(predict, **known, **inputs)
             for _, inner in predict.named_predictors():
                 signature: Any = inner.signature
                 if any(name not in prediction for name in signature.output_fields):
@@ -64,8 +75,28 @@ def _guarding(predict: dspy.Module) -> dict[str, Any]:
     """Return what keeps the calls of an LM that a predictor has of its own within the deadline."""
     if not isinstance(predict, dspy.Predict | dspy.ChainOfThought):
         return {}  # a user's own module: what its predictors are bound to is up to it
-    own = next((each.lm for each in predict.predictors() if each.lm is not None), None)
-    return {} if own is None else {"lm": guarded(as_asked(own))}
+    own = own_lm(predict)
+    return {} if own is dspy.settings.lm else {"lm": guarded(as_asked(own))}
+
+
+def _shown_demos(predict: dspy.Module, hidden: frozenset[str]) -> dict[str, Any]:
+    """Return the demos of a predictor that may be shown, where some may not."""
+    if not hidden or not isinstance(predict, dspy.Predict | dspy.ChainOfThought):
+        return {}
+    demos = [demo for each in predict.predictors() for demo in each.demos]
+    shown = [demo for demo in demos if not _holds(demo, hidden)]
+    return {} if len(shown) == len(demos) else {"demos": shown}
+
+
+def _holds(demo: Any, names: frozenset[str]) -> bool:
+    texts = strings_in(demo.toDict() if isinstance(demo, dspy.Example) else demo)
+    return any(name in text for text in texts for name in names)
+
+
+def own_lm(predict: dspy.Module) -> Any:
+    """Return the LM that a predictor, or one in a module around it, asks; None for none."""
+    bound = (each.lm for each in predict.predictors() if each.lm is not None)
+    return next(bound, dspy.settings.lm)
 
 
 def chosen_adapter(adapter: dspy.Adapter) -> dspy.Adapter:
@@ -100,7 +131,8 @@ def asking(adapter: dspy.Adapter) -> Iterator[None]:
     try:
         lm = dspy.settings.lm and guarded(dspy.settings.lm)
         callbacks = [*dspy.settings.callbacks, sent]
-        with dspy.context(adapter=adapter, callbacks=callbacks, lm=lm):
+        # No letter is streamed: in pieces the answer would come without log-probabilities.
+        with dspy.context(adapter=adapter, callbacks=callbacks, lm=lm, send_stream=None):
             yield
     except (LMError, UnreadableError):
         raise

@@ -29,24 +29,28 @@ class RateConfidence(dspy.Module):
         self.rate = dspy.ChainOfThought(RateAssignment)
         self._adapter = BoundedJSONAdapter()
 
-    def forward(self, task: str, agents: Sequence[Agent]) -> Rating:
+    def forward(
+        self, task: str, agents: Sequence[Agent], hidden: frozenset[str] = frozenset()
+    ) -> Rating:
         """Return the rating of a choice.
 
         Args:
             task: the task in plain words.
             agents: the chosen agent, then its rivals.
+            hidden: as in ``Shortlist``.
 
         Raises:
             LMError: the LM cannot be reached or refuses.
         """
-        return run_to_end(self.aforward(task, agents))
+        return run_to_end(self.aforward(task, agents, hidden))
 
-    async def aforward(self, task: str, agents: Sequence[Agent]) -> Rating:
+    async def aforward(
+        self, task: str, agents: Sequence[Agent], hidden: frozenset[str] = frozenset()
+    ) -> Rating:
         """Return what ``forward`` does."""
         chosen, *rivals = [agent_line(agent) for agent in agents]
-        answer = await aask(
-            self.rate, self._adapter, task=one_line(task), agent=chosen, rivals="\n".join(rivals)
-        )
+        shown = {"task": one_line(task), "agent": chosen, "rivals": "\n".join(rivals)}
+        answer = await aask(self.rate, self._adapter, hidden, **shown)
         said = None if answer is None else answer.rubric
         # JSON's true and 5.0 pass for numbers of the scale.
         return Rating(rubric=None if said is None or isinstance(said, bool) else int(said))

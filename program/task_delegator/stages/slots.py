@@ -60,7 +60,7 @@ def slot_distribution(
         answer: the parsed answer, None where it could not be parsed.
         logprobs: what the provider returned, as DSPy hands it on, or None. Where the slot's
             are no finite logarithms of probabilities, nothing is believed.
-        field: name of the JSON field that holds the slot.
+        field: name of the output field that holds the slot.
         slots: the offered slots.
     """
     try:
@@ -183,21 +183,30 @@ def _alternatives(logprobs: Any, field: str) -> list[tuple[str, float]]:
     if tokens is None:
         return []
     spelled = [(token, _token(token)) for token in _items(tokens)]
-    opening = "".join(text for _, text in spelled).find(f'"{field}"')
-    if opening < 0:
+    opened = _end_of_opening("".join(text for _, text in spelled), field)
+    if opened is None:
         return []
     position = 0
     for token, text in spelled:
         start, position = position, position + len(text)
-        if start >= opening + len(field) + 2 and _slot(text) in (*SLOTS, NONE_SLOT):
+        if start >= opened and _slot(text) in (*SLOTS, NONE_SLOT):
             top = _get(token, "top_logprobs") or [token]
             return [(_token(each), _logprob(each)) for each in _items(top)]
     return []
 
 
+def _end_of_opening(answer: str, field: str) -> int | None:
+    """Return where what names a field ends, as DSPy's adapters write it; None where none does."""
+    for name in (f'"{field}"', f"## {field} ##", f"<{field}"):
+        start = answer.find(name)
+        if start >= 0:
+            return start + len(name)
+    return None
+
+
 def _slot(token: str) -> str:
-    """Return a token without what tokenizers merge with a slot: a colon, a space, a quote."""
-    return token.strip(' \n\t":')
+    """Return a token without what tokenizers merge with a slot: a colon, a space, a bracket."""
+    return token.strip(' \n\t":<>/[]')
 
 
 def _items(value: Any) -> list[Any]:

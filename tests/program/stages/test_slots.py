@@ -67,6 +67,20 @@ def test_what_a_tokenizer_merges_with_a_slot_is_taken_from_its_alternatives_too(
 
 
 @pytest.mark.parametrize(
+    "pieces",
+    [
+        ("[[", " ##", " slot", " ##", " ]]", "\n", "B", "\n\n[[ ##"),
+        ("<slot>", "\n", "B", "\n</slot>"),
+        ("<", "slot", ">B", "</slot>"),
+    ],
+)
+def test_the_formats_of_dspys_other_adapters_are_read(pieces):
+    found = slot_distribution("B", tokens(*pieces, top=[("B", -0.2), ("A", -2.0)]), "slot", OFFERED)
+    assert found.source == "logprobs"
+    assert found.probabilities["B"] > found.probabilities["A"] >= found.probabilities["C"]
+
+
+@pytest.mark.parametrize(
     "logprob", [math.inf, -math.inf, math.nan, 800, 0.1, "-0.1", None, True, [1], 10**400]
 )
 def test_numbers_that_are_no_log_probabilities_are_not_believed(logprob):
