@@ -36,6 +36,7 @@ class Finding(BaseModel):
     detail: str
 
 
+_FEWEST_WORDS = 3  # that a description adds to the name, where nothing else is said
 _NEAR_DUPLICATE = 0.8  # word overlap of description and samples
 # Names of others' fields by what they hold here.
 _MEANT = {
@@ -78,13 +79,9 @@ def _gaps(agents: Sequence["Agent"]) -> Iterator[Finding]:
         yield Finding(
             rule="no-description", agents=tuple(agent.name for agent in silent), detail=detail
         )
-    thin = [
-        agent.name
-        for agent in agents
-        if frozenset() < words(agent.description) <= words(agent.name)
-    ]
+    thin = [agent.name for agent in agents if _says_little(agent)]
     if thin:
-        detail = "the description says no more than the name: say what the agent is for"
+        detail = "the description says hardly more than the name: say what the agent is for"
         yield Finding(rule="thin-description", agents=tuple(thin), detail=detail)
     without = [agent.name for agent in agents if not agent.user_request_samples]
     if without and len(without) < len(agents):
@@ -94,6 +91,16 @@ def _gaps(agents: Sequence["Agent"]) -> Iterator[Finding]:
             detail=f"{len(without)} of {len(agents)} agents have no samples: "
             "only their descriptions can match",
         )
+
+
+def _says_little(agent: "Agent") -> bool:
+    """Tell whether a description adds nothing to the name, or hardly a word where it is alone."""
+    said = words(agent.description)
+    if not said:
+        return False  # there is none
+    added = said - words(agent.name)
+    alone = not (agent.user_request_samples or agent.use_when or agent.instructions or agent.tools)
+    return len(added) < (_FEWEST_WORDS if alone else 1)
 
 
 def _says_something(agent: "Agent") -> bool:

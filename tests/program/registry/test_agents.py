@@ -380,8 +380,30 @@ def test_lint_names_agents_that_are_alike_together_and_those_that_say_nothing_at
 
 
 def test_lint_is_silent_on_a_sound_registry():
-    registry = Registry([Agent(name="A", description="one"), Agent(name="B", description="two")])
-    assert registry.lint() == []
+    said = {
+        "Travel Desk": "Books flights, trains and hotels.",
+        "IT": "Mends laptops and passwords.",
+    }
+    assert (
+        Registry([Agent(name=name, description=text) for name, text in said.items()]).lint() == []
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "description", "more", "thin"),
+    [
+        ("support", "tier 1", {}, True),
+        ("docs", "posts", {}, True),
+        ("Docs Agent", "docs agent", {"user_request_samples": ("where is the guide?",)}, True),
+        ("support", "tier 1", {"user_request_samples": ("my app crashes",)}, False),
+        ("support", "tier 1", {"instructions": "Answer questions about the app."}, False),
+        ("billing", "invoices, refunds, dunning letters", {}, False),
+        ("billing", "", {}, False),  # that there is none is a finding of its own
+    ],
+)
+def test_lint_finds_descriptions_that_hardly_say_more_than_the_name(name, description, more, thin):
+    found = Registry([Agent(name=name, description=description, **more)]).lint()
+    assert ("thin-description" in {finding.rule for finding in found}) == thin
 
 
 @given(
