@@ -64,7 +64,9 @@ def test_an_assistant_asks_for_a_person_who_may_use_fewer_agents(desk):
 def test_an_assistant_asks_again_without_who_failed_and_goes_on_from_what_was_said(desk):
     _, found = asked(create_tools(desk), "find_agent", task=TASK, exclude=["Fraud"])
     assert found.structured_content["agent"] == desk.delegator(TASK, exclude=["Fraud"]).agent
-    _, found = asked(create_tools(desk), "find_agent", task="and it?", history=["my salary"])
+    _, found = asked(
+        create_tools(desk), "find_agent", task="and it?", history=["salaries of staff"]
+    )
     assert found.structured_content["agent"] == "Payroll" != desk.delegator("and it?").agent
     _, found = asked(create_tools(desk), "plan_task", task=TASK, exclude=["Fraud"])
     assert "Fraud" not in json.dumps(found.structured_content)
