@@ -90,9 +90,9 @@ def add_parser(commands: Commands, parents: Parents) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate a program on a split, or compare two."""
-    from optimize.data import load_dataset
+    from optimize.data import load_dataset, warn_of_fitted
     from optimize.lm_stage import opened
-    from task_delegator.artifact import load
+    from task_delegator.artifact import find, load, read_manifest
 
     _check(options)
     dataset = load_dataset(options.data, enriched=options.enriched)
@@ -113,6 +113,8 @@ def run(options: argparse.Namespace) -> int:
         )
         for name, embedder, reranker in zip(names, embedders, rerankers, strict=True)
     ]
+    held = [(name, read_manifest(find(name))) for name in names]
+    warn_of_fitted(held, dataset, options.split)
     if options.gate_open:
         programs = [(name, opened(program)) for name, program in programs]
     found, differing = _evaluated(options, programs, dataset)
@@ -190,22 +192,31 @@ def _evaluated(
     options: argparse.Namespace, programs: "Sequence[tuple[str, Delegator]]", dataset: "Dataset"
 ) -> "tuple[Report | PairedComparison, list[str]]":
     """Return the report, or the comparison and the requests that differ, tracked if asked for."""
-    from optimize.evaluation import answer_all, compare_outcomes, differing_lines, evaluate_all
+    from optimize.evaluation import (
+        answer_all,
+        answer_outside,
+        compare_outcomes,
+        differing_lines,
+        evaluate_all,
+    )
 
-    lm, split = optional_lm(options), options.split
+    lm, split, share = optional_lm(options), options.split, options.out_of_scope_share
     settings: dict[str, Any] = {"lm": lm, "limit": options.limit, "seed": options.seed}
     if len(programs) == 2 and not options.track:
         evaluations, answers = [], answer_all(programs, dataset, split, **settings)
+        outside = answer_outside(programs, dataset, split, **settings) if share else [[], []]
     else:
-        settings["out_of_scope_share"] = options.out_of_scope_share
+        settings["out_of_scope_share"] = share
         evaluations = [
             (name, evaluate_all(program, dataset, split, name=name, **settings))
             for name, program in programs
         ]
         answers = [(name, evaluated.outcomes) for name, evaluated in evaluations]
+        outside = [[found for _, found in evaluated.outside] for _, evaluated in evaluations]
     comparison, lines = None, []
     if len(programs) == 2:
-        comparison = compare_outcomes(answers, dataset, split, lm=lm, seed=options.seed)
+        known = {"outside": outside, "out_of_scope_share": share}
+        comparison = compare_outcomes(answers, dataset, split, lm=lm, seed=options.seed, **known)
         lines = differing_lines(answers, options.differing or 0)
     if options.track:
         from optimize.tracking import track_evaluations

@@ -3,9 +3,17 @@
 import argparse
 import sys
 
-from optimize.cli.common import Commands, Parents, optional_lm, refuse_both
+from optimize.cli.common import (
+    Commands,
+    Parents,
+    optional_lm,
+    out_of_scope_share,
+    refuse_both,
+)
 from task_delegator.errors import InputError
 from task_delegator.text import printable
+
+_USED_UP = "the test split decided, so that it flatters the program that won a little"
 
 
 def add_parser(commands: Commands, parents: Parents) -> None:
@@ -17,6 +25,13 @@ def add_parser(commands: Commands, parents: Parents) -> None:
     )
     parser.add_argument("source", nargs="?", help="a program's name or folder, or an MLflow run id")
     parser.add_argument("--name", default="delegator", help="name of the registered model")
+    parser.add_argument(
+        "--split",
+        choices=("train", "validation", "test"),
+        default="test",
+        help="whose requests decide; compile fits a program on train and validation",
+    )
+    out_of_scope_share(parser)
     parser.add_argument("--force", action="store_true", help="promote whatever the comparison says")
     parser.add_argument("--rollback", action="store_true", help="restore the previous champion")
     parser.set_defaults(run=run)
@@ -35,11 +50,18 @@ def run(options: argparse.Namespace) -> int:
     else:
         dataset = load_dataset(options.data, enriched=options.enriched)
         lm = optional_lm(options)
-        done = promote(options.source, dataset, Models(options.name), lm, options.force)
+        share = options.out_of_scope_share
+        done = promote(
+            options.source, dataset, Models(options.name), lm, options.force, options.split, share
+        )
     if done.comparison is not None:
         print(printable(done.comparison.sentence()), file=sys.stderr)
+        if options.split == "test":
+            print(f"{_USED_UP}; measure it on requests of its own", file=sys.stderr)
     if not done.promoted:
-        print(f"not promoted: version {done.version} stays champion; --force overrides")
+        print(
+            f"not promoted: {done.reason}; version {done.version} stays champion; --force overrides"
+        )
         return 1
     print(f"champion: models:/{done.name}@champion is version {done.version}")
     return 0

@@ -11,6 +11,7 @@ from optimize.data.dataset import (
     load_dataset,
 )
 from optimize.data.feedback import Merged, merge, merge_rows
+from optimize.data.fitted import count_fitted, fitted_on, warn_of_fitted
 from optimize.data.registries import (
     ENCODER_REGISTRIES,
     REGISTRIES,
@@ -28,11 +29,14 @@ __all__ = [
     "Dataset",
     "Request",
     "WrittenAgent",
+    "count_fitted",
+    "fitted_on",
     "known_texts",
     "leaks",
     "load_dataset",
     "merge",
     "merge_rows",
     "read_registries",
+    "warn_of_fitted",
     "warn_of_repeats",
 ]

@@ -2,9 +2,11 @@
 
 from optimize.evaluation.assigned import assigned_at_share
 from optimize.evaluation.baselines import BM25_B, BM25_K1, CHOSEN_ON, choose_bm25, grade_bm25
+from optimize.evaluation.better import Verdict, compare_losses, judge
 from optimize.evaluation.compare import (
     PairedComparison,
     answer_all,
+    answer_outside,
     compare_outcomes,
     compare_programs,
     differing_lines,
@@ -31,10 +33,13 @@ __all__ = [
     "Outcome",
     "PairedComparison",
     "Report",
+    "Verdict",
     "answer_all",
+    "answer_outside",
     "assigned_at_share",
     "auroc",
     "choose_bm25",
+    "compare_losses",
     "compare_programs",
     "delegate_all",
     "delegate_measured",
@@ -46,6 +51,7 @@ __all__ = [
     "evaluate_requests",
     "grade_bm25",
     "grade_outcomes",
+    "judge",
     "plan_measured",
     "reliability",
     "select",

@@ -1,7 +1,10 @@
 """What is assigned, and how precisely at a stated share of out-of-scope traffic."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from optimize.evaluation import metrics
 from optimize.evaluation.outcomes import Outcome
@@ -38,3 +41,72 @@ def assigned_at_share(
         "precision_at_share": counts.precision(share) if known else None,
         "precision_at_share_ci95": interval,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How much more the first of two programs has of something.
+
+    Attributes:
+        difference: the first's less the second's.
+        ci95: paired bootstrap interval of it, in scope and out of scope drawn each on its own.
+        p: exact McNemar test of what tells the two apart, two-sided; 1 where nothing does.
+    """
+
+    difference: float
+    ci95: tuple[float, float]
+    p: float
+
+    @property
+    def is_lower(self) -> bool:
+        """Whether it is surely lower: by the interval and, as that is short of few, by the test."""
+        return self.ci95[1] < 0 and self.p < 0.05
+
+    @property
+    def is_higher(self) -> bool:
+        """Whether it is surely higher."""
+        return self.ci95[0] > 0 and self.p < 0.05
+
+
+def compare_precision(
+    outcomes: Sequence[Sequence[Outcome]],
+    outside: Sequence[Sequence[Delegation]],
+    share: float,
+    seed: int = 0,
+) -> Difference | None:
+    """Compare the precision of everything that two programs assign; None where one assigns nothing.
+
+    The test is of requests that one of them alone assigns wrongly, out of scope included.
+
+    Args:
+        outcomes: of the requests in scope, of either program, in the same order.
+        outside: delegations of the requests out of scope, of either program, in the same order.
+        share: of out-of-scope traffic that the precisions are stated at.
+        seed: of the draws.
+    """
+    inside = [np.array([o.delegation.decision == "assign" for o in each]) for each in outcomes]
+    right = [np.array([o.correct for o in each], dtype=bool) for each in outcomes]
+    beyond = [np.array([d.decision == "assign" for d in each], dtype=bool) for each in outside]
+    n, m = len(inside[0]), len(beyond[0])
+
+    def difference(drawn: np.ndarray) -> float | None:
+        own, other = drawn[drawn < n], drawn[drawn >= n] - n
+        found = []
+        for assigned, good, far in zip(inside, right, beyond, strict=True):
+            correct = int((assigned & good)[own].sum())
+            wrong = int(assigned[own].sum()) - correct
+            found.append(Counts(n, m, correct, wrong, int(far[other].sum())).precision(share))
+        first, second = found
+        return None if first is None or second is None else first - second
+
+    observed = difference(np.arange(n + m))
+    if observed is None:
+        return None
+    strata = [part for part in (np.arange(n), np.arange(n, n + m)) if len(part)]
+    drawn = metrics.bootstrap(difference, strata, seed=seed)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    errors = [
+        np.concatenate([assigned & ~good, far])
+        for assigned, good, far in zip(inside, right, beyond, strict=True)
+    ]
+    return Difference(observed, (float(low), float(high)), metrics.mcnemar(*errors))

@@ -5,12 +5,22 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import dspy
+import numpy as np
 
 from optimize.data import Dataset, Request
 from optimize.evaluation import metrics
+from optimize.evaluation.assigned import Difference, assigned_at_share, compare_precision
 from optimize.evaluation.metrics import Comparison
-from optimize.evaluation.outcomes import Outcome, delegate_all, grade_outcomes, select_requests
+from optimize.evaluation.outcomes import (
+    Outcome,
+    delegate_all,
+    delegate_texts,
+    grade_outcomes,
+    select,
+    select_requests,
+)
 from optimize.provenance import commit
+from task_delegator.delegation import Delegation
 from task_delegator.delegator import Delegator
 
 
@@ -22,7 +32,10 @@ class SystemScore:
         top1, top3: share of requests with an acceptable agent at rank 1, among the first three.
         top1_ci95: Wilson's interval of top1.
         lm_calls_per_task: mean number of LM calls.
-        assigned: share of requests that were assigned.
+        assigned, n_assigned: share and number of requests that were assigned.
+        assigned_out_of_scope: number of requests out of scope that were.
+        precision_at_share, precision_at_share_ci95: of everything assigned, at the comparison's
+            share of requests out of scope; None where nothing is assigned.
     """
 
     program: str
@@ -31,6 +44,19 @@ class SystemScore:
     top3: float
     lm_calls_per_task: float
     assigned: float
+    n_assigned: int
+    assigned_out_of_scope: int
+    precision_at_share: float | None
+    precision_at_share_ci95: tuple[float, float] | None
+
+    def sentence(self) -> str:
+        """Return what it assigns in a line, without its name."""
+        told = f"{self.assigned:.1%} ({self.n_assigned}"
+        told += f" and {self.assigned_out_of_scope} out of scope)"
+        if self.precision_at_share is None or self.precision_at_share_ci95 is None:
+            return told
+        low, high = self.precision_at_share_ci95
+        return f"{told}, precision {self.precision_at_share:.1%} ({low:.1%} to {high:.1%})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +64,13 @@ class PairedComparison:
     """Two programs compared on the same requests; differences are first minus second.
 
     Attributes:
+        n_out_of_scope: requests out of scope that both answered.
+        out_of_scope_share: that the precision of everything assigned is stated at; 0 without
+            requests out of scope.
+        comparison: of right first agents.
+        assigned: of what is assigned in scope, rightly or not.
+        precision: of everything assigned at that share; None where one assigns nothing.
+        same_first: whether both put the same agent first for every request.
         winner: name of the better program where McNemar's p is below 0.05, else None.
         by_domain: per domain of the expected agent, requests that only the first and only the
             second answered correctly.
@@ -52,7 +85,12 @@ class PairedComparison:
     n: int
     first: SystemScore
     second: SystemScore
+    n_out_of_scope: int
+    out_of_scope_share: float
     comparison: Comparison
+    assigned: Comparison
+    precision: Difference | None
+    same_first: bool
     winner: str | None
     by_domain: dict[str, tuple[int, int]]
     by_agent: dict[str, tuple[int, int]]
@@ -68,7 +106,8 @@ class PairedComparison:
             f"{self.first.program} {self.first.top1:.1%}, {self.second.program} "
             f"{self.second.top1:.1%}: {100 * self.comparison.difference:+.1f} points "
             f"({100 * low:+.1f} to {100 * high:+.1f}), p = {self.comparison.p:.2g}, n {self.n}; "
-            f"assigned {self.first.assigned:.1%} and {self.second.assigned:.1%}; "
+            f"assigned {self.first.sentence()} and {self.second.sentence()} at "
+            f"{self.out_of_scope_share:.0%} out of scope; "
             + (f"{self.winner} wins" if self.winner else "no winner at 95 %")
         )
 
@@ -115,6 +154,21 @@ def answer_all(
         return [(name, delegate_all(program, requests, name)) for name, program in programs]
 
 
+def answer_outside(
+    programs: Sequence[tuple[str, Delegator]],
+    dataset: Dataset,
+    split: str,
+    *,
+    lm: dspy.BaseLM | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+) -> list[list[Delegation]]:
+    """Return what each program answers to the requests of a split that are out of scope."""
+    texts = select(dataset.out_of_scope[split], limit, seed)
+    with dspy.context(lm=lm):
+        return [delegate_texts(program, texts, "out of scope") for _, program in programs]
+
+
 def compare_outcomes(
     answered: Sequence[tuple[str, Sequence[Outcome]]],
     dataset: Dataset,
@@ -122,6 +176,8 @@ def compare_outcomes(
     *,
     lm: dspy.BaseLM | None = None,
     seed: int = 0,
+    outside: Sequence[Sequence[Delegation]] = ((), ()),
+    out_of_scope_share: float = 0.0,
 ) -> PairedComparison:
     """Compare what two programs answered to the same requests.
 
@@ -129,13 +185,20 @@ def compare_outcomes(
         answered: names of the programs and their outcomes, in the same order.
         dataset, split: that the requests are of.
         lm: the LM that both programs could ask, or None.
-        seed: of the interval's draws.
+        seed: of the intervals' draws.
+        outside: what each answered to requests out of scope, in the same order.
+        out_of_scope_share: of the traffic that precisions are stated at, where there are any.
     """
     names, outcomes = [name for name, _ in answered], [each for _, each in answered]
     requests = [outcome.request for outcome in outcomes[0]]
-    correct = [grade_outcomes(each) for each in outcomes]
-    comparison = metrics.compare(correct[0], correct[1], seed=seed)
+    comparison = _compare(list(map(grade_outcomes, outcomes)), seed)
     domains = {agent.name: agent.domain or "(none)" for agent in dataset.registry}
+    share = out_of_scope_share if outside[0] else 0.0
+    scores = [
+        _score_system(name, each, others, share, seed)
+        for name, each, others in zip(names, outcomes, outside, strict=True)
+    ]
+    firsts = [[outcome.ranking[:1] for outcome in each] for each in outcomes]
     return PairedComparison(
         data=str(dataset.path),
         split=split,
@@ -143,24 +206,44 @@ def compare_outcomes(
         lm=None if lm is None else str(lm.model),
         commit=commit(),
         n=len(requests),
-        first=_score_system(names[0], outcomes[0]),
-        second=_score_system(names[1], outcomes[1]),
+        first=scores[0],
+        second=scores[1],
+        n_out_of_scope=len(outside[0]),
+        out_of_scope_share=share,
         comparison=comparison,
+        assigned=_compare(list(map(_assigned, outcomes)), seed),
+        precision=compare_precision(outcomes, outside, share, seed),
+        same_first=firsts[0] == firsts[1],
         winner=names[comparison.difference < 0] if comparison.p < 0.05 else None,
         by_domain=_count_wins(requests, outcomes, lambda name: domains[name]),
         by_agent=_count_wins(requests, outcomes, str),
     )
 
 
-def _score_system(name: str, outcomes: Sequence[Outcome]) -> SystemScore:
+def _compare(outcomes: Sequence[np.ndarray], seed: int) -> Comparison:
+    return metrics.compare(outcomes[0], outcomes[1], seed=seed)
+
+
+def _assigned(outcomes: Sequence[Outcome]) -> np.ndarray:
+    return np.array([outcome.delegation.decision == "assign" for outcome in outcomes])
+
+
+def _score_system(
+    name: str, outcomes: Sequence[Outcome], outside: Sequence[Delegation], share: float, seed: int
+) -> SystemScore:
     correct, n = grade_outcomes(outcomes), len(outcomes)
+    at_share = assigned_at_share(outcomes, outside, share, seed)
     return SystemScore(
         program=name,
         top1=float(correct.mean()),
         top1_ci95=metrics.wilson(int(correct.sum()), n),
         top3=sum(o.rank is not None and o.rank <= 3 for o in outcomes) / n,
         lm_calls_per_task=sum(o.delegation.usage.lm_calls for o in outcomes) / n,
-        assigned=sum(o.delegation.decision == "assign" for o in outcomes) / n,
+        assigned=at_share["assigned"],
+        n_assigned=int(_assigned(outcomes).sum()),
+        assigned_out_of_scope=sum(delegation.decision == "assign" for delegation in outside),
+        precision_at_share=at_share["precision_at_share"],
+        precision_at_share_ci95=at_share["precision_at_share_ci95"],
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import dspy
 
 from optimize.config import CompileConfig
-from optimize.data import Dataset
+from optimize.data import Dataset, fitted_on
 from optimize.provenance import commit
 from task_delegator.lm import EMBEDDED_PROVIDER
 
@@ -19,11 +19,16 @@ _NO_PARAMS = ("out", "traces", "trace_texts", "cards", "most_shown", "lm_test_li
 def provenance(dataset: Dataset) -> dict[str, Any]:
     """Return what a manifest says of code and data.
 
-    It lists the agents, since a confidence holds only for the registry that it was fitted to.
+    It lists the agents, since a confidence holds only for the registry that it was fitted to, and
+    digests of the requests that the program was fitted on, since it looks better on these.
     """
     return {
         "commit": commit(),
-        "dataset": {"path": str(dataset.path), "sha256": dataset.digests()},
+        "dataset": {
+            "path": str(dataset.path),
+            "sha256": dataset.digests(),
+            "fitted_on": fitted_on(dataset),
+        },
         "registry": {
             "sha256": dataset.registry.sha256(),
             "agents": len(dataset.registry),

@@ -1,17 +1,28 @@
-"""Promote a program to champion if it beats the current one in a paired test."""
+"""Promote a program to champion if it beats the current one on the same requests."""
 
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import dspy
 
-from optimize.data import Dataset
-from optimize.evaluation import PairedComparison, compare_programs
+from optimize.data import Dataset, warn_of_fitted
+from optimize.evaluation import (
+    PairedComparison,
+    Verdict,
+    answer_all,
+    answer_outside,
+    compare_losses,
+    compare_outcomes,
+    judge,
+)
 from optimize.tracking.registry import Models
-from task_delegator.artifact import MANIFEST, find, load, prompt_texts
+from task_delegator.artifact import MANIFEST, find, load, prompt_texts, read_manifest
+from task_delegator.decision import Target
+from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
 
 
@@ -23,31 +34,40 @@ class Promotion:
         version: of the registered model that is champion now.
         promoted: whether the candidate became champion.
         comparison: the paired comparison with the former champion, None if there was none.
+        reason: why it became champion or not, '' where there was no comparison.
     """
 
     name: str
     version: str | None
     promoted: bool
     comparison: PairedComparison | None
+    reason: str = ""
 
 
 def promote(
-    source: str, dataset: Dataset, models: Models, lm: dspy.BaseLM | None, force: bool = False
+    source: str,
+    dataset: Dataset,
+    models: Models,
+    lm: dspy.BaseLM | None,
+    force: bool = False,
+    split: str = "test",
+    out_of_scope_share: float = Target().out_of_scope_share,
 ) -> Promotion:
-    """Register a program and make it champion if it beats the present one.
+    """Register a program and make it champion if it beats the present one (``judge``).
 
-    It does where it names more right agents, by a paired test; or no fewer, where the present one
-    assigns nothing at all, as one that was not calibrated for these agents. The former champion
-    keeps the alias ``previous``.
+    The former champion keeps the alias ``previous``. A warning says where one of the two was
+    fitted on requests that decide.
 
     Args:
         source: a program's name or folder, or the id of a run that compiled one.
-        dataset: its validation split decides; its registry is served.
+        dataset: whose registry is served.
         lm: the LM that either program may ask.
         force: promote regardless of the comparison.
+        split: whose requests decide.
+        out_of_scope_share: of the traffic that the precision of what is assigned is stated at.
 
     Raises:
-        InputError: there is no such program or run, or no validation split.
+        InputError: there is no such program or run, or the split is empty.
     """
     with tempfile.TemporaryDirectory() as scratch:
         folder = _folder(source, models, Path(scratch))
@@ -58,23 +78,36 @@ def promote(
             reranker=os.environ.get("TASK_DELEGATOR_RERANKER") or None,
         )
         candidate = opened(folder)
-        champion, comparison = models.version("champion"), None
+        champion, comparison, verdict = models.version("champion"), None, Verdict(True, "")
         if champion is not None:
-            champion_program = opened(models.download(champion))
-            pair = [("candidate", candidate), (f"champion {champion}", champion_program)]
-            comparison = compare_programs(pair, dataset, "validation", lm=lm)
-            if not force and not _is_better(comparison):
-                return Promotion(models.name, champion, False, comparison)
+            present = models.download(champion)
+            pair = [("candidate", candidate), (f"champion {champion}", opened(present))]
+            held = [("the candidate", read_manifest(folder)), (pair[1][0], read_manifest(present))]
+            warn_of_fitted(held, dataset, split)
+            comparison, verdict = _compare(pair, dataset, split, lm, out_of_scope_share)
+            if not force and not verdict.better:
+                return Promotion(models.name, champion, False, comparison, verdict.reason)
         version = models.register(folder, dataset.registry, prompt_texts(candidate), source)
         models.set_champion(version, champion)
-        return Promotion(models.name, version, True, comparison)
+        return Promotion(models.name, version, True, comparison, verdict.reason)
 
 
-def _is_better(comparison: PairedComparison) -> bool:
-    """Tell whether the first of two programs, the candidate, shall replace the champion."""
-    if comparison.winner is not None:
-        return comparison.winner == comparison.first.program
-    return comparison.second.assigned == 0 < comparison.first.assigned
+def _compare(
+    pair: Sequence[tuple[str, Delegator]],
+    dataset: Dataset,
+    split: str,
+    lm: dspy.BaseLM | None,
+    share: float,
+) -> tuple[PairedComparison, Verdict]:
+    """Compare candidate and champion on a split, and judge the candidate."""
+    answered = answer_all(pair, dataset, split, lm=lm)
+    outside = answer_outside(pair, dataset, split, lm=lm)
+    comparison = compare_outcomes(
+        answered, dataset, split, lm=lm, outside=outside, out_of_scope_share=share
+    )
+    knobs = [program.knobs.values for _, program in pair]
+    losses = compare_losses([outcomes for _, outcomes in answered], outside, knobs)
+    return comparison, judge(comparison, losses)
 
 
 def roll_back(models: Models) -> Promotion:

@@ -18,7 +18,7 @@ import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
 from small import ROOT, small_dataset
-from tracking import empty_store
+from tracking import Held, empty_store
 
 from optimize.__main__ import main
 from optimize.data.dataset import load_dataset
@@ -79,40 +79,19 @@ def test_a_program_against_itself_has_no_winner(data):
 def test_evaluate_compares_two_programs_on_the_same_requests(data, worse, capsys):
     code, out, _ = run(
         capsys, "evaluate", "default", worse, "--data", data, "--split", "validation",
-        "--no-lm", "--json", "-",
+        "--no-lm", "--json", "-", "--out-of-scope-share", "0.3",
     )  # fmt: skip
     found = json.loads(out)
     assert code == 0
     assert found["winner"] == "default"
     assert found["comparison"]["p"] < 0.05
+    assert (found["n_out_of_scope"], found["out_of_scope_share"]) == (12, 0.3)
+    assert found["first"]["n_assigned"] == found["first"]["assigned"] * found["n"]
+    assert found["first"]["precision_at_share"] is None  # nothing is assigned
     won, lost = found["comparison"]["wins"], found["comparison"]["losses"]
     for grouped in (found["by_domain"], found["by_agent"]):
         assert [sum(pair[i] for pair in grouped.values()) for i in (0, 1)] == [won, lost]
     assert found["comparison"]["difference"] == pytest.approx((won - lost) / found["n"])
-
-
-class Held:
-    """A registry of models whose champion is a folder."""
-
-    name = "delegator"
-
-    def __init__(self, champion: Path) -> None:
-        self._champion, self.champion = champion, "1"
-
-    def version(self, _alias: str) -> str:
-        return self.champion
-
-    def download(self, _version: str) -> Path:
-        return self._champion
-
-    def download_from_run(self, *_: object) -> None:
-        return None
-
-    def register(self, *_: object) -> str:
-        return "2"
-
-    def set_champion(self, version: str, _previous: str) -> None:
-        self.champion = version
 
 
 @pytest.mark.slow
