@@ -1,5 +1,6 @@
 """Dataset directories: read them, check them, merge feedback into them."""
 
+from optimize.data.answers import agreed, last_answers
 from optimize.data.checks import leaks, warn_of_repeats
 from optimize.data.dataset import (
     NEAR_COPY,
@@ -29,9 +30,11 @@ __all__ = [
     "Dataset",
     "Request",
     "WrittenAgent",
+    "agreed",
     "count_fitted",
     "fitted_on",
     "known_texts",
+    "last_answers",
     "leaks",
     "load_dataset",
     "merge",

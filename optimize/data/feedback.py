@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from optimize.data.answers import agreed, last_answers
 from optimize.data.dataset import SPLITS, Dataset, known_texts, load_dataset
 from task_delegator.errors import InputError
 from task_delegator.feedback import Feedback, read_feedback
@@ -23,8 +24,8 @@ class Merged:
     Attributes:
         added, out_of_scope: added requests, labeled and out of scope.
         known: tasks that the dataset already holds.
-        conflicts: tasks with two different outcomes, or another than the dataset's label; they
-            are not added.
+        conflicts: tasks of which two persons say different things, or something else than the
+            dataset's label or sample; they are not added.
         unknown: agents that are not in the registry; their tasks are not added.
     """
 
@@ -43,6 +44,7 @@ def merge(log: str | Path, data: str | Path, split: str = "train") -> Merged:
 def merge_rows(rows: Iterable[Feedback], data: str | Path, split: str = "train") -> Merged:
     """Append recorded outcomes to a split of a dataset directory, each task once.
 
+    The last answer of each person counts (``last_answers``).
     New rows are appended in the outcomes' order and in the layout of the files. Each names its
     source and the time of the feedback. Processes take turns.
 
@@ -66,17 +68,12 @@ def _check_split(split: str) -> None:
 
 def _merge(given_rows: Iterable[Feedback], dataset: Dataset, split: str) -> Merged:
     known, labels = known_texts(dataset), _labels(dataset)
-    outcomes: dict[str, list[Feedback]] = {}
-    for row in given_rows:
-        outcomes.setdefault(fold(row.task), []).append(row)
     rows: list[dict[str, Any]] = []
     out_of_scope: list[dict[str, Any]] = []
     seen, conflicts, unknown = 0, [], []
-    for key, given in outcomes.items():
+    for key, given in last_answers(given_rows).items():
         last = given[-1]
-        if len({row.correct_agent for row in given}) > 1 or (
-            last.correct_agent not in labels.get(key, {last.correct_agent})
-        ):
+        if not agreed(given) or last.correct_agent not in labels.get(key, {last.correct_agent}):
             conflicts.append(last.task)
         elif last.correct_agent is not None and last.correct_agent not in dataset.registry:
             unknown.append(last.correct_agent)
@@ -98,8 +95,11 @@ def _merge(given_rows: Iterable[Feedback], dataset: Dataset, split: str) -> Merg
 
 
 def _labels(dataset: Dataset) -> dict[str, set[str | None]]:
-    """Return who is right for each request, folded for comparison; None for nobody."""
+    """Return who is right for each request and sample, folded for comparison; None for nobody."""
     labels: dict[str, set[str | None]] = {}
+    for agent in dataset.registry:
+        for sample in agent.user_request_samples:
+            labels.setdefault(fold(sample), set()).add(agent.name)
     for split in dataset.splits.values():
         for request in split:
             labels.setdefault(fold(request.text), set()).update(request.acceptable)

@@ -11,7 +11,7 @@ from small import small_dataset
 from optimize.__main__ import main
 from optimize.data import feedback as merging
 from optimize.data.dataset import load_dataset
-from optimize.data.feedback import merge
+from optimize.data.feedback import merge, merge_rows
 from task_delegator.errors import InputError
 from task_delegator.feedback import Feedback
 from task_delegator.system import append_row
@@ -29,12 +29,12 @@ def test_outcomes_become_ground_truth_once(tmp_path):
         ("a request for nobody at all", None),
         (known.text, known.expected),
         ("disputed by two people", known.expected),
-        ("disputed by two people", other),
         ("for an agent that left", "Gone"),
         (dataset.splits["train"][0].text, None),
         (dataset.out_of_scope["test"][0], known.expected),
     ]:
         append_row(log, Feedback(task=task, correct_agent=agent, source="desk", time="2026-01-01"))
+    append_row(log, Feedback(task="disputed by two people", correct_agent=other, source="ann"))
     found = merge(log, folder)
     assert (found.added, found.out_of_scope, found.known) == (1, 1, 1)
     assert found.conflicts == (  # and what contradicts a label
@@ -47,6 +47,35 @@ def test_outcomes_become_ground_truth_once(tmp_path):
     row = json.loads((folder / "train.json").read_text())[-1]
     assert row["provenance"] == {"feedback": "desk", "time": "2026-01-01"}
     assert merge(log, folder).added == 0  # a second time adds nothing
+
+
+def test_the_last_word_of_a_person_counts_wherever_it_was_said(tmp_path):
+    folder = small_dataset(tmp_path / "data", agents=5)
+    first, second = [agent.name for agent in load_dataset(folder).registry][:2]
+
+    def said(task, agent, hour, source="ann", request_id=None):
+        time = f"2026-01-01T{hour:02}:00:00+00:00"
+        return Feedback(
+            task=task, correct_agent=agent, source=source, time=time, request_id=request_id
+        )
+
+    of_a_file = [said("zebras", first, 9), said("lions", second, 12, request_id="a")]
+    of_mlflow = [said("Zebras", second, 10, request_id="z"), said("lions", first, 11)]
+    disputed = [said("tigers", first, 9), said("tigers", second, 9, source="ben")]
+    found = merge_rows([*of_a_file, *of_mlflow, *disputed], folder)
+    assert (found.added, found.conflicts) == (2, ("tigers",))
+    labels = {r.text: r.expected for r in load_dataset(folder).splits["train"]}
+    assert (labels["Zebras"], labels["lions"]) == (second, second)
+
+
+def test_an_answer_that_contradicts_a_sample_is_a_conflict(tmp_path):
+    folder = small_dataset(tmp_path / "data", agents=5)
+    one, other = list(load_dataset(folder).registry)[:2]
+    sample, same = one.user_request_samples[:2]
+    rows = [Feedback(task=sample, correct_agent=other.name)]
+    rows.append(Feedback(task=same, correct_agent=one.name))
+    found = merge_rows(rows, folder)
+    assert (found.conflicts, found.known, found.added) == ((sample,), 1, 0)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
