@@ -105,7 +105,7 @@ def add_parser(commands: Commands, parents: Parents) -> None:
 def run(options: argparse.Namespace) -> int:
     """Compile a program for a dataset."""
     from optimize.data import load_dataset
-    from optimize.pipeline import compile_program, lm_gain, lm_left_out, summary
+    from optimize.pipeline import compile_program, lm_gain, lm_left_out, summary, train_use
     from optimize.recorded import language_model
     from task_delegator.artifact import check_target
 
@@ -113,6 +113,7 @@ def run(options: argparse.Namespace) -> int:
     check_target(Path(options.out))
     dataset = load_dataset(options.data, enriched=options.enriched)
     teacher = language_model(options.teacher) if options.teacher else None
+    print(train_use(dataset, options.samples_from_train), file=sys.stderr)
     if options.adapt_encoder:
         _adapt_encoder(options, dataset)
     compiled = compile_program(dataset, compile_options(options), optional_lm(options), teacher)

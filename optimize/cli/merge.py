@@ -34,7 +34,7 @@ def add_parser(commands: Commands, parents: Parents) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Add recorded outcomes to a dataset."""
-    from optimize.data import merge_rows
+    from optimize.data import load_dataset, merge_rows, most_of_an_agent
     from task_delegator.feedback import read_feedback
 
     if options.log is None and not options.assessments:
@@ -52,6 +52,12 @@ def run(options: argparse.Namespace) -> int:
         tell(
             f"what is for nobody ({merged.out_of_scope}) went to train, of which no confidence is "
             "fitted: with --split validation it counts"
+        )
+    if merged.added and options.split == "train":
+        tell(
+            f"what was added for agents ({merged.added}) went to train, of which compile takes "
+            "starting weights alone: with --samples-from-train "
+            f"{most_of_an_agent(load_dataset(options.data))} all of it counts as samples"
         )
     print_json(asdict(merged) | counts)
     return 0

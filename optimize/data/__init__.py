@@ -10,6 +10,7 @@ from optimize.data.dataset import (
     Request,
     known_texts,
     load_dataset,
+    most_of_an_agent,
 )
 from optimize.data.feedback import Merged, merge, merge_rows
 from optimize.data.fitted import count_fitted, fitted_on, warn_of_fitted
@@ -39,6 +40,7 @@ __all__ = [
     "load_dataset",
     "merge",
     "merge_rows",
+    "most_of_an_agent",
     "read_registries",
     "warn_of_fitted",
     "warn_of_repeats",

@@ -8,6 +8,7 @@ customer's look the same.
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -123,6 +124,12 @@ def known_texts(dataset: Dataset) -> set[str]:
     outside = [text for split in dataset.out_of_scope.values() for text in split]
     samples = [s for agent in dataset.registry for s in agent.user_request_samples]
     return {fold(text) for text in (*requests, *outside, *samples)}
+
+
+def most_of_an_agent(dataset: Dataset) -> int:
+    """Return the largest number of train requests that one agent has."""
+    counts = Counter(request.expected for request in dataset.splits["train"])
+    return max(counts.values(), default=0)
 
 
 def _read_rows(path: Path) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from optimize.pipeline.compile import compile_program
 from optimize.pipeline.improve import Improvement, improve
 from optimize.pipeline.manifest import provenance
-from optimize.pipeline.summary import lm_gain, lm_left_out, summary
+from optimize.pipeline.summary import lm_gain, lm_left_out, summary, train_use
 
 __all__ = [
     "Improvement",
@@ -13,4 +13,5 @@ __all__ = [
     "lm_left_out",
     "provenance",
     "summary",
+    "train_use",
 ]

@@ -1,5 +1,6 @@
 """What a compilation says of its result: a table, the LM's gain, a message with its prompts."""
 
+from collections import Counter
 from collections.abc import Mapping
 
 from optimize.data import Dataset
@@ -17,6 +18,24 @@ def summary(reports: Mapping[str, Report]) -> str:
             f"| {r.lm_calls_per_task:.2f} |"
         )
     return "\n".join(lines)
+
+
+def train_use(dataset: Dataset, per_agent: int) -> str:
+    """Return in a line what the train requests are used for.
+
+    Args:
+        dataset: whose requests they are.
+        per_agent: how many of each agent become samples of the program.
+    """
+    counts = Counter(request.expected for request in dataset.splits["train"])
+    samples = sum(min(count, per_agent) for count in counts.values())
+    rest = counts.total() - samples
+    told = (
+        f"train requests: {samples} are samples of the program, {rest} only find starting weights"
+    )
+    if not rest:
+        return told
+    return f"{told} and, with an LM, demos: --samples-from-train {max(counts.values())} uses all"
 
 
 def lm_gain(reports: Mapping[str, Report]) -> list[str]:

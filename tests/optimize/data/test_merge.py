@@ -159,6 +159,15 @@ def test_what_is_for_nobody_is_told_where_it_counts(tmp_path, capsys, split):
     assert told == (split == "train")
 
 
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_the_option_that_makes_corrections_count_is_told(tmp_path, capsys, split):
+    """Three train requests of each agent are there; one more of one agent makes four."""
+    data, log = dataset_with_two_outcomes(tmp_path)
+    assert main(["merge", str(log), "--data", str(data), "--split", split]) == 0
+    told = "with --samples-from-train 4 all of it counts" in capsys.readouterr().err
+    assert told == (split == "train")
+
+
 LAYOUTS = {
     "one": lambda rows: json.dumps(rows, indent=1, ensure_ascii=False) + "\n",
     "four, escaped, no newline at the end": lambda rows: json.dumps(rows, indent=4),

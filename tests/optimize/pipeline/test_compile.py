@@ -14,6 +14,7 @@ from optimize.config import EMBEDDED_PRESETS, PRESETS, Options
 from optimize.data import load_dataset
 from optimize.pipeline.compile import compile_program, learn_samples
 from optimize.pipeline.manifest import run_params, run_tags
+from optimize.pipeline.summary import train_use
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
 from task_delegator.lm import EMBEDDED_PROVIDER
@@ -123,10 +124,21 @@ def test_the_page_says_how_many_test_requests_the_lm_is_asked():
     assert EMBEDDED_PRESETS["quick"].lm_test_limit == quick
 
 
+def test_a_line_tells_what_train_requests_are_used_for(dataset):
+    agents = len({request.expected for request in dataset.splits["train"]})
+    total = len(dataset.splits["train"])
+    none, some, whole = (train_use(dataset, n) for n in (0, 2, 3))
+    assert none.startswith(f"train requests: 0 are samples of the program, {total} only find")
+    assert f"{2 * agents} are samples" in some
+    assert some.endswith("--samples-from-train 3 uses all")
+    assert whole.endswith(f"{total} are samples of the program, 0 only find starting weights")
+
+
 def test_train_requests_become_samples(dataset):
     learned = learn_samples(dataset, 2)
     assert {len(texts) for texts in learned.values()} == {2}
     assert learn_samples(dataset, 0) == {}
+
     program = Delegator(dataset.registry)
     program.retrieve.learned.values = learned
     name, texts = next(iter(learned.items()))
