@@ -144,7 +144,12 @@ class CalibrationTest:
 
 
 def calibration_test(
-    confidences: np.ndarray, correct: np.ndarray, draws: int = 2000, seed: int = 0
+    confidences: np.ndarray,
+    correct: np.ndarray,
+    draws: int = 2000,
+    seed: int = 0,
+    *,
+    overstated: bool = False,
 ) -> CalibrationTest:
     """Test by simulation whether confidences are calibrated (Barnard 1963).
 
@@ -155,6 +160,7 @@ def calibration_test(
         correct: outcomes, shape (n,).
         draws: how often outcomes are drawn; no p is below 1 / (draws + 1).
         seed: of the draws.
+        overstated: test only whether they are too high: gaps to the other side count nothing.
     """
     order = np.argsort(confidences, kind="stable")
     stated, n = confidences[order], len(order)
@@ -165,7 +171,8 @@ def calibration_test(
     def statistics(outcomes: np.ndarray) -> np.ndarray:
         """Return the share's distance and the ECE per row of outcomes, shape (2, rows)."""
         gaps = np.add.reduceat(outcomes.astype(float), starts, axis=1) - expected
-        return np.stack([np.abs(gaps.sum(axis=1)), np.abs(gaps).sum(axis=1)]) / n
+        size = _below if overstated else np.abs
+        return np.stack([size(gaps.sum(axis=1)), size(gaps).sum(axis=1)]) / n
 
     rng = np.random.default_rng(seed)
     blocks = np.array_split(np.arange(draws), math.ceil(draws * n / _CELLS))
@@ -175,6 +182,11 @@ def calibration_test(
     as_bad = (drawn >= statistics(correct[order][None]) - _ROUNDING).sum(axis=1)
     share_p, ece_p = (1 + as_bad) / (1 + draws)
     return CalibrationTest(float(share_p), float(ece_p), _central(drawn[1]))
+
+
+def _below(gaps: np.ndarray) -> np.ndarray:
+    """Return how far outcomes are below what was stated, 0 where they are above."""
+    return np.maximum(-gaps, 0.0)
 
 
 def brier(confidences: np.ndarray, correct: np.ndarray) -> float:

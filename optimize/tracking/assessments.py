@@ -116,7 +116,12 @@ def _feedback(
 ) -> Feedback:
     last = max(answer.last_update_time_ms or 0 for answer in answers)
     known = (
-        {"agent": decided.agent, "decision": decided.decision, "confidence": decided.confidence}
+        {
+            "agent": decided.agent,
+            "decision": decided.decision,
+            "confidence": decided.confidence,
+            "in_scope_score": decided.in_scope_score,
+        }
         if decided
         else {}
     )

@@ -33,6 +33,7 @@ class Feedback(BaseModel):
         correct_agent: the correct agent; None where no agent should have had the task.
         agent: the best agent of the delegation.
         decision, confidence: of the delegation; both None where the task was not delegated.
+        in_scope_score: P(some agent fits), where it is part of the confidence; None in older rows.
         time: of the feedback, ISO 8601, UTC.
         source: who gave the feedback: a person, a system.
         request_id: of the delegation, where a service gave it.
@@ -45,6 +46,7 @@ class Feedback(BaseModel):
     agent: str | None = None
     decision: Decision | None = None
     confidence: float | None = Field(default=None, ge=0.0, le=1.0)
+    in_scope_score: float | None = Field(default=None, ge=0.0, le=1.0)
     time: str = ""
     source: str = ""
     request_id: str | None = None
@@ -102,12 +104,23 @@ def record(
         agent=delegation.top3[0].name if delegation.top3 else None,
         decision=delegation.decision,
         confidence=delegation.confidence,
+        in_scope_score=scope_part(delegation),
         time=now(),
         source=source,
         request_id=request_id,
     )
     append_row(path, row)
     return row
+
+
+def scope_part(delegation: Delegation) -> float | None:
+    """Return P(some agent fits) where it is part of a confidence, else None.
+
+    It is where that was calibrated for the caller's agents.
+    """
+    evidence = delegation.evidence
+    whole = evidence.calibrated and evidence.correct_score <= evidence.in_scope_score
+    return evidence.in_scope_score if whole else None
 
 
 def now() -> str:

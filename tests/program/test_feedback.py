@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 from children import end_of, in_child, killed_before, start_child
@@ -12,7 +13,7 @@ from optimize.evaluation.drift import drift
 from task_delegator.cli import main
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
-from task_delegator.feedback import Feedback, read_feedback, record
+from task_delegator.feedback import Feedback, read_feedback, record, scope_part
 from task_delegator.system import append_row
 
 
@@ -44,8 +45,17 @@ def test_feedback_without_a_delegation_states_no_confidence(tmp_path):
     append_row(log, Feedback(task="bake a cake", correct_agent=None))
     assert json.loads(log.read_text()) == {
         "task": "bake a cake", "correct_agent": None, "agent": None, "decision": None,
-        "confidence": None, "time": "", "source": "", "request_id": None,
+        "confidence": None, "in_scope_score": None, "time": "", "source": "", "request_id": None,
     }  # fmt: skip
+
+
+def test_how_likely_it_is_that_some_agent_fits_is_kept_where_the_confidence_holds_it(office):
+    given = Delegator(office, HashedWords())("refund my order")
+    assert scope_part(given) is None  # not calibrated
+    evidence = replace(given.evidence, calibrated=True, correct_score=0.6, in_scope_score=0.8)
+    assert scope_part(given.copy(evidence=evidence)) == 0.8
+    apart = replace(evidence, in_scope_score=0.5)  # no part of it: a share was never fitted
+    assert scope_part(given.copy(evidence=apart)) is None
 
 
 def test_rows_that_once_said_zero_for_no_confidence_are_read_as_none(tmp_path):

@@ -14,7 +14,7 @@ from itertools import chain, islice
 from uuid import uuid4
 
 from ..choice import Choice
-from ..delegation import Candidate, Delegation
+from ..delegation import Candidate, Delegation, Evidence
 from ..system import Lock
 from ..tracing import Decided, Requested
 from .access import Caller
@@ -105,6 +105,11 @@ class Reviews:
                 top3=best,
                 confidence=row.confidence,
                 reason="",
+                evidence=Evidence(
+                    correct_score=row.confidence,
+                    in_scope_score=row.in_scope_score or 0.0,
+                    calibrated=row.in_scope_score is not None,
+                ),
             )
             choice = asked.choice
             self._keep(Given(row.request_id, asked.caller, asked.permissions, choice, known, None))

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ..choice import Choice
 from ..delegation import Decision, Delegation
 from ..errors import InputError
-from ..feedback import now
+from ..feedback import now, scope_part
 from ..registry import first_fault
 from ..system import read_rows
 
@@ -65,6 +65,7 @@ class Decided(BaseModel):
         task: as it was given.
         agent: the best agent; None where none was ranked.
         decision, confidence: of the delegation.
+        in_scope_score: P(some agent fits), where it is part of the confidence; None in older rows.
         time: ISO 8601, UTC.
         requested: who asked, of a decision that waits for a person.
     """
@@ -78,6 +79,7 @@ class Decided(BaseModel):
     confidence: float
     time: str
     requested: Requested | None = None
+    in_scope_score: float | None = None
 
     @classmethod
     def of(
@@ -92,6 +94,7 @@ class Decided(BaseModel):
             confidence=delegation.confidence,
             time=now(),
             requested=requested,
+            in_scope_score=scope_part(delegation),
         )
 
 
