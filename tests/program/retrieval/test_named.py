@@ -88,7 +88,7 @@ def test_a_negated_part_is_no_evidence(program):
 def test_an_lm_reads_the_negation_and_an_agent_that_is_named_on_purpose(program):
     index = program.retrieve.library.index({})
     read = program.retrieve.read("Not a forecast; ask Press Office about trains", index)
-    assert read.text == "ask about trains" or "forecast" not in read.text
+    assert read.text.split() == ["ask", "about", "trains"]
     assert "Not a forecast" in read.shown
     assert "Press Office" not in read.shown
     found = program.retrieve(task=read.task, knobs=program.knobs.values)
