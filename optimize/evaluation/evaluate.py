@@ -9,7 +9,7 @@ import dspy
 import numpy as np
 
 from optimize.data import Dataset, Request
-from optimize.evaluation import metrics
+from optimize.evaluation import metrics, stated
 from optimize.evaluation.assigned import assigned_at_share
 from optimize.evaluation.baselines import bm25_baseline
 from optimize.evaluation.outcomes import (
@@ -21,6 +21,7 @@ from optimize.evaluation.outcomes import (
     select_requests,
 )
 from optimize.evaluation.report import Report
+from optimize.evaluation.stated import Stated
 from optimize.provenance import commit
 from task_delegator.decision import Target
 from task_delegator.delegation import Delegation
@@ -95,6 +96,9 @@ def evaluate_all(
         if not program.may_ask_lm():  # they were delegated together
             timed = select(requests, _TIMED, seed)
             singly = delegate_all(program, timed, "latency", one_by_one=True)
+    inside = [outcome.delegation for outcome in outcomes]
+    knobs = program.knobs.values
+    told = stated.state(inside, grade_outcomes(outcomes), outside_delegations, knobs)
     report = Report(
         program=name,
         data=str(dataset.path),
@@ -102,11 +106,11 @@ def evaluate_all(
         seed=seed,
         lm=None if lm is None else str(lm.model),
         embedder=program.retrieve.library.embed.id,
-        reranker=program.retrieve.rerank.id if program.knobs.values.retrieval.rerank else None,
+        reranker=program.retrieve.rerank.id if knobs.retrieval.rerank else None,
         commit=commit(),
-        k=program.knobs.values.retrieval.k,
-        **_scores(outcomes, program.knobs.values.retrieval.k),
-        **_confidence(outcomes, seed),
+        k=knobs.retrieval.k,
+        **_scores(outcomes, knobs.retrieval.k),
+        **_confidence(outcomes, told, seed),
         **_scope(outcomes, outside_delegations),
         **_all_assigned(outcomes, outside_delegations),
         **assigned_at_share(outcomes, outside_delegations, out_of_scope_share, seed),
@@ -147,15 +151,15 @@ def _scores(outcomes: Sequence[Outcome], k: int) -> dict[str, Any]:
     }
 
 
-def _confidence(outcomes: Sequence[Outcome], seed: int) -> dict[str, Any]:
+def _confidence(outcomes: Sequence[Outcome], told: Stated, seed: int) -> dict[str, Any]:
     confidences = np.array([outcome.confidence for outcome in outcomes])
     correct = grade_outcomes(outcomes)
     assigned = np.array([outcome.delegation.decision == "assign" for outcome in outcomes])
     n, correct_n = int(assigned.sum()), int((assigned & correct).sum())
     return {
-        "ece": metrics.expected_calibration_error(confidences, correct),
-        "ece_calibrated_range": metrics.calibrated_ece_range(confidences, seed=seed),
-        "brier": metrics.brier(confidences, correct),
+        "ece": stated.calibration_error(told),
+        "ece_calibrated_range": stated.calibrated_error_range(told, seed=seed),
+        "brier": stated.brier(told),
         "auroc_error": metrics.auroc(confidences, correct),
         "aurc": metrics.aurc(confidences, correct),
         "accuracy_at_coverage_80": metrics.accuracy_at_coverage(confidences, correct, 0.8),

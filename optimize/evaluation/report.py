@@ -15,10 +15,12 @@ class Report:
         top1_ci95: Wilson's interval of top1.
         recall_at_k, k: share with an acceptable agent on the shortlist, and its length.
         mrr: mean reciprocal rank within the shortlist.
-        ece, brier: calibration error and Brier score of the confidence.
+        ece, brier: calibration error and Brier score of the confidence: over requests in scope
+            and out of scope, weighted to the share out of scope that it takes for granted; of
+            P(right, if some agent fits) in scope where the split has none out of scope.
         auroc_error: AUROC of the confidence for correct against incorrect answers.
         ece_calibrated_range: 95 % range of the ECE that a perfectly calibrated model
-            with these confidences would show.
+            with these confidences would show on the same requests.
         aurc: area under the risk-coverage curve, 0 is best.
         accuracy_at_coverage_80: accuracy on the surest 80 %.
         n_out_of_scope: requests that no agent can serve, delegated under the same LM.
