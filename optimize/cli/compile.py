@@ -113,7 +113,6 @@ def run(options: argparse.Namespace) -> int:
     check_target(Path(options.out))
     dataset = load_dataset(options.data, enriched=options.enriched)
     teacher = language_model(options.teacher) if options.teacher else None
-    print(train_use(dataset, options.samples_from_train), file=sys.stderr)
     if options.adapt_encoder:
         _adapt_encoder(options, dataset)
     compiled = compile_program(dataset, compile_options(options), optional_lm(options), teacher)
@@ -122,6 +121,7 @@ def run(options: argparse.Namespace) -> int:
         print(compiled.reranking.sentence())
     for line in (*lm_gain(compiled.reports), *lm_left_out(compiled.lm_stage)):
         print(line)
+    print(train_use(dataset, options.samples_from_train), file=sys.stderr)
     print(f"program: {compiled.folder}", file=sys.stderr)
     print(f"MLflow run: {compiled.run_id} (make ui)", file=sys.stderr)
     return 0
