@@ -12,13 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from optimize.evaluation import metrics
+from task_delegator.decision import CONFIDENCE_FLOOR
 from task_delegator.delegation import Delegation
 from task_delegator.knobs import KnobValues
 
-_OF_REGISTRIES = (
-    0.2  # for nobody, of the requests of other registries that a confidence is fitted to
-)
-_SURE = 1e-6  # a log-loss takes no confidence to be surer
+# For nobody, of the requests of other registries that a confidence is fitted to.
+_OF_REGISTRIES = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +132,10 @@ def calibrated_error_range(stated: Stated, draws: int = 1000, seed: int = 0) -> 
     if stated.share is None:
         return metrics.calibrated_ece_range(stated.confidences, draws, seed)
     order = np.argsort(stated.confidences, kind="stable")
-    confidences, fits = stated.confidences[order], np.clip(stated.fits[order], 1e-9, 1 - 1e-9)
+    confidences, fits = (
+        stated.confidences[order],
+        np.clip(stated.fits[order], CONFIDENCE_FLOOR, 1 - CONFIDENCE_FLOOR),
+    )
     there = stated.inside.mean()
     odds = fits / (1 - fits) * (there / (1 - there)) * (stated.share / (1 - stated.share))
     in_scope, given = odds / (1 + odds), np.minimum(confidences / fits, 1.0)
@@ -161,5 +163,5 @@ def brier(stated: Stated) -> float:
 
 def log_losses(stated: Stated) -> np.ndarray:
     """Return the log-loss of each request, shape (n,), unweighted."""
-    sure = np.clip(stated.confidences, _SURE, 1 - _SURE)
+    sure = np.clip(stated.confidences, CONFIDENCE_FLOOR, 1 - CONFIDENCE_FLOOR)
     return -np.log(np.where(stated.right, sure, 1 - sure))

@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -226,6 +227,8 @@ def test_mlflow_registers_the_scores_as_judges_only_where_it_may_run_their_code(
 def test_the_command_tracks_and_lists_what_differs(store, data, capsys, monkeypatch):
     made = dict(programs(data))
     monkeypatch.setattr("task_delegator.artifact.load", lambda name, *_, **__: made[name])
+    monkeypatch.setattr("task_delegator.artifact.find", Path)
+    monkeypatch.setattr("task_delegator.artifact.read_manifest", lambda folder: {})
     command = ["evaluate", "first", "second", "--data", str(data.path), "--no-lm"]
     assert main([*command, "--differing", "2", "--track"]) == 0
     lines = capsys.readouterr().out.splitlines()
