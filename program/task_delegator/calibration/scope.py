@@ -22,7 +22,7 @@ SHARE = 0.1  # of all requests, those that nobody can serve, as the probabilitie
 # Of that share, where there is one source alone: near ones are the hardest, and few of what comes.
 _ALONE = 0.25
 _ENOUGH = 20  # far ones that count in full
-_NEAR = 0.06  # share of a source that may reach the floor of an assignment
+_NEAR = 0.06  # share of a source that reaches the floor of an assignment, rounded up to a request
 _REJECTED_IN_SCOPE = 0.03  # share of in-scope requests below the "none" threshold
 _THRESHOLDS = tuple(
     f"scope.{name}" for name in ("share", "threshold", "even_odds_floor", "assign_floor")
