@@ -30,7 +30,7 @@ from optimize.tracking.models import PROGRAM_SHA256, holding, program_digest
 from optimize.tracking.rows import SEVERAL, Row, names_of, rows_of
 from optimize.tracking.scores import answered, expected, scores
 from optimize.tracking.store import STORE_ERRORS, connect, describe_cause
-from optimize.tracking.tables import shortened
+from optimize.tracking.tables import flattened, shortened
 from task_delegator.delegation import Delegation
 from task_delegator.text import without_user
 
@@ -143,7 +143,7 @@ def _track(run: TrackedRun, dataset: Dataset, split: str, experiment: str, texts
             predict = shown.predictor(found)
             run_evaluation(data=data, scorers=[], predict_fn=predict, model_id=run.model_id)
         # The page shows them in this order, and has room for the first.
-        measured = shown.means() | dict(run.compared) | _flat(report.to_dict())
+        measured = shown.means() | dict(run.compared) | flattened(report.to_dict())
         mlflow.log_metrics(shortened(measured), model_id=run.model_id)
         if run.versus:
             table = [shown.line(*found[r.id]) for r in kept if run.versus[r.id] != SAME]
@@ -270,16 +270,3 @@ def _compared(found: PairedComparison, *, first: bool) -> dict[str, float]:
         f"{VERSUS}_wins": won,
         f"{VERSUS}_losses": lost,
     }
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """Return the numbers of nested values by name; the two of an interval as low and high."""
-    found: dict[str, float] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            found |= _flat(value, f"{prefix}{name}_")
-        elif isinstance(value, tuple | list) and len(value) == 2:
-            found |= {f"{prefix}{name}_low": value[0], f"{prefix}{name}_high": value[1]}
-        elif isinstance(value, int | float) and name != "seed":
-            found[prefix + name] = float(value)
-    return found

@@ -44,6 +44,7 @@ from optimize.tracking.tables import (
     headline,
     joint_table,
     pareto_table,
+    reports_table,
     trials_table,
 )
 from optimize.tracking.view import view_tag
@@ -161,8 +162,7 @@ class Run:
                 model_id=self.model_id,
                 dataset=self._inputs.get(report.split),
             )
-        rows = [{"report": name, **report.metrics()} for name, report in reports.items()]
-        self._log_table(pd.DataFrame(rows), "tables/reports.json")
+        self._log_table(reports_table(reports), "tables/reports.json")
 
     @_continue_on_store_error
     def log_trials(self, trials: Sequence[Trial]) -> None:

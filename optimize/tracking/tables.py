@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -11,6 +12,8 @@ from optimize.search import Trial
 
 _MOST_CONFUSED = 25
 _DIGITS = 4  # after the point
+_OF_P = 2  # digits of a p-value
+_PAIRS = {"oos_90": ("correct", "accepted")}  # two statistics, and no interval
 # What tells two compilations apart, few enough for one screen; every number is in a table. With
 # the open gate the requests are those of test_lm.
 HEADLINES = {
@@ -32,8 +35,37 @@ def headline(report: Report, names: Sequence[str]) -> dict[str, float]:
 
 
 def shortened(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Return metrics with as many digits as MLflow's lists have room for; they cut the rest."""
-    return {name: round(value, _DIGITS) for name, value in metrics.items()}
+    """Return metrics with as many digits as MLflow's lists have room for; they cut the rest.
+
+    Of a p-value the first digits that are not 0 are kept.
+    """
+    return {
+        name: float(f"{value:.{_OF_P}g}") if name.endswith("_p") else round(value, _DIGITS)
+        for name, value in metrics.items()
+    }
+
+
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """Return the numbers of nested values by name; the two of an interval as low and high."""
+    found: dict[str, float] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found |= flattened(value, f"{prefix}{name}_")
+        elif isinstance(value, tuple | list) and len(value) == 2:
+            ends = _PAIRS.get(name, ("low", "high"))
+            found |= {f"{prefix}{name}_{end}": float(v) for end, v in zip(ends, value, strict=True)}
+        elif isinstance(value, int | float) and name != "seed":
+            found[prefix + name] = float(value)
+    return found
+
+
+def reports_table(reports: Mapping[str, Report]) -> pd.DataFrame:
+    """Return every number of reports, with intervals and comparisons, a row each."""
+    rows = [
+        {"report": name, **flattened(report.to_dict()), **report.metrics()}
+        for name, report in reports.items()
+    ]
+    return pd.DataFrame(rows)
 
 
 def trials_table(trials: Sequence[Trial]) -> pd.DataFrame:
