@@ -114,7 +114,6 @@ def refuse_both(options: argparse.Namespace) -> None:
     Raises:
         InputError: ``--lm`` and ``--no-lm`` were given.
     """
-
     if options.no_lm and options.lm_named:
         raise InputError("--lm names an LM and --no-lm wants none: leave out one of the two")
 
@@ -128,7 +127,6 @@ def refuse_no_lm(options: argparse.Namespace, reason: str) -> None:
     Raises:
         InputError: ``--no-lm`` was given.
     """
-
     if options.no_lm:
         raise InputError(f"{reason}: leave out --no-lm")
 

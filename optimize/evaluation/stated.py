@@ -87,7 +87,7 @@ def share_of(delegations: Iterable[Delegation], knobs: KnobValues) -> float | No
 
 def _share(delegation: Delegation, knobs: KnobValues) -> float | None:
     evidence = delegation.evidence
-    if evidence.calibrated_by == "registries" and not evidence.calibrated:
+    if evidence.calibrated_by == "registries":
         return _OF_REGISTRIES
     if not evidence.calibrated:
         return None
@@ -132,10 +132,8 @@ def calibrated_error_range(stated: Stated, draws: int = 1000, seed: int = 0) -> 
     if stated.share is None:
         return metrics.calibrated_ece_range(stated.confidences, draws, seed)
     order = np.argsort(stated.confidences, kind="stable")
-    confidences, fits = (
-        stated.confidences[order],
-        np.clip(stated.fits[order], CONFIDENCE_FLOOR, 1 - CONFIDENCE_FLOOR),
-    )
+    confidences = stated.confidences[order]
+    fits = np.clip(stated.fits[order], CONFIDENCE_FLOOR, 1 - CONFIDENCE_FLOOR)
     there = stated.inside.mean()
     odds = fits / (1 - fits) * (there / (1 - there)) * (stated.share / (1 - stated.share))
     in_scope, given = odds / (1 + odds), np.minimum(confidences / fits, 1.0)

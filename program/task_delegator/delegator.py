@@ -682,7 +682,9 @@ class Delegator(dspy.Module):
         return replace(shown, hidden=self._hidden(found))
 
     def _hidden(self, found: Retrieval) -> frozenset[str]:
-        """Return the names of agents that the caller may not use, as a prompt shows them."""
+        """Return the names of agents that the caller may not use, where demos may hold one."""
+        if not any(predict.demos for predict in self.predictors()):
+            return frozenset()
         permitted = set(() if found.index is None else found.index.names)
         return frozenset(
             name

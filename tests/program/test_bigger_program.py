@@ -70,6 +70,9 @@ def test_a_state_with_another_confidence_is_not_taken_for_one_of_these_agents(tm
     assert found.evidence.correct_score > 0.9
     assert (found.decision, found.evidence.calibrated_by) == ("review", None)
     assert not outer.inner.calibrated()
+    outer.inner.calibrated_for.transfer = True
+    assert outer.inner.coverage(None, next(iter(now))).transfer
+    outer.inner.calibrated_for.transfer = False
     again = outer.deepcopy()
     assert again(TASK).decision == "review"
 
@@ -101,6 +104,14 @@ def test_no_demo_shows_an_agent_that_the_caller_may_not_use():
     assert not any("Secret" in prompt for prompt in engine.prompts)
     assert all("where is my copy" in prompt for prompt in engine.prompts)
     assert program.classify.select.demos == demos
+
+
+def test_the_prior_is_asked_once_for_all_callers_where_no_demo_names_an_agent():
+    lm, _ = recorded_lm(slot_of("Refunds"))
+    program = delegator(office_registry(), ASKING | {"lm.prior": 1.0, "lm.shortlist": 2})
+    with dspy.context(lm=lm):
+        assert program(TASK).usage.lm_calls > 2
+        assert program(TASK, permissions=[]).usage.lm_calls == 2
 
 
 def test_a_chain_of_thought_takes_the_place_of_the_predictor():

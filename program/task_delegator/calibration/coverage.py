@@ -25,8 +25,6 @@ class CalibratedAgents:
         transfer: whether they are where the confidence of other registries carries over.
     """
 
-    _nobody: "CalibratedAgents | None" = None
-
     def __init__(
         self,
         digests: frozenset[str] | None = None,
@@ -41,12 +39,10 @@ class CalibratedAgents:
         self._known: dict[object, frozenset[str] | None] = {}  # of it
 
     def for_nobody(self) -> "CalibratedAgents":
-        """Return the same for no agents at all; these themselves where they are any."""
-        if self.digests is None or not self.digests:
+        """Return the same for no agents at all; these themselves where they are any, or none."""
+        if not self.digests:
             return self
-        if self._nobody is None:
-            self._nobody = CalibratedAgents(frozenset(), self.by, self.trusted, self.transfer)
-        return self._nobody
+        return CalibratedAgents(frozenset(), self.by, self.trusted, self.transfer)
 
     def cover(self, registry: Registry, permissions: Collection[str] | None) -> bool:
         """Tell whether a caller's agents are among them, and enough to mean the same."""

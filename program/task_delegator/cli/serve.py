@@ -128,7 +128,6 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _traces(options: argparse.Namespace) -> "TraceLog | None":
     """Return what writes traces and decisions, None where neither is wanted."""
-
     if options.trace_texts and not options.mlflow:
         raise InputError("--trace-texts is about the traces: name their store with --mlflow URI")
     if not options.mlflow and not options.decisions:

@@ -132,7 +132,7 @@ class Index:
         self._late = LateInteraction(tokens.holders(len(store.token_numbers)), len(numbers))
         described = [bool(agent.description.strip()) for agent in self.agents]
         self.has_description = np.array(described, dtype=bool)
-        self.texts = AgentTexts(None, self.has_description, members.trust)
+        self.texts = AgentTexts(None, self.has_description, members.trust(self.has_description))
         self.hidden = np.zeros(0, dtype=int)
 
     def _read_vectors(self) -> None:

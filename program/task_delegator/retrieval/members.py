@@ -74,17 +74,18 @@ class Members:
     def _arrays(self) -> tuple[np.ndarray, ...]:
         return self.numbers, self.first_samples, self.counts, self.has_passages
 
-    @property
-    def trust(self) -> np.ndarray | None:
+    def trust(self, described: np.ndarray) -> np.ndarray | None:
         """Return ``trust`` of ``AgentTexts``.
 
         A description is worth as much as a handful of samples: each of them says one thing, and
         agents are found less often by one to four alone than by what they say they do. A bare
         name is worth one sample.
+
+        Args:
+            described: whether an agent has a description, bool, shape (agents,).
         """
         counts = self.counts
         beside_name = counts / (counts + 1) * (_ENOUGH + 1) / _ENOUGH
-        described = np.array([bool(agent.description.strip()) for agent in self.agents], dtype=bool)
         trust = np.minimum(np.where(described, counts / _ENOUGH, beside_name), 1.0)
         return None if (trust[counts > 0] == 1.0).all() else trust
 
