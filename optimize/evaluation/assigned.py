@@ -84,19 +84,14 @@ def compare_precision(
         share: of out-of-scope traffic that the precisions are stated at.
         seed: of the draws.
     """
-    inside = [np.array([o.delegation.decision == "assign" for o in each]) for each in outcomes]
-    right = [np.array([o.correct for o in each], dtype=bool) for each in outcomes]
-    beyond = [np.array([d.decision == "assign" for d in each], dtype=bool) for each in outside]
-    n, m = len(inside[0]), len(beyond[0])
+    n, m = len(outcomes[0]), len(outside[0])
+    right, wrong, far = (
+        np.stack(each) for each in zip(*map(_assigned_of, outcomes, outside), strict=True)
+    )
 
     def difference(drawn: np.ndarray) -> float | None:
-        own, other = drawn[drawn < n], drawn[drawn >= n] - n
-        found = []
-        for assigned, good, far in zip(inside, right, beyond, strict=True):
-            correct = int((assigned & good)[own].sum())
-            wrong = int(assigned[own].sum()) - correct
-            found.append(Counts(n, m, correct, wrong, int(far[other].sum())).precision(share))
-        first, second = found
+        sums = (each.take(drawn, axis=1).sum(axis=1).tolist() for each in (right, wrong, far))
+        first, second = (Counts(n, m, *own).precision(share) for own in zip(*sums, strict=True))
         return None if first is None or second is None else first - second
 
     observed = difference(np.arange(n + m))
@@ -105,8 +100,18 @@ def compare_precision(
     strata = [part for part in (np.arange(n), np.arange(n, n + m)) if len(part)]
     drawn = metrics.bootstrap(difference, strata, seed=seed)
     low, high = np.quantile(drawn, [0.025, 0.975])
-    errors = [
-        np.concatenate([assigned & ~good, far])
-        for assigned, good, far in zip(inside, right, beyond, strict=True)
-    ]
-    return Difference(observed, (float(low), float(high)), metrics.mcnemar(*errors))
+    return Difference(observed, (float(low), float(high)), metrics.mcnemar(*(wrong | far)))
+
+
+def _assigned_of(
+    outcomes: Sequence[Outcome], outside: Sequence[Delegation]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return which requests, first those in scope, are assigned rightly, wrongly and out of scope.
+
+    Shape (requests,), bool, each.
+    """
+    assigned = [o.delegation.decision == "assign" for o in outcomes]
+    right = [o.correct for o in outcomes]
+    far = [d.decision == "assign" for d in outside]
+    sent, good = (np.array([*own, *[False] * len(far)], dtype=bool) for own in (assigned, right))
+    return sent & good, sent & ~good, np.array([*[False] * len(assigned), *far], dtype=bool)

@@ -245,6 +245,7 @@ def collect_evidence(
         named=query.named,
         repeated_words=doubts.repeated_words,
         without_quoted=doubts.without_quoted,
+        opposite=doubts.opposite,
         gate=advice.gate,
         lm=advice.said,
         lm_failure=advice.failure,

@@ -231,6 +231,8 @@ class Evidence:
             of itself; 0 where they are few.
         without_quoted: for whom a task is without the mails that it quotes, or without what it
             says is fine, where that is clear and somebody else; None elsewhere.
+        opposite: what a task seems to ask for, and what the first agent is there for, where the
+            one undoes the other; None elsewhere, and where an LM was heard.
         gate: why the LM was asked or not.
         lm: what the LM said; None where it was not asked.
         lm_failure: how the LM failed, so that retrieval alone was believed; None where it did not.
@@ -256,6 +258,7 @@ class Evidence:
     named: tuple[str, ...] = ()
     repeated_words: int = 0
     without_quoted: str | None = None
+    opposite: tuple[str, str] | None = None
     gate: GateEvidence = GateEvidence()
     lm: LMEvidence | None = None
     lm_failure: LMFailure | None = None

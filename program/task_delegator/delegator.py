@@ -70,7 +70,7 @@ from .lm import (
 )
 from .many import LM_THREADS, delegate_each
 from .planning import is_measured, needs_several, plan_task, read_ahead, score_part
-from .registry import Agent, Registry, description_text, readable
+from .registry import Agent, Registry, description_text, readable, texts_of
 from .rerankers import Reranker
 from .retrieval import IndexCache, Query, ReadAhead, Retrieval, Retrieve
 from .settings import TIMEOUT, LMFailurePolicy, check_policy, check_portable
@@ -94,7 +94,7 @@ from .stages import (
     with_earlier,
 )
 from .system import Lock
-from .text import own_words, repeated_words, without_fine
+from .text import opposite_operation, own_words, repeated_words, without_fine
 
 _log = logging.getLogger(__name__)
 _CLEAR = 7.4  # times the probability of another: two in log-odds, as for sentences beside a name
@@ -429,6 +429,7 @@ class Delegator(dspy.Module):
             repeated_words=repeated_words(task, description_text(advice.first)),
             without_quoted=without_quoted,
             in_part=in_part,
+            opposite=None if advice.said else _opposite(task, advice.first),
         )
 
     def _fit(
@@ -725,6 +726,12 @@ class Delegator(dspy.Module):
 @lru_cache(maxsize=64)  # a service meets the same fault at every task: once says it
 def _tell_fault(fault: str, said: str) -> None:
     _log.warning("the LM failed (%s), tasks are decided without it: %s", fault, said)
+
+
+def _opposite(task: str, agent: Agent) -> tuple[str, str] | None:
+    """Return what a task asks for that the agent's operation undoes, and that operation."""
+    said = (*texts_of(agent), agent.instructions)
+    return opposite_operation(task, agent.name, said)
 
 
 def _counting(belief: Classification) -> LMAnswers:

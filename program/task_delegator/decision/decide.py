@@ -61,6 +61,8 @@ class Doubts:
         without_quoted: for whom the task is without what it quotes or says is fine; None for the
             same.
         in_part: whether it surely needs several agents.
+        opposite: what it asks for, and the operation of the first agent that undoes it; None for
+            nothing of the kind.
     """
 
     language: str | None = None
@@ -70,6 +72,7 @@ class Doubts:
     repeated_words: int = 0
     without_quoted: str | None = None
     in_part: bool = False
+    opposite: tuple[str, str] | None = None
 
 
 UNDOUBTED = Doubts()
@@ -91,7 +94,7 @@ def decide(
     A user who trusts the program's own scale all the same is never told "none", and the floor does
     not hold. A task is not assigned that names another agent than the one found, or found it by
     its name alone, repeats at length what it says of itself, reads otherwise without what it
-    quotes, or needs several agents.
+    quotes, asks for the opposite of what it does, or needs several agents.
 
     Args:
         candidates: the posterior, best first, one at least.
@@ -197,6 +200,9 @@ def _objection(first: str, doubts: Doubts, *, meant: bool) -> str | None:
             "Without what it quotes, or says is fine or not so, the task reads like one for "
             f"{other}, and with it for {first}"
         )
+    if doubts.opposite is not None:
+        asked, own = doubts.opposite
+        return f"The task seems to ask to {asked}, and {first} is there to {own}"
     if doubts.repeated_words:
         return f"The task repeats {doubts.repeated_words} words of what {first} says of itself"
     return f"{first} seems to be right for one part of the task" if doubts.in_part else None

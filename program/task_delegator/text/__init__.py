@@ -5,6 +5,7 @@ from .fine import without_fine
 from .mentions import AgentMentions
 from .naming import NamedAgents
 from .negation import negated_spans, without_negated
+from .opposites import opposite_operation
 from .overlap import fold, overlap, overlapping, words
 from .quoted import own_words
 from .redact import describe_error, redact, shown_safely, strings_in
@@ -20,6 +21,7 @@ __all__ = [
     "marks_content",
     "negated_spans",
     "one_line",
+    "opposite_operation",
     "own_words",
     "overlap",
     "overlapping",
