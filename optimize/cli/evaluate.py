@@ -14,7 +14,7 @@ from optimize.cli.common import (
     refuse_both,
     refuse_no_lm,
 )
-from task_delegator.cli import add_lm_share, whole_number
+from task_delegator.cli import add_calibrate, add_lm_share, whole_number
 from task_delegator.errors import InputError
 from task_delegator.system import write_text
 from task_delegator.text import printable
@@ -50,6 +50,7 @@ def add_parser(commands: Commands, parents: Parents) -> None:
         "prompts:/delegator.classify.select@champion; may be repeated",
     )  # fmt: skip
     out_of_scope_share(parser)
+    add_calibrate(parser)
     add_lm_share(parser)
     parser.add_argument("--gate-open", action="store_true", help="ask the LM about every task")
     parser.add_argument(
@@ -92,10 +93,12 @@ def run(options: argparse.Namespace) -> int:
     """Evaluate a program on a split, or compare two."""
     from optimize.data import load_dataset, warn_of_fitted
     from optimize.lm_stage import opened
-    from task_delegator.artifact import find, load, read_manifest
+    from task_delegator.artifact import find, load, read_manifest, written_samples
 
     _check(options)
     dataset = load_dataset(options.data, enriched=options.enriched)
+    itself = options.calibrate == "self"
+    written = written_samples(Path(options.data) / "agents.json") if itself else None
     names = [name for name in (options.program, options.other) if name is not None]
     embedders = embedders_of(names, _given(options.embedder, options.embedder_here))
     rerankers = rerankers_of(names, _given(options.reranker, options.reranker_here))
@@ -106,6 +109,8 @@ def run(options: argparse.Namespace) -> int:
                 name,
                 dataset.registry,
                 embedder=embedder,
+                calibrate=options.calibrate,
+                written=written,
                 max_lm_share=options.max_lm_share,
                 prompts=options.prompt,
                 reranker=reranker,

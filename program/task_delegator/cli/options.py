@@ -66,13 +66,7 @@ def program_options() -> argparse.ArgumentParser:
         action="store_true",
         help="assign tasks even if the confidence is not calibrated for this registry",
     )
-    program.add_argument(
-        "--calibrate",
-        choices=["self", "transfer"],
-        help="self: calibrate the confidence on the agents' own samples, without labeled requests; "
-        "transfer: assign on the confidence of other registries, which needs no samples; with "
-        "either, an LM decides what would be reviewed",
-    )
+    add_calibrate(program)
     program.add_argument(
         "--target-precision",
         type=number_in("(0, 1]"),
@@ -173,6 +167,17 @@ def add_lm_share(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="share of the tasks, 0 to 1, that the LM is asked about at most; those below the "
         "gate beyond it are delegated without it; default: no cap",
+    )
+
+
+def add_calibrate(parser: argparse.ArgumentParser) -> None:
+    """Add the option for agents that the program was not calibrated for."""
+    parser.add_argument(
+        "--calibrate",
+        choices=["self", "transfer"],
+        help="self: calibrate the confidence on the agents' own samples, without labeled requests; "
+        "transfer: assign on the confidence of other registries, which needs no samples; with "
+        "either, an LM decides what would be reviewed",
     )
 
 
