@@ -14,15 +14,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from optimize.data.rows import field, read_rows
 from task_delegator.errors import InputError
 from task_delegator.registry import FILE, Registry, complete, no_such_agent, read_enrichment
-from task_delegator.system import read_json, sha256_file
+from task_delegator.system import sha256_file
 from task_delegator.text import fold
 
 _log = logging.getLogger(__name__)
 
 SPLITS = {"train": "train.json", "validation": "validation.json", "test": "ground_truth.json"}
 LANGUAGES = "languages.json"
+_OUT_OF_SCOPE, _MULTI = "out_of_scope.json", "multi.json"
 OURS = Path("datasets")
 
 NEAR_COPY = 0.6  # Jaccard overlap of words at which a request repeats a sample
@@ -72,7 +74,7 @@ class Dataset:
 
     def digests(self) -> dict[str, str]:
         """Return the SHA-256 of every file that was read, by name."""
-        names = ("agents.json", *SPLITS.values(), "out_of_scope.json", "multi.json", LANGUAGES)
+        names = ("agents.json", *SPLITS.values(), _OUT_OF_SCOPE, _MULTI, LANGUAGES)
         used = (*names, FILE) if self.enriched else names
         return {name: self.sha256(name) for name in used if self.sha256(name)}
 
@@ -89,7 +91,8 @@ def load_dataset(path: str | Path, enriched: bool = True) -> Dataset:
         enriched: complete the agents from ``enrichment.json``, if it exists, and log that.
 
     Raises:
-        InputError: the directory is missing, a file is broken, or a label names an unknown agent.
+        InputError: the directory is missing, a file is broken, a key is misspelled, or a label
+            names an unknown agent.
     """
     folder = Path(path)
     if not folder.is_dir():
@@ -111,8 +114,8 @@ def load_dataset(path: str | Path, enriched: bool = True) -> Dataset:
         path=folder,
         registry=registry,
         splits=splits,
-        out_of_scope=_read_out_of_scope(folder / "out_of_scope.json"),
-        multi=_read_multi(folder / "multi.json", registry),
+        out_of_scope=_read_out_of_scope(folder / _OUT_OF_SCOPE),
+        multi=_read_multi(folder / _MULTI, registry),
         other_languages=_read_other_languages(folder / LANGUAGES, registry),
         enriched=additions,
     )
@@ -132,21 +135,6 @@ def most_of_an_agent(dataset: Dataset) -> int:
     return max(counts.values(), default=0)
 
 
-def _read_rows(path: Path) -> list[dict[str, Any]]:
-    if not os.path.lexists(path):  # a link to nothing is a mistake, and no missing file
-        return []
-    rows = read_json(path)
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise InputError(f"{path}: expected a JSON list of objects")
-    return rows
-
-
-def _field(row: dict[str, Any], name: str, kind: type, where: str) -> Any:
-    if not isinstance(row.get(name), kind):
-        raise InputError(f"{where}: expected {name!r} to be a {kind.__name__}")
-    return row[name]
-
-
 def _known(names: Iterable[Any], registry: Registry, where: str) -> tuple[str, ...]:
     known = tuple(names)
     for name in known:
@@ -157,11 +145,11 @@ def _known(names: Iterable[Any], registry: Registry, where: str) -> tuple[str, .
 
 
 def _read_requests(path: Path, registry: Registry) -> Iterator[Request]:
-    for number, row in enumerate(_read_rows(path)):
-        where = f"{path}: row {number}"
-        label = _field(row, "expected_agent_name", str, where)
+    keys = "expected_agent_name", "user_requests", "acceptable_agent_names"
+    for where, row in read_rows(path, keys):
+        label = field(row, "expected_agent_name", str, where)
         also = row.get("acceptable_agent_names", {})
-        for text in _field(row, "user_requests", list, where):
+        for text in field(row, "user_requests", list, where):
             if not isinstance(text, str) or not text.strip():
                 raise InputError(f"{where}: a request is empty or no text")
             others = also.get(text, []) if isinstance(also, dict) else also
@@ -181,28 +169,28 @@ def _split(row: dict[str, Any], where: str) -> str:
 
 def _read_out_of_scope(path: Path) -> dict[str, tuple[str, ...]]:
     texts: dict[str, list[str]] = {split: [] for split in SPLITS}
-    for number, row in enumerate(_read_rows(path)):
-        where = f"{path}: row {number}"
+    keys = "user_request", "split"
+    for where, row in read_rows(path, keys):
         split = _split(row, where)
-        texts[split].append(_field(row, "user_request", str, where))
+        texts[split].append(field(row, "user_request", str, where))
     return {split: tuple(found) for split, found in texts.items()}
 
 
 def _read_multi(path: Path, registry: Registry) -> dict[str, tuple[Request, ...]]:
     tasks: dict[str, list[Request]] = {split: [] for split in SPLITS}
-    for number, row in enumerate(_read_rows(path)):
-        where = f"{path}: row {number}"
-        names = _known(_field(row, "expected_agent_names", list, where), registry, where)
+    keys = "task", "expected_agent_names", "split"
+    for where, row in read_rows(path, keys):
+        names = _known(field(row, "expected_agent_names", list, where), registry, where)
         split = _split(row, where)
-        tasks[split].append(Request(_field(row, "task", str, where), names))
+        tasks[split].append(Request(field(row, "task", str, where), names))
     return {split: tuple(found) for split, found in tasks.items()}
 
 
 def _read_other_languages(path: Path, registry: Registry) -> dict[str, tuple[Request, ...]]:
     requests: dict[str, list[Request]] = {split: [] for split in SPLITS}
-    for number, row in enumerate(_read_rows(path)):
-        where = f"{path}: row {number}"
+    keys = "user_request", "expected_agent_name", "split"
+    for where, row in read_rows(path, keys):
         label = _known([row.get("expected_agent_name")], registry, where)
-        text = _field(row, "user_request", str, where)
+        text = field(row, "user_request", str, where)
         requests[_split(row, where)].append(Request(text, label))
     return {split: tuple(found) for split, found in requests.items()}

@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 from small import ROOT, public
@@ -195,12 +196,57 @@ def test_several_agents_may_be_right(tmp_path):
             },
             "unknown split 'dev'",
         ),
+        (
+            {
+                "agents": [{"name": "A"}],
+                "train": '{"expected_agent_name": "A", "user_requests": ["x"]}\n\n{"expected',
+            },
+            "train.json: holds JSON Lines, an object a line: write them as one JSON list",
+        ),
+        (
+            {"agents": [{"name": "A"}], "train": "{}\n[]"},
+            "train.json: broken JSON at line 2",
+        ),
     ],
 )
 @pytest.mark.fault("hostile content", "a dataset", holds="One line with its place.")
 def test_a_broken_dataset_is_refused_with_its_place(tmp_path, files, message):
     with pytest.raises(InputError, match=message):
         load_dataset(write(tmp_path, **files))
+
+
+@pytest.mark.parametrize(
+    ("file", "right", "wrong"),
+    [
+        ("train", "acceptable_agent_names", "acceptable_agents"),
+        ("train", "acceptable_agent_names", "acceptableAgentNames"),
+        ("train", "expected_agent_name", "expected_agnet_name"),
+        ("validation", "user_requests", "user_request"),
+        ("out_of_scope", "split", "splt"),
+        ("out_of_scope", "user_request", "User request"),
+        ("multi", "task", "tsk"),
+        ("multi", "expected_agent_names", "expected_agent_name"),
+        ("languages", "split", "splits"),
+    ],
+)
+@pytest.mark.fault("misspelled field", "a dataset", holds="Refused, with the right spelling.")
+def test_a_misspelled_key_of_a_row_is_refused_with_its_place(tmp_path, file, right, wrong):
+    row = {"expected_agent_name": "A", "user_requests": ["x"], "acceptable_agent_names": []}
+    rows = {
+        "train": row,
+        "validation": row,
+        "out_of_scope": {"user_request": "y", "split": "train"},
+        "multi": {"task": "z", "expected_agent_names": ["A"], "split": "train"},
+        "languages": {"user_request": "w", "expected_agent_name": "A", "split": "train"},
+    }
+    others = {"kind": "x", "id": 1, "provenance": {}, "rationale": "", "speaker": "", "split_1": ""}
+    files = {name: [row, row | others] for name, row in rows.items()}
+    load_dataset(write(tmp_path, agents=[{"name": "A"}], **files))
+    files[file][1][wrong] = files[file][1].pop(right)
+    write(tmp_path, **files)
+    said = f"{tmp_path / file}.json: row 1: the key {wrong!r} is unknown: did you mean {right!r}?"
+    with pytest.raises(InputError, match=re.escape(said)):
+        load_dataset(tmp_path)
 
 
 def test_a_missing_directory_is_refused(tmp_path):
