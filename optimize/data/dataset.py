@@ -110,11 +110,13 @@ def load_dataset(path: str | Path, enriched: bool = True) -> Dataset:
     }
     if not any(splits.values()):
         raise InputError(f"{folder}: no labeled requests; add one of {', '.join(SPLITS.values())}")
+    outside, unsplit = _read_out_of_scope(folder / _OUT_OF_SCOPE)
+    _warn_of_splits(folder / _OUT_OF_SCOPE, outside, unsplit, bool(splits["validation"]))
     return Dataset(
         path=folder,
         registry=registry,
         splits=splits,
-        out_of_scope=_read_out_of_scope(folder / _OUT_OF_SCOPE),
+        out_of_scope=outside,
         multi=_read_multi(folder / _MULTI, registry),
         other_languages=_read_other_languages(folder / LANGUAGES, registry),
         enriched=additions,
@@ -167,13 +169,40 @@ def _split(row: dict[str, Any], where: str) -> str:
     return split
 
 
-def _read_out_of_scope(path: Path) -> dict[str, tuple[str, ...]]:
+def _read_out_of_scope(path: Path) -> tuple[dict[str, tuple[str, ...]], int]:
+    """Return the requests of each split, and how many rows name no split."""
     texts: dict[str, list[str]] = {split: [] for split in SPLITS}
+    unsplit = 0
     keys = "user_request", "split"
     for where, row in read_rows(path, keys):
+        unsplit += "split" not in row
         split = _split(row, where)
         texts[split].append(field(row, "user_request", str, where))
-    return {split: tuple(found) for split, found in texts.items()}
+    return {split: tuple(found) for split, found in texts.items()}, unsplit
+
+
+def _warn_of_splits(
+    path: Path, texts: dict[str, tuple[str, ...]], unsplit: int, calibrates: bool
+) -> None:
+    """Warn in one line where rows may count as test by mistake, or none helps to calibrate.
+
+    Args:
+        path: of the requests out of scope.
+        texts: of them, by split.
+        unsplit: rows that name no split.
+        calibrates: whether the dataset has validation requests in scope.
+    """
+    rows = sum(map(len, texts.values()))
+    uncalibrated = calibrates and rows and not texts["validation"]
+    if 0 < unsplit < rows or uncalibrated:
+        _log.warning(
+            "%s: of %d rows %d name no split and count as test, and %d are of validation, on "
+            'which confidence is calibrated: give each row its "split", "validation" to some',
+            path,
+            rows,
+            unsplit,
+            len(texts["validation"]),
+        )
 
 
 def _read_multi(path: Path, registry: Registry) -> dict[str, tuple[Request, ...]]:

@@ -254,6 +254,46 @@ def test_a_missing_directory_is_refused(tmp_path):
         load_dataset(tmp_path / "nowhere")
 
 
+ROW = [labeled("A", "x")]
+NOWHERE = [{"user_request": "y"}, {"user_request": "z"}]
+SPLIT = {part: {"user_request": part, "split": part} for part in ("train", "validation", "test")}
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ([SPLIT["validation"], *NOWHERE], "of 3 rows 2 name no split and count as test, and 1 are"),
+        (NOWHERE, "of 2 rows 2 name no split and count as test, and 0 are of validation"),
+        ([SPLIT["test"], SPLIT["train"]], "of 2 rows 0 name no split and count as test, and 0 are"),
+    ],
+)
+def test_out_of_scope_without_a_split_is_warned_of_with_the_remedy(tmp_path, caplog, rows, says):
+    files = {"agents": [{"name": "A"}], "validation": ROW, "out_of_scope": rows}
+    dataset = load_dataset(write(tmp_path, **files))
+    [line] = caplog.messages
+    assert line.startswith(f"{tmp_path / 'out_of_scope.json'}: {says}")
+    assert line.endswith('give each row its "split", "validation" to some')
+    assert "\n" not in line
+    assert len(dataset.out_of_scope["test"]) == sum(
+        row.get("split", "test") == "test" for row in rows
+    )
+
+
+@pytest.mark.parametrize(
+    ("split", "rows"),
+    [
+        ("validation", [*SPLIT.values()]),
+        ("validation", [SPLIT["validation"]]),
+        ("validation", []),
+        ("ground_truth", NOWHERE),  # all is test, as it seems
+        ("ground_truth", [SPLIT["test"]]),
+    ],
+)
+def test_out_of_scope_is_no_warning_where_its_splits_are_plain(tmp_path, caplog, split, rows):
+    load_dataset(write(tmp_path, agents=[{"name": "A"}], out_of_scope=rows, **{split: ROW}))
+    assert caplog.messages == []
+
+
 def test_the_check_prints_problems_and_fails(tmp_path, capsys):
     row = [{"expected_agent_name": "A", "user_requests": ["the same words"]}]
     write(tmp_path, agents=[{"name": "A"}], train=row, validation=row)
