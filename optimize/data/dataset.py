@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from optimize.data.names import check_names
 from optimize.data.rows import field, read_rows
 from task_delegator.errors import InputError
 from task_delegator.registry import FILE, Registry, complete, no_such_agent, read_enrichment
@@ -91,12 +92,13 @@ def load_dataset(path: str | Path, enriched: bool = True) -> Dataset:
         enriched: complete the agents from ``enrichment.json``, if it exists, and log that.
 
     Raises:
-        InputError: the directory is missing, a file is broken, a key is misspelled, or a label
-            names an unknown agent.
+        InputError: the directory is missing, a file is broken or is named as one that is not read,
+            a key is misspelled, or a label names an unknown agent.
     """
     folder = Path(path)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such directory; it should hold agents.json and its splits")
+    check_names(folder, (*SPLITS.values(), _OUT_OF_SCOPE, _MULTI, LANGUAGES, FILE))
     registry = Registry.load(folder / "agents.json")
     completion = folder / FILE
     additions = 0
