@@ -204,7 +204,7 @@ def _manifest(
     """Return the manifest of the improved program, from that of the program before."""
     return {
         **manifest,
-        **provenance(dataset),
+        **provenance(dataset, before=manifest),
         "calibration": fitted.to_json(),
         "lm_stage": None,  # that of the program before
         "knobs": improved.knobs.values.model_dump(),

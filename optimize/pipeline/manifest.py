@@ -16,18 +16,22 @@ from task_delegator.lm import EMBEDDED_PROVIDER
 _NO_PARAMS = ("out", "traces", "trace_texts", "cards", "most_shown", "lm_test_limit")
 
 
-def provenance(dataset: Dataset) -> dict[str, Any]:
+def provenance(dataset: Dataset, before: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return what a manifest says of code and data.
 
     It lists the agents, since a confidence holds only for the registry that it was fitted to, and
     digests of the requests that the program was fitted on, since it looks better on these.
+
+    Args:
+        dataset: that it was fitted on.
+        before: manifest of the program that it was made from, where it keeps what that one learned.
     """
     return {
         "commit": commit(),
         "dataset": {
             "path": str(dataset.path),
             "sha256": dataset.digests(),
-            "fitted_on": fitted_on(dataset),
+            **fitted_on(dataset, before),
         },
         "registry": {
             "sha256": dataset.registry.sha256(),

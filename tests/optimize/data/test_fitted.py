@@ -5,8 +5,9 @@ import logging
 from dataclasses import replace
 
 import pytest
+from small import small_dataset
 
-from optimize.data import count_fitted, warn_of_fitted
+from optimize.data import count_fitted, load_dataset, warn_of_fitted
 from optimize.pipeline.manifest import provenance
 
 
@@ -28,6 +29,33 @@ def test_requests_are_told_from_those_of_another_file(dataset, half):
 def test_a_program_that_is_calibrated_anew_was_fitted_on_both(dataset, half):
     manifest = {"dataset": {"fitted_on": ""}, "calibrated_from": provenance(half)}
     assert count_fitted(manifest, dataset, "validation") == len(half.splits["validation"])
+
+
+def test_a_program_that_continues_another_was_fitted_on_both(dataset, half):
+    rest = replace(
+        half, splits={**dataset.splits, "validation": dataset.splits["validation"][1::2]}
+    )
+    before = provenance(dataset.without_plans())
+    manifest = provenance(half, before=provenance(rest))
+    every = len(dataset.splits["validation"])
+    assert count_fitted(manifest, dataset, "validation") == every
+    assert count_fitted(provenance(half, before=before), dataset, "train") == len(
+        [*dataset.splits["train"], *dataset.out_of_scope["train"]]
+    )
+
+
+def test_an_older_program_is_not_forgotten_by_those_that_continue_it(dataset, tmp_path):
+    other = load_dataset(small_dataset(tmp_path, agents=5))
+    nowhere = {"train": (), "validation": (), "test": ()}
+    other = replace(other, splits={**nowhere, "validation": other.splits["test"]})
+    other = replace(other, out_of_scope=nowhere)
+    older = {"dataset": {"sha256": provenance(dataset)["dataset"]["sha256"]}}
+    once = provenance(other, before=older)
+    for manifest in (once, provenance(other, before=once)):
+        manifest = json.loads(json.dumps(manifest))
+        both = len(dataset.splits["validation"]) + len(dataset.out_of_scope["validation"])
+        assert count_fitted(manifest, dataset, "validation") == both
+        assert count_fitted(manifest, dataset, "test") == len(other.splits["validation"])
 
 
 def test_an_older_manifest_tells_by_its_files(dataset):

@@ -14,6 +14,7 @@ from small import HashedWords
 from tracking import empty_store
 
 from optimize.calibration.confidence import calibrate
+from optimize.data import fitted_on
 from optimize.joint.search import (
     PLAIN,
     JointSearchConfig,
@@ -207,6 +208,7 @@ def test_an_improvement_is_saved_with_what_it_was_compared_with(
         "embedder": {"spec": "minilm", "id": program.retrieve.library.embed.id},
         "calibration": {"promise": {"target": 0.8}, "confidences": [0.5], "right": [True]},
         "lm_stage": {"optimizer": "none"},
+        "dataset": {"fitted_on": "0123456789"},
     }
     out = tmp_path / "out"
     done = improve("small", program, manifest, dataset, lm, scope, out)
@@ -218,6 +220,8 @@ def test_an_improvement_is_saved_with_what_it_was_compared_with(
     assert record["calibration"]["promise"]["target"] == 0.8
     assert len(record["calibration"]["confidences"]) == len(dataset.splits["validation"])
     assert record["lm_stage"] is None
+    fitted = set(record["dataset"]["fitted_on"].split())
+    assert fitted == {"0123456789", *fitted_on(dataset)["fitted_on"].split()}
     again = Delegator(dataset.registry, HashedWords())
     again.load(str(out / "program.json"))
     assert again.knobs.values.lm.gate == done.chosen.knobs.lm.gate
