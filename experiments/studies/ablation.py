@@ -25,10 +25,12 @@ from experiments.support.format import (
 )
 from experiments.support.quick import shrink
 from experiments.support.reports import calibration_error
+from experiments.support.stated import errors_of
 from experiments.support.terms import term
 from optimize.calibration import FEATURE_SETS, features_of, fit_confidence
 from optimize.data import OURS, Dataset, load_dataset
 from optimize.evaluation import Outcome, delegate_all, grade_outcomes, metrics
+from optimize.evaluation.stated import state_in_scope
 from optimize.search import LEAN, ScoredRequests, fit_weights
 from task_delegator.artifact import load
 from task_delegator.decision import correct_probability
@@ -88,8 +90,7 @@ def _confidence(
                 "variant": name,
                 "split": split,
                 "n": len(correct),
-                "ece": metrics.expected_calibration_error(confidences, correct),
-                "ece_calibrated_range": metrics.calibrated_ece_range(confidences),
+                **errors_of(state_in_scope(confidences, correct)),
                 "brier": metrics.brier(confidences, correct),
                 "auroc_error": metrics.auroc(confidences, correct),
                 "aurc": metrics.aurc(confidences, correct),

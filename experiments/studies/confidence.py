@@ -3,9 +3,10 @@
 Test requests: posterior margin, posterior and calibrated confidence of the program on all of them,
 and what two LMs say of the same 40: the probability of the selected slot (in one order, averaged
 over two), that of the program's top-1, and a rubric rating of it from 1 to 5 (unreadable ratings
-count as 3). LMs see a shortlist of five; the embedded LM runs without its adapter. An LM that
-picks the first slot is right as often as retrieval is. Answers are kept in ``answers/``. Bins of
-the reliability diagram hold at least ten requests.
+count as 3). The ECE of the calibrated confidence is that of requests in scope and out of scope,
+weighted as evaluation weights them. LMs see a shortlist of five; the embedded LM runs without its
+adapter. An LM that picks the first slot is right as often as retrieval is. Answers are kept in
+``answers/``. Bins of the reliability diagram hold at least ten requests.
 """
 
 from collections import Counter
@@ -22,20 +23,24 @@ from experiments.support.costs import count_usage, per_task
 from experiments.support.format import COST, markdown, number, percent, rate, sections
 from experiments.support.llm_answers import PromptedLM, language_models
 from experiments.support.reports import calibration_error
+from experiments.support.stated import errors_of
 from experiments.support.terms import term
 from optimize.data import OURS, load_dataset
 from optimize.evaluation import (
     Outcome,
     delegate_all,
     delegate_measured,
+    delegate_texts,
     grade_outcomes,
     metrics,
     select,
 )
+from optimize.evaluation.stated import Stated, state, state_in_scope
 from optimize.lm_stage import opened, said_by_lm
 from task_delegator.artifact import load
-from task_delegator.delegation import Usage
+from task_delegator.delegation import Delegation, Usage
 from task_delegator.delegator import Delegator
+from task_delegator.knobs import KnobValues
 from task_delegator.signatures import SlotAdapter
 
 _ASKED = 40  # requests that the LM is asked about: two orders and a rating take three calls
@@ -51,25 +56,38 @@ def run(quick: bool) -> list[dict[str, Any]]:
     split = "validation" if quick else "test"
     with dspy.context(lm=None):
         outcomes = delegate_all(program, dataset.splits[split], split)
+        outside = delegate_texts(program, dataset.out_of_scope[split], "out of scope")
     some = set(select(dataset.splits[split], 3 if quick else _ASKED, seed=0))
     asked = [outcome for outcome in outcomes if outcome.request in some]
-    rows = _without_lm(outcomes, split, "all") + _without_lm(asked, split, "a part")
+    knobs = program.knobs.values
+    rows = _without_lm(outcomes, outside, knobs, split, "all")
+    rows += _without_lm(asked, select(outside, len(asked), seed=0), knobs, split, "a part")
     for lm in language_models(quick):
         rows += _with_lm(program, asked, lm, split)
     return rows + _select_examples(outcomes, split)
 
 
-def _without_lm(outcomes: Sequence[Outcome], split: str, which: str) -> list[dict[str, Any]]:
-    """Return the program's own signs, for all requests or the part that LMs are asked about."""
+def _without_lm(
+    outcomes: Sequence[Outcome],
+    outside: Sequence[Delegation],
+    knobs: KnobValues,
+    split: str,
+    which: str,
+) -> list[dict[str, Any]]:
+    """Return the program's own signs, for all requests or the part that LMs are asked about.
+
+    The ECE of its confidence is that of requests in scope and out of scope.
+    """
     correct = grade_outcomes(outcomes)
     margin = np.array([o.delegation.evidence.features.margin for o in outcomes])
     posterior = np.array([o.delegation.top3[0].probability for o in outcomes])
     whole = np.array([o.confidence for o in outcomes])
+    said = state([o.delegation for o in outcomes], correct, outside, knobs)
     cost = per_task([o.delegation.usage for o in outcomes])
     rows = [
         _row("retrieval margin", "none", split, margin, correct, probability=False),
         _row("retrieval posterior", "none", split, posterior, correct),
-        _row("calibrated confidence", "none", split, whole, correct),
+        _row("calibrated confidence", "none", split, whole, correct, said=said),
     ]
     return [row | {"requests": which} | cost for row in rows]
 
@@ -162,7 +180,17 @@ def _row(
     scores: np.ndarray,
     correct: np.ndarray,
     probability: bool = True,
+    said: Stated | None = None,
 ) -> dict[str, Any]:
+    """Return the row of a sign.
+
+    Args:
+        sign, lm, split: which it is.
+        scores: the sign, of requests in scope, shape (n,).
+        correct: whether the first agent is right, shape (n,).
+        probability: whether the sign is one, so that it has an ECE.
+        said: what the ECE is of, where P(some agent fits) is part of the sign.
+    """
     row: dict[str, Any] = {
         "sign": sign,
         "lm": lm,
@@ -179,8 +207,7 @@ def _row(
     if 0 < correct.sum() < len(correct):
         row["auroc_error_ci95"] = metrics.bootstrap_auroc(scores, correct)
     if probability:
-        row["ece"] = metrics.expected_calibration_error(scores, correct)
-        row["ece_calibrated_range"] = metrics.calibrated_ece_range(scores)
+        row |= errors_of(said or state_in_scope(scores, correct))
         row["reliability"] = metrics.reliability(
             scores, correct, bins=min(10, max(1, len(correct) // _PER_BIN))
         )

@@ -20,9 +20,11 @@ from experiments.support.format import estimate, markdown, number, percent, rate
 from experiments.support.public_data import load_public
 from experiments.support.quick import shrink
 from experiments.support.reports import calibration_error
+from experiments.support.stated import errors_of
 from optimize.calibration import calibrate
 from optimize.data import OURS, Dataset, Request, load_dataset
 from optimize.evaluation import Outcome, delegate_all, grade_outcomes, metrics, select
+from optimize.evaluation.stated import state
 from task_delegator.artifact import calibrate_itself, load, written_samples
 from task_delegator.calibration import CalibratedAgents
 from task_delegator.decision import assemble, confidence_of, decide
@@ -115,14 +117,14 @@ def _confidence(name: str, dataset: Dataset, split: str) -> Iterator[dict[str, A
         program = _calibrated(dataset, by)
         outcomes = delegate_all(program, dataset.splits[split], f"{name}, {by}")
         outside = [program(text) for text in dataset.out_of_scope[split]]
-        stated = np.array([outcome.confidence for outcome in outcomes])
         right = grade_outcomes(outcomes)
         assigned = np.array([outcome.delegation.decision == "assign" for outcome in outcomes])
         n, good = int(assigned.sum()), int((assigned & right).sum())
         taken = sum(each.decision == "assign" for each in outside)
-        given = [*(outcome.delegation for outcome in outcomes), *outside]
+        inside = [outcome.delegation for outcome in outcomes]
+        given = [*inside, *outside]
         fits = np.array([each.evidence.in_scope_score for each in given])
-        inside = np.arange(len(given)) < len(outcomes)
+        fitting = np.arange(len(given)) < len(outcomes)
         yield {
             "part": "confidence",
             "data": name,
@@ -130,16 +132,15 @@ def _confidence(name: str, dataset: Dataset, split: str) -> Iterator[dict[str, A
             "split": split,
             "n": len(outcomes),
             "top1": float(right.mean()),
-            "ece": metrics.expected_calibration_error(stated, right),
-            "ece_calibrated_range": metrics.calibrated_ece_range(stated),
+            **errors_of(state(inside, right, outside, program.knobs.values)),
             **_rate("assigned", n, len(outcomes)),
             **_rate("precision", good, n),
             "none": sum(outcome.delegation.decision == "none" for outcome in outcomes),
             "n_out_of_scope": len(outside),
             **_rate("out_of_scope_assigned", taken, len(outside)),
             "out_of_scope_none": sum(each.decision == "none" for each in outside),
-            "auroc": metrics.auroc(fits, inside),
-            "auroc_ci95": metrics.bootstrap_auroc(fits, inside) if outside else None,
+            "auroc": metrics.auroc(fits, fitting),
+            "auroc_ci95": metrics.bootstrap_auroc(fits, fitting) if outside else None,
         }
 
 

@@ -64,8 +64,7 @@ def state(
     own = share_of(inside, knobs)
     if own is None or not outside:
         sure = [right_if_some_fits(one, knobs) for one in inside]
-        fits, every = np.ones(len(inside)), np.ones(len(inside), dtype=bool)
-        return Stated(np.array(sure), correct.astype(bool), every, fits, None)
+        return state_in_scope(np.array(sure), correct)
     both = [one.evidence for one in (*inside, *outside)]
     return Stated(
         confidences=np.array([evidence.correct_score for evidence in both]),
@@ -74,6 +73,17 @@ def state(
         fits=np.array([evidence.in_scope_score for evidence in both]),
         share=own if share is None else share,
     )
+
+
+def state_in_scope(confidences: np.ndarray, correct: np.ndarray) -> Stated:
+    """Return what confidences state of requests in scope, P(some agent fits) no part of them.
+
+    Args:
+        confidences: shape (n,), 0..1.
+        correct: whether the first agent is right, shape (n,).
+    """
+    every = np.ones(len(confidences), dtype=bool)
+    return Stated(confidences, correct.astype(bool), every, np.ones(len(confidences)), None)
 
 
 def share_of(delegations: Iterable[Delegation], knobs: KnobValues) -> float | None:
