@@ -33,6 +33,7 @@ _REFUSED = frozenset({"Cc", "Cs", "Zl", "Zp"})  # controls, lone surrogates, lin
 _NEAR_NAME = 0.75  # similarity of a name to the one that was meant
 _NEAR = 0.85  # similarity of a misspelled field to the right one
 _NEAR_GUARD = 0.7  # the same of a field whose misspelling would open the agent to all
+_LETTERS_TO_SWAP = 4  # of a name; a shorter one with two swapped is another word as often
 _GUARD = "required_permissions"
 _SHORT = re.compile(r"(?<![a-zA-Z])(?:perms?|PERMS?|Perms?)(?![a-z])|[a-z]Perms?(?![a-z])")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+")  # of "allowedRoles", "min_role"
@@ -99,9 +100,9 @@ def check_fields(values: Mapping[Any, Any], known: Collection[str]) -> None:
 def misspelled(field: str, known: Collection[str]) -> str | None:
     """Return the known field that an unknown one nearly spells, None where there is none.
 
-    Separators, case and a plural do not count. A known field with a further word behind it
-    (``description_de``) is a field of its own, but not where permissions are meant. They are
-    wherever a word of the field is "permission": ``permissions_needed``.
+    Separators, case, a plural and two letters that are swapped do not count. A known field with a
+    further word behind it (``description_de``) is a field of its own, but not where permissions
+    are meant. They are wherever a word of the field is "permission": ``permissions_needed``.
     """
     return None if field in known else _meant(field, tuple(known))
 
@@ -133,7 +134,23 @@ def _share(spelled: str, name: str, least: float) -> float:
     if 2 * (Counter(spelled) & letters).total() < least * both:
         return 0.0
     share = SequenceMatcher(None, spelled, right).ratio()
-    return share if share >= least else 0.0
+    return max(share, least) if share >= least or _swaps_two(spelled, right) else 0.0
+
+
+def _swaps_two(spelled: str, right: str) -> bool:
+    """Tell whether a spelling is the right one with two letters in a row swapped: "spilt".
+
+    In a short word these two weigh so much that the similarity does not show it.
+    """
+    if len(spelled) != len(right) or len(right) < _LETTERS_TO_SWAP:
+        return False
+    places = [
+        place for place, pair in enumerate(zip(spelled, right, strict=True)) if len({*pair}) > 1
+    ]
+    if len(places) != 2 or places[1] != places[0] + 1:
+        return False
+    first, second = places
+    return spelled[first] == right[second] and spelled[second] == right[first]
 
 
 @lru_cache

@@ -223,6 +223,7 @@ def test_a_broken_dataset_is_refused_with_its_place(tmp_path, files, message):
         ("train", "expected_agent_name", "expected_agnet_name"),
         ("validation", "user_requests", "user_request"),
         ("out_of_scope", "split", "splt"),
+        ("out_of_scope", "split", "spilt"),
         ("out_of_scope", "user_request", "User request"),
         ("multi", "task", "tsk"),
         ("multi", "expected_agent_names", "expected_agent_name"),

@@ -28,6 +28,7 @@ def folder(tmp_path_factory):
         ("train.jsonl", "train.json"),
         ("Train.JSON", "train.json"),
         ("training.json", "train.json"),
+        ("tarin.json", "train.json"),
         ("test.json", "ground_truth.json"),
         ("testing.json", "ground_truth.json"),
         ("tests.parquet", "ground_truth.json"),

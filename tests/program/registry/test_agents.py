@@ -185,6 +185,8 @@ def test_a_broken_registry_is_refused_with_its_place(tmp_path, content, message)
         ("user_request_sample", "user_request_samples"),
         ("do_not_use_wen", "do_not_use_when"),
         ("tool", "tools"),
+        ("knid", "kind"),
+        ("doamin", "domain"),
         ("version", None),
         ("permanent", None),
         ("temperature", None),

@@ -65,10 +65,14 @@ def test_what_bounds_the_comparison_of_fields_changes_no_answer(name, edits):
     for place, letter in edits:
         field = field[:place] + letter + field[place + 1 + place % 2 :]
     spelled = field.replace("_", "").rstrip("s")
-    near = {
-        known: SequenceMatcher(None, spelled, known.replace("_", "").rstrip("s")).ratio()
-        for known in Agent.model_fields
-    }
+    near = {}
+    for known in Agent.model_fields:
+        right = known.replace("_", "").rstrip("s")
+        swapped = {
+            right[:i] + right[i + 1] + right[i] + right[i + 2 :] for i in range(len(right) - 1)
+        }
+        ratio = SequenceMatcher(None, spelled, right).ratio()
+        near[known] = max(ratio, 0.85) if spelled in swapped else ratio
     said = rules.misspelled(field, Agent.model_fields)
     if field not in Agent.model_fields and near["required_permissions"] >= 0.7:
         assert said == "required_permissions"
