@@ -1,5 +1,6 @@
-"""Refuse files of a dataset directory that nobody reads and whose names say that they are data."""
+"""Tell of files of a dataset directory that nobody reads, though their names say they are data."""
 
+import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 from task_delegator.errors import InputError
 from task_delegator.registry import misspelled
 from task_delegator.text import printable
+
+_log = logging.getLogger(__name__)
 
 # What others call these files.
 _MEANT = {
@@ -28,7 +31,10 @@ _DATA = re.compile(  # files of rows, packed or not; notes and copies (train.jso
 
 
 def check_names(folder: Path, names: Sequence[str]) -> None:
-    """Refuse a file that is not read, where its name nearly is that of one that is.
+    """Refuse a file that is not read, where its name nearly is that of one that is missing.
+
+    Where that one is there too, such as ``train.json`` beside ``train.csv``, a warning says which
+    of them is read.
 
     Another ending counts (``train.csv``), and so does what others call a split (``dev.json``).
     Links to a file that is read are fine.
@@ -51,9 +57,14 @@ def check_names(folder: Path, names: Sequence[str]) -> None:
             continue
         stem = parts[1]
         right = stem if stem in meant else misspelled(stem, meant)
-        if right is not None and _is_another(folder / name, folder / meant[right]):
+        if right is None or not _is_another(folder / name, folder / meant[right]):
+            continue
+        shown = printable(str(folder / name))
+        if (folder / meant[right]).exists():
+            _log.warning("%s: is not read, %s beside it is", shown, meant[right])
+        else:
             raise InputError(
-                f"{printable(str(folder / name))}: is not read: did you mean {meant[right]}? "
+                f"{shown}: is not read: did you mean {meant[right]}? "
                 "Rename or convert it, or move it to another directory"
             )
 

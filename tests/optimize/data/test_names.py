@@ -45,7 +45,8 @@ def folder(tmp_path_factory):
     "misspelled field", "the name of a dataset's file", holds="Refused, with the right spelling."
 )
 def test_a_file_that_nobody_reads_is_refused_with_the_right_name(folder, name, right):
-    path = folder / name
+    path, there = folder / name, folder / right
+    kept = there.rename(folder / "kept") if there.exists() else None
     path.write_text("[]")
     said = f"{path}: is not read: did you mean {right}? Rename or convert it, or move it"
     try:
@@ -53,7 +54,18 @@ def test_a_file_that_nobody_reads_is_refused_with_the_right_name(folder, name, r
             load_dataset(folder)
     finally:
         path.unlink()
+        if kept is not None:
+            kept.rename(there)
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_beside_the_one_that_is_read_is_told_of(folder, caplog):
+    (folder / "train.csv").write_text("?")
+    try:
+        assert load_dataset(folder).splits["train"]
+    finally:
+        (folder / "train.csv").unlink()
+    assert caplog.messages == [f"{folder / 'train.csv'}: is not read, train.json beside it is"]
 
 
 def test_other_files_are_left_alone(folder):
