@@ -31,7 +31,6 @@ from .decision import (
     UNASKED,
     AssessConfidence,
     Coverage,
-    Doubts,
     LMAnswers,
     LMShareCap,
     asks_lm,
@@ -53,6 +52,7 @@ from .delegation import (
     nobody,
     total_tokens,
 )
+from .doubts import collect_doubts
 from .embedders import Embedder, embedder
 from .errors import DelegatorError, InputError, LMAnswerError, LMError, LMSpecError
 from .knobs import Knobs, KnobValues, LMKnobs
@@ -70,7 +70,7 @@ from .lm import (
 )
 from .many import LM_THREADS, delegate_each
 from .planning import is_measured, needs_several, plan_task, read_ahead, score_part
-from .registry import Agent, Registry, description_text, readable, texts_of
+from .registry import Agent, Registry, readable
 from .rerankers import Reranker
 from .retrieval import IndexCache, Query, ReadAhead, Retrieval, Retrieve
 from .settings import TIMEOUT, LMFailurePolicy, check_policy, check_portable
@@ -94,10 +94,8 @@ from .stages import (
     with_earlier,
 )
 from .system import Lock
-from .text import opposite_operation, own_words, repeated_words, without_fine
 
 _log = logging.getLogger(__name__)
-_CLEAR = 7.4  # times the probability of another: two in log-odds, as for sentences beside a name
 
 
 class Delegator(dspy.Module):
@@ -251,10 +249,11 @@ class Delegator(dspy.Module):
             several = await compute_off_loop(
                 needs_several, task, cuts, knobs, found, ahead, scoped=coverage.complete
             )
-            other = await self._without_quoted(task, knobs, permissions, advice)
+            in_part = seems_several(several, knobs.split.review_threshold)
+            doubts = await collect_doubts(
+                self, task, query, permissions, knobs, advice, in_part=in_part
+            )
         candidates, assessment = advice.candidates, advice.assessment
-        in_part = seems_several(several, knobs.split.review_threshold)
-        doubts = self._doubts(task, query, advice, without_quoted=other, in_part=in_part)
         decision, reason = decide(
             candidates,
             assessment.confidence,
@@ -386,51 +385,6 @@ class Delegator(dspy.Module):
         found = self.coverage(permissions, advice.first, advice.candidates)
         elsewhere = found.gap == "registry" and found.transfer and self.transfers()
         return replace(found, gap="excluded") if elsewhere and choice.exclude else found
-
-    async def _without_quoted(
-        self,
-        task: str,
-        knobs: KnobValues,
-        permissions: Collection[str] | None,
-        advice: Consultation,
-    ) -> str | None:
-        """Return for whom else a task is without what it quotes or says is fine, if clear."""
-        own = own_words(task) or without_fine(task)
-        if own is None:
-            return None
-        found = advice.found
-        first = found.candidates[0].name
-        choice = replace(found.choice, include=found.choice.include | {first})
-        alone = await compute_off_loop(
-            self.retrieve, task=own, knobs=knobs, permissions=permissions, choice=choice
-        )
-        if not alone.candidates:
-            return None
-        shares = {candidate.name: candidate.probability for candidate in alone.candidates}
-        other, before = alone.candidates[0], shares.get(first, 0.0)
-        clear = other.probability >= _CLEAR * before and other.name != advice.first.name
-        return other.name if clear else None
-
-    def _doubts(
-        self,
-        task: str,
-        query: Query,
-        advice: Consultation,
-        *,
-        without_quoted: str | None,
-        in_part: bool,
-    ) -> Doubts:
-        """Return what speaks against an assignment to the first agent; see ``Doubts``."""
-        return Doubts(
-            language=query.language,
-            described_in=self.retrieve.language_of_agent(advice.first),
-            named=tuple(dict.fromkeys((*query.named, *query.mentions))),
-            by_name=advice.found.by_name and advice.first.name in query.named,
-            repeated_words=repeated_words(task, description_text(advice.first)),
-            without_quoted=without_quoted,
-            in_part=in_part,
-            opposite=None if advice.said else _opposite(task, advice.first),
-        )
 
     def _fit(
         self, found: Retrieval, knobs: KnobValues, permissions: Collection[str] | None
@@ -726,12 +680,6 @@ class Delegator(dspy.Module):
 @lru_cache(maxsize=64)  # a service meets the same fault at every task: once says it
 def _tell_fault(fault: str, said: str) -> None:
     _log.warning("the LM failed (%s), tasks are decided without it: %s", fault, said)
-
-
-def _opposite(task: str, agent: Agent) -> tuple[str, str] | None:
-    """Return what a task asks for that the agent's operation undoes, and that operation."""
-    said = (*texts_of(agent), agent.instructions)
-    return opposite_operation(task, agent.name, said)
 
 
 def _counting(belief: Classification) -> LMAnswers:
