@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
@@ -62,8 +62,8 @@ def redact(message: str, prompt: Iterable[str] = (), secrets: Iterable[str] = ()
     known = [value for name, value in os.environ.items() if SECRET_NAME.search(name)]
     for texts, length in ((prompt, _ECHO), ((*secrets, *known), _KEY_PART)):
         variants = [form for text in texts for form in (_one_line(text), _unescaped(text))]
-        for fold in (_lowered, _letters):
-            hidden |= _shared(fold(line), variants, fold, length)
+        for letters_only in (False, True):
+            hidden |= _shared(line, variants, length, letters_only=letters_only)
     shown = "".join(HIDDEN if at in hidden else char for at, char in enumerate(line))
     shown = re.sub(rf"{HIDDEN}(?:\s*{HIDDEN})*", HIDDEN, shown)
     return shown if any(char.isalnum() for char in shown) else ""
@@ -85,36 +85,36 @@ def strings_in(value: Any) -> Iterator[str]:
         yield from (text for part in value for text in strings_in(part))
 
 
-_Folded = list[tuple[str, int]]  # characters to compare, each with its place in the text
-
-
-def _shared(
-    line: _Folded, texts: Iterable[str], fold: Callable[[str], _Folded], length: int
-) -> set[int]:
+def _shared(line: str, texts: Iterable[str], length: int, *, letters_only: bool) -> set[int]:
     """Return the places of a line that lie in a run of so many characters of one of the texts."""
-    letters = "".join(char for char, _ in line)
+    places = [at for at, char in enumerate(_lowered(line)) if char.isalnum() or not letters_only]
+    folded = _folded(line, letters_only=letters_only)
     runs: dict[str, list[int]] = {}  # of the line: it is short, the texts may not be
-    for at in range(len(letters) - length + 1):
-        runs.setdefault(letters[at : at + length], []).append(at)
+    for at in range(len(folded) - length + 1):
+        runs.setdefault(folded[at : at + length], []).append(at)
     found = set()
     for text in texts:
-        folded = "".join(char for char, _ in fold(text))
-        cut = (folded[at : at + length] for at in range(len(folded) - length + 1))
-        found |= runs.keys() & set(cut)
+        said = _folded(text, letters_only=letters_only)
+        found |= runs.keys() & {said[at : at + length] for at in range(len(said) - length + 1)}
     return {
         place
         for run in found
         for at in runs[run]
-        for place in range(line[at][1], line[at + length - 1][1] + 1)
+        for place in range(places[at], places[at + length - 1] + 1)
     }
 
 
-def _lowered(text: str) -> _Folded:
-    return [(low if len(low := char.lower()) == 1 else char, at) for at, char in enumerate(text)]
+def _folded(text: str, *, letters_only: bool) -> str:
+    """Return the characters of a text that are compared."""
+    low = _lowered(text)
+    return "".join(filter(str.isalnum, low)) if letters_only else low
 
 
-def _letters(text: str) -> _Folded:
-    return [(char, at) for char, at in _lowered(text) if char.isalnum()]
+def _lowered(text: str) -> str:
+    """Return a text in lower case, a character for each."""
+    if text.isascii():
+        return text.lower()
+    return "".join(low if len(low := char.lower()) == 1 else char for char in text)
 
 
 def _unescaped(text: str) -> str:
@@ -140,6 +140,8 @@ def _character(match: re.Match[str]) -> str:
 
 def _one_line(text: str) -> str:
     """Return a text on one line, without control, format and unassigned characters."""
+    if text.isascii() and text.isprintable():
+        return " ".join(text.split())
     spaced = (" " if char.isspace() else char for char in text)
     shown = "".join(char for char in spaced if unicodedata.category(char)[0] != "C")
     return " ".join(shown.split())
