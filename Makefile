@@ -4,8 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 UI_PORT ?= 5000
-# Processes of tests; what a group of tests shares is started in one of them.
-WORKERS ?= 2
+# Processes of tests, one more than processors, as some wait for servers; what a group of tests
+# shares is started in one of them.
+WORKERS ?= 3
 PYTEST = $(BIN)/python -m pytest -q --numprocesses $(WORKERS) --dist loadgroup
 PUBLIC ?= ../shared/data
 EXAMPLES ?= 1800

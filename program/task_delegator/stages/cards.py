@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Literal
 
 from ..registry import Agent, readable, tool_names
@@ -125,7 +126,7 @@ def _full_line(agent: Agent, samples: Sequence[str], tokens: int | None) -> str:
     while shown and estimate_tokens(line) > tokens:
         shown.pop()
         line = _joined(agent, parts, shown)
-    return _cut(line, max(tokens * _BYTES_PER_TOKEN, _BRIEF_DESCRIPTION))
+    return _shortened(line, max(tokens * _BYTES_PER_TOKEN, _BRIEF_DESCRIPTION))
 
 
 def _joined(agent: Agent, parts: Sequence[tuple[str, str]], samples: Sequence[str]) -> str:
@@ -134,6 +135,11 @@ def _joined(agent: Agent, parts: Sequence[tuple[str, str]], samples: Sequence[st
     return " - ".join([one_line(readable(agent.name)), *said, *examples])
 
 
+@lru_cache(maxsize=2**12)  # texts of agents, which stand in one prompt after the other
 def _cut(text: str, limit: int) -> str:
+    return _shortened(text, limit)
+
+
+def _shortened(text: str, limit: int) -> str:
     line = one_line(text)
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
