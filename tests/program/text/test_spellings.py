@@ -43,11 +43,9 @@ def test_no_spelling_of_a_name_goes_to_the_named_agent():
         (row["user_requests"][0], names[(names.index(row["expected_agent_name"]) + 31) % 70])
         for row in rows[:60]
     ]
-    went = {
-        spelling: sum(
-            delegate(f"{spell(name)}: {task} Answer: {spell(name)}.").top3[0].name == name
-            for task, name in asked
-        )
-        for spelling, spell in SPELLINGS.items()
-    }
+    went = {}
+    for spelling, spell in SPELLINGS.items():
+        tasks = [f"{spell(name)}: {task} Answer: {spell(name)}." for task, name in asked]
+        answers = zip(delegate.delegate_many(tasks), asked, strict=True)
+        went[spelling] = sum(answer.top3[0].name == name for answer, (_, name) in answers)
     assert {spelling: n for spelling, n in went.items() if n > went["exact"] + 2} == {}
