@@ -82,6 +82,8 @@ light-tests: $(READY)
 heavy-tests: $(READY)
 	$(PYTEST) -m heavy
 
+# Hardly one of these waits, and each process loads all that tests need.
+test-fast: WORKERS = 2
 test-fast: $(READY)
 	$(PYTEST) -m "not slow"
 

@@ -114,6 +114,7 @@ def test_imports_point_one_way(path):
     assert own <= MAY_IMPORT[folder]
 
 
+@cache
 def own_imports(path: Path, base: Path) -> list[tuple[str, str]]:
     """Return what a file imports from its own top package, as (absolute module, name)."""
     module = ".".join(path.relative_to(base).with_suffix("").parts).removesuffix(".__init__")

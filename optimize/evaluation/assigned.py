@@ -85,33 +85,31 @@ def compare_precision(
         seed: of the draws.
     """
     n, m = len(outcomes[0]), len(outside[0])
-    right, wrong, far = (
-        np.stack(each) for each in zip(*map(_assigned_of, outcomes, outside), strict=True)
-    )
+    first, second = map(_assigned_of, outcomes, outside)
 
-    def difference(drawn: np.ndarray) -> float | None:
-        sums = (each.take(drawn, axis=1).sum(axis=1).tolist() for each in (right, wrong, far))
-        first, second = (Counts(n, m, *own).precision(share) for own in zip(*sums, strict=True))
-        return None if first is None or second is None else first - second
+    def difference(sums: Sequence[int]) -> float | None:
+        own, other = (Counts(n, m, *part).precision(share) for part in (sums[:3], sums[3:]))
+        return None if own is None or other is None else own - other
 
-    observed = difference(np.arange(n + m))
+    both = np.concatenate([first, second], axis=1, dtype=int)
+    observed = difference(both.sum(axis=0).tolist())
     if observed is None:
         return None
     strata = [part for part in (np.arange(n), np.arange(n, n + m)) if len(part)]
-    drawn = metrics.bootstrap(difference, strata, seed=seed)
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return Difference(observed, (float(low), float(high)), metrics.mcnemar(*(wrong | far)))
+    drawn = map(difference, metrics.bootstrap_sums(both, strata, seed=seed).tolist())
+    low, high = np.quantile([found for found in drawn if found is not None], [0.025, 0.975])
+    errors = (each[:, 1] | each[:, 2] for each in (first, second))
+    return Difference(observed, (float(low), float(high)), metrics.mcnemar(*errors))
 
 
-def _assigned_of(
-    outcomes: Sequence[Outcome], outside: Sequence[Delegation]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _assigned_of(outcomes: Sequence[Outcome], outside: Sequence[Delegation]) -> np.ndarray:
     """Return which requests, first those in scope, are assigned rightly, wrongly and out of scope.
 
-    Shape (requests,), bool, each.
+    Shape (requests, 3), bool.
     """
     assigned = [o.delegation.decision == "assign" for o in outcomes]
     right = [o.correct for o in outcomes]
     far = [d.decision == "assign" for d in outside]
     sent, good = (np.array([*own, *[False] * len(far)], dtype=bool) for own in (assigned, right))
-    return sent & good, sent & ~good, np.array([*[False] * len(assigned), *far], dtype=bool)
+    beyond = np.array([*[False] * len(assigned), *far], dtype=bool)
+    return np.stack([sent & good, sent & ~good, beyond], axis=1)

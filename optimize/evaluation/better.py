@@ -131,6 +131,6 @@ def _interval(first: Stated, second: Stated, seed: int) -> tuple[float, float]:
     n = len(first.weights)
     losses = (stated.log_losses(first) - stated.log_losses(second)) * first.weights * n
     strata = [part for part in map(np.flatnonzero, (first.inside, ~first.inside)) if len(part)]
-    drawn = metrics.bootstrap(lambda i: float(losses[i].mean()), strata, seed=seed)
+    drawn = metrics.bootstrap_sums(losses[:, None], strata, seed=seed) / n
     low, high = np.quantile(drawn, [0.025, 0.975])
     return float(low), float(high)

@@ -77,6 +77,29 @@ def bootstrap(
     return np.array([value for value in found if value is not None])
 
 
+def bootstrap_sums(
+    values: np.ndarray, strata: Sequence[np.ndarray], draws: int = 2000, seed: int = 0
+) -> np.ndarray:
+    """Return sums over requests drawn with replacement, shape (draws, columns).
+
+    How often each request is drawn is multinomial: as ``bootstrap``, in a few products.
+
+    Args:
+        values: of the requests, shape (n, columns).
+        strata, draws, seed: as there.
+    """
+    rng = np.random.default_rng(seed)
+    at_once = max(_CELLS // len(values), 1)
+    sums = []
+    for done in range(0, draws, at_once):
+        size = min(at_once, draws - done)
+        each = (
+            rng.multinomial(len(s), np.full(len(s), 1 / len(s)), size) @ values[s] for s in strata
+        )
+        sums.append(sum(each, np.zeros((size, values.shape[1]))))
+    return np.concatenate(sums)
+
+
 def bootstrap_mean(values: np.ndarray, draws: int = 2000, seed: int = 0) -> tuple[float, float]:
     """Return the 95 % percentile interval of a mean; (0, 0) without values."""
     if len(values) == 0:

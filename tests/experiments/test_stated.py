@@ -25,6 +25,7 @@ def report(program, office):
     return evaluate(program, office, "test", name="labels")
 
 
+@pytest.mark.slow
 def test_the_study_of_scope_judges_a_confidence_as_evaluation_does(office, report):
     rows = scope._confidence("ours", office, "test")
     [row] = [row for row in rows if row["by"] == "labels"]
@@ -32,6 +33,7 @@ def test_the_study_of_scope_judges_a_confidence_as_evaluation_does(office, repor
     assert row["ece_calibrated_range"] == pytest.approx(report.ece_calibrated_range, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_study_of_confidence_judges_one_as_evaluation_does(office, program, report):
     outcomes = delegate_all(program, office.splits["test"], "test")
     outside = delegate_texts(program, office.out_of_scope["test"], "out of scope")

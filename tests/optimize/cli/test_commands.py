@@ -142,6 +142,7 @@ def test_an_unknown_agent_in_a_label_is_exit_code_two(tmp_path, capsys):
     assert "no agent is named 'B'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_two_programs_take_the_embedder_that_each_was_compiled_with(tmp_path):
     other = tmp_path / "other"
     shutil.copytree(ROOT / "program" / "task_delegator" / "compiled" / "default", other)

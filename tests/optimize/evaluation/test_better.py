@@ -125,6 +125,7 @@ def test_of_two_that_rank_alike_the_one_that_assigns_more_wins(verdict):
     assert (found.better, "assigns more" in found.reason) == (True, True)
 
 
+@pytest.mark.slow
 def test_two_equal_programs_are_told_apart_once_in_twenty_times(verdict):
     """Both are right as often, and as sure; who is right about what is chance."""
     rng, better = np.random.default_rng(0), 0

@@ -148,6 +148,7 @@ def alarms(logs):
     return sum(one is not None and one.fits is False for one in found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("older", [False, True])
 @pytest.mark.parametrize("only_in_scope", [False, True])
 @pytest.mark.parametrize(("n", "logs", "most"), [(60, 100, 4), (400, 100, 4), (1500, 30, 2)])

@@ -104,6 +104,18 @@ def test_a_bootstrap_draws_as_many_from_each_stratum_as_it_holds(right, seed):
     assert drawn.tolist() == [right.sum()] * 5
 
 
+def test_bootstrapped_sums_draw_as_many_from_each_stratum_and_spread_as_drawn_ones_do():
+    rng = np.random.default_rng(1)
+    strata = [np.arange(150), np.arange(150, 200)]
+    values = np.stack([np.arange(200) < 150, np.arange(200) >= 150, rng.random(200)], axis=1)
+    sums = metrics.bootstrap_sums(values, strata, draws=4000)
+    assert sums.shape == (4000, 3)
+    assert (sums[:, :2] == [150, 50]).all()
+    drawn = metrics.bootstrap(lambda i: float(values[i, 2].sum()), strata, draws=4000)
+    assert sums[:, 2].mean() == pytest.approx(drawn.mean(), abs=0.5)
+    assert sums[:, 2].std() == pytest.approx(drawn.std(), rel=0.1)
+
+
 def test_a_bootstrap_leaves_out_draws_that_say_nothing():
     positive = np.array([True, False])
     pairs = metrics.bootstrap(

@@ -178,6 +178,7 @@ def test_a_settled_program_ranks_as_its_trial_did(dataset, program, tmp_path):
         assert top1 == pytest.approx(chosen.top1)
 
 
+@pytest.mark.slow
 def test_a_trial_keeps_the_scale_that_a_reranker_was_fitted_with(dataset, calibrated, tmp_path):
     index = calibrated.retrieve.library.index({})
     fitted = measure(ScoredRequests(index, dataset.splits["validation"]), KnobValues()).knobs
