@@ -4,9 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 UI_PORT ?= 5000
-# Processes of tests, one more than processors, as some wait for servers; what a group of tests
-# shares is started in one of them.
-WORKERS ?= 3
+# Processes of tests; what a group of tests shares is started in one of them.
+WORKERS ?= 2
 PYTEST = $(BIN)/python -m pytest -q --numprocesses $(WORKERS) --dist loadgroup
 PUBLIC ?= ../shared/data
 EXAMPLES ?= 1800
@@ -82,8 +81,6 @@ light-tests: $(READY)
 heavy-tests: $(READY)
 	$(PYTEST) -m heavy
 
-# Hardly one of these waits, and each process loads all that tests need.
-test-fast: WORKERS = 2
 test-fast: $(READY)
 	$(PYTEST) -m "not slow"
 
