@@ -142,7 +142,6 @@ def test_an_unknown_agent_in_a_label_is_exit_code_two(tmp_path, capsys):
     assert "no agent is named 'B'" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_two_programs_take_the_embedder_that_each_was_compiled_with(tmp_path):
     other = tmp_path / "other"
     shutil.copytree(ROOT / "program" / "task_delegator" / "compiled" / "default", other)
@@ -157,6 +156,7 @@ def test_two_programs_take_the_embedder_that_each_was_compiled_with(tmp_path):
     assert embedders_of(["default"], ["mpnet"]) == ["mpnet"]
 
 
+@pytest.mark.slow
 def test_each_of_two_programs_takes_the_reranker_that_it_was_compiled_with(tmp_path):
     first, second = (made_reranker(tmp_path / f"{i}", seed=i) for i in (1, 2))
     programs = []

@@ -67,12 +67,12 @@ def test_a_calibrated_program_is_within_the_range_of_a_calibrated_program(inside
     assert above <= 5  # of 1.25 expected
 
 
-@pytest.mark.slow
 def test_ten_points_too_much_are_above_the_range():
     found = world(np.random.default_rng(0), 1500, 400, shift=0.1)
     assert calibration_error(found) > calibrated_error_range(found, draws=200)[1]
 
 
+@pytest.mark.slow
 def test_a_report_judges_the_confidence_with_requests_out_of_scope(dataset):
     program = Delegator(dataset.registry)
     program.knobs.set({"scope.share": 0.1, "scope.in_scope.bias": 1.0})
