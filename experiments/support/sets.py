@@ -12,8 +12,12 @@ SETS = ("ours", "seal_tools", "banking77", "copilot", "clinc150", "hwu64")
 _CARDS = 200  # agents of copilot, whose instructions take long to encode
 
 
-def load_set(name: str) -> Dataset:
-    """Return a set: ours without what an LM completed, of copilot 200 of the 639 agents.
+def load_set(name: str, *, every_card: bool = False) -> Dataset:
+    """Return a set: ours without what an LM completed.
+
+    Args:
+        name: of ``SETS``.
+        every_card: take all 639 agents of copilot, not 200 of them.
 
     Raises:
         InputError: it is not there.
@@ -24,7 +28,8 @@ def load_set(name: str) -> Dataset:
         folder = ROOT / "cards" / name
         if not folder.is_dir():
             raise InputError(f"{folder}: no such data; set TASK_DELEGATOR_PUBLIC_DATA")
-        return _fewer(load_source(folder))
+        cards = load_source(folder)
+        return cards if every_card else _fewer(cards)
     return load_public(name)
 
 

@@ -164,7 +164,7 @@ class TransferKnobs(KnobGroup):
     Attributes:
         right: weights, fitted on many small registries with these weights of retrieval.
         assign_threshold: least confidence to assign there; None never assigns.
-        least_agents, most_agents: sizes of the registries that it was fitted on.
+        least_agents, most_agents: sizes of the registries that it is believed in.
         lm_weight: of an LM's log-probabilities beside retrieval's, where no compilation measured
             it; with 0 it is not asked there.
     """

@@ -73,7 +73,7 @@ def test_a_size_that_it_was_not_fitted_on_is_a_warning(caplog):
 
     load("default", Registry(list(office_registry())[:2]), calibrate="transfer")
     said = (
-        "holds for 3 to 150 agents, not for 2: every task of a caller who may use all is reviewed"
+        "holds for 3 to 1000 agents, not for 2: every task of a caller who may use all is reviewed"
     )
     assert said in caplog.text
 
