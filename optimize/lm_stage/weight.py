@@ -1,6 +1,6 @@
 """Fit the weight of the LM in the log-linear pool and estimate its gain in log-likelihood."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,22 +54,23 @@ def pooled(outcome: Outcome, weight: float, orders: int = 2) -> tuple[Candidate,
     return weigh(posterior, belief_of(outcome, orders), weight)
 
 
-def gain(curve: Curve, weight: float) -> float:
-    """Return what a weight adds to the log-probability of a right agent; 0 if none is shown."""
-    posterior, belief, right = curve
-    if not right.any():
-        return 0.0
-    pooled = posterior * np.exp(weight * (belief - belief.max()))
-    with_lm, without = pooled[right].sum() / pooled.sum(), posterior[right].sum() / posterior.sum()
-    return float(np.log(max(with_lm, 1e-12)) - np.log(without))
+def gains(curves: Sequence[Curve], weight: float) -> np.ndarray:
+    """Return what a weight adds to the log-probability of a right agent, shape (curves,).
+
+    Args:
+        curves: of one request at least; where none of the agents shown is right, 0 is added.
+        weight: of the LM in the pool.
+    """
+    return _gains_at(curves)(weight)
 
 
 def fit_weight(curves: Sequence[Curve]) -> float:
-    """Return the weight of the LM in the pool that adds most."""
+    """Return the weight of the LM in the pool that adds most, 0 where nothing was asked."""
+    if not curves:
+        return 0.0
+    at = _gains_at(curves)
     best: Any = minimize_scalar(
-        lambda weight: -np.mean([gain(curve, weight) for curve in curves]),
-        bounds=(0.0, _MAX_WEIGHT),
-        method="bounded",
+        lambda weight: -at(weight).mean(), bounds=(0.0, _MAX_WEIGHT), method="bounded"
     )
     return float(best.x)
 
@@ -77,12 +78,34 @@ def fit_weight(curves: Sequence[Curve]) -> float:
 def cross_validated_gains(curves: Sequence[Curve], seed: int) -> np.ndarray:
     """Return what the LM adds per request at a weight fitted on the others, shape (n,)."""
     folds = np.random.default_rng(seed).permutation(len(curves)) % _FOLDS
-    gains = np.zeros(len(curves))
-    for fold in range(_FOLDS):
+    found = np.zeros(len(curves))
+    for fold in np.unique(folds):
         weight = fit_weight([c for c, f in zip(curves, folds, strict=True) if f != fold])
-        for place in np.flatnonzero(folds == fold).tolist():
-            gains[place] = gain(curves[place], weight)
-    return gains
+        own = folds == fold
+        found[own] = gains([curves[place] for place in np.flatnonzero(own).tolist()], weight)
+    return found
+
+
+def _gains_at(curves: Sequence[Curve]) -> Callable[[float], np.ndarray]:
+    """Return ``gains`` as a function of the weight; the requests stand in a row for it."""
+    lengths = np.array([len(own) for own, *_ in curves], dtype=int)
+    starts = np.cumsum(lengths) - lengths
+    posterior = np.concatenate([own for own, *_ in curves])
+    lost = np.concatenate([belief - belief.max() for _, belief, _ in curves])
+    right = np.concatenate([own for *_, own in curves])
+    shown = np.logical_or.reduceat(right, starts)
+
+    def logarithm_of_right(pooled: np.ndarray) -> np.ndarray:
+        share = np.add.reduceat(pooled * right, starts) / np.add.reduceat(pooled, starts)
+        return np.log(np.maximum(share, 1e-12))
+
+    without = logarithm_of_right(posterior)
+
+    def at(weight: float) -> np.ndarray:
+        added = logarithm_of_right(posterior * np.exp(weight * lost)) - without
+        return np.where(shown, added, 0.0)
+
+    return at
 
 
 def closest_order(outcomes: Sequence[Outcome], weight: float) -> float | None:
@@ -90,16 +113,12 @@ def closest_order(outcomes: Sequence[Outcome], weight: float) -> float | None:
 
     None where every second order must be asked.
     """
-    both = np.array([gain(gain_curve(outcome), weight) for outcome in outcomes])
     once = [gain_curve(outcome, 1) for outcome in outcomes]
+    both = gains([gain_curve(outcome) for outcome in outcomes], weight)
+    alone = gains(once, weight)
+    distances = np.array([distance(curve, weight) for curve in once])
     for close in _CLOSE:
-        gains = np.array(
-            [
-                two if distance(curve, weight) < close else gain(curve, weight)
-                for two, curve in zip(both, once, strict=True)
-            ]
-        )
-        lost = both - gains
+        lost = np.where(distances < close, 0.0, both - alone)
         if lost.mean() <= lost.std() / np.sqrt(len(lost)):
             return close
     return None
