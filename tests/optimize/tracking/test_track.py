@@ -295,6 +295,7 @@ def test_a_server_that_fails_is_tried_three_times(monkeypatch):
     with HTTPServer(("127.0.0.1", 0), Failing) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")  # it is not waited for
         with pytest.raises(StoreError, match="cannot be used"):
             connect()
         server.shutdown()
@@ -366,6 +367,7 @@ def test_a_compilation_outlives_its_server(data, store, tmp_path, monkeypatch, c
         assert {f.path for f in client.list_artifacts(whole)} >= {"program", "plots"}
         assert len(client.search_traces(locations=[connect()], run_id=whole)) == 1
 
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")  # it is not waited for
         interrupted(monkeypatch, server.kill)
         goes_on(data, tmp_path, capsys, caplog)
 
