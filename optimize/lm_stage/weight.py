@@ -57,6 +57,8 @@ def pooled(outcome: Outcome, weight: float, orders: int = 2) -> tuple[Candidate,
 def gains(curves: Sequence[Curve], weight: float) -> np.ndarray:
     """Return what a weight adds to the log-probability of a right agent, shape (curves,).
 
+    No share of a right agent counts as less than 1e-12, so that no request outweighs all others.
+
     Args:
         curves: of one request at least; where none of the agents shown is right, 0 is added.
         weight: of the LM in the pool.

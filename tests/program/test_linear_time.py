@@ -18,7 +18,9 @@ from task_delegator.signatures import RephraseTask, SelectAgent, SplitTask, Weig
 from task_delegator.stages.clauses import clauses, count_cues, cuts, follows, items, without_link
 from task_delegator.text.credentials import without_user
 from task_delegator.text.fine import without_fine
+from task_delegator.text.identifiers import identifier_words
 from task_delegator.text.mentions import AgentMentions
+from task_delegator.text.opposites import opposite_operation
 from task_delegator.text.overlap import fold, words
 from task_delegator.text.quoted import own_words
 from task_delegator.text.redact import describe_error, redact
@@ -118,6 +120,8 @@ TASKS: dict[str, Callable[[str], object]] = {
     "quoted": quoted,
     "error": lambda text: describe_error(ValueError(text), [text], [text]),
     "address": without_user,
+    "identifier": identifier_words,
+    "opposite": lambda text: opposite_operation(text, text, [text]),
 }
 
 

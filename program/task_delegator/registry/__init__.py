@@ -21,7 +21,15 @@ from .rules import (
     name_key,
     no_such_agent,
 )
-from .texts import cut_passages, description_text, passages_of, readable, texts_of, tool_names
+from .texts import (
+    cut_passages,
+    description_text,
+    passages_of,
+    readable,
+    searched_name,
+    texts_of,
+    tool_names,
+)
 from .tool import Tool
 from .watch import Watch, stamps
 
@@ -52,6 +60,7 @@ __all__ = [
     "read_agents",
     "read_enrichment",
     "readable",
+    "searched_name",
     "stamps",
     "texts_of",
     "tool_names",

@@ -2,6 +2,7 @@
 
 import re
 
+from ..text import identifier_words
 from .agents import Agent
 from .tool import Tool
 
@@ -12,14 +13,26 @@ _BREAK = re.compile(r"(?<=[.!?:;])\s+|\s+#+\s+|\s+[-*]\s+|\n+")
 
 
 def readable(name: str) -> str:
-    """Return an identifier-like name as words."""
-    return name.replace("_", " ")
+    """Return a name as it is shown: an identifier as words, unless it may be a name of its own.
+
+    ``getUser`` is ``get User`` and ``get_user`` is ``get user``; ``GitHub`` and ``iPhone`` stay.
+    """
+    return identifier_words(name) if name[:2].islower() else name.replace("_", " ")
+
+
+def searched_name(name: str) -> str:
+    """Return a name as it is embedded and searched: with its words apart, and as it is shown.
+
+    An encoder and a search for words see nothing of ``RefundDesk`` that says refund.
+    """
+    shown, words = readable(name), identifier_words(name)
+    return shown if shown == words else f"{words} ({shown})"
 
 
 def description_text(agent: Agent) -> str:
     """Return what the description channel embeds: name, description, tools and use."""
     tools = ", ".join(map(str, agent.tools))
-    parts = (readable(agent.name), agent.description, tools, agent.use_when)
+    parts = (searched_name(agent.name), agent.description, tools, agent.use_when)
     return ". ".join(part for part in parts if part)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..knobs import KnobValues
-from ..registry import Agent, passages_of, readable
+from ..registry import Agent, passages_of, searched_name
 
 # Passages that an index holds token by token, 0.06 MB each: 0.5 GB. Beyond two thousand agents
 # each keeps fewer of them, one at least; words and characters are read of all.
@@ -51,7 +51,7 @@ def read_passages(
 
 
 def _named(agent: Agent, passages: Sequence[str]) -> tuple[str, ...]:
-    return tuple(f"{readable(agent.name)}. {text}" for text in passages)
+    return tuple(f"{searched_name(agent.name)}. {text}" for text in passages)
 
 
 def reading_of(knobs: KnobValues) -> tuple[int, bool]:

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from ..embedders import Embedder, Encoded, encode_documents
-from ..registry import Agent, description_text, passages_of, readable
+from ..registry import Agent, description_text, passages_of, searched_name
 from ..system import Lock
 from ..text import AgentMentions, NamedAgents
 from .int8_products import unsigned
@@ -47,7 +47,7 @@ class Content:
     @classmethod
     def of(cls, agent: Agent, texts: Sequence[str] = (), encoded: Sequence[str] = ()) -> "Content":
         """Return an agent's content with passages: as words, and as late interaction reads them."""
-        said = (readable(agent.name), agent.description, agent.use_when)
+        said = (searched_name(agent.name), agent.description, agent.use_when)
         return cls(
             description=description_text(agent),
             samples=agent.user_request_samples,

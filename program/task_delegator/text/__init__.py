@@ -2,6 +2,7 @@
 
 from .credentials import without_user
 from .fine import without_fine
+from .identifiers import identifier_words
 from .mentions import AgentMentions
 from .naming import NamedAgents
 from .negation import negated_spans, without_negated
@@ -17,6 +18,7 @@ __all__ = [
     "NamedAgents",
     "describe_error",
     "fold",
+    "identifier_words",
     "longest_form",
     "marks_content",
     "negated_spans",

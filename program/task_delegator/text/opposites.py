@@ -5,10 +5,10 @@ says an operation where its first word is one, or its last. English only; the ti
 with the texts.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
+from .identifiers import identifier_words
 from .negation import without_negated
 from .normal import singular, words_of, words_of_task
 from .sanitize import plain
@@ -51,6 +51,7 @@ _THINGS_IN_NAMES = frozenset(
     {"approval", "book", "end", "enrollment", "installation", "leave", "open", "opening"}
     | {"registration", "sale", "subscription", "withdrawal"}
 )
+# What verbs are called where a name says them as a noun.
 _DEEDS = {
     "activate": "activation",
     "approve": "approval",
@@ -67,7 +68,6 @@ _DEEDS = {
     "terminate": "termination",
     "withdraw": "withdrawal",
 }
-_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _Side = tuple[int, int]  # a pair, and which of it
 _Forms = dict[str, tuple[str, ...]]
 
@@ -103,7 +103,7 @@ def _other(side: _Side) -> _Side:
 @lru_cache(maxsize=2**12)
 def _of_name(name: str) -> dict[_Side, str]:
     """Return the operations that a name says; none that says both of a pair."""
-    words = _normals(_HUMP.sub(" ", name))
+    words = _normals(identifier_words(name))
     every = {side for side, _ in _found(words, _WITH_PAST)}
     own = {
         side: verb

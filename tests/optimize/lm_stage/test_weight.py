@@ -28,7 +28,7 @@ def curves(draw) -> list[Curve]:
 def test_what_a_weight_adds_is_the_log_of_the_right_agents_shares(curves, weight):
     for (posterior, belief, right), found in zip(curves, gains(curves, weight), strict=True):
         pooled = posterior * np.exp(weight * belief)
-        shares = [own[right].sum() / own.sum() for own in (pooled, posterior)]
+        shares = [max(own[right].sum() / own.sum(), 1e-12) for own in (pooled, posterior)]
         expected = np.log(shares[0]) - np.log(shares[1]) if right.any() else 0.0
         assert found == pytest.approx(expected, abs=1e-7)
 
