@@ -142,6 +142,12 @@ def _right(counts: dict[str, int]) -> str:
     return percent(counts["right"] / assigned) if assigned else "-"
 
 
+def _told_none(row: dict[str, Any]) -> str:
+    totals = row["counts"]["n_in"], row["near"], row["far"]
+    told = row["in_none"], row["near_none"], row["far_none"]
+    return ", ".join(percent(some / n) if n else "-" for some, n in zip(told, totals, strict=True))
+
+
 COLUMNS = {
     "n": lambda r: r["counts"]["n_in"],
     "top-1": lambda r: percent(r["first"] / r["counts"]["n_in"]),
@@ -150,4 +156,5 @@ COLUMNS = {
     "right of all that is assigned [95% CI]": precision,
     "near assigned": lambda r: f"{r['near_assigned']} of {r['near']}",
     "far assigned": lambda r: f"{r['far_assigned']} of {r['far']}",
+    "told `none`: in scope, near, far": _told_none,
 }

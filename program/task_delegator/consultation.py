@@ -7,7 +7,7 @@ from .decision import (
     Coverage,
     Doubts,
     probabilities_of_lm,
-    transferred_confidence,
+    transferred,
     transfers,
 )
 from .delegation import (
@@ -79,7 +79,7 @@ class Consultation(FrozenPrediction):
             # "none" as surely as an assignment
             return Thresholds(max(least, own or 0.0), min(1.0 - least, 0.5))
         if self.transferred:
-            return Thresholds(least, None)
+            return Thresholds(least, knobs.transfer.none_threshold)
         return knobs.thresholds(with_lm=self.with_lm)
 
     @property
@@ -102,7 +102,7 @@ class Consultation(FrozenPrediction):
 
 
 def transfer(alone: Assessment, found: Retrieval, knobs: KnobValues) -> Assessment | None:
-    """Return an assessment with the confidence of other registries, None where it does not hold.
+    """Return an assessment by what other registries showed, None where that does not hold.
 
     The caller's agents are the registry: whom others may use changes nothing, nor does it show. It
     was fitted where a fifth of the requests are for agents that are not there. Where the caller
@@ -114,10 +114,7 @@ def transfer(alone: Assessment, found: Retrieval, knobs: KnobValues) -> Assessme
     if len(index.hidden) or found.choice.excluded(index.names):
         return None
     sampled = float(index.has_samples.mean())
-    confidence = transferred_confidence(
-        found.signals, alone.features, len(index.names), sampled, knobs
-    )
-    return alone.copy(confidence=confidence)
+    return transferred(alone, found.signals, len(index.names), sampled, knobs)
 
 
 def taken_at_its_word(

@@ -101,11 +101,11 @@ def load(
         allow_uncalibrated: assign tasks even if the confidence is not calibrated for this
             registry. ``none`` is not said then: that scale means nothing for other agents.
         calibrate: ``self`` calibrates the confidence on the agents' own samples, without a labeled
-            request, and keeps the result in the user's cache. ``transfer`` assigns on the
-            confidence of other registries. With either, an LM is asked about what would not be
-            assigned, and taken at its word (not the packaged one). Without one, where there are
-            too few samples, or the registry is of another size than those, a warning says so and
-            every task is reviewed.
+            request, and keeps the result in the user's cache. ``transfer`` assigns, and says
+            ``none``, by what other registries showed. With either, an LM is asked about what would
+            not be assigned, and taken at its word (not the packaged one). Without one, where there
+            are too few samples, or the registry is of another size than those, a warning says so
+            and every task is reviewed.
         written: samples that people wrote, to calibrate on. If None, those of the registry's file
             without its enrichment; of a registry that is no file, all.
         target_precision: the precision to aim at of everything that is assigned, in (0, 1]. The

@@ -176,7 +176,7 @@ def add_calibrate(parser: argparse.ArgumentParser) -> None:
         "--calibrate",
         choices=["self", "transfer"],
         help="self: calibrate the confidence on the agents' own samples, without labeled requests; "
-        "transfer: assign on the confidence of other registries, which needs no samples; with "
+        "transfer: decide by what other registries showed, which needs no samples; with "
         "either, an LM decides what would be reviewed",
     )
 

@@ -25,7 +25,7 @@ from .thresholds import OperatingPoint, Sample, Target, choose_threshold, estima
 from .transfer import (
     probabilities_of_lm,
     transfer_features,
-    transferred_confidence,
+    transferred,
     transfers,
 )
 
@@ -66,7 +66,7 @@ __all__ = [
     "settled_by",
     "sigmoid",
     "transfer_features",
-    "transferred_confidence",
+    "transferred",
     "transfers",
     "weigh",
 ]

@@ -10,7 +10,7 @@ import math
 
 from ..delegation import Features, Signals
 from ..knobs import KnobValues
-from .confidence import in_scope_features, sigmoid
+from .confidence import Assessment, in_scope_features, sigmoid
 
 # An LM's word counts for no more: some never say less than certainty.
 _MOST = 0.98
@@ -23,26 +23,35 @@ def transfers(agents: int, knobs: KnobValues) -> bool:
     return transfer.assign_threshold is not None and known
 
 
-def transferred_confidence(
-    signals: Signals, features: Features, agents: int, sampled: float, knobs: KnobValues
-) -> float:
-    """Return P(the first place is right, and some agent fits), 0..1.
+def transferred(
+    alone: Assessment, signals: Signals, agents: int, sampled: float, knobs: KnobValues
+) -> Assessment:
+    """Return an assessment with the probabilities that other registries give.
+
+    Its confidence is P(the first place is right, and some agent fits), which P(some agent fits)
+    is never below.
 
     Args:
+        alone: by the program's own calibration. P(some agent fits) stays where the program tells
+            nobody's tasks apart in other registries.
         signals: of retrieval.
-        features: of the first place.
         agents: how many there are.
         sampled: share of them that have samples, 0..1.
         knobs: weights of the features.
     """
-    seen = transfer_features(signals, features, agents, sampled)
-    return sigmoid(knobs.transfer.right.log_odds(seen))
+    transfer = knobs.transfer
+    seen = transfer_features(signals, alone.features, agents, sampled)
+    found = alone.copy(confidence=sigmoid(transfer.right.log_odds(seen)))
+    if transfer.none_threshold is None:
+        return found
+    fits = sigmoid(transfer.fits.log_odds(seen))
+    return found.copy(in_scope_score=max(fits, found.confidence))
 
 
 def transfer_features(
     signals: Signals, features: Features, agents: int, sampled: float
 ) -> dict[str, float | None]:
-    """Return what the confidence reads, by name; arguments as for ``transferred_confidence``."""
+    """Return what both probabilities read, by name; arguments as for ``transferred``."""
     return {
         **in_scope_features(signals, features),
         "log_agents": math.log(agents),

@@ -146,7 +146,7 @@ class SplitKnobs(KnobGroup):
 
 
 class TransferWeights(InScopeWeights):
-    """P(the first place is right and some agent fits), in registries that were never seen."""
+    """A probability of a task in a registry that was never seen."""
 
     described: Weight = 0.0
     described_ahead: Weight = 0.0
@@ -162,15 +162,20 @@ class TransferKnobs(KnobGroup):
     """Confidence in registries that a program was not calibrated for (``optimize transfer``).
 
     Attributes:
-        right: weights, fitted on many small registries with these weights of retrieval.
+        right: weights of P(the first place is right and some agent fits), fitted on many small
+            registries with these weights of retrieval.
+        fits: weights of P(some agent fits), fitted on the same.
         assign_threshold: least confidence to assign there; None never assigns.
+        none_threshold: below this P(some agent fits) the decision is ``none``; None never says so.
         least_agents, most_agents: sizes of the registries that it is believed in.
         lm_weight: of an LM's log-probabilities beside retrieval's, where no compilation measured
             it; with 0 it is not asked there.
     """
 
     right: TransferWeights = TransferWeights()
+    fits: TransferWeights = TransferWeights()
     assign_threshold: Probability | None = None
+    none_threshold: Probability | None = None
     least_agents: Annotated[int, Field(ge=2)] = 3
     most_agents: Annotated[int, Field(ge=2)] = 150
     lm_weight: ChannelWeight = 0.0

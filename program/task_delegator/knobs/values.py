@@ -26,9 +26,10 @@ _LATER = frozenset(
        for asked in ("", "_with_lm")]
     + ["retrieval.rerank", "retrieval.reranked", "retrieval.rerank_below", "split.review_threshold"]
     + ["scope.in_scope.rerank", "scope.in_scope_with_lm.rerank"]
-    + [f"transfer.right.{name}" for name in ("bias", *TransferWeights.features())]
-    + [f"transfer.{name}"
-       for name in ("assign_threshold", "least_agents", "most_agents", "lm_weight")]
+    + [f"transfer.{model}.{name}" for model in ("right", "fits")
+       for name in ("bias", *TransferWeights.features())]
+    + [f"transfer.{name}" for name in ("assign_threshold", "none_threshold", "least_agents",
+                                       "most_agents", "lm_weight")]
 )  # fmt: skip
 
 

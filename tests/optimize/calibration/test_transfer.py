@@ -4,11 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.special import expit
 from small import ROOT, HashedWords, office_registry
 
 from optimize.calibration import draw_registries, fit_transfer
-from optimize.calibration.transfer import fit_shrunk
+from optimize.calibration.transfer import choose_none, fit_shrunk
 from optimize.data import ENCODER_REGISTRIES, read_registries
 from optimize.recorded import read_folder
 from task_delegator.calibration import CalibratedAgents
@@ -100,9 +102,14 @@ def test_a_fit_tells_right_from_wrong_in_registries_that_it_did_not_see():
     values = program.knobs.values
     assert values.transfer.assign_threshold == fit.promise.threshold
     assert fit.registries == 30
-    assert any(getattr(values.transfer.right, name) for name in TransferWeights.features())
+    for model in (values.transfer.right, values.transfer.fits):
+        assert any(getattr(model, name) for name in TransferWeights.features())
     assert fit.promise.precision >= 0.8
     assert fit.promise.coverage >= 0.2
+    assert values.transfer.none_threshold == fit.nobody.threshold
+    assert 0 < fit.nobody.threshold <= 0.5
+    assert fit.nobody.in_scope <= 0.02
+    assert fit.nobody.out_of_scope > 2 * fit.nobody.in_scope
     # Requests of others of the written registries, none of which has an agent of the office.
     program.calibrated_for = CalibratedAgents(frozenset({"0" * 16}))
     assert program("refund my order").evidence.calibrated_by == "registries"
@@ -120,6 +127,21 @@ def test_a_shrunk_fit_is_as_sure_as_its_labels():
         own = (sure >= low) & (sure < high)
         assert sure[own].mean() == pytest.approx(labels[own].mean(), abs=0.07)
     assert abs(weights[2]) < abs(weights[1]) < weights[0]
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=300).filter(
+        lambda rows: any(served for _, served in rows)
+    )
+)
+def test_hardly_any_request_that_an_agent_fits_is_told_none(rows):
+    fits, served = np.array([p for p, _ in rows]), np.array([s for _, s in rows])
+    point = choose_none(fits, served)
+    told = fits < point.threshold
+    assert point.threshold <= 0.5
+    assert told[served].sum() <= np.ceil(0.01 * served.sum())
+    assert point.in_scope == told[served].mean()
+    assert point.out_of_scope == (told[~served].mean() if not served.all() else 0.0)
 
 
 def test_a_program_that_reranks_is_refused():

@@ -8,7 +8,7 @@ import pytest
 from small import HashedWords, office_registry
 
 from task_delegator.calibration import CalibratedAgents
-from task_delegator.decision import transferred_confidence, transfers
+from task_delegator.decision import Assessment, transferred, transfers
 from task_delegator.delegation import Features, Signals
 from task_delegator.delegator import Delegator
 from task_delegator.errors import InputError
@@ -43,9 +43,28 @@ def test_below_its_threshold_a_person_reviews_and_is_told_the_probability():
     assert "probability of 50%, 90% is needed to assign" in found.reason
 
 
-def test_none_is_never_said_on_the_scale_of_others():
-    program = stranger({"scope.threshold": 0.99, "transfer.right.bias": -9.0})
+def test_none_is_said_by_what_other_registries_showed_and_not_on_the_scale_of_other_agents():
+    own = {"scope.threshold": 0.99, "transfer.right.bias": -9.0, "transfer.fits.bias": -3.0}
+    assert stranger(own)("zzz qqq").decision == "review"
+    found = stranger({**own, "transfer.none_threshold": 0.4})("zzz qqq")
+    assert (found.decision, found.agent) == ("none", None)
+    assert found.confidence == pytest.approx(0.9526, abs=1e-4)
+    assert found.evidence.calibrated_by == "registries"
+    fits = {**own, "transfer.fits.bias": 0.0, "transfer.none_threshold": 0.4}
+    assert stranger(fits)("zzz qqq").decision == "review"
+
+
+def test_none_is_not_said_where_nobody_lets_other_registries_decide():
+    program = stranger({"transfer.fits.bias": -3.0, "transfer.none_threshold": 0.4})
+    program.calibrated_for.transfer = False
     assert program("zzz qqq").decision == "review"
+
+
+def test_whoever_is_likely_right_fits():
+    program = stranger({"transfer.fits.bias": -3.0, "transfer.none_threshold": 0.4})
+    found = program(TASK)
+    assert found.decision == "assign"
+    assert found.evidence.in_scope_score == found.confidence == pytest.approx(0.9526, abs=1e-4)
 
 
 def test_nothing_is_assigned_on_the_scale_of_others_unless_that_is_said():
@@ -154,9 +173,14 @@ def test_the_confidence_is_a_logistic_model_of_what_retrieval_shows():
             "transfer.right.sampled_sample": 2.0,
         }
     )
+    alone = Assessment(confidence=0.1, in_scope_score=0.2, features=features)
     # 2 - ln(1) + 2 * 0.5 * 0.6
-    found = transferred_confidence(signals, features, 1, 0.5, values)
-    assert found == pytest.approx(1 / (1 + 2.718281828 ** -(2.0 + 0.6)))
+    found = transferred(alone, signals, 1, 0.5, values)
+    assert found.confidence == pytest.approx(1 / (1 + 2.718281828 ** -(2.0 + 0.6)))
+    assert found.in_scope_score == 0.2
+    fitted = {"transfer.fits.margin": 2.0, "transfer.none_threshold": 0.3}
+    again = transferred(alone, signals, 1, 0.5, values.replaced(fitted))
+    assert again.in_scope_score == pytest.approx(1 / (1 + 2.718281828**-4.0))
 
 
 def test_every_feature_is_one_that_is_read():
