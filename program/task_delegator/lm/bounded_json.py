@@ -12,8 +12,9 @@ from .faults import PARSER_ERRORS
 _MOST_CHARACTERS = 8000
 # DSPy repairs what is no JSON, and texts where something else is expected, with parsers that take
 # quadratic time over braces that stay open, and over stray quotes within a list. No answer of
-# these stages has more braces than a few.
+# these stages has more braces than a few, nor more than some dozens of strings.
 _MOST_BRACES = 64
+_MOST_QUOTES = 512
 _MOST_REPAIRED = 3000  # characters
 
 
@@ -24,7 +25,7 @@ class BoundedJSONAdapter(dspy.JSONAdapter):
         """Return the answer's fields.
 
         Raises:
-            AdapterParseError: it cannot be read, or is too long, has too many braces or is
+            AdapterParseError: it cannot be read, is too long, has too many braces or quotes, or is
                 nested too deeply to be an answer.
         """
         message = "The answer is too long, or nested too deeply, to be parsed."
@@ -65,7 +66,8 @@ def _is_bounded(completion: str, signature: type[dspy.Signature]) -> bool:
 
 
 def _is_repairable(text: str) -> bool:
-    return len(text) <= _MOST_REPAIRED and text.count("{") <= _MOST_BRACES
+    few = text.count("{") <= _MOST_BRACES and text.count('"') <= _MOST_QUOTES
+    return few and len(text) <= _MOST_REPAIRED
 
 
 def _json(text: str) -> dict[str, Any] | None:
