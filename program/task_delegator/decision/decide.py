@@ -94,7 +94,8 @@ def decide(
     A user who trusts the program's own scale all the same is never told "none", and the floor does
     not hold. A task is not assigned that names another agent than the one found, or found it by
     its name alone, repeats at length what it says of itself, reads otherwise without what it
-    quotes, asks for the opposite of what it does, or needs several agents.
+    quotes, asks for the opposite of what it does, or needs several agents. Nor is a task told
+    "none" that names an agent.
 
     Args:
         candidates: the posterior, best first, one at least.
@@ -122,7 +123,7 @@ def decide(
     if not calibrated and source is None:  # a scale for other agents says no "none"
         thresholds = Thresholds(thresholds.assign, in_scope=None)
     meant, least = candidates[0].name in doubts.named, thresholds.in_scope or 0.0
-    if not meant and in_scope < least:
+    if not doubts.named and in_scope < least:
         return "none", f"No agent seems to be meant for this; the closest is {first}."
     if (unsure := _unsure(first, confidence, in_scope, thresholds)) is not None:
         named = "" if meant else _named(doubts)

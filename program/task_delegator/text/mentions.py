@@ -21,6 +21,14 @@ _HUMPED = re.compile(r"[^\W_][A-Z]|[A-Z]\d")  # where this is nowhere, its words
 _HYPHENED = re.compile(r"[^\W_A-Z]+(?:-[^\W_A-Z]+)+")
 _GLUE = frozenset("_./:")  # joins the words of an identifier; a hyphen joins those of prose too
 _FILLERS = frozenset({"a", "an", "and", "for", "of", "s", "the"})  # "desk of the refunds"
+# Words around a name that say nothing of what is wanted: "please ask the Refund Desk".
+_AROUND = frozenset(
+    word.normal
+    for word in words_of(
+        "a an the my our this that it me us to for with over through hi hello hey dear please pls "
+        "kindly thanks thank you ask call contact use try give pass hand send forward route"
+    )
+)
 LONGEST_NAME = 16  # words by which a name is found: with more, hostile names would take seconds
 
 T = TypeVar("T")
@@ -93,6 +101,11 @@ def words_of_name(name: str) -> tuple[str, tuple[Word, ...]]:
     return shown, tuple(words_of(shown)[:LONGEST_NAME])
 
 
+def words_that_tell(words: Iterable[Word]) -> list[Word]:
+    """Return the words of a text that may say what is wanted; "please ask the" has none."""
+    return [word for word in words if word.normal not in _AROUND]
+
+
 class AgentMentions:
     """Names of agents, to be stripped from untrusted text.
 
@@ -139,7 +152,8 @@ class AgentMentions:
         """Return a text without the names, and those that it held, the longest first.
 
         Args:
-            task: any text; where it holds nothing but names, it stays as it is.
+            task: any text; where it holds nothing but names, and words that only ask for them, it
+                stays as it is.
         """
         text = plain(task)
         held: set[str] = set()
@@ -161,7 +175,7 @@ class AgentMentions:
             ]
         left = _without(text, spans)
         names = tuple(sorted(held, key=lambda name: (-len(name), name)))
-        return (left if any(c.isalnum() for c in left) else text), names
+        return (left if words_that_tell(words_of(left)) else text), names
 
 
 class NameTable(Generic[T]):

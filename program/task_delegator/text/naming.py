@@ -1,9 +1,9 @@
 """Agents that a task names on purpose: exactly, in its own words, and not to rule them out.
 
 An identifier ("csharp-xunit", "getQuote"), a name of several words as it is registered, any name
-that stands alone in quotes, and one that is all of the task count: in any case where it has
-several words. A common word that is a name, other spellings, and names in text that is quoted,
-pasted or negated do not. The time grows linearly with the text.
+that stands alone in quotes, and one beside which the task says nothing ("please ask the ...")
+count: in any case where it has several words. A common word that is a name, other spellings, and
+names in text that is quoted, pasted or negated do not. The time grows linearly with the text.
 """
 
 import re
@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Container, Iterable, Sequence
 from copy import copy
 
-from .mentions import NameTable, opens_sentence, words_of_name
+from .mentions import NameTable, opens_sentence, words_of_name, words_that_tell
 from .negation import negated_spans
 from .normal import words_of_task
 from .quoted import quoted_spans
@@ -65,12 +65,13 @@ class NamedAgents:
             return ()
         quoted = [span for span in quoted_spans(text) if not _stands_alone(text, span, found)]
         spoken = _Spans([*quoted, *negated_spans(text)])
-        whole = every[0].start, every[-1].end
+        telling = words_that_tell(every) or every
+        whole = telling[0].start, telling[-1].end
         named, done = [], 0
         for start, end, name, core in sorted(found, key=lambda each: (each[0], -each[1], each[2])):
             if start < done or spoken.touch(start, end):
                 continue
-            if _is_exact(text, start, end, core, alone=(start, end) == whole):
+            if _is_exact(text, start, end, core, alone=start <= whole[0] and whole[1] <= end):
                 named.append(name)
                 done = end
         return tuple(dict.fromkeys(named))
@@ -101,7 +102,7 @@ def _is_exact(text: str, start: int, end: int, core: str, *, alone: bool) -> boo
     Args:
         text, start, end: where it stands.
         core: the name.
-        alone: whether the text has no other word.
+        alone: whether the text says nothing else.
     """
     written = " ".join(text[start:end].split())
     if _in_quotes(text, start, end) or (alone and " " in core):

@@ -209,3 +209,12 @@ def test_whether_a_task_goes_on_from_an_earlier_one_is_told_on_the_scale_that_ho
     program = stranger({"transfer.right.bias": bias, "transfer.right.logit": 0.5, **other})
     found = program("and the other one?", history=[TASK])
     assert (found.evidence.read_as is not None) is read
+
+
+def test_a_task_that_names_an_agent_is_not_told_that_nobody_fits():
+    nobody = {"transfer.right.bias": -9.0, "transfer.fits.bias": -3.0}
+    program = stranger({**nobody, "transfer.none_threshold": 0.4})
+    assert program("zzz qqq").decision == "none"
+    found = program("zzz qqq for Travel")
+    assert (found.decision, found.evidence.mentions) == ("review", ("Travel",))
+    assert found.reason.endswith("The task names Travel.")

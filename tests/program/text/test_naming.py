@@ -30,7 +30,13 @@ NAMES = [
         ("refund desk?", ["Refund Desk"]),
         ("Calendar!", ["Calendar"]),
         (" credit score.", ["credit score"]),
+        ("please ask the refund desk", ["Refund Desk"]),
+        ("The Calendar, please!", ["Calendar"]),
+        ("Forward it to our credit score", ["credit score"]),
+        ("use search", ["search"]),
         # a common word, or words that mean the thing
+        ("the calendar, please", []),
+        ("do not ask the refund desk", []),
         ("calendar", []),
         ("CALENDAR?", []),
         ("what is on my Calendar", []),

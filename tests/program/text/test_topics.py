@@ -34,7 +34,11 @@ def test_a_task_about_what_an_agent_is_named_by_is_read_with_these_words(task):
             "Purchase Orders",
             "someone from sent me here",
         ),
-        ("give it to the refund desk", "Refund Desk", "give it to the"),  # who does it, in any case
+        (
+            "give the box to the refund desk",
+            "Refund Desk",
+            "give the box to the",
+        ),  # who does it, in any case
         ("my order tracker is late", "Order Tracker", "my is late"),
     ],
 )
