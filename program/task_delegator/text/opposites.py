@@ -7,6 +7,7 @@ with the texts.
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 from .identifiers import identifier_words
 from .negation import without_negated
@@ -17,7 +18,8 @@ from .sanitize import plain
 # here: "order", "show", "link".
 _PAIRS = (
     ("create open register add set-up sign-up enroll", "delete close remove cancel erase"),
-    ("book reserve schedule", "cancel"),
+    ("book reserve schedule", "cancel unbook"),
+    ("submit", "withdraw retract"),
     ("restore recover undelete", "delete erase remove"),
     (
         "activate reactivate enable unblock unfreeze unlock turn-on switch-on",
@@ -44,9 +46,11 @@ _PAIRS = (
     ("grant", "revoke"),
     ("upgrade", "downgrade"),
 )
+_BEFORE_THINGS = frozenset({"a", "an", "her", "his", "my", "our", "the", "their", "your"})
 _PARTICLE_WITHIN = 3  # words: "turn it on", "sign me up"
 _NO_VERBS = frozenset({("open", "source"), ("start", "up")})  # with the word behind
-# "Leave Requests", "Opening Hours": in names more often a thing, or all that is done about it.
+# "Leave Requests", "Opening Hours": in names more often a thing, or all that is done about it; not
+# so at the beginning of an identifier ("book_room"), which is what a function is called.
 _THINGS_IN_NAMES = frozenset(
     {"approval", "book", "end", "enrollment", "installation", "leave", "open", "opening"}
     | {"registration", "sale", "subscription", "withdrawal"}
@@ -87,7 +91,9 @@ def opposite_operation(task: str, name: str, said: Iterable[str]) -> tuple[str, 
         return None
     words = [word.normal for word in words_of_task(plain(task))]
     asked = {side: verb for side, verb in _found(words, _OPERATIONS) if _other(side) in own}
-    if not asked or any(side in own for side, _ in _found(words, _WITH_PAST)):
+    # "cancel my booking" asks to book nothing
+    done = ["" if before in _BEFORE_THINGS else word for before, word in pairwise(["", *words])]
+    if not asked or any(side in own for side, _ in _found(done, _WITH_PAST)):
         return None
     for text in said:
         for side, _ in _found(_normals(without_negated(text)), _OPERATIONS):
@@ -105,10 +111,11 @@ def _of_name(name: str) -> dict[_Side, str]:
     """Return the operations that a name says; none that says both of a pair."""
     words = _normals(identifier_words(name))
     every = {side for side, _ in _found(words, _WITH_PAST)}
+    called = len(words) > 1 and name.replace("_", "a").isalnum() and name[:1].islower()
     own = {
         side: verb
         for place, word in enumerate(words)
-        if word not in _THINGS_IN_NAMES
+        if word not in _THINGS_IN_NAMES or (called and place == 0)
         for verb in _verbs_at(words, place, _OPERATIONS)
         if place == 0 or place + 1 + verb.count("-") == len(words)
         for side in _SIDES[verb]

@@ -17,6 +17,9 @@ from task_delegator.text import opposite_operation
         ("I want to leave the newsletter", "newsletter-subscribe", ("leave", "subscribe")),
         ("add the intern to the group", "Remove member", ("add", "remove")),
         ("unlock my card", "Lock card", ("unlock", "lock")),
+        ("cancel my booking of room 204", "book_room", ("cancel", "book")),
+        ("Unbook room 204", "bookRoom", ("unbook", "book")),
+        ("withdraw my ethics submission", "ethics_review_submit", ("withdraw", "submit")),
     ],
 )
 def test_what_undoes_the_operation_of_a_name_is_found_in_any_form(task, name, verbs):
@@ -33,6 +36,8 @@ def test_what_undoes_the_operation_of_a_name_is_found_in_any_form(task, name, ve
         ("create an account", "Accounts"),
         ("remove the license header", "Open Source Desk"),
         ("add my brother to the plan", "Leave Requests"),
+        ("add my brother to the plan", "leave-requests"),
+        ("cancel my subscription", "Book Club"),
         ("when do you close", "Opening Hours"),
         ("", "delete_account"),
         ("create an account", ""),
