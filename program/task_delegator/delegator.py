@@ -4,7 +4,7 @@ Long because each way to call it says what it takes.
 """
 
 import logging
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Collection, Generator, Iterable, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -476,7 +476,7 @@ class Delegator(dspy.Module):
 
     def delegate_many(
         self,
-        tasks: Sequence[str],
+        tasks: Iterable[str],
         permissions: Collection[str] | None = None,
         threads: int = LM_THREADS,
     ) -> list[Delegation]:
@@ -494,7 +494,7 @@ class Delegator(dspy.Module):
         Raises:
             InputError: a task is no text, empty or too long; nothing was begun.
             LMError: as for ``forward``; the other tasks were finished.
-            TypeError: it is one text, not a list of some.
+            TypeError: it is one text, not several.
         """
         found = list(self.delegate_each(tasks, permissions, threads))
         for answer in found:
@@ -504,7 +504,7 @@ class Delegator(dspy.Module):
 
     def delegate_each(
         self,
-        tasks: Sequence[str],
+        tasks: Iterable[str],
         permissions: Collection[str] | None = None,
         threads: int = LM_THREADS,
         *,

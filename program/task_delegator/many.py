@@ -1,6 +1,6 @@
 """Delegate many tasks at once: retrieved together, and the LM is asked for several at a time."""
 
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, replace
@@ -42,7 +42,7 @@ class _Group:
 
 def delegate_each(
     program: Program,
-    tasks: Sequence[str],
+    tasks: Iterable[str],
     permissions: Collection[str] | None,
     threads: int,
     *,
@@ -52,6 +52,7 @@ def delegate_each(
     """Yield what the program answers to each task; see ``Delegator.delegate_each``."""
     if isinstance(tasks, str | bytes):
         raise TypeError(f"tasks must be a list of texts, not the one {tasks!r:.80}")
+    tasks = list(tasks)
     check_tasks(tasks)
     knobs = program.knobs.values
     permitted = permission_set(permissions)

@@ -272,7 +272,7 @@ def test_feedback_is_recorded(capsys, tmp_path):
     options = ("--agents", AGENTS, "--log", str(log), "--no-lm")
     task = "Our card was charged twice in May, who checks that?"
     name = "Billing Dispute Resolver"
-    assert run(capsys, "feedback", task, "--correct", name, "--delegate", *options)[0] == 0
+    assert run(capsys, "feedback", task, "--correct", name.lower(), "--delegate", *options)[0] == 0
     assert run(capsys, "feedback", "bake a cake", "--nobody", *options)[0] == 0
     first, second = (json.loads(line) for line in log.read_text().splitlines())
     assert first["agent"] == first["correct_agent"] == name

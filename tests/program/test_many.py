@@ -208,3 +208,9 @@ def test_an_answer_that_nobody_waits_for_is_not_asked_for(monkeypatch):
 def test_one_text_is_no_list_of_tasks(office, ask):
     with pytest.raises(TypeError, match="a list of texts, not the one 'refund'"):
         list(getattr(delegator(office), ask)("refund"))
+
+
+def test_tasks_may_come_from_a_generator(office):
+    tasks = ["refund", "book a train"]
+    found = delegator(office).delegate_many(text for text in tasks)
+    assert [answer.task for answer in found] == tasks

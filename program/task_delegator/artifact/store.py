@@ -128,8 +128,10 @@ def load(
         InputError: the registry is empty, its file is unusable, or a precision or share to aim at
             is out of its range.
         LMError: the LM spec is unusable.
+        TypeError: the program is no name, or the registry is no registry, such as a list of agents.
         ValueError: ``on_lm_failure``, ``timeout`` or ``max_lm_share`` is no such word or number.
     """
+    _check_kinds(program, registry)
     folder = find(program)
     manifest = read_manifest(folder)
     embed, held = embedder_of(embedder, manifest, folder), manifest["registry"]
@@ -166,6 +168,14 @@ def _compiled_with(manifest: dict[str, Any]) -> str | None:
     held = manifest.get("lm")
     model = held.get("model") if isinstance(held, dict) else None
     return model if isinstance(model, str) else None
+
+
+def _check_kinds(program: object, registry: object) -> None:
+    if not isinstance(program, str | Path):
+        raise TypeError(f"program must be a name or a folder, not {type(program).__name__}")
+    if not isinstance(registry, Registry | str | Path):
+        kind = type(registry).__name__
+        raise TypeError(f"registry must be a Registry or a file of agents, not {kind}")
 
 
 def _agents(registry: Registry | str | Path) -> Registry:

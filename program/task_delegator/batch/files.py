@@ -162,7 +162,9 @@ def _check_fields(names: Iterable[str], where: str) -> None:
 
 
 def _jsonl_rows(path: str) -> Iterator[tuple[int, Any]]:
-    for number, line in jsonl_lines(path):
+    for row, (number, line) in enumerate(jsonl_lines(path)):
+        if row == 0 and line.lstrip().startswith(b"["):
+            raise InputError(f"{path}: a JSON array; a batch reads {_TASK_LINE}")
         yield number, partial(_parsed, line, f"{path}: line {number}")
 
 

@@ -55,8 +55,10 @@ def _run(options: argparse.Namespace) -> int:
     check_written(options, [Path(options.log)], options.enrichment)
     path, registry = read_registry(options)
     if options.correct is not None and options.correct not in registry:
-        names = (agent.name for agent in registry)
-        raise InputError(f"{path}: {no_such_agent(options.correct, names)}")
+        names = {agent.name.casefold(): agent.name for agent in registry}
+        if (meant := names.get(options.correct.casefold())) is None:
+            raise InputError(f"{path}: {no_such_agent(options.correct, names.values())}")
+        options.correct = meant
     if options.correct and not registry[options.correct].permits(permissions_of(options)):
         raise InputError(f"{options.correct!r} needs more than --permissions")
     if (options.correct is None) != options.nobody:

@@ -12,7 +12,7 @@ from itertools import combinations, islice, pairwise
 MAX_CLAUSES = 6  # every run of clauses is retrieved: at most 21 looks, some 12 ms each
 MAX_ITEMS = 6  # of a list: each is a look, and a delegation
 MAX_PHRASE_CUTS = 3  # at an "and" between phrases: two looks each
-_FEWEST_WORDS = 4  # shorter clauses join their neighbour
+_FEWEST_WORDS = 3  # shorter clauses join their neighbour
 _FEWEST_ITEMS = 2
 _MOST_OF_THANKS = 3  # words
 _FEWEST_OF_PHRASE = 2  # "a joke", not the "chips" of "fish and chips"

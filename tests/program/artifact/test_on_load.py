@@ -58,3 +58,12 @@ def test_samples_are_calibrated_for_a_precision_that_there_is(aim):
 def test_samples_know_no_share_of_requests_out_of_scope(office):
     with pytest.raises(InputError, match="takes no out-of-scope share"):
         load("default", office, calibrate="self", out_of_scope_share=0.5)
+
+
+def test_what_is_no_registry_and_no_program_is_named(office):
+    with pytest.raises(
+        TypeError, match="registry must be a Registry or a file of agents, not list"
+    ):
+        load("default", list(office))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="program must be a name or a folder, not Registry"):
+        load(office, "default")  # type: ignore[arg-type]

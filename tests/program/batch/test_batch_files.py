@@ -116,6 +116,12 @@ def test_cells_of_parquet_that_are_no_text_are_bad_rows(tmp_path):
         read_tasks(str(path))
 
 
+def test_an_array_over_several_lines_is_refused_and_not_read_by_its_last(tmp_path):
+    (tmp_path / "in.json").write_text(json.dumps(TEXTS, indent=1))
+    with pytest.raises(InputError, match=r"in\.json: a JSON array; a batch reads "):
+        read_tasks(str(tmp_path / "in.json"))
+
+
 def test_a_line_that_is_no_text_is_a_bad_line(tmp_path, capsys):
     tasks, out = tmp_path / "t.jsonl", tmp_path / "out.jsonl"
     tasks.write_bytes(b'\xef\xbb\xbf"pay me back"\n{"task": "caf\xe9"}\n"book a train"\n')
