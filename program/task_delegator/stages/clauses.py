@@ -18,11 +18,13 @@ _MOST_OF_THANKS = 3  # words
 _FEWEST_OF_PHRASE = 2  # "a joke", not the "chips" of "fish and chips"
 
 _VERB = (
-    r"(?:please|could|can|we|i|they|she|he|also|need|add|announce|answer|ask|book|build|cancel|"
-    r"change|check|close|collect|compare|confirm|create|design|document|draft|explain|find|fix|"
-    r"get|give|handle|invite|keep|let|look|make|move|name|open|organi[sz]e|plan|post|prepare|"
-    r"produce|publish|put|record|remind|review|run|say|schedule|send|set|show|sort|start|"
-    r"summari[sz]e|tell|translate|turn|update|work|write)\b"
+    r"(?:please|could|can|we|i|they|she|he|also|need|add|announce|answer|apply|arrange|ask|"
+    r"book|build|cancel|change|check|close|collect|compare|confirm|create|delete|deliver|"
+    r"design|document|download|draft|drop|enroll|explain|extend|find|fix|get|give|"
+    r"handle|install|invite|keep|let|look|make|move|name|open|organi[sz]e|pay|pick|plan|"
+    r"post|prepare|produce|publish|put|record|register|remind|remove|renew|repair|replace|"
+    r"reserve|reset|review|run|say|schedule|send|set|show|sort|start|submit|summari[sz]e|"
+    r"swap|take|tell|top up|translate|turn|unlock|update|upload|withdraw|work|write)\b"
 )
 # "my bin was not emptied", of "..., and my bin was not emptied": it asks by what it says.
 _STATED = (

@@ -1,4 +1,4 @@
-"""A statement behind an "and" is a clause: it asks by what it says."""
+"""Where clauses meet: at a stop, a comma or an "and", and at words of sequence."""
 
 import pytest
 
@@ -18,6 +18,22 @@ from task_delegator.stages.clauses import clauses, phrase_cuts, without_link
 )
 def test_a_statement_behind_an_and_is_a_clause_of_its_own(task, parts):
     assert clauses(task) == (parts or [task])
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ["Reset my password.", "Renew my library books."],
+        ["Reset my password,", "then fix the radiator"],
+        ["Renew my library books,", "top up my meal card,", "and reset my eduroam password"],
+        ["Leave the course,", "swap my dorm room", "and get a transcript for my employer"],
+        ["File my tickets for reimbursement,", "reserve room 204 for Monday"],
+        ["Thanks a lot. Hi. Renew it"],
+        ["Update my name, email address and phone number"],
+    ],
+)
+def test_short_clauses_are_clauses(parts):
+    assert clauses(" ".join(parts)) == parts
 
 
 @pytest.mark.parametrize("link", ["and then", "and afterwards", "and after that", "and also"])
