@@ -92,9 +92,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _lines(plan: "Plan") -> str:
-    lines = [
-        f"{len(plan.steps)} step(s); probability that several agents are needed: {plan.several:.0%}"
-    ]
+    number = "1 step" if len(plan.steps) == 1 else f"{len(plan.steps)} steps"
+    lines = [f"{number}; probability that several agents are needed: {plan.several:.0%}"]
     for step in plan.steps:
         waits = f" after {', '.join(map(str, step.after))}" if step.after else ""
         given = step.delegation

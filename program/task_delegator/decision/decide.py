@@ -161,7 +161,7 @@ def _finding(
     """Return how likely the first agent is right, as the beginning of a sentence."""
     shown = shown or (f"{confidence:.0%}" if confidence < _NEARLY else "more than 99%")
     if confidence < _UNLIKELY and not assigned:
-        return f"No agent is likely: {first}, the closest, is right with {shown}"
+        return f"No agent is likely: the closest, {first}, is right with a probability of {shown}"
     return f"{first} is right with a probability of {shown}"
 
 

@@ -124,7 +124,10 @@ def test_what_was_not_understood_is_reviewed_and_says_why():
 @pytest.mark.parametrize(
     ("confidence", "said"),
     [
-        (0.05, "No agent is likely: A, the closest, is right with 5%, 90% is needed to assign"),
+        (
+            0.05,
+            "No agent is likely: the closest, A, is right with a probability of 5%, 90% is needed to assign",
+        ),
         (0.85, "A is right with a probability of 85%, 90% is needed to assign"),
         (0.8985, "A is right with a probability of 89.8%, 90.0% is needed to assign"),
         (0.89999, "A is right with a probability of 90.00%, 90.00% is needed to assign"),
