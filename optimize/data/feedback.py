@@ -124,7 +124,7 @@ def _with_rows(text: str, rows: Sequence[dict[str, Any]]) -> str:
 
     Existing text is unchanged, so that a diff shows only the new rows.
     """
-    layout = re.match(r"\s*\[(\s*)\{(\s*)", text)
+    layout = re.match(r"\ufeff?\s*\[(\s*)\{(\s*)", text)  # behind a byte order mark too
     if layout is None:  # an empty list, or no file
         return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
     before_row, in_row = layout.groups()

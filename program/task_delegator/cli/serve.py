@@ -110,7 +110,7 @@ def _serve(options: argparse.Namespace) -> int:
     check_written(options, kept, options.tokens, options.enrichment)
     for path in kept:
         check_appended(path)
-    if len(kept) > len(set(kept)):
+    if len(kept) > len({path.resolve() for path in kept}):
         raise InputError(f"{feedback}: --feedback and --decisions are files of their own")
     listening = listen(options.host, options.port)  # now: loading takes seconds
     traces = _traces(options)

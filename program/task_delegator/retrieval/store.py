@@ -37,12 +37,14 @@ class Content:
         samples: requests that the agent is for.
         passages: further texts that late interaction compares.
         document: all that words and characters are read of.
+        name: of the agent: others say the same and are still another's.
     """
 
     description: str
     samples: tuple[str, ...]
     passages: tuple[str, ...]
     document: str
+    name: str = ""
 
     @classmethod
     def of(cls, agent: Agent, texts: Sequence[str] = (), encoded: Sequence[str] = ()) -> "Content":
@@ -53,6 +55,7 @@ class Content:
             samples=agent.user_request_samples,
             passages=tuple(encoded),
             document=" ".join((*said, *agent.user_request_samples, *texts)),
+            name=agent.name,
         )
 
     @property

@@ -11,7 +11,7 @@ from small import small_dataset
 from optimize.__main__ import main
 from optimize.data import feedback as merging
 from optimize.data.dataset import load_dataset
-from optimize.data.feedback import merge, merge_rows
+from optimize.data.feedback import _append, merge, merge_rows
 from task_delegator.errors import InputError
 from task_delegator.feedback import Feedback
 from task_delegator.system import append_row
@@ -218,3 +218,10 @@ def test_feedback_never_goes_into_the_test_split(tmp_path):
     folder = small_dataset(tmp_path / "data", agents=5)
     with pytest.raises(InputError, match="feedback goes to train or validation"):
         merge(tmp_path / "f.jsonl", folder, split="test")
+
+
+def test_a_file_behind_a_byte_order_mark_keeps_its_rows(tmp_path):
+    path = tmp_path / "train.json"
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps([{"a": 1}, {"a": 2}], indent=1).encode())
+    _append(path, [{"a": 3}])
+    assert json.loads(path.read_text(encoding="utf-8-sig")) == [{"a": 1}, {"a": 2}, {"a": 3}]

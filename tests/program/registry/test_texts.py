@@ -38,3 +38,18 @@ def test_agents_with_names_alone_are_found_however_these_join_words(style):
         task = f"please {words.split()[0]} my {words.split()[1]}"
         assert program(task).top3[0].name == name
         assert program(task).ranking[0].probability > program(task).ranking[1].probability
+
+
+def test_agents_of_one_spelling_are_ranked_alike_whoever_else_is_hidden():
+    def ask(hidden: int) -> list[float]:
+        twins = [
+            Agent(name=name, description="Looks a user up.") for name in ("get user", "get_user")
+        ]
+        others = [
+            Agent(name=f"x {n}", description="y", required_permissions=frozenset({"z"}))
+            for n in range(hidden)
+        ]
+        program = Delegator(Registry([*twins, *others]), HashedWords())
+        return [c.probability for c in program("look up the user", permissions=[]).ranking]
+
+    assert ask(0) == ask(3) == [0.5, 0.5]
