@@ -3,7 +3,8 @@
 Registries of many sizes are drawn from written ones, with samples and without. Their requests are
 asked of them, of them without the right agent, and of others that nobody there serves. By what
 retrieval shows of these, one logistic model tells where the first place is right, another whether
-any agent fits. Both thresholds are chosen on registries that the models did not see.
+any agent fits. Both thresholds are chosen on draws that the models did not see; the written
+registries of these may be those of other draws.
 """
 
 import random
@@ -97,7 +98,7 @@ class TransferFit:
 
     Attributes:
         knobs: by dotted name.
-        promise: what the threshold does on requests of registries that the model did not see.
+        promise: what the threshold does on requests of draws that the model did not see.
         nobody: the same of the threshold for ``none``.
         registries: that were drawn.
     """

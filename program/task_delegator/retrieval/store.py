@@ -44,7 +44,7 @@ class Content:
     samples: tuple[str, ...]
     passages: tuple[str, ...]
     document: str
-    name: str = ""
+    name: str
 
     @classmethod
     def of(cls, agent: Agent, texts: Sequence[str] = (), encoded: Sequence[str] = ()) -> "Content":
